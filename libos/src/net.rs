@@ -1,0 +1,175 @@
+//! Network devices: what a driver implements and a protocol stack uses.
+//!
+//! Frames are Ethernet frames without the check sequence. A driver moves bytes and offloads; it never looks into a
+//! protocol beyond what an offload asks for. Memory that a peer can write never leaves a driver: [`NetDevice::receive`]
+//! copies each frame once into the caller's private buffer.
+
+use core::fmt;
+use core::task::{Context, Poll};
+
+/// The length of an Ethernet header, octets.
+pub const ETHERNET_HEADER: usize = 14;
+
+/// An IEEE 802 48-bit address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// True for a group (multicast or broadcast) address.
+    pub const fn is_multicast(&self) -> bool {
+        self.0[0] & 1 != 0
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a device does for the stack. Negotiated: may change when a back end goes away and another comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offloads {
+    /// The device completes TCP and UDP checksums over IPv4 of frames sent with [`Checksum::Partial`].
+    pub tx_checksum_v4: bool,
+    /// The same over IPv6.
+    pub tx_checksum_v6: bool,
+    /// The largest TCP payload of one frame that the device cuts into segments itself; 0 where it does not.
+    pub tx_segmentation: usize,
+}
+
+/// What is known of a frame's TCP or UDP checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// The checksum field is complete; a receiver has to verify it.
+    #[default]
+    Complete,
+    /// Received: the data is known to be good, the field is complete.
+    Verified,
+    /// Only the pseudo-header is summed. Sent: the device completes it. Received: the data never crossed a wire, and is
+    /// good; the field is not a valid checksum.
+    Partial,
+}
+
+/// A frame that [`NetDevice::receive`] has put into the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// Octets of the frame.
+    pub len: usize,
+    /// What is known of its checksum.
+    pub checksum: Checksum,
+}
+
+impl Received {
+    /// A received frame of `len` octets.
+    pub const fn new(len: usize, checksum: Checksum) -> Self {
+        Self { len, checksum }
+    }
+}
+
+/// What goes with a frame to be sent.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TransmitMeta {
+    /// How the TCP or UDP checksum stands.
+    pub checksum: Checksum,
+    /// The payload octets of each segment when the device is to cut the frame up; 0 for a plain frame.
+    pub segment_size: usize,
+}
+
+impl TransmitMeta {
+    /// A plain frame whose checksum stands as given.
+    pub const fn new(checksum: Checksum) -> Self {
+        Self { checksum, segment_size: 0 }
+    }
+}
+
+/// Why a frame was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransmitError {
+    /// No room now; [`NetDevice::poll`] wakes when there is.
+    #[error("the device's send queue is full")]
+    Full,
+    /// No back end is connected; frames are lost as on an unplugged cable.
+    #[error("the device is not connected")]
+    Down,
+    /// Longer than the device can take.
+    #[error("a frame of {len} octets is longer than the {max} that the device takes")]
+    TooLong {
+        /// Octets asked for.
+        len: usize,
+        /// Octets possible.
+        max: usize,
+    },
+}
+
+/// Counters of a device, all since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetCounters {
+    /// Frames received and handed up.
+    pub rx_frames: u64,
+    /// Octets of those.
+    pub rx_octets: u64,
+    /// Frames that arrived broken or did not fit, and responses of the back end that made no sense.
+    pub rx_errors: u64,
+    /// Frames taken for sending.
+    pub tx_frames: u64,
+    /// Octets of those.
+    pub tx_octets: u64,
+    /// Frames refused or reported as failed by the back end.
+    pub tx_errors: u64,
+    /// Times the back end was connected.
+    pub connects: u64,
+    /// Back ends given up because they broke the protocol.
+    pub faults: u64,
+}
+
+/// An Ethernet device. One owner: a protocol stack's task.
+pub trait NetDevice {
+    /// The device's own address.
+    fn mac(&self) -> MacAddress;
+
+    /// The largest IP packet that a frame carries, octets (1500 on a usual Ethernet). May change on reconnect.
+    fn mtu(&self) -> usize;
+
+    /// What the connected peer does for the stack.
+    fn offloads(&self) -> Offloads;
+
+    /// Whether a peer is connected; a device that is down loses what is sent and receives nothing.
+    fn is_up(&self) -> bool;
+
+    /// Ready when there is something to receive, or room to send after [`TransmitError::Full`], or the device went up or
+    /// down since the last call; else keeps the waker of `cx` and wakes it then.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Copies the next frame into `buf`. A frame longer than `buf` is dropped and counted. `None` when there is none.
+    fn receive(&mut self, buf: &mut [u8]) -> Option<Received>;
+
+    /// Whether [`transmit`](Self::transmit) would now take a frame of any length up to the largest.
+    fn can_transmit(&self) -> bool;
+
+    /// Takes one frame of `len` octets, which `fill` writes into the device's own buffer. `fill` is called exactly once
+    /// when the frame is taken, never otherwise. Nothing need be on its way before [`flush`](Self::flush).
+    fn transmit(
+        &mut self,
+        len: usize,
+        meta: TransmitMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TransmitError>;
+
+    /// Sends on its way what was taken and gives the peer the buffers that were emptied: one notification for a burst.
+    fn flush(&mut self);
+
+    /// Counters since boot.
+    fn counters(&self) -> NetCounters;
+}

@@ -1,0 +1,79 @@
+//! The kinds of values that parameters have.
+
+use super::Kind;
+use core::net::Ipv4Addr;
+use core::str::FromStr;
+
+/// Any text.
+pub static TEXT: Kind = Kind { what: "a text", check: |_| true };
+
+/// `on` or `off`.
+pub static BOOL: Kind = Kind { what: "on or off", check: |v| matches!(v, "on" | "off") };
+
+/// A number from 0 up.
+pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| v.parse::<u64>().is_ok() };
+
+/// Whole seconds.
+pub static DURATION_SECONDS: Kind =
+    Kind { what: "a whole number of seconds", check: |v| v.parse::<u32>().is_ok() };
+
+/// A TCP or UDP port.
+pub static PORT: Kind =
+    Kind { what: "a port from 1 to 65535", check: |v| v.parse::<u16>().is_ok_and(|p| p > 0) };
+
+/// An IPv4 address.
+pub static IPV4: Kind =
+    Kind { what: "an IPv4 address, such as 10.0.0.1", check: |v| v.parse::<Ipv4Addr>().is_ok() };
+
+/// IPv4 addresses with commas between.
+pub static IPV4_LIST: Kind = Kind {
+    what: "a list of IPv4 addresses with commas between, such as 10.0.0.1,10.0.0.2",
+    check: |v| v.split(',').all(|a| a.parse::<Ipv4Addr>().is_ok()),
+};
+
+/// An interface's IPv4 address.
+pub static IPV4_PREFIX: Kind = Kind {
+    what: "an IPv4 address with its prefix length, such as 10.0.0.2/24",
+    check: |v| v.parse::<Ipv4Prefix>().is_ok(),
+};
+
+/// How an interface gets its IPv4 address.
+pub static IPV4_OR_DHCP: Kind = Kind {
+    what: "dhcp or an IPv4 address with its prefix length, such as 10.0.0.2/24",
+    check: |v| v == "dhcp" || v.parse::<Ipv4Prefix>().is_ok(),
+};
+
+/// A log filter.
+pub static LOG: Kind = Kind {
+    what: "a log filter, such as info or warn,fata_xen=debug",
+    check: |v| v.parse::<crate::logging::Filter>().is_ok(),
+};
+
+/// An interface's IPv4 address and the length of its network prefix, `10.0.0.2/24`: a host's address, not a network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4Prefix {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Bits of the network part, 1 to 32.
+    pub prefix_len: u8,
+}
+
+/// A text that is no address with a prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an IPv4 address with its prefix length")]
+pub struct BadPrefix;
+
+impl FromStr for Ipv4Prefix {
+    type Err = BadPrefix;
+    fn from_str(text: &str) -> Result<Self, BadPrefix> {
+        let (address, len) = text.split_once('/').ok_or(BadPrefix)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| BadPrefix)?;
+        let prefix_len: u8 = len.parse().map_err(|_| BadPrefix)?;
+        let usable = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
+        if (1..=32).contains(&prefix_len) && usable {
+            Ok(Self { address, prefix_len })
+        } else {
+            Err(BadPrefix)
+        }
+    }
+}

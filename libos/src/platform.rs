@@ -1,0 +1,50 @@
+//! What libos needs of the platform below it.
+
+use crate::time::{Instant, SystemTime};
+
+/// How the guest leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// In order; the host gives the guest's resources back.
+    PowerOff,
+    /// In order, to be started again.
+    Reboot,
+    /// Something is broken beyond repair.
+    Crash,
+}
+
+/// Memory figures, octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// What the guest was given.
+    pub total: u64,
+    /// Not in use: neither allocated in the heap nor taken by image, tables and devices.
+    pub free: u64,
+    /// Mapped for the heap so far.
+    pub heap: u64,
+    /// Allocated in the heap now.
+    pub heap_used: u64,
+}
+
+/// A platform: the clock, sleep, entropy and the ways out.
+pub trait Platform {
+    /// Time since an arbitrary moment before the program started; never goes back.
+    fn now(&self) -> Instant;
+
+    /// The time of day, as the platform knows it.
+    fn wall_clock(&self) -> SystemTime;
+
+    /// Returns when something happened that may have made a task ready, or when `deadline` has passed. Wakes the wakers
+    /// of what happened. With a deadline in the past, looks at what happened and returns.
+    fn wait(&self, deadline: Option<Instant>);
+
+    /// Fills `seed` with bytes that nobody else can guess; false where the platform has no such source.
+    fn entropy(&self, seed: &mut [u8; 32]) -> bool;
+
+    /// Memory figures.
+    fn memory(&self) -> MemoryStats;
+
+    /// Leaves at once.
+    fn leave(&self, how: Leave) -> !;
+}

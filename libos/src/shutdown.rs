@@ -1,0 +1,46 @@
+//! Being asked to leave: the platform says so once, tasks that listen are told.
+
+use crate::local::local;
+use crate::platform::Leave;
+use crate::task::WakerSet;
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+
+struct State {
+    requested: Cell<Option<Leave>>,
+    waiting: WakerSet,
+}
+
+local! {
+    static STATE: State = State { requested: Cell::new(None), waiting: WakerSet::new() };
+}
+
+/// Waits until the guest is asked to leave (`xl shutdown`, `xl reboot`), and says how. Every waiting task is told.
+pub async fn requested() -> Leave {
+    poll_fn(|cx| {
+        STATE.with(|s| match s.requested.get() {
+            Some(how) => Poll::Ready(how),
+            None => {
+                s.waiting.register(cx);
+                Poll::Pending
+            }
+        })
+    })
+    .await
+}
+
+/// Whether the guest has been asked to leave.
+pub fn is_requested() -> Option<Leave> {
+    STATE.with(|s| s.requested.get())
+}
+
+/// Asks the guest to leave: for platforms, and for an appliance that ends itself. The first request counts.
+pub fn request(how: Leave) {
+    STATE.with(|s| {
+        if s.requested.get().is_none() {
+            s.requested.set(Some(how));
+        }
+        s.waiting.wake_all();
+    });
+}

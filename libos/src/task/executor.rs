@@ -1,0 +1,142 @@
+//! The executor: a run queue, the timers, and the loop over both.
+
+use crate::local::local;
+use crate::platform::Platform;
+use crate::time::{Instant, Timers};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use async_task::{Runnable, Task};
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+
+/// Task runs between two looks for events.
+pub const BURST: usize = 64;
+
+struct Runtime {
+    platform: Cell<Option<&'static dyn Platform>>,
+    queue: RefCell<Option<Arc<Queue>>>,
+    timers: RefCell<Timers>,
+}
+
+/// Tasks that are ready. Behind a lock because a waker may be used from another thread on a hosted platform; in a guest
+/// nobody ever waits for it.
+#[derive(Default)]
+struct Queue(spin::Mutex<VecDeque<Runnable>>);
+
+local! {
+    static RUNTIME: Runtime = Runtime {
+        platform: Cell::new(None),
+        queue: RefCell::new(None),
+        timers: RefCell::new(Timers::new()),
+    };
+}
+
+/// The platform below the running loop.
+pub(crate) fn try_platform() -> Option<&'static dyn Platform> {
+    RUNTIME.with(|r| r.platform.get())
+}
+
+pub(crate) fn platform() -> &'static dyn Platform {
+    try_platform().expect("time and tasks work only inside block_on")
+}
+
+pub(crate) fn with_timers<R>(f: impl FnOnce(&mut Timers) -> R) -> R {
+    RUNTIME.with(|r| f(&mut r.timers.borrow_mut()))
+}
+
+fn queue() -> Arc<Queue> {
+    RUNTIME.with(|r| r.queue.borrow_mut().get_or_insert_default().clone())
+}
+
+/// Starts a task. Dropping the returned [`Task`] cancels it; awaiting it gives its output; `detach` lets it run alone.
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let queue = queue();
+    let schedule = move |runnable| queue.0.lock().push_back(runnable);
+    // SAFETY: a future that is not Send stays on this thread: runnables are taken only by this thread's loop, from this
+    // thread's queue, and are dropped with it. The schedule function is Send, Sync and 'static.
+    let (runnable, task) = unsafe { async_task::spawn_unchecked(future, schedule) };
+    runnable.schedule();
+    task
+}
+
+/// Lets the other ready tasks run first.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+struct MainWaker(AtomicBool);
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Runs `main` and all tasks on `platform` until `main` is done. Tasks still waiting then are left where they are.
+///
+/// # Panics
+/// If called from inside itself.
+pub fn block_on<F: Future>(platform: &'static dyn Platform, main: F) -> F::Output {
+    let outer = RUNTIME.with(|r| r.platform.replace(Some(platform)));
+    assert!(outer.is_none(), "block_on called from a task");
+    let ready = Arc::new(MainWaker(AtomicBool::new(true)));
+    let waker = Waker::from(ready.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut main = pin!(main);
+    let queue = queue();
+    let out = loop {
+        if ready.0.swap(false, Ordering::AcqRel)
+            && let Poll::Ready(out) = main.as_mut().poll(&mut cx)
+        {
+            break out;
+        }
+        let idle = run_burst(&queue) && !ready.0.load(Ordering::Acquire);
+        wait_for_events(platform, idle);
+    };
+    RUNTIME.with(|r| r.platform.set(None));
+    out
+}
+
+/// Runs ready tasks, at most [`BURST`]; true if none is left.
+fn run_burst(queue: &Queue) -> bool {
+    for _ in 0..BURST {
+        let next = queue.0.lock().pop_front();
+        match next {
+            Some(task) => task.run(),
+            None => return true,
+        };
+    }
+    queue.0.lock().is_empty()
+}
+
+fn wait_for_events(platform: &'static dyn Platform, idle: bool) {
+    let deadline = if idle { with_timers(|t| t.next_deadline()) } else { Some(Instant::default()) };
+    platform.wait(deadline);
+    fire_due_timers(platform.now());
+}
+
+fn fire_due_timers(now: Instant) {
+    while let Some(waker) = with_timers(|t| t.pop_due(now)) {
+        waker.wake();
+    }
+}

@@ -1,0 +1,13 @@
+//! Tasks: futures on the heap, run by one loop on one thread.
+//!
+//! [`block_on`] runs the loop: tasks until none is ready, then [`Platform::wait`](crate::platform::Platform::wait) until
+//! an event or the next timer. A task that is always ready does not starve the devices: the loop looks for events after
+//! every [`BURST`] task runs.
+
+mod executor;
+mod wakers;
+
+pub use async_task::Task;
+pub use executor::{BURST, block_on, spawn, yield_now};
+pub(crate) use executor::{platform, try_platform, with_timers};
+pub use wakers::WakerSet;

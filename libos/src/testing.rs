@@ -1,0 +1,159 @@
+//! A platform for host tests whose time stands still until every task waits, then jumps to the next deadline.
+
+use crate::platform::{Leave, MemoryStats, Platform};
+use crate::time::{Duration, Instant, SystemTime};
+use core::cell::Cell;
+use core::future::Future;
+
+/// 2026-01-01T00:00:00Z: the wall clock when virtual time starts.
+pub const WALL_START: Duration = Duration::from_secs(1_767_225_600);
+
+/// Virtual time.
+#[derive(Debug)]
+pub struct VirtualPlatform {
+    now: Cell<u64>,
+}
+
+impl Platform for VirtualPlatform {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.now.get())
+    }
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::from_unix(WALL_START + Duration::from_nanos(self.now.get()))
+    }
+    fn wait(&self, deadline: Option<Instant>) {
+        let deadline = deadline.expect("every task waits for something that can never happen");
+        self.now.set(self.now.get().max(deadline.as_nanos()));
+    }
+    fn entropy(&self, seed: &mut [u8; 32]) -> bool {
+        *seed = [7; 32];
+        true
+    }
+    fn memory(&self) -> MemoryStats {
+        MemoryStats::default()
+    }
+    fn leave(&self, how: Leave) -> ! {
+        panic!("the guest leaves: {how:?}")
+    }
+}
+
+/// Runs `test` and what it spawns in virtual time.
+///
+/// # Panics
+/// If all tasks wait and no timer is set: the test hangs.
+pub fn run<F: Future>(test: F) -> F::Output {
+    let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000) }));
+    crate::task::block_on(platform, test)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use crate::channel;
+    use crate::task::{spawn, yield_now};
+    use crate::time::{Duration, Instant, interval, sleep, timeout};
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn sleeping_takes_exactly_its_time() {
+        run(async {
+            let start = Instant::now();
+            sleep(Duration::from_secs(3600)).await;
+            assert_eq!(start.elapsed(), Duration::from_secs(3600));
+        });
+    }
+
+    #[test]
+    fn tasks_run_side_by_side_and_give_their_output() {
+        run(async {
+            let start = Instant::now();
+            let tasks: Vec<_> = (1..=10u64)
+                .map(|n| {
+                    spawn(async move {
+                        sleep(Duration::from_secs(n)).await;
+                        n
+                    })
+                })
+                .collect();
+            let mut sum = 0;
+            for t in tasks {
+                sum += t.await;
+            }
+            assert_eq!((sum, start.elapsed()), (55, Duration::from_secs(10)));
+        });
+    }
+
+    #[test]
+    fn a_dropped_task_is_cancelled_and_a_detached_one_is_not() {
+        run(async {
+            let count = Rc::new(Cell::new(0));
+            let add = |n| {
+                let count = count.clone();
+                async move {
+                    sleep(Duration::from_secs(1)).await;
+                    count.set(count.get() + n);
+                }
+            };
+            drop(spawn(add(1)));
+            spawn(add(10)).detach();
+            sleep(Duration::from_secs(2)).await;
+            assert_eq!(count.get(), 10);
+            assert_eq!(Rc::strong_count(&count), 1, "the futures are gone");
+        });
+    }
+
+    #[test]
+    fn timeout_drops_what_takes_too_long() {
+        run(async {
+            assert!(timeout(Duration::from_secs(1), sleep(Duration::from_secs(2))).await.is_err());
+            assert!(timeout(Duration::from_secs(2), sleep(Duration::from_secs(1))).await.is_ok());
+            assert_eq!(crate::task::with_timers(|t| t.next_deadline()), None);
+        });
+    }
+
+    #[test]
+    fn an_interval_does_not_make_up_for_missed_ticks() {
+        run(async {
+            let start = Instant::now();
+            let mut ticks = interval(Duration::from_secs(1));
+            ticks.tick().await;
+            sleep(Duration::from_millis(2500)).await;
+            ticks.tick().await;
+            ticks.tick().await;
+            assert_eq!(start.elapsed(), Duration::from_millis(4500));
+        });
+    }
+
+    #[test]
+    fn channels_and_yields_order_tasks() {
+        run(async {
+            let (tx, rx) = channel::bounded(1);
+            let sender = spawn(async move {
+                for n in 0..100 {
+                    tx.send(n).await.unwrap();
+                }
+            });
+            for n in 0..100 {
+                yield_now().await;
+                assert_eq!(rx.recv().await, Ok(n));
+            }
+            sender.await;
+            assert!(rx.recv().await.is_err(), "closed when the last sender is gone");
+        });
+    }
+
+    #[test]
+    fn a_busy_task_does_not_keep_timers_from_firing() {
+        run(async {
+            let busy = spawn(async {
+                loop {
+                    yield_now().await;
+                }
+            });
+            // Virtual time moves only when all wait, so a busy task holds it; a deadline of now must fire all the same.
+            sleep(Duration::ZERO).await;
+            drop(busy);
+        });
+    }
+}
