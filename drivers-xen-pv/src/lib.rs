@@ -1,1 +1,14 @@
-//! Part of Fata.
+//! A Xen guest: boot, memory, events, grants, XenStore, console, netfront.
+//!
+//! Four layers, arrows down only: [`abi`] (the hypervisor's structures, pure data), the ring and table cores (pure logic),
+//! the asynchronous front ends, and below all the [`Hypervisor`] that they call - the real one on a guest, a fake one in
+//! host tests.
+#![cfg_attr(target_os = "xen", no_std)]
+
+extern crate alloc;
+
+pub mod hypervisor;
+pub mod types;
+
+pub use hypervisor::{HvError, Hypervisor};
+pub use types::{DomId, EvtchnPort, GrantRef, Mfn, Pfn};
