@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod hypervisor;
+pub mod shared;
 pub mod types;
 
 pub use hypervisor::{HvError, Hypervisor};

@@ -1,0 +1,188 @@
+//! Pages that another domain can read or write: touched by copies only, never by references.
+
+use crate::hypervisor::Hypervisor;
+use crate::types::{Mfn, PAGE_SIZE};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+
+/// Memory that another domain may change at any moment. Offsets are octets from its start.
+///
+/// Every access checks its bounds and panics outside them: offsets are this guest's own arithmetic, never a peer's value
+/// that was not checked before.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedMemory {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl SharedMemory {
+    /// Memory that this guest shares.
+    ///
+    /// # Safety
+    /// `start` is page-aligned and valid for reads and writes of `len` octets as long as the value or a copy of it is
+    /// used, and is accessed in no other way than through such values.
+    pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
+        Self { start, len }
+    }
+
+    /// Its length, octets.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The part of `len` octets from `offset`.
+    pub fn part(&self, offset: usize, len: usize) -> Self {
+        Self { start: self.at(offset, len), len }
+    }
+
+    /// Copies out once; nothing reads the same memory twice.
+    pub fn read(&self, offset: usize, into: &mut [u8]) {
+        let from = self.at(offset, into.len());
+        // SAFETY: `at` checked the bounds of the one side, the slice is the other; they cannot overlap, because no
+        // reference to shared memory exists.
+        unsafe { copy(into.as_mut_ptr(), from.as_ptr(), into.len()) };
+    }
+
+    /// Copies in.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        let to = self.at(offset, bytes.len());
+        // SAFETY: as in `read`.
+        unsafe { copy(to.as_ptr(), bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Reads an octet.
+    pub fn load_u8(&self, offset: usize) -> u8 {
+        // SAFETY: in bounds; an atomic may alias memory that others change.
+        unsafe { AtomicU8::from_ptr(self.at(offset, 1).as_ptr()) }.load(Ordering::Relaxed)
+    }
+
+    /// Reads a little-endian number at an even offset, before all that follows (acquire).
+    pub fn load_u16(&self, offset: usize) -> u16 {
+        self.atomic_u16(offset).load(Ordering::Acquire)
+    }
+
+    /// Writes a number at an even offset, after all that came before (release).
+    pub fn store_u16(&self, offset: usize, value: u16) {
+        self.atomic_u16(offset).store(value, Ordering::Release);
+    }
+
+    /// The number at an even offset, for a compare-and-exchange.
+    pub fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
+        assert!(offset.is_multiple_of(2), "offset {offset} is odd");
+        // SAFETY: in bounds and aligned; an atomic may alias memory that others change; the memory outlives the value.
+        unsafe { AtomicU16::from_ptr(self.at(offset, 2).cast().as_ptr()) }
+    }
+
+    /// Reads a number at an offset that 4 divides, before all that follows (acquire).
+    pub fn load_u32(&self, offset: usize) -> u32 {
+        self.atomic_u32(offset).load(Ordering::Acquire)
+    }
+
+    /// Writes a number at an offset that 4 divides, after all that came before (release).
+    pub fn store_u32(&self, offset: usize, value: u32) {
+        self.atomic_u32(offset).store(value, Ordering::Release);
+    }
+
+    /// The number at an offset that 4 divides.
+    pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4), "offset {offset} is not a multiple of 4");
+        // SAFETY: as in `atomic_u16`.
+        unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
+    }
+
+    fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+        let inside = offset <= self.len && len <= self.len - offset;
+        assert!(inside, "{len} octets at {offset} are outside of {} shared octets", self.len);
+        // SAFETY: within the memory, just checked.
+        unsafe { self.start.add(offset) }
+    }
+}
+
+/// Copies memory of which one side may change meanwhile: by an instruction that the compiler cannot split, repeat or leave
+/// out, so that what was read is what is used.
+///
+/// # Safety
+/// Both sides are valid for `len` octets and do not overlap.
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: by the caller; the direction flag is clear by the ABI.
+    unsafe {
+        core::arch::asm!(
+            "rep movsq",
+            "mov ecx, {rest:e}",
+            "rep movsb",
+            rest = in(reg) len % 8,
+            inout("rcx") len / 8 => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
+    for i in 0..len {
+        // SAFETY: by the caller.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+}
+
+/// Pages of this guest's own, made to be shared. Given back when dropped: whoever grants access to them sees to it that no
+/// other domain has it any more (see `grant`).
+pub struct Pages {
+    hv: &'static dyn Hypervisor,
+    start: NonNull<u8>,
+    count: usize,
+}
+
+impl Pages {
+    /// Zeroed pages, virtually contiguous; `None` when the guest has no more memory.
+    pub fn alloc(hv: &'static dyn Hypervisor, count: usize) -> Option<Self> {
+        let start = hv.alloc_pages(count)?;
+        Some(Self { hv, start, count })
+    }
+
+    /// Their number.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The memory, to be copied from and to.
+    pub fn memory(&self) -> SharedMemory {
+        // SAFETY: `alloc_pages` gave so many pages, and they are accessed only through `SharedMemory` and, exclusively,
+        // through `private_mut`.
+        unsafe { SharedMemory::new(self.start, self.count * PAGE_SIZE) }
+    }
+
+    /// The frame of page `index`, as a grant entry names it.
+    pub fn frame(&self, index: usize) -> Mfn {
+        assert!(index < self.count, "page {index} of {}", self.count);
+        // SAFETY: within the pages.
+        self.hv.frame_of(unsafe { self.start.add(index * PAGE_SIZE) })
+    }
+
+    /// The octets from `offset` as an ordinary slice.
+    ///
+    /// # Safety
+    /// No other domain can write these pages: they are granted for reading only, or not at all.
+    pub unsafe fn private_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
+        let part = self.memory().part(offset, len);
+        // SAFETY: in bounds; exclusive by `&mut self`, and by the caller's promise.
+        unsafe { core::slice::from_raw_parts_mut(part.start.as_ptr(), len) }
+    }
+
+    /// Gives up ownership without giving the pages back: a peer still holds them.
+    pub fn leak(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: from `alloc_pages`, and owned by this value alone.
+        unsafe { self.hv.free_pages(self.start, self.count) };
+    }
+}
