@@ -7,7 +7,9 @@
 
 extern crate alloc;
 
+pub mod abi;
 pub mod hypervisor;
+pub mod ring;
 pub mod shared;
 pub mod types;
 
