@@ -1,0 +1,216 @@
+//! Builds the Xen host from Debian packages into the cache: hypervisor, dom0's kernel, dom0's initramfs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{BufWriter, Read};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+
+use super::cpio::Archive;
+use super::recipe::{self, BOOT_MODULES, DOM0_PACKAGES, FILES, MORE_MODULES, TRIMMED};
+use crate::cache::Entry;
+use crate::{command, ui};
+
+/// The files a Xen host boots from.
+pub struct Parts {
+    /// The hypervisor: a bare ELF file, as QEMU's multiboot loader wants it.
+    pub xen: PathBuf,
+    /// dom0's kernel.
+    pub kernel: PathBuf,
+    /// dom0's root file system, without init and agent.
+    pub initramfs: PathBuf,
+}
+
+/// The cache entry of the recipe as it is now.
+pub fn entry() -> Result<Entry> {
+    let key = recipe::key();
+    Entry::new("xen-host", &key.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The parts, built if they are not there.
+pub fn parts() -> Result<Parts> {
+    let entry = entry()?;
+    if !entry.exists() {
+        let step = ui::step("building the Xen host from Debian packages");
+        entry.create(|folder| build(folder, &step)).context("cannot build the Xen host")?;
+        step.done();
+    }
+    let file = |name| entry.path().join(name);
+    Ok(Parts { xen: file("xen.elf"), kernel: file("vmlinuz"), initramfs: file("dom0.cpio.gz") })
+}
+
+fn build(folder: &Path, step: &ui::Step) -> Result<()> {
+    step.detail("hypervisor and kernel");
+    let debs = folder.join("debs");
+    unpack_packages(&[recipe::HYPERVISOR_PACKAGE, &kernel_package()?], &debs)?;
+    gunzip(&debs.join(recipe::HYPERVISOR_FILE), &folder.join("xen.elf"))?;
+    let kernel = find_kernel(&debs.join("boot"))?;
+    fs::copy(&kernel.path, folder.join("vmlinuz"))?;
+    let rootfs = folder.join("rootfs");
+    step.detail("dom0's packages");
+    bootstrap(&rootfs)?;
+    step.detail("trimming and packing");
+    trim(&rootfs)?;
+    finish_rootfs(&rootfs)?;
+    copy_modules(&debs, &rootfs, &kernel.version)?;
+    pack(&rootfs, &folder.join("dom0.cpio.gz"))?;
+    fs::remove_dir_all(&rootfs)?;
+    fs::remove_dir_all(&debs)?;
+    Ok(())
+}
+
+/// The package of the current kernel: what the meta package depends on first.
+fn kernel_package() -> Result<String> {
+    let said = command::run(Command::new("apt-cache").args(["depends", recipe::KERNEL_META_PACKAGE]))?;
+    let name = said.stdout.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+    name.map(str::to_owned).with_context(|| format!("apt knows no {}: try `apt-get update`", recipe::KERNEL_META_PACKAGE))
+}
+
+/// Downloads packages and unpacks them, without installing them.
+pub fn unpack_packages(packages: &[&str], folder: &Path) -> Result<()> {
+    let archives = folder.join(".archives");
+    fs::create_dir_all(&archives)?;
+    let mut download = Command::new("apt-get");
+    download.args(["-o", "APT::Sandbox::User=root", "download"]).args(packages).current_dir(&archives);
+    command::run(&mut download).context("cannot download packages: try `apt-get update`")?;
+    for archive in fs::read_dir(&archives)? {
+        command::run(Command::new("dpkg").arg("-x").arg(archive?.path()).arg(folder))?;
+    }
+    fs::remove_dir_all(&archives)?;
+    Ok(())
+}
+
+fn bootstrap(rootfs: &Path) -> Result<()> {
+    let mut mmdebstrap = Command::new("mmdebstrap");
+    mmdebstrap
+        .arg("--variant=extract")
+        .arg(format!("--include={}", DOM0_PACKAGES.join(",")))
+        .arg("--dpkgopt=path-exclude=/usr/share/doc/*")
+        .args([recipe::SUITE.as_ref(), rootfs.as_os_str()]);
+    command::run(&mut mmdebstrap)?;
+    Ok(())
+}
+
+fn gunzip(from: &Path, to: &Path) -> Result<()> {
+    let file = File::open(from).with_context(|| format!("the package has no {}", from.display()))?;
+    let mut bytes = Vec::new();
+    GzDecoder::new(file).read_to_end(&mut bytes)?;
+    Ok(fs::write(to, bytes)?)
+}
+
+struct Kernel {
+    path: PathBuf,
+    version: String,
+}
+
+fn find_kernel(boot: &Path) -> Result<Kernel> {
+    for entry in fs::read_dir(boot)? {
+        let entry = entry?;
+        if let Some(version) = entry.file_name().to_string_lossy().strip_prefix("vmlinuz-") {
+            return Ok(Kernel { path: entry.path(), version: version.to_owned() });
+        }
+    }
+    bail!("the kernel's package has no boot/vmlinuz-*")
+}
+
+fn trim(rootfs: &Path) -> Result<()> {
+    for name in TRIMMED {
+        let path = rootfs.join(name);
+        if path.is_dir() {
+            fs::remove_dir_all(&path)?;
+        } else if path.exists() {
+            fs::remove_file(&path)?;
+        }
+    }
+    for name in ["perl", "perl5.36.0", "perl5.36-x86_64-linux-gnu", "python3.11"] {
+        let _ = fs::remove_file(rootfs.join("usr/bin").join(name));
+    }
+    Ok(())
+}
+
+/// What maintainer scripts would have done, as none has run.
+fn finish_rootfs(rootfs: &Path) -> Result<()> {
+    for (name, content) in FILES {
+        fs::write(rootfs.join(name), content).with_context(|| format!("cannot write {name}"))?;
+    }
+    for (name, target) in [("bin/sh", "bash"), ("usr/bin/awk", "gawk"), ("usr/bin/nc", "nc.openbsd")] {
+        if !rootfs.join(name).exists() {
+            symlink(target, rootfs.join(name))?;
+        }
+    }
+    let applets = rootfs.join("opt/busybox");
+    fs::create_dir_all(&applets)?;
+    let said = command::run(Command::new(rootfs.join("bin/busybox")).arg("--list"))?;
+    for applet in said.stdout.lines() {
+        symlink("/bin/busybox", applets.join(applet))?;
+    }
+    fs::create_dir_all(rootfs.join("fata"))?;
+    fs::write(rootfs.join("fata/modules"), BOOT_MODULES.join("\n"))?;
+    Ok(())
+}
+
+/// Copies the modules that are wanted and what they depend on.
+fn copy_modules(kernel: &Path, rootfs: &Path, version: &str) -> Result<()> {
+    command::run(Command::new("depmod").arg("-b").arg(kernel).arg(version)).context("is the package kmod installed?")?;
+    let folder = Path::new("lib/modules").join(version);
+    let wanted = module_closure(&fs::read_to_string(kernel.join(&folder).join("modules.dep"))?)?;
+    for name in wanted.iter().map(String::as_str).chain(["modules.order", "modules.builtin", "modules.builtin.modinfo"]) {
+        let target = rootfs.join(&folder).join(name);
+        fs::create_dir_all(target.parent().ok_or_else(|| anyhow!("{name} has no folder"))?)?;
+        fs::copy(kernel.join(&folder).join(name), target)?;
+    }
+    command::run(Command::new("depmod").arg("-b").arg(rootfs).arg(version))?;
+    Ok(())
+}
+
+/// The files of all modules in the recipe and of those they depend on. `modules.dep` lists all dependencies in one line.
+fn module_closure(modules_dep: &str) -> Result<BTreeSet<String>> {
+    let lines: HashMap<String, (&str, &str)> = modules_dep
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(file, dependencies)| (module_name(file), (file, dependencies)))
+        .collect();
+    let mut files = BTreeSet::new();
+    for name in BOOT_MODULES.iter().chain(MORE_MODULES) {
+        let (file, dependencies) =
+            lines.get(&name.replace('-', "_")).with_context(|| format!("the kernel has no module {name}"))?;
+        files.insert((*file).to_owned());
+        files.extend(dependencies.split_ascii_whitespace().map(str::to_owned));
+    }
+    Ok(files)
+}
+
+fn module_name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.split(".ko").next().unwrap_or(name).replace('-', "_")
+}
+
+fn pack(rootfs: &Path, to: &Path) -> Result<()> {
+    // The fastest level: the archive is written once but unpacked, under emulation, at every start.
+    let encoder = GzEncoder::new(BufWriter::new(File::create(to)?), Compression::fast());
+    let mut archive = Archive::new(encoder);
+    archive.tree(rootfs)?;
+    archive.finish()?.finish()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_named_as_modprobe_does() {
+        assert_eq!(module_name("kernel/drivers/net/xen-netback/xen-netback.ko"), "xen_netback");
+        assert_eq!(module_name("kernel/fs/loop.ko.xz"), "loop");
+    }
+
+    #[test]
+    fn a_missing_module_is_named() {
+        let error = module_closure("kernel/x/other.ko:\n").unwrap_err();
+        assert!(error.to_string().contains("xenfs"));
+    }
+}

@@ -1,0 +1,38 @@
+//! The agent as a process of this machine, for a machine that is itself a dom0.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::agent::Agent;
+use super::{agent_program, qemu};
+
+/// A running agent; dropping it ends it.
+pub struct LocalAgent {
+    child: Child,
+    /// How to talk with it.
+    pub agent: Agent,
+}
+
+impl LocalAgent {
+    /// Starts the agent on a free port of the loopback interface.
+    pub fn start() -> Result<Self> {
+        let mut command = Command::new(agent_program::build()?);
+        command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        qemu::end_with_this_thread(&mut command);
+        let mut child = command.spawn().context("cannot start the agent")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("the agent has no output")?).read_line(&mut line)?;
+        let address = line.trim().parse().with_context(|| format!("the agent said {line:?}"));
+        let agent = Self { agent: Agent(address?), child };
+        Ok(agent)
+    }
+}
+
+impl Drop for LocalAgent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,158 @@
+//! The Xen host: a real hypervisor and a Debian dom0, in QEMU or, on a dom0, the machine itself.
+//!
+//! [`recipe`] says what it is made of, [`build`] makes it, [`qemu`] runs it, [`agent`] talks with dom0, [`guest`] is what runs
+//! on it. [`Host`] puts them together.
+
+pub mod agent;
+mod agent_program;
+pub mod build;
+mod cpio;
+pub mod guest;
+mod local;
+pub mod qemu;
+pub mod recipe;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+pub use self::agent::{Agent, Output};
+use self::guest::{Guest, GuestSpec, Image};
+use self::qemu::{Options, Qemu};
+use crate::{cache, ui};
+
+const XL_LIMIT: Duration = Duration::from_secs(120);
+
+/// The machine dom0 runs on.
+enum Machine {
+    Qemu(Qemu),
+    Local(local::LocalAgent),
+}
+
+/// A Xen host that is up.
+pub struct Host {
+    machine: Machine,
+    options: Option<Options>,
+    uploaded: HashSet<String>,
+    guests_made: u32,
+}
+
+impl Host {
+    /// Boots a Xen host in QEMU.
+    pub fn boot(options: Options) -> Result<Self> {
+        let parts = build::parts()?;
+        let overlay = agent_program::initramfs_with_agent(&parts, &options.log)?;
+        let step = ui::step("booting Xen and dom0 in QEMU");
+        let booted = Qemu::boot(&parts, &overlay, &options);
+        let _ = std::fs::remove_file(&overlay);
+        let machine = Machine::Qemu(booted?);
+        step.done();
+        Ok(Self { machine, options: Some(options), uploaded: HashSet::new(), guests_made: 0 })
+    }
+
+    /// The machine the tool runs on, which must be a dom0.
+    pub fn local() -> Result<Self> {
+        let machine = Machine::Local(local::LocalAgent::start()?);
+        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0 })
+    }
+
+    /// Whether the tool runs on a dom0.
+    pub fn is_dom0() -> bool {
+        std::fs::read_to_string("/proc/xen/capabilities").is_ok_and(|text| text.contains("control_d"))
+    }
+
+    /// Starts again from nothing: all guests and files are gone.
+    pub fn restart(&mut self) -> Result<()> {
+        let Some(options) = self.options.clone() else { bail!("this machine's own Xen is not ours to restart") };
+        // The old machine ends first: its forwarded ports are needed.
+        if let Machine::Qemu(qemu) = &mut self.machine {
+            qemu.end();
+        }
+        let guests_made = self.guests_made;
+        *self = Self::boot(options)?;
+        self.guests_made = guests_made;
+        Ok(())
+    }
+
+    /// Whether the machine runs and its dom0 answers.
+    pub fn is_alive(&mut self) -> bool {
+        let running = match &mut self.machine {
+            Machine::Qemu(qemu) => qemu.is_alive(),
+            Machine::Local(_) => true,
+        };
+        running && self.agent().ping()
+    }
+
+    /// The agent in dom0.
+    pub fn agent(&self) -> Agent {
+        match &self.machine {
+            Machine::Qemu(qemu) => qemu.agent,
+            Machine::Local(local) => local.agent,
+        }
+    }
+
+    /// Runs a bash script in dom0; an error if it takes longer than `limit`. What it leaves in the background lives on.
+    pub fn sh(&self, script: &str, limit: Duration) -> Result<Output> {
+        self.agent().sh(script, limit)
+    }
+
+    /// Writes a file in dom0, executable, with its folders.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.agent().put(path, bytes)
+    }
+
+    /// Reads a file in dom0.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
+        self.agent().get(path)
+    }
+
+    /// Uploads a file of this machine unless it is there already; gives its path in dom0.
+    pub fn upload(&mut self, file: &Path) -> Result<String> {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = format!("/tmp/fata/{name}-{}", cache::digest_bytes(&bytes));
+        if !self.uploaded.contains(&path) {
+            self.put(&path, &bytes)?;
+            self.uploaded.insert(path.clone());
+        }
+        Ok(path)
+    }
+
+    /// Creates a guest with `xl create`.
+    pub fn create(&mut self, spec: &GuestSpec) -> Result<Guest> {
+        let kernel = match &spec.image {
+            Image::Local(file) => self.upload(file)?,
+            Image::InDom0(path) => path.clone(),
+        };
+        self.guests_made += 1;
+        let name = self.guest_name(&spec.name);
+        let config = format!("/tmp/fata/{name}.cfg");
+        self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
+        let started = Instant::now();
+        let created = self.sh(&format!("xl create -q {config} && xl domid {name}"), XL_LIMIT)?;
+        let create_time = started.elapsed();
+        let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
+        let domid = created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
+        Ok(Guest { agent: self.agent(), name, domid, create_time })
+    }
+
+    /// What the hypervisor has logged.
+    pub fn xl_dmesg(&self) -> Result<String> {
+        Ok(self.sh("xl dmesg", XL_LIMIT)?.ok()?.stdout)
+    }
+
+    /// The serial log, where there is one.
+    pub fn serial_log(&self) -> Option<PathBuf> {
+        self.options.as_ref().map(|options| options.log.clone())
+    }
+
+    /// Unique on a host of ours; on a dom0 that others use too, unique by process.
+    fn guest_name(&self, name: &str) -> String {
+        match &self.machine {
+            Machine::Qemu(_) => format!("{name}-{}", self.guests_made),
+            Machine::Local(_) => format!("{name}-{}-{}", std::process::id(), self.guests_made),
+        }
+    }
+}
