@@ -8,10 +8,13 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod events;
+pub mod grant;
 pub mod hypervisor;
 pub mod ring;
 pub mod shared;
 pub mod types;
+pub mod xen;
 
 pub use hypervisor::{HvError, Hypervisor};
 pub use types::{DomId, EvtchnPort, GrantRef, Mfn, Pfn};

@@ -1,0 +1,71 @@
+//! Pages that their owner has given up while a peer held them.
+
+use super::{GrantError, GrantTable};
+use crate::shared::Pages;
+use crate::types::GrantRef;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
+
+/// Pages and the grants that are still to be ended; never freed by being dropped.
+pub(super) struct Parked {
+    pages: ManuallyDrop<Pages>,
+    refs: Vec<GrantRef>,
+}
+
+impl Parked {
+    pub(super) fn new(pages: Pages, refs: Vec<GrantRef>) -> Self {
+        Self { pages: ManuallyDrop::new(pages), refs }
+    }
+
+    /// Ends what can be ended; true if no grant is left.
+    pub(super) fn try_end(&mut self, table: &GrantTable) -> bool {
+        self.refs.retain(|r| matches!(table.try_end(*r), Err(GrantError::InUse { .. })));
+        self.refs.is_empty()
+    }
+
+    /// Gives the pages back. Only after [`try_end`](Self::try_end) said that no grant is left.
+    pub(super) fn free(self) {
+        assert!(self.refs.is_empty(), "{} grants left", self.refs.len());
+        drop(ManuallyDrop::into_inner(self.pages));
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Parking {
+    parked: RefCell<Vec<Parked>>,
+    pages: Cell<usize>,
+    turn: Cell<usize>,
+}
+
+impl Parking {
+    pub(super) fn pages(&self) -> usize {
+        self.pages.get()
+    }
+
+    pub(super) fn add(&self, parked: Parked) {
+        let pages = parked.pages.count();
+        log::warn!("{} of {pages} pages given up are held by the peer: parked", parked.refs.len());
+        self.pages.set(self.pages.get() + pages);
+        let mut list = self.parked.borrow_mut();
+        // Without memory for the list the pages are lost, but never reused.
+        if list.try_reserve(1).is_ok() {
+            list.push(parked);
+        }
+    }
+
+    pub(super) fn retry_one(&self, table: &GrantTable) {
+        let mut list = self.parked.borrow_mut();
+        if list.is_empty() {
+            return;
+        }
+        let turn = self.turn.get() % list.len();
+        self.turn.set(turn + 1);
+        if list[turn].try_end(table) {
+            let parked = list.swap_remove(turn);
+            drop(list);
+            self.pages.set(self.pages.get() - parked.pages.count());
+            parked.free();
+        }
+    }
+}

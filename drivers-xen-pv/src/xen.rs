@@ -1,0 +1,45 @@
+//! What all front ends of a guest share: the hypervisor, the event channels, the grant table.
+
+use crate::events::Registry;
+use crate::grant::GrantTable;
+use crate::hypervisor::Hypervisor;
+use alloc::rc::Rc;
+use fata_libos::time::Instant;
+
+/// A guest's one connection to the hypervisor; front ends keep an `Rc` of it.
+pub struct Xen {
+    hv: &'static dyn Hypervisor,
+    events: Registry,
+    grants: GrantTable,
+}
+
+impl Xen {
+    /// The one of this guest: a second one would hand out the same grants again.
+    pub fn new(hv: &'static dyn Hypervisor) -> Rc<Xen> {
+        Rc::new(Xen { hv, events: Registry::default(), grants: GrantTable::new(hv) })
+    }
+
+    /// The hypervisor.
+    pub fn hv(&self) -> &'static dyn Hypervisor {
+        self.hv
+    }
+
+    /// The grant table.
+    pub fn grants(&self) -> &GrantTable {
+        &self.grants
+    }
+
+    pub(crate) fn events(&self) -> &Registry {
+        &self.events
+    }
+
+    /// A platform's wait: sleeps until a channel fires or `deadline` has passed, then wakes the tasks of all channels that
+    /// fired. A deadline of zero ([`Instant::default`]) only looks, without a hypercall.
+    pub fn wait(&self, deadline: Option<Instant>) {
+        if deadline != Some(Instant::default()) {
+            self.events.with_ports(|ports| self.hv.poll(ports, deadline));
+        }
+        self.hv.take_pending(&mut |port| self.events.fire(port));
+        self.grants.retry_parked();
+    }
+}
