@@ -8,8 +8,10 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use async_task::{Runnable, Task};
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::panic::Location;
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
@@ -35,6 +37,50 @@ local! {
     };
 }
 
+local! {
+    static DOING: Cell<Activity> = Cell::new(Activity::Starting);
+}
+
+#[derive(Clone, Copy)]
+enum Activity {
+    Starting,
+    Main,
+    Task(&'static Location<'static>),
+    Waiting,
+}
+
+/// What the loop is doing now, one line: for reports of a crash.
+#[derive(Clone, Copy, Debug)]
+pub struct Doing;
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DOING.with(Cell::get) {
+            Activity::Starting => f.write_str("  while starting, before the first task"),
+            Activity::Main => f.write_str("  while running main"),
+            Activity::Task(place) => {
+                write!(f, "  while running the task spawned at {}:{}", place.file(), place.line())
+            }
+            Activity::Waiting => f.write_str("  while waiting for events"),
+        }
+    }
+}
+
+/// A future that says where it was spawned while it runs.
+struct Tracked<F> {
+    place: &'static Location<'static>,
+    future: F,
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        DOING.with(|d| d.set(Activity::Task(self.place)));
+        // SAFETY: the future is pinned with the struct and never moved out of it.
+        unsafe { self.map_unchecked_mut(|t| &mut t.future) }.poll(cx)
+    }
+}
+
 /// The platform below the running loop.
 pub(crate) fn try_platform() -> Option<&'static dyn Platform> {
     RUNTIME.with(|r| r.platform.get())
@@ -53,11 +99,13 @@ fn queue() -> Arc<Queue> {
 }
 
 /// Starts a task. Dropping the returned [`Task`] cancels it; awaiting it gives its output; `detach` lets it run alone.
+#[track_caller]
 pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
+    let future = Tracked { place: Location::caller(), future };
     let queue = queue();
     let schedule = move |runnable| queue.0.lock().push_back(runnable);
     // SAFETY: a future that is not Send stays on this thread: runnables are taken only by this thread's loop, from this
@@ -105,6 +153,7 @@ pub fn block_on<F: Future>(platform: &'static dyn Platform, main: F) -> F::Outpu
     let mut main = pin!(main);
     let queue = queue();
     let out = loop {
+        DOING.with(|d| d.set(Activity::Main));
         if ready.0.swap(false, Ordering::AcqRel)
             && let Poll::Ready(out) = main.as_mut().poll(&mut cx)
         {
@@ -130,6 +179,7 @@ fn run_burst(queue: &Queue) -> bool {
 }
 
 fn wait_for_events(platform: &'static dyn Platform, idle: bool) {
+    DOING.with(|d| d.set(Activity::Waiting));
     let deadline = if idle { with_timers(|t| t.next_deadline()) } else { Some(Instant::default()) };
     platform.wait(deadline);
     fire_due_timers(platform.now());

@@ -1,0 +1,77 @@
+//! Time: the vCPU's time page, the wall clock of the shared info page, and what the vCPU has been charged.
+
+use super::hypercall;
+use crate::abi::shared_info::{SharedInfo, VcpuTimeInfo};
+use crate::abi::vcpu::{RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VcpuRunstateInfo};
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::ptr;
+use core::sync::atomic::{Ordering, fence};
+use fata_libos::time::{Duration, Instant, SystemTime};
+
+/// Reads what the hypervisor may change meanwhile until nothing changed while it was read.
+fn read_stable<T>(version: *const u32, read: impl Fn() -> T) -> T {
+    loop {
+        // SAFETY: the version lies in the shared info page, which stays mapped.
+        let before = unsafe { version.read_volatile() };
+        fence(Ordering::Acquire);
+        let value = read();
+        fence(Ordering::Acquire);
+        // SAFETY: as above.
+        let after = unsafe { version.read_volatile() };
+        if before == after && before & 1 == 0 {
+            return value;
+        }
+    }
+}
+
+/// Nanoseconds of Xen's system time, the time base of timers and polls.
+pub(super) fn now(shared: *const SharedInfo) -> Instant {
+    // SAFETY: only an address is formed, within the shared info page.
+    let time = unsafe { &raw const (*shared).vcpu_info[0].time };
+    let version = time.cast::<u32>();
+    let nanos = read_stable(version, || {
+        // SAFETY: the page stays mapped; a torn copy is thrown away by `read_stable`.
+        let t = unsafe { ptr::read_volatile(time) };
+        t.system_time.wrapping_add(scale(counter().wrapping_sub(t.tsc_timestamp), &t))
+    });
+    Instant::from_nanos(nanos)
+}
+
+/// The time stamp counter, not earlier than what came before.
+fn counter() -> u64 {
+    // SAFETY: both instructions exist on every x86-64; Xen lets PV guests read the counter or emulates it.
+    unsafe {
+        _mm_lfence();
+        _rdtsc()
+    }
+}
+
+fn scale(ticks: u64, t: &VcpuTimeInfo) -> u64 {
+    let shifted = match t.tsc_shift {
+        s @ 0..=63 => ticks << s,
+        s => ticks >> s.unsigned_abs().min(63),
+    };
+    ((u128::from(shifted) * u128::from(t.tsc_to_system_mul)) >> 32) as u64
+}
+
+/// The time of day: the wall clock at system time 0, and what has passed since.
+pub(super) fn wall_clock(shared: *const SharedInfo) -> SystemTime {
+    // SAFETY: only addresses are formed, within the shared info page.
+    let (version, fields) = unsafe { (&raw const (*shared).wc_version, &raw const (*shared).wc_sec) };
+    let start = read_stable(version, || {
+        // SAFETY: wc_sec, wc_nsec and wc_sec_hi follow each other in the page.
+        let (low, nanos, high) =
+            unsafe { (fields.read_volatile(), fields.add(1).read_volatile(), fields.add(2).read_volatile()) };
+        Duration::new(u64::from(high) << 32 | u64::from(low), nanos.min(999_999_999))
+    });
+    SystemTime::from_unix(start + Duration::from_nanos(now(shared).as_nanos()))
+}
+
+/// Processor time that the hypervisor has charged this vCPU since the domain was made, nanoseconds.
+pub fn cpu_time() -> Duration {
+    let mut info = VcpuRunstateInfo::default();
+    let argument = (&raw mut info).cast();
+    // SAFETY: the hypervisor writes one `VcpuRunstateInfo` to `info`.
+    let result = unsafe { hypercall::vcpu_op(VCPUOP_GET_RUNSTATE_INFO as usize, 0, argument) };
+    if result < 0 { Duration::ZERO } else { Duration::from_nanos(info.time[RUNSTATE_RUNNING]) }
+}

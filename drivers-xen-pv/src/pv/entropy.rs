@@ -1,0 +1,48 @@
+//! Seeds: RDSEED, else RDRAND, mixed with the counter. A processor with neither gives no seed.
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
+
+/// Tries for each word: RDSEED may be busy for a while.
+const TRIES: u32 = 100;
+
+/// Fills `seed`; false where the processor has no random number generator, or it failed.
+pub(super) fn seed(seed: &mut [u8; 32]) -> bool {
+    let source: fn() -> Option<u64> = match (has_rdseed(), has_rdrand()) {
+        (true, _) => rdseed,
+        (_, true) => rdrand,
+        _ => return false,
+    };
+    for chunk in seed.chunks_exact_mut(8) {
+        let Some(word) = (0..TRIES).find_map(|_| source()) else { return false };
+        // SAFETY: reads the counter.
+        let mixed = word ^ unsafe { _rdtsc() }.rotate_left(32);
+        chunk.copy_from_slice(&mixed.to_le_bytes());
+    }
+    true
+}
+
+fn has_rdrand() -> bool {
+    __cpuid(1).ecx & (1 << 30) != 0
+}
+
+fn has_rdseed() -> bool {
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & (1 << 18) != 0
+}
+
+macro_rules! random_instruction {
+    ($name:ident, $instruction:literal) => {
+        fn $name() -> Option<u64> {
+            let (word, good): (u64, u8);
+            // SAFETY: called only where the processor has the instruction.
+            unsafe {
+                asm!($instruction, "setc {good}", word = out(reg) word, good = out(reg_byte) good,
+                    options(nomem, nostack));
+            }
+            (good == 1).then_some(word)
+        }
+    };
+}
+
+random_instruction!(rdseed, "rdseed {word}");
+random_instruction!(rdrand, "rdrand {word}");
