@@ -11,6 +11,8 @@ pub mod abi;
 pub mod events;
 pub mod grant;
 pub mod hypervisor;
+#[cfg(target_os = "xen")]
+pub mod pv;
 pub mod ring;
 pub mod shared;
 pub mod types;
