@@ -1,5 +1,6 @@
 //! Runs other programs; an error carries the end of what they said.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -21,6 +22,7 @@ pub struct Said {
 pub fn run(command: &mut Command) -> Result<Said> {
     let name = describe(command);
     let mut child = command
+        .env("PATH", search_path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,6 +45,13 @@ pub fn run(command: &mut Command) -> Result<Said> {
         bail!("`{name}` failed ({status}):\n{}", last_lines(&format!("{stdout}{stderr}"), LINES_IN_ERROR));
     }
     Ok(Said { stdout })
+}
+
+/// `PATH` with the folders of system programs, which ordinary users lack.
+fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// Whether a command can be run and succeeds.

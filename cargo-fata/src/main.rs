@@ -1,6 +1,7 @@
 //! `cargo fata`: sets up, runs, tests and measures Fata appliances on a real Xen.
 
 mod cache;
+mod cargo;
 mod command;
 mod interrupt;
 mod ui;

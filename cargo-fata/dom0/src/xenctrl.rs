@@ -63,7 +63,7 @@ unsafe impl Sync for XenCtrl {}
 
 pub fn domains(peer: &Peer) -> io::Result<()> {
     static XENCTRL: OnceLock<Result<XenCtrl, String>> = OnceLock::new();
-    let xenctrl = XENCTRL.get_or_init(XenCtrl::open).as_ref().map_err(io::Error::other)?;
+    let xenctrl = XENCTRL.get_or_init(XenCtrl::open).as_ref().map_err(|error| io::Error::other(error.clone()))?;
     let lines: String = xenctrl.domains()?.iter().map(DomainInfo::to_line).collect();
     peer.send(tag::DATA, lines.as_bytes())?;
     peer.send(tag::END, b"")

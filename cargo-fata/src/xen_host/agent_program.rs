@@ -3,14 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use flate2::{Compression, write::GzEncoder};
 
 use super::build::Parts;
 use super::cpio::Archive;
-use crate::command;
+use crate::cargo;
 
 const INIT: &str = include_str!("dom0-init.sh");
 /// The agent's package, beside this one.
@@ -18,13 +17,8 @@ const AGENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dom0/Cargo.to
 
 /// Builds the agent for this machine; dom0 has the same C library.
 pub fn build() -> Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--message-format=json", "--manifest-path", AGENT_MANIFEST]);
-    let said = command::run(&mut cargo).context("cannot build dom0's agent")?;
-    let executable = said.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(
-        |message| message["executable"].as_str().filter(|path| path.ends_with("fata-dom0")).map(PathBuf::from),
-    );
-    executable.context("cargo built no fata-dom0")
+    let built = cargo::build(&["--quiet", "--manifest-path", AGENT_MANIFEST]).context("cannot build dom0's agent")?;
+    built.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")
 }
 
 /// An initramfs beside `log` that is the base with init and agent appended. The caller removes it.

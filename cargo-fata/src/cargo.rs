@@ -1,0 +1,50 @@
+//! Builds with cargo; what it says of errors goes straight to the user.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// An executable that cargo built.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// The target's name: of a package's binary or of an example.
+    pub name: String,
+    /// Whether it is an example.
+    pub is_example: bool,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// `cargo`, the one that runs us where there is one.
+pub fn command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// `cargo build ARGUMENTS`; gives the executables.
+pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
+    let mut cargo = command();
+    cargo.args(["build", "--message-format=json-render-diagnostics"]).args(arguments);
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let mut executables = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let message: Value = serde_json::from_str(&line?).unwrap_or_default();
+        executables.extend(executable(&message));
+    }
+    if !child.wait()?.success() {
+        bail!("`cargo build {}` failed", arguments.join(" "));
+    }
+    Ok(executables)
+}
+
+fn executable(message: &Value) -> Option<Executable> {
+    let target = &message["target"];
+    Some(Executable {
+        path: message["executable"].as_str()?.into(),
+        name: target["name"].as_str()?.to_owned(),
+        is_example: target["kind"].as_array()?.iter().any(|kind| kind == "example"),
+    })
+}
