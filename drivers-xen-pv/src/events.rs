@@ -155,3 +155,72 @@ impl Registry {
         self.ports.borrow().iter().position(|p| *p == port)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::run;
+    use crate::hypervisor::Hypervisor;
+    use fata_libos::spawn;
+    use fata_libos::time::{Duration, sleep, timeout};
+
+    const PEER: DomId = DomId(0);
+    const SOON: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_channel_is_ready_once_however_often_it_fired() {
+        run(async |hv, xen| {
+            let channel = Channel::alloc(&xen, PEER).unwrap();
+            assert_eq!(hv.port_remote(channel.port()), Some(PEER));
+            hv.peer_notify(channel.port());
+            hv.peer_notify(channel.port());
+            timeout(SOON, channel.fired()).await.unwrap();
+            assert!(timeout(SOON, channel.fired()).await.is_err(), "fired once");
+            hv.peer_notify(channel.port());
+            sleep(SOON).await;
+            timeout(SOON, channel.fired()).await.expect("a firing that nobody waited for is kept");
+            channel.notify();
+            assert_eq!(hv.take_notified(channel.port()), 1);
+        });
+    }
+
+    #[test]
+    fn only_the_tasks_of_the_channel_that_fired_wake() {
+        run(async |hv, xen| {
+            let (a, b) = (Channel::alloc(&xen, PEER).unwrap(), Channel::alloc(&xen, PEER).unwrap());
+            let port = b.port();
+            let waiting = spawn(async move { b.fired().await });
+            hv.peer_notify(port);
+            timeout(SOON, waiting).await.unwrap();
+            assert!(timeout(SOON, a.fired()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn dropping_closes_what_was_allocated_and_keeps_what_was_adopted() {
+        run(async |hv, xen| {
+            let channel = Channel::alloc(&xen, PEER).unwrap();
+            let port = channel.port();
+            assert_eq!(Channel::adopt(&xen, port).map(drop), Err(EventError::Owned { port }));
+            drop(channel);
+            assert_eq!(hv.open_ports(), 0);
+            let console = hv.evtchn_alloc_unbound(PEER).unwrap();
+            drop(Channel::adopt(&xen, console).unwrap());
+            assert_eq!(hv.open_ports(), 1);
+            hv.peer_notify(console);
+            sleep(SOON).await;
+        });
+    }
+
+    #[test]
+    fn one_channel_more_than_the_hypervisor_polls_is_refused_and_closed() {
+        run(async |hv, xen| {
+            let all: Vec<_> = (0..128).map(|_| Channel::alloc(&xen, PEER).unwrap()).collect();
+            assert_eq!(Channel::alloc(&xen, PEER).map(drop), Err(EventError::TooMany { limit: 128 }));
+            assert_eq!(hv.open_ports(), 128);
+            drop(all);
+            hv.limit_ports(1);
+            assert!(matches!(Channel::alloc(&xen, PEER).map(drop), Err(EventError::Hypervisor(_))));
+        });
+    }
+}

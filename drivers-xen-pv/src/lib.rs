@@ -9,6 +9,8 @@ extern crate alloc;
 
 pub mod abi;
 pub mod events;
+#[cfg(not(target_os = "xen"))]
+pub mod fake;
 pub mod grant;
 pub mod hypervisor;
 #[cfg(target_os = "xen")]

@@ -6,6 +6,8 @@
 mod pages;
 mod parked;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use pages::GrantedPages;
 pub use table::{Access, GrantCounts, GrantTable};

@@ -1,0 +1,16 @@
+//! The other side, for host tests: a hypervisor in ordinary memory, and peers that are driven step by step and may be hostile.
+//!
+//! [`run`] runs a test on a [`FakeHypervisor`] in virtual time: whenever every task waits, the attached [`Peer`]s take a step,
+//! and when that wakes nobody the clock jumps to the next deadline. A test that would wait for ever panics.
+//!
+//! The fake is strict where the real hypervisor would be silent: a page freed while a grant names it, a page freed twice, a
+//! channel closed twice end the test.
+
+mod grants;
+mod hypervisor;
+mod memory;
+mod platform;
+
+pub use grants::{PeerMap, PeerMapError};
+pub use hypervisor::{FakeHypervisor, Peer};
+pub use platform::run;
