@@ -1,1 +1,56 @@
-//! Fata.
+//! What an appliance depends on: picks the platform, starts it, re-exports the libraries.
+//!
+//! An appliance is an ordinary crate whose `main.rs` reads like a hosted program:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! use fata::prelude::*;
+//!
+//! fata::main!(main);
+//!
+//! async fn main(env: Env) -> Result<()> {
+//!     println!(env, "hello");
+//!     Ok(())
+//! }
+//! ```
+#![no_std]
+
+extern crate alloc;
+#[cfg(not(target_os = "xen"))]
+extern crate std;
+
+mod appliance;
+mod env;
+mod error;
+#[cfg(target_os = "xen")]
+mod guest;
+#[cfg(not(target_os = "xen"))]
+mod hosted;
+
+#[doc(hidden)]
+pub use appliance::boxed as __boxed;
+pub use appliance::{Appliance, MainFuture};
+pub use env::{Env, SHUTDOWN_GRACE};
+pub use error::{Error, Result};
+pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdown, task, time};
+#[cfg(not(target_os = "xen"))]
+#[doc(hidden)]
+pub use hosted::hosted as __hosted;
+pub use log;
+pub use task::spawn;
+
+/// What most appliances name.
+pub mod prelude {
+    pub use crate::{Env, Result, println, spawn};
+    pub use fata_libos::time::{Duration, Instant, sleep};
+}
+
+/// Network interfaces of an appliance.
+pub mod net {
+    use fata_libos::param::Param;
+
+    /// The boot parameters of each interface.
+    pub static PARAMS: [Param; 0] = [];
+}

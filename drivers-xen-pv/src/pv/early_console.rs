@@ -31,6 +31,11 @@ pub(super) fn init(page: SharedMemory, port: EvtchnPort) {
     PLACE.0.set(Some(Ring { page, port }));
 }
 
+/// Writes all of `bytes` straight into the ring.
+pub fn early_write(bytes: &[u8]) {
+    EarlyConsole.write(bytes);
+}
+
 pub(super) struct EarlyConsole;
 
 impl EarlyConsole {

@@ -1,13 +1,15 @@
 //! The real [`Hypervisor`]: hypercalls of a PV guest.
 
 use super::{clock, hypercall, mm};
-use crate::abi::event_channel::{EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, EvtchnAllocUnbound, EvtchnPortOp};
+use crate::abi::event_channel::{
+    EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, EvtchnAllocUnbound, EvtchnPortOp,
+};
 use crate::abi::sched::{SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, SchedPoll, SchedShutdown};
 use crate::abi::shared_info::SharedInfo;
 use crate::hypervisor::{HvError, Hypervisor};
 use crate::types::{DomId, EvtchnPort, Mfn};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use fata_libos::platform::MemoryStats;
 use fata_libos::time::{Instant, SystemTime};
 
@@ -40,7 +42,9 @@ impl PvHypervisor {
     pub(super) fn notify(port: EvtchnPort) {
         let argument = EvtchnPortOp { port: port.0 };
         // SAFETY: the hypervisor reads one `EvtchnPortOp`.
-        unsafe { hypercall::event_channel_op(EVTCHNOP_SEND as usize, (&raw const argument).cast_mut().cast()) };
+        unsafe {
+            hypercall::event_channel_op(EVTCHNOP_SEND as usize, (&raw const argument).cast_mut().cast())
+        };
     }
 
     /// Leaves the processor to others for about a millisecond.
@@ -116,15 +120,17 @@ unsafe impl Hypervisor for PvHypervisor {
     fn evtchn_alloc_unbound(&self, remote: DomId) -> Result<EvtchnPort, HvError> {
         let mut argument = EvtchnAllocUnbound { dom: DomId::SELF.0, remote_dom: remote.0, port: 0 };
         // SAFETY: the hypervisor reads and writes one `EvtchnAllocUnbound`.
-        let result =
-            unsafe { hypercall::event_channel_op(EVTCHNOP_ALLOC_UNBOUND as usize, (&raw mut argument).cast()) };
+        let result = unsafe {
+            hypercall::event_channel_op(EVTCHNOP_ALLOC_UNBOUND as usize, (&raw mut argument).cast())
+        };
         check("EVTCHNOP_alloc_unbound", result).map(|()| EvtchnPort(argument.port))
     }
 
     fn evtchn_close(&self, port: EvtchnPort) -> Result<(), HvError> {
         let mut argument = EvtchnPortOp { port: port.0 };
         // SAFETY: the hypervisor reads one `EvtchnPortOp`.
-        let result = unsafe { hypercall::event_channel_op(EVTCHNOP_CLOSE as usize, (&raw mut argument).cast()) };
+        let result =
+            unsafe { hypercall::event_channel_op(EVTCHNOP_CLOSE as usize, (&raw mut argument).cast()) };
         check("EVTCHNOP_close", result)
     }
 

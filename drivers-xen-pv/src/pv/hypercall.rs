@@ -74,5 +74,3 @@ hypercall!(/// `sched_op`.
     sched_op = 29 (command: usize => command, argument: *const c_void => address(argument)));
 hypercall!(/// `event_channel_op`.
     event_channel_op = 32 (command: usize => command, argument: *mut c_void => address(argument)));
-
-

@@ -27,7 +27,7 @@ fn pfn_of(frame: Mfn) -> Pfn {
 }
 
 /// Where the builder mapped a frame of ours.
-pub(super) fn boot_address(frame: Mfn) -> usize {
+pub(in crate::pv) fn boot_address(frame: Mfn) -> usize {
     VIRT_BASE + pfn_of(frame).0 as usize * PAGE_SIZE
 }
 

@@ -91,8 +91,9 @@ impl Batch {
             return;
         }
         // SAFETY: `push`'s callers promise that each update is sound; Xen checks frames and types.
-        let result =
-            unsafe { hypercall::mmu_update(updates, count, core::ptr::null_mut(), usize::from(DomId::SELF.0)) };
+        let result = unsafe {
+            hypercall::mmu_update(updates, count, core::ptr::null_mut(), usize::from(DomId::SELF.0))
+        };
         assert!(result == 0, "mmu_update of {count} entries: {result}");
     }
 }

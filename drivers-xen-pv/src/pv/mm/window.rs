@@ -28,7 +28,13 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(mfn_list: *const u64, l4_frame: Mfn, scratch: usize, start: usize, total: usize) -> Self {
+    pub(super) fn new(
+        mfn_list: *const u64,
+        l4_frame: Mfn,
+        scratch: usize,
+        start: usize,
+        total: usize,
+    ) -> Self {
         let beyond = total.saturating_sub(start);
         let l1_tables = beyond.div_ceil(ENTRIES) + 1;
         let tables = if beyond == 0 { 0 } else { l1_tables + l1_tables.div_ceil(ENTRIES) + 1 + 1 };

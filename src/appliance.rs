@@ -1,0 +1,101 @@
+//! What an appliance says of itself, and the macro that says it.
+
+use crate::{Env, Result};
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use fata_libos::param::Param;
+
+/// A running `main`.
+pub type MainFuture = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// An appliance, as [`main!`](crate::main) describes it.
+pub struct Appliance {
+    /// The package's name.
+    pub name: &'static str,
+    /// The package's version.
+    pub version: &'static str,
+    /// The names of its network interfaces: the first is the first `vif` of the configuration, and so on.
+    pub networks: &'static [&'static str],
+    /// The parameters that each interface has.
+    pub network_params: &'static [Param],
+    /// The appliance's own boot parameters.
+    pub params: &'static [Param],
+    /// Its `main`.
+    pub main: fn(Env) -> MainFuture,
+}
+
+/// Names the appliance's `async fn main(env: Env) -> Result<()>`, its network interfaces and its boot parameters.
+///
+/// ```ignore
+/// fata::main!(main);
+/// fata::main!(main, networks: ["main"]);
+/// fata::main!(main, networks: ["main", "back"], params: PARAMS);
+/// ```
+#[macro_export]
+macro_rules! main {
+    ($main:path $(, params: $params:expr)? $(,)?) => {
+        $crate::__entry!($main, &[], &[], $crate::__own_params!($($params)?));
+    };
+    ($main:path, networks: [$($network:literal),+ $(,)?] $(, params: $params:expr)? $(,)?) => {
+        $crate::__entry!($main, &[$($network),+], &$crate::net::PARAMS, $crate::__own_params!($($params)?));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __own_params {
+    () => {
+        &[]
+    };
+    ($params:expr) => {
+        &$params
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __appliance {
+    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+        $crate::Appliance {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            networks: $networks,
+            network_params: $network_params,
+            params: $params,
+            main: |env| $crate::__boxed($main(env)),
+        }
+    };
+}
+
+#[doc(hidden)]
+pub fn boxed(main: impl Future<Output = Result<()>> + 'static) -> MainFuture {
+    Box::pin(main)
+}
+
+/// The guest's entry code finds the appliance by this symbol.
+#[cfg(target_os = "xen")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entry {
+    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn fata_appliance() -> $crate::Appliance {
+            $crate::__appliance!($main, $networks, $network_params, $params)
+        }
+    };
+}
+
+/// A process starts at C's `main`: the crate is `no_main`, as it is on a guest.
+#[cfg(not(target_os = "xen"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entry {
+    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+        #[cfg(not(test))]
+        #[unsafe(export_name = "main")]
+        extern "C" fn fata_process_main() -> i32 {
+            $crate::__hosted($crate::__appliance!($main, $networks, $network_params, $params))
+        }
+    };
+}

@@ -1,0 +1,11 @@
+//! A panic ends the guest: its message, its place and the calls that led there go to the console first.
+
+use core::panic::PanicInfo;
+use fata_libos::task::Doing;
+use fata_xen::pv;
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let calls = pv::backtrace();
+    pv::crash(format_args!("\nfata: {info}\n{Doing}\n{calls}"))
+}
