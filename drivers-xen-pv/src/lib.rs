@@ -13,6 +13,7 @@ pub mod events;
 pub mod fake;
 pub mod grant;
 pub mod hypervisor;
+pub mod net;
 #[cfg(target_os = "xen")]
 pub mod pv;
 pub mod ring;

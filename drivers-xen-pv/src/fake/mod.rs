@@ -9,6 +9,7 @@
 mod grants;
 mod hypervisor;
 mod memory;
+pub mod netback;
 mod platform;
 
 pub use grants::{PeerMap, PeerMapError};

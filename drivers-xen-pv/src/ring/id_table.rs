@@ -64,6 +64,11 @@ impl<T> IdTable<T> {
         Ok(request)
     }
 
+    /// The requests in flight.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().flatten()
+    }
+
     /// Takes out all requests, to be given up or sent again.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
         let Self { places, free } = self;

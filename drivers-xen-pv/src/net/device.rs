@@ -1,0 +1,101 @@
+//! The stack's handle of a network interface.
+
+use super::link::Link;
+use crate::abi::netif::tx_flags;
+use alloc::rc::Rc;
+use core::task::{Context, Poll};
+use fata_libos::net::{Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received};
+use fata_libos::net::{TransmitError, TransmitMeta};
+use fata_libos::task::Task;
+
+/// A network interface. The stack keeps it while back ends come and go: [`is_up`](NetDevice::is_up) says whether there is
+/// one, and [`poll`](NetDevice::poll) wakes when that changes. Dropping it disconnects the device.
+///
+/// A device that was detached and attached again may have another address: ask again when it comes up.
+pub struct Netfront {
+    name: Rc<str>,
+    link: Rc<Link>,
+    /// Keeps the device connected; ends with the handle.
+    _task: Task<()>,
+}
+
+impl Netfront {
+    pub(super) fn new(name: Rc<str>, link: Rc<Link>, task: Task<()>) -> Self {
+        Self { name, link, _task: task }
+    }
+
+    /// The device's name in logs: `vif0`, say.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl NetDevice for Netfront {
+    fn mac(&self) -> MacAddress {
+        self.link.terms().mac
+    }
+
+    fn mtu(&self) -> usize {
+        self.link.terms().mtu
+    }
+
+    fn offloads(&self) -> Offloads {
+        self.link.terms().offloads
+    }
+
+    fn is_up(&self) -> bool {
+        self.link.is_up()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.poll(cx)
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        self.link.with(|queue| queue.receive(buf)).flatten()
+    }
+
+    fn can_transmit(&self) -> bool {
+        self.link.with(|queue| queue.make_room(queue.max_frame())).unwrap_or(false)
+    }
+
+    fn transmit(
+        &mut self,
+        len: usize,
+        meta: TransmitMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TransmitError> {
+        let flags = match meta.checksum {
+            Checksum::Partial => tx_flags::CSUM_BLANK | tx_flags::DATA_VALIDATED,
+            Checksum::Verified => tx_flags::DATA_VALIDATED,
+            Checksum::Complete => 0,
+        };
+        let taken = self.link.with(|queue| {
+            let max = queue.max_frame();
+            if len > max || meta.segment_size != 0 {
+                return Ok(Err(TransmitError::TooLong { len, max }));
+            }
+            if !queue.make_room(len)? {
+                return Ok(Err(TransmitError::Full));
+            }
+            queue.transmit(len, flags, fill);
+            Ok(Ok(()))
+        });
+        let result = taken.unwrap_or(Err(TransmitError::Down));
+        if matches!(result, Err(TransmitError::Down | TransmitError::TooLong { .. })) {
+            self.link.count_tx_error();
+        }
+        result
+    }
+
+    fn flush(&mut self) {
+        let _ = self.link.with(|queue| {
+            queue.flush();
+            Ok(())
+        });
+    }
+
+    fn counters(&self) -> NetCounters {
+        self.link.counters()
+    }
+}

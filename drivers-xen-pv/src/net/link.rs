@@ -1,0 +1,142 @@
+//! What the stack's handle and the task that keeps the device connected share.
+//!
+//! The task brings the link up with a queue and takes the queue away; the handle moves frames while there is one. Whoever
+//! sees the back end break the protocol takes the link down and leaves the fault for the task, which closes the device.
+
+use super::fault::NetFault;
+use super::queue::Queue;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::{Context, Poll};
+use fata_libos::net::{ETHERNET_HEADER, MacAddress, NetCounters, Offloads};
+use fata_libos::task::WakerSet;
+
+/// What a connection was agreed to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) mac: MacAddress,
+    pub(super) mtu: usize,
+    pub(super) offloads: Offloads,
+}
+
+impl Terms {
+    /// The longest frame, octets. Room for a tag is left to the stack's own frames.
+    pub(super) const fn max_frame(&self) -> usize {
+        self.mtu + ETHERNET_HEADER
+    }
+}
+
+pub(super) struct Link {
+    state: RefCell<State>,
+    /// The stack, waiting for the link to go up or down.
+    stack: WakerSet,
+    /// The task, waiting for a fault.
+    task: WakerSet,
+}
+
+struct State {
+    terms: Terms,
+    up: Option<Queue>,
+    /// A queue that is no longer used, and why, until the task takes both.
+    broken: Option<(Queue, NetFault)>,
+    /// Up or down since the stack last looked.
+    changed: bool,
+    /// Of queues that are gone.
+    counters: NetCounters,
+}
+
+impl Link {
+    pub(super) fn new(terms: Terms) -> Rc<Self> {
+        let state = State { terms, up: None, broken: None, changed: false, counters: NetCounters::default() };
+        Rc::new(Self { state: RefCell::new(state), stack: WakerSet::new(), task: WakerSet::new() })
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.state.borrow().terms
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().up.is_some()
+    }
+
+    pub(super) fn counters(&self) -> NetCounters {
+        let state = self.state.borrow();
+        let mut counters = state.counters;
+        if let Some(queue) = &state.up {
+            queue.add_counts(&mut counters);
+        }
+        counters
+    }
+
+    pub(super) fn count_tx_error(&self) {
+        self.state.borrow_mut().counters.tx_errors += 1;
+    }
+
+    /// Frames move from now on.
+    pub(super) fn bring_up(&self, terms: Terms, queue: Queue) {
+        let mut state = self.state.borrow_mut();
+        state.terms = terms;
+        state.up = Some(queue);
+        state.changed = true;
+        state.counters.connects += 1;
+        drop(state);
+        self.stack.wake_all();
+    }
+
+    /// No frames move from now on; the queue, if there was one, is the caller's to end.
+    pub(super) fn take_down(&self) -> Option<Queue> {
+        let queue = self.state.borrow_mut().retire();
+        self.stack.wake_all();
+        queue
+    }
+
+    /// Counts a fault that the task saw.
+    pub(super) fn count_fault(&self) {
+        self.state.borrow_mut().counters.faults += 1;
+    }
+
+    /// Waits for a fault that the stack's side saw.
+    pub(super) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<(Queue, NetFault)> {
+        if let Some(broken) = self.state.borrow_mut().broken.take() {
+            return Poll::Ready(broken);
+        }
+        self.task.register(cx);
+        Poll::Pending
+    }
+
+    /// Moves frames with the queue; `None` while there is none, or when the back end turns out to be broken.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Queue) -> Result<R, NetFault>) -> Option<R> {
+        let mut state = self.state.borrow_mut();
+        let fault = match f(state.up.as_mut()?) {
+            Ok(done) => return Some(done),
+            Err(fault) => fault,
+        };
+        if let Some(queue) = state.retire() {
+            state.broken = Some((queue, fault));
+        }
+        drop(state);
+        self.task.wake_all();
+        None
+    }
+
+    /// Ready when the link went up or down since the last time, or when its queue says so.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.with(|queue| queue.poll(cx));
+        if core::mem::take(&mut self.state.borrow_mut().changed) {
+            return Poll::Ready(());
+        }
+        self.stack.register(cx);
+        polled.unwrap_or(Poll::Pending)
+    }
+}
+
+impl State {
+    /// Takes the queue out of use; what it had in flight is lost.
+    fn retire(&mut self) -> Option<Queue> {
+        let queue = self.up.take()?;
+        queue.add_counts(&mut self.counters);
+        self.counters.tx_errors += queue.frames_in_flight();
+        self.changed = true;
+        Some(queue)
+    }
+}

@@ -1,0 +1,197 @@
+//! A queue pair: transmit and receive ring, their pages, their event channels. A device has one, later several.
+
+use super::fault::NetFault;
+use super::pool::{Limits, RxPool, TxPool};
+use super::rx::RxQueue;
+use super::tx::{TxQueue, slots_for};
+use crate::events::{Channel, EventError};
+use crate::grant::{Access, GrantError, GrantedPages};
+use crate::types::{DomId, EvtchnPort, GrantRef};
+use crate::xen::Xen;
+use alloc::rc::Rc;
+use core::task::{Context, Poll};
+use fata_libos::net::{NetCounters, Received};
+
+/// Why there is no queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// No pages, or no grants of them.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// No event channel.
+    #[error(transparent)]
+    Event(#[from] EventError),
+}
+
+/// What a queue is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueConfig {
+    pub(super) remote: DomId,
+    pub(super) channels: Channels,
+    pub(super) limits: Limits,
+    /// The longest frame to be sent, octets.
+    pub(super) max_frame: usize,
+}
+
+/// How many event channels a queue has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channels {
+    One,
+    Split,
+}
+
+enum Events {
+    One(Channel),
+    Split { tx: Channel, rx: Channel },
+}
+
+pub(super) struct Queue {
+    tx: TxQueue,
+    rx: RxQueue,
+    events: Events,
+    tx_ring: GrantedPages,
+    rx_ring: GrantedPages,
+    max_frame: usize,
+    /// Somebody was told that there is no room, and waits for it.
+    room_wanted: bool,
+}
+
+impl Queue {
+    pub(super) fn new(xen: &Rc<Xen>, config: QueueConfig) -> Result<Self, QueueError> {
+        let QueueConfig { remote, channels, limits, max_frame } = config;
+        let events = Events::new(xen, remote, channels)?;
+        let tx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
+        let rx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
+        let mut tx_pool = TxPool::new(xen, remote, limits.tx_pages.max(slots_for(max_frame)));
+        // With pages for one frame there is always something that an answer can give room for.
+        while tx_pool.len() < slots_for(max_frame) {
+            tx_pool.grow()?;
+        }
+        let rx_pool = RxPool::new(xen, remote, limits.rx_pages);
+        let tx = TxQueue::new(tx_ring.memory(), tx_pool);
+        let rx = RxQueue::new(rx_ring.memory(), rx_pool)?;
+        Ok(Self { tx, rx, events, tx_ring, rx_ring, max_frame, room_wanted: false })
+    }
+
+    /// The grants of the transmit and the receive ring.
+    pub(super) fn ring_refs(&self) -> (GrantRef, GrantRef) {
+        (self.tx_ring.refs()[0], self.rx_ring.refs()[0])
+    }
+
+    /// The event channels' ports, for transmit and receive; the same where there is one.
+    pub(super) fn ports(&self) -> (EvtchnPort, EvtchnPort) {
+        match &self.events {
+            Events::One(both) => (both.port(), both.port()),
+            Events::Split { tx, rx } => (tx.port(), rx.port()),
+        }
+    }
+
+    pub(super) fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+
+    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
+        let received = self.rx.receive(buf)?;
+        // A long burst must not leave the peer without pages until it is over.
+        if self.rx.is_half_unpublished() {
+            self.publish_rx();
+        }
+        Ok(received)
+    }
+
+    /// Whether a frame of `len` octets can be taken; if not, [`poll`](Self::poll) waits for room.
+    pub(super) fn make_room(&mut self, len: usize) -> Result<bool, NetFault> {
+        let room = self.tx.make_room(len)?;
+        self.room_wanted = !room;
+        Ok(room)
+    }
+
+    /// See [`TxQueue::transmit`].
+    pub(super) fn transmit(&mut self, len: usize, flags: u16, fill: &mut dyn FnMut(&mut [u8])) {
+        self.tx.transmit(len, flags, fill);
+    }
+
+    pub(super) fn flush(&mut self) {
+        let (tx, rx) = (self.tx.publish(), self.rx.publish());
+        match &self.events {
+            Events::One(both) if tx || rx => both.notify(),
+            Events::One(_) => {}
+            Events::Split { tx: to_tx, rx: to_rx } => {
+                if tx {
+                    to_tx.notify();
+                }
+                if rx {
+                    to_rx.notify();
+                }
+            }
+        }
+    }
+
+    /// Ready when there is something to receive, or the room that was wanted.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, NetFault> {
+        self.flush();
+        loop {
+            if self.rx.arm()? || self.has_wanted_room()? {
+                return Ok(Poll::Ready(()));
+            }
+            // An event from before the arming says nothing; one after it is not lost.
+            if self.events.poll_fired(cx).is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+    }
+
+    fn has_wanted_room(&mut self) -> Result<bool, NetFault> {
+        if !self.room_wanted {
+            return Ok(false);
+        }
+        self.tx.arm()?;
+        self.make_room(self.max_frame)
+    }
+
+    fn publish_rx(&mut self) {
+        if self.rx.publish() {
+            match &self.events {
+                Events::One(channel) | Events::Split { rx: channel, .. } => channel.notify(),
+            }
+        }
+    }
+
+    /// Adds what was counted to `counters`.
+    pub(super) fn add_counts(&self, counters: &mut NetCounters) {
+        let (tx, rx) = (self.tx.counts(), self.rx.counts());
+        counters.rx_frames += rx.frames;
+        counters.rx_octets += rx.octets;
+        counters.rx_errors += rx.errors;
+        counters.tx_frames += tx.frames;
+        counters.tx_octets += tx.octets;
+        counters.tx_errors += tx.errors;
+    }
+
+    /// Frames that were taken and not reported as sent.
+    pub(super) fn frames_in_flight(&self) -> u64 {
+        self.tx.frames_in_flight()
+    }
+}
+
+impl Events {
+    fn new(xen: &Rc<Xen>, remote: DomId, channels: Channels) -> Result<Self, EventError> {
+        Ok(match channels {
+            Channels::One => Self::One(Channel::alloc(xen, remote)?),
+            Channels::Split => {
+                Self::Split { tx: Channel::alloc(xen, remote)?, rx: Channel::alloc(xen, remote)? }
+            }
+        })
+    }
+
+    fn poll_fired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::One(both) => both.poll_fired(cx),
+            Self::Split { tx, rx } => {
+                // Both are asked, so that either wakes.
+                let (tx, rx) = (tx.poll_fired(cx), rx.poll_fired(cx));
+                if tx.is_ready() { tx } else { rx }
+            }
+        }
+    }
+}

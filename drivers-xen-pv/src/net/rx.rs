@@ -1,0 +1,160 @@
+//! The receive queue: empty pages out, parts of frames in.
+//!
+//! A frame is one or more responses in a row (see "Guest receive" in `netif.h`): the first may be followed by extra info
+//! in slots of its own, then by further parts. Responses come in the slots of their requests, so the page of a slot is
+//! known without the peer's word. A [`Chain`] gathers them; when it is complete, the frame is copied out of the pages once,
+//! and they go back on the ring.
+
+use super::chain::{Chain, MAX_EXTRAS, MAX_PARTS, Part};
+use super::fault::NetFault;
+use super::pool::{RX_CHUNK, RxPool};
+use crate::abi::netif::{Rx, RxRequest, RxSlot};
+use crate::grant::GrantError;
+use crate::ring::{FrontRing, RingIdx, slots_in_page};
+use crate::shared::SharedMemory;
+use fata_libos::net::Received;
+
+const SLOTS: usize = slots_in_page::<Rx>() as usize;
+
+/// The longest frame fits the first pages, or it would wait for pages that wait for it.
+const _: () = assert!(MAX_PARTS + MAX_EXTRAS <= RX_CHUNK);
+
+/// What the queue has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RxCounts {
+    pub(super) frames: u64,
+    pub(super) octets: u64,
+    pub(super) errors: u64,
+}
+
+pub(super) struct RxQueue {
+    ring: FrontRing<Rx>,
+    pool: RxPool,
+    /// The page that each slot's request names.
+    posted: [u16; SLOTS],
+    chain: Chain,
+    counts: RxCounts,
+    /// The back end ran out of empty pages, or nearly.
+    starved: bool,
+}
+
+impl RxQueue {
+    /// A queue over a fresh ring, with the first pages on it.
+    pub(super) fn new(ring: SharedMemory, pool: RxPool) -> Result<Self, GrantError> {
+        Self::starting_at(ring, pool, RingIdx(0))
+    }
+
+    pub(super) fn starting_at(ring: SharedMemory, pool: RxPool, start: RingIdx) -> Result<Self, GrantError> {
+        let mut queue = Self {
+            ring: FrontRing::starting_at(ring, start),
+            pool,
+            posted: [0; SLOTS],
+            chain: Chain::new(),
+            counts: RxCounts::default(),
+            starved: false,
+        };
+        queue.grow()?;
+        Ok(queue)
+    }
+
+    pub(super) fn counts(&self) -> RxCounts {
+        self.counts
+    }
+
+    /// Copies the next whole frame into `buf`; frames that are broken or do not fit are counted and dropped.
+    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
+        while let Some((index, slot)) = self.next()? {
+            self.take(index, slot)?;
+            if self.chain.is_complete()
+                && let Some(received) = self.deliver(buf)
+            {
+                return Ok(Some(received));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Publishes the pages that were emptied, with more of them if they were too few; true if the peer wants to know.
+    pub(super) fn publish(&mut self) -> bool {
+        if core::mem::take(&mut self.starved) {
+            // Without memory for more it goes on with what it has.
+            let _ = self.grow();
+        }
+        self.ring.push()
+    }
+
+    /// Whether half of the pages wait to be published.
+    pub(super) fn is_half_unpublished(&self) -> bool {
+        self.ring.unpushed() * 2 >= self.ring.in_use()
+    }
+
+    /// Asks for a notification with the next response; true if one is there already, and there will be none.
+    pub(super) fn arm(&mut self) -> Result<bool, NetFault> {
+        Ok(self.ring.arm(1).map_err(NetFault::RxRing)? > 0)
+    }
+
+    fn next(&mut self) -> Result<Option<(RingIdx, RxSlot)>, NetFault> {
+        if self.ring.known() == 0 {
+            let known = self.ring.look().map_err(NetFault::RxRing)?;
+            self.starved |= known * 4 >= self.ring.in_use() * 3;
+        }
+        Ok(self.ring.response())
+    }
+
+    fn take(&mut self, index: RingIdx, contents: RxSlot) -> Result<(), NetFault> {
+        let slot = self.ring.slot(index);
+        let page = self.posted[slot];
+        if self.chain.expects_extra() {
+            self.post(page);
+            return self.chain.extra(contents.extra());
+        }
+        let response = contents.response();
+        if response.id != page {
+            return Err(NetFault::RxId { slot, seen: response.id, expected: page });
+        }
+        self.chain.part(page, response)
+    }
+
+    /// Copies the gathered frame out, if it is whole and fits, and gives its pages back.
+    fn deliver(&mut self, buf: &mut [u8]) -> Option<Received> {
+        let received = self.chain.frame(buf.len());
+        let mut at = 0;
+        for i in 0..self.chain.parts().len() {
+            let Part { page, offset, len } = self.chain.parts()[i];
+            if received.is_some() {
+                let end = at + usize::from(len);
+                let memory = &self.pool.pages()[usize::from(page)].memory;
+                memory.read(usize::from(offset), &mut buf[at..end]);
+                at = end;
+            }
+            self.post(page);
+        }
+        self.chain.clear();
+        self.count(received);
+        received
+    }
+
+    fn count(&mut self, received: Option<Received>) {
+        match received {
+            Some(received) => {
+                self.counts.frames += 1;
+                self.counts.octets += received.len as u64;
+            }
+            None => self.counts.errors += 1,
+        }
+    }
+
+    /// Puts an empty page on the ring. There is room: every page has a slot.
+    fn post(&mut self, page: u16) {
+        let gref = self.pool.pages()[usize::from(page)].gref.0;
+        let index = self.ring.request(RxRequest { id: page, pad: 0, gref });
+        self.posted[self.ring.slot(index)] = page;
+    }
+
+    fn grow(&mut self) -> Result<(), GrantError> {
+        let old = self.pool.pages().len();
+        let added = self.pool.grow()?;
+        (old..old + added).for_each(|page| self.post(page as u16));
+        Ok(())
+    }
+}
