@@ -22,4 +22,6 @@ pub use pool::Limits;
 pub use queue::QueueError;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod queue_tests;

@@ -4,14 +4,14 @@ use super::fault::NetFault;
 use super::pool::Limits;
 use super::queue::{Channels, Queue, QueueConfig};
 use crate::abi::netif::{rx_flags, tx_flags};
+use crate::fake::FakeHypervisor;
 use crate::fake::netback::{Delivery, NetbackRings, QueueAddress};
-use crate::fake::{FakeHypervisor, run};
 use crate::types::DomId;
 use crate::xen::Xen;
 use fata_libos::net::Checksum;
 use std::rc::Rc;
 
-const BACKEND: DomId = DomId(3);
+pub(super) const BACKEND: DomId = DomId(3);
 
 fn pair(hv: &'static FakeHypervisor, xen: &Rc<Xen>, max_frame: usize) -> (Queue, NetbackRings) {
     let config = QueueConfig { remote: BACKEND, channels: Channels::Split, limits: Limits::FULL, max_frame };
@@ -23,23 +23,26 @@ fn pair(hv: &'static FakeHypervisor, xen: &Rc<Xen>, max_frame: usize) -> (Queue,
     (queue, back)
 }
 
-fn with_pair(max_frame: usize, test: impl FnOnce(&'static FakeHypervisor, &mut Queue, &mut NetbackRings)) {
-    run(async |hv, xen| {
-        let (mut queue, mut back) = pair(hv, &xen, max_frame);
-        test(hv, &mut queue, &mut back);
-        drop(back);
-        drop(queue);
-        assert_eq!(hv.live_pages(), 0);
-        assert_eq!(xen.grants().counts().in_use, 0);
-        assert_eq!(hv.open_ports(), 0);
-    });
+pub(super) fn with_pair(
+    max_frame: usize,
+    test: impl FnOnce(&'static FakeHypervisor, &mut Queue, &mut NetbackRings),
+) {
+    let hv = FakeHypervisor::new();
+    let xen = Xen::new(hv);
+    let (mut queue, mut back) = pair(hv, &xen, max_frame);
+    test(hv, &mut queue, &mut back);
+    drop(back);
+    drop(queue);
+    assert_eq!(hv.live_pages(), 0);
+    assert_eq!(xen.grants().counts().in_use, 0);
+    assert_eq!(hv.open_ports(), 0);
 }
 
-fn frame(len: usize, seed: usize) -> Vec<u8> {
+pub(super) fn frame(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + seed * 13 + i / 256) as u8).collect()
 }
 
-fn send(queue: &mut Queue, bytes: &[u8], flags: u16) -> Result<bool, NetFault> {
+pub(super) fn send(queue: &mut Queue, bytes: &[u8], flags: u16) -> Result<bool, NetFault> {
     let room = queue.make_room(bytes.len())?;
     if room {
         queue.transmit(bytes.len(), flags, &mut |buf| buf.copy_from_slice(bytes));
