@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod byte_ring;
 pub mod events;
 #[cfg(not(target_os = "xen"))]
 pub mod fake;
@@ -20,6 +21,7 @@ pub mod ring;
 pub mod shared;
 pub mod types;
 pub mod xen;
+pub mod xenstore;
 
 pub use hypervisor::{HvError, Hypervisor};
 pub use types::{DomId, EvtchnPort, GrantRef, Mfn, Pfn};

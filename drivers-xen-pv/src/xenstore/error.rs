@@ -1,0 +1,104 @@
+//! What can go wrong with XenStore.
+
+use super::wire::WireFault;
+use crate::byte_ring::IndexFault;
+use alloc::string::String;
+
+macro_rules! errno {
+    ($($name:ident),+) => {
+        /// An error that the daemon names (`io/xs_wire.h`: `xsd_errors`).
+        #[allow(missing_docs, clippy::upper_case_acronyms)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Errno {
+            $($name,)+
+            /// A name that the header does not list.
+            Unknown,
+        }
+
+        impl Errno {
+            /// From its name.
+            pub fn from_name(name: &[u8]) -> Self {
+                $(if name == stringify!($name).as_bytes() {
+                    return Self::$name;
+                })+
+                Self::Unknown
+            }
+        }
+    };
+}
+
+errno!(
+    EINVAL, EACCES, EEXIST, EISDIR, ENOENT, ENOMEM, ENOSPC, EIO, ENOTEMPTY, ENOSYS, EROFS, EBUSY, EAGAIN,
+    EISCONN, E2BIG, EPERM
+);
+
+/// The connection itself is unusable: the daemon, or the page, does what it must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// An index in the page.
+    #[error(transparent)]
+    Index(#[from] IndexFault),
+    /// A message.
+    #[error(transparent)]
+    Wire(#[from] WireFault),
+    /// A reply to nothing that was asked.
+    #[error("reply of type {kind} to request {id}, which is not in flight")]
+    UnknownRequest {
+        /// The request's number.
+        id: u32,
+        /// The reply's type, `XS_*`.
+        kind: u32,
+    },
+    /// A reply of another type than its request.
+    #[error("request {id} of type {expected} was answered with type {seen}")]
+    OtherType {
+        /// The request's number.
+        id: u32,
+        /// The request's type.
+        expected: u32,
+        /// The reply's type.
+        seen: u32,
+    },
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The daemon refused it.
+    #[error("XenStore answered {0:?}")]
+    Refused(Errno),
+    /// The connection is unusable, for this request and all later ones.
+    #[error("XenStore is broken: {0}")]
+    Broken(#[from] StoreFault),
+    /// The request does not fit a message.
+    #[error("XenStore request of {len} octets, of which {limit} fit")]
+    TooLong {
+        /// Octets of the payload.
+        len: usize,
+        /// Octets that fit.
+        limit: usize,
+    },
+    /// The path is empty, too long, or has a NUL in it.
+    #[error("path of {len} octets is none")]
+    BadPath {
+        /// Its length.
+        len: usize,
+    },
+    /// A key holds something else than it should.
+    #[error("{key} = {value:?} is no {expected}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether the key or directory does not exist.
+    pub fn is_absent(&self) -> bool {
+        *self == Self::Refused(Errno::ENOENT)
+    }
+}

@@ -1,0 +1,93 @@
+//! XenStore: the host's tree of keys, where devices are described and front and back ends meet.
+//!
+//! [`XenStore`] is a handle that any number of tasks use at once; replies find their callers by number. The layers below:
+//! `wire` (messages, pure), [`byte_ring`](crate::byte_ring) (the shared page), `connection` (who waits for what). The protocol is
+//! `docs/misc/xenstore.txt` of Xen, the page `io/xs_wire.h`.
+//!
+//! A daemon that breaks the protocol breaks the connection: all callers and all watches get the same error from then on. One
+//! that never answers keeps its callers waiting; they can use [`timeout`](fata_libos::time::timeout).
+
+mod connection;
+mod error;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod watch;
+pub mod wire;
+
+pub use error::{Errno, StoreError, StoreFault};
+pub use watch::Watch;
+
+use crate::abi::xs_wire::{XS_DIRECTORY, XS_MKDIR, XS_READ, XS_RM, XS_WATCH, XS_WRITE};
+use crate::events::Channel;
+use crate::shared::SharedMemory;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use connection::Connection;
+
+/// XenStore, or one transaction in it. Paths are absolute, or relative to this domain's own directory.
+#[derive(Clone)]
+pub struct XenStore {
+    connection: Rc<Connection>,
+    tx_id: u32,
+}
+
+impl XenStore {
+    /// Takes over the page and the channel that the guest was started with, and spawns the task that drives them.
+    pub fn connect(page: SharedMemory, channel: Channel) -> Self {
+        let connection = Connection::new(page, channel);
+        fata_libos::spawn(connection.clone().drive()).detach();
+        Self { connection, tx_id: 0 }
+    }
+
+    async fn request(&self, kind: u32, path: &str, rest: &[u8]) -> Result<Vec<u8>, StoreError> {
+        wire::check_path(path)?;
+        let parts = [path.as_bytes(), b"\0", rest];
+        wire::check_payload(&parts)?;
+        self.connection.request(kind, self.tx_id, &parts).await
+    }
+
+    /// The value of a key.
+    pub async fn read(&self, path: &str) -> Result<String, StoreError> {
+        let value = self.request(XS_READ, path, b"").await?;
+        String::from_utf8(value).map_err(|e| StoreError::BadValue {
+            key: path.into(),
+            value: String::from_utf8_lossy(e.as_bytes()).into(),
+            expected: "text",
+        })
+    }
+
+    /// Sets a key, which is made where it does not exist.
+    pub async fn write(&self, path: &str, value: &str) -> Result<(), StoreError> {
+        self.request(XS_WRITE, path, value.as_bytes()).await.map(drop)
+    }
+
+    /// Makes a directory, and those above it.
+    pub async fn mkdir(&self, path: &str) -> Result<(), StoreError> {
+        self.request(XS_MKDIR, path, b"").await.map(drop)
+    }
+
+    /// Removes a key and what is below it.
+    pub async fn rm(&self, path: &str) -> Result<(), StoreError> {
+        self.request(XS_RM, path, b"").await.map(drop)
+    }
+
+    /// The names of what is right below `path`.
+    pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
+        let names = self.request(XS_DIRECTORY, path, b"").await?;
+        let names = names.split(|b| *b == 0).filter(|n| !n.is_empty());
+        Ok(names.map(|n| String::from_utf8_lossy(n).into()).collect())
+    }
+
+    /// Watches `path` and all below it. Several watches of one path are each told of everything.
+    pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
+        wire::check_path(path)?;
+        let queue = self.connection.add_watch(path)?;
+        // From here on the watch is a value: if the request fails or is dropped, so is the watch, which ends it.
+        let watch = Watch::new(self.connection.clone(), queue);
+        let token = watch.token().to_string();
+        self.request(XS_WATCH, path, &[token.as_bytes(), b"\0"].concat()).await?;
+        Ok(watch)
+    }
+}

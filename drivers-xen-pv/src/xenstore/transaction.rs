@@ -1,0 +1,56 @@
+//! Transactions: reads and writes that take effect together, or not at all.
+
+use super::wire::{WireFault, parse_number, strip_nul};
+use super::{Errno, StoreError, XenStore};
+use crate::abi::xs_wire::{XS_TRANSACTION_END, XS_TRANSACTION_START};
+
+/// Conflicts after which a transaction is given up.
+const MAX_TRIES: usize = 32;
+
+/// A transaction that is open; dropping it takes it back.
+struct Transaction {
+    store: XenStore,
+    open: bool,
+}
+
+impl Transaction {
+    async fn start(store: &XenStore) -> Result<Self, StoreError> {
+        let reply = store.connection.request(XS_TRANSACTION_START, 0, &[b"\0"]).await?;
+        let id = parse_number(strip_nul(&reply)).filter(|id| *id != 0);
+        let tx_id = id.ok_or(WireFault::Malformed { kind: XS_TRANSACTION_START, len: reply.len() });
+        let tx_id = tx_id.map_err(|fault| StoreError::Broken(fault.into()))?;
+        Ok(Self { store: XenStore { connection: store.connection.clone(), tx_id }, open: true })
+    }
+
+    async fn commit(mut self) -> Result<(), StoreError> {
+        self.open = false;
+        self.store.connection.request(XS_TRANSACTION_END, self.store.tx_id, &[b"T\0"]).await.map(drop)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open {
+            self.store.connection.send_and_forget(XS_TRANSACTION_END, self.store.tx_id, &[b"F\0"]);
+        }
+    }
+}
+
+impl XenStore {
+    /// Runs `body` in a transaction, again from its start if others changed something meanwhile. An error of `body` takes back
+    /// what it wrote.
+    pub async fn transaction<T>(
+        &self,
+        body: impl AsyncFn(&XenStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 0..MAX_TRIES {
+            let transaction = Transaction::start(self).await?;
+            let out = body(&transaction.store).await?;
+            match transaction.commit().await {
+                Err(StoreError::Refused(Errno::EAGAIN)) => {}
+                ended => return ended.map(|()| out),
+            }
+        }
+        Err(StoreError::Refused(Errno::EAGAIN))
+    }
+}

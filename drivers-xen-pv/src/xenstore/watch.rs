@@ -1,0 +1,112 @@
+//! Watches: being told that something below a path has changed.
+
+use super::connection::Connection;
+use super::error::{StoreError, StoreFault};
+use crate::abi::xs_wire::XS_UNWATCH;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use fata_libos::task::WakerSet;
+
+/// Different paths that wait to be looked at before they become one event for all.
+const MAX_QUEUED: usize = 32;
+
+/// Events that wait for the watch's owner.
+pub(super) struct WatchQueue {
+    token: u32,
+    path: String,
+    changed: RefCell<VecDeque<String>>,
+    fault: Cell<Option<StoreFault>>,
+    waiting: WakerSet,
+}
+
+impl WatchQueue {
+    pub(super) fn new(token: u32, path: &str) -> Self {
+        Self {
+            token,
+            path: path.into(),
+            changed: RefCell::default(),
+            fault: Cell::new(None),
+            waiting: WakerSet::new(),
+        }
+    }
+
+    pub(super) fn token(&self) -> u32 {
+        self.token
+    }
+
+    /// An event whose path waits already is the same event. Where too many wait, they become one for the watched path: what
+    /// is below it has to be looked at anew.
+    pub(super) fn push(&self, path: &str) {
+        let mut changed = self.changed.borrow_mut();
+        if !changed.iter().any(|c| c == path) {
+            if changed.len() >= MAX_QUEUED {
+                changed.clear();
+                changed.push_back(self.path.clone());
+            } else {
+                changed.push_back(path.into());
+            }
+        }
+        drop(changed);
+        self.waiting.wake_all();
+    }
+
+    pub(super) fn fail(&self, fault: StoreFault) {
+        self.fault.set(Some(fault));
+        self.waiting.wake_all();
+    }
+}
+
+/// A watch; dropping it ends it. XenStore fires it once at its start.
+pub struct Watch {
+    connection: Rc<Connection>,
+    queue: Rc<WatchQueue>,
+}
+
+impl Watch {
+    pub(super) fn new(connection: Rc<Connection>, queue: Rc<WatchQueue>) -> Self {
+        Self { connection, queue }
+    }
+
+    /// The path that is watched.
+    pub fn path(&self) -> &str {
+        &self.queue.path
+    }
+
+    pub(super) fn token(&self) -> u32 {
+        self.queue.token
+    }
+
+    /// The path of the next change, at or below the watched one: a hint to look, as several changes of one path are told
+    /// once, and very many at once are told as one of the watched path.
+    pub async fn changed(&mut self) -> Result<String, StoreError> {
+        poll_fn(|cx| self.poll_changed(cx)).await
+    }
+
+    /// See [`changed`](Self::changed).
+    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, StoreError>> {
+        if let Some(path) = self.queue.changed.borrow_mut().pop_front() {
+            return Poll::Ready(Ok(path));
+        }
+        if let Some(fault) = self.queue.fault.get() {
+            return Poll::Ready(Err(fault.into()));
+        }
+        self.queue.waiting.register(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.connection.remove_watch(self.queue.token);
+        let token = self.queue.token.to_string();
+        self.connection.send_and_forget(
+            XS_UNWATCH,
+            0,
+            &[self.queue.path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
+        );
+    }
+}
