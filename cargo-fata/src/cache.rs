@@ -42,7 +42,8 @@ impl Entry {
         let parent = self.path.parent().context("the cache has no parent folder")?;
         let temporary = parent.join(format!("tmp-{}{}", self.prefix, std::process::id()));
         remove(&temporary)?;
-        std::fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+        std::fs::create_dir_all(&temporary)
+            .with_context(|| format!("cannot make {}", temporary.display()))?;
         let made = make(&temporary).and_then(|()| self.move_into_place(&temporary));
         remove(&temporary)?;
         made?;
@@ -59,7 +60,8 @@ impl Entry {
 
     fn remove_older(&self, parent: &Path) -> Result<()> {
         for entry in std::fs::read_dir(parent)?.flatten() {
-            let older = entry.file_name().to_string_lossy().starts_with(&self.prefix) && entry.path() != self.path;
+            let older =
+                entry.file_name().to_string_lossy().starts_with(&self.prefix) && entry.path() != self.path;
             if older {
                 remove(&entry.path())?;
             }

@@ -27,7 +27,8 @@ pub fn command() -> Command {
 pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
     let mut cargo = command();
     cargo.args(["build", "--message-format=json-render-diagnostics"]).args(arguments);
-    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let mut child =
+        cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo has no output")?;
     let mut executables = Vec::new();
     for line in BufReader::new(stdout).lines() {

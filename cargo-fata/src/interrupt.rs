@@ -1,11 +1,17 @@
-//! Ctrl-C: the first asks the work under way to end in order, a third ends the tool at once.
+//! What ends waiting early: Ctrl-C and the time limit of the work under way.
+//!
+//! Every loop that waits calls [`check`]. The first Ctrl-C asks the work under way to end in order, a third ends the tool.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 const PATIENCE: usize = 3;
+/// When the work under way is to end, and how long it was given.
+static DEADLINE: Mutex<Option<(Instant, Duration)>> = Mutex::new(None);
 
 /// Catches SIGINT, SIGTERM and SIGHUP from here on.
 pub fn install() -> Result<()> {
@@ -23,12 +29,26 @@ pub fn requested() -> bool {
     COUNT.load(Ordering::SeqCst) > 0
 }
 
-/// An error once the user wants to stop; waiting loops call it.
+/// Gives the work under way so long, or, with `None`, as long as it takes.
+pub fn set_limit(limit: Option<Duration>) {
+    *deadline() = limit.map(|limit| (Instant::now() + limit, limit));
+}
+
+/// An error once the user wants to stop or time is up; waiting loops call it.
 pub fn check() -> Result<()> {
     if requested() {
         bail!("interrupted");
     }
-    Ok(())
+    match *deadline() {
+        Some((end, limit)) if Instant::now() > end => {
+            bail!("its time limit of {} s is over", limit.as_secs())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn deadline() -> std::sync::MutexGuard<'static, Option<(Instant, Duration)>> {
+    DEADLINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Forgets a request that has been obeyed, so that cleaning up can use what checks for one.

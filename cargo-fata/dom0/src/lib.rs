@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn domain_info_survives_the_wire() {
-        let info = DomainInfo { domid: 3, flags: (3 << 16) | 4, cpu_ns: 1 << 40, pages: 4096, max_pages: 4352 };
+        let info =
+            DomainInfo { domid: 3, flags: (3 << 16) | 4, cpu_ns: 1 << 40, pages: 4096, max_pages: 4352 };
         assert_eq!(DomainInfo::from_line(&info.to_line()), Some(info));
         assert_eq!(info.shutdown_code(), Some(3));
         assert_eq!(DomainInfo::from_line("1 2"), None);

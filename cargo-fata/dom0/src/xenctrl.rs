@@ -63,7 +63,8 @@ unsafe impl Sync for XenCtrl {}
 
 pub fn domains(peer: &Peer) -> io::Result<()> {
     static XENCTRL: OnceLock<Result<XenCtrl, String>> = OnceLock::new();
-    let xenctrl = XENCTRL.get_or_init(XenCtrl::open).as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let xenctrl =
+        XENCTRL.get_or_init(XenCtrl::open).as_ref().map_err(|error| io::Error::other(error.clone()))?;
     let lines: String = xenctrl.domains()?.iter().map(DomainInfo::to_line).collect();
     peer.send(tag::DATA, lines.as_bytes())?;
     peer.send(tag::END, b"")
@@ -73,7 +74,10 @@ impl XenCtrl {
     fn open() -> Result<Self, String> {
         // SAFETY: dlopen with a valid C string; loading libxenctrl runs no constructor that we could upset.
         let library = VERSIONS.iter().map(|name| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) });
-        let library = library.into_iter().find(|library| !library.is_null()).ok_or("no libxenctrl 4.15 to 4.19 here")?;
+        let library = library
+            .into_iter()
+            .find(|library| !library.is_null())
+            .ok_or("no libxenctrl 4.15 to 4.19 here")?;
         let open = symbol(library, "xc_interface_open")?;
         let get_info_list = symbol(library, "xc_domain_getinfolist")?;
         // SAFETY: the signatures are those of xenctrl.h for all versions in `VERSIONS`.

@@ -107,7 +107,9 @@ impl Agent {
             Ok(())
         })?;
         let text = String::from_utf8(text)?;
-        text.lines().map(|line| DomainInfo::from_line(line).with_context(|| format!("bad domain line {line:?}"))).collect()
+        text.lines()
+            .map(|line| DomainInfo::from_line(line).with_context(|| format!("bad domain line {line:?}")))
+            .collect()
     }
 
     /// Reads a file as it grows; see [`Stream::read`].
@@ -125,7 +127,8 @@ impl Agent {
     }
 
     fn ask(&self, request: u8, payload: &[u8], limit: Duration) -> Result<Talk> {
-        let stream = TcpStream::connect_timeout(&self.0, Duration::from_secs(5)).context("dom0's agent does not answer")?;
+        let stream = TcpStream::connect_timeout(&self.0, Duration::from_secs(5))
+            .context("dom0's agent does not answer")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TICK))?;
         let mut talk = Talk { stream, received: Vec::new(), limit, started: Instant::now() };
@@ -190,7 +193,9 @@ impl Talk {
             interrupt::check()?;
             match self.poll()? {
                 Polled::Frame(tag::ERROR, payload) => bail!("{}", String::from_utf8_lossy(&payload)),
-                _ if self.started.elapsed() > self.limit => bail!("no end after {:.0} s", self.limit.as_secs_f64()),
+                _ if self.started.elapsed() > self.limit => {
+                    bail!("no end after {:.0} s", self.limit.as_secs_f64())
+                }
                 Polled::Frame(tag, payload) => return Ok((tag, payload)),
                 Polled::Closed => bail!("dom0's agent hung up"),
                 Polled::Nothing => {}
@@ -217,7 +222,9 @@ impl Talk {
         match self.stream.read(&mut buffer) {
             Ok(0) => return Ok(Polled::Closed),
             Ok(length) => self.received.extend_from_slice(&buffer[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(Polled::Nothing),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(Polled::Nothing);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Polled::Nothing),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Polled::Closed),
             Err(error) => return Err(error).context("reading from dom0's agent"),

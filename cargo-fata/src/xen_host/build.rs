@@ -13,6 +13,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use super::cpio::Archive;
 use super::recipe::{self, BOOT_MODULES, DOM0_PACKAGES, FILES, MORE_MODULES, TRIMMED};
 use crate::cache::Entry;
+use crate::setup::packages;
 use crate::{command, ui};
 
 /// The files a Xen host boots from.
@@ -44,6 +45,7 @@ pub fn parts() -> Result<Parts> {
 }
 
 fn build(folder: &Path, step: &ui::Step) -> Result<()> {
+    packages::ensure_known(recipe::HYPERVISOR_PACKAGE)?;
     step.detail("hypervisor and kernel");
     let debs = folder.join("debs");
     unpack_packages(&[recipe::HYPERVISOR_PACKAGE, &kernel_package()?], &debs)?;
@@ -67,7 +69,8 @@ fn build(folder: &Path, step: &ui::Step) -> Result<()> {
 fn kernel_package() -> Result<String> {
     let said = command::run(Command::new("apt-cache").args(["depends", recipe::KERNEL_META_PACKAGE]))?;
     let name = said.stdout.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
-    name.map(str::to_owned).with_context(|| format!("apt knows no {}: try `apt-get update`", recipe::KERNEL_META_PACKAGE))
+    name.map(str::to_owned)
+        .with_context(|| format!("apt knows no {}: try `apt-get update`", recipe::KERNEL_META_PACKAGE))
 }
 
 /// Downloads packages and unpacks them, without installing them.
@@ -85,14 +88,23 @@ pub fn unpack_packages(packages: &[&str], folder: &Path) -> Result<()> {
 }
 
 fn bootstrap(rootfs: &Path) -> Result<()> {
+    // By way of an archive, so that the files belong to whoever builds; the kernel makes the device nodes.
+    let archive = rootfs.with_extension("tar");
     let mut mmdebstrap = Command::new("mmdebstrap");
     mmdebstrap
         .arg("--variant=extract")
         .arg(format!("--include={}", DOM0_PACKAGES.join(",")))
         .arg("--dpkgopt=path-exclude=/usr/share/doc/*")
-        .args([recipe::SUITE.as_ref(), rootfs.as_os_str()]);
+        .args([recipe::SUITE.as_ref(), archive.as_os_str()]);
     command::run(&mut mmdebstrap)?;
-    Ok(())
+    fs::create_dir_all(rootfs)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--no-same-owner", "--exclude=./dev/*", "--file"])
+        .arg(&archive)
+        .arg("--directory")
+        .arg(rootfs);
+    command::run(&mut tar)?;
+    Ok(fs::remove_file(archive)?)
 }
 
 fn gunzip(from: &Path, to: &Path) -> Result<()> {
@@ -155,10 +167,15 @@ fn finish_rootfs(rootfs: &Path) -> Result<()> {
 
 /// Copies the modules that are wanted and what they depend on.
 fn copy_modules(kernel: &Path, rootfs: &Path, version: &str) -> Result<()> {
-    command::run(Command::new("depmod").arg("-b").arg(kernel).arg(version)).context("is the package kmod installed?")?;
+    command::run(Command::new("depmod").arg("-b").arg(kernel).arg(version))
+        .context("is the package kmod installed?")?;
     let folder = Path::new("lib/modules").join(version);
     let wanted = module_closure(&fs::read_to_string(kernel.join(&folder).join("modules.dep"))?)?;
-    for name in wanted.iter().map(String::as_str).chain(["modules.order", "modules.builtin", "modules.builtin.modinfo"]) {
+    for name in wanted.iter().map(String::as_str).chain([
+        "modules.order",
+        "modules.builtin",
+        "modules.builtin.modinfo",
+    ]) {
         let target = rootfs.join(&folder).join(name);
         fs::create_dir_all(target.parent().ok_or_else(|| anyhow!("{name} has no folder"))?)?;
         fs::copy(kernel.join(&folder).join(name), target)?;

@@ -15,6 +15,7 @@ const PERIOD: Duration = Duration::from_millis(50);
 
 /// Where a guest's kernel comes from.
 #[derive(Debug, Clone)]
+#[allow(dead_code, reason = "for the boot tests to use")]
 pub enum Image {
     /// A file on this machine, uploaded when it is not in dom0 yet.
     Local(PathBuf),
@@ -69,6 +70,7 @@ impl Vif {
 
 /// What happens to the domain when the guest ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(dead_code, reason = "for the boot tests to use")]
 pub enum AtEnd {
     /// It stays in the list, so that the reason can be read; the guest's owner destroys it.
     #[default]
@@ -100,6 +102,7 @@ pub struct GuestSpec {
     pub at_end: AtEnd,
 }
 
+#[allow(dead_code, reason = "for the boot tests to use")]
 impl GuestSpec {
     /// A PV guest with 16 MiB, no parameters and no devices.
     pub fn new(name: &str, image: impl Into<Image>) -> Self {
@@ -224,6 +227,7 @@ pub struct Guest {
     pub create_time: Duration,
 }
 
+#[allow(dead_code, reason = "for the boot tests to use")]
 impl Guest {
     /// The name it has under `xl`.
     pub fn name(&self) -> &str {
@@ -251,6 +255,11 @@ impl Guest {
         self.agent.follow(&self.console_path())
     }
 
+    /// Its console itself, both ways; what it says from now on goes to one reader only.
+    pub fn open_console(&self) -> Result<Stream> {
+        self.agent.console(self.domid)
+    }
+
     /// Waits until it has printed `text`; gives the console up to then. An error, with the end of the console, if time is up
     /// or the guest ends first.
     pub fn wait_console(&self, text: &str, limit: Duration) -> Result<String> {
@@ -258,7 +267,12 @@ impl Guest {
     }
 
     /// Waits until `is_there` says so of all that it has printed; `what` is for the error.
-    pub fn wait_console_until(&self, what: &str, limit: Duration, is_there: impl Fn(&str) -> bool) -> Result<String> {
+    pub fn wait_console_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Result<String> {
         let started = Instant::now();
         loop {
             interrupt::check()?;
@@ -276,7 +290,12 @@ impl Guest {
                 bail!("guest {} {end} before {what} was on its console:\n{}", self.name, tail());
             }
             if started.elapsed() > limit {
-                bail!("no {what} on the console of {} after {} s:\n{}", self.name, limit.as_secs_f64(), tail());
+                bail!(
+                    "no {what} on the console of {} after {} s:\n{}",
+                    self.name,
+                    limit.as_secs_f64(),
+                    tail()
+                );
             }
             std::thread::sleep(PERIOD);
         }
@@ -289,10 +308,17 @@ impl Guest {
 
     /// Types bytes on its console.
     pub fn type_bytes(&self, bytes: &[u8]) -> Result<()> {
-        let mut console = self.agent.console(self.domid)?;
+        let mut console = self.open_console()?;
         console.write(bytes)?;
         // The agent writes before it looks for the next frame; give it time to get there.
         std::thread::sleep(PERIOD * 2);
+        Ok(())
+    }
+
+    /// Looks up its number again: a guest that was restarted has another.
+    pub fn refresh_domid(&mut self) -> Result<()> {
+        let said = self.agent.sh(&format!("xl domid {}", self.name), XL_LIMIT)?.ok()?;
+        self.domid = said.stdout.trim().parse()?;
         Ok(())
     }
 
@@ -362,7 +388,10 @@ mod tests {
 
     #[test]
     fn the_configuration_is_what_xl_reads() {
-        let spec = GuestSpec::new("web", PathBuf::from("web")).network().extra("greeting=\"a b\"").config("maxmem = 32");
+        let spec = GuestSpec::new("web", PathBuf::from("web"))
+            .network()
+            .extra("greeting=\"a b\"")
+            .config("maxmem = 32");
         let config = spec.to_xl_config("web-1", "/images/web");
         assert!(config.contains("name = \"web-1\""));
         assert!(config.contains("vif = ['bridge=xenbr0']"));

@@ -63,9 +63,16 @@ impl Host {
         std::fs::read_to_string("/proc/xen/capabilities").is_ok_and(|text| text.contains("control_d"))
     }
 
+    /// Whether this is the machine the tool runs on.
+    pub fn is_local(&self) -> bool {
+        matches!(self.machine, Machine::Local(_))
+    }
+
     /// Starts again from nothing: all guests and files are gone.
     pub fn restart(&mut self) -> Result<()> {
-        let Some(options) = self.options.clone() else { bail!("this machine's own Xen is not ours to restart") };
+        let Some(options) = self.options.clone() else {
+            bail!("this machine's own Xen is not ours to restart")
+        };
         // The old machine ends first: its forwarded ports are needed.
         if let Machine::Qemu(qemu) = &mut self.machine {
             qemu.end();
@@ -74,6 +81,19 @@ impl Host {
         *self = Self::boot(options)?;
         self.guests_made = guests_made;
         Ok(())
+    }
+
+    /// Destroys every guest there is, whoever made it. For a host of ours only.
+    pub fn destroy_guests(&self) -> Result<()> {
+        if matches!(self.machine, Machine::Qemu(_)) {
+            self.sh("for id in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $id; done", XL_LIMIT)?;
+        }
+        Ok(())
+    }
+
+    /// How many guests have been made: the number at the end of the latest one's name.
+    pub fn guests_made(&self) -> u32 {
+        self.guests_made
     }
 
     /// Whether the machine runs and its dom0 answers.
@@ -134,7 +154,8 @@ impl Host {
         let created = self.sh(&format!("xl create -q {config} && xl domid {name}"), XL_LIMIT)?;
         let create_time = started.elapsed();
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
-        let domid = created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
+        let domid =
+            created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
         Ok(Guest { agent: self.agent(), name, domid, create_time })
     }
 

@@ -67,7 +67,8 @@ impl Qemu {
         // A Ctrl-C on the terminal is for the tool, which ends QEMU when guests have been told.
         command.process_group(0);
         end_with_this_thread(&mut command);
-        let child = command.spawn().context("cannot start qemu-system-x86_64: is qemu-system-x86 installed?")?;
+        let child =
+            command.spawn().context("cannot start qemu-system-x86_64: is qemu-system-x86 installed?")?;
         let mut qemu = Self { child, log: options.log.clone(), agent };
         qemu.wait_ready()?;
         Ok(qemu)
@@ -97,7 +98,8 @@ impl Qemu {
                 return self.failure("the Xen host did not come up", &format!("{log}\n{said}"));
             }
             if Instant::now() > deadline {
-                return self.failure(&format!("the Xen host is not up after {} s", BOOT_LIMIT.as_secs()), &log);
+                return self
+                    .failure(&format!("the Xen host is not up after {} s", BOOT_LIMIT.as_secs()), &log);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -131,11 +133,14 @@ fn qemu_command(parts: &Parts, overlay: &Path, options: &Options, agent_port: u1
         "dom0_mem={DOM0_MEMORY_MB}M,max:{DOM0_MEMORY_MB}M com1=115200 console=com1 dom0_max_vcpus=1 dom0_vcpus_pin \
          loglvl=error guest_loglvl=all"
     );
-    let modules =
-        format!("{} console=hvc0 panic=-1 quiet,{}", parts.kernel.display(), overlay.display());
-    let mut network = format!("user,model=e1000,restrict=on,hostfwd=tcp:127.0.0.1:{agent_port}-10.0.2.14:{}", fata_dom0::AGENT_PORT);
+    let modules = format!("{} console=hvc0 panic=-1 quiet,{}", parts.kernel.display(), overlay.display());
+    let mut network = format!(
+        "user,model=e1000,restrict=on,hostfwd=tcp:127.0.0.1:{agent_port}-10.0.2.14:{}",
+        fata_dom0::AGENT_PORT
+    );
     for forward in &options.forwards {
-        network += &format!(",hostfwd=tcp:127.0.0.1:{}-{}:{}", forward.host_port, forward.guest, forward.guest_port);
+        network +=
+            &format!(",hostfwd=tcp:127.0.0.1:{}-{}:{}", forward.host_port, forward.guest, forward.guest_port);
     }
     let mut command = Command::new("qemu-system-x86_64");
     command

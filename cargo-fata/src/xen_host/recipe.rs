@@ -110,7 +110,10 @@ pub const MORE_MODULES: &[&str] = &[
 
 /// Small files that dom0's programs expect.
 pub const FILES: &[(&str, &str)] = &[
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\ndnsmasq:x:100:100::/:/bin/false\n"),
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\ndnsmasq:x:100:100::/:/bin/false\n",
+    ),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\ndnsmasq:x:100:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n10.0.2.14 dom0\n"),
     ("etc/resolv.conf", "nameserver 10.0.2.3\n"),
@@ -119,11 +122,12 @@ pub const FILES: &[(&str, &str)] = &[
 ];
 
 /// Changes when the way the parts are put together changes.
-const RECIPE_VERSION: &str = "1";
+const RECIPE_VERSION: &str = "2";
 
 /// Everything that decides what the built host looks like.
 pub fn key() -> Vec<String> {
-    let mut key = vec![RECIPE_VERSION.to_owned(), SUITE.into(), HYPERVISOR_PACKAGE.into(), KERNEL_META_PACKAGE.into()];
+    let mut key =
+        vec![RECIPE_VERSION.to_owned(), SUITE.into(), HYPERVISOR_PACKAGE.into(), KERNEL_META_PACKAGE.into()];
     for list in [DOM0_PACKAGES, TRIMMED, BOOT_MODULES, MORE_MODULES] {
         key.push(list.join(" "));
     }

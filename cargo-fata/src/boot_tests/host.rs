@@ -1,0 +1,44 @@
+//! The Xen host itself: what all other boot tests stand on.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::BootTest;
+use crate::xen_host::Host;
+
+const QUICK: Duration = Duration::from_secs(20);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::host::scripts_and_files", 60, scripts_and_files),
+    BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed),
+    BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds),
+];
+
+fn scripts_and_files(host: &mut Host) -> Result<()> {
+    let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number * 7) as u8).collect();
+    host.put("/tmp/folder/file", &content)?;
+    ensure!(host.get("/tmp/folder/file")? == content, "a file came back changed");
+    let output = host.sh("echo out; echo err >&2; wc -c < /tmp/folder/file; exit 3", QUICK)?;
+    ensure!(output.status == 3, "status {}", output.status);
+    ensure!(output.stdout == "out\n3000000\n" && output.stderr == "err\n", "{output:?}");
+    ensure!(output.ok().is_err(), "a status of 3 is no success");
+    Ok(())
+}
+
+fn a_script_over_time_is_killed(host: &mut Host) -> Result<()> {
+    ensure!(host.sh("sleep 4321 & wait", Duration::from_secs(1)).is_err(), "the script had no limit");
+    let left = "for _ in $(seq 50); do pgrep -f 'sleep 4321' || exit 0; sleep 0.1; done; exit 1";
+    host.sh(left, QUICK)?.ok()?;
+    Ok(())
+}
+
+fn cpu_time_in_nanoseconds(host: &mut Host) -> Result<()> {
+    let dom0 = |host: &Host| -> Result<u64> { Ok(host.agent().domains()?[0].cpu_ns) };
+    let before = dom0(host)?;
+    host.sh("for i in $(seq 2000); do :; done", QUICK)?.ok()?;
+    let spent = dom0(host)? - before;
+    ensure!(spent > 0 && spent < 20_000_000_000, "dom0 spent {spent} ns on a short loop");
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Sets up, runs, tests and measures Fata appliances on Xen.
+#[derive(Parser)]
+#[command(name = "cargo fata", bin_name = "cargo fata", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Install the compiler target, the packages and the Xen host; every other command does what it needs of this.
+    Setup {
+        /// Only say what is missing; exit with 1 if anything is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build an appliance or example and run it on Xen.
+    Run(RunArgs),
+    /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
+    Exec(ExecArgs),
+    /// Run every test: host tests, checks, and boot tests on a real Xen.
+    Test(TestArgs),
+    /// Put function names to the addresses in a guest's report, from standard input to standard output.
+    Symbols {
+        /// The image that the report came from.
+        image: PathBuf,
+    },
+    /// Boot the Xen host and run a bash script in its dom0 (for work on the tool itself).
+    Dom0 {
+        /// The script.
+        script: String,
+    },
+}
+
+/// Arguments of `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// The appliance (a package under apps/) or example.
+    #[arg(required_unless_present = "example")]
+    pub app: Option<String>,
+    /// Run this example, even where an appliance has the same name.
+    #[arg(long, value_name = "NAME", conflicts_with = "app")]
+    pub example: Option<String>,
+    /// How to run it.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+/// Arguments of `exec`.
+#[derive(Args)]
+pub struct ExecArgs {
+    /// The image.
+    pub image: PathBuf,
+    /// How to run it.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Boot parameters: name=value.
+    #[arg(trailing_var_arg = true)]
+    pub params: Vec<String>,
+}
+
+/// What both ways to run have in common.
+#[derive(Args)]
+pub struct GuestArgs {
+    /// A boot parameter; may be given many times.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// The guest's memory.
+    #[arg(long, value_name = "MIB", default_value_t = 16)]
+    pub memory: u32,
+    /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
+    /// port from 8080 on.
+    #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
+    pub forwards: Vec<(u16, u16)>,
+    /// Create the guest without a network interface.
+    #[arg(long)]
+    pub no_net: bool,
+    /// The guest's type: pv or pvh.
+    #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
+    pub kind: String,
+    /// Memory of the machine in QEMU; 0 is as much as the guest needs.
+    #[arg(long, value_name = "MIB", default_value_t = 0)]
+    pub host_memory: u32,
+}
+
+/// Arguments of `test`.
+#[derive(Args)]
+pub struct TestArgs {
+    /// Only tests whose name contains this.
+    pub filter: Option<String>,
+    /// Also what takes longer than a change should wait.
+    #[arg(long)]
+    pub long: bool,
+    /// Go on after a failed build.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Only list the checks and boot tests.
+    #[arg(long)]
+    pub list: bool,
+}
+
+fn parse_forward(text: &str) -> Result<(u16, u16), String> {
+    let parse = || {
+        let (host, guest) = text.split_once(':')?;
+        Some((host.parse().ok()?, guest.parse().ok()?))
+    };
+    parse().ok_or_else(|| "expected two port numbers, as in 2222:22".to_owned())
+}

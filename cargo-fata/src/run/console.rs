@@ -1,0 +1,95 @@
+//! The guest's console on this terminal, and the keyboard on the guest's console.
+
+use std::io::{self, BufRead, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::symbols::{Symbols, may_become_frame};
+use crate::xen_host::agent::Stream;
+use crate::xen_host::guest::Guest;
+
+/// How long the last lines of an ended guest may take to reach us.
+const LAST_LINES: Duration = Duration::from_millis(700);
+
+/// Prints a guest's console as it comes, with function names in backtraces.
+pub struct Console<'a> {
+    stream: Stream,
+    symbols: &'a Symbols,
+    /// The line under way.
+    line: String,
+    /// How much of it has been printed already.
+    printed: usize,
+}
+
+impl<'a> Console<'a> {
+    /// The console of a guest: from the log that xenconsoled writes on a host of ours, elsewhere from the console itself.
+    pub fn of(guest: &Guest, is_local: bool, symbols: &'a Symbols) -> Result<Self> {
+        let stream = if is_local { guest.open_console()? } else { guest.follow_console()? };
+        Ok(Self { stream, symbols, line: String::new(), printed: 0 })
+    }
+
+    /// Prints what has come; waits a moment if there is nothing.
+    pub fn copy(&mut self) -> Result<()> {
+        if let Some(bytes) = self.stream.read()? {
+            self.print(&String::from_utf8_lossy(&bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Prints what still comes from a guest that has ended.
+    pub fn drain(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < LAST_LINES {
+            self.copy()?;
+        }
+        self.print("\n")
+    }
+
+    fn print(&mut self, text: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        for character in text.chars().filter(|character| *character != '\r') {
+            if character != '\n' {
+                self.line.push(character);
+                continue;
+            }
+            if self.printed == 0 {
+                writeln!(stdout, "{}", self.symbols.resolve(&self.line))?;
+            } else {
+                writeln!(stdout, "{}", &self.line[self.printed..])?;
+            }
+            self.line.clear();
+            self.printed = 0;
+        }
+        // A prompt has no end of line; a frame is printed when it is whole.
+        if !may_become_frame(&self.line) {
+            write!(stdout, "{}", &self.line[self.printed..])?;
+            self.printed = self.line.len();
+        }
+        Ok(stdout.flush()?)
+    }
+}
+
+/// Lines typed on this terminal.
+pub struct Keyboard(Receiver<String>);
+
+impl Keyboard {
+    /// Listens from now on.
+    pub fn listen() -> Self {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Types on the guest's console what has been typed here.
+    pub fn forward(&self, guest: &Guest) -> Result<()> {
+        self.0.try_iter().try_for_each(|line| guest.type_line(&line))
+    }
+}

@@ -1,0 +1,145 @@
+//! `cargo fata run` and `exec`: one guest on a Xen host, its console here, until it ends or the user stops it.
+
+mod console;
+mod ports;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use self::console::{Console, Keyboard};
+use crate::cli::{ExecArgs, GuestArgs, RunArgs};
+use crate::setup::{self, Need};
+use crate::symbols::Symbols;
+use crate::workspace::Workspace;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{End, Guest, GuestSpec, Kind, Vif};
+use crate::xen_host::qemu::Options;
+use crate::{interrupt, ui};
+
+/// How long a guest may take to leave when it is asked to.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often the domain's state is asked for.
+const STATE_PERIOD: Duration = Duration::from_millis(300);
+/// What Xen and dom0 need beside the guest.
+const HOST_OVERHEAD_MB: u32 = 1900;
+const DEFAULT_ADDRESS: &str = "10.0.2.15";
+
+/// `cargo fata run`.
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    setup::ensure(&[Need::Target])?;
+    let name = args.example.as_deref().or(args.app.as_deref()).context("nothing to run")?;
+    let image = Workspace::current()?.build_image(name, args.example.is_some())?;
+    session(&image, &args.guest, &args.guest.params)
+}
+
+/// `cargo fata exec`.
+pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
+    let params = [args.guest.params.clone(), args.params.clone()].concat();
+    session(&args.image, &args.guest, &params)
+}
+
+fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
+    let symbols = Symbols::of(image)?;
+    let spec = guest_spec(image, args, params);
+    let mut host = host(args, &spec)?;
+    let keyboard = Keyboard::listen();
+    loop {
+        match run_once(&mut host, &spec, &symbols, &keyboard)? {
+            End::Reboot => ui::say("the guest asked for a reboot: starting it again"),
+            End::Crash => {
+                ui::say(ui::paint(ui::Colour::Red, "the guest crashed"));
+                return Ok(ExitCode::FAILURE);
+            }
+            End::PowerOff => {
+                ui::say("the guest powered off");
+                return Ok(ExitCode::SUCCESS);
+            }
+            end => {
+                ui::say(format!("the guest {end}"));
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+}
+
+fn run_once(host: &mut Host, spec: &GuestSpec, symbols: &Symbols, keyboard: &Keyboard) -> Result<End> {
+    let guest = host.create(spec)?;
+    ui::say(format!(
+        "guest {} created in {:.1} s; Ctrl-C ends it",
+        guest.name(),
+        guest.create_time.as_secs_f64()
+    ));
+    let mut console = Console::of(&guest, host.is_local(), symbols)?;
+    let mut asked = Instant::now();
+    loop {
+        console.copy()?;
+        keyboard.forward(&guest)?;
+        if interrupt::requested() {
+            return stop(&guest, &mut console);
+        }
+        if asked.elapsed() > STATE_PERIOD {
+            asked = Instant::now();
+            if let Some(end) = guest.end()? {
+                console.drain()?;
+                return Ok(end);
+            }
+        }
+    }
+}
+
+/// Asks the guest to leave, then makes it. A second Ctrl-C does not wait.
+fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
+    interrupt::clear();
+    ui::say("stopping the guest");
+    guest.xl("shutdown")?;
+    let asked = Instant::now();
+    while asked.elapsed() < GRACE && !interrupt::requested() {
+        console.copy()?;
+        if guest.end()?.is_some() {
+            console.drain()?;
+            return Ok(End::PowerOff);
+        }
+    }
+    interrupt::clear();
+    ui::warn("the guest did not leave when asked; destroyed");
+    Ok(End::Destroyed)
+}
+
+fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> GuestSpec {
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
+    spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
+    if !args.no_net {
+        spec.vifs.push(Vif::on("xenbr0"));
+        let defaults = [("ipv4", "10.0.2.15/24"), ("gateway", "10.0.2.2"), ("dns", "10.0.2.3")];
+        let own_address = params.iter().any(|param| param.starts_with("ipv4="));
+        for (key, value) in defaults {
+            let given = params.iter().any(|param| param.starts_with(&format!("{key}=")));
+            // The defaults belong together: an address of the user's own has a gateway of its own.
+            if !given && !own_address {
+                spec = spec.extra(&format!("{key}={value}"));
+            }
+        }
+    }
+    params.iter().fold(spec, |spec, param| spec.extra(param))
+}
+
+fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
+    if Host::is_dom0() {
+        ui::say("this machine is a dom0: using its own Xen");
+        return Host::local();
+    }
+    setup::ensure(&[Need::XenHost])?;
+    let address =
+        spec.extra.split(' ').find_map(|param| param.strip_prefix("ipv4=")?.split('/').next()?.parse().ok());
+    let address = address.unwrap_or(DEFAULT_ADDRESS.parse()?);
+    let forwards = if args.no_net { Vec::new() } else { ports::forwards(&args.forwards, address)? };
+    let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
+    let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
+    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;
+    ports::announce(&forwards);
+    Ok(host)
+}

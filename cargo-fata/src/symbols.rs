@@ -1,0 +1,118 @@
+//! Puts function names to the addresses that a guest's reports print.
+//!
+//! A guest prints a frame as `  at 0xffffffff80012345`; we append the function from the image's own symbol table.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSymbol, SymbolKind};
+
+const FRAME_PREFIX: &str = "  at 0x";
+/// Further than this behind a symbol without a size, an address is not in it.
+const REACH: u64 = 0x10_0000;
+
+/// The functions of an image.
+pub struct Symbols {
+    /// By address.
+    functions: Vec<Function>,
+}
+
+struct Function {
+    address: u64,
+    size: u64,
+    name: String,
+}
+
+impl Symbols {
+    /// Reads an image's symbol table.
+    pub fn of(image: &Path) -> Result<Self> {
+        let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+        let file = object::File::parse(&*bytes)
+            .with_context(|| format!("{} is not an ELF image", image.display()))?;
+        let mut functions: Vec<Function> = file
+            .symbols()
+            .filter(|symbol| matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Label))
+            .filter_map(|symbol| {
+                let name = symbol.name().ok()?.to_owned();
+                Some(Function { address: symbol.address(), size: symbol.size(), name })
+            })
+            .collect();
+        functions.sort_by_key(|function| function.address);
+        Ok(Self { functions })
+    }
+
+    /// A line of the console, with the function's name if it is a frame.
+    pub fn resolve<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        match frame_address(line).and_then(|address| self.describe(address)) {
+            Some(description) => Cow::Owned(format!("{} {description}", line.trim_end())),
+            None => Cow::Borrowed(line),
+        }
+    }
+
+    /// All lines of a text, resolved.
+    pub fn resolve_all(&self, text: &str) -> String {
+        text.lines().map(|line| self.resolve(line).into_owned() + "\n").collect()
+    }
+
+    /// `name + 0x1f` for a return address: the call is before it, which matters at a function's very end.
+    fn describe(&self, address: u64) -> Option<String> {
+        let call = address.checked_sub(1)?;
+        let after = self.functions.partition_point(|function| function.address <= call);
+        let function = self.functions[..after].last()?;
+        let offset = call - function.address;
+        if offset >= if function.size == 0 { REACH } else { function.size } {
+            return None;
+        }
+        Some(format!("{:#} + {:#x}", rustc_demangle::demangle(&function.name), address - function.address))
+    }
+}
+
+/// The address of a line that is a frame and nothing else.
+fn frame_address(line: &str) -> Option<u64> {
+    let digits = line.trim_end().strip_prefix(FRAME_PREFIX)?;
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// Whether a line under way may still become a frame.
+pub fn may_become_frame(partial: &str) -> bool {
+    partial.starts_with(FRAME_PREFIX) || FRAME_PREFIX.starts_with(partial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbols() -> Symbols {
+        let function = |address, size, name: &str| Function { address, size, name: name.into() };
+        Symbols {
+            functions: vec![
+                function(0xffff_ffff_8000_1000, 0x20, "_ZN5hello4main17h0123456789abcdefE"),
+                function(0xffff_ffff_8000_1020, 0, "entry"),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_return_address_at_a_functions_end_is_in_it() {
+        let line = symbols().resolve("  at 0xffffffff80001020").into_owned();
+        assert_eq!(line, "  at 0xffffffff80001020 hello::main + 0x20");
+        assert_eq!(symbols().resolve("  at 0xffffffff80001021"), "  at 0xffffffff80001021 entry + 0x1");
+    }
+
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        for line in
+            ["at 0xffffffff80001020", "  at 0x12", "  at 0x0000000000000000", "  at 0xffffffff80001020 x", ""]
+        {
+            assert_eq!(symbols().resolve(line), line);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_held_back_until_it_is_whole() {
+        assert!(may_become_frame("  a"));
+        assert!(may_become_frame("  at 0xfff"));
+        assert!(!may_become_frame("login: "));
+    }
+}

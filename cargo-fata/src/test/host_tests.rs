@@ -1,0 +1,71 @@
+//! The tests that run on this machine: `cargo test` of the whole workspace.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+
+use super::libtest::{self, Line, Outcome};
+use super::report::Report;
+use crate::{cargo, interrupt};
+
+/// What comes before the crate in a host test's name.
+const PREFIX: &str = "host::";
+
+/// Whether a filter is for these tests.
+pub fn wanted(filter: &str) -> bool {
+    filter.is_empty() || filter.starts_with("host")
+}
+
+/// Runs them all, a report line each; everything said is kept in a log.
+pub fn run(filter: &str, logs: &Path, report: &mut Report) -> Result<()> {
+    let log_path = logs.join("host-tests.log");
+    let mut log = File::create(&log_path)?;
+    let (reader, writer) = std::io::pipe()?;
+    let mut cargo = cargo::command();
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    let name_filter =
+        filter.strip_prefix(PREFIX).map_or(filter, |rest| rest.split_once("::").map_or("", |(_, test)| test));
+    if !name_filter.is_empty() && name_filter != "host" {
+        cargo.args(["--", name_filter]);
+    }
+    // One pipe for both, so that "Running ..." stays before the tests that it announces.
+    cargo.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = cargo.spawn().context("cannot start cargo")?;
+    drop(cargo);
+    let (mut name, mut failures) = (String::new(), 0);
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        writeln!(log, "{line}")?;
+        if interrupt::requested() {
+            let _ = child.kill();
+        }
+        match libtest::parse(&line) {
+            Line::Crate(program) => name = program,
+            Line::Test(test, Outcome::Passed) => report.passed(&format!("{PREFIX}{name}::{test}"), None),
+            Line::Test(test, Outcome::Failed) => {
+                failures += 1;
+                report.failed(
+                    &format!("{PREFIX}{name}::{test}"),
+                    None,
+                    &format!("see {}", log_path.display()),
+                );
+            }
+            Line::Test(_, Outcome::Ignored) | Line::Other => {}
+        }
+    }
+    interrupt::check()?;
+    // A crate that does not compile, or a test that takes the program with it, has no line of its own.
+    if !child.wait()?.success() && failures == 0 {
+        let said = std::fs::read_to_string(&log_path).unwrap_or_default();
+        let tail = crate::command::last_lines(&said, 25);
+        report.failed(
+            "host::cargo-test",
+            None,
+            &format!("`cargo test --workspace` failed; see {}\n{tail}", log_path.display()),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `cargo fata test`: checks, host tests and boot tests, one line each, and a last line that counts them.
+
+mod boot;
+mod checks;
+mod host_tests;
+mod libtest;
+mod report;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use self::report::Report;
+use crate::boot_tests;
+use crate::cli::TestArgs;
+use crate::setup;
+use crate::workspace::{self, Workspace};
+
+/// The name under which the building of all images is reported.
+const BUILD: &str = "build::images";
+
+/// The command itself.
+pub fn run(args: &TestArgs) -> Result<ExitCode> {
+    let filter = args.filter.as_deref().unwrap_or_default();
+    let boot_tests = boot::select(filter, args.long);
+    let checks = checks::select(filter);
+    if args.list {
+        checks.iter().for_each(|check| println!("{}", check.name));
+        boot_tests.iter().for_each(|test| println!("{}", test.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let workspace = Workspace::current()?;
+    let logs = workspace.target_dir.join("fata-logs");
+    let _ = fs::remove_dir_all(&logs);
+    fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    setup::ensure(&setup::ALL)?;
+    let mut report = Report::default();
+    for check in &checks {
+        report.run(check.name, || check.run(&logs));
+    }
+    // A filter that names none of ours is for the host tests.
+    if host_tests::wanted(filter) || (checks.is_empty() && boot_tests.is_empty()) {
+        host_tests::run(filter, &logs, &mut report)?;
+    }
+    if !boot_tests.is_empty() {
+        build_images(&workspace, &mut report);
+        boot::run(&boot_tests, &logs, &mut report)?;
+    }
+    report.finish()
+}
+
+fn build_images(workspace: &Workspace, report: &mut Report) {
+    report.run(BUILD, || {
+        workspace::set_images(workspace.build_all_images()?);
+        Ok(())
+    });
+}
+
+/// All boot tests there are.
+fn all_boot_tests() -> Vec<boot_tests::BootTest> {
+    boot_tests::all()
+}
