@@ -21,6 +21,7 @@ pub mod ring;
 pub mod shared;
 pub mod types;
 pub mod xen;
+pub mod xenbus;
 pub mod xenstore;
 
 pub use hypervisor::{HvError, Hypervisor};
