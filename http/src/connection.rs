@@ -1,0 +1,213 @@
+//! A connection's logic: requests in order, until one side ends it. Knows no stream; see [`io`](crate::io).
+
+use crate::body::Incoming;
+use crate::framing::{self, Content, Framing};
+use crate::head::{Head, Parsed};
+use crate::io::{Io, Phase, ReadError};
+use crate::router::Found;
+use crate::send::{self, Asked, select};
+use crate::server::Shared as Server;
+use crate::{Request, Response, Status};
+use core::net::SocketAddr;
+
+/// Octets that are read and forgotten while a client may still send what nobody reads.
+const MAX_LINGER: usize = 256 * 1024;
+
+/// Empty lines before a request that are overlooked (RFC 9112 section 2.2).
+const MAX_EMPTY_LINES: usize = 4;
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Another request may come.
+    Keep,
+    /// The response says that it closes, and all of the request was read.
+    Close,
+    /// As `Close`, but the client may still be sending.
+    Linger,
+    /// The client must see that something is missing.
+    Cut,
+}
+
+/// Why there is no request.
+enum NoRequest {
+    /// The connection ended between two requests.
+    End,
+    /// What came is none; the status to answer with.
+    Refused(Status),
+}
+
+/// Serves requests until the connection is to be closed.
+pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
+    let mut head = Head::default();
+    let mut served = 0;
+    let next = loop {
+        let framing = match next_head(server, io, &mut head).await {
+            Ok(framing) => framing,
+            Err(NoRequest::End) => break Next::Close,
+            Err(NoRequest::Refused(status)) => break refuse(server, io, status).await,
+        };
+        io.slot.set_busy();
+        served += 1;
+        let last = server.is_last(&io.slot, served);
+        match exchange(server, io, &head, framing, peer, last).await {
+            Next::Keep => io.flush_if_much().await,
+            end => break end,
+        }
+    };
+    io.flush().await;
+    if next == Next::Linger {
+        linger(server, io).await;
+    }
+}
+
+/// Waits for a head that can be answered.
+async fn next_head(server: &Server, io: &Io, head: &mut Head) -> Result<Framing, NoRequest> {
+    let limits = &server.limits;
+    let mut seen = Progress::default();
+    loop {
+        let parsed = io.with_input(|input| {
+            seen.skip_empty_lines(input)?;
+            if !seen.is_worth_a_try(input.bytes()) {
+                return Ok(Parsed::Partial);
+            }
+            let parsed = head.parse(input.bytes(), limits.header_count)?;
+            if let Parsed::Complete(len) = parsed {
+                input.consume(len);
+            }
+            Ok(parsed)
+        });
+        match parsed.map_err(NoRequest::Refused)? {
+            Parsed::Complete(_) => return check(server, head).map_err(NoRequest::Refused),
+            Parsed::Partial => wait_for_head(server, io, head, &mut seen).await?,
+        }
+    }
+}
+
+/// How far reading a head has come over several reads.
+#[derive(Default)]
+struct Progress {
+    empty_lines: usize,
+    tried: usize,
+    next_try: usize,
+    begun: bool,
+    in_first_line: bool,
+}
+
+impl Progress {
+    fn skip_empty_lines(&mut self, input: &mut crate::io::Input) -> Result<(), Status> {
+        while input.bytes().starts_with(b"\r\n") {
+            self.empty_lines += 1;
+            if self.empty_lines > MAX_EMPTY_LINES {
+                return Err(Status::BAD_REQUEST);
+            }
+            input.consume(2);
+        }
+        Ok(())
+    }
+
+    /// A head is read from its start each time, so not for each octet of a client that dribbles: only when its end may
+    /// have come, or it has doubled.
+    fn is_worth_a_try(&mut self, bytes: &[u8]) -> bool {
+        let new = &bytes[self.tried.saturating_sub(3).min(bytes.len())..];
+        let worth = bytes.len() >= self.next_try || new.windows(2).any(|w| w == b"\n\r" || w == b"\n\n");
+        self.tried = bytes.len();
+        self.in_first_line = !bytes.contains(&b'\n');
+        if worth {
+            self.next_try = bytes.len() * 2;
+        }
+        worth && bytes != b"\r" && !bytes.is_empty()
+    }
+}
+
+async fn wait_for_head(
+    server: &Server,
+    io: &Io,
+    head: &mut Head,
+    seen: &mut Progress,
+) -> Result<(), NoRequest> {
+    let has_begun = seen.empty_lines > 0 || io.with_input(|input| !input.bytes().is_empty());
+    if !has_begun {
+        io.begin_reading(Phase::wait(server.limits.idle_time));
+        io.shrink();
+        head.shrink();
+        server.registry.set_idle(&io.slot);
+        return io.fill_idle().await.map_err(|_| NoRequest::End);
+    }
+    if !core::mem::replace(&mut seen.begun, true) {
+        io.slot.set_busy();
+        io.begin_reading(Phase::wait(server.limits.head_time));
+    }
+    io.fill().await.map_err(|e| match e {
+        ReadError::TimedOut => NoRequest::Refused(Status::REQUEST_TIMEOUT),
+        ReadError::Full if seen.in_first_line => NoRequest::Refused(Status::URI_TOO_LONG),
+        ReadError::Full => NoRequest::Refused(Status::HEADER_FIELDS_TOO_LARGE),
+        ReadError::Closed => NoRequest::End,
+    })
+}
+
+/// Whether a whole head is one that we serve.
+fn check(server: &Server, head: &Head) -> Result<Framing, Status> {
+    let framing = framing::read(head)?;
+    head.method().ok_or(Status::NOT_IMPLEMENTED)?;
+    match framing.content {
+        Content::Length(n) if n > server.limits.body_size => Err(Status::CONTENT_TOO_LARGE),
+        _ => Ok(framing),
+    }
+}
+
+/// Answers what is no request, and closes.
+async fn refuse(server: &Server, io: &Io, status: Status) -> Next {
+    match status {
+        Status::REQUEST_TIMEOUT => io.stats.timeouts.add(1),
+        Status::BAD_REQUEST => io.stats.malformed.add(1),
+        _ => {}
+    }
+    let response = Response::error(status);
+    let sent = send::send(io, &server.limits, server.date.now(), Asked::UNREADABLE, response, None).await;
+    if sent.is_ok() { Next::Linger } else { Next::Cut }
+}
+
+/// One request and its response.
+async fn exchange(
+    server: &Server,
+    io: &Io,
+    head: &Head,
+    framing: Framing,
+    peer: SocketAddr,
+    last: bool,
+) -> Next {
+    let Some(method) = head.method() else { return Next::Cut };
+    let body = Incoming::new(io, &server.limits, &framing);
+    let response = match server.router.find(method, head.text(head.target.path)) {
+        Found::Answer(response) => response,
+        Found::Handler(handler, pattern) => {
+            handler.call(Request { head, body: &body, method, pattern, peer }).await
+        }
+    };
+    let (response, part) = select(response, method, head);
+    let mut asked = Asked::new(head, &framing);
+    asked.keep_alive &= !last && body.can_skip();
+    match send::send(io, &server.limits, server.date.now(), asked, response, part).await {
+        Err(_) => Next::Cut,
+        Ok(true) if body.skip().await => Next::Keep,
+        Ok(_) if body.known_rest() == Some(0) && io.with_input(|i| i.bytes().is_empty()) => Next::Close,
+        Ok(_) => Next::Linger,
+    }
+}
+
+/// Reads on for a while, so that the client sees the answer: closing with input unread makes some stacks reset.
+async fn linger(server: &Server, io: &Io) {
+    io.begin_reading(Phase::wait(server.limits.linger_time));
+    let mut forgotten = 0;
+    while forgotten < MAX_LINGER {
+        forgotten += io.with_input(|input| {
+            let n = input.bytes().len();
+            input.consume(n);
+            n
+        });
+        if io.fill().await.is_err() {
+            return;
+        }
+    }
+}

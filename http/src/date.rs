@@ -1,0 +1,197 @@
+//! Dates in header fields (RFC 9110 section 5.6.7): written as IMF-fixdate, read in the three forms that exist.
+
+use core::cell::Cell;
+use fata_libos::time::{Duration, SystemTime, UtcDateTime};
+
+const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A date of whole seconds, with its text (`Sun, 06 Nov 1994 08:49:37 GMT`) made once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpDate {
+    seconds: u64,
+    text: [u8; 29],
+}
+
+impl HttpDate {
+    /// From seconds since 1970, up to the end of the year 9999.
+    pub fn from_unix_seconds(seconds: u64) -> Self {
+        let seconds = seconds.min(253_402_300_799);
+        Self { seconds, text: format(&UtcDateTime::from_unix_seconds(seconds)) }
+    }
+
+    /// Reads a date, in any of the three forms; `None` for what is no date.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        parse(text).map(Self::from_unix_seconds)
+    }
+
+    /// Seconds since 1970.
+    pub fn unix_seconds(&self) -> u64 {
+        self.seconds
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.text).unwrap_or_default()
+    }
+}
+
+impl From<SystemTime> for HttpDate {
+    fn from(time: SystemTime) -> Self {
+        Self::from_unix_seconds(time.since_unix().as_secs())
+    }
+}
+
+impl From<HttpDate> for SystemTime {
+    fn from(date: HttpDate) -> Self {
+        Self::from_unix(Duration::from_secs(date.seconds))
+    }
+}
+
+/// The `Date` field of this second, made anew when the second changes.
+pub(crate) struct DateCache(Cell<HttpDate>);
+
+impl DateCache {
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(HttpDate::from_unix_seconds(0)))
+    }
+
+    pub(crate) fn now(&self) -> HttpDate {
+        let seconds = SystemTime::now().since_unix().as_secs();
+        let mut date = self.0.get();
+        if date.seconds != seconds {
+            date = HttpDate::from_unix_seconds(seconds);
+            self.0.set(date);
+        }
+        date
+    }
+}
+
+fn format(t: &UtcDateTime) -> [u8; 29] {
+    let mut text = *b"Day, 00 Mon 0000 00:00:00 GMT";
+    text[..3].copy_from_slice(DAYS[usize::from(t.weekday % 7)].as_bytes());
+    text[8..11].copy_from_slice(MONTHS[usize::from((t.month + 11) % 12)].as_bytes());
+    for (at, value) in [
+        (5, u64::from(t.day)),
+        (12, t.year / 100),
+        (14, t.year % 100),
+        (17, u64::from(t.hour)),
+        (20, u64::from(t.minute)),
+        (23, u64::from(t.second)),
+    ] {
+        text[at] = b'0' + (value / 10 % 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
+    }
+    text
+}
+
+fn parse(text: &str) -> Option<u64> {
+    match text.split_once(", ") {
+        Some((_, rest)) if rest.as_bytes().get(2) == Some(&b'-') => rfc850(rest),
+        Some((_, rest)) => imf_fixdate(rest),
+        None => asctime(text),
+    }
+}
+
+/// `06 Nov 1994 08:49:37 GMT`
+fn imf_fixdate(text: &str) -> Option<u64> {
+    let mut words = text.split(' ');
+    let (day, month, year, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let ends = words.next() == Some("GMT") && words.next().is_none();
+    if ends { seconds(digits(year, 4)?, month, digits(day, 2)?, clock) } else { None }
+}
+
+/// `06-Nov-94 08:49:37 GMT`; years before 70 are of this century, since no date is before 1970.
+fn rfc850(text: &str) -> Option<u64> {
+    let mut words = text.split(' ');
+    let (date, clock) = (words.next()?, words.next()?);
+    let ends = words.next() == Some("GMT") && words.next().is_none();
+    let mut date = date.split('-');
+    let (day, month, year) = (date.next()?, date.next()?, date.next()?);
+    let year = digits(year, 2)?;
+    let year = if year < 70 { 2000 + year } else { 1900 + year };
+    if ends && date.next().is_none() { seconds(year, month, digits(day, 2)?, clock) } else { None }
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(text: &str) -> Option<u64> {
+    let mut words = text.split(' ').filter(|w| !w.is_empty());
+    let (_, month, day, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let year = digits(words.next()?, 4)?;
+    if words.next().is_none() { seconds(year, month, digits(day, day.len())?, clock) } else { None }
+}
+
+fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
+    let month = MONTHS.iter().position(|m| *m == month)? + 1;
+    let mut clock = clock.split(':').map(|w| digits(w, 2));
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let date = UtcDateTime {
+        year,
+        month: month as u8,
+        day: day as u8,
+        hour: hour as u8,
+        minute: minute as u8,
+        // A leap second is the second before it.
+        second: (second as u8).min(59 + u8::from(second > 60)),
+        weekday: 0,
+    };
+    if clock.next().is_none() { date.to_unix_seconds() } else { None }
+}
+
+fn digits(text: &str, len: usize) -> Option<u64> {
+    let good = text.len() == len && len <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+    if good { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_are_one_moment() {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            let date = HttpDate::parse(text.as_bytes()).expect(text);
+            assert_eq!(date.unix_seconds(), 784_111_777);
+            assert_eq!(date.as_str(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for text in [
+            "",
+            "now",
+            "0",
+            ", ",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 32 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37:00 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Sun Nov 6 08:49:37 1994 GMT",
+            "Sun, 06 Nov 1960 08:49:37 GMT",
+            "Sun, -6 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(HttpDate::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(HttpDate::parse(b"\xff"), None);
+    }
+
+    #[test]
+    fn every_text_reads_back() {
+        for day in 0..40_000u64 {
+            let date = HttpDate::from_unix_seconds(day * 86_400 + day % 86_400);
+            assert_eq!(HttpDate::parse(date.as_str().as_bytes()), Some(date));
+        }
+        assert_eq!(HttpDate::from_unix_seconds(u64::MAX).as_str(), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+}

@@ -1,0 +1,195 @@
+//! Moves octets between a stream and a connection's logic: all that is compiled for each kind of stream.
+
+use crate::io::{Chunk, Io, Phase, ReadError, Task};
+use core::cell::Cell;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use embedded_io_async::{Read, Write};
+use fata_libos::time::{Instant, Sleep, sleep_until};
+
+/// How waiting for the stream ended.
+enum Outcome<T> {
+    Finished(T),
+    TimedOut,
+    /// The logic does not want this any more.
+    Unwanted,
+    /// The connection is over.
+    Over,
+}
+
+/// Runs `logic` with `stream` until it is done, or the stream takes no more output.
+pub(crate) async fn drive<S, L>(stream: &mut S, io: &Io, mut logic: Pin<&mut L>)
+where
+    S: Read + Write,
+    L: Future<Output = ()>,
+{
+    let mut timer = Timer::new();
+    while let Some(task) = next_task(io, logic.as_mut()).await {
+        let over = match task {
+            Task::Write => write(stream, io, logic.as_mut(), &mut timer).await,
+            Task::Read => read(stream, io, logic.as_mut(), &mut timer).await,
+        };
+        if over {
+            return;
+        }
+    }
+}
+
+/// Polls the logic until it wants something of the stream; `None` when it is done.
+async fn next_task<L: Future<Output = ()>>(io: &Io, mut logic: Pin<&mut L>) -> Option<Task> {
+    poll_fn(|cx| {
+        io.slot.keep_waker(cx);
+        if io.slot.is_aborted() || logic.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        io.task().map_or(Poll::Pending, |task| Poll::Ready(Some(task)))
+    })
+    .await
+}
+
+/// True if the connection is over: output that cannot be written ends it.
+async fn write<S, L>(stream: &mut S, io: &Io, logic: Pin<&mut L>, timer: &mut Timer) -> bool
+where
+    S: Write,
+    L: Future<Output = ()>,
+{
+    let (buffer, chunk) = io.take_output();
+    let outcome = {
+        let write = pin!(write_all(stream, io, &buffer, chunk.as_ref()));
+        wait(write, io, logic, timer, Task::Write).await
+    };
+    match outcome {
+        Outcome::Finished(Ok(())) => {
+            io.written(buffer);
+            false
+        }
+        Outcome::TimedOut => {
+            io.stats.timeouts.add(1);
+            true
+        }
+        Outcome::Finished(Err(())) | Outcome::Unwanted | Outcome::Over => true,
+    }
+}
+
+async fn write_all<S: Write>(
+    stream: &mut S,
+    io: &Io,
+    first: &[u8],
+    second: Option<&Chunk>,
+) -> Result<(), ()> {
+    for mut rest in [first, second.map_or(&[], Chunk::as_slice)] {
+        while !rest.is_empty() {
+            match stream.write(rest).await {
+                Ok(n) if n > 0 && n <= rest.len() => {
+                    io.wrote(n);
+                    rest = &rest[n..];
+                }
+                _ => return Err(()),
+            }
+        }
+    }
+    stream.flush().await.map_err(|_| ())
+}
+
+/// True if the connection is over.
+async fn read<S, L>(stream: &mut S, io: &Io, logic: Pin<&mut L>, timer: &mut Timer) -> bool
+where
+    S: Read,
+    L: Future<Output = ()>,
+{
+    let Some(mut input) = io.take_input() else {
+        io.answer(Err(ReadError::Full));
+        return false;
+    };
+    let outcome = {
+        let read = pin!(stream.read(input.room()));
+        wait(read, io, logic, timer, Task::Read).await
+    };
+    let (n, answer) = match outcome {
+        Outcome::Finished(Ok(n)) if n > 0 => (n, Some(Ok(()))),
+        Outcome::Finished(_) => (0, Some(Err(ReadError::Closed))),
+        Outcome::TimedOut => (0, Some(Err(ReadError::TimedOut))),
+        Outcome::Unwanted => (0, None),
+        Outcome::Over => return true,
+    };
+    io.give_input(input, n);
+    if let Some(answer) = answer {
+        io.answer(answer);
+    }
+    false
+}
+
+/// Waits for `operation`, while the logic goes on with what else it does.
+async fn wait<O, L>(
+    mut operation: Pin<&mut O>,
+    io: &Io,
+    mut logic: Pin<&mut L>,
+    timer: &mut Timer,
+    task: Task,
+) -> Outcome<O::Output>
+where
+    O: Future,
+    L: Future<Output = ()>,
+{
+    let phase = if task == Task::Read { &io.reading } else { &io.writing };
+    let mut first = true;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = operation.as_mut().poll(cx) {
+            return Poll::Ready(Outcome::Finished(output));
+        }
+        io.slot.keep_waker(cx);
+        if io.slot.is_aborted() {
+            return Poll::Ready(Outcome::Over);
+        }
+        if timer.is_over(phase, cx) {
+            return Poll::Ready(Outcome::TimedOut);
+        }
+        // The logic has just been polled when the wait begins; later it may have been woken for something else.
+        if !core::mem::take(&mut first) && logic.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Outcome::Over);
+        }
+        if task == Task::Read && io.task() != Some(Task::Read) {
+            return Poll::Ready(Outcome::Unwanted);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// One timer for all phases of a connection. It is moved only when it would fire too late, so that a connection that is
+/// never slow sets it about once per idle time, not once per request.
+struct Timer {
+    sleep: Sleep,
+    /// Whom it wakes, once it runs.
+    waker: Option<Waker>,
+}
+
+impl Timer {
+    fn new() -> Self {
+        Self { sleep: sleep_until(Instant::default()), waker: None }
+    }
+
+    /// Whether the phase's time is over; else the task is woken when it may be.
+    fn is_over(&mut self, phase: &Cell<Phase>, cx: &mut Context<'_>) -> bool {
+        let now = Instant::now();
+        let mut current = phase.get();
+        let deadline = current.deadline(now);
+        phase.set(current);
+        if now >= deadline {
+            return true;
+        }
+        let runs = self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker()));
+        let fires_in_time = now < self.sleep.deadline() && self.sleep.deadline() <= deadline;
+        if runs && fires_in_time {
+            return false;
+        }
+        if !fires_in_time {
+            self.sleep.reset(deadline);
+        }
+        if !runs {
+            self.waker = Some(cx.waker().clone());
+        }
+        Pin::new(&mut self.sleep).poll(cx).is_ready()
+    }
+}

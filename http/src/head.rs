@@ -1,0 +1,216 @@
+//! A request's head: request line and header section, read from octets in one go (RFC 9112 sections 2 to 5).
+//!
+//! The request line is read here, header fields by `httparse`. Both are strict where leniency has let requests be
+//! smuggled: lines end in CRLF, no folding, no blanks before a colon.
+
+use crate::limits::MAX_HEADERS;
+use crate::target::{self, Target};
+use crate::{Method, Status};
+use alloc::vec::Vec;
+
+/// A usual head has at most so many octets.
+const USUAL: usize = 512;
+
+/// A part of the head's octets. Heads are shorter than 64 KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u16,
+    pub(crate) end: u16,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u16, end: end as u16 }
+    }
+
+    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[usize::from(self.start)..usize::from(self.end)]
+    }
+
+    fn of_part(whole: &[u8], part: &[u8]) -> Self {
+        let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+        Self::new(start, start + part.len())
+    }
+}
+
+/// What the octets so far are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// A whole head of so many octets.
+    Complete(usize),
+    /// Nothing wrong yet; the end is still missing.
+    Partial,
+}
+
+/// A head that was read. Its buffers serve one request after another.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    bytes: Vec<u8>,
+    fields: Vec<(Span, Span)>,
+    method: Option<Method>,
+    /// HTTP/1.x
+    pub(crate) minor: u8,
+    pub(crate) target: Target,
+}
+
+impl Head {
+    /// Reads a head from the start of `input`. An error is the status to answer with.
+    pub(crate) fn parse(&mut self, input: &[u8], max_fields: usize) -> Result<Parsed, Status> {
+        self.fields.clear();
+        let Some(line) = request_line(input)? else { return Ok(Parsed::Partial) };
+        let mut table = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let table = &mut table[..max_fields.min(MAX_HEADERS)];
+        let (len, fields) = match httparse::parse_headers(&input[line.len..], table) {
+            Ok(httparse::Status::Complete((len, fields))) => (line.len + len, fields),
+            Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
+            Err(httparse::Error::TooManyHeaders) => return Err(Status::HEADER_FIELDS_TOO_LARGE),
+            Err(_) => return Err(Status::BAD_REQUEST),
+        };
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&input[..len]);
+        self.fields.extend(
+            fields.iter().map(|f| (Span::of_part(input, f.name.as_bytes()), Span::of_part(input, f.value))),
+        );
+        self.check_line_ends(line.len)?;
+        self.minor = line.minor;
+        self.method = Method::from_bytes(line.method.of(input));
+        self.target = target::parse(input, line.method, line.target)?;
+        Ok(Parsed::Complete(len))
+    }
+
+    /// `httparse` takes a bare LF for the end of a line; we do not. Every name stands after CRLF, and so does the end.
+    fn check_line_ends(&self, fields_start: usize) -> Result<(), Status> {
+        let is_after_crlf = |at: usize| self.bytes[..at].ends_with(b"\r\n");
+        let good = self.bytes.ends_with(b"\r\n\r\n")
+            && self.fields.iter().all(|(name, _)| is_after_crlf(name.start.into()))
+            && self.fields.first().is_none_or(|(name, _)| usize::from(name.start) == fields_start);
+        if good { Ok(()) } else { Err(Status::BAD_REQUEST) }
+    }
+
+    /// The method, if it is one of ours.
+    pub(crate) fn method(&self) -> Option<Method> {
+        self.method
+    }
+
+    /// All fields in order. A name is ASCII.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.of(&self.bytes), value.of(&self.bytes)))
+    }
+
+    /// The first field of that name.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The text of a part: only of the target, which is ASCII.
+    pub(crate) fn text(&self, span: Span) -> &str {
+        core::str::from_utf8(span.of(&self.bytes)).unwrap_or_default()
+    }
+
+    /// Lets go of buffers that are larger than a usual request needs.
+    pub(crate) fn shrink(&mut self) {
+        if self.bytes.capacity() > USUAL {
+            *self = Self::default();
+        }
+    }
+}
+
+struct RequestLine {
+    method: Span,
+    target: Span,
+    minor: u8,
+    /// With its CRLF.
+    len: usize,
+}
+
+/// `None` while it has not ended. What cannot become a request line is an error at once.
+fn request_line(input: &[u8]) -> Result<Option<RequestLine>, Status> {
+    let Some(method_end) = end_of(input, 0, is_token)? else { return Ok(None) };
+    let Some(target_end) = end_of(input, method_end + 1, |b| b.is_ascii_graphic())? else { return Ok(None) };
+    let Some(minor) = version(&input[target_end + 1..])? else { return Ok(None) };
+    Ok(Some(RequestLine {
+        method: Span::new(0, method_end),
+        target: Span::new(method_end + 1, target_end),
+        minor,
+        len: target_end + 1 + VERSION_LINE,
+    }))
+}
+
+/// Where the word that starts at `start` ends: at a single blank. A word has at least one octet, all of its kind.
+fn end_of(input: &[u8], start: usize, is_part: fn(u8) -> bool) -> Result<Option<usize>, Status> {
+    match input[start..].iter().position(|&b| !is_part(b)) {
+        None => Ok(None),
+        Some(len) if len > 0 && input[start + len] == b' ' => Ok(Some(start + len)),
+        Some(_) => Err(Status::BAD_REQUEST),
+    }
+}
+
+/// `HTTP/1.1` and CRLF.
+const VERSION_LINE: usize = 10;
+
+/// The minor version. A higher minor version of HTTP/1 is HTTP/1.1 to us (RFC 9110 section 2.5).
+fn version(input: &[u8]) -> Result<Option<u8>, Status> {
+    let form = b"HTTP/0.0\r\n";
+    let fits =
+        |(&seen, &wanted): (&u8, &u8)| if wanted == b'0' { seen.is_ascii_digit() } else { seen == wanted };
+    if !input.iter().zip(form).all(fits) {
+        return Err(Status::BAD_REQUEST);
+    }
+    if input.len() < VERSION_LINE {
+        return Ok(None);
+    }
+    match input[5] {
+        b'1' => Ok(Some((input[7] - b'0').min(1))),
+        _ => Err(Status::VERSION_NOT_SUPPORTED),
+    }
+}
+
+/// A token character (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Parsed, Status> {
+        Head::default().parse(text.as_bytes(), 64)
+    }
+
+    #[test]
+    fn a_head_in_its_parts() {
+        let text = "POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nx-pad:  two words \t\r\n\r\nbody";
+        let mut head = Head::default();
+        assert_eq!(head.parse(text.as_bytes(), 64), Ok(Parsed::Complete(text.len() - 4)));
+        assert_eq!((head.method(), head.minor), (Some(Method::Post), 1));
+        assert_eq!(head.text(head.target.path), "/a/b");
+        assert_eq!(head.target.query.map(|q| head.text(q)), Some("c=d"));
+        assert_eq!(head.field("HOST"), Some(&b"h"[..]));
+        assert_eq!(head.field("x-empty"), Some(&b""[..]));
+        assert_eq!(head.field("X-Pad"), Some(&b"two words"[..]));
+        assert_eq!(head.field("none"), None);
+    }
+
+    #[test]
+    fn every_beginning_of_a_head_is_partial() {
+        let text = "GET /a HTTP/1.0\r\nHost: h\r\nAccept: */*\r\n\r\n";
+        for end in 0..text.len() {
+            assert_eq!(parse(&text[..end]), Ok(Parsed::Partial), "{:?}", &text[..end]);
+        }
+        assert_eq!(parse(text), Ok(Parsed::Complete(text.len())));
+    }
+
+    #[test]
+    fn higher_minor_versions_are_ours() {
+        assert_eq!(parse("GET / HTTP/1.9\r\n\r\n"), Ok(Parsed::Complete(18)));
+        assert_eq!(parse("GET / HTTP/2.0\r\n\r\n"), Err(Status::VERSION_NOT_SUPPORTED));
+    }
+
+    #[test]
+    fn too_many_fields() {
+        let many = |n: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(n));
+        assert!(parse(&many(64)).is_ok());
+        assert_eq!(parse(&many(65)), Err(Status::HEADER_FIELDS_TOO_LARGE));
+    }
+}

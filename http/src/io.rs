@@ -1,0 +1,320 @@
+//! Between a connection's logic and its stream: the buffers, and what the logic waits for.
+//!
+//! The logic (an async function that knows no stream type) asks here for input or to have output written, and waits. The
+//! driver ([`drive`](crate::drive)) sees what is asked for, moves octets, and polls the logic again. So the logic is
+//! compiled once for all kinds of streams, and timers are the driver's business alone.
+
+use crate::registry::Slot;
+use crate::stats::Stats;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use fata_libos::time::{Duration, Instant};
+
+/// An idle connection's input buffer, octets.
+const IDLE_BUFFER: usize = 512;
+
+/// Output that is kept together before it is written.
+pub(crate) const OUTPUT_BATCH: usize = 4 * 1024;
+
+/// Why there is no input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// The stream has ended or broken, or the server closes.
+    Closed,
+    /// The phase's time is over.
+    TimedOut,
+    /// The buffer is as large as it may be, and full.
+    Full,
+}
+
+/// Octets to be written as they are, without a copy.
+pub(crate) enum Chunk {
+    Static(&'static [u8]),
+    Owned(Vec<u8>, core::ops::Range<usize>),
+}
+
+impl Chunk {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Static(bytes) => bytes,
+            Self::Owned(bytes, range) => &bytes[range.clone()],
+        }
+    }
+}
+
+/// A stretch of time in which something must get done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase {
+    grace: Duration,
+    /// Octets that earn a second; none do where this is 0.
+    rate: u32,
+    since: Option<Instant>,
+    moved: u64,
+}
+
+impl Phase {
+    /// A wait of at most `time`.
+    pub(crate) fn wait(time: Duration) -> Self {
+        Self { grace: time, rate: 0, since: None, moved: 0 }
+    }
+
+    /// A transfer that may take `grace`, and a second more for every `rate` octets that have moved.
+    pub(crate) fn transfer(grace: Duration, rate: u32) -> Self {
+        Self { grace, rate, since: None, moved: 0 }
+    }
+
+    /// When its time is over; it begins with the first wait.
+    pub(crate) fn deadline(&mut self, now: Instant) -> Instant {
+        let earned = self.moved.saturating_mul(1000).checked_div(self.rate.into()).unwrap_or(0);
+        *self.since.get_or_insert(now) + self.grace.saturating_add(Duration::from_millis(earned))
+    }
+}
+
+/// Octets received and not used yet.
+#[derive(Default)]
+pub(crate) struct Input {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.start += n;
+        debug_assert!(self.start <= self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Makes room for at least one octet; false if `max` octets wait already, or memory is short.
+    fn make_room(&mut self, max: usize) -> bool {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end < self.buffer.len() {
+            return true;
+        }
+        let wanted = (self.buffer.len() * 2).clamp(IDLE_BUFFER.min(max), max);
+        if wanted <= self.end || self.buffer.try_reserve_exact(wanted - self.buffer.len()).is_err() {
+            return false;
+        }
+        self.buffer.resize(wanted, 0);
+        true
+    }
+
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.end..]
+    }
+
+    fn received(&mut self, n: usize) {
+        self.end = (self.end + n).min(self.buffer.len());
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    fn shrink(&mut self) {
+        if self.start == self.end && self.buffer.len() > IDLE_BUFFER {
+            *self = Self::default();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    Input,
+    Written,
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Read,
+    Write,
+}
+
+/// See the module.
+pub(crate) struct Io {
+    pub(crate) slot: Rc<Slot>,
+    pub(crate) stats: Rc<Stats>,
+    max_input: usize,
+    input: RefCell<Input>,
+    output: RefCell<Vec<u8>>,
+    chunk: RefCell<Option<Chunk>>,
+    is_writing: Cell<bool>,
+    want: Cell<Want>,
+    answer: Cell<Option<Result<(), ReadError>>>,
+    pub(crate) reading: Cell<Phase>,
+    pub(crate) writing: Cell<Phase>,
+}
+
+/// For the connection's logic.
+impl Io {
+    pub(crate) fn new(slot: Rc<Slot>, stats: Rc<Stats>, limits: &crate::Limits) -> Self {
+        Self {
+            slot,
+            stats,
+            max_input: limits.head_size(),
+            input: RefCell::default(),
+            output: RefCell::default(),
+            chunk: RefCell::default(),
+            is_writing: Cell::new(false),
+            want: Cell::new(Want::Nothing),
+            answer: Cell::new(None),
+            reading: Cell::new(Phase::wait(limits.idle_time)),
+            writing: Cell::new(Phase::transfer(limits.write_time, limits.min_rate)),
+        }
+    }
+
+    /// From now on input must come within `phase`.
+    pub(crate) fn begin_reading(&self, phase: Phase) {
+        self.reading.set(phase);
+        self.answer.set(None);
+    }
+
+    /// From now on output must go within `phase`.
+    pub(crate) fn begin_writing(&self, phase: Phase) {
+        self.writing.set(phase);
+    }
+
+    /// What has come in.
+    pub(crate) fn with_input<R>(&self, f: impl FnOnce(&mut Input) -> R) -> R {
+        f(&mut self.input.borrow_mut())
+    }
+
+    /// The output buffer. What is put there goes out when the logic waits for something.
+    pub(crate) fn with_output<R>(&self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        f(&mut self.output.borrow_mut())
+    }
+
+    /// Waits for more input than there is.
+    pub(crate) async fn fill(&self) -> Result<(), ReadError> {
+        poll_fn(|_| match self.answer.take() {
+            Some(answer) => {
+                self.want.set(Want::Nothing);
+                Poll::Ready(answer)
+            }
+            None => {
+                self.want.set(Want::Input);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// As [`fill`](Self::fill), for a connection without a request: ends when the server wants it closed.
+    pub(crate) async fn fill_idle(&self) -> Result<(), ReadError> {
+        let mut fill = pin!(self.fill());
+        poll_fn(|cx| match self.slot.is_closing() {
+            true => Poll::Ready(Err(ReadError::Closed)),
+            false => fill.as_mut().poll(cx),
+        })
+        .await
+    }
+
+    /// Waits until all output is with the stream. If the stream breaks or takes too long, this never returns: the
+    /// connection ends, and what waits in it is dropped.
+    pub(crate) async fn flush(&self) {
+        poll_fn(|_| {
+            if !self.has_output() && !self.is_writing.get() {
+                self.want.set(Want::Nothing);
+                return Poll::Ready(());
+            }
+            self.want.set(Want::Written);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits only if much output has come together.
+    pub(crate) async fn flush_if_much(&self) {
+        if self.output.borrow().len() >= OUTPUT_BATCH {
+            self.flush().await;
+        }
+    }
+
+    /// Writes the output buffer and then `chunk`; as [`flush`](Self::flush).
+    pub(crate) async fn flush_with(&self, chunk: Chunk) {
+        self.chunk.replace(Some(chunk));
+        self.flush().await;
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub(crate) fn shrink(&self) {
+        self.with_input(Input::shrink);
+        self.with_output(|out| {
+            if out.is_empty() {
+                *out = Vec::new();
+            }
+        });
+    }
+
+    fn has_output(&self) -> bool {
+        !self.output.borrow().is_empty() || self.chunk.borrow().is_some()
+    }
+}
+
+/// For the driver.
+impl Io {
+    /// What to do now that the logic waits. Output goes first, so that nobody waits for an answer that waits for him.
+    pub(crate) fn task(&self) -> Option<Task> {
+        if self.has_output() {
+            return Some(Task::Write);
+        }
+        (self.want.get() == Want::Input).then_some(Task::Read)
+    }
+
+    /// Takes what is to be written.
+    pub(crate) fn take_output(&self) -> (Vec<u8>, Option<Chunk>) {
+        self.is_writing.set(true);
+        (self.output.take(), self.chunk.take())
+    }
+
+    /// It was written; gives the buffer back.
+    pub(crate) fn written(&self, mut buffer: Vec<u8>) {
+        self.is_writing.set(false);
+        let mut output = self.output.borrow_mut();
+        if output.capacity() == 0 {
+            buffer.clear();
+            *output = buffer;
+        }
+    }
+
+    /// Octets were written.
+    pub(crate) fn wrote(&self, n: usize) {
+        self.stats.sent.add(n as u64);
+        let mut phase = self.writing.get();
+        phase.moved += n as u64;
+        self.writing.set(phase);
+    }
+
+    /// Takes the input buffer, with room in it; `None` if there can be none.
+    pub(crate) fn take_input(&self) -> Option<Input> {
+        let mut input = self.input.borrow_mut();
+        input.make_room(self.max_input).then(|| core::mem::take(&mut *input))
+    }
+
+    /// Gives it back with `n` octets more.
+    pub(crate) fn give_input(&self, mut input: Input, n: usize) {
+        input.received(n);
+        self.stats.received.add(n as u64);
+        let mut phase = self.reading.get();
+        phase.moved += n as u64;
+        self.reading.set(phase);
+        self.input.replace(input);
+    }
+
+    /// What the logic waits for has come, or will not.
+    pub(crate) fn answer(&self, answer: Result<(), ReadError>) {
+        self.answer.set(Some(answer));
+    }
+}

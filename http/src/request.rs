@@ -1,0 +1,99 @@
+//! What a handler sees of a request.
+
+use crate::body::{BodyError, Incoming};
+use crate::conditional::{self, Precondition, Validators};
+use crate::head::Head;
+use crate::router;
+use crate::{Method, target};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// A request, and the way to read its content.
+///
+/// Its path has been checked: it starts with `/`, its percent-escapes are whole, and they decode to UTF-8 without NUL. Dot
+/// segments are left as they came.
+pub struct Request<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) body: &'a Incoming<'a>,
+    pub(crate) method: Method,
+    pub(crate) pattern: &'static str,
+    pub(crate) peer: SocketAddr,
+}
+
+impl<'a> Request<'a> {
+    /// The method. A route for GET is asked for HEAD as well; the content is then left away by the server.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The path as it was sent, percent-encoded: `/a%20b`.
+    pub fn path(&self) -> &'a str {
+        self.head.text(self.head.target.path)
+    }
+
+    /// The decoded value of a `{name}` or `{*name}` of the route's pattern. A `%2F` within a segment is decoded too, so
+    /// the value of one segment may contain `/`.
+    pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
+        router::param(self.pattern, self.path(), name).map(|text| target::decode(text, false))
+    }
+
+    /// What stands after `?`, as it was sent.
+    pub fn query(&self) -> Option<&'a str> {
+        self.head.target.query.map(|q| self.head.text(q))
+    }
+
+    /// The first value of a name in the query, as a form encodes it: `?name=value&...`.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.query()?.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (target::decode(key, true) == name).then(|| target::decode(value, true))
+        })
+    }
+
+    /// The first header field of that name, in any case. Values are octets; most are ASCII, none has control characters.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.head.field(name)
+    }
+
+    /// All header fields in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.head.fields().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Octets of content still to come, where the client has said.
+    pub fn content_length(&self) -> Option<u64> {
+        self.body.known_rest()
+    }
+
+    /// Reads content into `buffer`; 0 at the end. After an error the connection is closed behind the response.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, BodyError> {
+        self.body.read(buffer).await
+    }
+
+    /// Reads all the content that is left, which may be at most `limit` octets.
+    pub async fn read_to_end(&mut self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        self.body.read_to_end(limit).await
+    }
+
+    /// What the request's conditions (`If-Match` and the like) say about a resource whose state is `current`, `None` if it
+    /// does not exist. For handlers that change something; answers to GET are checked by the server itself.
+    pub fn precondition(&self, current: Option<&Validators>) -> Precondition {
+        conditional::evaluate(self.method, self.head, current)
+    }
+}
+
+impl embedded_io_async::ErrorType for Request<'_> {
+    type Error = BodyError;
+}
+
+impl embedded_io_async::Read for Request<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, BodyError> {
+        self.body.read(buffer).await
+    }
+}

@@ -1,0 +1,242 @@
+//! What a handler answers.
+
+use crate::conditional::Validators;
+use crate::head::is_token;
+use crate::stream::{Aborted, BodyWriter, Source};
+use crate::{HttpDate, Status};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A response: status, header fields, content.
+///
+/// `Date`, `Content-Length`, `Transfer-Encoding` and `Connection` are the server's to set.
+pub struct Response {
+    pub(crate) status: Status,
+    /// Whole header lines that were made beforehand.
+    pub(crate) prepared: &'static str,
+    pub(crate) fields: Vec<u8>,
+    pub(crate) validators: Validators,
+    pub(crate) body: Body,
+    pub(crate) close: bool,
+}
+
+/// Content of a response.
+pub struct Body(pub(crate) Kind);
+
+pub(crate) enum Kind {
+    /// Sent from where it is, never copied before the stream does.
+    Static(&'static [u8]),
+    Owned(Vec<u8>),
+    Stream {
+        len: Option<u64>,
+        source: Box<dyn Source>,
+    },
+}
+
+impl Response {
+    /// A response with that status and no content.
+    pub fn new(status: Status) -> Self {
+        Self {
+            status,
+            prepared: "",
+            fields: Vec::new(),
+            validators: Validators::default(),
+            body: Body::default(),
+            close: false,
+        }
+    }
+
+    /// 200 with content of type text/plain.
+    pub fn text(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK).prepared("Content-Type: text/plain; charset=utf-8\r\n").body(body)
+    }
+
+    /// 200 with content of type text/html.
+    pub fn html(body: impl Into<Body>) -> Self {
+        Self::new(Status::OK).prepared("Content-Type: text/html; charset=utf-8\r\n").body(body)
+    }
+
+    /// A status that speaks for itself, with its name as content.
+    pub fn error(status: Status) -> Self {
+        let mut text = String::from(status.reason());
+        text.push('\n');
+        Self { status, ..Self::text(text) }
+    }
+
+    /// A redirect, such as 301 or 303, to a place that is a path or a whole URI, percent-encoded.
+    pub fn redirect(status: Status, location: &str) -> Self {
+        Self::new(status).header("Location", location)
+    }
+
+    /// 200 with content that `write` makes piece by piece: in chunks, or to a client of HTTP/1.0 until the connection is
+    /// closed. If it returns an error, the connection is cut, so that the client sees that the content is not whole.
+    ///
+    /// ```
+    /// # use fata_http::{BodyWriter, Response};
+    /// let count = 3;
+    /// Response::stream(async move |body: &mut BodyWriter<'_>| {
+    ///     for n in 0..count {
+    ///         body.write(format!("{n}\n").as_bytes()).await;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn stream(write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static) -> Self {
+        Self::new(Status::OK).body(Body(Kind::Stream { len: None, source: Box::new(write) }))
+    }
+
+    /// As [`stream`](Self::stream), for content whose length is known; what `write` writes must come to that.
+    pub fn sized_stream(
+        len: u64,
+        write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
+    ) -> Self {
+        Self::new(Status::OK).body(Body(Kind::Stream { len: Some(len), source: Box::new(write) }))
+    }
+
+    /// Sets the status.
+    pub fn status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets the content.
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Adds a header field. A name that is none is left out, and so are the server's own; what a value must not contain
+    /// becomes a blank: whatever comes from a client cannot start a field of its own.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if !name.is_empty() && name.bytes().all(is_token) && !is_servers_own(name) {
+            self.fields.reserve(name.len() + value.len() + 4);
+            self.fields.extend_from_slice(name.as_bytes());
+            self.fields.extend_from_slice(b": ");
+            self.fields
+                .extend(value.bytes().map(|b| if b.is_ascii_control() && b != b'\t' { b' ' } else { b }));
+            self.fields.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    /// Sets header lines that were made beforehand, each ending in CRLF. For content that is the same every time; replaces
+    /// the `Content-Type` of [`text`](Self::text) and [`html`](Self::html).
+    pub fn prepared(mut self, lines: &'static str) -> Self {
+        debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "header lines end in CRLF");
+        self.prepared = lines;
+        self
+    }
+
+    /// Sets the `Content-Type`.
+    pub fn content_type(mut self, value: &str) -> Self {
+        self.prepared = "";
+        self.header("Content-Type", value)
+    }
+
+    /// Sets the entity-tag, with its quotes: `"abc"`. The server then answers conditional requests and ranges by itself.
+    pub fn etag(mut self, tag: impl Into<Cow<'static, str>>) -> Self {
+        self.validators.etag = Some(tag.into());
+        self
+    }
+
+    /// Sets `Last-Modified`. The server then answers conditional requests and ranges by itself.
+    pub fn last_modified(mut self, date: HttpDate) -> Self {
+        self.validators.last_modified = Some(date);
+        self
+    }
+
+    /// Closes the connection after this response.
+    pub fn close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}
+
+fn is_servers_own(name: &str) -> bool {
+    ["Date", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "ETag", "Last-Modified"]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name))
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self(Kind::Static(b""))
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Kind::Static(bytes))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self(Kind::Static(text.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Kind::Owned(bytes))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(Kind::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Cow<'static, str>> for Body {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl From<Cow<'static, [u8]>> for Body {
+    fn from(bytes: Cow<'static, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => bytes.into(),
+            Cow::Owned(bytes) => bytes.into(),
+        }
+    }
+}
+
+/// What a handler may return: a [`Response`], a [`Status`], or a `Result` of such, so that `?` works in handlers.
+pub trait IntoResponse {
+    /// The response.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        if self.is_bodyless() { Response::new(self) } else { Response::error(self) }
+    }
+}
+
+impl IntoResponse for crate::BodyError {
+    fn into_response(self) -> Response {
+        self.into()
+    }
+}
+
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(response) => response.into_response(),
+            Err(response) => response.into_response(),
+        }
+    }
+}

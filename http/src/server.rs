@@ -1,0 +1,183 @@
+//! The server: what all its connections share, and the loop that accepts them.
+
+use crate::connection;
+use crate::date::DateCache;
+use crate::drive::drive;
+use crate::io::Io;
+use crate::registry::{Registry, Slot};
+use crate::{Limits, Router, Stats};
+use alloc::rc::Rc;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::pin;
+use core::task::Poll;
+use embedded_io_async::{Read, Write};
+use fata_libos::time::timeout;
+use fata_libos::{shutdown, spawn};
+
+/// Where connections come from. Any `async` closure that gives a stream and its peer's address is one:
+/// `server.serve(async || listener.accept().await)`.
+#[allow(async_fn_in_trait, reason = "one thread: no future here needs to be Send")]
+pub trait Accept {
+    /// A connection. Its `flush` need not wait for the peer to have received anything.
+    type Stream: Read + Write + 'static;
+    /// Why there are no more.
+    type Error;
+
+    /// Waits for the next connection.
+    async fn accept(&self) -> Result<(Self::Stream, SocketAddr), Self::Error>;
+}
+
+impl<F, S, E> Accept for F
+where
+    F: AsyncFn() -> Result<(S, SocketAddr), E>,
+    S: Read + Write + 'static,
+{
+    type Stream = S;
+    type Error = E;
+
+    async fn accept(&self) -> Result<(S, SocketAddr), E> {
+        self().await
+    }
+}
+
+/// A server. Cloning gives another handle of the same one.
+#[derive(Clone)]
+pub struct Server(Rc<Shared>);
+
+/// What the connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) router: Router,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Rc<Stats>,
+    pub(crate) registry: Registry,
+    pub(crate) date: DateCache,
+}
+
+impl Shared {
+    /// Whether a connection takes no request after this one.
+    pub(crate) fn is_last(&self, slot: &Slot, served: u32) -> bool {
+        let max = self.limits.requests_per_connection;
+        slot.is_closing() || (max > 0 && served >= max)
+    }
+}
+
+impl Server {
+    /// A server with default limits and counters of its own.
+    pub fn new(router: Router) -> Self {
+        Self::with(router, Limits::default(), Rc::default())
+    }
+
+    /// A server with its limits, counting in `stats`, of which a handler may hold a clone.
+    pub fn with(router: Router, limits: Limits, stats: Rc<Stats>) -> Self {
+        let (registry, date) = (Registry::default(), DateCache::new());
+        Self(Rc::new(Shared { router, limits, stats, registry, date }))
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Accepts connections and serves each in a task of its own, until the guest is asked to leave: then answers what is
+    /// under way, closes all connections within [`Limits::drain_time`], and returns.
+    ///
+    /// An error is one of `listener`; connections go on, and it may be called again.
+    pub async fn serve<A: Accept>(&self, listener: A) -> Result<(), A::Error> {
+        loop {
+            let accepted = until_shutdown(async {
+                let accepted = listener.accept().await?;
+                self.wait_for_a_slot().await;
+                Ok(accepted)
+            });
+            let Some(accepted) = accepted.await else { break };
+            let (stream, peer) = accepted?;
+            // Entered here, not when the task first runs: the limit counts connections that wait to begin.
+            let entry = Entry::new(self.0.clone());
+            spawn(async move { entry.run(stream, peer).await }).detach();
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    /// Serves one connection until it ends: for streams that [`serve`](Self::serve) cannot make. Counts as a connection, but
+    /// does not wait for a free one. Dropping it ends the connection.
+    pub async fn serve_connection<S: Read + Write>(&self, stream: S, peer: SocketAddr) {
+        Entry::new(self.0.clone()).run(stream, peer).await;
+    }
+
+    /// Lets no connection take another request, waits at most [`Limits::drain_time`] for those under way, and ends what is
+    /// left.
+    pub async fn drain(&self) {
+        let registry = &self.0.registry;
+        registry.drain();
+        if timeout(self.0.limits.drain_time, self.wait_until_at_most(0)).await.is_err() {
+            registry.abort();
+        }
+    }
+
+    /// Where all are taken, one that is idle gives way.
+    async fn wait_for_a_slot(&self) {
+        let max = self.0.limits.connections.max(1);
+        if self.0.registry.len() >= max {
+            if self.0.registry.evict_one() {
+                self.0.stats.evicted.add(1);
+            }
+            self.wait_until_at_most(max - 1).await;
+        }
+    }
+
+    async fn wait_until_at_most(&self, max: usize) {
+        let registry = &self.0.registry;
+        poll_fn(|cx| {
+            if registry.len() <= max {
+                return Poll::Ready(());
+            }
+            registry.left.register(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// `None` if the guest is asked to leave before `future` is done.
+async fn until_shutdown<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut leave = pin!(shutdown::requested());
+    poll_fn(|cx| {
+        if leave.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// A connection's place among those that are open.
+struct Entry {
+    server: Rc<Shared>,
+    slot: Rc<Slot>,
+}
+
+impl Entry {
+    fn new(server: Rc<Shared>) -> Self {
+        let slot = server.registry.enter();
+        server.stats.connections.add(1);
+        server.stats.open.set(server.registry.len());
+        Self { server, slot }
+    }
+
+    async fn run<S: Read + Write>(&self, mut stream: S, peer: SocketAddr) {
+        let server = &*self.server;
+        let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits);
+        let logic = pin!(connection::serve(server, &io, peer));
+        drive(&mut stream, &io, logic).await;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.server.registry.leave(&self.slot);
+        self.server.stats.open.set(self.server.registry.len());
+    }
+}

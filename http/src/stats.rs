@@ -1,0 +1,81 @@
+//! Counters.
+
+use core::cell::Cell;
+
+/// A counter that handlers read.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(Cell<u64>);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.set(self.0.get().wrapping_add(n));
+    }
+    pub(crate) fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What a server counts, all since it started. Shared: give one to [`Server::with`](crate::Server::stats) and keep a clone
+/// for the handler that shows it.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(crate) by_class: [Counter; 5],
+    pub(crate) open: Cell<usize>,
+    pub(crate) connections: Counter,
+    pub(crate) evicted: Counter,
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) timeouts: Counter,
+    pub(crate) malformed: Counter,
+}
+
+impl Stats {
+    /// Responses of a status class, 1 for 1xx to 5 for 5xx.
+    pub fn responses(&self, class: u8) -> u64 {
+        self.by_class.get(usize::from(class).wrapping_sub(1)).map_or(0, Counter::get)
+    }
+
+    /// All responses but interim ones.
+    pub fn requests(&self) -> u64 {
+        self.by_class[1..].iter().map(Counter::get).sum()
+    }
+
+    /// Connections open now.
+    pub fn connections_open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Connections accepted.
+    pub fn connections_total(&self) -> u64 {
+        self.connections.get()
+    }
+
+    /// Idle connections closed to make room for new ones.
+    pub fn connections_evicted(&self) -> u64 {
+        self.evicted.get()
+    }
+
+    /// Octets received.
+    pub fn octets_received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// Octets sent.
+    pub fn octets_sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// Requests and responses given up because the client took too long.
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.get()
+    }
+
+    /// Requests that were not HTTP, or tried to be two things at once.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.get()
+    }
+
+    pub(crate) fn count(&self, status: crate::Status) {
+        self.by_class[usize::from(status.code() / 100 - 1)].add(1);
+    }
+}

@@ -1,0 +1,143 @@
+//! Content that is made while it is sent.
+
+use crate::io::{Io, OUTPUT_BATCH};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::future::Future;
+use core::pin::Pin;
+
+/// The content could not be made whole; the connection is cut so that the client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response's content could not be made whole")]
+pub struct Aborted;
+
+/// What makes content: see [`Response::stream`](crate::Response::stream).
+pub(crate) trait Source {
+    fn run<'a>(
+        self: Box<Self>,
+        body: &'a mut BodyWriter<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'a>>;
+}
+
+impl<F> Source for F
+where
+    F: AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
+{
+    fn run<'a>(
+        self: Box<Self>,
+        body: &'a mut BodyWriter<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'a>> {
+        Box::pin(async move { self(body).await })
+    }
+}
+
+/// How the end of the content is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    Chunks,
+    /// So many octets are still to come.
+    Length(u64),
+    /// The connection's end.
+    Close,
+}
+
+/// Where content goes. Writing never fails: when the client is gone or takes nothing for too long, the connection ends and
+/// what was writing is dropped.
+pub struct BodyWriter<'a> {
+    io: &'a Io,
+    delimiter: Delimiter,
+    trailers: Vec<u8>,
+    overrun: bool,
+}
+
+impl<'a> BodyWriter<'a> {
+    pub(crate) fn new(io: &'a Io, delimiter: Delimiter) -> Self {
+        Self { io, delimiter, trailers: Vec::new(), overrun: false }
+    }
+
+    /// Writes all of `bytes`; as one chunk, up to some size. Waits while the client is slower than we are.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(OUTPUT_BATCH) {
+            self.put(piece);
+            self.io.flush_if_much().await;
+        }
+    }
+
+    /// Waits until all that was written is with the stream. What is written goes out by itself, at the latest when the
+    /// handler waits for something.
+    pub async fn flush(&mut self) {
+        self.io.flush().await;
+    }
+
+    /// Adds a field that follows the content; only chunks can carry it, else it is left out.
+    pub fn trailer(&mut self, name: &str, value: &str) {
+        self.trailers.append(&mut crate::Response::new(crate::Status::OK).header(name, value).fields);
+    }
+
+    fn put(&mut self, piece: &[u8]) {
+        if let Delimiter::Length(left) = &mut self.delimiter {
+            let Some(rest) = left.checked_sub(piece.len() as u64) else {
+                self.overrun = true;
+                return;
+            };
+            *left = rest;
+        }
+        self.io.with_output(|out| {
+            if self.delimiter != Delimiter::Chunks {
+                return out.extend_from_slice(piece);
+            }
+            put_hex(out, piece.len());
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(piece);
+            out.extend_from_slice(b"\r\n");
+        });
+    }
+
+    /// Ends the content; an error if it is not what was announced.
+    pub(crate) fn finish(self) -> Result<(), Aborted> {
+        match self.delimiter {
+            Delimiter::Chunks => self.io.with_output(|out| {
+                out.extend_from_slice(b"0\r\n");
+                out.extend_from_slice(&self.trailers);
+                out.extend_from_slice(b"\r\n");
+            }),
+            Delimiter::Length(left) if left > 0 || self.overrun => return Err(Aborted),
+            Delimiter::Length(_) | Delimiter::Close => {}
+        }
+        Ok(())
+    }
+}
+
+fn put_hex(out: &mut Vec<u8>, n: usize) {
+    let digits = (usize::BITS - n.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|i| b"0123456789abcdef"[n >> (4 * i) & 15]));
+}
+
+impl embedded_io_async::ErrorType for BodyWriter<'_> {
+    type Error = Infallible;
+}
+
+impl embedded_io_async::Write for BodyWriter<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        BodyWriter::write(self, bytes).await;
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        BodyWriter::flush(self).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn hexadecimal() {
+        for n in [1, 9, 15, 16, 255, 256, 4096, 0xabcdef] {
+            let mut out = Vec::new();
+            super::put_hex(&mut out, n);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{n:x}"));
+        }
+    }
+}
