@@ -2,8 +2,12 @@
 
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+/// How long the entries of older recipes stay.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// `$FATA_CACHE`, else `$XDG_CACHE_HOME/fata`, else `~/.cache/fata`.
 pub fn root() -> Result<PathBuf> {
@@ -37,7 +41,7 @@ impl Entry {
         self.path.is_dir()
     }
 
-    /// Makes it in a temporary folder and moves it into place; then removes the entries of older recipes.
+    /// Makes it in a temporary folder and moves it into place; then removes what older recipes have left.
     pub fn create(&self, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let parent = self.path.parent().context("the cache has no parent folder")?;
         let temporary = parent.join(format!("tmp-{}{}", self.prefix, std::process::id()));

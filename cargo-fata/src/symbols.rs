@@ -42,6 +42,13 @@ impl Symbols {
         Ok(Self { functions })
     }
 
+    /// Whether a function of that crate is in the image.
+    pub fn has_crate(&self, name: &str) -> bool {
+        // In a mangled name a path's parts stand whole behind their lengths.
+        let part = format!("{}{name}", name.len());
+        self.functions.iter().any(|function| function.name.contains(&part))
+    }
+
     /// A line of the console, with the function's name if it is a frame.
     pub fn resolve<'a>(&self, line: &'a str) -> Cow<'a, str> {
         match frame_address(line).and_then(|address| self.describe(address)) {
@@ -98,6 +105,12 @@ mod tests {
         let line = symbols().resolve("  at 0xffffffff80001020").into_owned();
         assert_eq!(line, "  at 0xffffffff80001020 hello::main + 0x20");
         assert_eq!(symbols().resolve("  at 0xffffffff80001021"), "  at 0xffffffff80001021 entry + 0x1");
+    }
+
+    #[test]
+    fn crates_are_found_by_their_whole_name() {
+        assert!(symbols().has_crate("hello"));
+        assert!(!symbols().has_crate("hell"));
     }
 
     #[test]

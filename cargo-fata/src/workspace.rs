@@ -66,19 +66,22 @@ impl Workspace {
         image.map(|image| image.path).with_context(|| format!("cargo built no image for {name}"))
     }
 
-    /// Builds all examples, appliances and test guests; gives what was built, by name.
-    pub fn build_all_images(&self) -> Result<HashMap<String, PathBuf>> {
-        let mut images = HashMap::new();
-        let mut keep = |built: Vec<cargo::Executable>| {
-            images.extend(built.into_iter().map(|executable| (executable.name, executable.path)));
-        };
-        for package in self.packages.iter().filter(|package| !package.examples.is_empty()) {
-            keep(build_for_target(&["--package", &package.name, "--examples"])?);
+    /// Builds all examples, appliances and test guests; gives what was built, by name, and the errors of what was not.
+    pub fn build_all_images(&self) -> (HashMap<String, PathBuf>, Vec<anyhow::Error>) {
+        let examples = self.packages.iter().filter(|package| !package.examples.is_empty());
+        let examples = examples.map(|package| ["--quiet", "--package", &package.name, "--examples"]);
+        let appliances = self.packages.iter().filter(|package| self.is_appliance(package));
+        let appliances = appliances.map(|package| ["--quiet", "--package", &package.name, "--bins"]);
+        let (mut images, mut errors) = (HashMap::new(), Vec::new());
+        for arguments in examples.chain(appliances) {
+            match build_for_target(&arguments) {
+                Ok(built) => {
+                    images.extend(built.into_iter().map(|executable| (executable.name, executable.path)))
+                }
+                Err(error) => errors.push(error),
+            }
         }
-        for package in self.packages.iter().filter(|package| self.is_appliance(package)) {
-            keep(build_for_target(&["--package", &package.name, "--bins"])?);
-        }
-        Ok(images)
+        (images, errors)
     }
 
     /// Appliances and test guests are told from host programs by their place.

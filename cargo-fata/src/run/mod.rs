@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const STATE_PERIOD: Duration = Duration::from_millis(300);
 /// What Xen and dom0 need beside the guest.
 const HOST_OVERHEAD_MB: u32 = 1900;
+/// An image with this in it gets a network interface.
+const NETWORK_CRATE: &str = "fata_netstack";
 const DEFAULT_ADDRESS: &str = "10.0.2.15";
 
 /// `cargo fata run`.
@@ -43,7 +45,8 @@ pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
 
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
     let symbols = Symbols::of(image)?;
-    let spec = guest_spec(image, args, params);
+    let has_network = !args.no_net && symbols.has_crate(NETWORK_CRATE);
+    let spec = guest_spec(image, args, params, has_network);
     let mut host = host(args, &spec)?;
     let keyboard = Keyboard::listen();
     loop {
@@ -108,11 +111,12 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     Ok(End::Destroyed)
 }
 
-fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> GuestSpec {
+/// An image without the network stack refuses the parameters of a network.
+fn guest_spec(image: &Path, args: &GuestArgs, params: &[String], has_network: bool) -> GuestSpec {
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
-    if !args.no_net {
+    if has_network {
         spec.vifs.push(Vif::on("xenbr0"));
         let defaults = [("ipv4", "10.0.2.15/24"), ("gateway", "10.0.2.2"), ("dns", "10.0.2.3")];
         let own_address = params.iter().any(|param| param.starts_with("ipv4="));
@@ -136,7 +140,7 @@ fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
     let address =
         spec.extra.split(' ').find_map(|param| param.strip_prefix("ipv4=")?.split('/').next()?.parse().ok());
     let address = address.unwrap_or(DEFAULT_ADDRESS.parse()?);
-    let forwards = if args.no_net { Vec::new() } else { ports::forwards(&args.forwards, address)? };
+    let forwards = if spec.vifs.is_empty() { Vec::new() } else { ports::forwards(&args.forwards, address)? };
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;

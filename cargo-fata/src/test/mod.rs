@@ -52,8 +52,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
 
 fn build_images(workspace: &Workspace, report: &mut Report) {
     report.run(BUILD, || {
-        workspace::set_images(workspace.build_all_images()?);
-        Ok(())
+        let (images, errors) = workspace.build_all_images();
+        workspace::set_images(images);
+        errors.into_iter().next().map_or(Ok(()), Err)
     });
 }
 
