@@ -37,7 +37,7 @@ impl Env {
         self.shared
             .params
             .get(name)
-            .unwrap_or_else(|| panic!("no boot parameter {name:?} is declared with a default"))
+            .unwrap_or_else(|| panic!("no boot parameter \"{name}\" is declared with a default"))
     }
 
     /// The value of a boot parameter, as a type: `let port: u16 = env.param_as("port")`.

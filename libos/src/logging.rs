@@ -24,7 +24,7 @@ impl Default for Filter {
 
 /// A log filter that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no log level (off, error, warn, info, debug, trace)")]
+#[error("\"{0}\" is no log level (off, error, warn, info, debug, trace)")]
 pub struct BadFilter(pub String);
 
 impl FromStr for Filter {

@@ -13,6 +13,7 @@ unsafe extern "C" {
     static fata_stack_guard: u8;
     static fata_stack_bottom: u8;
     static fata_stack_top: u8;
+    static fata_hypercall_page: u8;
     static fata_image_end: u8;
 }
 
@@ -23,12 +24,18 @@ macro_rules! address {
     };
 }
 
-/// Code, the hypercall page included.
+/// Where Xen writes its code for hypercalls.
+pub(super) fn hypercall_page() -> Range<usize> {
+    let start = address!(fata_hypercall_page);
+    start..start + crate::types::PAGE_SIZE
+}
+
+/// Code, in whole pages, the headers of the file before it.
 pub(super) fn text() -> Range<usize> {
     address!(fata_text_start)..address!(fata_text_end)
 }
 
-/// Constants.
+/// Constants, in whole pages.
 pub(super) fn rodata() -> Range<usize> {
     address!(fata_rodata_start)..address!(fata_rodata_end)
 }

@@ -40,7 +40,7 @@ pub struct Param {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// No parameter has that name.
-    #[error("boot parameter {name:?} is unknown{hint}; known are: {known}")]
+    #[error("boot parameter \"{name}\" is unknown{hint}; known are: {known}")]
     Unknown {
         /// The name given.
         name: String,
@@ -50,10 +50,10 @@ pub enum ParamError {
         known: String,
     },
     /// A word without `=`.
-    #[error("boot parameter {0:?} has no value: write {0}=VALUE")]
+    #[error("boot parameter \"{0}\" has no value: write {0}=VALUE")]
     NoValue(String),
     /// The value is not of the parameter's kind.
-    #[error("boot parameter {name}: {value:?} is not {what}")]
+    #[error("boot parameter {name}: \"{value}\" is not {what}")]
     BadValue {
         /// The parameter.
         name: String,
@@ -182,7 +182,7 @@ impl Params {
     fn unknown(&self, name: &str) -> ParamError {
         let names: Vec<&str> = self.declared.iter().map(|p| p.name).collect();
         let near = names.iter().find(|n| is_near(n, name));
-        let hint = near.map_or_else(String::new, |n| alloc::format!(": did you mean {n:?}?"));
+        let hint = near.map_or_else(String::new, |n| alloc::format!(": did you mean \"{n}\"?"));
         ParamError::Unknown { name: name.into(), hint, known: names.join(", ") }
     }
 }

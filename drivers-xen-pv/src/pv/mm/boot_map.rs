@@ -8,6 +8,7 @@ use crate::abi::start_info::StartInfo;
 use crate::abi::trap::MACH2PHYS_VIRT_START;
 use crate::pv::image::{self, VIRT_BASE};
 use crate::types::{Mfn, PAGE_SIZE, Pfn};
+use core::ops::Range;
 
 const ENTRIES: usize = 512;
 const L2_SPAN: usize = ENTRIES * PAGE_SIZE;
@@ -67,8 +68,8 @@ impl BootMap {
                 break;
             }
             let start = VIRT_BASE + i * L2_SPAN;
-            let text = image::text();
-            if text.end <= start || start + L2_SPAN <= text.start {
+            let span = start..start + L2_SPAN;
+            if !overlap(&span, &image::text()) && !overlap(&span, &image::hypercall_page()) {
                 // SAFETY: takes the right to execute from a span without code.
                 unsafe { batch.push(self.l2_frame, i, table.no_execute()) };
             }
@@ -92,9 +93,17 @@ fn protect_pages(batch: &mut Batch, table: Mfn, start: usize) {
     }
 }
 
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+fn is_code(va: usize) -> bool {
+    image::text().contains(&va) || image::hypercall_page().contains(&va)
+}
+
 fn with_rights(old: Pte, va: usize) -> Pte {
     match va {
-        _ if image::text().contains(&va) => old.read_only(),
+        _ if is_code(va) => old.read_only(),
         _ if image::rodata().contains(&va) => old.read_only().no_execute(),
         _ if va == image::stack_guard() => Pte::NONE,
         _ => old.no_execute(),

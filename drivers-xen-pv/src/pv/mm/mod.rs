@@ -52,9 +52,9 @@ struct PageOfAddresses(UnsafeCell<[u8; PAGE_SIZE]>);
 // SAFETY: only its address is used.
 unsafe impl Sync for PageOfAddresses {}
 
-#[unsafe(link_section = ".bss.page_aligned")]
+#[unsafe(link_section = ".pages")]
 static SHARED_INFO: PageOfAddresses = PageOfAddresses(UnsafeCell::new([0; PAGE_SIZE]));
-#[unsafe(link_section = ".bss.page_aligned")]
+#[unsafe(link_section = ".pages")]
 static SCRATCH: PageOfAddresses = PageOfAddresses(UnsafeCell::new([0; PAGE_SIZE]));
 
 fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
