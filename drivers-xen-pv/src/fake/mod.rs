@@ -10,8 +10,12 @@ mod grants;
 mod hypervisor;
 mod memory;
 pub mod netback;
+mod peer_ring;
 mod platform;
+mod store_tree;
+mod xenstored;
 
 pub use grants::{PeerMap, PeerMapError};
 pub use hypervisor::{FakeHypervisor, Peer};
 pub use platform::run;
+pub use xenstored::{FakeXenstored, GUEST_HOME, Replies};

@@ -27,7 +27,7 @@ pub enum XenbusState {
 }
 
 impl XenbusState {
-    const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Unknown,
         Self::Initialising,
         Self::InitWait,

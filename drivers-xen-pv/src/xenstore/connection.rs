@@ -19,14 +19,16 @@ use core::mem::offset_of;
 use core::task::{Poll, Waker};
 use fata_libos::task::yield_now;
 
-const REQUESTS: Layout = Layout {
+/// Where requests go in the page.
+pub(crate) const REQUESTS: Layout = Layout {
     data: offset_of!(XenstoreDomainInterface, req),
     size: RING_SIZE as u32,
     producer: offset_of!(XenstoreDomainInterface, req_prod),
     consumer: offset_of!(XenstoreDomainInterface, req_cons),
 };
 
-const REPLIES: Layout = Layout {
+/// Where replies and events come from.
+pub(crate) const REPLIES: Layout = Layout {
     data: offset_of!(XenstoreDomainInterface, rsp),
     size: RING_SIZE as u32,
     producer: offset_of!(XenstoreDomainInterface, rsp_prod),

@@ -15,6 +15,8 @@ mod transaction;
 mod watch;
 pub mod wire;
 
+#[cfg(not(target_os = "xen"))]
+pub(crate) use connection::{REPLIES, REQUESTS};
 pub use error::{Errno, StoreError, StoreFault};
 pub use watch::Watch;
 
