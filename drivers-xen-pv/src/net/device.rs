@@ -6,7 +6,6 @@ use alloc::rc::Rc;
 use core::task::{Context, Poll};
 use fata_libos::net::{Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received};
 use fata_libos::net::{TransmitError, TransmitMeta};
-use fata_libos::task::Task;
 
 /// A network interface. The stack keeps it while back ends come and go: [`is_up`](NetDevice::is_up) says whether there is
 /// one, and [`poll`](NetDevice::poll) wakes when that changes. Dropping it disconnects the device.
@@ -15,13 +14,11 @@ use fata_libos::task::Task;
 pub struct Netfront {
     name: Rc<str>,
     link: Rc<Link>,
-    /// Keeps the device connected; ends with the handle.
-    _task: Task<()>,
 }
 
 impl Netfront {
-    pub(super) fn new(name: Rc<str>, link: Rc<Link>, task: Task<()>) -> Self {
-        Self { name, link, _task: task }
+    pub(super) fn new(name: Rc<str>, link: Rc<Link>) -> Self {
+        Self { name, link }
     }
 
     /// The device's name in logs: `vif0`, say.
@@ -97,5 +94,11 @@ impl NetDevice for Netfront {
 
     fn counters(&self) -> NetCounters {
         self.link.counters()
+    }
+}
+
+impl Drop for Netfront {
+    fn drop(&mut self) {
+        self.link.give_up();
     }
 }

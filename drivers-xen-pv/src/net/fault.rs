@@ -2,7 +2,8 @@
 
 use crate::ring::{IdFault, RingFault};
 use crate::types::PAGE_SIZE;
-type XenbusState = u32;
+use crate::xenbus::XenbusState;
+use alloc::string::String;
 
 /// A back end broke the protocol; its device is closed, the guest lives on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +97,7 @@ pub enum NetFault {
         most: usize,
     },
     /// A state that does not follow on the one before.
-    #[error("back end is {seen}, expected {expected}")]
+    #[error("back end is {seen:?}, expected {expected}")]
     State {
         /// The state.
         seen: XenbusState,
@@ -107,9 +108,9 @@ pub enum NetFault {
     #[error("{key} is {seen:?}, expected {expected}")]
     Key {
         /// The key's path.
-        key: alloc::string::String,
+        key: String,
         /// Its value; `None` where there is none.
-        seen: Option<alloc::string::String>,
+        seen: Option<String>,
         /// What it should be.
         expected: &'static str,
     },

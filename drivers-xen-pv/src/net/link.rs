@@ -34,11 +34,22 @@ pub(super) struct Link {
     task: WakerSet,
 }
 
+/// Why the stack's side has no use for the connection any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The back end broke the protocol.
+    Fault(NetFault),
+    /// Nobody has the handle any more.
+    Unwanted,
+}
+
 struct State {
     terms: Terms,
     up: Option<Queue>,
-    /// A queue that is no longer used, and why, until the task takes both.
-    broken: Option<(Queue, NetFault)>,
+    /// A queue that is no longer used, until the task takes it.
+    retired: Option<Queue>,
+    /// Why the task has to close the device, until it takes notice.
+    lost: Option<Lost>,
     /// Up or down since the stack last looked.
     changed: bool,
     /// Of queues that are gone.
@@ -47,7 +58,8 @@ struct State {
 
 impl Link {
     pub(super) fn new(terms: Terms) -> Rc<Self> {
-        let state = State { terms, up: None, broken: None, changed: false, counters: NetCounters::default() };
+        let counters = NetCounters::default();
+        let state = State { terms, up: None, retired: None, lost: None, changed: false, counters };
         Rc::new(Self { state: RefCell::new(state), stack: WakerSet::new(), task: WakerSet::new() })
     }
 
@@ -85,20 +97,37 @@ impl Link {
 
     /// No frames move from now on; the queue, if there was one, is the caller's to end.
     pub(super) fn take_down(&self) -> Option<Queue> {
-        let queue = self.state.borrow_mut().retire();
+        let mut state = self.state.borrow_mut();
+        state.retire();
+        let queue = state.retired.take();
+        drop(state);
         self.stack.wake_all();
         queue
     }
 
-    /// Counts a fault that the task saw.
+    /// Counts a back end that broke the protocol.
     pub(super) fn count_fault(&self) {
         self.state.borrow_mut().counters.faults += 1;
     }
 
-    /// Waits for a fault that the stack's side saw.
-    pub(super) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<(Queue, NetFault)> {
-        if let Some(broken) = self.state.borrow_mut().broken.take() {
-            return Poll::Ready(broken);
+    /// The handle is gone: the task closes the device and ends.
+    pub(super) fn give_up(&self) {
+        self.lose(Lost::Unwanted);
+    }
+
+    fn lose(&self, lost: Lost) {
+        let mut state = self.state.borrow_mut();
+        state.retire();
+        state.lost = Some(lost);
+        drop(state);
+        self.task.wake_all();
+        self.stack.wake_all();
+    }
+
+    /// Waits until the stack's side has no use for the connection any more; each reason is told once.
+    pub(super) fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<Lost> {
+        if let Some(lost) = self.state.borrow_mut().lost.take() {
+            return Poll::Ready(lost);
         }
         self.task.register(cx);
         Poll::Pending
@@ -106,17 +135,8 @@ impl Link {
 
     /// Moves frames with the queue; `None` while there is none, or when the back end turns out to be broken.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Queue) -> Result<R, NetFault>) -> Option<R> {
-        let mut state = self.state.borrow_mut();
-        let fault = match f(state.up.as_mut()?) {
-            Ok(done) => return Some(done),
-            Err(fault) => fault,
-        };
-        if let Some(queue) = state.retire() {
-            state.broken = Some((queue, fault));
-        }
-        drop(state);
-        self.task.wake_all();
-        None
+        let done = f(self.state.borrow_mut().up.as_mut()?);
+        done.map_err(|fault| self.lose(Lost::Fault(fault))).ok()
     }
 
     /// Ready when the link went up or down since the last time, or when its queue says so.
@@ -132,11 +152,11 @@ impl Link {
 
 impl State {
     /// Takes the queue out of use; what it had in flight is lost.
-    fn retire(&mut self) -> Option<Queue> {
-        let queue = self.up.take()?;
+    fn retire(&mut self) {
+        let Some(queue) = self.up.take() else { return };
         queue.add_counts(&mut self.counters);
         self.counters.tx_errors += queue.frames_in_flight();
         self.changed = true;
-        Some(queue)
+        self.retired = Some(queue);
     }
 }

@@ -1,23 +1,42 @@
 //! The network front end (netfront).
 //!
-//! Layers, arrows down only: the stack's handle ([`Netfront`]); `link`, what it shares with the task that keeps the device
-//! connected; `queue`, a pair of rings with their pages and channels; `rx` and `tx`, what goes over the rings; `chain`, the
-//! checks of what comes; `pool`, granted pages. Below lie [`ring`](crate::ring) and [`abi::netif`](crate::abi::netif).
+//! [`open`] finds a device and gives the stack its handle, [`Netfront`]; a task of its own keeps the device connected.
+//! Layers, arrows down only:
+//!
+//! ```text
+//!   device (the handle)     frontend (the task: states as types), session, terms, pace
+//!          \                 /
+//!           link (what both share)
+//!            |
+//!           queue (a pair of rings with pages and channels)
+//!          /     \
+//!         rx      tx       what goes over each ring; chain: the checks of what comes
+//!          \     /
+//!           pool (granted pages)
+//! ```
+//!
+//! and below those [`ring`](crate::ring) and [`abi::netif`](crate::abi::netif).
 //!
 //! Memory that the back end writes is copied once into the stack's buffer and read nowhere else. What the back end does
-//! wrong is a [`NetFault`]: the device is closed, and connected again when the back end starts anew.
+//! wrong is a [`NetFault`]: it is logged and counted, the device is closed, and tried again when the back end starts anew.
 
 mod chain;
 mod device;
 mod fault;
+mod frontend;
 mod link;
+mod open;
+mod pace;
 mod pool;
 mod queue;
 mod rx;
+mod session;
+mod terms;
 mod tx;
 
 pub use device::Netfront;
 pub use fault::NetFault;
+pub use open::{OpenError, open, open_with};
 pub use pool::Limits;
 pub use queue::QueueError;
 

@@ -127,6 +127,18 @@ impl Queue {
         }
     }
 
+    /// Wakes the peer, whether it asked for it or not: it may have looked before it was connected.
+    pub(super) fn kick(&mut self) {
+        self.flush();
+        match &self.events {
+            Events::One(both) => both.notify(),
+            Events::Split { tx, rx } => {
+                tx.notify();
+                rx.notify();
+            }
+        }
+    }
+
     /// Ready when there is something to receive, or the room that was wanted.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, NetFault> {
         self.flush();
