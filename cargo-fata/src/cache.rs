@@ -64,9 +64,15 @@ impl Entry {
 
     fn remove_older(&self, parent: &Path) -> Result<()> {
         for entry in std::fs::read_dir(parent)?.flatten() {
-            let older =
+            let is_older =
                 entry.file_name().to_string_lossy().starts_with(&self.prefix) && entry.path() != self.path;
-            if older {
+            // Another checkout may be at another recipe, and use its entry now.
+            let age = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()
+                .and_then(|time| time.elapsed().ok());
+            if is_older && age.is_some_and(|age| age > KEPT) {
                 remove(&entry.path())?;
             }
         }

@@ -12,8 +12,6 @@ use serde_json::Value;
 pub struct Executable {
     /// The target's name: of a package's binary or of an example.
     pub name: String,
-    /// Whether it is an example.
-    pub is_example: bool,
     /// The file.
     pub path: PathBuf,
 }
@@ -23,10 +21,10 @@ pub fn command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// `cargo build ARGUMENTS`; gives the executables.
-pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
-    let mut cargo = command();
-    cargo.args(["build", "--message-format=json-render-diagnostics"]).args(arguments);
+/// `cargo COMMAND ARGUMENTS` with a command that builds; gives the executables.
+pub fn build(command: &str, arguments: &[&str]) -> Result<Vec<Executable>> {
+    let mut cargo = self::command();
+    cargo.args([command, "--message-format=json-render-diagnostics"]).args(arguments);
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo has no output")?;
@@ -36,7 +34,7 @@ pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
         executables.extend(executable(&message));
     }
     if !child.wait()?.success() {
-        bail!("`cargo build {}` failed", arguments.join(" "));
+        bail!("`cargo {command} {}` failed", arguments.join(" "));
     }
     Ok(executables)
 }
@@ -46,6 +44,5 @@ fn executable(message: &Value) -> Option<Executable> {
     Some(Executable {
         path: message["executable"].as_str()?.into(),
         name: target["name"].as_str()?.to_owned(),
-        is_example: target["kind"].as_array()?.iter().any(|kind| kind == "example"),
     })
 }

@@ -1,21 +1,29 @@
-//! Puts function names to the addresses that a guest's reports print.
+//! Puts function names and lines to the addresses that a guest's reports print.
 //!
-//! A guest prints a frame as `  at 0xffffffff80012345`; we append the function from the image's own symbol table.
+//! A guest prints a frame as `  at 0xffffffff80012345`. Images are sealed without symbols; the tool links a twin of the image
+//! that has them, and takes it only if its code is the image's, byte for byte.
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use object::{Object, ObjectSymbol, SymbolKind};
+use addr2line::Loader;
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+
+use crate::ui;
+use crate::workspace::Workspace;
 
 const FRAME_PREFIX: &str = "  at 0x";
 /// Further than this behind a symbol without a size, an address is not in it.
 const REACH: u64 = 0x10_0000;
 
-/// The functions of an image.
+/// The functions of an image, none where they are not known.
+#[derive(Default)]
 pub struct Symbols {
     /// By address.
     functions: Vec<Function>,
+    lines: Option<Loader>,
 }
 
 struct Function {
@@ -25,9 +33,29 @@ struct Function {
 }
 
 impl Symbols {
-    /// Reads an image's symbol table.
+    /// The symbols of an image: its own or its twin's.
     pub fn of(image: &Path) -> Result<Self> {
-        let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+        let own = Self::read(image)?;
+        if !own.functions.is_empty() {
+            return Ok(own);
+        }
+        Self::of_twin(image).or_else(|error| {
+            ui::warn(format!("backtraces will have no names: {error:#}"));
+            Ok(Self::default())
+        })
+    }
+
+    fn of_twin(image: &Path) -> Result<Self> {
+        let name = image.file_name().unwrap_or_default().to_string_lossy();
+        let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
+        let workspace = Workspace::current()?;
+        let twin = workspace.find(&name, is_example)?.build_twin(&workspace.target_dir)?;
+        ensure!(code(&twin)? == code(image)?, "{} is not what the source now builds", image.display());
+        Self::read(&twin)
+    }
+
+    fn read(image: &Path) -> Result<Self> {
+        let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
         let file = object::File::parse(&*bytes)
             .with_context(|| format!("{} is not an ELF image", image.display()))?;
         let mut functions: Vec<Function> = file
@@ -39,7 +67,7 @@ impl Symbols {
             })
             .collect();
         functions.sort_by_key(|function| function.address);
-        Ok(Self { functions })
+        Ok(Self { functions, lines: Loader::new(image).ok() })
     }
 
     /// Whether a function of that crate is in the image.
@@ -71,8 +99,30 @@ impl Symbols {
         if offset >= if function.size == 0 { REACH } else { function.size } {
             return None;
         }
-        Some(format!("{:#} + {:#x}", rustc_demangle::demangle(&function.name), address - function.address))
+        let name = rustc_demangle::demangle(&function.name);
+        Some(format!("{name:#} + {:#x}{}", address - function.address, self.line(call)))
     }
+
+    /// ` (file.rs:12)`, if it is known.
+    fn line(&self, address: u64) -> String {
+        let location = self.lines.as_ref().and_then(|lines| lines.find_location(address).ok()?);
+        let place = location.and_then(|location| Some((location.file?, location.line?)));
+        place.map(|(file, line)| format!(" ({}:{line})", shorten(file))).unwrap_or_default()
+    }
+}
+
+/// The code of an image: its executable sections.
+fn code(image: &Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let file = object::File::parse(&*bytes)?;
+    let sections = file.sections().filter(|section| section.kind() == SectionKind::Text);
+    sections.map(|section| Ok(section.data()?.to_vec())).collect()
+}
+
+/// A file's path from its package on: what comes before differs from machine to machine.
+fn shorten(file: &str) -> &str {
+    let package = file.rfind("/src/").map_or(0, |at| file[..at].rfind('/').map_or(0, |slash| slash + 1));
+    &file[package..]
 }
 
 /// The address of a line that is a frame and nothing else.
@@ -97,6 +147,7 @@ mod tests {
                 function(0xffff_ffff_8000_1000, 0x20, "_ZN5hello4main17h0123456789abcdefE"),
                 function(0xffff_ffff_8000_1020, 0, "entry"),
             ],
+            lines: None,
         }
     }
 
@@ -120,6 +171,12 @@ mod tests {
         {
             assert_eq!(symbols().resolve(line), line);
         }
+    }
+
+    #[test]
+    fn files_are_named_from_their_package_on() {
+        assert_eq!(shorten("/home/me/fata/libos/src/task.rs"), "libos/src/task.rs");
+        assert_eq!(shorten("examples/hello.rs"), "examples/hello.rs");
     }
 
     #[test]

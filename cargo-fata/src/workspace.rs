@@ -1,10 +1,11 @@
 //! The packages and examples around us, and the images built from them.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::setup::target;
@@ -20,10 +21,20 @@ pub struct Workspace {
 }
 
 struct Package {
-    name: String,
     folder: PathBuf,
-    binaries: Vec<String>,
-    examples: Vec<String>,
+    targets: Vec<ImageTarget>,
+}
+
+/// What cargo can build an image from.
+#[derive(Debug, Clone)]
+pub struct ImageTarget {
+    /// Its package.
+    pub package: String,
+    /// Its name.
+    pub name: String,
+    is_example: bool,
+    /// What it does not build without.
+    features: Vec<String>,
 }
 
 impl Workspace {
@@ -44,80 +55,107 @@ impl Workspace {
         })
     }
 
-    /// Builds one image: the example or appliance of that name.
-    pub fn build_image(&self, name: &str, prefer_example: bool) -> Result<PathBuf> {
-        let package =
-            self.packages.iter().find(|package| package.name == name && !package.binaries.is_empty());
-        let example =
-            self.packages.iter().find(|package| package.examples.iter().any(|example| example == name));
-        let (package, example) = match (package, example) {
-            (Some(package), None) => (package, None),
-            (Some(package), Some(_)) if !prefer_example => (package, None),
-            (_, Some(package)) => (package, Some(name)),
-            (None, None) => bail!(
-                "there is no appliance or example {name}; there are: {}",
-                self.known_images().join(", ")
-            ),
-        };
-        let mut arguments = vec!["--package", &package.name];
-        arguments.extend(example.into_iter().flat_map(|name| ["--example", name]));
-        let built = build_for_target(&arguments)?;
-        let image = built.into_iter().find(|executable| executable.is_example == example.is_some());
-        image.map(|image| image.path).with_context(|| format!("cargo built no image for {name}"))
+    /// The target of that name: an example or an appliance.
+    pub fn find(&self, name: &str, prefer_example: bool) -> Result<ImageTarget> {
+        let examples = self.targets(|target| target.is_example && target.name == name);
+        let appliances =
+            self.targets(|target| !target.is_example && (target.name == name || target.package == name));
+        let (first, second) = if prefer_example { (examples, appliances) } else { (appliances, examples) };
+        let found = first.into_iter().chain(second).next();
+        found.with_context(|| {
+            let known: Vec<String> = self.targets(|_| true).into_iter().map(|target| target.name).collect();
+            format!("there is no appliance or example {name}; there are: {}", known.join(", "))
+        })
     }
 
     /// Builds all examples, appliances and test guests; gives what was built, by name, and the errors of what was not.
     pub fn build_all_images(&self) -> (HashMap<String, PathBuf>, Vec<anyhow::Error>) {
-        let examples = self.packages.iter().filter(|package| !package.examples.is_empty());
-        let examples = examples.map(|package| ["--quiet", "--package", &package.name, "--examples"]);
-        let appliances = self.packages.iter().filter(|package| self.is_appliance(package));
-        let appliances = appliances.map(|package| ["--quiet", "--package", &package.name, "--bins"]);
         let (mut images, mut errors) = (HashMap::new(), Vec::new());
-        for arguments in examples.chain(appliances) {
-            match build_for_target(&arguments) {
-                Ok(built) => {
-                    images.extend(built.into_iter().map(|executable| (executable.name, executable.path)))
-                }
+        for target in self.targets(|_| true) {
+            match target.build(&["--quiet"]) {
+                Ok(image) => drop(images.insert(target.name, image)),
                 Err(error) => errors.push(error),
             }
         }
         (images, errors)
     }
 
-    /// Appliances and test guests are told from host programs by their place.
-    fn is_appliance(&self, package: &Package) -> bool {
-        let places = [self.root.join("apps"), self.root.join("tests")];
-        !package.binaries.is_empty() && places.iter().any(|place| package.folder.starts_with(place))
+    fn targets(&self, wanted: impl Fn(&ImageTarget) -> bool) -> Vec<ImageTarget> {
+        let all = self
+            .packages
+            .iter()
+            .filter(|package| self.holds_images(package))
+            .flat_map(|package| &package.targets);
+        all.filter(|target| wanted(target)).cloned().collect()
     }
 
-    fn known_images(&self) -> Vec<&str> {
-        let appliances =
-            self.packages.iter().filter(|package| self.is_appliance(package)).map(|package| &*package.name);
-        let examples = self.packages.iter().flat_map(|package| &package.examples).map(String::as_str);
-        appliances.chain(examples).collect()
+    /// Appliances and test guests are told from host programs by their place; examples are of the root package.
+    fn holds_images(&self, package: &Package) -> bool {
+        let places = [self.root.join("apps"), self.root.join("tests")];
+        package.folder == self.root || places.iter().any(|place| package.folder.starts_with(place))
+    }
+}
+
+impl ImageTarget {
+    /// Builds the image.
+    pub fn build(&self, options: &[&str]) -> Result<PathBuf> {
+        self.cargo("build", options, &[])
+    }
+
+    /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. Leaves the image itself
+    /// where it was.
+    pub fn build_twin(&self, target_dir: &Path) -> Result<PathBuf> {
+        let built = self.cargo("rustc", &["--quiet"], &["-Cstrip=none"])?;
+        let folder = target_dir.join("fata-symbols");
+        fs::create_dir_all(&folder)?;
+        let twin = folder.join(format!("{}-{}", self.package, self.name));
+        fs::copy(&built, &twin)?;
+        self.build(&["--quiet"])?;
+        Ok(twin)
+    }
+
+    fn cargo(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {
+        let kind = if self.is_example { "--example" } else { "--bin" };
+        let mut arguments =
+            vec!["--release", "--target", target::NAME, "--package", &self.package, kind, &self.name];
+        let features = self.features.join(",");
+        if !features.is_empty() {
+            arguments.extend(["--features", &features]);
+        }
+        arguments.extend(options);
+        if !rustc_options.is_empty() {
+            arguments.push("--");
+            arguments.extend(rustc_options);
+        }
+        let built = cargo::build(command, &arguments)?;
+        let image = built.into_iter().find(|executable| executable.name == self.name);
+        image.map(|image| image.path).with_context(|| format!("cargo built no image for {}", self.name))
     }
 }
 
 impl Package {
     fn from_json(json: &Value) -> Option<Self> {
-        let targets = json["targets"].as_array()?;
-        let names = |wanted: &str| {
-            let of_kind = targets.iter().filter(|target| target["kind"][0] == wanted);
-            of_kind.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect()
-        };
-        Some(Self {
-            name: json["name"].as_str()?.to_owned(),
-            folder: Path::new(json["manifest_path"].as_str()?).parent()?.to_owned(),
-            binaries: names("bin"),
-            examples: names("example"),
-        })
+        let name = json["name"].as_str()?;
+        let targets = json["targets"]
+            .as_array()?
+            .iter()
+            .filter_map(|target| ImageTarget::from_json(name, target))
+            .collect();
+        Some(Self { folder: Path::new(json["manifest_path"].as_str()?).parent()?.to_owned(), targets })
     }
 }
 
-fn build_for_target(arguments: &[&str]) -> Result<Vec<cargo::Executable>> {
-    let mut all = vec!["--release", "--target", target::NAME];
-    all.extend(arguments);
-    cargo::build(&all)
+impl ImageTarget {
+    fn from_json(package: &str, json: &Value) -> Option<Self> {
+        let kind = json["kind"][0].as_str()?;
+        let features = json["required-features"].as_array().into_iter().flatten();
+        (kind == "bin" || kind == "example").then_some(Self {
+            package: package.to_owned(),
+            name: json["name"].as_str()?.to_owned(),
+            is_example: kind == "example",
+            features: features.filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+        })
+    }
 }
 
 static IMAGES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();

@@ -33,7 +33,7 @@ const DEFAULT_ADDRESS: &str = "10.0.2.15";
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     setup::ensure(&[Need::Target])?;
     let name = args.example.as_deref().or(args.app.as_deref()).context("nothing to run")?;
-    let image = Workspace::current()?.build_image(name, args.example.is_some())?;
+    let image = Workspace::current()?.find(name, args.example.is_some())?.build(&[])?;
     session(&image, &args.guest, &args.guest.params)
 }
 

@@ -1,0 +1,80 @@
+//! Exceptions and panics: each is reported on the console, and the domain's reason is `crash`.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{BootTest, probe};
+use crate::symbols;
+use crate::workspace::image;
+use crate::xen_host::Host;
+use crate::xen_host::guest::End;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::faults::exceptions_are_reported", 240, exceptions_are_reported),
+    BootTest::new("boot::faults::stack_overflow_is_stopped", 60, stack_overflow_is_stopped),
+    BootTest::new("boot::faults::panic_in_a_task", 60, panic_in_a_task),
+    BootTest::new("boot::faults::no_line_is_lost_before_a_crash", 60, no_line_is_lost_before_a_crash),
+];
+
+/// What a case does, and what must stand in its report.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("null", "page fault writing 0x0000000000000000: nothing is mapped there (a null pointer)"),
+    ("write-code", "its rights forbid it (code)"),
+    ("write-constant", "its rights forbid it (constants)"),
+    ("execute-data", "page fault executing"),
+    ("execute-heap", "page fault executing"),
+    ("unmapped", "page fault reading 0x0000123456789000: nothing is mapped there"),
+    ("divide", "exception 0: divide error"),
+    ("invalid-opcode", "exception 6: invalid opcode"),
+    ("privileged", "exception 13: general protection fault"),
+];
+
+fn exceptions_are_reported(host: &mut Host) -> Result<()> {
+    for (case, report) in EXCEPTIONS {
+        let guest = host.create(&probe(case)?)?;
+        let end = guest.wait_gone(SOON)?;
+        let console = guest.console();
+        ensure!(end == End::Crash, "{case}: it ended with {end:?}: {console}");
+        for part in [report, "  rip ffffffff80", "while running main", "  at 0xffffffff80"] {
+            ensure!(console.contains(part), "{case}: no {part:?} in {console}");
+        }
+    }
+    Ok(())
+}
+
+/// Xen cannot report an exception on a stack that is used up, and ends the domain: nothing below it is overwritten.
+fn stack_overflow_is_stopped(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("stack-overflow")?)?;
+    let end = guest.wait_gone(SOON)?;
+    ensure!(end == End::Crash, "it ended with {end:?}: {}", guest.console());
+    Ok(())
+}
+
+fn panic_in_a_task(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("panic-in-task")?)?;
+    let end = guest.wait_gone(SOON)?;
+    let console = guest.console();
+    ensure!(end == End::Crash, "it ended with {end:?}: {console}");
+    for part in ["panicked at tests/guests/src/faults.rs:", "at the bottom", "while running the task spawned at tests/guests/src/main.rs:"] {
+        ensure!(console.contains(part), "no {part:?} in {console}");
+    }
+    let resolved = symbols::resolve_text(&image("probe")?, &console)?;
+    ensure!(resolved.contains("probe::faults::panic_deep_inside"), "no function's name in {resolved}");
+    ensure!(resolved.contains("faults.rs:"), "no place in {resolved}");
+    Ok(())
+}
+
+fn no_line_is_lost_before_a_crash(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("flood")?)?;
+    guest.wait_gone(SOON)?;
+    let console = guest.console();
+    ensure!(console.contains("after the flood"), "the panic's message is missing");
+    ensure!(console.contains("line 999 of a flood"), "the last line before the crash is missing");
+    let lines = (0..1000).filter(|n| console.contains(&format!("line {n} of a flood"))).count();
+    ensure!(lines == 1000, "{} of 1000 lines are missing", 1000 - lines);
+    Ok(())
+}

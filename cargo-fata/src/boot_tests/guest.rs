@@ -1,0 +1,156 @@
+//! The guest by itself: boot, memory, clocks, console, log, boot parameters.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{BootTest, probe};
+use crate::workspace::image;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{End, GuestSpec};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib),
+    BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)),
+    BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)),
+    BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)),
+    BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory),
+    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing),
+    BootTest::new("boot::guest::timers", 60, timers),
+    BootTest::new("boot::guest::wall_clock", 60, wall_clock),
+    BootTest::new("boot::guest::console_input", 60, console_input),
+    BootTest::new("boot::guest::log_filter", 60, log_filter),
+    BootTest::new("boot::guest::bad_parameters", 120, bad_parameters),
+    BootTest::new("boot::guest::error_of_main", 60, error_of_main),
+];
+
+fn hello_in_4_mib(host: &mut Host) -> Result<()> {
+    let guest = host.create(&GuestSpec::new("hello", image("hello")?).memory(4))?;
+    guest.wait_console("hello from Fata", SOON)?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off");
+    Ok(())
+}
+
+fn fills_memory(host: &mut Host, memory_mb: u32, percent: u64) -> Result<()> {
+    let guest = host.create(&probe("memory")?.memory(memory_mb))?;
+    let end = guest.wait_gone(Duration::from_secs(200))?;
+    let console = guest.console();
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {console}");
+    for round in ["round 1: ", "round 2: "] {
+        let line = console.lines().find_map(|l| l.strip_prefix(round)).context("no figures")?;
+        let filled: u64 = line.split(' ').next().unwrap_or_default().parse()?;
+        ensure!(filled >= percent, "only {filled} % could be filled: {console}");
+    }
+    Ok(())
+}
+
+/// The same work in a guest with a hundred times the memory costs at most twice the processor time.
+fn boot_does_not_pay_for_memory(host: &mut Host) -> Result<()> {
+    let mut cost = |memory_mb| -> Result<u64> {
+        let guest = host.create(&probe("deaf")?.memory(memory_mb))?;
+        std::thread::sleep(Duration::from_secs(1));
+        guest.cpu_ns()
+    };
+    let small = cost(16)?.min(cost(16)?);
+    let large = cost(1600)?.min(cost(1600)?);
+    ensure!(large < 2 * small + 2_000_000, "16 MiB: {small} ns, 1600 MiB: {large} ns");
+    Ok(())
+}
+
+fn idle_costs_nothing(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("idle")?)?;
+    guest.wait_console("idle", SOON)?;
+    let before = guest.cpu_ns()?;
+    std::thread::sleep(Duration::from_secs(10));
+    let spent = guest.cpu_ns()? - before;
+    ensure!(spent <= 100_000_000, "10 s idle cost {spent} ns");
+    guest.wait_console("awake", SOON)?;
+    Ok(())
+}
+
+fn timers(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("timers")?)?;
+    guest.wait_console("timers done", SOON)?;
+    Ok(())
+}
+
+fn wall_clock(host: &mut Host) -> Result<()> {
+    let seconds = |text: &str| -> Result<f64> { Ok(text.trim().parse()?) };
+    let before = seconds(&host.sh("date +%s.%N", SOON)?.ok()?.stdout)?;
+    let guest = host.create(&probe("clock")?)?;
+    guest.wait_gone(SOON)?;
+    let after = seconds(&host.sh("date +%s.%N", SOON)?.ok()?.stdout)?;
+    let console = guest.console();
+    let line = console.lines().find_map(|l| l.strip_prefix("wall ")).context("it printed no time")?;
+    let (said, date) = line.split_once(' ').context("no date")?;
+    let said: f64 = said.parse()?;
+    ensure!((before - 2.0..=after + 2.0).contains(&said), "dom0: {before} to {after}, guest: {said}");
+    let here = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    ensure!((here - said).abs() < 3600.0 && date.starts_with("20"), "here {here}, guest {said} {date}");
+    Ok(())
+}
+
+fn console_input(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("console")?)?;
+    guest.wait_console("type", SOON)?;
+    guest.type_line("good morning")?;
+    guest.wait_console("12 octets: good morning", SOON)?;
+    let long = "x".repeat(3000);
+    guest.type_line(&long)?;
+    guest.wait_console(&format!("3000 octets: {long}"), SOON)?;
+    guest.type_line("a\nb")?;
+    guest.wait_console("1 octets: b", SOON)?;
+    guest.type_line("end")?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off");
+    Ok(())
+}
+
+fn log_filter(host: &mut Host) -> Result<()> {
+    let mut said = |filter: &str| -> Result<String> {
+        let guest = host.create(&probe("log")?.extra(&format!("case=log log={filter}")))?;
+        guest.wait_gone(SOON)?;
+        Ok(guest.console())
+    };
+    let console = said("warn,other=debug")?;
+    let there = ["ERROR probe: an error", "ERROR other::inner: an error", "DEBUG other::inner: a detail"];
+    for line in there {
+        ensure!(console.contains(line), "no {line:?} in {console}");
+    }
+    for line in ["INFO  probe", "DEBUG probe"] {
+        ensure!(!console.contains(line), "{line:?} in {console}");
+    }
+    ensure!(!said("off")?.contains("an error"), "log=off was not off");
+    Ok(())
+}
+
+/// Each stops the boot with its one line: no line of the appliance's own comes.
+fn bad_parameters(host: &mut Host) -> Result<()> {
+    for (extra, line) in [
+        ("colour=red", "boot parameter \"colour\" is unknown; known are: log, case"),
+        ("cas=memory", "boot parameter \"cas\" is unknown: did you mean \"case\"?"),
+        ("log=loud", "boot parameter log: \"loud\" is not a log filter"),
+        ("log", "boot parameter \"log\" has no value: write log=VALUE"),
+        ("case=clock case=clock", "boot parameter case is given twice"),
+        ("ipv4=dhcp case=clock", "boot parameter \"ipv4\" is unknown"),
+        ("case=\"clock", "a quote in the boot parameters does not end"),
+    ] {
+        let guest = host.create(&probe("clock")?.extra(extra))?;
+        let end = guest.wait_gone(SOON)?;
+        let console = guest.console();
+        ensure!(end == End::Crash, "{extra}: it ended with {end:?}");
+        ensure!(console.contains(line), "{extra}: no {line:?} in {console}");
+        ensure!(!console.contains("wall"), "{extra}: the appliance ran: {console}");
+        ensure!(console.trim().lines().count() == 1, "{extra}: more than a line: {console}");
+    }
+    Ok(())
+}
+
+fn error_of_main(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("error")?)?;
+    guest.wait_console("this main ends with an error", SOON)?;
+    ensure!(guest.wait_gone(SOON)? == End::Crash, "an error of main is no power-off");
+    Ok(())
+}
