@@ -4,7 +4,7 @@
 //! See `event_channel.h` for the other side of it.
 
 use crate::abi::sched::POLL_PORTS_MAX;
-use crate::hypervisor::HvError;
+use crate::hypervisor::{HvError, Hypervisor};
 use crate::types::{DomId, EvtchnPort};
 use crate::xen::Xen;
 use alloc::rc::Rc;
@@ -69,6 +69,10 @@ impl Channel {
     /// Its number, for the other side.
     pub fn port(&self) -> EvtchnPort {
         self.bound.port
+    }
+
+    pub(crate) fn hv(&self) -> &'static dyn Hypervisor {
+        self.xen.hv()
     }
 
     /// Notifies the other end.
@@ -160,7 +164,6 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::fake::run;
-    use crate::hypervisor::Hypervisor;
     use fata_libos::spawn;
     use fata_libos::time::{Duration, sleep, timeout};
 

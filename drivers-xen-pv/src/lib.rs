@@ -9,6 +9,8 @@ extern crate alloc;
 
 pub mod abi;
 pub mod byte_ring;
+pub mod console;
+pub mod control;
 pub mod events;
 #[cfg(not(target_os = "xen"))]
 pub mod fake;

@@ -6,6 +6,7 @@
 //! The fake is strict where the real hypervisor would be silent: a page freed while a grant names it, a page freed twice, a
 //! channel closed twice end the test.
 
+mod consoled;
 mod grants;
 mod hypervisor;
 mod memory;
@@ -15,6 +16,7 @@ mod platform;
 mod store_tree;
 mod xenstored;
 
+pub use consoled::FakeConsoled;
 pub use grants::{PeerMap, PeerMapError};
 pub use hypervisor::{FakeHypervisor, Peer};
 pub use platform::run;
