@@ -41,6 +41,8 @@ pub use pool::Limits;
 pub use queue::QueueError;
 
 #[cfg(test)]
+mod frontend_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod queue_tests;

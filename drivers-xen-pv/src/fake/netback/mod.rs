@@ -1,5 +1,246 @@
 //! A fake network back end, step-driven, that can be hostile.
+//!
+//! [`FakeNetback`] plays the toolstack (it makes and removes the device's directories) and the back end's driver in another
+//! domain. By itself it keeps to the protocol as Linux's netback does; a test takes over by [`FakeNetback::drive_by_hand`],
+//! [`FakeNetback::show_state`] and by writing to its [`NetbackRings`].
 
 mod rings;
 
 pub use rings::{Delivery, NetbackRings, QueueAddress, SentFrame};
+
+use super::{FakeHypervisor, FakeXenstored, Peer};
+use crate::types::{DomId, EvtchnPort, GrantRef};
+use crate::xenbus::XenbusState;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// The keys that Linux's netback offers.
+pub const LINUX_FEATURES: &[(&str, &str)] = &[
+    ("feature-sg", "1"),
+    ("feature-gso-tcpv4", "1"),
+    ("feature-gso-tcpv6", "1"),
+    ("feature-ipv6-csum-offload", "1"),
+    ("feature-rx-copy", "1"),
+    ("feature-rx-flip", "0"),
+    ("feature-multicast-control", "1"),
+    ("feature-split-event-channels", "1"),
+    ("multi-queue-max-queues", "2"),
+    ("feature-ctrl-ring", "1"),
+];
+
+/// Who moves the back end's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Driver {
+    Netback,
+    Test,
+}
+
+/// A back end of one interface.
+pub struct FakeNetback {
+    hv: &'static FakeHypervisor,
+    store: Rc<FakeXenstored>,
+    domain: DomId,
+    number: u32,
+    driver: Cell<Driver>,
+    /// Beside or instead of what Linux offers.
+    features: RefCell<Vec<(String, String)>>,
+    rings: RefCell<Option<NetbackRings>>,
+    connects: Cell<usize>,
+}
+
+impl FakeNetback {
+    /// Makes interface `number` of the guest, with its back end in `domain`, and attaches it to `hv`.
+    pub fn attach(
+        hv: &'static FakeHypervisor,
+        store: &Rc<FakeXenstored>,
+        domain: DomId,
+        number: u32,
+    ) -> Rc<Self> {
+        let back = Rc::new(Self {
+            hv,
+            store: store.clone(),
+            domain,
+            number,
+            driver: Cell::new(Driver::Netback),
+            features: RefCell::default(),
+            rings: RefCell::new(None),
+            connects: Cell::new(0),
+        });
+        back.plug(number as u8);
+        hv.attach(back.clone());
+        back
+    }
+
+    /// What `xl network-attach` does: both directories, with the last octet of the address.
+    pub fn plug(&self, mac: u8) {
+        let front = |key: &str, value: &str| self.store.write(&self.front(key), value);
+        self.store.write(&self.back("online"), "1");
+        self.store.write(&self.back("state"), "1");
+        front("backend-id", &self.domain.to_string());
+        front("mac", &format!("00:16:3e:00:00:{mac:02x}"));
+        front("state", "1");
+        front("backend", &self.back_path());
+    }
+
+    /// The first half of `xl network-detach`: asks the front end to let go.
+    pub fn unplug(&self) {
+        self.store.write(&self.back("online"), "0");
+        self.show_state(XenbusState::Closing);
+    }
+
+    /// The second half: removes both directories.
+    pub fn remove(&self) {
+        self.rings.take();
+        self.store.rm(&self.front_path());
+        self.store.rm(&self.back_path());
+    }
+
+    /// Overrides a key of what Linux offers; to be called before the front end looks.
+    pub fn offer(&self, key: &str, value: &str) {
+        self.features.borrow_mut().push((key.into(), value.into()));
+    }
+
+    /// From now on only the test moves the state.
+    pub fn drive_by_hand(&self) {
+        self.driver.set(Driver::Test);
+    }
+
+    /// From now on the back end moves its state itself.
+    pub fn drive_itself(&self) {
+        self.driver.set(Driver::Netback);
+    }
+
+    /// Shows the front end a state.
+    pub fn show_state(&self, state: XenbusState) {
+        self.store.write(&self.back("state"), &state.to_string());
+    }
+
+    /// The back end's own state.
+    pub fn state(&self) -> XenbusState {
+        self.state_at(&self.back("state"))
+    }
+
+    /// The state that the front end shows.
+    pub fn front_state(&self) -> XenbusState {
+        self.state_at(&self.front("state"))
+    }
+
+    /// A key that the front end wrote.
+    pub fn front_key(&self, key: &str) -> Option<String> {
+        self.store.read(&self.front(key))
+    }
+
+    /// Writes a key of the front end's directory, as the toolstack.
+    pub fn set_front_key(&self, key: &str, value: &str) {
+        self.store.write(&self.front(key), value);
+    }
+
+    /// Writes a key of the back end's directory.
+    pub fn set_back_key(&self, key: &str, value: &str) {
+        self.store.write(&self.back(key), value);
+    }
+
+    /// Times that it has connected.
+    pub fn connects(&self) -> usize {
+        self.connects.get()
+    }
+
+    /// Whether the rings are mapped.
+    pub fn is_connected(&self) -> bool {
+        self.rings.borrow().is_some()
+    }
+
+    /// The rings.
+    ///
+    /// # Panics
+    /// If it is not connected.
+    pub fn with_rings<R>(&self, f: impl FnOnce(&mut NetbackRings) -> R) -> R {
+        f(self.rings.borrow_mut().as_mut().expect("connected"))
+    }
+
+    /// Lets go of the rings.
+    pub fn unmap(&self) {
+        self.rings.take();
+    }
+
+    /// Maps the rings that the front end has named.
+    pub fn map(&self) {
+        let rings = NetbackRings::map(self.hv, self.domain, self.queue_address());
+        *self.rings.borrow_mut() = Some(rings.expect("the rings are granted"));
+        self.connects.set(self.connects.get() + 1);
+    }
+
+    fn queue_address(&self) -> QueueAddress {
+        let number = |key: &str| self.front_key(key).map(|v| v.parse().expect("a number"));
+        let shared = number("event-channel");
+        let port = |key: &str| EvtchnPort(number(key).or(shared).expect("an event channel"));
+        let ring = |key: &str| GrantRef(number(key).expect("a ring"));
+        QueueAddress {
+            tx_ring: ring("tx-ring-ref"),
+            rx_ring: ring("rx-ring-ref"),
+            tx_port: port("event-channel-tx"),
+            rx_port: port("event-channel-rx"),
+        }
+    }
+
+    fn state_at(&self, key: &str) -> XenbusState {
+        self.store.read(key).map_or(XenbusState::Unknown, |text| XenbusState::from_key(&text))
+    }
+
+    fn front_path(&self) -> String {
+        format!("device/vif/{}", self.number)
+    }
+
+    fn back_path(&self) -> String {
+        format!("/local/domain/{}/backend/vif/5/{}", self.domain, self.number)
+    }
+
+    fn front(&self, key: &str) -> String {
+        format!("{}/{key}", self.front_path())
+    }
+
+    fn back(&self, key: &str) -> String {
+        format!("{}/{key}", self.back_path())
+    }
+
+    fn start(&self) {
+        for (key, value) in LINUX_FEATURES {
+            self.store.write(&self.back(key), value);
+        }
+        for (key, value) in self.features.borrow().iter() {
+            self.store.write(&self.back(key), value);
+        }
+        self.show_state(XenbusState::InitWait);
+    }
+
+    fn is_online(&self) -> bool {
+        self.store.read(&self.back("online")).as_deref() == Some("1")
+    }
+}
+
+impl Peer for FakeNetback {
+    /// What netback does when either end's state has changed.
+    fn step(&self) {
+        if self.driver.get() == Driver::Test {
+            return;
+        }
+        match (self.state(), self.front_state()) {
+            (XenbusState::Initialising, _) => self.start(),
+            (XenbusState::Closed, XenbusState::Initialising) if self.is_online() => self.start(),
+            (XenbusState::InitWait, XenbusState::Connected) => {
+                self.map();
+                self.show_state(XenbusState::Connected);
+            }
+            (XenbusState::Connected | XenbusState::InitWait, XenbusState::Closing) => {
+                self.unmap();
+                self.show_state(XenbusState::Closing);
+            }
+            (XenbusState::Unknown | XenbusState::Closed, _) => {}
+            (_, XenbusState::Closed) => {
+                self.unmap();
+                self.show_state(XenbusState::Closed);
+            }
+            _ => {}
+        }
+    }
+}
