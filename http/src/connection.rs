@@ -49,8 +49,7 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
         };
         io.slot.set_busy();
         served += 1;
-        let last = server.is_last(&io.slot, served);
-        match exchange(server, io, &head, framing, peer, last).await {
+        match exchange(server, io, peer, &head, framing, served).await {
             Next::Keep => io.flush_if_much().await,
             end => break end,
         }
@@ -79,7 +78,10 @@ async fn next_head(server: &Server, io: &Io, head: &mut Head) -> Result<Framing,
         });
         match parsed.map_err(NoRequest::Refused)? {
             Parsed::Complete(_) => return check(server, head).map_err(NoRequest::Refused),
-            Parsed::Partial => wait_for_head(server, io, head, &mut seen).await?,
+            Parsed::Partial => match seen.no_more.take() {
+                Some(reason) => return Err(reason),
+                None => wait_for_head(server, io, head, &mut seen).await?,
+            },
         }
     }
 }
@@ -91,7 +93,8 @@ struct Progress {
     tried: usize,
     next_try: usize,
     begun: bool,
-    in_first_line: bool,
+    /// Why no more will come: what there is is looked at once more, then this counts.
+    no_more: Option<NoRequest>,
 }
 
 impl Progress {
@@ -110,9 +113,9 @@ impl Progress {
     /// have come, or it has doubled.
     fn is_worth_a_try(&mut self, bytes: &[u8]) -> bool {
         let new = &bytes[self.tried.saturating_sub(3).min(bytes.len())..];
-        let worth = bytes.len() >= self.next_try || new.windows(2).any(|w| w == b"\n\r" || w == b"\n\n");
+        let may_end = new.windows(2).any(|w| w == b"\n\r" || w == b"\n\n");
+        let worth = may_end || bytes.len() >= self.next_try || self.no_more.is_some();
         self.tried = bytes.len();
-        self.in_first_line = !bytes.contains(&b'\n');
         if worth {
             self.next_try = bytes.len() * 2;
         }
@@ -138,12 +141,15 @@ async fn wait_for_head(
         io.slot.set_busy();
         io.begin_reading(Phase::wait(server.limits.head_time));
     }
-    io.fill().await.map_err(|e| match e {
+    seen.no_more = io.fill().await.err().map(|e| match e {
         ReadError::TimedOut => NoRequest::Refused(Status::REQUEST_TIMEOUT),
-        ReadError::Full if seen.in_first_line => NoRequest::Refused(Status::URI_TOO_LONG),
-        ReadError::Full => NoRequest::Refused(Status::HEADER_FIELDS_TOO_LARGE),
+        ReadError::Full if io.with_input(|input| input.bytes().contains(&b'\n')) => {
+            NoRequest::Refused(Status::HEADER_FIELDS_TOO_LARGE)
+        }
+        ReadError::Full => NoRequest::Refused(Status::URI_TOO_LONG),
         ReadError::Closed => NoRequest::End,
-    })
+    });
+    Ok(())
 }
 
 /// Whether a whole head is one that we serve.
@@ -172,10 +178,10 @@ async fn refuse(server: &Server, io: &Io, status: Status) -> Next {
 async fn exchange(
     server: &Server,
     io: &Io,
+    peer: SocketAddr,
     head: &Head,
     framing: Framing,
-    peer: SocketAddr,
-    last: bool,
+    served: u32,
 ) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
@@ -187,11 +193,11 @@ async fn exchange(
     };
     let (response, part) = select(response, method, head);
     let mut asked = Asked::new(head, &framing);
-    asked.keep_alive &= !last && body.can_skip();
+    asked.keep_alive &= !server.is_last(&io.slot, served) && body.can_skip();
     match send::send(io, &server.limits, server.date.now(), asked, response, part).await {
         Err(_) => Next::Cut,
         Ok(true) if body.skip().await => Next::Keep,
-        Ok(_) if body.known_rest() == Some(0) && io.with_input(|i| i.bytes().is_empty()) => Next::Close,
+        Ok(_) if body.known_rest() == Some(0) && io.has_no_input() => Next::Close,
         Ok(_) => Next::Linger,
     }
 }

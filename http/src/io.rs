@@ -191,6 +191,11 @@ impl Io {
         f(&mut self.input.borrow_mut())
     }
 
+    /// Whether all that has come in is used.
+    pub(crate) fn has_no_input(&self) -> bool {
+        self.with_input(|input| input.bytes().is_empty())
+    }
+
     /// The output buffer. What is put there goes out when the logic waits for something.
     pub(crate) fn with_output<R>(&self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         f(&mut self.output.borrow_mut())

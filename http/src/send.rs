@@ -119,7 +119,7 @@ pub(crate) async fn send(
         Kind::Stream { source, .. } => {
             let mut writer = BodyWriter::new(io, delimiter);
             let made = source.run(&mut writer).await;
-            if made.and(writer.finish()).is_err() {
+            if made.and_then(|()| writer.finish()).is_err() {
                 io.flush().await;
                 return Err(Aborted);
             }

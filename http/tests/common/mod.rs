@@ -171,6 +171,12 @@ pub fn run<F: Future<Output = ()>>(test: F) {
     fata_libos::testing::run(test);
 }
 
+/// The same on a thread of its own, whose state a test that fails does not leave to the next try.
+pub fn run_apart<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+    let result = std::thread::scope(|scope| scope.spawn(|| run(test())).join());
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
 /// What a server answers on a connection of its own, to its end.
 pub async fn answer(server: &Server, request: impl AsRef<[u8]>) -> String {
     let mut client = Client::new(server);
