@@ -24,14 +24,14 @@ macro_rules! structure {
 /// Constants of a module whose C name is ours with a prefix.
 macro_rules! constants {
     ($lines:ident, $module:ident, $prefix:literal, $($name:ident),+) => {
-        $($lines.push((concat!($prefix, stringify!($name)).into(), $module::$name as i128));)+
+        $lines.extend([$((concat!($prefix, stringify!($name)).into(), $module::$name as i128)),+]);
     };
 }
 
 /// Constants whose C name is another.
 macro_rules! renamed {
     ($lines:ident, $module:ident, $($name:ident = $c:literal),+) => {
-        $($lines.push(($c.into(), $module::$name as i128));)+
+        $lines.extend([$(($c.into(), $module::$name as i128)),+]);
     };
 }
 
