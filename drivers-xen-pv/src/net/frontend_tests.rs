@@ -346,6 +346,40 @@ fn a_device_that_vanishes_at_once_is_let_go() {
 }
 
 #[test]
+fn a_back_end_that_may_not_be_read_any_more_is_gone() {
+    run(async |hv, xen| {
+        let b = Bench::new(hv, &xen);
+        let net = b.connected().await;
+        b.daemon.deny(&format!("/local/domain/{BACKEND}/backend"));
+        b.back.remove();
+        until("it is down", || !net.is_up()).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.xen.grants().counts().in_use, 0);
+        let other = FakeNetback::attach(b.hv, &b.daemon, DomId(9), 0);
+        until("it is up", || net.is_up()).await;
+        assert_eq!((other.connects(), net.counters().faults), (1, 0));
+    });
+}
+
+#[test]
+fn a_back_end_that_dies_is_waited_for() {
+    bench(async |b| {
+        let net = b.connected().await;
+        b.back.drive_by_hand();
+        b.back.unmap();
+        b.daemon.rm(&format!("/local/domain/{BACKEND}/backend/vif/5/0"));
+        until("it is down", || !net.is_up()).await;
+        sleep(Duration::from_secs(3600)).await;
+        b.back.drive_itself();
+        b.back.plug(0);
+        let start = Instant::now();
+        until("it is up", || net.is_up()).await;
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+        net
+    });
+}
+
+#[test]
 fn a_back_end_that_restarts_is_connected_again() {
     bench(async |b| {
         let net = b.connected().await;

@@ -20,7 +20,7 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// The longest frame, octets. Room for a tag is left to the stack's own frames.
+    /// The longest frame, octets.
     pub(super) const fn max_frame(&self) -> usize {
         self.mtu + ETHERNET_HEADER
     }

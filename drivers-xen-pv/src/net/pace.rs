@@ -10,6 +10,8 @@ use fata_libos::time::{Duration, Instant, sleep};
 const SHORTEST: Duration = Duration::from_millis(50);
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// The longest after what is nobody's fault: a back end that is away may be there again soon.
+const LONGEST_AWAY: Duration = Duration::from_secs(5);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(30);
 
@@ -27,9 +29,10 @@ impl Pace {
         if since.is_some_and(|since| since.elapsed() >= LASTING) {
             self.delay = SHORTEST;
         }
-        if matches!(why, Why::Fault(_) | Why::Resources(_) | Why::Store(_)) {
-            self.delay = self.delay.max(AFTER_FAULT);
-        }
+        self.delay = match why {
+            Why::Fault(_) | Why::Resources(_) | Why::Store(_) => self.delay.max(AFTER_FAULT),
+            Why::Closing | Why::Gone | Why::Unwanted => self.delay.min(LONGEST_AWAY),
+        };
     }
 
     /// Waits until the device may be tried again, or for the link to be lost.

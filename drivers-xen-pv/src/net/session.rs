@@ -6,7 +6,7 @@ use super::pool::Limits;
 use super::queue::QueueError;
 use crate::xen::Xen;
 use crate::xenbus::{Backend, BackendStates, Device, XenbusState};
-use crate::xenstore::{StoreError, Watch, XenStore};
+use crate::xenstore::{Errno, StoreError, Watch, XenStore};
 use alloc::rc::Rc;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -58,7 +58,8 @@ impl From<StoreError> for Why {
             StoreError::BadValue { key, value, expected } => {
                 Self::Fault(NetFault::Key { key, seen: Some(value), expected })
             }
-            e if e.is_absent() => Self::Gone,
+            // A guest may not learn what is not there where it may not read what is above: so a removed back end answers.
+            StoreError::Refused(Errno::ENOENT | Errno::EACCES) => Self::Gone,
             e => Self::Store(e),
         }
     }
