@@ -1,1 +1,37 @@
-//! Part of Fata.
+//! TCP/IP over network devices.
+//!
+//! A [`Stack`] has interfaces, each over a [`NetDevice`](fata_libos::net::NetDevice) and driven by a task of its own.
+//! Sockets are made from the stack: [`TcpListener::bind`], [`TcpStream::connect`], [`UdpSocket::bind`]. Streams implement
+//! `embedded_io_async`'s `Read` and `Write`.
+//!
+//! Inside, from below: `link` (Ethernet, ARP), `ip` (addresses, fragments), `icmp`, `udp`, `tcp`; `interface` is the loop
+//! over them. Wire formats are smoltcp's, and the state machine of one TCP connection; what makes a server of it (the
+//! table of connections, handshakes, backlogs, TIME-WAIT, timers, limits) is here. What a remote can make grow is bounded
+//! and counted ([`Stats`]); what it sends never panics.
+#![cfg_attr(target_os = "xen", no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod checksum;
+mod config;
+mod error;
+mod hash;
+mod icmp;
+mod interface;
+mod ip;
+mod link;
+mod stack;
+mod stats;
+mod tcp;
+#[cfg(not(target_os = "xen"))]
+pub mod testing;
+mod udp;
+mod work;
+
+pub use config::{Config, Ipv4Config};
+pub use error::Error;
+pub use stack::{Addressing, Interface, Stack};
+pub use stats::Stats;
+pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
+pub use udp::UdpSocket;

@@ -1,0 +1,212 @@
+//! One network interface: its device, its address, and the task that drives it.
+
+use crate::config::{Config, Ipv4Config};
+use crate::ip::{self, Header, Net, Reassembly};
+use crate::link::Link;
+use crate::stack::Core;
+use crate::tcp;
+use crate::work::{Due, Work};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::net::{IpAddr, Ipv4Addr};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use fata_libos::entropy;
+use fata_libos::net::{ETHERNET_HEADER, NetDevice};
+use fata_libos::task::{WakerSet, yield_now};
+use fata_libos::time::{Instant, Sleep, sleep_until};
+
+/// Frames taken from the device before what they caused is sent.
+const BURST: usize = 64;
+/// The longest frame taken: an IP packet that the device's back end has put together of segments, and VLAN tags.
+const MAX_FRAME: usize = ETHERNET_HEADER + ip::MAX_PACKET + 8;
+
+/// See the module.
+pub(crate) struct Iface {
+    pub(crate) name: String,
+    pub(crate) link: RefCell<Link>,
+    pub(crate) net: Cell<Option<Net>>,
+    pub(crate) dns: RefCell<Vec<IpAddr>>,
+    pub(crate) fragments: RefCell<Reassembly>,
+    pub(crate) work: Work,
+    /// Wakes whoever waits for another address, gateway or name server.
+    pub(crate) changed: WakerSet,
+    /// Counts changes of those.
+    pub(crate) changes: Cell<u64>,
+    /// Wakes whoever waits for room to send.
+    pub(crate) room: WakerSet,
+    ident: Cell<u16>,
+    up: Cell<bool>,
+}
+
+impl Iface {
+    pub(crate) fn new(name: String, device: Box<dyn NetDevice>, config: &Config) -> Self {
+        Self {
+            name,
+            link: RefCell::new(Link::new(device, config.mtu)),
+            net: Cell::new(None),
+            dns: RefCell::new(Vec::new()),
+            fragments: RefCell::default(),
+            work: Work::default(),
+            changed: WakerSet::new(),
+            changes: Cell::new(0),
+            room: WakerSet::new(),
+            ident: Cell::new(entropy::u32() as u16),
+            up: Cell::new(false),
+        }
+    }
+
+    /// The number of the next packet that may be cut up.
+    pub(crate) fn next_ident(&self) -> u16 {
+        let ident = self.ident.get();
+        self.ident.set(ident.wrapping_add(1));
+        ident
+    }
+
+    /// Whether a device is connected.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.get()
+    }
+
+    /// Whether a packet is for this host, and if so how.
+    pub(crate) fn accepts(&self, source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Option<Header> {
+        let header = |is_unicast| Header { source, destination, is_unicast, verified: false };
+        let Some(net) = self.net.get() else {
+            // Without an address only an answer to the DHCP client is for us, to whatever address it is sent.
+            return (protocol == ip::UDP).then(|| header(false));
+        };
+        if source == net.address || !(net.is_unicast(source) || source.is_unspecified()) {
+            return None;
+        }
+        if destination == net.address {
+            return Some(header(true));
+        }
+        let to_many = net.is_broadcast(destination) || destination.is_multicast();
+        (to_many && protocol == ip::UDP).then(|| header(false))
+    }
+
+    pub(crate) fn receive_arp(&self, core: &Core, now: Instant, packet: &[u8]) {
+        let Some(net) = self.net.get() else { return };
+        let mut link = self.link.borrow_mut();
+        if link.receive_arp(now, net.address, packet, &core.counters) {
+            log::warn!("{}: another host claims the address {}", self.name, net.address);
+            link.announce(net.address, &core.counters);
+        }
+    }
+
+    /// Takes or gives up an address.
+    pub(crate) fn configure(&self, core: &Core, net: Option<Net>, dns: Vec<IpAddr>) {
+        let old = self.net.replace(net);
+        *self.dns.borrow_mut() = dns;
+        if old != net {
+            let mut link = self.link.borrow_mut();
+            link.reset();
+            if let Some(net) = net {
+                link.announce(net.address, &core.counters);
+            }
+        }
+        if let Some(gone) = old.filter(|old| net.is_none_or(|new| new.address != old.address)) {
+            tcp::address_lost(core, IpAddr::V4(gone.address));
+        }
+        match net {
+            Some(Net { address, prefix_len, gateway: Some(gateway) }) => {
+                log::info!("{}: {address}/{prefix_len}, gateway {gateway}", self.name);
+            }
+            Some(Net { address, prefix_len, .. }) => log::info!("{}: {address}/{prefix_len}", self.name),
+            None if old.is_some() => log::warn!("{}: no address any more", self.name),
+            None => {}
+        }
+        self.changes.set(self.changes.get() + 1);
+        self.changed.wake_all();
+        self.work.kick();
+    }
+}
+
+/// Drives an interface for ever.
+pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
+    if let Ipv4Config::Static { address, prefix_len, gateway } = config.ipv4 {
+        iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
+    }
+    let mut frame = vec![0; MAX_FRAME];
+    let mut sleep = sleep_until(Instant::now());
+    loop {
+        watch_link(&core, &iface);
+        let more = receive_burst(&core, &iface, &mut frame);
+        send_all(&core, &iface);
+        let deadline = iface.work.deadline().into_iter().chain(iface.link.borrow().deadline()).min();
+        if more {
+            yield_now().await;
+            continue;
+        }
+        let mut timer = deadline.map(|at| {
+            sleep.reset(at);
+            Pin::new(&mut sleep)
+        });
+        poll_fn(|cx| wait(&iface, timer.as_mut(), cx)).await;
+    }
+}
+
+/// Ready when there is something to do.
+fn wait(iface: &Iface, timer: Option<&mut Pin<&mut Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    let kicked = iface.work.listen(cx.waker());
+    let device = iface.link.borrow_mut().device().poll(cx);
+    let due = timer.map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx));
+    if kicked || device.is_ready() || due.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// Notes that the device went up or down.
+fn watch_link(core: &Core, iface: &Iface) {
+    let up = iface.link.borrow_mut().device().is_up();
+    if iface.up.replace(up) == up {
+        return;
+    }
+    let mut link = iface.link.borrow_mut();
+    link.reset();
+    if up && let Some(net) = iface.net.get() {
+        link.announce(net.address, &core.counters);
+    }
+    drop(link);
+    log::info!("{}: link {}", iface.name, if up { "up" } else { "down" });
+    iface.changed.wake_all();
+}
+
+/// Takes a burst of frames; true if there may be more.
+fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> bool {
+    let now = Instant::now();
+    for _ in 0..BURST {
+        let Some(received) = iface.link.borrow_mut().device().receive(frame) else { return false };
+        let len = received.len.min(frame.len());
+        ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
+    }
+    true
+}
+
+/// Sends what connections have to send and what timers ask for, and tells the device to send it on its way.
+fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
+    let now = Instant::now();
+    while let Some(due) = iface.work.pop_due(now) {
+        match due {
+            Due::Conn(conn) => conn.timer_fired(),
+            Due::HalfOpen(flow) => tcp::half_open_due(core, now, &flow),
+        }
+    }
+    let net = iface.net.get();
+    let _lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
+    for _ in 0..iface.work.waiting() {
+        if !iface.link.borrow().has_room() {
+            break;
+        }
+        let Some(conn) = iface.work.pop() else { break };
+        tcp::send(core, &conn, now);
+    }
+    let mut link = iface.link.borrow_mut();
+    if link.has_queue_room() {
+        iface.room.wake_all();
+    }
+    link.device().flush();
+}

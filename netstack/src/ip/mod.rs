@@ -1,0 +1,109 @@
+//! IPv4: addresses and routes of an interface, packets in and out.
+
+mod input;
+mod output;
+mod reassembly;
+
+pub(crate) use input::receive_frame;
+pub(crate) use output::{send_datagram, write_header};
+pub(crate) use reassembly::Reassembly;
+
+use crate::link::Hop;
+use core::net::Ipv4Addr;
+
+/// Protocol numbers.
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+
+/// An IPv4 header without options, octets.
+pub(crate) const HEADER: usize = smoltcp::wire::IPV4_HEADER_LEN;
+
+/// The largest IPv4 packet, octets.
+pub(crate) const MAX_PACKET: usize = 65_535;
+
+/// An interface's address and the networks it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Net {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) prefix_len: u8,
+    pub(crate) gateway: Option<Ipv4Addr>,
+}
+
+impl Net {
+    pub(crate) fn mask(&self) -> u32 {
+        u32::MAX.checked_shl(32 - u32::from(self.prefix_len)).unwrap_or(0)
+    }
+
+    /// Whether `host` is on the link.
+    pub(crate) fn contains(&self, host: Ipv4Addr) -> bool {
+        (host.to_bits() ^ self.address.to_bits()) & self.mask() == 0
+    }
+
+    /// Whether `host` means all hosts of the link.
+    pub(crate) fn is_broadcast(&self, host: Ipv4Addr) -> bool {
+        host.is_broadcast()
+            || (self.prefix_len < 31 && self.contains(host) && host.to_bits() | self.mask() == u32::MAX)
+    }
+
+    /// Whether `host` can be the source of a packet that is answered.
+    pub(crate) fn is_unicast(&self, host: Ipv4Addr) -> bool {
+        !(host.is_multicast() || host.is_unspecified() || host.is_loopback() || self.is_broadcast(host))
+    }
+
+    /// Where a packet for `to` goes on this link, if it leads there.
+    pub(crate) fn hop(&self, to: Ipv4Addr) -> Option<Hop> {
+        if self.is_broadcast(to) {
+            Some(Hop::Broadcast)
+        } else if to.is_multicast() {
+            Some(Hop::Group(to))
+        } else if to.is_unspecified() || to.is_loopback() || to == self.address {
+            None
+        } else if self.contains(to) {
+            Some(Hop::Neighbour(to))
+        } else {
+            self.gateway.map(Hop::Neighbour)
+        }
+    }
+}
+
+/// What the layers above are told of a received packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
+    /// The destination is this host's own address, not all or many hosts.
+    pub(crate) is_unicast: bool,
+    /// The checksum of what it carries is known to be good.
+    pub(crate) verified: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+    #[test]
+    fn hops() {
+        let gateway = Ipv4Addr::new(10, 0, 0, 1);
+        let net = Net { address: A, prefix_len: 24, gateway: Some(gateway) };
+        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 0, 9)), Some(Hop::Neighbour(Ipv4Addr::new(10, 0, 0, 9))));
+        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 1, 9)), Some(Hop::Neighbour(gateway)));
+        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 0, 255)), Some(Hop::Broadcast));
+        assert_eq!(net.hop(Ipv4Addr::BROADCAST), Some(Hop::Broadcast));
+        assert_eq!(net.hop(Ipv4Addr::LOCALHOST), None);
+        assert_eq!(net.hop(A), None);
+        assert_eq!(Net { gateway: None, ..net }.hop(Ipv4Addr::new(10, 0, 1, 9)), None);
+    }
+
+    #[test]
+    fn the_longest_and_shortest_prefixes() {
+        let net = |prefix_len| Net { address: A, prefix_len, gateway: None };
+        assert!(net(32).contains(A) && !net(32).contains(Ipv4Addr::new(10, 0, 0, 3)));
+        assert!(net(1).contains(Ipv4Addr::new(100, 0, 0, 3)));
+        assert!(!net(31).is_broadcast(Ipv4Addr::new(10, 0, 0, 3)));
+        assert!(net(30).is_broadcast(Ipv4Addr::new(10, 0, 0, 3)));
+        assert!(!net(32).is_broadcast(A));
+    }
+}

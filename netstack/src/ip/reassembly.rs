@@ -1,0 +1,218 @@
+//! Putting fragments together (RFC 791, 815; RFC 1858 and 5722 on those that overlap).
+//!
+//! Bounded in packets, octets and time. A fragment that overlaps another ends its packet: nobody honest sends one.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use fata_libos::time::{Duration, Instant};
+
+/// Packets being put together.
+const PACKETS: usize = 64;
+/// Octets held for all of them.
+const OCTETS: usize = 1 << 20;
+/// Fragments of one packet; 65535 octets in fragments of 576 are 120.
+const PIECES: usize = 192;
+/// How long a packet may take (RFC 1122, 3.3.2 says 60 to 120 s; that much would be an invitation).
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// Which packet a fragment belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PacketId {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
+    pub(crate) protocol: u8,
+    pub(crate) ident: u16,
+}
+
+/// One fragment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment<'a> {
+    pub(crate) id: PacketId,
+    /// Where its data belongs, octets.
+    pub(crate) offset: usize,
+    /// Whether more follow.
+    pub(crate) more: bool,
+    pub(crate) data: &'a [u8],
+}
+
+#[derive(Default)]
+struct Packet {
+    data: Vec<u8>,
+    /// Start and end of what is there, in order, never touching each other.
+    pieces: Vec<(usize, usize)>,
+    total: Option<usize>,
+}
+
+/// What became of a fragment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Kept.
+    Waiting,
+    /// Dropped, and perhaps its packet with it.
+    Dropped,
+    /// The last that was missing: what the packet carries.
+    Complete(Vec<u8>),
+}
+
+/// Packets being put together.
+#[derive(Default)]
+pub(crate) struct Reassembly {
+    packets: BTreeMap<PacketId, Packet>,
+    /// Oldest first; may name packets that are gone.
+    order: VecDeque<(Instant, PacketId)>,
+    octets: usize,
+}
+
+impl Reassembly {
+    pub(crate) fn add(&mut self, now: Instant, fragment: Fragment<'_>) -> Outcome {
+        let Fragment { id, offset, more, data } = fragment;
+        let end = offset + data.len();
+        let sane =
+            !data.is_empty() && end <= super::MAX_PACKET - super::HEADER && (!more || data.len() % 8 == 0);
+        if !sane {
+            return Outcome::Dropped;
+        }
+        self.expire(now);
+        if !self.packets.contains_key(&id) {
+            while self.packets.len() >= PACKETS || self.order.len() >= 4 * PACKETS {
+                self.drop_oldest();
+            }
+            self.order.push_back((now + LIFETIME, id));
+            self.packets.insert(id, Packet::default());
+        }
+        let Some(packet) = self.packets.get_mut(&id) else { return Outcome::Dropped };
+        let before = packet.data.len();
+        if !packet.place(offset, more, data) {
+            self.remove(&id);
+            return Outcome::Dropped;
+        }
+        self.octets += packet.data.len() - before;
+        if packet.is_complete() {
+            let data = core::mem::take(&mut packet.data);
+            self.octets -= data.len();
+            self.packets.remove(&id);
+            return Outcome::Complete(data);
+        }
+        while self.octets > OCTETS {
+            self.drop_oldest();
+        }
+        if self.packets.contains_key(&id) { Outcome::Waiting } else { Outcome::Dropped }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(due, _)| *due <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, id)) = self.order.pop_front() {
+            self.remove(&id);
+        }
+    }
+
+    fn remove(&mut self, id: &PacketId) {
+        if let Some(packet) = self.packets.remove(id) {
+            self.octets -= packet.data.len();
+        }
+    }
+}
+
+impl Packet {
+    /// Puts a fragment in its place; false if it contradicts what is there.
+    fn place(&mut self, offset: usize, more: bool, data: &[u8]) -> bool {
+        let end = offset + data.len();
+        if !more {
+            if self.total.is_some() || self.pieces.last().is_some_and(|p| p.1 > end) {
+                return false;
+            }
+            self.total = Some(end);
+        } else if self.total.is_some_and(|total| end > total) {
+            return false;
+        }
+        let at = self.pieces.partition_point(|p| p.1 <= offset);
+        if self.pieces.get(at).is_some_and(|p| p.0 < end) || self.pieces.len() >= PIECES {
+            return false;
+        }
+        if self.data.len() < end {
+            self.data.resize(end, 0);
+        }
+        self.data[offset..end].copy_from_slice(data);
+        let joins_left = at > 0 && self.pieces[at - 1].1 == offset;
+        let joins_right = self.pieces.get(at).is_some_and(|p| p.0 == end);
+        match (joins_left, joins_right) {
+            (true, true) => self.pieces[at - 1].1 = self.pieces.remove(at).1,
+            (true, false) => self.pieces[at - 1].1 = end,
+            (false, true) => self.pieces[at].0 = offset,
+            (false, false) => self.pieces.insert(at, (offset, end)),
+        }
+        true
+    }
+
+    fn is_complete(&self) -> bool {
+        self.total.is_some_and(|total| self.pieces == [(0, total)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ident: u16) -> PacketId {
+        let host = Ipv4Addr::new(10, 0, 0, 1);
+        PacketId { source: host, destination: host, protocol: 1, ident }
+    }
+
+    fn add(r: &mut Reassembly, ident: u16, offset: usize, more: bool, data: &[u8]) -> Outcome {
+        r.add(Instant::default(), Fragment { id: id(ident), offset, more, data })
+    }
+
+    #[test]
+    fn any_order_gives_the_packet() {
+        let whole: Vec<u8> = (0..100).collect();
+        let cuts = [(0, 24), (24, 48), (48, 96), (96, 100)];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+            let mut r = Reassembly::default();
+            for (n, cut) in order.iter().map(|i| cuts[*i]).enumerate() {
+                let got = add(&mut r, 7, cut.0, cut.1 != 100, &whole[cut.0..cut.1]);
+                let want = if n == 3 { Outcome::Complete(whole.clone()) } else { Outcome::Waiting };
+                assert_eq!(got, want);
+            }
+            assert_eq!(r.octets, 0);
+        }
+    }
+
+    #[test]
+    fn what_overlaps_ends_the_packet() {
+        let mut r = Reassembly::default();
+        assert_eq!(add(&mut r, 1, 0, true, &[1; 16]), Outcome::Waiting);
+        assert_eq!(add(&mut r, 1, 8, true, &[2; 16]), Outcome::Dropped);
+        assert_eq!(add(&mut r, 1, 16, false, &[3; 8]), Outcome::Waiting, "a packet of its own now");
+        assert_eq!(add(&mut r, 2, 8, false, &[3; 8]), Outcome::Waiting);
+        assert_eq!(add(&mut r, 2, 16, true, &[3; 8]), Outcome::Dropped, "beyond the end");
+        assert_eq!(add(&mut r, 3, 65_528, true, &[3; 8]), Outcome::Dropped, "longer than a packet");
+        assert_eq!(add(&mut r, 3, 0, true, &[3; 9]), Outcome::Dropped, "not a multiple of eight");
+        assert_eq!(add(&mut r, 3, 0, true, &[]), Outcome::Dropped);
+    }
+
+    #[test]
+    fn a_flood_of_halves_is_bounded_and_old_ones_go() {
+        let mut r = Reassembly::default();
+        for ident in 0..10_000 {
+            add(&mut r, ident, 40_000, true, &[0; 8]);
+            assert!(r.packets.len() <= PACKETS && r.octets <= OCTETS);
+        }
+        let later = Instant::default() + LIFETIME;
+        let fragment = Fragment { id: id(1), offset: 0, more: true, data: &[0; 8] };
+        assert_eq!(r.add(later, fragment), Outcome::Waiting);
+        assert_eq!((r.packets.len(), r.octets, r.order.len()), (1, 8, 1));
+    }
+
+    #[test]
+    fn many_tiny_pieces_are_refused() {
+        let mut r = Reassembly::default();
+        let last = (0..400).map(|i| add(&mut r, 1, i * 16, true, &[0; 8])).filter(|o| *o == Outcome::Dropped);
+        assert!(last.count() > 0);
+    }
+}

@@ -1,0 +1,243 @@
+//! Neighbours on the link: who has which hardware address (RFC 826, ageing as in RFC 1122, 2.3.2).
+//!
+//! Pure logic: the caller sends what [`Neighbours`] asks for. Bounded: an unknown neighbour holds [`WAITING_PACKETS`]
+//! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
+//! that we talk to.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use fata_libos::net::{Checksum, MacAddress};
+use fata_libos::time::{Duration, Instant};
+
+/// Neighbours remembered.
+const ENTRIES: usize = 1024;
+/// Neighbours looked for at once.
+const LOOKING: usize = 128;
+/// Packets that wait for one neighbour.
+const WAITING_PACKETS: usize = 4;
+/// How long an address is believed without asking again.
+const FRESH: Duration = Duration::from_secs(60);
+/// Between two requests.
+const RETRY: Duration = Duration::from_secs(1);
+/// Requests before a neighbour is given up.
+const TRIES: u8 = 3;
+
+/// A frame that waits; its destination address is not filled in yet.
+pub(crate) type Waiting = (Vec<u8>, Checksum);
+
+#[derive(Default)]
+struct Entry {
+    mac: Option<MacAddress>,
+    /// Requests sent since the last answer.
+    tries: u8,
+    /// When the address goes stale, or the next request is due.
+    due: Instant,
+    /// Whether we have sent to it.
+    used: bool,
+    packets: Vec<Waiting>,
+}
+
+/// What is known of a next hop.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Send; and where `ask` is set, a request too, because the address is old.
+    Known { mac: MacAddress, ask: bool },
+    /// Not yet: hand the packet to [`Neighbours::wait`]; where `ask` is set, send a request.
+    Unknown { ask: bool },
+}
+
+/// What is due now.
+#[derive(Default)]
+pub(crate) struct Due {
+    /// Neighbours to ask for.
+    pub(crate) ask: Vec<Ipv4Addr>,
+    /// Neighbours given up.
+    pub(crate) lost: Vec<Ipv4Addr>,
+    /// Packets dropped with them.
+    pub(crate) dropped: usize,
+}
+
+/// The table of one interface.
+#[derive(Default)]
+pub(crate) struct Neighbours {
+    table: BTreeMap<Ipv4Addr, Entry>,
+    looking: usize,
+    tick: Option<Instant>,
+}
+
+impl Neighbours {
+    /// Looks a next hop up, for use.
+    pub(crate) fn lookup(&mut self, now: Instant, hop: Ipv4Addr) -> Answer {
+        if let Some(entry) = self.table.get_mut(&hop) {
+            entry.used = true;
+            let Some(mac) = entry.mac else { return Answer::Unknown { ask: false } };
+            let ask = entry.tries == 0 && entry.due <= now;
+            if ask {
+                entry.tries = 1;
+                entry.due = now + RETRY;
+                self.tick.get_or_insert(now + RETRY);
+            }
+            return Answer::Known { mac, ask };
+        }
+        if self.looking >= LOOKING || !self.make_room(true) {
+            return Answer::Unknown { ask: false };
+        }
+        self.looking += 1;
+        self.tick.get_or_insert(now + RETRY);
+        self.table.insert(hop, Entry { tries: 1, due: now + RETRY, used: true, ..Entry::default() });
+        Answer::Unknown { ask: true }
+    }
+
+    /// Keeps a packet until its next hop answers; false if it was dropped.
+    pub(crate) fn wait(&mut self, hop: Ipv4Addr, packet: Waiting) -> bool {
+        match self.table.get_mut(&hop) {
+            Some(entry) if entry.mac.is_none() && entry.packets.len() < WAITING_PACKETS => {
+                entry.packets.push(packet);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that `address` is at `mac`, and returns what waited for that. An address that nobody asked for is noted
+    /// only where `create` says so.
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        address: Ipv4Addr,
+        mac: MacAddress,
+        create: bool,
+    ) -> Vec<Waiting> {
+        if !self.table.contains_key(&address) {
+            if create && self.make_room(false) {
+                self.table.insert(address, Entry { mac: Some(mac), due: now + FRESH, ..Entry::default() });
+            }
+            return Vec::new();
+        }
+        let Some(entry) = self.table.get_mut(&address) else { return Vec::new() };
+        if entry.mac.replace(mac).is_none() {
+            self.looking -= 1;
+        }
+        entry.tries = 0;
+        entry.due = now + FRESH;
+        core::mem::take(&mut entry.packets)
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.tick
+    }
+
+    /// Asks again, and gives up.
+    pub(crate) fn poll(&mut self, now: Instant) -> Due {
+        let mut due = Due::default();
+        if self.tick.is_none_or(|t| t > now) {
+            return due;
+        }
+        self.tick = None;
+        for (address, entry) in &mut self.table {
+            if entry.tries == 0 {
+                continue;
+            }
+            if entry.due <= now {
+                if entry.tries >= TRIES {
+                    due.lost.push(*address);
+                    continue;
+                }
+                entry.tries += 1;
+                entry.due = now + RETRY;
+                due.ask.push(*address);
+            }
+            self.tick = Some(self.tick.map_or(entry.due, |t| t.min(entry.due)));
+        }
+        for address in &due.lost {
+            if let Some(entry) = self.table.remove(address) {
+                due.dropped += entry.packets.len();
+                self.looking -= usize::from(entry.mac.is_none());
+            }
+        }
+        due
+    }
+
+    /// Forgets everything: the link was down, or the interface has another address.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Makes room for one entry. What nobody used goes first; a neighbour in use goes only for another one.
+    fn make_room(&mut self, for_use: bool) -> bool {
+        if self.table.len() < ENTRIES {
+            return true;
+        }
+        let known = self.table.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
+        let oldest = known.min_by_key(|(_, e)| (e.used, e.due)).map(|(a, _)| *a);
+        oldest.is_some_and(|a| self.table.remove(&a).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 9]);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn host(n: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(0x0a00_0000 + n)
+    }
+
+    #[test]
+    fn asks_three_times_then_gives_up() {
+        let mut n = Neighbours::default();
+        assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
+        assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: false });
+        let frames: Vec<bool> = (0..6).map(|_| n.wait(host(1), (Vec::new(), Checksum::Complete))).collect();
+        assert_eq!(frames.iter().filter(|f| **f).count(), WAITING_PACKETS);
+        assert_eq!(n.poll(at(2)).ask, [host(1)]);
+        assert_eq!(n.poll(at(3)).ask, [host(1)]);
+        let due = n.poll(at(4));
+        assert_eq!((due.ask.len(), due.lost, due.dropped), (0, vec![host(1)], WAITING_PACKETS));
+        assert_eq!(n.deadline(), None);
+    }
+
+    #[test]
+    fn an_old_address_is_used_while_it_is_asked_for_again() {
+        let mut n = Neighbours::default();
+        n.lookup(at(1), host(1));
+        assert!(n.wait(host(1), (vec![1], Checksum::Complete)));
+        assert_eq!(n.learn(at(1), host(1), MAC, false).len(), 1);
+        assert_eq!(n.lookup(at(2), host(1)), Answer::Known { mac: MAC, ask: false });
+        assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: true });
+        assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: false });
+        n.learn(at(62), host(1), MAC, false);
+        assert!(n.poll(at(65)).lost.is_empty());
+    }
+
+    #[test]
+    fn a_flood_does_not_push_out_who_we_talk_to() {
+        let mut n = Neighbours::default();
+        n.lookup(at(1), host(0));
+        n.learn(at(1), host(0), MAC, false);
+        for i in 1..5000 {
+            n.learn(at(2), host(i), MAC, true);
+        }
+        assert!(n.table.len() <= ENTRIES);
+        assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
+        for i in 10_000..20_000 {
+            n.lookup(at(3), host(i));
+        }
+        assert_eq!(n.looking, LOOKING);
+        assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
+    }
+
+    #[test]
+    fn nothing_is_learned_unasked() {
+        let mut n = Neighbours::default();
+        n.learn(at(1), host(1), MAC, false);
+        assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
+    }
+}

@@ -1,0 +1,330 @@
+//! The link layer of one interface: an Ethernet device, its neighbours, and the frames that wait for room.
+//!
+//! A packet is written straight into the device's own buffer. One whose next hop is unknown waits in
+//! [`arp::Neighbours`]; one that finds the device full waits in a short queue, except TCP's, which keeps its own data and
+//! asks [`Link::has_room`] first.
+
+mod arp;
+
+pub(crate) use arp::Neighbours;
+
+use crate::checksum::Sum;
+use crate::stats::Counters;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use arp::Answer;
+use core::net::Ipv4Addr;
+use fata_libos::net::{
+    Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Offloads, TransmitError, TransmitMeta,
+};
+use fata_libos::time::Instant;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
+};
+
+/// Frames that wait for room in the device.
+const QUEUE: usize = 256;
+const BROADCAST: MacAddress = MacAddress([0xff; 6]);
+
+/// Where on the link a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// To the neighbour with this address.
+    Neighbour(Ipv4Addr),
+    /// To all.
+    Broadcast,
+    /// To those who listen to this group.
+    Group(Ipv4Addr),
+}
+
+/// What a packet carries, and so where its second checksum stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// TCP: the checksum is filled in here.
+    Tcp,
+    /// UDP: likewise.
+    Udp,
+    /// Anything else: the packet is complete.
+    Other,
+}
+
+/// See the module.
+pub(crate) struct Link {
+    device: Box<dyn NetDevice>,
+    neighbours: Neighbours,
+    queue: VecDeque<(Vec<u8>, Checksum)>,
+    max_mtu: usize,
+}
+
+impl Link {
+    pub(crate) fn new(device: Box<dyn NetDevice>, max_mtu: Option<u16>) -> Self {
+        let max_mtu = max_mtu.map_or(usize::from(u16::MAX), usize::from);
+        Self { device, neighbours: Neighbours::default(), queue: VecDeque::new(), max_mtu }
+    }
+
+    pub(crate) fn device(&mut self) -> &mut dyn NetDevice {
+        &mut *self.device
+    }
+
+    /// The largest IP packet, octets; never less than every IPv4 host takes.
+    pub(crate) fn mtu(&self) -> usize {
+        self.device.mtu().min(self.max_mtu).max(576)
+    }
+
+    pub(crate) fn mac(&self) -> MacAddress {
+        self.device.mac()
+    }
+
+    /// Whether a packet would go out at once.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.is_empty() && self.device.can_transmit()
+    }
+
+    /// Whether the queue takes another packet.
+    pub(crate) fn has_queue_room(&self) -> bool {
+        self.queue.len() < QUEUE
+    }
+
+    /// Forgets neighbours and what waits: the link was down, or the address has changed.
+    pub(crate) fn reset(&mut self) {
+        self.neighbours.clear();
+        self.queue.clear();
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.neighbours.deadline()
+    }
+
+    /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
+    pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
+        while self.device.can_transmit() {
+            let Some((frame, checksum)) = self.queue.pop_front() else { break };
+            let meta = TransmitMeta::new(checksum);
+            if self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)).is_err() {
+                counters.tx_dropped.one();
+            }
+        }
+        let due = self.neighbours.poll(now);
+        if let Some(own) = own {
+            for hop in due.ask {
+                self.ask(own, hop, counters);
+            }
+        }
+        counters.arp_unanswered.add(due.lost.len() as u64);
+        counters.arp_dropped.add(due.dropped as u64);
+        due.lost
+    }
+
+    /// Sends an IP packet of `len` octets, written by `fill`, which is called once or never. The checksum inside what it
+    /// carries is completed here or left to the device.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        own: Ipv4Addr,
+        hop: Hop,
+        len: usize,
+        carries: Carries,
+        counters: &Counters,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+        let partial = carries != Carries::Other && self.device.offloads().tx_checksum_v4;
+        let checksum = if partial { Checksum::Partial } else { Checksum::Complete };
+        let mut build = |packet: &mut [u8]| {
+            fill(packet);
+            complete(packet, carries, partial);
+        };
+        counters.tx_packets.one();
+        let to = match hop {
+            Hop::Broadcast => BROADCAST,
+            Hop::Group(group) => group_mac(group),
+            Hop::Neighbour(hop) => match self.neighbours.lookup(now, hop) {
+                Answer::Known { mac, ask } => {
+                    if ask {
+                        self.ask(own, hop, counters);
+                    }
+                    mac
+                }
+                Answer::Unknown { ask } => {
+                    if ask {
+                        self.ask(own, hop, counters);
+                    }
+                    let mut frame = vec![0; ETHERNET_HEADER + len];
+                    self.header(&mut frame, BROADCAST, EthernetProtocol::Ipv4);
+                    build(&mut frame[ETHERNET_HEADER..]);
+                    if !self.neighbours.wait(hop, (frame, checksum)) {
+                        counters.arp_dropped.one();
+                    }
+                    return;
+                }
+            },
+        };
+        self.send_frame(to, EthernetProtocol::Ipv4, len, checksum, counters, &mut build);
+    }
+
+    /// Answers an ARP packet and learns from it. `true` if it claims the address `own` for somebody else.
+    pub(crate) fn receive_arp(
+        &mut self,
+        now: Instant,
+        own: Ipv4Addr,
+        packet: &[u8],
+        counters: &Counters,
+    ) -> bool {
+        let Ok(arp) = ArpPacket::new_checked(packet).and_then(|p| ArpRepr::parse(&p)) else {
+            counters.rx_bad.one();
+            return false;
+        };
+        let ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: EthernetAddress(mac),
+            source_protocol_addr: source,
+            target_protocol_addr: target,
+            ..
+        } = arp
+        else {
+            return false;
+        };
+        let mac = MacAddress(mac);
+        if mac.is_multicast() || mac == self.mac() || mac.0 == [0; 6] {
+            return false;
+        }
+        if source == own {
+            counters.arp_conflicts.one();
+            return true;
+        }
+        let for_us = target == own;
+        if !source.is_unspecified() && !source.is_broadcast() && !source.is_multicast() {
+            let create = for_us && operation == ArpOperation::Request;
+            for (mut frame, checksum) in self.neighbours.learn(now, source, mac, create) {
+                frame[..6].copy_from_slice(&mac.0);
+                self.send_built(frame, checksum, counters);
+            }
+        }
+        if for_us && operation == ArpOperation::Request {
+            self.send_arp(mac, ArpOperation::Reply, own, mac, source, counters);
+        }
+        false
+    }
+
+    /// Tells all neighbours that `own` is here (RFC 5227, 3).
+    pub(crate) fn announce(&mut self, own: Ipv4Addr, counters: &Counters) {
+        self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), own, counters);
+    }
+
+    fn ask(&mut self, own: Ipv4Addr, hop: Ipv4Addr, counters: &Counters) {
+        self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), hop, counters);
+    }
+
+    /// Asks whether anybody has `address`, before it is used (RFC 5227, 2.1).
+    pub(crate) fn probe(&mut self, address: Ipv4Addr, counters: &Counters) {
+        let nobody = Ipv4Addr::UNSPECIFIED;
+        self.send_arp(BROADCAST, ArpOperation::Request, nobody, MacAddress([0; 6]), address, counters);
+    }
+
+    fn send_arp(
+        &mut self,
+        to: MacAddress,
+        operation: ArpOperation,
+        source: Ipv4Addr,
+        target_mac: MacAddress,
+        target: Ipv4Addr,
+        counters: &Counters,
+    ) {
+        let arp = ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: EthernetAddress(self.mac().0),
+            source_protocol_addr: source,
+            target_hardware_addr: EthernetAddress(target_mac.0),
+            target_protocol_addr: target,
+        };
+        let fill = &mut |buf: &mut [u8]| arp.emit(&mut ArpPacket::new_unchecked(buf));
+        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), Checksum::Complete, counters, fill);
+    }
+
+    fn header(&self, frame: &mut [u8], to: MacAddress, protocol: EthernetProtocol) {
+        let mut frame = EthernetFrame::new_unchecked(frame);
+        frame.set_dst_addr(EthernetAddress(to.0));
+        frame.set_src_addr(EthernetAddress(self.mac().0));
+        frame.set_ethertype(protocol);
+    }
+
+    fn send_frame(
+        &mut self,
+        to: MacAddress,
+        protocol: EthernetProtocol,
+        len: usize,
+        checksum: Checksum,
+        counters: &Counters,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+        let total = ETHERNET_HEADER + len;
+        let mut header = [0; ETHERNET_HEADER];
+        self.header(&mut header, to, protocol);
+        let mut build = |frame: &mut [u8]| {
+            let (head, packet) = frame.split_at_mut(ETHERNET_HEADER);
+            head.copy_from_slice(&header);
+            fill(packet);
+        };
+        if self.queue.is_empty() {
+            match self.device.transmit(total, TransmitMeta::new(checksum), &mut build) {
+                Ok(()) => return,
+                Err(TransmitError::Full) => {}
+                Err(TransmitError::Down | TransmitError::TooLong { .. }) => return counters.tx_dropped.one(),
+            }
+        }
+        if self.queue.len() >= QUEUE {
+            return counters.tx_dropped.one();
+        }
+        let mut frame = vec![0; total];
+        build(&mut frame);
+        self.queue.push_back((frame, checksum));
+    }
+
+    fn send_built(&mut self, frame: Vec<u8>, checksum: Checksum, counters: &Counters) {
+        if self.queue.len() >= QUEUE {
+            return counters.tx_dropped.one();
+        }
+        self.queue.push_back((frame, checksum));
+    }
+
+    pub(crate) fn offloads(&self) -> Offloads {
+        self.device.offloads()
+    }
+}
+
+/// Fills in the checksum of what an IPv4 packet without options carries: all of it, or where the device does the rest,
+/// the sum over the pseudo-header.
+fn complete(packet: &mut [u8], carries: Carries, partial: bool) {
+    const HEADER: usize = smoltcp::wire::IPV4_HEADER_LEN;
+    let field = match carries {
+        Carries::Tcp => HEADER + 16,
+        Carries::Udp => HEADER + 6,
+        Carries::Other => return,
+    };
+    let ip = Ipv4Packet::new_unchecked(&*packet);
+    let sum = Sum::default().pseudo_v4(
+        ip.src_addr(),
+        ip.dst_addr(),
+        ip.next_header().into(),
+        packet.len() - HEADER,
+    );
+    packet[field..field + 2].fill(0);
+    let value = match (partial, carries) {
+        (true, _) => sum.folded(),
+        (false, Carries::Udp) => match sum.data(&packet[HEADER..]).finish() {
+            0 => 0xffff,
+            sum => sum,
+        },
+        (false, _) => sum.data(&packet[HEADER..]).finish(),
+    };
+    packet[field..field + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// The hardware address of an IPv4 group (RFC 1112, 6.4).
+fn group_mac(group: Ipv4Addr) -> MacAddress {
+    let [_, b, c, d] = group.octets();
+    MacAddress([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+}

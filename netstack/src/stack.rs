@@ -1,0 +1,211 @@
+//! The stack: all interfaces and sockets of the guest.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::icmp::Ration;
+use crate::interface::{Iface, drive};
+use crate::ip::Net;
+use crate::link::Hop;
+use crate::stats::{Counters, Stats};
+use crate::{tcp, udp};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::future::poll_fn;
+use core::net::{IpAddr, Ipv4Addr};
+use core::task::Poll;
+use fata_libos::net::{MacAddress, NetCounters, NetDevice};
+use fata_libos::spawn;
+
+/// What all parts of the stack share.
+pub(crate) struct Core {
+    pub(crate) interfaces: RefCell<Vec<Rc<Iface>>>,
+    pub(crate) tcp: tcp::Table,
+    pub(crate) udp: udp::Table,
+    pub(crate) counters: Counters,
+    pub(crate) icmp_ration: Ration,
+}
+
+/// Where a packet leaves the host.
+pub(crate) struct Route {
+    pub(crate) iface: Rc<Iface>,
+    pub(crate) net: Net,
+    pub(crate) hop: Hop,
+}
+
+impl Core {
+    /// The way to `to`, from the interface with address `from` if one is given: the longest prefix, else the first
+    /// interface with a gateway.
+    pub(crate) fn route(&self, to: Ipv4Addr, from: Option<Ipv4Addr>) -> Option<Route> {
+        let interfaces = self.interfaces.borrow();
+        let ways = interfaces.iter().filter_map(|iface| {
+            let net = iface.net.get().filter(|net| from.is_none_or(|from| from == net.address))?;
+            Some(Route { iface: iface.clone(), net, hop: net.hop(to)? })
+        });
+        // The last of the best would win otherwise.
+        let direct = |way: &Route| if way.net.contains(to) { way.net.prefix_len } else { 0 };
+        ways.reduce(|best, way| if direct(&way) > direct(&best) { way } else { best })
+    }
+
+    /// The address of an interface as an argument: whether one has it, or it is left open.
+    pub(crate) fn check_local(&self, address: IpAddr) -> Result<(), Error> {
+        let IpAddr::V4(address) = address else {
+            // All addresses of both families, as servers ask for; there is one family yet.
+            return if address.is_unspecified() { Ok(()) } else { Err(Error::Unsupported) };
+        };
+        let has = |iface: &Rc<Iface>| iface.net.get().is_some_and(|net| net.address == address);
+        if address.is_unspecified() || address.is_broadcast() || self.interfaces.borrow().iter().any(has) {
+            Ok(())
+        } else {
+            Err(Error::AddrNotAvailable)
+        }
+    }
+}
+
+/// A TCP/IP stack. Cheap to clone: all clones are the same stack.
+#[derive(Clone)]
+pub struct Stack(pub(crate) Rc<Core>);
+
+impl Stack {
+    /// A stack without interfaces. TCP connections may take half of the memory that is free now.
+    pub fn new() -> Self {
+        Self(Rc::new(Core {
+            interfaces: RefCell::default(),
+            tcp: tcp::Table::new(),
+            udp: udp::Table::default(),
+            counters: Counters::default(),
+            icmp_ration: Ration::default(),
+        }))
+    }
+
+    /// Adds an interface and starts the task that drives it.
+    pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
+        let iface = Rc::new(Iface::new(String::from(name), device, &config));
+        self.0.interfaces.borrow_mut().push(iface.clone());
+        spawn(drive(self.0.clone(), iface.clone(), config)).detach();
+        Interface(iface)
+    }
+
+    /// The interfaces, in the order in which they were added.
+    pub fn interfaces(&self) -> Vec<Interface> {
+        self.0.interfaces.borrow().iter().cloned().map(Interface).collect()
+    }
+
+    /// The interface of that name.
+    pub fn interface(&self, name: &str) -> Option<Interface> {
+        self.0.interfaces.borrow().iter().find(|i| i.name == name).cloned().map(Interface)
+    }
+
+    /// The limit on the memory of TCP connections' buffers, octets.
+    pub fn set_tcp_memory(&self, octets: usize) {
+        self.0.tcp.set_memory(octets);
+    }
+
+    /// The stack's figures.
+    pub fn stats(&self) -> Stats {
+        self.0.tcp.count(&self.0.counters);
+        self.0.counters.snapshot()
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stack")
+    }
+}
+
+/// What an interface has been told about its network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Addressing {
+    /// Its address.
+    pub address: IpAddr,
+    /// Bits of the network part.
+    pub prefix_len: u8,
+    /// The router.
+    pub gateway: Option<IpAddr>,
+    /// The name servers.
+    pub dns: Vec<IpAddr>,
+}
+
+/// A network interface of a [`Stack`].
+#[derive(Clone)]
+pub struct Interface(Rc<Iface>);
+
+impl Interface {
+    /// The name given to it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its hardware address.
+    pub fn mac(&self) -> MacAddress {
+        self.0.link.borrow().mac()
+    }
+
+    /// The largest IP packet it carries, octets.
+    pub fn mtu(&self) -> usize {
+        self.0.link.borrow().mtu()
+    }
+
+    /// Whether its device is connected.
+    pub fn is_up(&self) -> bool {
+        self.0.is_up()
+    }
+
+    /// The device's counters.
+    pub fn device_counters(&self) -> NetCounters {
+        self.0.link.borrow_mut().device().counters()
+    }
+
+    /// Its address, if it has one.
+    pub fn addressing(&self) -> Option<Addressing> {
+        let net = self.0.net.get()?;
+        Some(Addressing {
+            address: IpAddr::V4(net.address),
+            prefix_len: net.prefix_len,
+            gateway: net.gateway.map(IpAddr::V4),
+            dns: self.0.dns.borrow().clone(),
+        })
+    }
+
+    /// Waits until it has an address.
+    pub async fn configured(&self) -> Addressing {
+        poll_fn(|cx| match self.addressing() {
+            Some(addressing) => Poll::Ready(addressing),
+            None => {
+                self.0.changed.register(cx);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Waits until its address, gateway or name servers change, and returns the new ones; `None`: it has no address.
+    pub async fn config_changed(&self) -> Option<Addressing> {
+        let before = self.0.changes.get();
+        poll_fn(|cx| {
+            if self.0.changes.get() != before {
+                return Poll::Ready(self.addressing());
+            }
+            self.0.changed.register(cx);
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interface({})", self.0.name)
+    }
+}

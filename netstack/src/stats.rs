@@ -1,0 +1,84 @@
+//! Counters, all since boot, and gauges: what a state page and `/metrics` show.
+
+use core::cell::Cell;
+
+/// One number that only this crate's single thread touches.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(Cell<u64>);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.set(self.0.get().wrapping_add(n));
+    }
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+    pub(crate) fn set(&self, n: u64) {
+        self.0.set(n);
+    }
+    pub(crate) fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident: $help:literal,)*) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
+
+        /// The stack's figures at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats { $(#[doc = $help] pub $name: u64,)* }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Stats {
+                Stats { $($name: self.$name.get(),)* }
+            }
+        }
+
+        impl Stats {
+            /// Calls `f` with name, help and value of each figure, in a fixed order.
+            pub fn each(&self, f: &mut dyn FnMut(&'static str, &'static str, u64)) {
+                $(f(stringify!($name), $help, self.$name);)*
+            }
+        }
+    };
+}
+
+counters! {
+    rx_packets: "IP packets received for this host",
+    rx_bad: "Packets dropped because a header or length made no sense",
+    rx_bad_checksum: "Packets dropped for a wrong checksum",
+    rx_not_ours: "Frames and packets dropped because they were for somebody else",
+    rx_unknown: "Packets dropped because their protocol is not spoken here",
+    tx_packets: "IP packets sent",
+    tx_dropped: "Packets dropped because the device or its queue had no room, or was down",
+    tx_no_route: "Packets dropped because no interface leads to their destination",
+    arp_unanswered: "Next hops given up because they did not answer ARP",
+    arp_dropped: "Packets dropped while their next hop was being looked for",
+    arp_conflicts: "Times another host claimed an address of this one",
+    fragments_received: "IP fragments received",
+    fragments_reassembled: "Packets put together from fragments",
+    fragments_dropped: "Fragments dropped: overlapping, too many, too late",
+    icmp_echoes: "Echo requests answered",
+    icmp_limited: "ICMP errors not sent because of the rate limit",
+    tcp_connections: "TCP connections that exist now, beside half-open ones and TIME-WAIT",
+    tcp_half_open: "Handshakes under way now",
+    tcp_time_wait: "Connections in TIME-WAIT now",
+    tcp_opened: "TCP connections established",
+    tcp_buffer_octets: "Memory in TCP buffers now, octets",
+    tcp_refused_memory: "Connections refused because the memory for connections was used up",
+    tcp_syn_dropped: "SYNs dropped because the table of half-open connections was full",
+    tcp_backlog_dropped: "Handshakes not completed because the listener's backlog was full",
+    tcp_half_open_expired: "Handshakes that the peer never completed",
+    tcp_resets_sent: "RST segments sent because nothing expected a segment",
+    tcp_resets_ignored: "RST and SYN segments not believed: answered with a challenge ACK at most",
+    tcp_timed_out: "Connections given up because the peer was silent",
+    tcp_retransmits: "Data segments sent again",
+    udp_received: "UDP datagrams handed to sockets",
+    udp_no_port: "UDP datagrams for ports nobody has bound",
+    udp_dropped: "UDP datagrams dropped because the socket's queue was full",
+    dns_queries: "Queries sent to name servers",
+    dns_hits: "Names resolved from the cache",
+}

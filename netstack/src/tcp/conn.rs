@@ -1,0 +1,533 @@
+//! One connection: its state machine, who waits for it, and its deadlines.
+
+use super::machine::{Machine, Wire};
+use super::segment::{self, Segment, before};
+use super::{Budget, Flow, Place};
+use crate::error::Error;
+use crate::interface::Iface;
+use crate::link::{Carries, Hop};
+use crate::stack::Core;
+use crate::work::{Due, TimerKey};
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::net::Ipv4Addr;
+use core::task::{Context, Poll, Waker};
+use fata_libos::time::{Duration, Instant};
+use smoltcp::socket::tcp::{RecvError, State};
+use smoltcp::wire::{TcpControl, TcpPacket};
+
+/// How long a handshake of ours may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may be silent that owes us an acknowledgement (RFC 9293 asks for 100 s at least before the
+/// connection is closed, RFC 5482 lets it be shorter).
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(100);
+/// How long a connection that its owner has dropped may take to close.
+const LINGER: Duration = Duration::from_secs(30);
+/// Keep-alive probes without an answer before the peer is given up.
+const KEEP_ALIVE_PROBES: u32 = 5;
+/// Between two challenge ACKs of one connection (RFC 5961, 7).
+const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
+/// When a machine wants to send at once but does not, it is asked again after this.
+const STALL: Duration = Duration::from_millis(10);
+
+/// See the module.
+pub(crate) struct Conn {
+    pub(crate) flow: Flow,
+    pub(crate) iface: Rc<Iface>,
+    state: RefCell<Inner>,
+    queued: Cell<bool>,
+    timer: Cell<Option<TimerKey>>,
+}
+
+struct Inner {
+    /// `None` once nothing is left to send or read.
+    machine: Option<Machine>,
+    /// Gives its share of the memory back.
+    _budget: Option<Budget>,
+    /// The peer's first sequence number, once known.
+    irs: u32,
+    /// Octets that the owner has read.
+    read: u32,
+    /// Our first number that is not acknowledged yet.
+    una: u32,
+    /// When the peer was last heard, or first owed us something.
+    heard: Instant,
+    /// Since when the peer owes us something.
+    owed: bool,
+    keep_alive: Option<Duration>,
+    orphaned: Option<Instant>,
+    challenged: Option<Instant>,
+    error: Option<Error>,
+    /// The peer has finished, and all it sent has been read or dropped.
+    ended: bool,
+    /// In no table any more.
+    done: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// The way out of one connection's packets.
+struct Out<'a> {
+    core: &'a Core,
+    iface: &'a Iface,
+    way: Option<(Ipv4Addr, Ipv4Addr, Hop)>,
+    now: Instant,
+}
+
+impl Wire for Out<'_> {
+    fn has_room(&self) -> bool {
+        self.way.is_none() || self.iface.link.borrow().has_room()
+    }
+
+    fn send(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        let Some((own, _, hop)) = self.way else { return self.core.counters.tx_no_route.one() };
+        let mut link = self.iface.link.borrow_mut();
+        link.send(self.now, own, hop, len, Carries::Tcp, &self.core.counters, fill);
+    }
+}
+
+fn synchronized(state: State) -> bool {
+    !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived)
+}
+
+fn peer_finished(state: State) -> bool {
+    matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
+}
+
+impl Inner {
+    /// The next number expected of the peer.
+    fn rcv_next(&self) -> u32 {
+        let Some(machine) = &self.machine else { return self.irs };
+        let fin = u32::from(peer_finished(machine.state()));
+        self.irs.wrapping_add(1).wrapping_add(self.read).wrapping_add(machine.readable() as u32 + fin)
+    }
+
+    fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    /// When the peer is given up.
+    fn limit(&mut self, now: Instant) -> Option<Instant> {
+        let machine = self.machine.as_ref()?;
+        let state = machine.state();
+        let owes = machine.unacknowledged() > 0
+            || matches!(state, State::SynSent | State::FinWait1 | State::Closing | State::LastAck);
+        if owes && !self.owed {
+            self.heard = now;
+        }
+        self.owed = owes;
+        let patience = match (state, owes, self.keep_alive) {
+            (State::SynSent, ..) => Some(CONNECT_TIMEOUT),
+            (_, true, _) => Some(USER_TIMEOUT),
+            (_, _, Some(interval)) => Some(interval * (1 + KEEP_ALIVE_PROBES)),
+            _ => None,
+        };
+        let silent = patience.map(|patience| self.heard + patience);
+        let linger = self.orphaned.map(|since| since + LINGER);
+        silent.into_iter().chain(linger).min()
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(
+        flow: Flow,
+        iface: Rc<Iface>,
+        machine: Machine,
+        budget: Budget,
+        irs: u32,
+        now: Instant,
+    ) -> Rc<Self> {
+        let una = machine.sent.next;
+        let state = RefCell::new(Inner {
+            machine: Some(machine),
+            _budget: Some(budget),
+            irs,
+            read: 0,
+            una,
+            heard: now,
+            owed: false,
+            keep_alive: None,
+            orphaned: None,
+            challenged: None,
+            error: None,
+            ended: false,
+            done: false,
+            reader: None,
+            writer: None,
+        });
+        Rc::new(Self { flow, iface, state, queued: Cell::new(false), timer: Cell::new(None) })
+    }
+
+    fn out<'a>(&'a self, core: &'a Core, now: Instant) -> Out<'a> {
+        Out { core, iface: &self.iface, way: segment::way(&self.iface, &self.flow), now }
+    }
+
+    /// Puts it into its interface's queue.
+    pub(crate) fn mark_dirty(self: &Rc<Self>) {
+        if !self.queued.replace(true) {
+            self.iface.work.push(self.clone());
+        }
+    }
+
+    pub(crate) fn timer_fired(self: Rc<Self>) {
+        self.timer.set(None);
+        self.mark_dirty();
+    }
+
+    /// Takes a segment of this flow.
+    pub(crate) fn receive(
+        self: &Rc<Self>,
+        core: &Core,
+        now: Instant,
+        segment: Segment,
+        packet: &mut [u8],
+        header_len: usize,
+    ) {
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        let Some(machine) = &inner.machine else { return };
+        let before_state = machine.state();
+        if synchronized(before_state) {
+            let next = inner.rcv_next();
+            if (segment.rst && segment.seq != next) || segment.syn {
+                core.counters.tcp_resets_ignored.one();
+                return self.challenge(core, now, inner, next);
+            }
+            refresh_ack(inner.una, &segment, &mut packet[header_len..]);
+        } else if segment.syn && !segment.has_ack {
+            // Both sides opening at once: refused until the machine is our own.
+            return;
+        }
+        let Some(machine) = &mut inner.machine else { return };
+        machine.receive(now, packet, &mut self.out(core, now));
+        let state = machine.state();
+        if !segment.rst {
+            inner.heard = now;
+        }
+        if before_state == State::SynSent && state == State::Established {
+            (inner.irs, inner.una) = (segment.seq, segment.ack);
+            core.counters.tcp_opened.one();
+        }
+        if segment.has_ack && before(inner.una, segment.ack) && !before(machine.sent.next, segment.ack) {
+            inner.una = segment.ack;
+        }
+        if state == State::Closed && segment.rst && before_state != State::LastAck {
+            let refused = before_state == State::SynSent;
+            inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
+        }
+        if !inner.done && !self.queued.replace(true) {
+            self.iface.work.push(self.clone());
+        }
+        self.wake_who_can_go_on(inner, state != before_state);
+    }
+
+    fn wake_who_can_go_on(&self, inner: &mut Inner, state_changed: bool) {
+        let Some(machine) = &mut inner.machine else { return inner.wake() };
+        let socket = machine.socket();
+        let can_read = socket.recv_queue() > 0;
+        let can_write = socket.send_queue() * 2 <= socket.send_capacity();
+        if state_changed {
+            return inner.wake();
+        }
+        if can_read && let Some(waker) = inner.reader.take() {
+            waker.wake();
+        }
+        if can_write && let Some(waker) = inner.writer.take() {
+            waker.wake();
+        }
+    }
+
+    /// Answers a segment that would end the connection if it were believed (RFC 5961): the true peer will repeat it so
+    /// that it can be.
+    fn challenge(&self, core: &Core, now: Instant, inner: &mut Inner, next: u32) {
+        if inner.challenged.is_some_and(|last| now < last + CHALLENGE_INTERVAL) {
+            return;
+        }
+        inner.challenged = Some(now);
+        let Some(machine) = &inner.machine else { return };
+        let mut reply = segment::repr(&self.flow, TcpControl::None, machine.sent.next, Some(next));
+        reply.window_len = machine.sent.window;
+        segment::send(core, &self.iface, now, &self.flow, &reply);
+    }
+
+    /// Sends what there is to send, ends what is over, and sets the timer anew.
+    pub(crate) fn send(self: &Rc<Self>, core: &Core, now: Instant) {
+        self.queued.set(false);
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        if inner.done {
+            return;
+        }
+        let limit = inner.limit(now);
+        let Some(machine) = &mut inner.machine else { return };
+        if limit.is_some_and(|limit| limit <= now) && machine.state() != State::Closed {
+            if inner.orphaned.is_none() {
+                core.counters.tcp_timed_out.one();
+                inner.error = Some(Error::TimedOut);
+            }
+            machine.socket().abort();
+        }
+        if inner.orphaned.is_some() {
+            discard(machine, &mut inner.read);
+        }
+        let again = machine.sent.again;
+        let mut out = self.out(core, now);
+        let mut stalled = true;
+        while machine.send(now, &mut out) {
+            stalled = false;
+        }
+        core.counters.tcp_retransmits.add(machine.sent.again - again);
+        if !out.has_room() {
+            self.queued.set(true);
+            self.iface.work.put_back(self.clone());
+        }
+        self.settle(core, now, inner, stalled);
+    }
+
+    /// Takes a connection that is over out of the table; sets the timer of one that is not.
+    fn settle(self: &Rc<Self>, core: &Core, now: Instant, inner: &mut Inner, stalled: bool) {
+        let next = inner.rcv_next();
+        let Some(machine) = &mut inner.machine else { return };
+        match machine.state() {
+            State::Closed if machine.socket().remote_endpoint().is_none() => {
+                return self.finish(core, inner, None);
+            }
+            State::TimeWait => {
+                // The last ACK is on its way; what comes late needs no machine.
+                let place = Place::time_wait(self.iface.clone(), machine.sent.next, next);
+                return self.finish(core, inner, Some(place));
+            }
+            _ => {}
+        }
+        let deadline = machine.deadline(now).map(|at| if stalled && at <= now { now + STALL } else { at });
+        let limit = inner.limit(now);
+        if let Some(at) = deadline.into_iter().chain(limit).min() {
+            self.set_timer(at);
+        }
+    }
+
+    /// An earlier timer replaces the one that is set; a later one waits until that has fired.
+    fn set_timer(self: &Rc<Self>, at: Instant) {
+        match self.timer.get() {
+            Some(key) if key.0 <= at => return,
+            Some(key) => self.iface.work.clear_timer(key),
+            None => {}
+        }
+        self.timer.set(Some(self.iface.work.set_timer(at, Due::Conn(self.clone()))));
+    }
+
+    /// Leaves the tables. What has been received can still be read.
+    fn finish(&self, core: &Core, inner: &mut Inner, place: Option<Place>) {
+        inner.done = true;
+        if let Some(key) = self.timer.take() {
+            self.iface.work.clear_timer(key);
+        }
+        core.tcp.closed(&self.flow, place);
+        if let Some(machine) = &inner.machine {
+            inner.ended = inner.error.is_none() && peer_finished_or_closed(machine.state());
+            if machine.readable() == 0 || inner.error.is_some() || inner.orphaned.is_some() {
+                inner.machine = None;
+                inner._budget = None;
+            }
+        }
+        inner.wake();
+    }
+
+    /// Ends it at once, without a word to the peer: the local address is gone, or nobody will ever hear of it.
+    pub(crate) fn kill(&self, core: &Core, error: Error) {
+        let mut inner = self.state.borrow_mut();
+        if !inner.done {
+            inner.error = Some(error);
+            self.finish(core, &mut inner, None);
+        }
+    }
+
+    /// An ICMP error about a handshake of ours ends it; an established connection does not believe such (RFC 5927).
+    pub(crate) fn unreachable(&self, core: &Core, seq: u32, error: Error) {
+        let opening = {
+            let inner = self.state.borrow();
+            let machine = inner.machine.as_ref();
+            machine.is_some_and(|m| m.state() == State::SynSent && m.sent.next == seq.wrapping_add(1))
+        };
+        if opening {
+            self.kill(core, error);
+        }
+    }
+}
+
+/// A connection that ended without an error ended because the peer had finished, or both had.
+fn peer_finished_or_closed(state: State) -> bool {
+    peer_finished(state) || state == State::Closed
+}
+
+/// Throws away what a connection receives that nobody reads any more.
+fn discard(machine: &mut Machine, read: &mut u32) {
+    while let Ok(n @ 1..) = machine.socket().recv(|data| (data.len(), data.len())) {
+        *read = read.wrapping_add(n as u32);
+    }
+}
+
+/// smoltcp drops data whose acknowledgement is older than one it has seen, as happens when segments overtake each other.
+fn refresh_ack(una: u32, segment: &Segment, tcp: &mut [u8]) {
+    if segment.len() > 0 && segment.has_ack && before(segment.ack, una) {
+        TcpPacket::new_unchecked(tcp).set_ack_number(smoltcp::wire::TcpSeqNumber(una as i32));
+    }
+}
+
+/// What streams do with a connection.
+impl Conn {
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut inner = self.state.borrow_mut();
+        if let Some(error) = inner.error {
+            return Poll::Ready(Err(error));
+        }
+        match inner.machine.as_ref().map(Machine::state) {
+            Some(State::SynSent | State::SynReceived) => {
+                inner.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(State::Closed) | None => Poll::Ready(Err(Error::ConnectionAborted)),
+            Some(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(crate) fn poll_read(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, Error>> {
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        if let Some(error) = inner.error {
+            return Poll::Ready(Err(error));
+        }
+        let Some(machine) = &mut inner.machine else { return Poll::Ready(end(inner.ended)) };
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        match machine.socket().recv_slice(buf) {
+            Ok(0) => {
+                inner.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(n) => {
+                inner.read = inner.read.wrapping_add(n as u32);
+                if inner.done && machine.readable() == 0 {
+                    inner.machine = None;
+                    inner._budget = None;
+                } else if !inner.done
+                    && machine.deadline(Instant::now()).is_some_and(|at| at <= Instant::now())
+                {
+                    self.mark_dirty();
+                }
+                Poll::Ready(Ok(n))
+            }
+            Err(RecvError::Finished) => Poll::Ready(Ok(0)),
+            Err(RecvError::InvalidState) => Poll::Ready(end(inner.ended)),
+        }
+    }
+
+    pub(crate) fn poll_write(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        if let Some(error) = inner.error {
+            return Poll::Ready(Err(error));
+        }
+        let Some(machine) = &mut inner.machine else { return Poll::Ready(Err(Error::BrokenPipe)) };
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        match machine.socket().send_slice(buf) {
+            Ok(0) => {
+                inner.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(n) => {
+                self.mark_dirty();
+                Poll::Ready(Ok(n))
+            }
+            Err(_) => Poll::Ready(Err(Error::BrokenPipe)),
+        }
+    }
+
+    /// Whether something can be read or the end be seen without waiting.
+    pub(crate) fn is_readable(&self) -> bool {
+        let mut inner = self.state.borrow_mut();
+        if inner.error.is_some() {
+            return true;
+        }
+        inner.machine.as_mut().is_none_or(|machine| machine.readable() > 0 || !machine.socket().may_recv())
+    }
+
+    /// Finishes writing: what was written and then the end are sent.
+    pub(crate) fn finish_writing(self: &Rc<Self>) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            machine.socket().close();
+            self.mark_dirty();
+        }
+    }
+
+    /// The owner is gone: closes in order, and drops what still comes.
+    pub(crate) fn orphan(self: &Rc<Self>) {
+        let mut inner = self.state.borrow_mut();
+        inner.orphaned = Some(Instant::now());
+        (inner.reader, inner.writer) = (None, None);
+        if inner.done {
+            inner.machine = None;
+            inner._budget = None;
+        } else if let Some(machine) = &mut inner.machine {
+            machine.socket().close();
+            self.mark_dirty();
+        }
+    }
+
+    /// Resets the connection.
+    pub(crate) fn abort(self: &Rc<Self>) {
+        let mut inner = self.state.borrow_mut();
+        if inner.done {
+            return;
+        }
+        inner.error.get_or_insert(Error::ConnectionAborted);
+        if let Some(machine) = &mut inner.machine {
+            machine.socket().abort();
+        }
+        inner.wake();
+        self.mark_dirty();
+    }
+
+    pub(crate) fn set_nodelay(&self, nodelay: bool) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            machine.socket().set_nagle_enabled(!nodelay);
+        }
+    }
+
+    pub(crate) fn nodelay(&self) -> bool {
+        self.state.borrow_mut().machine.as_mut().is_some_and(|m| !m.socket().nagle_enabled())
+    }
+
+    pub(crate) fn set_keep_alive(self: &Rc<Self>, interval: Option<Duration>) {
+        let mut inner = self.state.borrow_mut();
+        inner.keep_alive = interval.map(|i| i.max(Duration::from_secs(1)));
+        inner.heard = Instant::now();
+        let micros = inner.keep_alive.map(|i| smoltcp::time::Duration::from_micros(i.as_micros() as u64));
+        if let Some(machine) = &mut inner.machine {
+            machine.socket().set_keep_alive(micros);
+            self.mark_dirty();
+        }
+    }
+
+    /// Whether it is of no use to who would accept it.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state.borrow().error.is_some()
+    }
+}
+
+fn end(ended: bool) -> Result<usize, Error> {
+    if ended { Ok(0) } else { Err(Error::NotConnected) }
+}

@@ -1,0 +1,242 @@
+//! TCP: the table of connections, and what a segment meets there.
+//!
+//! Every flow has at most one [`Place`] in the table: a handshake that its peer began ([`half_open`]), a connection
+//! ([`conn`]) around its state machine ([`machine`]), or TIME-WAIT ([`time_wait`]). The table is found by keyed hash, so
+//! that a packet costs the same with one connection and with ten thousand.
+
+mod conn;
+mod flow;
+mod half_open;
+mod listener;
+mod machine;
+mod memory;
+mod segment;
+mod stream;
+mod time_wait;
+
+pub(crate) use conn::Conn;
+pub(crate) use flow::Flow;
+pub(crate) use half_open::due as half_open_due;
+pub use listener::TcpListener;
+pub use memory::Buffers;
+pub(crate) use memory::{Budget, Memory};
+pub(crate) use stream::ephemeral_port;
+pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
+
+use crate::checksum::Sum;
+use crate::error::Error;
+use crate::hash::Key;
+use crate::icmp::Unreachable;
+use crate::interface::Iface;
+use crate::ip::{self, Header};
+use crate::stack::Core;
+use crate::stats::Counters;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::net::{IpAddr, SocketAddr};
+use fata_libos::time::Instant;
+use half_open::HalfOpen;
+use hashbrown::HashMap;
+use listener::Listening;
+use segment::{Segment, Syn};
+use smoltcp::wire::TcpPacket;
+use time_wait::TimeWait;
+
+/// What a flow is.
+#[derive(Clone)]
+pub(crate) enum Place {
+    HalfOpen(Rc<HalfOpen>),
+    Live(Rc<Conn>),
+    TimeWait(Rc<TimeWait>),
+}
+
+/// All flows and listeners of a stack.
+pub(crate) struct Table {
+    flows: RefCell<HashMap<Flow, Place, Key>>,
+    listeners: RefCell<Vec<Rc<Listening>>>,
+    half_open: Cell<usize>,
+    /// Oldest first; may name flows that are something else by now.
+    time_wait: RefCell<VecDeque<(Instant, Flow)>>,
+    memory: Rc<Memory>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            flows: RefCell::new(HashMap::with_hasher(Key::random())),
+            listeners: RefCell::default(),
+            half_open: Cell::new(0),
+            time_wait: RefCell::default(),
+            memory: Rc::new(Memory::new()),
+        }
+    }
+
+    pub(crate) fn find(&self, flow: &Flow) -> Option<Place> {
+        self.flows.borrow().get(flow).cloned()
+    }
+
+    pub(crate) fn half_open(&self) -> usize {
+        self.half_open.get()
+    }
+
+    /// Gives a flow its place; what was there before is gone.
+    pub(crate) fn insert(&self, flow: Flow, place: Place) {
+        self.count_half_open(&place, 1);
+        if let Place::TimeWait(record) = &place {
+            self.time_wait.borrow_mut().push_back((record.since, flow));
+        }
+        let old = self.flows.borrow_mut().insert(flow, place);
+        if let Some(old) = old {
+            self.count_half_open(&old, -1);
+        }
+        self.trim_time_wait(Instant::now());
+    }
+
+    /// Takes a flow out, or gives it another place.
+    pub(crate) fn closed(&self, flow: &Flow, next: Option<Place>) {
+        if let Some(next) = next {
+            return self.insert(*flow, next);
+        }
+        let old = self.flows.borrow_mut().remove(flow);
+        if let Some(old) = old {
+            self.count_half_open(&old, -1);
+        }
+    }
+
+    fn count_half_open(&self, place: &Place, change: isize) {
+        if matches!(place, Place::HalfOpen(_)) {
+            self.half_open.set(self.half_open.get().saturating_add_signed(change));
+        }
+    }
+
+    /// Forgets what has waited long enough, or is too much.
+    fn trim_time_wait(&self, now: Instant) {
+        let mut queue = self.time_wait.borrow_mut();
+        while let Some((since, flow)) = queue.front().copied() {
+            if queue.len() <= time_wait::LIMIT && now < since + time_wait::LIFETIME {
+                break;
+            }
+            queue.pop_front();
+            let mut flows = self.flows.borrow_mut();
+            if matches!(flows.get(&flow), Some(Place::TimeWait(record)) if record.since == since) {
+                flows.remove(&flow);
+            }
+        }
+    }
+
+    fn listener(&self, local: SocketAddr) -> Option<Rc<Listening>> {
+        let listeners = self.listeners.borrow();
+        let mut fitting = listeners.iter().filter(|l| {
+            l.address.port() == local.port()
+                && (l.address.ip() == local.ip() || l.address.ip().is_unspecified())
+        });
+        fitting.clone().find(|l| l.address.ip() == local.ip()).or_else(|| fitting.next()).cloned()
+    }
+
+    /// The buffers that a new connection gets now.
+    pub(crate) fn size(&self, wish: Buffers) -> Option<(usize, usize)> {
+        self.memory.size(wish)
+    }
+
+    /// Takes memory for buffers.
+    pub(crate) fn reserve(&self, buffers: (usize, usize)) -> Option<Budget> {
+        Memory::reserve(&self.memory, buffers)
+    }
+
+    pub(crate) fn set_memory(&self, octets: usize) {
+        self.memory.set_limit(octets);
+    }
+
+    /// Brings the gauges up to date.
+    pub(crate) fn count(&self, counters: &Counters) {
+        self.trim_time_wait(Instant::now());
+        let flows = self.flows.borrow();
+        let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
+        counters.tcp_half_open.set(self.half_open.get() as u64);
+        counters.tcp_time_wait.set(waiting as u64);
+        counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
+        counters.tcp_buffer_octets.set(self.memory.used() as u64);
+    }
+}
+
+/// Takes a segment with its IP header.
+pub(crate) fn receive(
+    core: &Rc<Core>,
+    iface: &Rc<Iface>,
+    now: Instant,
+    header: Header,
+    packet: &mut [u8],
+    header_len: usize,
+) {
+    let counters = &core.counters;
+    let data = &packet[header_len..];
+    let Ok(tcp) = TcpPacket::new_checked(data) else { return counters.rx_bad.one() };
+    if tcp.src_port() == 0 || tcp.dst_port() == 0 || !header.is_unicast || header.source.is_unspecified() {
+        return counters.rx_bad.one();
+    }
+    let sum = || Sum::default().pseudo_v4(header.source, header.destination, ip::TCP, data.len()).data(data);
+    if !header.verified && !sum().is_valid() {
+        return counters.rx_bad_checksum.one();
+    }
+    let flow = Flow {
+        local: IpAddr::V4(header.destination),
+        remote: IpAddr::V4(header.source),
+        local_port: tcp.dst_port(),
+        remote_port: tcp.src_port(),
+    };
+    let segment = Segment::read(&tcp);
+    match core.tcp.find(&flow) {
+        Some(Place::Live(conn)) => return conn.receive(core, now, segment, packet, header_len),
+        Some(Place::HalfOpen(half)) => return half.receive(core, now, &flow, segment, packet),
+        Some(Place::TimeWait(record)) if !record.gives_way_to(&segment) => {
+            return record.receive(core, now, &flow, &segment);
+        }
+        _ => {}
+    }
+    match core.tcp.listener(flow.local()) {
+        Some(listener) if segment.syn && !segment.has_ack && !segment.rst => match Syn::read(&tcp) {
+            Some(syn) => half_open::open(core, iface, now, flow, listener, syn),
+            None => counters.rx_bad.one(),
+        },
+        _ => segment::reset(core, iface, now, &flow, &segment),
+    }
+}
+
+/// Lets a connection send.
+pub(crate) fn send(core: &Core, conn: &Rc<Conn>, now: Instant) {
+    conn.send(core, now);
+}
+
+/// Takes an ICMP error about the segment with number `seq`.
+pub(crate) fn unreachable(
+    core: &Core,
+    _now: Instant,
+    local: SocketAddr,
+    remote: SocketAddr,
+    seq: u32,
+    what: Unreachable,
+) {
+    if let Some(Place::Live(conn)) = core.tcp.find(&Flow::new(local, remote)) {
+        let error = match what {
+            Unreachable::Port => Error::ConnectionRefused,
+            Unreachable::Host => Error::HostUnreachable,
+        };
+        conn.unreachable(core, seq, error);
+    }
+}
+
+/// Ends what used an address that this host no longer has.
+pub(crate) fn address_lost(core: &Core, address: IpAddr) {
+    let gone: Vec<(Flow, Place)> = {
+        let flows = core.tcp.flows.borrow();
+        flows.iter().filter(|(f, _)| f.local == address).map(|(f, p)| (*f, p.clone())).collect()
+    };
+    for (flow, place) in gone {
+        match place {
+            Place::Live(conn) => conn.kill(core, Error::ConnectionAborted),
+            _ => core.tcp.closed(&flow, None),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Streams: the owner's side of a connection.
+
+use super::conn::Conn;
+use super::machine::Machine;
+use super::{Buffers, Flow, Place};
+use crate::error::Error;
+use crate::stack::{Core, Stack};
+use alloc::rc::Rc;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::{IpAddr, SocketAddr, SocketAddrV4};
+use embedded_io_async::{ErrorType, Read, ReadReady, Write};
+use fata_libos::entropy;
+use fata_libos::time::{Duration, Instant};
+
+/// The first of the ports that connections of ours come from (RFC 6335, 6); the last is 65535.
+pub(crate) const FIRST_EPHEMERAL: u16 = 49_152;
+
+/// A port that `is_free`, chosen so that nobody can guess it (RFC 6056, 3.3.1).
+pub(crate) fn ephemeral_port(is_free: impl Fn(u16) -> bool) -> Option<u16> {
+    let count = u16::MAX - FIRST_EPHEMERAL;
+    let start = entropy::u32() as u16 % (count + 1);
+    (0..=count).map(|n| FIRST_EPHEMERAL + (start + n) % (count + 1)).find(|port| is_free(*port))
+}
+
+/// Closes the connection when the last of its owners is gone.
+struct Owned(Rc<Conn>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.orphan();
+    }
+}
+
+/// A TCP connection. Dropping it closes it in order: what was written is sent, for at most half a minute.
+pub struct TcpStream(Rc<Owned>);
+
+impl TcpStream {
+    pub(super) fn new(_core: Rc<Core>, conn: Rc<Conn>) -> Self {
+        Self(Rc::new(Owned(conn)))
+    }
+
+    /// Connects to `peer`; gives up after half a minute without an answer.
+    pub async fn connect(stack: &Stack, peer: SocketAddr) -> Result<Self, Error> {
+        Self::connect_with(stack, peer, Buffers::default()).await
+    }
+
+    /// Connects with buffers of the given sizes.
+    pub async fn connect_with(stack: &Stack, peer: SocketAddr, buffers: Buffers) -> Result<Self, Error> {
+        let stream = Self::open(&stack.0, peer, buffers)?;
+        poll_fn(|cx| stream.conn().poll_connected(cx)).await?;
+        Ok(stream)
+    }
+
+    fn open(core: &Rc<Core>, peer: SocketAddr, buffers: Buffers) -> Result<Self, Error> {
+        let IpAddr::V4(to) = peer.ip() else { return Err(Error::Unsupported) };
+        if peer.port() == 0 || to.is_unspecified() || to.is_multicast() || to.is_broadcast() {
+            return Err(Error::InvalidInput);
+        }
+        let route = core.route(to, None).ok_or(Error::NetworkUnreachable)?;
+        let own = route.net.address;
+        let flow = |port| Flow::new(SocketAddr::new(IpAddr::V4(own), port), peer);
+        let port =
+            ephemeral_port(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
+        let size = core.tcp.size(buffers);
+        let Some((size, budget)) = size.and_then(|size| Some((size, core.tcp.reserve(size)?))) else {
+            core.counters.tcp_refused_memory.one();
+            return Err(Error::OutOfMemory);
+        };
+        let (flow, now) = (flow(port), Instant::now());
+        let mtu = route.iface.link.borrow().mtu();
+        let mut machine = Machine::new(own, mtu, size, entropy::u64(), now);
+        if !machine.connect(SocketAddrV4::new(own, port), SocketAddrV4::new(to, peer.port())) {
+            return Err(Error::InvalidInput);
+        }
+        let conn = Conn::new(flow, route.iface, machine, budget, 0, now);
+        core.tcp.insert(flow, Place::Live(conn.clone()));
+        conn.mark_dirty();
+        Ok(Self::new(core.clone(), conn))
+    }
+
+    fn conn(&self) -> &Rc<Conn> {
+        &self.0.0
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.conn().flow.remote()
+    }
+
+    /// This end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.conn().flow.local()
+    }
+
+    /// Reads what has come, at least one octet, at most `buf` takes. 0: the peer has finished, or `buf` is empty.
+    pub async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        read(self.conn(), buf).await
+    }
+
+    /// Writes as much of `buf` as there is room for, at least one octet.
+    pub async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        write(self.conn(), buf).await
+    }
+
+    /// Finishes writing: the peer reads to the end. Reading goes on.
+    pub async fn shutdown(&mut self) -> Result<(), Error> {
+        self.conn().finish_writing();
+        Ok(())
+    }
+
+    /// Ends the connection at once: the peer is sent a reset, what was not sent yet is lost.
+    pub fn abort(self) {
+        self.conn().abort();
+    }
+
+    /// Whether small writes are sent at once rather than gathered while something is unacknowledged (Nagle).
+    pub fn set_nodelay(&self, nodelay: bool) {
+        self.conn().set_nodelay(nodelay);
+    }
+
+    /// See [`set_nodelay`](Self::set_nodelay).
+    pub fn nodelay(&self) -> bool {
+        self.conn().nodelay()
+    }
+
+    /// Asks a silent peer every `interval` (a second at least) whether it is still there, and gives it up after five
+    /// questions without an answer.
+    pub fn set_keep_alive(&self, interval: Option<Duration>) {
+        self.conn().set_keep_alive(interval);
+    }
+
+    /// Both directions, to be used side by side while the stream is borrowed.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// Both directions, each owned. Dropping the writing one finishes writing; the connection closes with the last.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        (OwnedReadHalf(self.0.clone()), OwnedWriteHalf(self.0))
+    }
+}
+
+fn read<'a>(conn: &'a Rc<Conn>, buf: &'a mut [u8]) -> impl Future<Output = Result<usize, Error>> + 'a {
+    poll_fn(|cx| conn.poll_read(cx, buf))
+}
+
+fn write<'a>(conn: &'a Rc<Conn>, buf: &'a [u8]) -> impl Future<Output = Result<usize, Error>> + 'a {
+    poll_fn(|cx| conn.poll_write(cx, buf))
+}
+
+/// The reading direction of a borrowed [`TcpStream`].
+#[derive(Debug)]
+pub struct ReadHalf<'a>(&'a TcpStream);
+
+/// The writing direction of a borrowed [`TcpStream`].
+#[derive(Debug)]
+pub struct WriteHalf<'a>(&'a TcpStream);
+
+/// The reading direction of a connection.
+pub struct OwnedReadHalf(Rc<Owned>);
+
+/// The writing direction of a connection.
+pub struct OwnedWriteHalf(Rc<Owned>);
+
+impl WriteHalf<'_> {
+    /// See [`TcpStream::shutdown`].
+    pub async fn shutdown(&mut self) -> Result<(), Error> {
+        self.0.conn().finish_writing();
+        Ok(())
+    }
+}
+
+impl OwnedWriteHalf {
+    /// See [`TcpStream::shutdown`].
+    pub async fn shutdown(&mut self) -> Result<(), Error> {
+        self.0.0.finish_writing();
+        Ok(())
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        self.0.0.finish_writing();
+    }
+}
+
+macro_rules! reader {
+    ($($name:ty: $self:ident => $conn:expr;)*) => { $(
+        impl ErrorType for $name {
+            type Error = Error;
+        }
+        impl Read for $name {
+            async fn read(&mut $self, buf: &mut [u8]) -> Result<usize, Error> {
+                read($conn, buf).await
+            }
+        }
+        impl ReadReady for $name {
+            fn read_ready(&mut $self) -> Result<bool, Error> {
+                Ok($conn.is_readable())
+            }
+        }
+    )* };
+}
+
+macro_rules! writer {
+    ($($name:ty: $self:ident => $conn:expr;)*) => { $(
+        impl Write for $name {
+            async fn write(&mut $self, buf: &[u8]) -> Result<usize, Error> {
+                write($conn, buf).await
+            }
+            /// Nothing to do: what is written is on its way.
+            async fn flush(&mut self) -> Result<(), Error> {
+                Ok(())
+            }
+        }
+    )* };
+}
+
+reader! {
+    TcpStream: self => self.conn();
+    ReadHalf<'_>: self => self.0.conn();
+    OwnedReadHalf: self => &self.0.0;
+}
+
+writer! {
+    TcpStream: self => self.conn();
+    WriteHalf<'_>: self => self.0.conn();
+    OwnedWriteHalf: self => &self.0.0;
+}
+
+impl ErrorType for WriteHalf<'_> {
+    type Error = Error;
+}
+
+impl ErrorType for OwnedWriteHalf {
+    type Error = Error;
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpStream({} to {})", self.local_addr(), self.peer_addr())
+    }
+}
+
+impl fmt::Debug for OwnedReadHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnedReadHalf({})", self.0.0.flow.remote())
+    }
+}
+
+impl fmt::Debug for OwnedWriteHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnedWriteHalf({})", self.0.0.flow.remote())
+    }
+}

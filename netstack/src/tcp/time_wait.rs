@@ -1,0 +1,44 @@
+//! TIME-WAIT: a small record instead of a connection, so that segments that come late are not taken for another's.
+
+use super::segment::{self, Segment, before};
+use super::{Flow, Place};
+use crate::interface::Iface;
+use crate::stack::Core;
+use alloc::rc::Rc;
+use fata_libos::time::{Duration, Instant};
+use smoltcp::wire::TcpControl;
+
+/// How long: twice the lifetime that a segment is granted here.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
+/// Records at once; the oldest goes for a new one.
+pub(crate) const LIMIT: usize = 4096;
+
+/// See the module.
+pub(crate) struct TimeWait {
+    iface: Rc<Iface>,
+    pub(crate) since: Instant,
+    snd_next: u32,
+    rcv_next: u32,
+}
+
+impl Place {
+    pub(crate) fn time_wait(iface: Rc<Iface>, snd_next: u32, rcv_next: u32) -> Self {
+        Self::TimeWait(Rc::new(TimeWait { iface, since: Instant::now(), snd_next, rcv_next }))
+    }
+}
+
+impl TimeWait {
+    /// Whether a SYN may open the connection anew (RFC 9293, 3.6.1): it lies beyond all that was received.
+    pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
+        segment.syn && !segment.has_ack && !segment.rst && before(self.rcv_next, segment.seq.wrapping_add(1))
+    }
+
+    /// Answers what needs an answer. Resets are not believed (RFC 1337).
+    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: &Segment) {
+        if segment.rst || (segment.len() == 0 && segment.seq == self.rcv_next) {
+            return;
+        }
+        let reply = segment::repr(flow, TcpControl::None, self.snd_next, Some(self.rcv_next));
+        segment::send(core, &self.iface, now, flow, &reply);
+    }
+}

@@ -1,0 +1,326 @@
+//! A network in memory for tests: Ethernet devices on a hub that may lose, double, reorder and delay frames.
+//!
+//! Use it in [`fata_libos::testing::run`]: all delays are virtual time.
+
+use core::cell::RefCell;
+use core::task::{Context, Poll, Waker};
+use fata_libos::net::{
+    Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
+};
+use fata_libos::spawn;
+use fata_libos::time::{Duration, Instant, sleep_until};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+/// What a hub does to frames: so many of 10,000, and times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Lost.
+    pub lose: u32,
+    /// Delivered twice.
+    pub double: u32,
+    /// Held back for a millisecond, so that later ones overtake.
+    pub reorder: u32,
+    /// One bit turned over.
+    pub corrupt: u32,
+    /// The time on the wire.
+    pub delay: Duration,
+}
+
+/// A frame as it travels, and what is known of its checksum.
+type Frame = (Vec<u8>, Checksum);
+
+struct Shared {
+    ports: Vec<Port>,
+    faults: Faults,
+    seed: u64,
+    travelling: BTreeMap<(Instant, u64), (usize, Frame)>,
+    count: u64,
+    courier: Option<Waker>,
+    seen: Option<Vec<Vec<u8>>>,
+}
+
+struct Port {
+    mac: MacAddress,
+    mtu: usize,
+    offload: bool,
+    up: bool,
+    changed: bool,
+    arrived: VecDeque<Frame>,
+    /// Frames taken and not yet flushed; more than `room` are refused.
+    taken: Vec<Frame>,
+    room: usize,
+    waker: Option<Waker>,
+    counters: NetCounters,
+}
+
+/// Frames on the wire at once, per port; as a back end, it drops the rest.
+const BUFFER: usize = 4096;
+
+/// A hub. Clones are the same hub.
+#[derive(Clone)]
+pub struct Hub(Rc<RefCell<Shared>>);
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new(Faults::default())
+    }
+}
+
+impl Hub {
+    /// A hub with those faults.
+    pub fn new(faults: Faults) -> Self {
+        let shared = Shared {
+            ports: Vec::new(),
+            faults,
+            seed: 1,
+            travelling: BTreeMap::new(),
+            count: 0,
+            courier: None,
+            seen: None,
+        };
+        let hub = Self(Rc::new(RefCell::new(shared)));
+        spawn(hub.clone().deliver()).detach();
+        hub
+    }
+
+    /// Changes the faults from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.borrow_mut().faults = faults;
+    }
+
+    /// Keeps a copy of all frames from now on.
+    pub fn capture(&self) {
+        self.0.borrow_mut().seen = Some(Vec::new());
+    }
+
+    /// The frames captured so far, which are forgotten.
+    pub fn captured(&self) -> Vec<Vec<u8>> {
+        self.0.borrow_mut().seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A device on the hub, with the hardware address 02:00:00:00:00:`n`. With `offload` it leaves checksums half done in
+    /// both directions, as guests of one host do.
+    pub fn device(&self, n: u8, offload: bool) -> Device {
+        let mut hub = self.0.borrow_mut();
+        hub.ports.push(Port {
+            mac: MacAddress([2, 0, 0, 0, 0, n]),
+            mtu: 1500,
+            offload,
+            up: true,
+            changed: true,
+            arrived: VecDeque::new(),
+            taken: Vec::new(),
+            room: 64,
+            waker: None,
+            counters: NetCounters::default(),
+        });
+        Device { hub: self.clone(), port: hub.ports.len() - 1 }
+    }
+
+    /// Plugs a port's cable in or out.
+    pub fn set_up(&self, port: usize, up: bool) {
+        let mut hub = self.0.borrow_mut();
+        let port = &mut hub.ports[port];
+        port.up = up;
+        port.changed = true;
+        port.arrived.clear();
+        wake(&mut port.waker);
+    }
+
+    /// Puts a frame on the wire, as a stranger on the hub would.
+    pub fn inject(&self, frame: &[u8]) {
+        self.0.borrow_mut().travel(usize::MAX, (frame.to_vec(), Checksum::Complete));
+    }
+
+    async fn deliver(self) {
+        loop {
+            let next = self.0.borrow().travelling.first_key_value().map(|(k, _)| k.0);
+            let mut sleep = next.map(sleep_until);
+            core::future::poll_fn(|cx| {
+                let mut hub = self.0.borrow_mut();
+                hub.courier = Some(cx.waker().clone());
+                let first = hub.travelling.first_key_value().map(|(k, _)| k.0);
+                drop(hub);
+                if first != next {
+                    return Poll::Ready(());
+                }
+                match &mut sleep {
+                    Some(sleep) => core::future::Future::poll(core::pin::Pin::new(sleep), cx),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+            self.0.borrow_mut().arrive(Instant::now());
+        }
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+impl Shared {
+    /// Xorshift: the same faults in every run.
+    fn chance(&mut self, of_10_000: u32) -> bool {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        (self.seed % 10_000) < u64::from(of_10_000)
+    }
+
+    fn travel(&mut self, from: usize, frame: Frame) {
+        if let Some(seen) = &mut self.seen {
+            seen.push(frame.0.clone());
+        }
+        let faults = self.faults;
+        let targets: Vec<usize> = (0..self.ports.len()).filter(|p| *p != from).collect();
+        for to in targets {
+            if self.chance(faults.lose) {
+                continue;
+            }
+            let copies = if self.chance(faults.double) { 2 } else { 1 };
+            for _ in 0..copies {
+                let mut frame = frame.clone();
+                if self.chance(faults.corrupt) {
+                    let bit = (self.seed >> 20) as usize % (frame.0.len() * 8);
+                    frame.0[bit / 8] ^= 1 << (bit % 8);
+                    frame.1 = Checksum::Complete;
+                }
+                let mut at = Instant::now() + faults.delay;
+                if self.chance(faults.reorder) {
+                    at += Duration::from_millis(1);
+                }
+                self.count += 1;
+                self.travelling.insert((at, self.count), (to, frame));
+            }
+        }
+        wake(&mut self.courier);
+    }
+
+    fn arrive(&mut self, now: Instant) {
+        while let Some(entry) = self.travelling.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let (to, frame) = entry.remove();
+            let port = &mut self.ports[to];
+            if port.up && port.arrived.len() < BUFFER {
+                port.arrived.push_back(frame);
+                wake(&mut port.waker);
+            }
+        }
+    }
+}
+
+/// A device on a [`Hub`].
+pub struct Device {
+    hub: Hub,
+    port: usize,
+}
+
+impl Device {
+    /// The number of its port.
+    pub fn port(&self) -> usize {
+        self.port
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Port) -> R) -> R {
+        f(&mut self.hub.0.borrow_mut().ports[self.port])
+    }
+
+    /// How many frames fit between two flushes; 64 at first.
+    pub fn set_room(&self, frames: usize) {
+        self.with(|port| port.room = frames);
+    }
+}
+
+impl NetDevice for Device {
+    fn mac(&self) -> MacAddress {
+        self.with(|port| port.mac)
+    }
+
+    fn mtu(&self) -> usize {
+        self.with(|port| port.mtu)
+    }
+
+    fn offloads(&self) -> Offloads {
+        let mut offloads = Offloads::default();
+        offloads.tx_checksum_v4 = self.with(|port| port.offload);
+        offloads
+    }
+
+    fn is_up(&self) -> bool {
+        self.with(|port| port.up)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|port| {
+            if std::mem::take(&mut port.changed) || !port.arrived.is_empty() {
+                return Poll::Ready(());
+            }
+            port.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        self.with(|port| {
+            let (frame, checksum) = port.arrived.pop_front()?;
+            buf[..frame.len()].copy_from_slice(&frame);
+            port.counters.rx_frames += 1;
+            port.counters.rx_octets += frame.len() as u64;
+            Some(Received::new(frame.len(), checksum))
+        })
+    }
+
+    fn can_transmit(&self) -> bool {
+        self.with(|port| port.taken.len() < port.room)
+    }
+
+    fn transmit(
+        &mut self,
+        len: usize,
+        meta: TransmitMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TransmitError> {
+        if !self.is_up() {
+            return Err(TransmitError::Down);
+        }
+        if !self.can_transmit() {
+            return Err(TransmitError::Full);
+        }
+        let max = self.mtu() + 14;
+        if len > max {
+            return Err(TransmitError::TooLong { len, max });
+        }
+        let mut frame = vec![0xee; len];
+        fill(&mut frame);
+        self.with(|port| {
+            assert!(port.offload || meta.checksum != Checksum::Partial, "no such offload");
+            port.counters.tx_frames += 1;
+            port.counters.tx_octets += len as u64;
+            port.taken.push((frame, meta.checksum));
+        });
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let taken = self.with(|port| {
+            if port.taken.len() >= port.room {
+                port.changed = true;
+            }
+            std::mem::take(&mut port.taken)
+        });
+        let mut hub = self.hub.0.borrow_mut();
+        for frame in taken {
+            hub.travel(self.port, frame);
+        }
+    }
+
+    fn counters(&self) -> NetCounters {
+        self.with(|port| port.counters)
+    }
+}

@@ -1,0 +1,91 @@
+//! What an interface's task has to do: connections with something to send, and timers.
+
+use crate::tcp::{Conn, Flow};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::task::Waker;
+use fata_libos::time::Instant;
+
+/// Whose timer it is.
+pub(crate) enum Due {
+    /// A connection's.
+    Conn(Rc<Conn>),
+    /// A handshake's.
+    HalfOpen(Flow),
+}
+
+/// Names a timer that is set.
+pub(crate) type TimerKey = (Instant, u64);
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Work {
+    waker: RefCell<Option<Waker>>,
+    kicked: Cell<bool>,
+    dirty: RefCell<VecDeque<Rc<Conn>>>,
+    timers: RefCell<BTreeMap<TimerKey, Due>>,
+    next: Cell<u64>,
+}
+
+impl Work {
+    /// Makes the task run.
+    pub(crate) fn kick(&self) {
+        if !self.kicked.replace(true)
+            && let Some(waker) = self.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Keeps the task's waker; true if it was kicked since.
+    pub(crate) fn listen(&self, waker: &Waker) -> bool {
+        *self.waker.borrow_mut() = Some(waker.clone());
+        self.kicked.replace(false)
+    }
+
+    /// Puts a connection into the queue of those that have something to send.
+    pub(crate) fn push(&self, conn: Rc<Conn>) {
+        self.dirty.borrow_mut().push_back(conn);
+        self.kick();
+    }
+
+    /// Puts a connection back to the front: the device had no room.
+    pub(crate) fn put_back(&self, conn: Rc<Conn>) {
+        self.dirty.borrow_mut().push_front(conn);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Rc<Conn>> {
+        self.dirty.borrow_mut().pop_front()
+    }
+
+    /// Connections in the queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.dirty.borrow().len()
+    }
+
+    pub(crate) fn set_timer(&self, at: Instant, due: Due) -> TimerKey {
+        let key = (at, self.next.get());
+        self.next.set(key.1 + 1);
+        let mut timers = self.timers.borrow_mut();
+        if timers.first_key_value().is_none_or(|(first, _)| key < *first) {
+            self.kick();
+        }
+        timers.insert(key, due);
+        key
+    }
+
+    pub(crate) fn clear_timer(&self, key: TimerKey) {
+        self.timers.borrow_mut().remove(&key);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
+    }
+
+    pub(crate) fn pop_due(&self, now: Instant) -> Option<Due> {
+        let mut timers = self.timers.borrow_mut();
+        let first = timers.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+}

@@ -1,0 +1,106 @@
+//! TCP between two stacks over a network in memory.
+
+mod common;
+
+use common::*;
+use embedded_io_async::{Read, Write};
+use fata_libos::spawn;
+use fata_libos::testing::run;
+use fata_libos::time::{Duration, Instant, sleep};
+use fata_netstack::testing::{Faults, Hub};
+use fata_netstack::{Error, Stack, TcpListener, TcpStream};
+
+/// Sends back what comes, on every connection.
+async fn serve_echo(stack: Stack, port: u16) {
+    let listener = TcpListener::bind(&stack, at(B, port)).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        spawn(echo(stream)).detach();
+    }
+}
+
+async fn echo(mut stream: TcpStream) {
+    let mut buf = vec![0; 8192];
+    loop {
+        match stream.read(&mut buf).await {
+            Ok(0) | Err(_) => return,
+            Ok(n) => {
+                if stream.write_all(&buf[..n]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Sends `len` octets and checks what comes back.
+async fn check_echo(stream: TcpStream, len: usize) {
+    let (mut reader, mut writer) = stream.into_split();
+    let send = spawn(async move {
+        for start in (0..len).step_by(10_000) {
+            writer.write_all(&pattern(start, 10_000.min(len - start))).await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+    });
+    let mut got = 0;
+    let mut buf = vec![0; 7000];
+    loop {
+        let n = reader.read(&mut buf).await.unwrap();
+        if n == 0 {
+            break;
+        }
+        assert_eq!(buf[..n], pattern(got, n), "at {got}");
+        got += n;
+    }
+    send.await;
+    assert_eq!(got, len);
+}
+
+fn echo_over(faults: Faults, offload: bool, len: usize) -> Duration {
+    run(async move {
+        let hub = Hub::new(faults);
+        let (a, ia) = host(&hub, 1, A, offload);
+        let (b, ib) = host(&hub, 2, B, offload);
+        ia.configured().await;
+        ib.configured().await;
+        let server = spawn(serve_echo(b.clone(), 7));
+        let start = Instant::now();
+        let stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
+        assert_eq!(stream.peer_addr(), at(B, 7));
+        check_echo(stream, len).await;
+        let took = start.elapsed();
+        sleep(Duration::from_secs(70)).await;
+        drop(server);
+        for stack in [&a, &b] {
+            let stats = stack.stats();
+            assert_eq!((stats.tcp_connections, stats.tcp_time_wait, stats.tcp_buffer_octets), (0, 0, 0));
+        }
+        took
+    })
+}
+
+#[test]
+fn ten_mebibytes_there_and_back() {
+    echo_over(Faults::default(), false, 10 << 20);
+    echo_over(Faults::default(), true, 10 << 20);
+}
+
+#[test]
+fn a_bad_line_loses_nothing() {
+    let delay = Duration::from_micros(200);
+    let bad = Faults { lose: 100, double: 100, reorder: 100, corrupt: 50, delay };
+    echo_over(bad, false, 10 << 20);
+    echo_over(Faults { lose: 1000, delay, ..Faults::default() }, false, 1 << 18);
+}
+
+#[test]
+fn nobody_listens() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let start = Instant::now();
+        assert_eq!(TcpStream::connect(&a, at(B, 9)).await.unwrap_err(), Error::ConnectionRefused);
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(b.stats().tcp_resets_sent, 1);
+        assert_eq!(a.stats().tcp_connections, 0);
+    });
+}
