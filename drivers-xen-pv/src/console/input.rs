@@ -31,19 +31,22 @@ impl Input {
         Self { ring, line: Vec::new(), dropped: 0, after_return: false }
     }
 
-    /// The next line, if its end has come. Ends with a carriage return (what a raw terminal sends), a line feed, or both.
-    pub(super) fn next_line(&mut self) -> Result<Option<String>, IndexFault> {
+    /// The next line, if its end has come, and how many octets were taken for it. Ends with a carriage return (what a raw
+    /// terminal sends), a line feed, or both.
+    pub(super) fn next_line(&mut self) -> Result<(Option<String>, usize), IndexFault> {
         let mut octet = [0];
+        let mut taken = 0;
         while self.ring.pull(&mut octet)? == 1 {
+            taken += 1;
             let after_return = core::mem::replace(&mut self.after_return, octet == *b"\r");
             match octet[0] {
                 b'\n' if after_return => {}
-                b'\r' | b'\n' => return Ok(Some(self.take_line())),
+                b'\r' | b'\n' => return Ok((Some(self.take_line()), taken)),
                 byte if self.line.len() < MAX_LINE => self.line.push(byte),
                 _ => self.dropped += 1,
             }
         }
-        Ok(None)
+        Ok((None, taken))
     }
 
     fn take_line(&mut self) -> String {

@@ -144,23 +144,18 @@ impl Console for XenConsole {
             if self.broken.get() {
                 return Poll::Ready(None);
             }
-            let taken = self.input.borrow_mut().next_line();
-            match taken {
-                Ok(Some(line)) => {
-                    self.channel.notify();
-                    Poll::Ready(Some(line))
-                }
-                Ok(None) => {
-                    // What was taken of an unfinished line made room.
-                    self.channel.notify();
-                    self.readers.register(cx);
-                    Poll::Pending
-                }
-                Err(_) => {
-                    self.fail();
-                    Poll::Ready(None)
-                }
+            let Ok((line, taken)) = self.input.borrow_mut().next_line() else {
+                self.fail();
+                return Poll::Ready(None);
+            };
+            if taken > 0 {
+                // The daemon may wait for room.
+                self.channel.notify();
             }
+            if line.is_none() {
+                self.readers.register(cx);
+            }
+            line.map_or(Poll::Pending, |line| Poll::Ready(Some(line)))
         }))
     }
 }

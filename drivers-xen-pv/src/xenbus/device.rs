@@ -118,10 +118,14 @@ impl Backend {
         Ok(self.read_optional::<u32>(key).await?.is_some_and(|n| n != 0))
     }
 
-    /// Its state now; [`Unknown`](XenbusState::Unknown) where it has none.
+    /// Its state now; [`Unknown`](XenbusState::Unknown) where it has none. Once the directory is gone XenStore answers not that
+    /// there is nothing, but that this guest may not know (`EACCES`), as it may not read what lies above.
     pub async fn state(&self) -> Result<XenbusState, StoreError> {
-        let text = optional(self.store.read(&join(&self.path, "state")).await)?;
-        Ok(text.map_or(XenbusState::Unknown, |t| XenbusState::from_key(&t)))
+        match self.store.read(&join(&self.path, "state")).await {
+            Ok(text) => Ok(XenbusState::from_key(&text)),
+            Err(StoreError::Refused(_)) => Ok(XenbusState::Unknown),
+            Err(e) => Err(e),
+        }
     }
 
     /// Its states from now on, the present one first.

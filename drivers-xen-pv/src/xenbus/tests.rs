@@ -105,6 +105,12 @@ fn the_other_ends_states_come_in_any_order_and_each_change_once() {
         }
         daemon.rm(BACK);
         assert_eq!(timeout(SOON, states.next()).await.unwrap(), Ok(XenbusState::Unknown));
+        daemon.write(&key, "4");
+        assert_eq!(timeout(SOON, states.next()).await.unwrap(), Ok(XenbusState::Connected));
+        // What lies above the directory is not this guest's to read.
+        daemon.deny("/local/domain/3");
+        daemon.rm(BACK);
+        assert_eq!(timeout(SOON, states.next()).await.unwrap(), Ok(XenbusState::Unknown));
     });
 }
 
