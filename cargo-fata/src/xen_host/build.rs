@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use super::cpio::Archive;
-use super::recipe::{self, BOOT_MODULES, DOM0_PACKAGES, FILES, MORE_MODULES, TRIMMED};
+use super::recipe::{self, BOOT_MODULES, DOM0_PACKAGES, FILES, GUEST_MODULES, MORE_MODULES, TRIMMED};
 use crate::cache::Entry;
 use crate::setup::packages;
 use crate::{command, ui};
@@ -24,6 +24,8 @@ pub struct Parts {
     pub kernel: PathBuf,
     /// dom0's root file system, without init and agent.
     pub initramfs: PathBuf,
+    /// `lib/modules` of Linux guests.
+    pub guest_modules: PathBuf,
 }
 
 /// The cache entry of the recipe as it is now.
@@ -41,7 +43,12 @@ pub fn parts() -> Result<Parts> {
         step.done();
     }
     let file = |name| entry.path().join(name);
-    Ok(Parts { xen: file("xen.elf"), kernel: file("vmlinuz"), initramfs: file("dom0.cpio.gz") })
+    Ok(Parts {
+        xen: file("xen.elf"),
+        kernel: file("vmlinuz"),
+        initramfs: file("dom0.cpio.gz"),
+        guest_modules: file("guest-modules"),
+    })
 }
 
 fn build(folder: &Path, step: &ui::Step) -> Result<()> {
@@ -54,11 +61,12 @@ fn build(folder: &Path, step: &ui::Step) -> Result<()> {
     fs::copy(&kernel.path, folder.join("vmlinuz"))?;
     let rootfs = folder.join("rootfs");
     step.detail("dom0's packages");
-    bootstrap(&rootfs)?;
+    bootstrap(&rootfs, DOM0_PACKAGES)?;
     step.detail("trimming and packing");
     trim(&rootfs)?;
     finish_rootfs(&rootfs)?;
-    copy_modules(&debs, &rootfs, &kernel.version)?;
+    copy_modules(&debs, &kernel.version, &[BOOT_MODULES, MORE_MODULES].concat(), &rootfs)?;
+    copy_modules(&debs, &kernel.version, GUEST_MODULES, &folder.join("guest-modules"))?;
     pack(&rootfs, &folder.join("dom0.cpio.gz"))?;
     fs::remove_dir_all(&rootfs)?;
     fs::remove_dir_all(&debs)?;
@@ -87,13 +95,14 @@ pub fn unpack_packages(packages: &[&str], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn bootstrap(rootfs: &Path) -> Result<()> {
+/// Unpacks packages and all that they depend on into a folder.
+pub fn bootstrap(rootfs: &Path, packages: &[&str]) -> Result<()> {
     // By way of an archive, so that the files belong to whoever builds; the kernel makes the device nodes.
     let archive = rootfs.with_extension("tar");
     let mut mmdebstrap = Command::new("mmdebstrap");
     mmdebstrap
         .arg("--variant=extract")
-        .arg(format!("--include={}", DOM0_PACKAGES.join(",")))
+        .arg(format!("--include={}", packages.join(",")))
         .arg("--dpkgopt=path-exclude=/usr/share/doc/*")
         .args([recipe::SUITE.as_ref(), archive.as_os_str()]);
     command::run(&mut mmdebstrap)?;
@@ -166,11 +175,11 @@ fn finish_rootfs(rootfs: &Path) -> Result<()> {
 }
 
 /// Copies the modules that are wanted and what they depend on.
-fn copy_modules(kernel: &Path, rootfs: &Path, version: &str) -> Result<()> {
+fn copy_modules(kernel: &Path, version: &str, modules: &[&str], rootfs: &Path) -> Result<()> {
     command::run(Command::new("depmod").arg("-b").arg(kernel).arg(version))
         .context("is the package kmod installed?")?;
     let folder = Path::new("lib/modules").join(version);
-    let wanted = module_closure(&fs::read_to_string(kernel.join(&folder).join("modules.dep"))?)?;
+    let wanted = module_closure(&fs::read_to_string(kernel.join(&folder).join("modules.dep"))?, modules)?;
     for name in wanted.iter().map(String::as_str).chain([
         "modules.order",
         "modules.builtin",
@@ -184,15 +193,15 @@ fn copy_modules(kernel: &Path, rootfs: &Path, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// The files of all modules in the recipe and of those they depend on. `modules.dep` lists all dependencies in one line.
-fn module_closure(modules_dep: &str) -> Result<BTreeSet<String>> {
+/// The files of modules and of those they depend on. `modules.dep` lists all dependencies in one line.
+fn module_closure(modules_dep: &str, modules: &[&str]) -> Result<BTreeSet<String>> {
     let lines: HashMap<String, (&str, &str)> = modules_dep
         .lines()
         .filter_map(|line| line.split_once(':'))
         .map(|(file, dependencies)| (module_name(file), (file, dependencies)))
         .collect();
     let mut files = BTreeSet::new();
-    for name in BOOT_MODULES.iter().chain(MORE_MODULES) {
+    for name in modules {
         let (file, dependencies) =
             lines.get(&name.replace('-', "_")).with_context(|| format!("the kernel has no module {name}"))?;
         files.insert((*file).to_owned());
@@ -206,7 +215,8 @@ fn module_name(file: &str) -> String {
     name.split(".ko").next().unwrap_or(name).replace('-', "_")
 }
 
-fn pack(rootfs: &Path, to: &Path) -> Result<()> {
+/// Packs a folder as an initramfs.
+pub fn pack(rootfs: &Path, to: &Path) -> Result<()> {
     // The fastest level: the archive is written once but unpacked, under emulation, at every start.
     let encoder = GzEncoder::new(BufWriter::new(File::create(to)?), Compression::fast());
     let mut archive = Archive::new(encoder);
@@ -227,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_missing_module_is_named() {
-        let error = module_closure("kernel/x/other.ko:\n").unwrap_err();
+        let error = module_closure("kernel/x/other.ko:\n", &["xenfs"]).unwrap_err();
         assert!(error.to_string().contains("xenfs"));
     }
 }

@@ -8,6 +8,7 @@ mod agent_program;
 pub mod build;
 mod cpio;
 pub mod guest;
+pub mod linux_guest;
 mod local;
 pub mod qemu;
 pub mod recipe;

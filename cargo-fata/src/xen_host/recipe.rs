@@ -108,6 +108,9 @@ pub const MORE_MODULES: &[&str] = &[
     "nft_reject_ipv4",
 ];
 
+/// Kernel modules of Linux guests, which use the same kernel.
+pub const GUEST_MODULES: &[&str] = &["xen-netfront", "xen-blkfront"];
+
 /// Small files that dom0's programs expect.
 pub const FILES: &[(&str, &str)] = &[
     (
@@ -122,13 +125,13 @@ pub const FILES: &[(&str, &str)] = &[
 ];
 
 /// Changes when the way the parts are put together changes.
-const RECIPE_VERSION: &str = "2";
+const RECIPE_VERSION: &str = "3";
 
 /// Everything that decides what the built host looks like.
 pub fn key() -> Vec<String> {
     let mut key =
         vec![RECIPE_VERSION.to_owned(), SUITE.into(), HYPERVISOR_PACKAGE.into(), KERNEL_META_PACKAGE.into()];
-    for list in [DOM0_PACKAGES, TRIMMED, BOOT_MODULES, MORE_MODULES] {
+    for list in [DOM0_PACKAGES, TRIMMED, BOOT_MODULES, MORE_MODULES, GUEST_MODULES] {
         key.push(list.join(" "));
     }
     key.extend(FILES.iter().map(|(name, content)| format!("{name}={content}")));

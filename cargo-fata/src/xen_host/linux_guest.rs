@@ -1,0 +1,151 @@
+//! A small Linux guest with nginx: what our web server is measured against, on the same host with the same page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::build::{self, Parts};
+use super::guest::{GuestSpec, Image};
+use super::{Host, recipe};
+use crate::cache::Entry;
+use crate::{command, ui};
+
+const PACKAGES: &[&str] = &["nginx-light", "busybox-static"];
+/// Only what nginx itself needs stays.
+const KEPT: &[&str] = &["bin/busybox", "usr/sbin/nginx", "etc/nginx/mime.types"];
+const INIT: &str = include_str!("linux-init.sh");
+/// As an administrator who wants speed would set it.
+const NGINX_CONF: &str = "user root;
+worker_processes 1;
+pid /run/nginx.pid;
+error_log /dev/hvc0 error;
+events { worker_connections 4096; }
+http {
+    include mime.types;
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    open_file_cache max=100;
+    keepalive_requests 100000000;
+    server { listen 80 backlog=4096; root /www; }
+}
+";
+/// What it prints when nginx runs.
+pub const READY: &str = "LINUX-GUEST-READY";
+
+/// The guest's files.
+pub struct LinuxGuest {
+    /// The kernel, which is dom0's.
+    pub kernel: PathBuf,
+    /// Its root file system with nginx.
+    pub initramfs: PathBuf,
+}
+
+/// Builds it if it is not in the cache: nginx serves the files of `site`, names and contents.
+pub fn build(site: &[(&str, &[u8])]) -> Result<LinuxGuest> {
+    let parts = build::parts()?;
+    let host_key = recipe::key().concat();
+    let pages: String =
+        site.iter().map(|(name, bytes)| format!("{name}={}", crate::cache::digest_bytes(bytes))).collect();
+    let entry = Entry::new(
+        "linux-guest",
+        &[&host_key, INIT, NGINX_CONF, &PACKAGES.concat(), &KEPT.concat(), &pages],
+    )?;
+    if !entry.exists() {
+        let step = ui::step("building the Linux guest to compare with");
+        entry.create(|folder| make(folder, &parts, site)).context("cannot build the Linux guest")?;
+        step.done();
+    }
+    Ok(LinuxGuest { kernel: parts.kernel, initramfs: entry.path().join("guest.cpio.gz") })
+}
+
+impl LinuxGuest {
+    /// What to create it from.
+    pub fn spec(&self, host: &mut Host, ipv4: &str, memory_mb: u32) -> Result<GuestSpec> {
+        let kernel = Image::InDom0(host.upload(&self.kernel)?);
+        let mut spec = GuestSpec::new("linux", kernel).memory(memory_mb).vif("xenbr0");
+        spec.ramdisk = Some(host.upload(&self.initramfs)?);
+        Ok(spec.extra(&format!("console=hvc0 quiet fata.ipv4={ipv4}")))
+    }
+}
+
+fn make(folder: &Path, parts: &Parts, site: &[(&str, &[u8])]) -> Result<()> {
+    let (all, root) = (folder.join("all"), folder.join("root"));
+    build::bootstrap(&all, PACKAGES)?;
+    for name in KEPT {
+        copy(&all, &root, Path::new(name))?;
+    }
+    for library in libraries(&all, "usr/sbin/nginx")? {
+        copy(&all, &root, &library)?;
+    }
+    copy_tree(&parts.guest_modules, &root)?;
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+    let files = [
+        ("etc/nginx/fata.conf", NGINX_CONF),
+        ("etc/passwd", passwd),
+        ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    ];
+    for (name, content) in files {
+        write(&root.join(name), content.as_bytes())?;
+    }
+    for (name, content) in site {
+        write(&root.join("www").join(name), content)?;
+    }
+    write(&root.join("init"), INIT.as_bytes())?;
+    make_executable(&root.join("init"))?;
+    build::pack(&root, &folder.join("guest.cpio.gz"))?;
+    fs::remove_dir_all(all)?;
+    Ok(fs::remove_dir_all(root)?)
+}
+
+/// The shared libraries of a program, by what the loader of that file system itself says.
+fn libraries(root: &Path, program: &str) -> Result<Vec<PathBuf>> {
+    let loader = root.join("lib64/ld-linux-x86-64.so.2");
+    let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
+        .map(|name| root.join(name).display().to_string());
+    let real_loader = root.join("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
+    let mut list = Command::new(if real_loader.exists() { &real_loader } else { &loader });
+    list.arg("--library-path").arg(folders.join(":")).arg("--list").arg(root.join(program));
+    let said = command::run(&mut list)?.stdout;
+    let paths = said.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    let inside = paths.filter_map(|path| Path::new(path).strip_prefix(root).ok().map(Path::to_owned));
+    let mut libraries: Vec<PathBuf> = inside.collect();
+    libraries.push("lib64/ld-linux-x86-64.so.2".into());
+    Ok(libraries)
+}
+
+/// Copies a file; a link becomes the file it leads to.
+fn copy(from: &Path, to: &Path, name: &Path) -> Result<()> {
+    let mut source = from.join(name);
+    if let Ok(target) = fs::read_link(&source) {
+        source = match target.strip_prefix("/") {
+            Ok(absolute) => from.join(absolute),
+            Err(_) => source.parent().unwrap_or(from).join(target),
+        };
+    }
+    let target = to.join(name);
+    fs::create_dir_all(target.parent().unwrap_or(to))?;
+    fs::copy(&source, target).with_context(|| format!("the packages have no {}", name.display()))?;
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let mut cp = Command::new("cp");
+    cp.arg("-r").arg(from.join(".")).arg(to);
+    command::run(&mut cp).map(drop)
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    Ok(fs::write(path, content)?)
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
