@@ -60,3 +60,4 @@ pub use server::{Accept, Server};
 pub use stats::Stats;
 pub use status::Status;
 pub use stream::{Aborted, BodyWriter};
+pub use target::percent_decode;

@@ -111,6 +111,12 @@ fn decode_bytes(text: &[u8], plus_is_blank: bool) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Percent-decodes a text, such as a [request's path](crate::Request::path); one that does not decode to UTF-8 is given
+/// back as it is.
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
+    decode(text, false)
+}
+
 /// Percent-decodes; a text that does not decode to UTF-8 is given back as it is.
 pub(crate) fn decode(text: &str, plus_is_blank: bool) -> Cow<'_, str> {
     if !text.bytes().any(|b| b == b'%' || (b == b'+' && plus_is_blank)) {

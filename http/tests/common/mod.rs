@@ -137,8 +137,13 @@ impl Client {
 
     /// All that comes until the server closes.
     pub async fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&self.rest_octets().await).into_owned()
+    }
+
+    /// The same, where it is no text.
+    pub async fn rest_octets(&mut self) -> Vec<u8> {
         while self.more().await {}
-        String::from_utf8_lossy(&std::mem::take(&mut self.seen)).into_owned()
+        std::mem::take(&mut self.seen)
     }
 
     /// All that comes within a moment, in which the server does what it can.

@@ -1,0 +1,22 @@
+//! What the web server appliance is made of, but for its start: the content of the image ([`site`]), the choice of a
+//! variant ([`encoding`]), and the pages that show its state ([`state`], [`metrics`], [`status`]).
+#![cfg_attr(target_os = "xen", no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod encoding;
+pub mod metrics;
+pub mod path;
+pub mod routes;
+pub mod site;
+pub mod state;
+pub mod status;
+
+/// The content of this image, which `build/main.rs` has put there.
+pub mod content {
+    use crate::site::{File, Site, Target, Variant};
+    include!(concat!(env!("OUT_DIR"), "/content.rs"));
+}
+
+pub use routes::router;

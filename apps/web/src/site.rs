@@ -1,0 +1,101 @@
+//! The content of the image, and what is sent of it.
+
+use crate::{encoding, path};
+use alloc::string::String;
+use fata_http::{HttpDate, Request, Response, Status};
+
+/// A site, made by `build/main.rs`.
+#[derive(Debug)]
+pub struct Site {
+    /// When the builder says that the content is from, in seconds since 1970.
+    pub last_modified: Option<u64>,
+    /// What is shown where nothing is.
+    pub not_found: Option<&'static File>,
+    /// What is where, by decoded path, in order.
+    pub entries: &'static [(&'static str, Target)],
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Target {
+    /// A file. A folder's index is at the folder's path too.
+    File(&'static File),
+    /// A folder whose path lacks its slash: where it is, percent-encoded.
+    Folder(&'static str),
+}
+
+/// A file in its variants.
+#[derive(Debug)]
+pub struct File {
+    /// As it is.
+    pub plain: Variant,
+    /// In gzip, where that is smaller.
+    pub gzip: Option<Variant>,
+}
+
+/// Octets, and what is said of them.
+#[derive(Debug)]
+pub struct Variant {
+    /// Header lines, each with its CRLF.
+    pub headers: &'static str,
+    /// The entity-tag: a name for these octets.
+    pub etag: &'static str,
+    /// The octets.
+    pub body: &'static [u8],
+}
+
+impl Site {
+    /// What is at a path as a request has it.
+    pub fn find(&self, path: &str) -> Option<&'static Target> {
+        let path = path::clean(path)?;
+        let at = self.entries.binary_search_by(|(own, _)| (*own).cmp(&path)).ok()?;
+        Some(&self.entries[at].1)
+    }
+
+    /// Answers a GET. `last_modified` is that of all files.
+    pub fn respond(&self, request: &Request<'_>, last_modified: HttpDate) -> Response {
+        match self.find(request.path()) {
+            Some(Target::File(file)) => {
+                let variant = file.variant(request);
+                Response::new(Status::OK)
+                    .prepared(variant.headers)
+                    .etag(variant.etag)
+                    .last_modified(last_modified)
+                    .body(variant.body)
+            }
+            Some(Target::Folder(place)) => redirect(place, request.query()),
+            None => self.nothing(),
+        }
+    }
+
+    fn nothing(&self) -> Response {
+        match self.not_found {
+            Some(File { plain, .. }) => {
+                Response::new(Status::NOT_FOUND).prepared(plain.headers).body(plain.body)
+            }
+            None => Response::error(Status::NOT_FOUND),
+        }
+    }
+}
+
+impl File {
+    fn variant(&self, request: &Request<'_>) -> &Variant {
+        match &self.gzip {
+            Some(gzip) if encoding::prefers_gzip(accept_encoding(request)) => gzip,
+            _ => &self.plain,
+        }
+    }
+}
+
+fn accept_encoding<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
+    request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding")).map(|(_, value)| value)
+}
+
+fn redirect(place: &str, query: Option<&str>) -> Response {
+    let mut location = String::from(place);
+    if let Some(query) = query {
+        location.push('?');
+        location.push_str(query);
+    }
+    Response::redirect(Status::MOVED_PERMANENTLY, &location)
+}

@@ -1,0 +1,43 @@
+//! What the appliance knows of itself.
+
+use alloc::rc::Rc;
+use fata_http::{HttpDate, Stats};
+use fata_libos::memory::MemoryStats;
+use fata_libos::time::{Duration, Instant, SystemTime};
+
+/// The appliance's own state, which its handlers share.
+pub struct State {
+    /// What the server counts.
+    pub stats: Rc<Stats>,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+impl State {
+    /// The state of an appliance that starts now.
+    pub fn new(stats: Rc<Stats>) -> Self {
+        Self { stats, started: Instant::now(), started_at: SystemTime::now() }
+    }
+
+    /// The time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The time of day at the start.
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// Memory of the guest.
+    pub fn memory(&self) -> MemoryStats {
+        fata_libos::memory::stats()
+    }
+
+    /// What `Last-Modified` says: what the builder said, but nothing later than the start; else the start. The content cannot
+    /// have changed since then, and an image that was built twice is the same.
+    pub fn last_modified(&self, built: Option<u64>) -> HttpDate {
+        let start = self.started_at.since_unix().as_secs();
+        HttpDate::from_unix_seconds(built.map_or(start, |built| built.min(start)))
+    }
+}

@@ -1,0 +1,194 @@
+//! The appliance's routes, asked as a client asks.
+
+#[path = "../../../http/tests/common/mod.rs"]
+mod common;
+
+use common::*;
+use fata_http::{Limits, Server, Stats};
+use flate2::read::GzDecoder;
+use std::io::Read;
+use std::rc::Rc;
+use web_site::content::SITE;
+use web_site::site::{File, Site, Target, Variant};
+use web_site::state::State;
+
+fn serve(site: &'static Site) -> Server {
+    let stats = Rc::<Stats>::default();
+    let state = Rc::new(State::new(stats.clone()));
+    Server::with(web_site::router(site, state), Limits::default(), stats)
+}
+
+/// The answer's head as text, and its content as octets.
+async fn get(path: &str, fields: &str) -> (String, Vec<u8>) {
+    let mut client = Client::new(&serve(&SITE));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n")).await;
+    let octets = client.rest_octets().await;
+    let end = octets.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
+    (String::from_utf8(octets[..end].to_vec()).unwrap(), octets[end..].to_vec())
+}
+
+#[test]
+fn pages_and_their_types() {
+    run(async {
+        for (path, kind) in [
+            ("/", "text/html; charset=utf-8"),
+            ("/index.html", "text/html; charset=utf-8"),
+            ("/%69ndex.html", "text/html; charset=utf-8"),
+            ("/a/../index.html", "text/html; charset=utf-8"),
+            ("/favicon.svg", "image/svg+xml"),
+            ("/status", "text/html; charset=utf-8"),
+            ("/status.json", "application/json"),
+            ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        ] {
+            let (head, content) = get(path, "").await;
+            assert_eq!((status(&head), field(&head, "Content-Type")), (200, Some(kind)), "{path}");
+            assert_eq!(field(&head, "Content-Length"), Some(&*content.len().to_string()));
+            assert_eq!(head.matches("\nContent-Type").count(), 1);
+        }
+        for path in ["/nothing", "/a/b", "/..", "/%2e%2e/etc/passwd", "/index.html/", "//", "/a%2fb"] {
+            let (head, content) = get(path, "").await;
+            assert_eq!(status(&head), 404, "{path}");
+            assert!(String::from_utf8(content).unwrap().contains("<h1>404</h1>"), "{path}");
+        }
+    });
+}
+
+#[test]
+fn the_page_for_measuring_is_4096_octets_long() {
+    run(async {
+        let (head, content) = get("/4k.html", "").await;
+        assert_eq!((content.len(), field(&head, "Content-Encoding")), (4096, None));
+    });
+}
+
+#[test]
+fn gzip_for_those_who_want_it() {
+    run(async {
+        let (plain_head, plain) = get("/", "").await;
+        let (head, packed) = get("/", "Accept-Encoding: br, gzip;q=0.8\r\n").await;
+        assert_eq!(field(&head, "Content-Encoding"), Some("gzip"));
+        for head in [&plain_head, &head] {
+            assert_eq!(field(head, "Vary"), Some("Accept-Encoding"));
+        }
+        assert_ne!(field(&head, "ETag"), field(&plain_head, "ETag"));
+        assert!(packed.len() < plain.len());
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
+        assert_eq!(&packed[4..8], [0; 4], "no time in it");
+        let (head, content) = get("/", "Accept-Encoding: gzip;q=0\r\n").await;
+        assert_eq!((field(&head, "Content-Encoding"), content), (None, plain));
+    });
+}
+
+#[test]
+fn again_only_what_has_changed() {
+    run(async {
+        let (head, content) = get("/4k.html", "").await;
+        let tag = field(&head, "ETag").unwrap().to_owned();
+        let date = field(&head, "Last-Modified").unwrap().to_owned();
+        let (same, nothing) = get("/4k.html", &format!("If-None-Match: {tag}\r\n")).await;
+        assert_eq!((status(&same), nothing.len(), field(&same, "ETag")), (304, 0, Some(&*tag)));
+        assert_eq!(status(&get("/4k.html", &format!("If-Modified-Since: {date}\r\n")).await.0), 304);
+        let (part, octets) = get("/4k.html", "Range: bytes=-96\r\n").await;
+        assert_eq!((status(&part), &octets[..]), (206, &content[4000..]));
+        assert_eq!(status(&get("/4k.html", "Range: bytes=4096-\r\n").await.0), 416);
+    });
+}
+
+static PAGE: File = File { plain: Variant { headers: "", etag: "\"p\"", body: b"page" }, gzip: None };
+static FOLDERS: Site = Site {
+    last_modified: Some(784_111_777),
+    not_found: None,
+    entries: &[
+        ("/a b", Target::Folder("/a%20b/")),
+        ("/a b/", Target::File(&PAGE)),
+        ("/a b/index.html", Target::File(&PAGE)),
+    ],
+};
+
+#[test]
+fn folders() {
+    run(async {
+        for (path, code, place) in [
+            ("/a%20b", 301, Some("/a%20b/")),
+            ("/a%20b?c=d", 301, Some("/a%20b/?c=d")),
+            ("/%61%20b/.", 200, None),
+            ("/a%20b/", 200, None),
+            ("//a%20b", 404, None),
+            ("/", 404, None),
+        ] {
+            let answer = answer(&serve(&FOLDERS), format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            assert_eq!((status(&answer), field(&answer, "Location")), (code, place), "{path}");
+        }
+        let page = answer(&serve(&FOLDERS), "GET /a%20b/ HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(field(&page, "Last-Modified"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    });
+}
+
+#[test]
+fn other_methods() {
+    run(async {
+        for (line, code) in [("POST /", 405), ("PUT /new", 405), ("DELETE /status", 405), ("OPTIONS /", 204)]
+        {
+            let answer = answer(&serve(&SITE), format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            assert_eq!(
+                (status(&answer), field(&answer, "Allow")),
+                (code, Some("GET, HEAD, OPTIONS")),
+                "{line}"
+            );
+        }
+        let head = answer(&serve(&SITE), "HEAD /4k.html HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!((status(&head), field(&head, "Content-Length"), body(&head)), (200, Some("4096"), ""));
+    });
+}
+
+#[test]
+fn the_status_page_has_its_values_in_it() {
+    run(async {
+        let server = serve(&SITE);
+        let mut client = Client::new(&server);
+        client.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let page = client.ask("GET /status HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(page.contains("<b id=\"requests\">1</b>"), "{page}");
+        assert!(page.contains("since 2026-01-01T00:00:00Z"));
+        assert!(page.contains("let last = {\"uptime_ms\":"));
+        for left in ["<!--", "/*STATE*/"] {
+            assert!(!page.contains(left), "{left} is left");
+        }
+        let json = client.ask("GET /status.json HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(json.contains("\"requests\":2,"), "{json}");
+        assert_eq!(field(&json, "Cache-Control"), Some("no-store"));
+    });
+}
+
+/// The rules of the text format that `promtool check metrics` looks at: HELP and TYPE once, before the samples of that
+/// name; counters, and only they, end in `_total`; names and values well formed.
+#[test]
+fn metrics_are_well_formed() {
+    run(async {
+        let (_, text) = get("/metrics", "").await;
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.ends_with('\n'));
+        let (mut seen, mut current) = (Vec::new(), ("", ""));
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, help) = help.split_once(' ').unwrap();
+                assert!(!help.is_empty() && !seen.contains(&name), "{line}");
+                let kind = lines.next().unwrap().strip_prefix(&*format!("# TYPE {name} ")).unwrap();
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+                seen.push(name);
+                current = (name, kind);
+                continue;
+            }
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let name = sample.split('{').next().unwrap();
+            assert_eq!(name, current.0);
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(value.parse::<f64>().is_ok_and(|v| v >= 0.0), "{line}");
+            assert!(sample.len() == name.len() || sample.ends_with("\"}"), "{line}");
+        }
+        assert!(seen.contains(&"http_responses_total") && seen.contains(&"fata_uptime_seconds"));
+    });
+}
