@@ -3,7 +3,7 @@
 use crate::abi::console::{OUT_SIZE, XenconsInterface};
 use crate::byte_ring::{IndexFault, Layout, Producer};
 use crate::shared::SharedMemory;
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::mem::offset_of;
 
@@ -22,7 +22,7 @@ const PIECE: usize = 1024;
 
 pub(super) struct Output {
     ring: Producer,
-    backlog: VecDeque<u8>,
+    backlog: Vec<u8>,
     /// Octets lost before what is in the backlog, and not told of yet.
     dropped: usize,
     /// The last octet in the ring.
@@ -31,7 +31,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn attach(page: SharedMemory) -> Self {
-        Self { ring: Producer::attach(page, OUT_RING), backlog: VecDeque::new(), dropped: 0, last: b'\n' }
+        Self { ring: Producer::attach(page, OUT_RING), backlog: Vec::new(), dropped: 0, last: b'\n' }
     }
 
     /// Writes text, each line's end as carriage return and line feed; says how much went into the ring.
@@ -59,12 +59,11 @@ impl Output {
     pub(super) fn flush(&mut self) -> Result<usize, IndexFault> {
         let mut sent = self.tell_dropped()?;
         while self.dropped == 0 && !self.backlog.is_empty() {
-            let front = self.backlog.as_slices().0;
-            let count = self.ring.push(front)?;
+            let count = self.ring.push(&self.backlog)?;
             if count == 0 {
                 break;
             }
-            self.last = front[count - 1];
+            self.last = self.backlog[count - 1];
             self.backlog.drain(..count);
             sent += count;
         }
@@ -74,7 +73,7 @@ impl Output {
     /// Gives memory back after a burst. Not part of [`flush`](Self::flush), which also runs when the heap may be what broke.
     pub(super) fn shrink(&mut self) {
         if self.backlog.is_empty() {
-            self.backlog = VecDeque::new();
+            self.backlog = Vec::new();
         }
     }
 
@@ -117,7 +116,7 @@ impl Output {
             self.drop_oldest(piece.len());
         }
         if self.backlog.capacity() - self.backlog.len() >= piece.len() {
-            self.backlog.extend(piece);
+            self.backlog.extend_from_slice(piece);
         } else {
             self.dropped += piece.len();
         }

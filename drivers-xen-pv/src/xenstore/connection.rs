@@ -10,13 +10,13 @@ use crate::abi::xs_wire::{
 use crate::byte_ring::{Consumer, Layout, Producer};
 use crate::events::Channel;
 use crate::shared::SharedMemory;
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
+use core::future::Future;
 use core::mem::offset_of;
-use core::task::{Poll, Waker};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use fata_libos::task::yield_now;
 
 /// Where requests go in the page.
@@ -40,6 +40,33 @@ const BURST: usize = 16;
 
 pub(super) type Reply = Result<Vec<u8>, StoreError>;
 
+/// A request on its way. A future by hand, not an `async fn`: its code is in the image once, not once a caller.
+#[must_use = "dropping it leaves the reply to nobody"]
+pub(super) struct Request(Rc<Slot>);
+
+impl Request {
+    /// One that was not sent.
+    pub(super) fn failed(error: StoreError) -> Self {
+        let slot = Rc::new(Slot::default());
+        slot.complete(Err(error));
+        Self(slot)
+    }
+}
+
+impl Future for Request {
+    type Output = Reply;
+    #[inline(never)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+        match self.0.reply.take() {
+            Some(reply) => Poll::Ready(reply),
+            None => {
+                self.0.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
 /// What a caller waits for. The connection keeps it until the reply, also if the caller has gone.
 #[derive(Default)]
 struct Slot {
@@ -61,7 +88,7 @@ pub(super) struct Connection {
 struct State {
     requests: Producer,
     replies: Consumer,
-    outgoing: VecDeque<u8>,
+    outgoing: Vec<u8>,
     incoming: Vec<u8>,
     pending: Vec<Pending>,
     watches: Vec<Rc<WatchQueue>>,
@@ -75,7 +102,7 @@ impl Connection {
         let state = State {
             requests: Producer::attach(page, REQUESTS),
             replies: Consumer::attach(page, REPLIES),
-            outgoing: VecDeque::new(),
+            outgoing: Vec::new(),
             incoming: Vec::new(),
             pending: Vec::new(),
             watches: Vec::new(),
@@ -86,40 +113,27 @@ impl Connection {
         Rc::new(Self { channel, state: RefCell::new(state) })
     }
 
-    /// Sends a request and waits for its reply. Dropping the future does not take the request back.
-    pub(super) async fn request(&self, kind: u32, tx_id: u32, parts: &[&[u8]]) -> Reply {
-        let slot = self.send(kind, tx_id, parts)?;
-        poll_fn(|cx| match slot.reply.take() {
-            Some(reply) => Poll::Ready(reply),
-            None => {
-                slot.waker.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        })
-        .await
-    }
-
-    /// Sends a request whose reply nobody waits for.
-    pub(super) fn send_and_forget(&self, kind: u32, tx_id: u32, parts: &[&[u8]]) {
-        let _ = self.send(kind, tx_id, parts);
-    }
-
-    fn send(&self, kind: u32, tx_id: u32, parts: &[&[u8]]) -> Result<Rc<Slot>, StoreError> {
+    /// Sends a request; its reply is the output. Dropping that does not take the request back.
+    pub(super) fn request(&self, kind: u32, tx_id: u32, parts: &[&[u8]]) -> Request {
         let slot = Rc::new(Slot::default());
-        {
-            let mut state = self.state.borrow_mut();
-            if let Some(fault) = state.broken {
-                return Err(fault.into());
-            }
-            let id = state.new_id();
-            let header = XsdSockmsg { r#type: kind, req_id: id, tx_id, len: 0 };
-            append_message(&mut state.outgoing, header, parts);
-            state.pending.push(Pending { id, kind, slot: slot.clone() });
-        }
-        if let Err(fault) = self.transmit() {
+        let fault = self.enqueue(kind, tx_id, parts, &slot).or_else(|| self.transmit().err());
+        if let Some(fault) = fault {
             self.fail(fault);
+            slot.complete(Err(fault.into()));
         }
-        Ok(slot)
+        Request(slot)
+    }
+
+    fn enqueue(&self, kind: u32, tx_id: u32, parts: &[&[u8]], slot: &Rc<Slot>) -> Option<StoreFault> {
+        let mut state = self.state.borrow_mut();
+        if state.broken.is_some() {
+            return state.broken;
+        }
+        let id = state.new_id();
+        let header = XsdSockmsg { r#type: kind, req_id: id, tx_id, len: 0 };
+        append_message(&mut state.outgoing, header, parts);
+        state.pending.push(Pending { id, kind, slot: slot.clone() });
+        None
     }
 
     /// Adds a queue for the events of a watch; its token is new.
@@ -187,7 +201,7 @@ impl Connection {
         let State { outgoing, requests, .. } = &mut *state;
         let mut sent = 0;
         while !outgoing.is_empty() {
-            let count = requests.push(outgoing.as_slices().0)?;
+            let count = requests.push(outgoing)?;
             if count == 0 {
                 break;
             }
@@ -227,7 +241,7 @@ impl Connection {
         if message.header.r#type == XS_TRANSACTION_START
             && let Some(id) = parse_number(strip_nul(&message.payload))
         {
-            self.send_and_forget(XS_TRANSACTION_END, id, &[b"F\0"]);
+            drop(self.request(XS_TRANSACTION_END, id, &[b"F\0"]));
         }
     }
 

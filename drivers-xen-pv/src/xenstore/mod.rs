@@ -26,7 +26,7 @@ use crate::shared::SharedMemory;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use connection::Connection;
+use connection::{Connection, Request};
 
 /// XenStore, or one transaction in it. Paths are absolute, or relative to this domain's own directory.
 #[derive(Clone)]
@@ -43,11 +43,12 @@ impl XenStore {
         Self { connection, tx_id: 0 }
     }
 
-    async fn request(&self, kind: u32, path: &str, rest: &[u8]) -> Result<Vec<u8>, StoreError> {
-        wire::check_path(path)?;
+    fn request(&self, kind: u32, path: &str, rest: &[u8]) -> Request {
         let parts = [path.as_bytes(), b"\0", rest];
-        wire::check_payload(&parts)?;
-        self.connection.request(kind, self.tx_id, &parts).await
+        match wire::check_path(path).and_then(|()| wire::check_payload(&parts)) {
+            Ok(()) => self.connection.request(kind, self.tx_id, &parts),
+            Err(e) => Request::failed(e),
+        }
     }
 
     /// The value of a key.
@@ -63,6 +64,11 @@ impl XenStore {
     /// Sets a key, which is made where it does not exist.
     pub async fn write(&self, path: &str, value: &str) -> Result<(), StoreError> {
         self.request(XS_WRITE, path, value.as_bytes()).await.map(drop)
+    }
+
+    /// Sets a key, whether XenStore lets it or not.
+    pub fn write_unheard(&self, path: &str, value: &str) {
+        drop(self.request(XS_WRITE, path, value.as_bytes()));
     }
 
     /// Makes a directory, and those above it.

@@ -1,5 +1,6 @@
 //! Transactions: reads and writes that take effect together, or not at all.
 
+use super::connection::Request;
 use super::wire::{WireFault, parse_number, strip_nul};
 use super::{Errno, StoreError, XenStore};
 use crate::abi::xs_wire::{XS_TRANSACTION_END, XS_TRANSACTION_START};
@@ -22,16 +23,20 @@ impl Transaction {
         Ok(Self { store: XenStore { connection: store.connection.clone(), tx_id }, open: true })
     }
 
-    async fn commit(mut self) -> Result<(), StoreError> {
+    fn commit(mut self) -> Request {
         self.open = false;
-        self.store.connection.request(XS_TRANSACTION_END, self.store.tx_id, &[b"T\0"]).await.map(drop)
+        self.end(b"T\0")
+    }
+
+    fn end(&self, how: &[u8]) -> Request {
+        self.store.connection.request(XS_TRANSACTION_END, self.store.tx_id, &[how])
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
         if self.open {
-            self.store.connection.send_and_forget(XS_TRANSACTION_END, self.store.tx_id, &[b"F\0"]);
+            drop(self.end(b"F\0"));
         }
     }
 }
@@ -48,7 +53,7 @@ impl XenStore {
             let out = body(&transaction.store).await?;
             match transaction.commit().await {
                 Err(StoreError::Refused(Errno::EAGAIN)) => {}
-                ended => return ended.map(|()| out),
+                ended => return ended.map(|_| out),
             }
         }
         Err(StoreError::Refused(Errno::EAGAIN))

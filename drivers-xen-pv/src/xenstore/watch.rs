@@ -3,9 +3,9 @@
 use super::connection::Connection;
 use super::error::{StoreError, StoreFault};
 use crate::abi::xs_wire::XS_UNWATCH;
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -18,7 +18,7 @@ const MAX_QUEUED: usize = 32;
 pub(super) struct WatchQueue {
     token: u32,
     path: String,
-    changed: RefCell<VecDeque<String>>,
+    changed: RefCell<Vec<String>>,
     fault: Cell<Option<StoreFault>>,
     waiting: WakerSet,
 }
@@ -45,9 +45,9 @@ impl WatchQueue {
         if !changed.iter().any(|c| c == path) {
             if changed.len() >= MAX_QUEUED {
                 changed.clear();
-                changed.push_back(self.path.clone());
+                changed.push(self.path.clone());
             } else {
-                changed.push_back(path.into());
+                changed.push(path.into());
             }
         }
         drop(changed);
@@ -88,8 +88,9 @@ impl Watch {
 
     /// See [`changed`](Self::changed).
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, StoreError>> {
-        if let Some(path) = self.queue.changed.borrow_mut().pop_front() {
-            return Poll::Ready(Ok(path));
+        let mut changed = self.queue.changed.borrow_mut();
+        if !changed.is_empty() {
+            return Poll::Ready(Ok(changed.remove(0)));
         }
         if let Some(fault) = self.queue.fault.get() {
             return Poll::Ready(Err(fault.into()));
@@ -103,10 +104,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.connection.remove_watch(self.queue.token);
         let token = self.queue.token.to_string();
-        self.connection.send_and_forget(
-            XS_UNWATCH,
-            0,
-            &[self.queue.path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
-        );
+        let parts = [self.queue.path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
+        drop(self.connection.request(XS_UNWATCH, 0, &parts));
     }
 }

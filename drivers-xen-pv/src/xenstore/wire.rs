@@ -75,11 +75,11 @@ pub fn take_message(stream: &mut Vec<u8>) -> Result<Option<Message>, WireFault> 
 }
 
 /// Appends a message whose payload is `parts` one after the other.
-pub fn append_message(stream: &mut impl Extend<u8>, mut header: XsdSockmsg, parts: &[&[u8]]) {
+pub fn append_message(stream: &mut Vec<u8>, mut header: XsdSockmsg, parts: &[&[u8]]) {
     header.len = parts.iter().map(|p| p.len()).sum::<usize>() as u32;
-    stream.extend(encode_header(&header));
+    stream.extend_from_slice(&encode_header(&header));
     for part in parts {
-        stream.extend(part.iter().copied());
+        stream.extend_from_slice(part);
     }
 }
 
