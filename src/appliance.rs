@@ -11,7 +11,7 @@ pub type MainFuture = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 /// An appliance, as [`main!`](crate::main) describes it.
 pub struct Appliance {
-    /// The package's name.
+    /// The image's name: of the binary or example.
     pub name: &'static str,
     /// The package's version.
     pub version: &'static str,
@@ -36,9 +36,11 @@ pub struct Appliance {
 macro_rules! main {
     ($main:path $(, params: $params:expr)? $(,)?) => {
         $crate::__entry!($main, &[], &[], $crate::__own_params!($($params)?));
+        $crate::__note!([]);
     };
     ($main:path, networks: [$($network:literal),+ $(,)?] $(, params: $params:expr)? $(,)?) => {
         $crate::__entry!($main, &[$($network),+], &$crate::net::PARAMS, $crate::__own_params!($($params)?));
+        $crate::__note!([$($network),+]);
     };
 }
 
@@ -58,7 +60,7 @@ macro_rules! __own_params {
 macro_rules! __appliance {
     ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
         $crate::Appliance {
-            name: env!("CARGO_PKG_NAME"),
+            name: env!("CARGO_BIN_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             networks: $networks,
             network_params: $network_params,
@@ -98,4 +100,41 @@ macro_rules! __entry {
             $crate::__hosted($crate::__appliance!($main, $networks, $network_params, $params))
         }
     };
+}
+
+/// The ELF note in which an image says what it is, for tools to read: owner `Fata`, type 1, a text in TOML. The linker
+/// script keeps its section.
+#[cfg(target_os = "xen")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __note {
+    ([$($first:literal $(, $more:literal)*)?]) => {
+        const _: () = {
+            const TEXT: &str = concat!(
+                "name = \"", env!("CARGO_BIN_NAME"), "\"\n",
+                "version = \"", env!("CARGO_PKG_VERSION"), "\"\n",
+                "networks = [", $("\"", $first, "\"", $(", \"", $more, "\"",)*)? "]\n",
+            );
+            #[repr(C, align(4))]
+            struct Note {
+                sizes_and_type: [u32; 3],
+                owner: [u8; 8],
+                text: [u8; TEXT.len()],
+            }
+            #[used]
+            #[unsafe(link_section = ".note.fata")]
+            static NOTE: Note = Note {
+                sizes_and_type: [5, TEXT.len() as u32, 1],
+                owner: *b"Fata\0\0\0\0",
+                text: *TEXT.as_bytes().first_chunk().unwrap(),
+            };
+        };
+    };
+}
+
+#[cfg(not(target_os = "xen"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __note {
+    ([$($network:literal),*]) => {};
 }
