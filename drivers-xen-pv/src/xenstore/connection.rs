@@ -1,6 +1,7 @@
 //! The connection: requests out, replies to whoever asked, events to their watches. One task drives it.
 
 use super::error::{Errno, StoreError, StoreFault};
+use super::request::{Request, Slot};
 use super::watch::WatchQueue;
 use super::wire::{Message, append_message, parse_number, parse_watch_event, strip_nul, take_message};
 use crate::abi::xs_wire::{
@@ -12,11 +13,8 @@ use crate::events::Channel;
 use crate::shared::SharedMemory;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
-use core::future::Future;
+use core::cell::RefCell;
 use core::mem::offset_of;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 use fata_libos::task::yield_now;
 
 /// Where requests go in the page.
@@ -37,42 +35,6 @@ pub(crate) const REPLIES: Layout = Layout {
 
 /// Rings full of replies that are handled before other tasks have their turn.
 const BURST: usize = 16;
-
-pub(super) type Reply = Result<Vec<u8>, StoreError>;
-
-/// A request on its way. A future by hand, not an `async fn`: its code is in the image once, not once a caller.
-#[must_use = "dropping it leaves the reply to nobody"]
-pub(super) struct Request(Rc<Slot>);
-
-impl Request {
-    /// One that was not sent.
-    pub(super) fn failed(error: StoreError) -> Self {
-        let slot = Rc::new(Slot::default());
-        slot.complete(Err(error));
-        Self(slot)
-    }
-}
-
-impl Future for Request {
-    type Output = Reply;
-    #[inline(never)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
-        match self.0.reply.take() {
-            Some(reply) => Poll::Ready(reply),
-            None => {
-                self.0.waker.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// What a caller waits for. The connection keeps it until the reply, also if the caller has gone.
-#[derive(Default)]
-struct Slot {
-    reply: Cell<Option<Reply>>,
-    waker: Cell<Option<Waker>>,
-}
 
 struct Pending {
     id: u32,
@@ -121,7 +83,7 @@ impl Connection {
             self.fail(fault);
             slot.complete(Err(fault.into()));
         }
-        Request(slot)
+        Request::new(slot)
     }
 
     fn enqueue(&self, kind: u32, tx_id: u32, parts: &[&[u8]], slot: &Rc<Slot>) -> Option<StoreFault> {
@@ -266,15 +228,6 @@ impl Connection {
 enum Pumped {
     All,
     More,
-}
-
-impl Slot {
-    fn complete(&self, reply: Reply) {
-        self.reply.set(Some(reply));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
 }
 
 impl State {

@@ -9,6 +9,7 @@
 
 mod connection;
 mod error;
+mod request;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -18,6 +19,7 @@ pub mod wire;
 #[cfg(not(target_os = "xen"))]
 pub(crate) use connection::{REPLIES, REQUESTS};
 pub use error::{Errno, StoreError, StoreFault};
+pub use request::{Done, Value};
 pub use watch::Watch;
 
 use crate::abi::xs_wire::{XS_DIRECTORY, XS_MKDIR, XS_READ, XS_RM, XS_WATCH, XS_WRITE};
@@ -26,7 +28,8 @@ use crate::shared::SharedMemory;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use connection::{Connection, Request};
+use connection::Connection;
+use request::Request;
 
 /// XenStore, or one transaction in it. Paths are absolute, or relative to this domain's own directory.
 #[derive(Clone)]
@@ -51,34 +54,25 @@ impl XenStore {
         }
     }
 
-    /// The value of a key.
-    pub async fn read(&self, path: &str) -> Result<String, StoreError> {
-        let value = self.request(XS_READ, path, b"").await?;
-        String::from_utf8(value).map_err(|e| StoreError::BadValue {
-            key: path.into(),
-            value: String::from_utf8_lossy(e.as_bytes()).into(),
-            expected: "text",
-        })
+    /// The value of a key. The request is sent at once, as those of [`write`](Self::write), [`mkdir`](Self::mkdir) and
+    /// [`rm`](Self::rm) are.
+    pub fn read<'a>(&self, path: &'a str) -> Value<'a> {
+        Value { key: path, request: self.request(XS_READ, path, b"") }
     }
 
     /// Sets a key, which is made where it does not exist.
-    pub async fn write(&self, path: &str, value: &str) -> Result<(), StoreError> {
-        self.request(XS_WRITE, path, value.as_bytes()).await.map(drop)
-    }
-
-    /// Sets a key, whether XenStore lets it or not.
-    pub fn write_unheard(&self, path: &str, value: &str) {
-        drop(self.request(XS_WRITE, path, value.as_bytes()));
+    pub fn write(&self, path: &str, value: &str) -> Done {
+        Done(self.request(XS_WRITE, path, value.as_bytes()))
     }
 
     /// Makes a directory, and those above it.
-    pub async fn mkdir(&self, path: &str) -> Result<(), StoreError> {
-        self.request(XS_MKDIR, path, b"").await.map(drop)
+    pub fn mkdir(&self, path: &str) -> Done {
+        Done(self.request(XS_MKDIR, path, b""))
     }
 
     /// Removes a key and what is below it.
-    pub async fn rm(&self, path: &str) -> Result<(), StoreError> {
-        self.request(XS_RM, path, b"").await.map(drop)
+    pub fn rm(&self, path: &str) -> Done {
+        Done(self.request(XS_RM, path, b""))
     }
 
     /// The names of what is right below `path`.

@@ -1,6 +1,6 @@
 //! Transactions: reads and writes that take effect together, or not at all.
 
-use super::connection::Request;
+use super::request::Request;
 use super::wire::{WireFault, parse_number, strip_nul};
 use super::{Errno, StoreError, XenStore};
 use crate::abi::xs_wire::{XS_TRANSACTION_END, XS_TRANSACTION_START};
