@@ -1,5 +1,6 @@
 //! Builds with cargo; what it says of errors goes straight to the user.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,9 +23,14 @@ pub fn command() -> Command {
 }
 
 /// `cargo COMMAND ARGUMENTS` with a command that builds; gives the executables.
-pub fn build(command: &str, arguments: &[&str]) -> Result<Vec<Executable>> {
+pub fn build(
+    command: &str,
+    arguments: &[&str],
+    environment: &[(String, OsString)],
+) -> Result<Vec<Executable>> {
     let mut cargo = self::command();
     cargo.args([command, "--message-format=json-render-diagnostics"]).args(arguments);
+    cargo.envs(environment.iter().cloned());
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo has no output")?;

@@ -28,6 +28,8 @@ pub enum Command {
     Exec(ExecArgs),
     /// Run every test: host tests, checks, and boot tests on a real Xen.
     Test(TestArgs),
+    /// Measure guest CPU time beside a Linux guest that does the same on the same host.
+    Bench(BenchArgs),
     /// Put function names to the addresses in a guest's report, from standard input to standard output.
     Symbols {
         /// The image that the report came from.
@@ -105,6 +107,16 @@ pub struct TestArgs {
     /// Only list the checks and boot tests.
     #[arg(long)]
     pub list: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Which benchmark: http.
+    pub name: Option<String>,
+    /// How long each run loads a server.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
 }
 
 fn parse_forward(text: &str) -> Result<(u16, u16), String> {

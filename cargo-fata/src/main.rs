@@ -1,9 +1,10 @@
 //! `cargo fata`: sets up, runs, tests and measures Fata appliances on a real Xen.
 //!
 //! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`test`] runs
-//! the tests of [`boot_tests`]. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
+//! the tests of [`boot_tests`], [`bench`] measures. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
 //! [`symbols`], [`ui`], [`workspace`].
 
+mod bench;
 mod boot_tests;
 mod cache;
 mod cargo;
@@ -50,6 +51,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Run(args) => return run::run(args),
         Command::Exec(args) => return run::exec(args),
         Command::Test(args) => return test::run(args),
+        Command::Bench(args) => return bench::run(args),
         Command::Symbols { image } => resolve_symbols(image)?,
         Command::Dom0 { script } => return run_in_dom0(script),
     }

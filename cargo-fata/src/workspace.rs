@@ -1,6 +1,7 @@
 //! The packages and examples around us, and the images built from them.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -35,6 +36,8 @@ pub struct ImageTarget {
     is_example: bool,
     /// What it does not build without.
     features: Vec<String>,
+    /// Variables that its build script reads.
+    environment: Vec<(String, OsString)>,
 }
 
 impl Workspace {
@@ -97,6 +100,12 @@ impl Workspace {
 }
 
 impl ImageTarget {
+    /// With a variable for its build script.
+    pub fn with_environment(mut self, name: &str, value: &OsStr) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Builds the image.
     pub fn build(&self, options: &[&str]) -> Result<PathBuf> {
         self.cargo("build", options, &[])
@@ -127,7 +136,7 @@ impl ImageTarget {
             arguments.push("--");
             arguments.extend(rustc_options);
         }
-        let built = cargo::build(command, &arguments)?;
+        let built = cargo::build(command, &arguments, &self.environment)?;
         let image = built.into_iter().find(|executable| executable.name == self.name);
         image.map(|image| image.path).with_context(|| format!("cargo built no image for {}", self.name))
     }
@@ -154,6 +163,7 @@ impl ImageTarget {
             name: json["name"].as_str()?.to_owned(),
             is_example: kind == "example",
             features: features.filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+            environment: Vec::new(),
         })
     }
 }

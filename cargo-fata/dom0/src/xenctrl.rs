@@ -103,12 +103,12 @@ impl XenCtrl {
             return Err(io::Error::last_os_error());
         }
         raw.truncate(found as usize);
-        Ok(raw.iter().map(RawInfo::to_info).collect())
+        Ok(raw.iter().map(RawInfo::info).collect())
     }
 }
 
 impl RawInfo {
-    fn to_info(&self) -> DomainInfo {
+    fn info(&self) -> DomainInfo {
         DomainInfo {
             domid: self.domid.into(),
             flags: self.flags,

@@ -3,6 +3,7 @@
 mod console;
 mod ports;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -48,9 +49,19 @@ fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode
     let has_network = !args.no_net && symbols.has_crate(NETWORK_CRATE);
     let spec = guest_spec(image, args, params, has_network);
     let mut host = host(args, &spec)?;
+    let code = until_end(&mut host, &spec, &symbols)?;
+    // The serial log is kept only where something went wrong.
+    if let Some(folder) = host.serial_log().as_deref().and_then(Path::parent) {
+        let _ = fs::remove_dir_all(folder);
+    }
+    Ok(code)
+}
+
+/// Runs the guest, and again as often as it asks for it.
+fn until_end(host: &mut Host, spec: &GuestSpec, symbols: &Symbols) -> Result<ExitCode> {
     let keyboard = Keyboard::listen();
     loop {
-        match run_once(&mut host, &spec, &symbols, &keyboard)? {
+        match run_once(host, spec, symbols, &keyboard)? {
             End::Reboot => ui::say("the guest asked for a reboot: starting it again"),
             End::Crash => {
                 ui::say(ui::paint(ui::Colour::Red, "the guest crashed"));
@@ -97,7 +108,7 @@ fn run_once(host: &mut Host, spec: &GuestSpec, symbols: &Symbols, keyboard: &Key
 fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     interrupt::clear();
     ui::say("stopping the guest");
-    guest.xl("shutdown")?;
+    guest.ask_to_leave()?;
     let asked = Instant::now();
     while asked.elapsed() < GRACE && !interrupt::requested() {
         console.copy()?;

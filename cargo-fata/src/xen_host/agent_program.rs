@@ -17,7 +17,7 @@ const AGENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dom0/Cargo.to
 
 /// Builds the agent for this machine; dom0 has the same C library.
 pub fn build() -> Result<PathBuf> {
-    let built = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST])
+    let built = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
         .context("cannot build dom0's agent")?;
     built.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")
 }

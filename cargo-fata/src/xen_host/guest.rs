@@ -10,7 +10,8 @@ use fata_dom0::DomainInfo;
 use super::agent::{Agent, Stream};
 use crate::{command, interrupt};
 
-const XL_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than `xl shutdown` waits for a guest to hear it.
+const XL_LIMIT: Duration = Duration::from_secs(90);
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// Where a guest's kernel comes from.
@@ -360,6 +361,13 @@ impl Guest {
     /// Runs `xl COMMAND NAME` for this guest: `guest.xl("shutdown")`, `guest.xl("pause")`.
     pub fn xl(&self, command: &str) -> Result<()> {
         self.agent.sh(&format!("xl {command} {}", self.name), XL_LIMIT)?.ok()?;
+        Ok(())
+    }
+
+    /// Asks it to power off, and does not wait: `xl shutdown` waits a minute for a guest that does not listen.
+    pub fn ask_to_leave(&self) -> Result<()> {
+        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.name);
+        self.agent.sh(&script, XL_LIMIT)?.ok()?;
         Ok(())
     }
 
