@@ -299,3 +299,41 @@ fn an_event_of_no_watch_is_nobodys() {
         assert_eq!(store.read("a").await.unwrap(), "1");
     });
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    #[test]
+    fn whatever_the_daemon_sends_every_caller_gets_an_end(
+        messages in proptest::collection::vec((0u32..24, 0u32..6, proptest::collection::vec(0u8.., 0..40)), 0..12),
+        noise in proptest::collection::vec(0u8.., 0..64),
+        producer in proptest::option::of(0u32..),
+    ) {
+        on_store(async |daemon, store| {
+            let mut watch = store.watch("data").await.unwrap();
+            daemon.set_replies(Replies::Held);
+            let asking = spawn({
+                let store = store.clone();
+                async move {
+                    let _ = store.read("a").await;
+                    let _ = store.transaction(async |t| t.write("b", "c").await).await;
+                }
+            });
+            for (kind, id, payload) in &messages {
+                daemon.send_message(message(*kind, *id), payload);
+                yield_now().await;
+            }
+            daemon.send_raw(&noise);
+            if let Some(producer) = producer {
+                daemon.page().store_u32(super::REPLIES.producer, producer);
+            }
+            sleep(SOON).await;
+            // Now the connection has broken, or an unfinished message waits for its rest, which never comes.
+            daemon.set_replies(Replies::InOrder);
+            daemon.send_raw(&[0xff; 2 * 4096]);
+            assert!(timeout(SOON, asking).await.is_ok());
+            while timeout(SOON, watch.changed()).await.expect("an end").is_ok() {}
+            assert!(matches!(store.read("a").await, Err(StoreError::Broken(_))));
+        });
+    }
+}
