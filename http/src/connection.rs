@@ -113,8 +113,8 @@ impl Progress {
     /// have come, or it has doubled.
     fn is_worth_a_try(&mut self, bytes: &[u8]) -> bool {
         let new = &bytes[self.tried.saturating_sub(3).min(bytes.len())..];
-        let may_end = new.windows(2).any(|w| w == b"\n\r" || w == b"\n\n");
-        let worth = may_end || bytes.len() >= self.next_try || self.no_more.is_some();
+        let may_end = || new.windows(2).any(|w| w == b"\n\r" || w == b"\n\n");
+        let worth = bytes.len() >= self.next_try || self.no_more.is_some() || may_end();
         self.tried = bytes.len();
         if worth {
             self.next_try = bytes.len() * 2;

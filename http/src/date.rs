@@ -23,7 +23,6 @@ impl HttpDate {
 
     /// Reads a date, in any of the three forms; `None` for what is no date.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = core::str::from_utf8(text).ok()?;
         parse(text).map(Self::from_unix_seconds)
     }
 
@@ -87,62 +86,66 @@ fn format(t: &UtcDateTime) -> [u8; 29] {
     text
 }
 
-fn parse(text: &str) -> Option<u64> {
-    match text.split_once(", ") {
-        Some((_, rest)) if rest.as_bytes().get(2) == Some(&b'-') => rfc850(rest),
-        Some((_, rest)) => imf_fixdate(rest),
-        None => asctime(text),
+/// Each form has its parts at fixed places. The day's name is not looked at.
+fn parse(text: &[u8]) -> Option<u64> {
+    match text.iter().position(|&b| b == b',') {
+        Some(comma) => {
+            let rest = text[comma + 1..].strip_prefix(b" ")?.strip_suffix(b" GMT")?;
+            match rest.len() {
+                20 => imf_fixdate(rest),
+                18 => rfc850(rest),
+                _ => None,
+            }
+        }
+        None if text.len() == 24 => asctime(text),
+        None => None,
     }
 }
 
-/// `06 Nov 1994 08:49:37 GMT`
-fn imf_fixdate(text: &str) -> Option<u64> {
-    let mut words = text.split(' ');
-    let (day, month, year, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let ends = words.next() == Some("GMT") && words.next().is_none();
-    if ends { seconds(digits(year, 4)?, month, digits(day, 2)?, clock) } else { None }
+/// `06 Nov 1994 08:49:37`
+fn imf_fixdate(text: &[u8]) -> Option<u64> {
+    let good = has_blanks(text, &[2, 6, 11]);
+    if good { seconds(number(&text[7..11])?, &text[3..6], number(&text[..2])?, &text[12..]) } else { None }
 }
 
-/// `06-Nov-94 08:49:37 GMT`; years before 70 are of this century, since no date is before 1970.
-fn rfc850(text: &str) -> Option<u64> {
-    let mut words = text.split(' ');
-    let (date, clock) = (words.next()?, words.next()?);
-    let ends = words.next() == Some("GMT") && words.next().is_none();
-    let mut date = date.split('-');
-    let (day, month, year) = (date.next()?, date.next()?, date.next()?);
-    let year = digits(year, 2)?;
+/// `06-Nov-94 08:49:37`; years before 70 are of this century, since no date is before 1970.
+fn rfc850(text: &[u8]) -> Option<u64> {
+    let year = number(&text[7..9])?;
     let year = if year < 70 { 2000 + year } else { 1900 + year };
-    if ends && date.next().is_none() { seconds(year, month, digits(day, 2)?, clock) } else { None }
+    let good = text[2] == b'-' && text[6] == b'-' && has_blanks(text, &[9]);
+    if good { seconds(year, &text[3..6], number(&text[..2])?, &text[10..]) } else { None }
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn asctime(text: &str) -> Option<u64> {
-    let mut words = text.split(' ').filter(|w| !w.is_empty());
-    let (_, month, day, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let year = digits(words.next()?, 4)?;
-    if words.next().is_none() { seconds(year, month, digits(day, day.len())?, clock) } else { None }
+fn asctime(text: &[u8]) -> Option<u64> {
+    let good = has_blanks(text, &[3, 7, 10, 19]);
+    let day = number(text[8..10].trim_ascii_start())?;
+    if good { seconds(number(&text[20..])?, &text[4..7], day, &text[11..19]) } else { None }
 }
 
-fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
-    let month = MONTHS.iter().position(|m| *m == month)? + 1;
-    let mut clock = clock.split(':').map(|w| digits(w, 2));
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+fn has_blanks(text: &[u8], places: &[usize]) -> bool {
+    places.iter().all(|&at| text[at] == b' ')
+}
+
+fn seconds(year: u64, month: &[u8], day: u64, clock: &[u8]) -> Option<u64> {
+    let month = MONTHS.iter().position(|m| m.as_bytes() == month)? + 1;
+    let second = number(&clock[6..8])?;
     let date = UtcDateTime {
         year,
         month: month as u8,
         day: day as u8,
-        hour: hour as u8,
-        minute: minute as u8,
+        hour: number(&clock[..2])? as u8,
+        minute: number(&clock[3..5])? as u8,
         // A leap second is the second before it.
-        second: (second as u8).min(59 + u8::from(second > 60)),
+        second: if second == 60 { 59 } else { second as u8 },
         weekday: 0,
     };
-    if clock.next().is_none() { date.to_unix_seconds() } else { None }
+    if clock[2] == b':' && clock[5] == b':' { date.to_unix_seconds() } else { None }
 }
 
-fn digits(text: &str, len: usize) -> Option<u64> {
-    let good = text.len() == len && len <= 4 && text.bytes().all(|b| b.is_ascii_digit());
-    if good { text.parse().ok() } else { None }
+fn number(digits: &[u8]) -> Option<u64> {
+    let good = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    good.then(|| digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ pub enum Method {
     Options,
 }
 
-const ALL: [Method; 7] =
-    [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options];
-
 impl Method {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
+
     /// The method's name, as it stands in a request.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,6 +37,6 @@ impl Method {
     }
 
     pub(crate) fn from_bytes(name: &[u8]) -> Option<Self> {
-        ALL.into_iter().find(|m| m.as_str().as_bytes() == name)
+        Self::ALL.into_iter().find(|m| m.as_str().as_bytes() == name)
     }
 }

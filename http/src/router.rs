@@ -163,16 +163,13 @@ impl Route {
     fn allow(&self) -> String {
         let mut text = String::new();
         let has = |wanted| self.handlers.iter().any(|(m, _)| *m == wanted);
-        for (method, _) in &self.handlers {
-            text.push_str(method.as_str());
-            text.push_str(", ");
-            if *method == Method::Get && !has(Method::Head) {
-                text.push_str("HEAD, ");
+        for method in Method::ALL {
+            let by_itself = method == Method::Options || (method == Method::Head && has(Method::Get));
+            if by_itself || has(method) {
+                text.push_str(if text.is_empty() { "" } else { ", " });
+                text.push_str(method.as_str());
             }
         }
-        let own_options = has(Method::Options);
-        text.push_str(if own_options { "" } else { "OPTIONS" });
-        text.truncate(text.trim_end_matches(", ").len());
         text
     }
 }
@@ -317,7 +314,7 @@ mod tests {
     fn allowed_methods() {
         let ok = async |_: Request<'_>| Status::OK;
         let router = Router::new().post("/a", ok).get("/a", ok).route(Method::Options, "/b", ok);
-        assert_eq!(router.routes[0].allow(), "POST, GET, HEAD, OPTIONS");
+        assert_eq!(router.routes[0].allow(), "GET, HEAD, POST, OPTIONS");
         assert_eq!(router.routes[1].allow(), "OPTIONS");
     }
 }

@@ -1,2 +1,44 @@
-//! The web server.
-fn main() {}
+//! The web server appliance: serves the folder that its image was built with.
+//!
+//!     cargo fata run web
+//!     FATA_WEB_ROOT=./public cargo fata run web
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::rc::Rc;
+use core::net::Ipv4Addr;
+use fata::net::TcpListener;
+use fata::param::{NUMBER, PORT, Param};
+use fata::prelude::*;
+use fata_http::{Limits, Server, Stats};
+use web_site::content::SITE;
+use web_site::state::State;
+
+static PARAMS: [Param; 2] = [
+    Param { name: "port", kind: &PORT, default: Some("80"), help: "the TCP port to listen on" },
+    Param { name: "connections", kind: &NUMBER, default: Some("1024"), help: "the most connections at once" },
+];
+
+fata::main!(main, networks: ["main"], params: PARAMS);
+
+async fn main(env: Env) -> Result<()> {
+    let stats = Rc::<Stats>::default();
+    let router = web_site::router(&SITE, Rc::new(State::new(stats.clone())));
+    let limits = Limits { connections: env.param_as("connections"), ..Limits::default() };
+    let server = Server::with(router, limits, stats);
+
+    let network = env.network("main").await?;
+    let port: u16 = env.param_as("port");
+    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    println!(env, "web: {} paths on port {port}", SITE.entries.len());
+    let accept = async || {
+        let (stream, peer) = listener.accept().await?;
+        // An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
+        stream.set_nodelay(true);
+        Ok((stream, peer))
+    };
+    // Until the guest is asked to leave.
+    server.serve(accept).await.map_err(|e: fata::net::Error| e.into())
+}
