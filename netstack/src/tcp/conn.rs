@@ -201,6 +201,9 @@ impl Conn {
             return;
         }
         let Some(machine) = &mut inner.machine else { return };
+        if synchronized(before_state) {
+            machine.sent.acknowledged(&segment);
+        }
         machine.receive(now, packet, &mut self.out(core, now));
         let state = machine.state();
         if !segment.rst {

@@ -13,7 +13,7 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Micros;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, TcpPacket};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, TcpPacket, TcpSeqNumber};
 
 /// The largest window without scaling, octets.
 const UNSCALED: usize = 65_535;
@@ -45,20 +45,37 @@ pub(crate) struct Sent {
     pub(crate) window: u16,
     /// Segments sent again.
     pub(crate) again: u64,
+    /// The peer's window is closed: what goes beyond it are probes, which do not count as sent until acknowledged.
+    probing: bool,
     any: bool,
 }
 
 impl Sent {
-    fn note(&mut self, packet: &[u8]) {
-        let Some(Ok(tcp)) = packet.get(HEADER..).map(TcpPacket::new_checked) else { return };
-        let segment = Segment::read(&tcp);
+    /// Notes what the peer says of what it got.
+    pub(crate) fn acknowledged(&mut self, segment: &Segment) {
+        if segment.has_ack {
+            if self.probing && segment.ack == self.next.wrapping_add(1) {
+                self.next = segment.ack;
+            }
+            self.probing = segment.window == 0;
+        }
+    }
+
+    /// Notes a segment that is about to go out. One that only acknowledges gets the highest sequence number sent: smoltcp
+    /// gives it the number that it has gone back to for sending again, which the peer has to drop as old, and the
+    /// acknowledgement with it; two such peers answer each other for ever.
+    fn note(&mut self, packet: &mut [u8]) {
+        let Some(Ok(mut tcp)) = packet.get_mut(HEADER..).map(TcpPacket::new_checked) else { return };
+        let segment = Segment::read(&TcpPacket::new_unchecked(tcp.as_ref()));
         let end = segment.seq.wrapping_add(segment.len());
         self.window = segment.window;
-        if !self.any || before(self.next, end) {
+        if !self.any || (before(self.next, end) && !self.probing) {
             self.any = true;
             self.next = end;
         } else if segment.len() > 0 {
-            self.again += 1;
+            self.again += u64::from(before(segment.seq, self.next));
+        } else if !segment.rst {
+            tcp.set_seq_number(TcpSeqNumber(self.next as i32));
         }
     }
 }
@@ -236,7 +253,7 @@ impl TxToken for Tx<'_> {
             Fill::Todo(f) => {
                 let mut packet = vec![0; len];
                 let out = f(&mut packet);
-                self.sent.note(&packet);
+                self.sent.note(&mut packet);
                 out
             }
             Fill::Running => unreachable!("a packet is written by code that does not come back"),
