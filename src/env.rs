@@ -10,8 +10,7 @@ use fata_libos::platform::Leave;
 #[cfg(target_os = "xen")]
 use crate::guest::Machine;
 #[cfg(not(target_os = "xen"))]
-#[derive(Debug)]
-pub(crate) struct Machine;
+pub(crate) enum Machine {}
 
 /// The appliance's surroundings: parameters, console, devices. Cheap to clone.
 #[derive(Clone)]
@@ -22,10 +21,13 @@ pub struct Env {
 pub(crate) struct Shared {
     pub(crate) params: Params,
     pub(crate) console: Rc<dyn Console>,
-    #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+    #[cfg(feature = "net")]
     pub(crate) machine: Machine,
-    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    #[cfg(feature = "net")]
     pub(crate) networks: &'static [&'static str],
+    #[cfg(feature = "net")]
+    /// Leaked: a value here would bring the stack's drop code into images that have no network.
+    pub(crate) stack: core::cell::OnceCell<&'static fata_netstack::Stack>,
 }
 
 impl Env {

@@ -28,12 +28,17 @@ mod error;
 mod guest;
 #[cfg(not(target_os = "xen"))]
 mod hosted;
+#[cfg(feature = "net")]
+pub mod net;
 
 #[doc(hidden)]
 pub use appliance::boxed as __boxed;
 pub use appliance::{Appliance, MainFuture};
+pub use embedded_io_async as io;
 pub use env::{Env, SHUTDOWN_GRACE};
 pub use error::{Error, Result};
+#[cfg(feature = "http")]
+pub use fata_http as http;
 pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdown, task, time};
 #[cfg(not(target_os = "xen"))]
 #[doc(hidden)]
@@ -45,12 +50,4 @@ pub use task::spawn;
 pub mod prelude {
     pub use crate::{Env, Result, println, spawn};
     pub use fata_libos::time::{Duration, Instant, sleep};
-}
-
-/// Network interfaces of an appliance.
-pub mod net {
-    use fata_libos::param::Param;
-
-    /// The boot parameters of each interface.
-    pub static PARAMS: [Param; 0] = [];
 }

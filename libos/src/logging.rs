@@ -12,7 +12,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     general: LevelFilter,
-    /// The longest path that matches decides.
+    /// The longest path that matches decides; of two the same, the later.
     modules: Vec<(String, LevelFilter)>,
 }
 
@@ -38,14 +38,14 @@ impl FromStr for Filter {
                 None => filter.general = level(part)?,
             }
         }
-        filter.modules.sort_by_key(|(m, _)| core::cmp::Reverse(m.len()));
         Ok(filter)
     }
 }
 
 impl Filter {
     fn level_for(&self, module: &str) -> LevelFilter {
-        let found = self.modules.iter().find(|(m, _)| is_inside(module, m));
+        let matching = self.modules.iter().filter(|(m, _)| is_inside(module, m));
+        let found = matching.max_by_key(|(m, _)| m.len());
         found.map_or(self.general, |(_, l)| *l)
     }
 

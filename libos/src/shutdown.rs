@@ -5,29 +5,42 @@ use crate::platform::Leave;
 use crate::task::WakerSet;
 use core::cell::Cell;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 struct State {
     requested: Cell<Option<Leave>>,
+    has_listeners: Cell<bool>,
     waiting: WakerSet,
 }
 
 local! {
-    static STATE: State = State { requested: Cell::new(None), waiting: WakerSet::new() };
+    static STATE: State = State {
+        requested: Cell::new(None),
+        has_listeners: Cell::new(false),
+        waiting: WakerSet::new(),
+    };
 }
 
 /// Waits until the guest is asked to leave (`xl shutdown`, `xl reboot`), and says how. Every waiting task is told.
 pub async fn requested() -> Leave {
-    poll_fn(|cx| {
-        STATE.with(|s| match s.requested.get() {
-            Some(how) => Poll::Ready(how),
-            None => {
-                s.waiting.register(cx);
-                Poll::Pending
-            }
-        })
+    STATE.with(|s| s.has_listeners.set(true));
+    poll_fn(poll_requested).await
+}
+
+/// [`requested`] for the platform itself, which is not a listener.
+pub fn poll_requested(cx: &mut Context<'_>) -> Poll<Leave> {
+    STATE.with(|s| match s.requested.get() {
+        Some(how) => Poll::Ready(how),
+        None => {
+            s.waiting.register(cx);
+            Poll::Pending
+        }
     })
-    .await
+}
+
+/// Whether any task has listened for the request: one that does wants time to leave in order.
+pub fn has_listeners() -> bool {
+    STATE.with(|s| s.has_listeners.get())
 }
 
 /// Whether the guest has been asked to leave.

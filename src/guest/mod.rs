@@ -1,66 +1,107 @@
 //! The appliance on Xen: from the boot's end to `main`, and out again.
 
+mod console;
+mod machine;
 mod panic;
 mod platform;
 
-use crate::{Appliance, Env};
+use crate::env::{SHUTDOWN_GRACE, Shared};
+use crate::{Appliance, Env, Result};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::String;
-use core::future::Future;
-use core::pin::Pin;
-use fata_libos::console::Console;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use fata_libos::logging;
 use fata_libos::memory::Heap;
+use fata_libos::param::{self, Param, Params};
+use fata_libos::platform::{Leave, Platform};
+use fata_libos::shutdown;
+use fata_libos::task::block_on;
+use fata_libos::time::timeout;
 use fata_xen::pv::{self, Boot};
+use fata_xen::xen::Xen;
+use fata_xen::xenstore::XenStore;
+pub(crate) use machine::Machine;
+use platform::XenPlatform;
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-/// What `Env` needs of the guest.
-pub(crate) struct Machine;
+/// The parameters that every appliance has.
+static PARAMS: [Param; 1] = [Param {
+    name: "log",
+    kind: &param::LOG,
+    default: Some("info"),
+    help: "what is logged: a level, and levels by module, as in warn,fata_xen=debug",
+}];
 
 unsafe extern "Rust" {
+    /// Defined by [`main!`](crate::main) in the appliance's crate.
     fn fata_appliance() -> Appliance;
 }
 
-struct Early;
-impl Console for Early {
-    fn write(&self, bytes: &[u8]) {
-        pv::early_write(bytes)
-    }
-    fn read_line(&self) -> Pin<Box<dyn Future<Output = Option<String>> + '_>> {
-        Box::pin(async { None })
-    }
-}
-
+/// Called by `fata-xen` at the end of a boot.
 #[unsafe(no_mangle)]
 extern "Rust" fn fata_guest_main(boot: Boot) -> ! {
     HEAP.set_grow(pv::grow_heap);
+    // SAFETY: the linker found exactly one, and `main!` gives it this signature.
     let appliance = unsafe { fata_appliance() };
-    let xen = fata_xen::xen::Xen::new(boot.hypervisor);
-    let platform = Box::leak(Box::new(platform::XenPlatform::new(xen, boot.hypervisor)));
-    fata_libos::logging::init(pv::early_write);
-    let params = fata_libos::param::Params::parse(
-        boot.command_line,
-        &[appliance.params],
-        appliance.networks,
-        appliance.network_params,
+    let xen = Xen::new(boot.hypervisor);
+    let platform: &'static XenPlatform = Box::leak(Box::new(XenPlatform::new(xen.clone(), boot.hypervisor)));
+    let left = block_on(platform, run(appliance, boot, xen));
+    leave(platform, left)
+}
+
+fn leave(platform: &XenPlatform, left: Result<Leave>) -> ! {
+    let how = left.unwrap_or_else(|error| {
+        console::write_blocking(alloc::format!("fata: {error}\n").as_bytes());
+        Leave::Crash
+    });
+    console::flush();
+    platform.leave(how)
+}
+
+async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
+    let console = console::init(&xen, boot.console)?;
+    logging::init(console::write);
+    let declared = [&PARAMS[..], appliance.params];
+    let params = Params::parse(boot.command_line, &declared, appliance.networks, appliance.network_params)?;
+    logging::set_filter(params.get_as("log").unwrap_or_default());
+    let machine = Machine::connect(xen, boot.xenstore)?;
+    let spent = pv::cpu_time().saturating_sub(boot.cpu_at_entry);
+    log::debug!(
+        "{} {}: {} us of CPU since entry",
+        appliance.name,
+        appliance.version,
+        spent.as_micros() as u64
     );
-    let params = match params {
-        Ok(p) => p,
-        Err(e) => pv::crash(format_args!("fata: {e}\n")),
-    };
     let env = Env {
-        shared: Rc::new(crate::env::Shared {
+        shared: Rc::new(Shared {
             params,
-            console: Rc::new(Early),
-            machine: Machine,
+            console,
+            #[cfg(feature = "net")]
+            machine,
+            #[cfg(feature = "net")]
             networks: appliance.networks,
+            #[cfg(feature = "net")]
+            stack: Default::default(),
         }),
     };
-    let r = fata_libos::task::block_on(platform, (appliance.main)(env));
-    if let Err(e) = r {
-        pv::crash(format_args!("{}: {e}\n", appliance.name))
-    }
-    fata_libos::platform::Platform::leave(platform, fata_libos::platform::Leave::PowerOff)
+    until_end((appliance.main)(env)).await
+}
+
+/// Runs `main` to its end, or until the guest was asked to leave and the time for leaving in order is over.
+async fn until_end(main: impl Future<Output = Result<()>>) -> Result<Leave> {
+    let mut main = pin!(main);
+    let ended = poll_fn(|cx| match main.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => shutdown::poll_requested(cx).map(|_| None),
+    });
+    let result = match ended.await {
+        Some(result) => result,
+        None if shutdown::has_listeners() => timeout(SHUTDOWN_GRACE, main).await.unwrap_or(Ok(())),
+        None => Ok(()),
+    };
+    result.map(|()| shutdown::is_requested().unwrap_or(Leave::PowerOff))
 }

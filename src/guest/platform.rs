@@ -21,7 +21,7 @@ impl XenPlatform {
 
 impl Platform for XenPlatform {
     fn now(&self) -> Instant {
-        self.hypervisor.now()
+        PvHypervisor::system_time()
     }
 
     fn wall_clock(&self) -> SystemTime {

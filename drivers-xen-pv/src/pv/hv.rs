@@ -60,7 +60,7 @@ impl PvHypervisor {
     }
 
     /// Xen's system time.
-    pub fn now(&self) -> Instant {
+    pub fn system_time() -> Instant {
         clock::now(mm::shared_info())
     }
 

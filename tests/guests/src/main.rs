@@ -13,8 +13,7 @@ use fata::prelude::*;
 
 static CASE: Kind = Kind { what: "a case of this image", check: |_| true };
 
-static PARAMS: [Param; 1] =
-    [Param { name: "case", kind: &CASE, default: Some("none"), help: "what to do" }];
+static PARAMS: [Param; 1] = [Param { name: "case", kind: &CASE, default: Some("none"), help: "what to do" }];
 
 fata::main!(main, params: PARAMS);
 

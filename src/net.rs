@@ -1,0 +1,92 @@
+//! Network interfaces of an appliance, and its sockets.
+
+use crate::{Env, Result};
+use alloc::boxed::Box;
+use core::ops::Deref;
+use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Param};
+use fata_libos::spawn;
+pub static PARAMS: [Param; 3] = [
+    Param { name: "ipv4", kind: &IPV4_OR_DHCP, default: Some("dhcp"), help: "" },
+    Param { name: "gateway", kind: &IPV4, default: None, help: "" },
+    Param { name: "dns", kind: &IPV4_LIST, default: None, help: "" },
+];
+fn config_from(p: &fata_libos::param::Params, name: &str) -> Result<Config> {
+    let mut c = Config::default();
+    if let Some(a) = p.get_for(name, "ipv4").and_then(|v| v.parse::<fata_libos::param::Ipv4Prefix>().ok()) {
+        c.ipv4 = Ipv4Config::Static {
+            address: a.address,
+            prefix_len: a.prefix_len,
+            gateway: p.get_for(name, "gateway").and_then(|g| g.parse().ok()),
+        };
+    }
+    Ok(c)
+}
+pub use fata_netstack::*;
+
+/// A network interface of the appliance, and the stack it belongs to: sockets are made from it,
+/// `TcpListener::bind(&network, ...)`.
+#[derive(Clone, Debug)]
+pub struct Network {
+    stack: Stack,
+    interface: Interface,
+}
+
+impl Network {
+    /// The interface itself.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+}
+
+impl Deref for Network {
+    type Target = Stack;
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+/// An interface that the appliance does not have, or whose parameters contradict each other.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// `fata::main!` does not name it.
+    #[error("network interface {name}: main! names no such interface")]
+    Unnamed {
+        /// The name asked for.
+        name: alloc::string::String,
+    },
+}
+
+impl Env {
+    /// Opens a network interface that [`main!`](crate::main) names, configured by the boot parameters. It connects, and asks
+    /// for an address if it has to, in the background: see [`Interface::configured`].
+    pub async fn network(&self, name: &str) -> Result<Network> {
+        let stack = self.stack();
+        if let Some(interface) = stack.interface(name) {
+            return Ok(Network { stack, interface });
+        }
+        let index = self.shared.networks.iter().position(|n| *n == name);
+        let index = index.ok_or_else(|| NetworkError::Unnamed { name: name.into() })?;
+        let config = config_from(&self.shared.params, name)?;
+        let device = self.shared.machine.open_network(index).await?;
+        let interface = stack.add_interface(name, device, config);
+        spawn(tell(interface.clone())).detach();
+        Ok(Network { stack, interface })
+    }
+
+    /// The stack that all interfaces and sockets belong to.
+    pub fn stack(&self) -> Stack {
+        (*self.shared.stack.get_or_init(|| Box::leak(Box::new(Stack::new())))).clone()
+    }
+}
+
+/// Says each change of an interface's address on the log.
+async fn tell(interface: Interface) {
+    let mut addressing = Some(interface.configured().await);
+    loop {
+        match &addressing {
+            Some(a) => log::info!("{}: {}/{}", interface.name(), a.address, a.prefix_len),
+            None => log::warn!("{}: no address", interface.name()),
+        }
+        addressing = interface.config_changed().await;
+    }
+}
