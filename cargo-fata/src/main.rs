@@ -2,7 +2,7 @@
 //!
 //! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`test`] runs
 //! the tests of [`boot_tests`], [`bench`] measures. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
-//! [`symbols`], [`ui`], [`workspace`].
+//! [`note`], [`symbols`], [`ui`], [`workspace`].
 
 mod bench;
 mod boot_tests;
@@ -11,6 +11,7 @@ mod cargo;
 mod cli;
 mod command;
 mod interrupt;
+mod note;
 mod run;
 mod setup;
 mod symbols;
@@ -61,7 +62,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
 fn resolve_symbols(image: &Path) -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    print!("{}", symbols::Symbols::of(image)?.resolve_all(&text));
+    print!("{}", symbols::Symbols::of(image).resolve_all(&text));
     Ok(())
 }
 

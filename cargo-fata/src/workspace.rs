@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -111,16 +110,12 @@ impl ImageTarget {
         self.cargo("build", options, &[])
     }
 
-    /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. Leaves the image itself
-    /// where it was.
+    /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. It has a target folder
+    /// of its own, so that the image stays as it is.
     pub fn build_twin(&self, target_dir: &Path) -> Result<PathBuf> {
-        let built = self.cargo("rustc", &["--quiet"], &["-Cstrip=none"])?;
         let folder = target_dir.join("fata-symbols");
-        fs::create_dir_all(&folder)?;
-        let twin = folder.join(format!("{}-{}", self.package, self.name));
-        fs::copy(&built, &twin)?;
-        self.build(&["--quiet"])?;
-        Ok(twin)
+        let options = ["--quiet", "--target-dir", &folder.to_string_lossy()];
+        self.cargo("rustc", &options, &["-Cstrip=none"])
     }
 
     fn cargo(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {

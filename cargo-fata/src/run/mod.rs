@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use self::console::{Console, Keyboard};
 use crate::cli::{ExecArgs, GuestArgs, RunArgs};
+use crate::note::Note;
 use crate::setup::{self, Need};
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
@@ -26,8 +27,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const STATE_PERIOD: Duration = Duration::from_millis(300);
 /// What Xen and dom0 need beside the guest.
 const HOST_OVERHEAD_MB: u32 = 1900;
-/// An image with this in it gets a network interface.
-const NETWORK_CRATE: &str = "fata_netstack";
 const DEFAULT_ADDRESS: &str = "10.0.2.15";
 
 /// `cargo fata run`.
@@ -45,9 +44,9 @@ pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
 }
 
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
-    let symbols = Symbols::of(image)?;
-    let has_network = !args.no_net && symbols.has_crate(NETWORK_CRATE);
-    let spec = guest_spec(image, args, params, has_network);
+    let symbols = Symbols::of(image);
+    let vifs = if args.no_net { 0 } else { vifs(image)? };
+    let spec = guest_spec(image, args, params, vifs);
     let mut host = host(args, &spec)?;
     let code = until_end(&mut host, &spec, &symbols)?;
     // The serial log is kept only where something went wrong.
@@ -122,13 +121,22 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     Ok(End::Destroyed)
 }
 
-/// An image without the network stack refuses the parameters of a network.
-fn guest_spec(image: &Path, args: &GuestArgs, params: &[String], has_network: bool) -> GuestSpec {
+/// How many network interfaces an image uses.
+fn vifs(image: &Path) -> Result<usize> {
+    let note = Note::of(image)?;
+    if note.is_none() {
+        ui::say("the image does not say what it is: it gets a network interface");
+    }
+    Ok(note.map_or(1, |note| note.networks.len()))
+}
+
+/// An image without network interfaces refuses their parameters. Those without an interface's name are the first one's.
+fn guest_spec(image: &Path, args: &GuestArgs, params: &[String], vifs: usize) -> GuestSpec {
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
-    if has_network {
-        spec.vifs.push(Vif::on("xenbr0"));
+    spec.vifs = vec![Vif::on("xenbr0"); vifs];
+    if vifs > 0 {
         let defaults = [("ipv4", "10.0.2.15/24"), ("gateway", "10.0.2.2"), ("dns", "10.0.2.3")];
         let own_address = params.iter().any(|param| param.starts_with("ipv4="));
         for (key, value) in defaults {

@@ -1,0 +1,42 @@
+//! An image is sealed without symbols. Its twin is linked from the same source with them, and is taken only if what it
+//! loads is what the image loads, byte for byte.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSegment};
+
+use crate::ui;
+use crate::workspace::Workspace;
+
+/// The size of an ELF header, which says where the symbols are.
+const HEADER_SIZE: usize = 64;
+
+/// The twin of an image, built if it is not there. The image's name says what is built: that of a binary or example.
+pub(super) fn of(image: &Path) -> Result<PathBuf> {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
+    let workspace = Workspace::current()?;
+    let target = workspace.find(&name, is_example)?;
+    let step = ui::step(format!("building the symbols of {name}"));
+    let twin = target.build_twin(&workspace.target_dir)?;
+    ensure!(
+        loaded(&twin)? == loaded(image)?,
+        "{} is not what its source now builds, or was built with other options",
+        image.display()
+    );
+    step.done();
+    Ok(twin)
+}
+
+/// The segments of an image: address and contents.
+fn loaded(image: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let file = object::File::parse(&*bytes)?;
+    let segments = file.segments().map(|segment| {
+        let header = if segment.file_range().0 == 0 { HEADER_SIZE } else { 0 };
+        Ok((segment.address(), segment.data()?.get(header..).unwrap_or_default().to_vec()))
+    });
+    segments.collect()
+}
