@@ -46,31 +46,45 @@ impl Chunk {
     }
 }
 
-/// A stretch of time in which something must get done.
+/// How long we wait for a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Phase {
     grace: Duration,
     /// Octets that earn a second; none do where this is 0.
     rate: u32,
-    since: Option<Instant>,
     moved: u64,
+    /// What waits that are over have taken.
+    spent: Duration,
+    /// When the wait began that goes on.
+    since: Option<Instant>,
 }
 
 impl Phase {
-    /// A wait of at most `time`.
+    /// At most `time` from the first wait on.
     pub(crate) fn wait(time: Duration) -> Self {
-        Self { grace: time, rate: 0, since: None, moved: 0 }
+        Self::transfer(time, 0)
     }
 
-    /// A transfer that may take `grace`, and a second more for every `rate` octets that have moved.
+    /// Waits of at most `grace` together, and a second more for every `rate` octets that have moved. The time in which the
+    /// client waits for us does not count.
     pub(crate) fn transfer(grace: Duration, rate: u32) -> Self {
-        Self { grace, rate, since: None, moved: 0 }
+        Self { grace, rate, moved: 0, spent: Duration::ZERO, since: None }
     }
 
-    /// When its time is over; it begins with the first wait.
+    /// When the time is over, of the wait that begins now or goes on.
     pub(crate) fn deadline(&mut self, now: Instant) -> Instant {
         let earned = self.moved.saturating_mul(1000).checked_div(self.rate.into()).unwrap_or(0);
-        *self.since.get_or_insert(now) + self.grace.saturating_add(Duration::from_millis(earned))
+        let budget = self.grace.saturating_add(Duration::from_millis(earned));
+        *self.since.get_or_insert(now) + budget.saturating_sub(self.spent)
+    }
+
+    /// The wait is over.
+    fn pause(&mut self) {
+        if self.rate > 0
+            && let Some(since) = self.since.take()
+        {
+            self.spent += since.elapsed();
+        }
     }
 }
 
@@ -287,6 +301,9 @@ impl Io {
     /// It was written; gives the buffer back.
     pub(crate) fn written(&self, mut buffer: Vec<u8>) {
         self.is_writing.set(false);
+        let mut phase = self.writing.get();
+        phase.pause();
+        self.writing.set(phase);
         let mut output = self.output.borrow_mut();
         if output.capacity() == 0 {
             buffer.clear();
@@ -314,6 +331,7 @@ impl Io {
         self.stats.received.add(n as u64);
         let mut phase = self.reading.get();
         phase.moved += n as u64;
+        phase.pause();
         self.reading.set(phase);
         self.input.replace(input);
     }

@@ -4,9 +4,9 @@ use fata_libos::time::Duration;
 
 /// Bounds on what one client, and all together, can take. The defaults suit a public server.
 ///
-/// Sizes are octets. A transfer (a body received, a response sent) may take its grace time plus one second for every
-/// [`min_rate`](Self::min_rate) octets that have moved, so that a client that dribbles is gone in bounded time, and a
-/// large download over a slow line is not cut off.
+/// Sizes are octets. A transfer (a body received, a response sent) may keep us waiting for its grace time plus one second
+/// for every [`min_rate`](Self::min_rate) octets that have moved, so that a client that dribbles is gone in bounded time, and
+/// a large download over a slow line is not cut off.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Request line and header section together (at most 60 KiB); more is answered 414 or 431.

@@ -144,6 +144,24 @@ fn a_client_that_reads_slowly_but_steadily_gets_all() {
 }
 
 #[test]
+fn a_stream_that_has_little_to_say_is_not_a_slow_client() {
+    run(async {
+        let site = site();
+        let mut client = Client::with_capacity(&site, 100);
+        client.send("GET /forever HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        for _ in 0..2 {
+            for _ in 0..3600 {
+                assert!(!client.now().await.is_empty());
+                sleep(Duration::from_secs(1)).await;
+            }
+            // Long enough that we wait for the client, but not too long.
+            sleep(Duration::from_secs(20)).await;
+        }
+        assert_eq!(site.stats().timeouts(), 0);
+    });
+}
+
+#[test]
 fn a_client_that_goes_away_ends_its_handler() {
     run(async {
         let client = Client::new(&site());

@@ -9,10 +9,10 @@ extern crate alloc;
 
 use alloc::rc::Rc;
 use core::net::Ipv4Addr;
+use fata::http::{Limits, Server, Stats};
 use fata::net::TcpListener;
 use fata::param::{NUMBER, PORT, Param};
 use fata::prelude::*;
-use fata_http::{Limits, Server, Stats};
 use web_site::content::SITE;
 use web_site::state::State;
 

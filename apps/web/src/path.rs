@@ -12,7 +12,7 @@ pub fn clean(path: &str) -> Option<Cow<'_, str>> {
     if path.as_bytes().windows(3).any(|w| w.eq_ignore_ascii_case(b"%2f")) {
         return None;
     }
-    let decoded = fata_http::percent_decode(path);
+    let decoded = fata::http::percent_decode(path);
     let mut clean = String::with_capacity(decoded.len());
     let mut segments = decoded.strip_prefix('/')?.split('/').peekable();
     while let Some(segment) = segments.next() {

@@ -4,7 +4,7 @@ use crate::site::Site;
 use crate::state::State;
 use crate::{metrics, status};
 use alloc::rc::Rc;
-use fata_http::{Request, Response, Router};
+use fata::http::{Request, Response, Router};
 
 /// The appliance's routes: its own pages, and the site everywhere else.
 pub fn router(site: &'static Site, state: Rc<State>) -> Router {
@@ -13,11 +13,11 @@ pub fn router(site: &'static Site, state: Rc<State>) -> Router {
     Router::new()
         .get("/status", async move |_: Request<'_>| fresh(Response::html(status::page(&state))))
         .get("/status.json", async move |_: Request<'_>| {
-            fresh(Response::new(fata_http::Status::OK).body(status::json(&for_json)))
+            fresh(Response::new(fata::http::Status::OK).body(status::json(&for_json)))
                 .header("Content-Type", "application/json")
         })
         .get("/metrics", async move |_: Request<'_>| {
-            Response::new(fata_http::Status::OK)
+            Response::new(fata::http::Status::OK)
                 .header("Content-Type", metrics::CONTENT_TYPE)
                 .body(metrics::text(&for_metrics))
         })

@@ -2,7 +2,7 @@
 
 use crate::{encoding, path};
 use alloc::string::String;
-use fata_http::{HttpDate, Request, Response, Status};
+use fata::http::{HttpDate, Request, Response, Status};
 
 /// A site, made by `build/main.rs`.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! What the appliance knows of itself.
 
 use alloc::rc::Rc;
-use fata_http::{HttpDate, Stats};
-use fata_libos::memory::MemoryStats;
-use fata_libos::time::{Duration, Instant, SystemTime};
+use fata::http::{HttpDate, Stats};
+use fata::memory::MemoryStats;
+use fata::time::{Duration, Instant, SystemTime};
 
 /// The appliance's own state, which its handlers share.
 pub struct State {
@@ -31,7 +31,7 @@ impl State {
 
     /// Memory of the guest.
     pub fn memory(&self) -> MemoryStats {
-        fata_libos::memory::stats()
+        fata::memory::stats()
     }
 
     /// What `Last-Modified` says: what the builder said, but nothing later than the start; else the start. The content cannot
