@@ -1,6 +1,7 @@
 //! One network interface: its device, its address, and the task that drives it.
 
 use crate::config::{Config, Ipv4Config};
+use crate::dhcp::{self, Inbox};
 use crate::ip::{self, Header, Net, Reassembly};
 use crate::link::Link;
 use crate::stack::Core;
@@ -18,6 +19,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::entropy;
 use fata_libos::net::{ETHERNET_HEADER, NetDevice};
+use fata_libos::spawn;
 use fata_libos::task::{WakerSet, yield_now};
 use fata_libos::time::{Instant, Sleep, sleep_until};
 
@@ -42,6 +44,9 @@ pub(crate) struct Iface {
     pub(crate) room: WakerSet,
     ident: Cell<u16>,
     up: Cell<bool>,
+    /// Times the device went down.
+    pub(crate) losses: Cell<u64>,
+    pub(crate) dhcp: Inbox,
 }
 
 impl Iface {
@@ -58,6 +63,8 @@ impl Iface {
             room: WakerSet::new(),
             ident: Cell::new(entropy::u32() as u16),
             up: Cell::new(false),
+            losses: Cell::new(0),
+            dhcp: Inbox::default(),
         }
     }
 
@@ -131,6 +138,8 @@ impl Iface {
 pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
     if let Ipv4Config::Static { address, prefix_len, gateway } = config.ipv4 {
         iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
+    } else {
+        spawn(dhcp::run(core.clone(), iface.clone(), config)).detach();
     }
     let mut frame = vec![0; MAX_FRAME];
     let mut sleep = sleep_until(Instant::now());
@@ -164,6 +173,9 @@ fn watch_link(core: &Core, iface: &Iface) {
     let up = iface.link.borrow_mut().device().is_up();
     if iface.up.replace(up) == up {
         return;
+    }
+    if !up {
+        iface.losses.set(iface.losses.get() + 1);
     }
     let mut link = iface.link.borrow_mut();
     link.reset();

@@ -15,12 +15,15 @@ extern crate alloc;
 
 mod checksum;
 mod config;
+mod dhcp;
+mod dns;
 mod error;
 mod hash;
 mod icmp;
 mod interface;
 mod ip;
 mod link;
+mod param;
 mod stack;
 mod stats;
 mod tcp;
@@ -30,7 +33,9 @@ mod udp;
 mod work;
 
 pub use config::{Config, Ipv4Config};
+pub use dns::Resolver;
 pub use error::Error;
+pub use param::{ConfigError, PARAMS};
 pub use stack::{Addressing, Interface, Stack};
 pub use stats::Stats;
 pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};

@@ -16,9 +16,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use arp::Answer;
 use core::net::Ipv4Addr;
-use fata_libos::net::{
-    Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Offloads, TransmitError, TransmitMeta,
-};
+use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, NetDevice, TransmitError, TransmitMeta};
 use fata_libos::time::Instant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
@@ -71,6 +69,11 @@ impl Link {
     /// The largest IP packet, octets; never less than every IPv4 host takes.
     pub(crate) fn mtu(&self) -> usize {
         self.device.mtu().min(self.max_mtu).max(576)
+    }
+
+    /// Limits the size of IP packets.
+    pub(crate) fn limit_mtu(&mut self, octets: u16) {
+        self.max_mtu = usize::from(octets);
     }
 
     pub(crate) fn mac(&self) -> MacAddress {
@@ -218,12 +221,6 @@ impl Link {
         self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), hop, counters);
     }
 
-    /// Asks whether anybody has `address`, before it is used (RFC 5227, 2.1).
-    pub(crate) fn probe(&mut self, address: Ipv4Addr, counters: &Counters) {
-        let nobody = Ipv4Addr::UNSPECIFIED;
-        self.send_arp(BROADCAST, ArpOperation::Request, nobody, MacAddress([0; 6]), address, counters);
-    }
-
     fn send_arp(
         &mut self,
         to: MacAddress,
@@ -288,10 +285,6 @@ impl Link {
             return counters.tx_dropped.one();
         }
         self.queue.push_back((frame, checksum));
-    }
-
-    pub(crate) fn offloads(&self) -> Offloads {
-        self.device.offloads()
     }
 }
 

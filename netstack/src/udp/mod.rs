@@ -3,8 +3,10 @@
 mod socket;
 
 pub use socket::UdpSocket;
+pub(crate) use socket::write_header;
 
 use crate::checksum::Sum;
+use crate::dhcp;
 use crate::error::Error;
 use crate::icmp::{self, Unreachable};
 use crate::interface::Iface;
@@ -85,6 +87,9 @@ pub(crate) fn receive(
     let payload = &data[HEADER..len];
     let remote = SocketAddr::new(IpAddr::V4(header.source), udp.src_port());
     let local = SocketAddr::new(IpAddr::V4(header.destination), udp.dst_port());
+    if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) {
+        return iface.dhcp.push(payload);
+    }
     if iface.net.get().is_none() {
         return counters.rx_not_ours.one();
     }

@@ -1,0 +1,160 @@
+//! Name resolution: a stub resolver with a cache.
+//!
+//! Every question goes from a port of its own with a number of its own, both random; answers from elsewhere, or to another
+//! question, are not seen.
+
+mod message;
+
+use crate::error::Error;
+use crate::stack::{Core, Stack};
+use crate::udp::UdpSocket;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use fata_libos::entropy;
+use fata_libos::time::{Duration, Instant, timeout};
+use message::{Answer, Name};
+
+const PORT: u16 = 53;
+/// How long each server may take, round by round.
+const WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// Servers asked.
+const SERVERS: usize = 4;
+/// Aliases followed from answer to answer.
+const ALIASES: usize = 8;
+/// Names remembered.
+const CACHE: usize = 512;
+/// The longest that a name is remembered, seconds.
+const MAX_TTL: u32 = 86_400;
+/// The longest answer over UDP (RFC 1035, 4.2.1), octets; servers that send more are heard too.
+const MAX_ANSWER: usize = 1500;
+
+struct Known {
+    addresses: Vec<IpAddr>,
+    until: Instant,
+}
+
+struct Shared {
+    stack: Stack,
+    cache: RefCell<BTreeMap<Name, Known>>,
+}
+
+/// Finds addresses of names with the name servers of the interfaces. Clones share one cache.
+#[derive(Clone)]
+pub struct Resolver(Rc<Shared>);
+
+impl Resolver {
+    /// A resolver with an empty cache.
+    pub fn new(stack: &Stack) -> Self {
+        Self(Rc::new(Shared { stack: stack.clone(), cache: RefCell::default() }))
+    }
+
+    /// The addresses of a name, at least one. An address in text form is its own address.
+    pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        if let Ok(address) = name.parse() {
+            return Ok(vec![address]);
+        }
+        let asked = message::encode(name)?;
+        let mut name = asked.clone();
+        for _ in 0..ALIASES {
+            if let Some(known) = self.known(&name) {
+                self.core().counters.dns_hits.one();
+                return found(known);
+            }
+            let (addresses, ttl) = match self.ask(&name).await? {
+                Answer::Addresses(addresses, ttl) => (addresses, ttl),
+                Answer::Nothing(ttl) => (Vec::new(), ttl),
+                Answer::Alias(other) => {
+                    name = other;
+                    continue;
+                }
+                Answer::Failed => return Err(Error::ResolveFailed),
+            };
+            self.remember(name, &addresses, ttl);
+            return found(addresses);
+        }
+        Err(Error::ResolveFailed)
+    }
+
+    fn core(&self) -> &Core {
+        &self.0.stack.0
+    }
+
+    fn known(&self, name: &Name) -> Option<Vec<IpAddr>> {
+        let cache = self.0.cache.borrow();
+        cache.get(name).filter(|known| Instant::now() < known.until).map(|known| known.addresses.clone())
+    }
+
+    fn remember(&self, name: Name, addresses: &[IpAddr], ttl: u32) {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(u64::from(ttl.min(MAX_TTL)));
+        let mut cache = self.0.cache.borrow_mut();
+        if cache.len() >= CACHE {
+            cache.retain(|_, known| now < known.until);
+        }
+        if cache.len() >= CACHE
+            && let Some(first) = cache.iter().min_by_key(|(_, known)| known.until).map(|(n, _)| n.clone())
+        {
+            cache.remove(&first);
+        }
+        cache.insert(name, Known { addresses: addresses.into(), until });
+    }
+
+    fn servers(&self) -> Vec<IpAddr> {
+        let mut servers = Vec::new();
+        for iface in self.core().interfaces.borrow().iter() {
+            for server in iface.dns.borrow().iter() {
+                if !servers.contains(server) && servers.len() < SERVERS {
+                    servers.push(*server);
+                }
+            }
+        }
+        servers
+    }
+
+    /// Asks one server after the other, until one can say.
+    async fn ask(&self, name: &Name) -> Result<Answer, Error> {
+        let servers = self.servers();
+        let mut answer = Err(Error::ResolveFailed);
+        for wait in WAITS {
+            for server in &servers {
+                match timeout(wait, self.ask_one(*server, name)).await {
+                    Ok(Ok(Answer::Failed)) => answer = Ok(Answer::Failed),
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(_)) => {}
+                    Err(_) => answer = Err(Error::TimedOut),
+                }
+            }
+        }
+        answer
+    }
+
+    async fn ask_one(&self, server: IpAddr, name: &Name) -> Result<Answer, Error> {
+        let socket = UdpSocket::bind(&self.0.stack, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
+        socket.connect(SocketAddr::new(server, PORT))?;
+        let id = entropy::u32() as u16;
+        self.core().counters.dns_queries.one();
+        socket.send(&message::question(id, name)).await?;
+        let mut buf = [0; MAX_ANSWER];
+        loop {
+            let len = socket.recv(&mut buf).await?;
+            if let Some(answer) = message::read(&buf[..len], id, name) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn found(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Error> {
+    if addresses.is_empty() { Err(Error::NameNotFound) } else { Ok(addresses) }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}

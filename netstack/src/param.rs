@@ -1,0 +1,164 @@
+//! Boot parameters of an interface: `ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=10.0.2.3`.
+
+use crate::config::{Config, Ipv4Config};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, Param, Params, TEXT};
+
+static MTU: Kind = Kind {
+    what: "a number of octets from 576 to 65535",
+    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
+};
+
+/// What every network interface knows, for [`Params::parse`].
+pub static PARAMS: [Param; 5] = [
+    Param {
+        name: "ipv4",
+        kind: &IPV4_OR_DHCP,
+        default: Some("dhcp"),
+        help: "the interface's address and prefix length, or dhcp",
+    },
+    Param { name: "gateway", kind: &IPV4, default: None, help: "the router, where the address is given" },
+    Param {
+        name: "dns",
+        kind: &IPV4_LIST,
+        default: None,
+        help: "name servers, with commas between; with dhcp asked before the server's",
+    },
+    Param { name: "hostname", kind: &TEXT, default: None, help: "the name that the DHCP server is told" },
+    Param {
+        name: "mtu",
+        kind: &MTU,
+        default: None,
+        help: "the largest IP packet, where less than the link's",
+    },
+];
+
+/// Parameters that do not fit together. Its `Display` is the one line that stops the boot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A gateway, and DHCP which brings its own.
+    #[error(
+        "boot parameter {0}.gateway: {1} has no use with ipv4=dhcp, which brings its own; give the address too"
+    )]
+    GatewayWithDhcp(String, Ipv4Addr),
+    /// A gateway that is not on the link.
+    #[error("boot parameter {interface}.gateway: {gateway} is not in the network of {address}/{prefix_len}")]
+    GatewayElsewhere {
+        /// The interface.
+        interface: String,
+        /// The gateway.
+        gateway: Ipv4Addr,
+        /// The interface's address.
+        address: Ipv4Addr,
+        /// Bits of its network part.
+        prefix_len: u8,
+    },
+    /// The gateway is the interface itself.
+    #[error("boot parameter {0}.gateway: {1} is the interface's own address")]
+    GatewayIsSelf(String, Ipv4Addr),
+    /// The address names all hosts of the network, or the network.
+    #[error("boot parameter {0}.ipv4: {1}/{2} is the network's own or broadcast address, not a host's")]
+    NotAHost(String, Ipv4Addr, u8),
+}
+
+impl Config {
+    /// The configuration that the boot parameters give to an interface.
+    pub fn from_params(params: &Params, interface: &str) -> Result<Self, ConfigError> {
+        let get = |name| params.get_for(interface, name);
+        let gateway = get("gateway").and_then(|v| v.parse::<Ipv4Addr>().ok());
+        let dns = get("dns").unwrap_or("");
+        let dns: Vec<IpAddr> = dns.split(',').filter_map(|a| a.parse().ok().map(IpAddr::V4)).collect();
+        let ipv4 = match get("ipv4").and_then(|v| v.parse::<Ipv4Prefix>().ok()) {
+            Some(prefix) => fixed(interface, prefix, gateway)?,
+            None => match gateway {
+                Some(gateway) => return Err(ConfigError::GatewayWithDhcp(interface.into(), gateway)),
+                None => Ipv4Config::Dhcp,
+            },
+        };
+        let hostname = get("hostname").map(String::from);
+        Ok(Self { ipv4, dns, hostname, mtu: get("mtu").and_then(|v| v.parse().ok()) })
+    }
+}
+
+fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Result<Ipv4Config, ConfigError> {
+    let Ipv4Prefix { address, prefix_len } = prefix;
+    let host_mask = u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
+    let host_part = address.to_bits() & host_mask;
+    if prefix_len < 31 && (host_part == 0 || host_part == host_mask) {
+        return Err(ConfigError::NotAHost(interface.into(), address, prefix_len));
+    }
+    if let Some(gateway) = gateway {
+        if gateway == address {
+            return Err(ConfigError::GatewayIsSelf(interface.into(), gateway));
+        }
+        if (gateway.to_bits() ^ address.to_bits()) & !host_mask != 0 {
+            let interface = interface.into();
+            return Err(ConfigError::GatewayElsewhere { interface, gateway, address, prefix_len });
+        }
+    }
+    Ok(Ipv4Config::Static { address, prefix_len, gateway })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(line: &str) -> Result<Config, String> {
+        let params = Params::parse(line, &[], &["main", "back"], &PARAMS).map_err(|e| e.to_string())?;
+        Config::from_params(&params, "main").map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn nothing_given_is_dhcp() {
+        assert_eq!(config(""), Ok(Config::default()));
+        let dns = vec![IpAddr::from([10, 0, 0, 3])];
+        let hostname = Some("web".to_string());
+        assert_eq!(config("dns=10.0.0.3 hostname=web"), Ok(Config { dns, hostname, ..Config::default() }));
+    }
+
+    #[test]
+    fn an_address() {
+        let address = Ipv4Addr::new(10, 0, 2, 15);
+        let ipv4 = Ipv4Config::Static { address, prefix_len: 24, gateway: Some(Ipv4Addr::new(10, 0, 2, 2)) };
+        let dns = vec![IpAddr::from([1, 1, 1, 1]), IpAddr::from([9, 9, 9, 9])];
+        let mtu = Some(1400);
+        assert_eq!(
+            config("main.ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=1.1.1.1,9.9.9.9 mtu=1400"),
+            Ok(Config { ipv4, dns, hostname: None, mtu })
+        );
+        assert!(config("ipv4=10.0.0.0/31 gateway=10.0.0.1").is_ok());
+        assert!(config("ipv4=10.0.0.0/32").is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_one_clear_line() {
+        for (line, said) in [
+            (
+                "gateway=10.0.0.1",
+                "boot parameter main.gateway: 10.0.0.1 has no use with ipv4=dhcp, which brings its own; give the address too",
+            ),
+            (
+                "ipv4=10.0.2.15/24 gateway=10.0.3.2",
+                "boot parameter main.gateway: 10.0.3.2 is not in the network of 10.0.2.15/24",
+            ),
+            (
+                "ipv4=10.0.2.15/24 gateway=10.0.2.15",
+                "boot parameter main.gateway: 10.0.2.15 is the interface's own address",
+            ),
+            (
+                "ipv4=10.0.2.0/24",
+                "boot parameter main.ipv4: 10.0.2.0/24 is the network's own or broadcast address, not a host's",
+            ),
+            (
+                "ipv4=10.0.2.255/24",
+                "boot parameter main.ipv4: 10.0.2.255/24 is the network's own or broadcast address, not a host's",
+            ),
+            ("mtu=500", "boot parameter mtu: \"500\" is not a number of octets from 576 to 65535"),
+        ] {
+            assert_eq!(config(line).unwrap_err(), said);
+        }
+    }
+}
