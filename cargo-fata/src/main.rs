@@ -62,7 +62,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
 fn resolve_symbols(image: &Path) -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    print!("{}", symbols::Symbols::of(image).resolve_all(&text));
+    print!("{}", symbols::resolve_text(image, &text)?);
     Ok(())
 }
 

@@ -29,7 +29,8 @@ impl Note {
     fn parse(text: &[u8]) -> Result<Self> {
         let table: toml::Table = std::str::from_utf8(text)?.parse()?;
         let networks = table.get("networks").and_then(toml::Value::as_array).into_iter().flatten();
-        let name = |value: &toml::Value| value.as_str().map(str::to_owned).context("a network without a name");
+        let name =
+            |value: &toml::Value| value.as_str().map(str::to_owned).context("a network without a name");
         Ok(Self { networks: networks.map(name).collect::<Result<_>>()? })
     }
 }
@@ -57,7 +58,9 @@ mod tests {
     fn file(notes: &[(&[u8], &str)]) -> Vec<u8> {
         let mut bytes = vec![0; 64 + 56];
         for (owner, text) in notes {
-            bytes.extend([owner.len() as u32, text.len() as u32, TYPE].iter().flat_map(|word| word.to_le_bytes()));
+            bytes.extend(
+                [owner.len() as u32, text.len() as u32, TYPE].iter().flat_map(|word| word.to_le_bytes()),
+            );
             for part in [owner, text.as_bytes()] {
                 bytes.extend_from_slice(part);
                 bytes.resize(bytes.len().next_multiple_of(4), 0);

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_fault_at_a_functions_start_is_in_it() {
-        let report = "  rip ffffffff80001020  rsp ffffffff80133f00  rfl 0000000000010206\n  at 0xffffffff80001020\n";
+        let report =
+            "  rip ffffffff80001020  rsp ffffffff80133f00  rfl 0000000000010206\n  at 0xffffffff80001020\n";
         let resolved = symbols().resolve_all(&report.repeat(2));
         assert_eq!(resolved.matches("  at 0xffffffff80001020 entry + 0x0\n").count(), 2);
         let caller = symbols().resolve_all(&format!("{report}  at 0xffffffff80001020\n"));

@@ -109,11 +109,8 @@ impl Table {
 
     #[cfg(test)]
     pub(super) fn from_functions(functions: &[(u64, u64, &str)]) -> Self {
-        let functions = functions.iter().map(|&(address, size, name)| Function {
-            address,
-            size,
-            name: name.to_owned(),
-        });
+        let functions =
+            functions.iter().map(|&(address, size, name)| Function { address, size, name: name.to_owned() });
         Self { functions: functions.collect(), lines: None, root: None }
     }
 }
