@@ -59,7 +59,11 @@ fn panic_in_a_task(host: &mut Host) -> Result<()> {
     let end = guest.wait_gone(SOON)?;
     let console = guest.console();
     ensure!(end == End::Crash, "it ended with {end:?}: {console}");
-    for part in ["panicked at tests/guests/src/faults.rs:", "at the bottom", "while running the task spawned at tests/guests/src/main.rs:"] {
+    for part in [
+        "panicked at tests/guests/src/faults.rs:",
+        "at the bottom",
+        "while running the task spawned at tests/guests/src/main.rs:",
+    ] {
         ensure!(console.contains(part), "no {part:?} in {console}");
     }
     let resolved = symbols::resolve_text(&image("probe")?, &console)?;

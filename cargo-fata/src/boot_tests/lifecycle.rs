@@ -13,7 +13,9 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::lifecycle::shutdown_in_order", 60, |h| leaves(h, "shutdown", "PowerOff", End::PowerOff)),
+    BootTest::new("boot::lifecycle::shutdown_in_order", 60, |h| {
+        leaves(h, "shutdown", "PowerOff", End::PowerOff)
+    }),
     BootTest::new("boot::lifecycle::reboot_in_order", 60, |h| leaves(h, "reboot", "Reboot", End::Reboot)),
     BootTest::new("boot::lifecycle::shutdown_of_one_that_does_not_listen", 60, deaf),
     BootTest::new("boot::lifecycle::reboot_starts_again", 60, reboot_starts_again),
@@ -54,7 +56,8 @@ fn destroy_and_create(host: &mut Host) -> Result<()> {
     for round in 0..20 {
         let web = GuestSpec::new("again", image("web")?).network();
         let guest = host.create(&web)?;
-        let get = "curl -sf -m 5 --retry 30 --retry-delay 0 --retry-all-errors -o /dev/null http://10.0.2.15/";
+        let get =
+            "curl -sf -m 5 --retry 30 --retry-delay 0 --retry-all-errors -o /dev/null http://10.0.2.15/";
         let answer = host.sh(get, SOON)?;
         ensure!(answer.status == 0, "round {round}: no answer: {}", guest.console());
         guest.destroy()?;

@@ -1,13 +1,20 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
+mod faults;
+mod guest;
 mod host;
+mod lifecycle;
 mod linux;
+mod net;
+mod web;
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::workspace::image;
 use crate::xen_host::Host;
+use crate::xen_host::guest::GuestSpec;
 
 /// One boot test.
 #[derive(Clone, Copy)]
@@ -37,5 +44,12 @@ impl BootTest {
 
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<BootTest> {
-    [host::TESTS, linux::TESTS].into_iter().flatten().copied().collect()
+    let topics =
+        [host::TESTS, guest::TESTS, faults::TESTS, lifecycle::TESTS, net::TESTS, web::TESTS, linux::TESTS];
+    topics.into_iter().flatten().copied().collect()
+}
+
+/// The image of the test guests (`tests/guests`), set to one of its cases.
+fn probe(case: &str) -> Result<GuestSpec> {
+    Ok(GuestSpec::new(&format!("probe-{case}"), image("probe")?).extra(&format!("case={case}")))
 }

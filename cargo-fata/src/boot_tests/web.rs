@@ -1,0 +1,188 @@
+//! The web server appliance, against curl and wrk.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::BootTest;
+use crate::workspace::image;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{Guest, GuestSpec};
+
+#[path = "../../../http/tests/malformed/table.rs"]
+mod malformed_table;
+
+const SOON: Duration = Duration::from_secs(30);
+const SLOW: Duration = Duration::from_secs(280);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::web::curl_features", 120, curl_features),
+    BootTest::new("boot::web::least_memory", 60, least_memory),
+    BootTest::new("boot::web::wrk_keep_alive", 120, wrk_keep_alive),
+    BootTest::new("boot::web::wrk_connection_per_request", 120, wrk_connection_per_request),
+    BootTest::new("boot::web::malformed_requests", 300, malformed_requests),
+    BootTest::new("boot::web::slow_clients", 120, slow_clients),
+];
+
+fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
+    let mut spec = GuestSpec::new("web", image("web")?).memory(memory_mb).network();
+    spec.extra = format!("{} {extra}", spec.extra);
+    let guest = host.create(&spec)?;
+    guest.wait_console("link up", SOON)?;
+    Ok(guest)
+}
+
+fn curl(host: &Host, arguments: &str) -> Result<String> {
+    let said = host.sh(&format!("curl -s --max-time 10 {arguments}"), SOON)?;
+    ensure!(said.status == 0, "curl {arguments}: status {}: {}", said.status, said.stderr);
+    Ok(said.stdout)
+}
+
+/// What curl says with these arguments, and what must be in it.
+const FEATURES: &[(&str, &str, &[&str])] = &[
+    (
+        "HTTP/1.1",
+        "-i http://10.0.2.15/",
+        &["HTTP/1.1 200 OK", "Content-Type: text/html", "Date: ", "ETag: ", "</html>"],
+    ),
+    ("HTTP/1.0", "-0 -i http://10.0.2.15/", &["200 OK", "</html>"]),
+    ("keep-alive", "-v http://10.0.2.15/ http://10.0.2.15/4k.html 2>&1", &["Re-using existing connection"]),
+    ("HEAD", "-I http://10.0.2.15/4k.html", &["HTTP/1.1 200 OK", "Content-Length: 4096"]),
+    ("404", "-i http://10.0.2.15/nowhere", &["HTTP/1.1 404 Not Found"]),
+    ("405", "-i -X DELETE http://10.0.2.15/", &["HTTP/1.1 405 Method Not Allowed", "Allow: "]),
+    ("501", "-i -X BREW http://10.0.2.15/", &["HTTP/1.1 501 Not Implemented"]),
+    ("414", "-i http://10.0.2.15/$(head -c 20000 /dev/zero | tr '\\0' a)", &["HTTP/1.1 414"]),
+    ("431", "-i -H \"X: $(head -c 20000 /dev/zero | tr '\\0' a)\" http://10.0.2.15/", &["HTTP/1.1 431"]),
+    (
+        "range",
+        "-i -r 0-99 http://10.0.2.15/4k.html",
+        &["206 Partial Content", "Content-Range: bytes 0-99/4096", "Content-Length: 100"],
+    ),
+    ("range from the end", "-i -r -10 http://10.0.2.15/4k.html", &["Content-Range: bytes 4086-4095/4096"]),
+    ("no such range", "-i -r 9000- http://10.0.2.15/4k.html", &["416 Range Not Satisfiable", "bytes */4096"]),
+    (
+        "gzip",
+        "-i --compressed http://10.0.2.15/",
+        &["Content-Encoding: gzip", "Vary: Accept-Encoding", "</html>"],
+    ),
+    ("not modified since", "-i -z '2100-01-01' http://10.0.2.15/", &["304 Not Modified"]),
+    ("status page", "-i http://10.0.2.15/status", &["200 OK", "text/html"]),
+    (
+        "metrics",
+        "-i http://10.0.2.15/metrics",
+        &["# TYPE http_responses_total counter", "process_start_time_seconds "],
+    ),
+    ("OPTIONS", "-i -X OPTIONS http://10.0.2.15/", &["Allow: "]),
+    ("path out of the site", "-i --path-as-is http://10.0.2.15/../../etc/passwd", &["HTTP/1.1 40"]),
+    ("favicon", "-I http://10.0.2.15/favicon.svg", &["Content-Type: image/svg+xml"]),
+];
+
+fn curl_features(host: &mut Host) -> Result<()> {
+    let guest = web(host, 16, "")?;
+    for (name, arguments, wanted) in FEATURES {
+        let said = curl(host, arguments).context(*name)?;
+        for part in *wanted {
+            ensure!(said.contains(part), "{name}: no {part:?} in {said}");
+        }
+    }
+    let head = curl(host, "-I http://10.0.2.15/")?;
+    let etag = head.lines().find_map(|l| l.strip_prefix("ETag: ")).context("no ETag")?.trim().to_owned();
+    let again = curl(host, &format!("-i -H 'If-None-Match: {etag}' http://10.0.2.15/"))?;
+    ensure!(again.starts_with("HTTP/1.1 304"), "the same ETag: {again}");
+    let chunked =
+        "-i -H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' -d @/etc/services http://10.0.2.15/";
+    let said = curl(host, chunked)?;
+    ensure!(said.contains("HTTP/1.1 405") || said.contains("HTTP/1.1 413"), "a POST to a page: {said}");
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+/// The memory that README states.
+fn least_memory(host: &mut Host) -> Result<()> {
+    let guest = web(host, 8, "")?;
+    let wrk = "wrk -t 1 -c 16 -d 3 http://10.0.2.15:80/4k.html";
+    let said = host.sh(wrk, SOON)?.ok()?.stdout;
+    no_errors(&said)?;
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+/// wrk names lost connections and answers other than 2xx and 3xx only where there are any.
+fn no_errors(said: &str) -> Result<u64> {
+    ensure!(!said.contains("Socket errors"), "connections were lost: {said}");
+    ensure!(!said.contains("Non-2xx"), "wrong answers: {said}");
+    let line = said.lines().find(|l| l.contains("requests in")).context("no requests")?;
+    let requests: u64 = line.split_whitespace().next().unwrap_or_default().parse()?;
+    ensure!(requests > 100, "only {requests} requests: {said}");
+    Ok(requests)
+}
+
+fn metric(host: &Host, name: &str) -> Result<u64> {
+    let metrics = curl(host, "http://10.0.2.15/metrics")?;
+    let line =
+        metrics.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no metric {name}"))?;
+    Ok(line.trim().parse::<f64>()? as u64)
+}
+
+fn wrk_keep_alive(host: &mut Host) -> Result<()> {
+    let guest = web(host, 16, "")?;
+    let said = host.sh("wrk -t 1 -c 64 -d 30 --timeout 10 http://10.0.2.15:80/4k.html", SLOW)?.ok()?.stdout;
+    let requests = no_errors(&said)?;
+    let counted = metric(host, "http_responses_total{class=\"2xx\"} ")?;
+    ensure!(counted >= requests, "wrk saw {requests} answers, the server counted {counted}");
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+fn wrk_connection_per_request(host: &mut Host) -> Result<()> {
+    let guest = web(host, 16, "")?;
+    let wrk = "wrk -t 1 -c 64 -d 30 --timeout 10 -H 'Connection: close' http://10.0.2.15:80/4k.html";
+    let said = host.sh(wrk, SLOW)?.ok()?.stdout;
+    no_errors(&said)?;
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+/// Sends each request of `http`'s own table through a real socket, and looks at the first line that comes back.
+fn malformed_requests(host: &mut Host) -> Result<()> {
+    let guest = web(host, 16, "")?;
+    let cases = malformed_table::cases();
+    ensure!(cases.len() >= 200, "only {} cases", cases.len());
+    for (n, case) in cases.iter().enumerate() {
+        host.put(&format!("/tmp/malformed/{n}"), &case.request)?;
+    }
+    let script = "cd /tmp/malformed; for n in $(seq 0 $(($(ls | wc -l) - 1))); do \
+        echo \"$n $(timeout 8 socat -t4 - TCP:10.0.2.15:80,connect-timeout=4 < $n 2>/dev/null | head -1 | cut -c1-12)\"; done";
+    let said = host.sh(script, SLOW)?.ok()?.stdout;
+    for (line, (n, case)) in said.lines().zip(cases.iter().enumerate()) {
+        let wanted = case.status.map_or(format!("{n} "), |status| format!("{n} HTTP/1.1 {status}"));
+        ensure!(line == wanted, "{}: wanted {wanted:?}, got {line:?}", case.name);
+    }
+    ensure!(said.lines().count() == cases.len(), "{} of {} cases", said.lines().count(), cases.len());
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    curl(host, "-f -o /dev/null http://10.0.2.15/")?;
+    Ok(())
+}
+
+/// Clients that send nothing, dribble, or never read do not keep others out, and their slots come back.
+fn slow_clients(host: &mut Host) -> Result<()> {
+    let _guest = web(host, 16, "connections=64")?;
+    let start = "for i in $(seq 20); do \
+        (sleep 100 | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
+        ((while echo -n G; do sleep 1; done) | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
+        ((yes \"$(printf 'GET /4k.html HTTP/1.1\\r\\nHost: h\\r\\n\\r')\" | head -2000; sleep 60) | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
+        done; sleep 2";
+    host.sh(start, SOON)?.ok()?;
+    for _ in 0..5 {
+        curl(host, "-f -o /dev/null http://10.0.2.15/")?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let freed = "for i in $(seq 80); do \
+        n=$(curl -s --max-time 5 http://10.0.2.15/metrics | sed -n 's/^http_connections_open //p'); \
+        [ \"$n\" = 1 ] && exit 0; sleep 1; done; echo \"$n still open\"; exit 1";
+    let said = host.sh(freed, Duration::from_secs(110))?;
+    host.sh("pkill socat; true", SOON)?;
+    ensure!(said.status == 0, "slots were not given back: {}", said.stdout);
+    Ok(())
+}
