@@ -1,0 +1,386 @@
+//! What a server meets: many connections, full backlogs, peers that never finish, and those who mean harm.
+
+mod common;
+
+use common::*;
+use embedded_io_async::{Read, Write};
+use fata_libos::spawn;
+use fata_libos::testing::run;
+use fata_libos::time::{Duration, Instant, sleep, timeout};
+use fata_netstack::testing::{Faults, Hub};
+use fata_netstack::{Buffers, Error, TcpListener, TcpStream};
+
+const SMALL: Buffers = Buffers { receive: 2048, send: 2048 };
+
+#[test]
+fn a_thousand_connections_at_once() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        listener.set_backlog(1000);
+        listener.set_buffers(SMALL);
+        let server = spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                spawn(async move {
+                    let mut buf = [0; 100];
+                    while let Ok(n @ 1..) = stream.read(&mut buf).await {
+                        stream.write_all(&buf[..n]).await.unwrap();
+                    }
+                })
+                .detach();
+            }
+        });
+        let mut open = Vec::new();
+        for n in 0..1000u32 {
+            let mut stream = TcpStream::connect_with(&a, at(B, 80), SMALL).await.unwrap();
+            stream.write_all(&n.to_be_bytes()).await.unwrap();
+            open.push(stream);
+        }
+        for (n, stream) in open.iter_mut().enumerate() {
+            let mut got = [0; 4];
+            stream.read_exact(&mut got).await.unwrap();
+            assert_eq!(u32::from_be_bytes(got), n as u32);
+        }
+        assert_eq!(b.stats().tcp_connections, 1000);
+        drop(open);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((b.stats().tcp_connections, b.stats().tcp_buffer_octets), (0, 0));
+        assert_eq!(a.stats().tcp_time_wait, 1000, "the side that closes first waits");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(a.stats().tcp_time_wait, 0);
+        drop(server);
+    });
+}
+
+#[test]
+fn a_full_backlog_makes_others_wait() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        listener.set_backlog(2);
+        let _first = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let _second = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let late = spawn({
+            let a = a.clone();
+            async move { TcpStream::connect(&a, at(B, 80)).await }
+        });
+        sleep(Duration::from_millis(500)).await;
+        assert!(b.stats().tcp_backlog_dropped > 0);
+        assert_eq!(b.stats().tcp_connections, 2);
+        listener.accept().await.unwrap();
+        let start = Instant::now();
+        late.await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(2), "let in when it asks again");
+    });
+}
+
+#[test]
+fn memory_for_connections_has_a_limit() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        b.set_tcp_memory(100 << 10);
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut open = Vec::new();
+        while let Ok(Ok(stream)) = timeout(Duration::from_secs(3), TcpStream::connect(&a, at(B, 80))).await {
+            open.push((stream, listener.accept().await.unwrap()));
+        }
+        assert!((4..12).contains(&open.len()), "{} connections", open.len());
+        assert!(b.stats().tcp_buffer_octets <= 100 << 10);
+        assert!(b.stats().tcp_refused_memory > 0);
+        open.pop();
+        sleep(Duration::from_secs(1)).await;
+        TcpStream::connect(&a, at(B, 80)).await.unwrap();
+    });
+}
+
+/// The checksum of a message, pseudo-header or not already summed in.
+fn checksum(parts: &[&[u8]]) -> u16 {
+    let mut sum = 0u64;
+    for part in parts {
+        for pair in part.chunks(2) {
+            sum += u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+        }
+    }
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    !(sum as u16)
+}
+
+/// A segment from a stranger's host 10.0.0.`host` to B.
+fn segment(host: u8, ports: (u16, u16), seq: u32, ack: u32, flags: u8, data: &[u8]) -> Vec<u8> {
+    let (source, destination) = ([10, 0, 0, host], B.octets());
+    let mut tcp = Vec::new();
+    tcp.extend(ports.0.to_be_bytes());
+    tcp.extend(ports.1.to_be_bytes());
+    tcp.extend(seq.to_be_bytes());
+    tcp.extend(ack.to_be_bytes());
+    tcp.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    tcp.extend(data);
+    let pseudo = [&source[..], &destination[..], &[0, 6], &(tcp.len() as u16).to_be_bytes()].concat();
+    let sum = checksum(&[&pseudo, &tcp]);
+    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0];
+    ip[2..4].copy_from_slice(&(20 + tcp.len() as u16).to_be_bytes());
+    ip.extend(source);
+    ip.extend(destination);
+    let sum = checksum(&[&ip]);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, host, 8, 0];
+    frame.extend(ip);
+    frame.extend(tcp);
+    frame
+}
+
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+#[test]
+fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
+    run(async {
+        let (hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        for n in 0..5000u32 {
+            hub.inject(&segment(100 + (n % 100) as u8, (1000 + n as u16, 80), n, 0, SYN, &[]));
+            if n % 100 == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+        let stats = b.stats();
+        assert_eq!(stats.tcp_half_open, 1024);
+        assert!(stats.tcp_syn_dropped >= 3900);
+        assert!(stats.tcp_buffer_octets < 64 << 10, "no buffers for who has not answered");
+        client.write_all(b"still here").await.unwrap();
+        let mut buf = [0; 10];
+        server.read_exact(&mut buf).await.unwrap();
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!((b.stats().tcp_half_open, b.stats().tcp_half_open_expired), (0, 1024));
+        TcpStream::connect(&a, at(B, 80)).await.unwrap();
+    });
+}
+
+/// The last segment that A sent to B: its source port, sequence and acknowledgement numbers.
+fn last_from_a(hub: &Hub) -> (u16, u32, u32) {
+    let frames = hub.captured();
+    let frame = frames.iter().rev().find(|f| f.len() > 53 && f[23] == 6 && f[26..30] == A.octets()).unwrap();
+    let word = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+    (u16::from_be_bytes([frame[34], frame[35]]), word(38), word(42))
+}
+
+#[test]
+fn resets_and_syns_are_believed_only_if_they_hit_the_mark() {
+    run(async {
+        let (hub, a, b) = pair(Faults::default()).await;
+        hub.capture();
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        let mut buf = [0; 5];
+        server.read_exact(&mut buf).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        let (port, seq, ack) = last_from_a(&hub);
+        let next = seq + 5;
+        for guess in [next.wrapping_sub(1), next + 1, next + 1000, next.wrapping_sub(70_000), next + 70_000] {
+            hub.inject(&segment(1, (port, 80), guess, ack, RST, &[]));
+            hub.inject(&segment(1, (port, 80), guess, 0, SYN, &[]));
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(b.stats().tcp_resets_ignored, 10);
+        server.write_all(b"there").await.unwrap();
+        client.read_exact(&mut buf).await.unwrap();
+        hub.inject(&segment(1, (port, 80), next, ack, RST, &[]));
+        assert_eq!(server.read(&mut buf).await, Err(Error::ConnectionReset));
+        assert_eq!(server.write(&buf).await, Err(Error::ConnectionReset));
+        assert_eq!(b.stats().tcp_connections, 0);
+    });
+}
+
+#[test]
+fn a_peer_that_restarted_is_let_in() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        // A stranger opens, vanishes, and opens from the same port with another number: a challenge, its answer, and in.
+        let ports = (1234, 80);
+        hub.capture();
+        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+        hub.inject(&arp_reply(9));
+        sleep(Duration::from_millis(10)).await;
+        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
+        let (mut first, _) = listener.accept().await.unwrap();
+        hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
+        sleep(Duration::from_millis(10)).await;
+        let challenge = last_from_b(&hub);
+        let word = |at: usize| u32::from_be_bytes(challenge[at..at + 4].try_into().unwrap());
+        assert_eq!((challenge[47], word(38), word(42)), (ACK, iss + 1, 1001));
+        hub.inject(&segment(9, ports, 1001, 0, RST, &[]));
+        assert_eq!(first.read(&mut [0]).await, Err(Error::ConnectionReset));
+        hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(last_from_b(&hub)[47], SYN | ACK);
+    });
+}
+
+fn arp_reply(host: u8) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, host, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2];
+    frame.extend([2, 0, 0, 0, 0, host, 10, 0, 0, host, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2]);
+    frame
+}
+
+fn last_from_b(hub: &Hub) -> Vec<u8> {
+    let frames = hub.captured();
+    frames.into_iter().rev().find(|f| f.len() > 53 && f[23] == 6 && f[26..30] == B.octets()).unwrap()
+}
+
+#[test]
+fn dead_peers_do_not_stay() {
+    run(async {
+        let (hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut silent = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (idle, _) = listener.accept().await.unwrap();
+        idle.set_keep_alive(Some(Duration::from_secs(10)));
+        let mut other = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (quiet, _) = listener.accept().await.unwrap();
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(b.stats().tcp_connections, 2, "who answers, or is not asked, stays");
+        hub.set_faults(Faults { lose: 10_000, ..Faults::default() });
+        silent.write_all(b"lost").await.unwrap();
+        let start = Instant::now();
+        assert_eq!(silent.read(&mut [0]).await, Err(Error::TimedOut));
+        assert_eq!(start.elapsed().as_secs(), 100);
+        assert_eq!(b.stats().tcp_connections, 1, "the idle one was found dead by its probes");
+        assert_eq!(b.stats().tcp_timed_out, 1);
+        let start = Instant::now();
+        assert_eq!(TcpStream::connect(&a, at(B, 80)).await.unwrap_err(), Error::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 30);
+        drop((idle, quiet));
+        sleep(Duration::from_secs(40)).await;
+        assert_eq!(
+            (b.stats().tcp_connections, b.stats().tcp_buffer_octets),
+            (0, 0),
+            "what is dropped is gone"
+        );
+        assert_eq!(timeout(Duration::from_secs(1), other.read(&mut [0])).await.ok(), None);
+    });
+}
+
+#[test]
+fn ends_in_every_order() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let open = async || {
+            let client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+            (client, listener.accept().await.unwrap().0)
+        };
+        let mut buf = [0; 16];
+
+        // One side finishes, the other goes on, then finishes.
+        let (mut client, mut server) = open().await;
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(client.write(b"x").await, Err(Error::BrokenPipe));
+        server.read_exact(&mut buf[..8]).await.unwrap();
+        assert_eq!(server.read(&mut buf).await, Ok(0));
+        server.write_all(b"answer").await.unwrap();
+        server.shutdown().await.unwrap();
+        client.read_exact(&mut buf[..6]).await.unwrap();
+        assert_eq!(client.read(&mut buf).await, Ok(0));
+        assert_eq!(client.read(&mut buf).await, Ok(0));
+
+        // Both at once.
+        let (mut client, mut server) = open().await;
+        client.shutdown().await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut buf).await, Ok(0));
+        assert_eq!(server.read(&mut buf).await, Ok(0));
+
+        // Dropped with data on its way, which still arrives.
+        let (mut client, server) = open().await;
+        client.write_all(b"last words").await.unwrap();
+        drop(client);
+        let mut server = server;
+        sleep(Duration::from_secs(1)).await;
+        server.read_exact(&mut buf[..10]).await.unwrap();
+        assert_eq!(server.read(&mut buf).await, Ok(0));
+
+        // Dropped while the peer still sends: it is drained, not reset.
+        let (mut client, server) = open().await;
+        drop(server);
+        for _ in 0..20 {
+            client.write_all(&[7; 4096]).await.unwrap();
+        }
+        assert_eq!(client.read(&mut buf).await, Ok(0));
+        drop(client);
+
+        // Aborted.
+        let (client, mut server) = open().await;
+        client.abort();
+        assert_eq!(server.read(&mut buf).await, Err(Error::ConnectionReset));
+
+        // Reset when a listener goes that never accepted it.
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        drop(listener);
+        assert_eq!(client.read(&mut buf).await, Err(Error::ConnectionReset));
+
+        sleep(Duration::from_secs(70)).await;
+        for stack in [&a, &b] {
+            let stats = stack.stats();
+            assert_eq!((stats.tcp_connections, stats.tcp_time_wait), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn what_waits_can_be_dropped() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        assert!(timeout(Duration::from_secs(1), listener.accept()).await.is_err());
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let mut buf = vec![0; 100_000];
+        assert!(timeout(Duration::from_secs(1), client.read(&mut buf)).await.is_err());
+        let big = vec![1; 100_000];
+        assert!(timeout(Duration::from_secs(1), client.write_all(&big)).await.is_err());
+        let mut got = 0;
+        while let Ok(Ok(n)) = timeout(Duration::from_secs(1), server.read(&mut buf)).await {
+            got += n;
+        }
+        assert!(got > 16_384 && got < 100_000, "{got}");
+        client.write_all(b"on").await.unwrap();
+        assert_eq!(server.read(&mut buf).await, Ok(2));
+        // A connect that is dropped leaves nothing behind.
+        assert!(
+            timeout(Duration::from_millis(1), TcpStream::connect(&a, at([10, 0, 0, 77].into(), 80)))
+                .await
+                .is_err()
+        );
+        sleep(Duration::from_secs(40)).await;
+        assert_eq!(a.stats().tcp_connections, 1);
+    });
+}
+
+#[test]
+fn one_address_one_listener() {
+    run(async {
+        let (_hub, _a, b) = pair(Faults::default()).await;
+        let any = at([0, 0, 0, 0].into(), 80);
+        let listener = TcpListener::bind(&b, any).unwrap();
+        assert_eq!(TcpListener::bind(&b, any).unwrap_err(), Error::AddrInUse);
+        assert_eq!(TcpListener::bind(&b, at(A, 80)).unwrap_err(), Error::AddrNotAvailable);
+        drop(listener);
+        TcpListener::bind(&b, any).unwrap();
+    });
+}
