@@ -3,24 +3,7 @@
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
-use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Param};
 use fata_libos::spawn;
-pub static PARAMS: [Param; 3] = [
-    Param { name: "ipv4", kind: &IPV4_OR_DHCP, default: Some("dhcp"), help: "" },
-    Param { name: "gateway", kind: &IPV4, default: None, help: "" },
-    Param { name: "dns", kind: &IPV4_LIST, default: None, help: "" },
-];
-fn config_from(p: &fata_libos::param::Params, name: &str) -> Result<Config> {
-    let mut c = Config::default();
-    if let Some(a) = p.get_for(name, "ipv4").and_then(|v| v.parse::<fata_libos::param::Ipv4Prefix>().ok()) {
-        c.ipv4 = Ipv4Config::Static {
-            address: a.address,
-            prefix_len: a.prefix_len,
-            gateway: p.get_for(name, "gateway").and_then(|g| g.parse().ok()),
-        };
-    }
-    Ok(c)
-}
 pub use fata_netstack::*;
 
 /// A network interface of the appliance, and the stack it belongs to: sockets are made from it,
@@ -66,7 +49,7 @@ impl Env {
         }
         let index = self.shared.networks.iter().position(|n| *n == name);
         let index = index.ok_or_else(|| NetworkError::Unnamed { name: name.into() })?;
-        let config = config_from(&self.shared.params, name)?;
+        let config = Config::from_params(&self.shared.params, name)?;
         let device = self.shared.machine.open_network(index).await?;
         let interface = stack.add_interface(name, device, config);
         spawn(tell(interface.clone())).detach();

@@ -110,7 +110,7 @@ fn console_input(host: &mut Host) -> Result<()> {
 
 fn log_filter(host: &mut Host) -> Result<()> {
     let mut said = |filter: &str| -> Result<String> {
-        let guest = host.create(&probe("log")?.extra(&format!("case=log log={filter}")))?;
+        let guest = host.create(&probe("log")?.extra(&format!("log={filter}")))?;
         guest.wait_gone(SOON)?;
         Ok(guest.console())
     };

@@ -1,10 +1,12 @@
 //! The Xen host itself: what all other boot tests stand on.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::BootTest;
+use crate::workspace::image;
 use crate::xen_host::Host;
 
 const QUICK: Duration = Duration::from_secs(20);
@@ -13,6 +15,7 @@ const QUICK: Duration = Duration::from_secs(20);
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::host::scripts_and_files", 60, scripts_and_files),
     BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed),
+    BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl),
     BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds),
 ];
 
@@ -40,5 +43,17 @@ fn cpu_time_in_nanoseconds(host: &mut Host) -> Result<()> {
     host.sh("for i in $(seq 2000); do :; done", QUICK)?.ok()?;
     let spent = dom0(host)? - before;
     ensure!(spent > 0 && spent < 20_000_000_000, "dom0 spent {spent} ns on a short loop");
+    Ok(())
+}
+
+/// On a machine that is a dom0 there is no QEMU: the tool, its agent and the image run where the users' guests do.
+fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
+    host.put("/tmp/tool/cargo-fata", &fs::read(std::env::current_exe()?)?)?;
+    host.put("/tmp/tool/hello", &fs::read(image("hello")?)?)?;
+    let exec = "cd /tmp/tool; FATA_DOM0_AGENT=/fata/agent ./cargo-fata exec hello </dev/null";
+    let output = host.sh(exec, Duration::from_secs(60))?.ok()?;
+    host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
+    ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
+    ensure!(output.stderr.contains("this machine is a dom0"), "{output:?}");
     Ok(())
 }

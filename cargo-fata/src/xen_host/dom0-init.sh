@@ -9,7 +9,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
-mkdir -p /dev/pts /dev/shm /run/lock /run/xen /var/run /var/lock /var/log/xen /var/lib/xen /var/lib/xenstored /tmp /root
+mkdir -p /dev/pts /dev/shm /run/lock /run/xen /var/run/xen /var/lock /var/log/xen /var/lib/xen /var/lib/xenstored /tmp /root
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmp /tmp
 # The hotplug scripts take their locks through these.
