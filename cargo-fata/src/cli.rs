@@ -65,8 +65,8 @@ pub struct ExecArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
     /// Boot parameters: name=value.
-    #[arg(trailing_var_arg = true)]
-    pub params: Vec<String>,
+    #[arg(trailing_var_arg = true, value_name = "NAME=VALUE")]
+    pub more_params: Vec<String>,
 }
 
 /// What both ways to run have in common.
@@ -101,7 +101,7 @@ pub struct TestArgs {
     /// Also what takes longer than a change should wait.
     #[arg(long)]
     pub long: bool,
-    /// Go on after a failed build.
+    /// Run boot tests even if not all images could be built: those that need a missing one fail.
     #[arg(long)]
     pub keep_going: bool,
     /// Only list the checks and boot tests.
@@ -125,4 +125,31 @@ fn parse_forward(text: &str) -> Result<(u16, u16), String> {
         Some((host.parse().ok()?, guest.parse().ok()?))
     };
     parse().ok_or_else(|| "expected two port numbers, as in 2222:22".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_runner_takes_parameters_after_the_image() {
+        let cli = Cli::parse_from(["cargo-fata", "exec", "--no-net", "target/web", "log=debug", "help"]);
+        let Command::Exec(args) = cli.command else { panic!("not exec") };
+        assert!(args.guest.no_net);
+        assert_eq!(args.more_params, ["log=debug", "help"]);
+    }
+
+    #[test]
+    fn ports_are_numbers() {
+        assert_eq!(parse_forward("7777:7"), Ok((7777, 7)));
+        assert!(parse_forward("7777").is_err());
+        assert!(parse_forward("99999:7").is_err());
+    }
 }

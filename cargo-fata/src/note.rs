@@ -22,7 +22,7 @@ impl Note {
     /// The note of an image, if it has one.
     pub fn of(image: &Path) -> Result<Option<Self>> {
         let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-        let read = || find(&bytes)?.map(|text| Self::parse(text)).transpose();
+        let read = || find(&bytes)?.map(Self::parse).transpose();
         read().with_context(|| format!("cannot read what {} says of itself", image.display()))
     }
 

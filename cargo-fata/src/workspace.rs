@@ -171,7 +171,6 @@ pub fn set_images(images: HashMap<String, PathBuf>) {
 }
 
 /// An image that the test run has built: of an example, an appliance or a test guest.
-#[allow(dead_code, reason = "for the boot tests to use")]
 pub fn image(name: &str) -> Result<PathBuf> {
     let images = IMAGES.get().context("no image has been built")?;
     images.get(name).cloned().with_context(|| format!("no image {name} has been built"))

@@ -2,9 +2,10 @@
 
 mod console;
 mod ports;
+mod spec;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,11 @@ use anyhow::{Context, Result};
 
 use self::console::{Console, Keyboard};
 use crate::cli::{ExecArgs, GuestArgs, RunArgs};
-use crate::note::Note;
 use crate::setup::{self, Need};
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Guest, GuestSpec, Kind, Vif};
+use crate::xen_host::guest::{End, Guest, GuestSpec};
 use crate::xen_host::qemu::Options;
 use crate::{interrupt, ui};
 
@@ -27,7 +27,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const STATE_PERIOD: Duration = Duration::from_millis(300);
 /// What Xen and dom0 need beside the guest.
 const HOST_OVERHEAD_MB: u32 = 1900;
-const DEFAULT_ADDRESS: &str = "10.0.2.15";
 
 /// `cargo fata run`.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
@@ -39,14 +38,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
 
 /// `cargo fata exec`.
 pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
-    let params = [args.guest.params.clone(), args.params.clone()].concat();
+    let params = [args.guest.params.clone(), args.more_params.clone()].concat();
     session(&args.image, &args.guest, &params)
 }
 
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
     let symbols = Symbols::of(image);
-    let vifs = if args.no_net { 0 } else { vifs(image)? };
-    let spec = guest_spec(image, args, params, vifs);
+    let spec = spec::guest_spec(image, args, params)?;
     let mut host = host(args, &spec)?;
     let code = until_end(&mut host, &spec, &symbols)?;
     // The serial log is kept only where something went wrong.
@@ -121,45 +119,16 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     Ok(End::Destroyed)
 }
 
-/// How many network interfaces an image uses.
-fn vifs(image: &Path) -> Result<usize> {
-    let note = Note::of(image)?;
-    if note.is_none() {
-        ui::say("the image does not say what it is: it gets a network interface");
-    }
-    Ok(note.map_or(1, |note| note.networks.len()))
-}
-
-/// An image without network interfaces refuses their parameters. Those without an interface's name are the first one's.
-fn guest_spec(image: &Path, args: &GuestArgs, params: &[String], vifs: usize) -> GuestSpec {
-    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
-    spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
-    spec.vifs = vec![Vif::on("xenbr0"); vifs];
-    if vifs > 0 {
-        let defaults = [("ipv4", "10.0.2.15/24"), ("gateway", "10.0.2.2"), ("dns", "10.0.2.3")];
-        let own_address = params.iter().any(|param| param.starts_with("ipv4="));
-        for (key, value) in defaults {
-            let given = params.iter().any(|param| param.starts_with(&format!("{key}=")));
-            // The defaults belong together: an address of the user's own has a gateway of its own.
-            if !given && !own_address {
-                spec = spec.extra(&format!("{key}={value}"));
-            }
-        }
-    }
-    params.iter().fold(spec, |spec, param| spec.extra(param))
-}
-
 fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
     if Host::is_dom0() {
         ui::say("this machine is a dom0: using its own Xen");
         return Host::local();
     }
     setup::ensure(&[Need::XenHost])?;
-    let address =
-        spec.extra.split(' ').find_map(|param| param.strip_prefix("ipv4=")?.split('/').next()?.parse().ok());
-    let address = address.unwrap_or(DEFAULT_ADDRESS.parse()?);
-    let forwards = if spec.vifs.is_empty() { Vec::new() } else { ports::forwards(&args.forwards, address)? };
+    let forwards = match spec::forwarded_address(spec) {
+        Some(address) => ports::forwards(&args.forwards, address)?,
+        None => Vec::new(),
+    };
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;

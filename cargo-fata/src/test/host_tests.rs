@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -13,6 +17,46 @@ use crate::{cargo, interrupt};
 
 /// What comes before the crate in a host test's name.
 const PREFIX: &str = "host::";
+
+/// All of them together.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Kills a process group when its time is up or the user interrupts, until it is dropped.
+struct Watchdog {
+    over: Arc<AtomicBool>,
+    bitten: Arc<AtomicBool>,
+}
+
+impl Watchdog {
+    fn over(pid: u32) -> Self {
+        let watchdog = Self { over: Arc::default(), bitten: Arc::default() };
+        let (over, bitten) = (watchdog.over.clone(), watchdog.bitten.clone());
+        let started = Instant::now();
+        std::thread::spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                let late = started.elapsed() > LIMIT;
+                if late || interrupt::requested() {
+                    bitten.store(late, Ordering::SeqCst);
+                    // SAFETY: kill(2) touches no memory; the group's leader is waited for only after its output has ended.
+                    unsafe { libc::kill(-(pid as i32), libc::SIGKILL) };
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        watchdog
+    }
+
+    fn has_bitten(&self) -> bool {
+        self.bitten.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
 
 /// Whether a filter is for these tests.
 pub fn wanted(filter: &str) -> bool {
@@ -33,15 +77,14 @@ pub fn run(filter: &str, logs: &Path, report: &mut Report) -> Result<()> {
     }
     // One pipe for both, so that "Running ..." stays before the tests that it announces.
     cargo.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = cargo.spawn().context("cannot start cargo")?;
+    // A group of its own, so that a test that hangs can be ended with all that it has started.
+    let mut child = cargo.process_group(0).spawn().context("cannot start cargo")?;
     drop(cargo);
+    let watchdog = Watchdog::over(child.id());
     let (mut name, mut failures) = (String::new(), 0);
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         writeln!(log, "{line}")?;
-        if interrupt::requested() {
-            let _ = child.kill();
-        }
         match libtest::parse(&line) {
             Line::Crate(program) => name = program,
             Line::Test(test, Outcome::Passed) => report.passed(&format!("{PREFIX}{name}::{test}"), None),
@@ -57,6 +100,10 @@ pub fn run(filter: &str, logs: &Path, report: &mut Report) -> Result<()> {
         }
     }
     interrupt::check()?;
+    if watchdog.has_bitten() {
+        let reason = format!("no end after {} minutes; see {}", LIMIT.as_secs() / 60, log_path.display());
+        report.failed("host::time-limit", None, &reason);
+    }
     // A crate that does not compile, or a test that takes the program with it, has no line of its own.
     if !child.wait()?.success() && failures == 0 {
         let said = std::fs::read_to_string(&log_path).unwrap_or_default();

@@ -44,18 +44,24 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         host_tests::run(filter, &logs, &mut report)?;
     }
     if !boot_tests.is_empty() {
-        build_images(&workspace, &mut report);
-        boot::run(&boot_tests, &logs, &mut report)?;
+        let built = build_images(&workspace, &mut report);
+        if built || args.keep_going {
+            boot::run(&boot_tests, &logs, &mut report)?;
+        } else {
+            let reason = "not run, as not all images could be built; --keep-going runs them all the same";
+            report.failed(&format!("boot ({} tests)", boot_tests.len()), None, reason);
+        }
     }
     report.finish()
 }
 
-fn build_images(workspace: &Workspace, report: &mut Report) {
+/// Builds all images; whether it could.
+fn build_images(workspace: &Workspace, report: &mut Report) -> bool {
     report.run(BUILD, || {
         let (images, errors) = workspace.build_all_images();
         workspace::set_images(images);
         errors.into_iter().next().map_or(Ok(()), Err)
-    });
+    })
 }
 
 /// All boot tests there are.

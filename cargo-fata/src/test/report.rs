@@ -16,13 +16,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs one test and reports it.
-    pub fn run(&mut self, name: &str, test: impl FnOnce() -> Result<()>) {
+    /// Runs one test and reports it; whether it passed.
+    pub fn run(&mut self, name: &str, test: impl FnOnce() -> Result<()>) -> bool {
         let started = Instant::now();
-        match test() {
+        let outcome = test();
+        match &outcome {
             Ok(()) => self.passed(name, Some(started.elapsed())),
             Err(error) => self.failed(name, Some(started.elapsed()), &format!("{error:#}")),
         }
+        outcome.is_ok()
     }
 
     /// A test has passed.

@@ -15,8 +15,11 @@ const INIT: &str = include_str!("dom0-init.sh");
 /// The agent's package, beside this one.
 const AGENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dom0/Cargo.toml");
 
-/// Builds the agent for this machine; dom0 has the same C library.
+/// The agent's program: built for this machine, whose C library is dom0's too, or the one that `FATA_DOM0_AGENT` names.
 pub fn build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("FATA_DOM0_AGENT") {
+        return Ok(path.into());
+    }
     let built = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
         .context("cannot build dom0's agent")?;
     built.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")

@@ -8,6 +8,7 @@ mod agent_program;
 pub mod build;
 mod cpio;
 pub mod guest;
+mod guest_spec;
 pub mod linux_guest;
 mod local;
 pub mod qemu;

@@ -1,0 +1,95 @@
+//! What `xl` is asked for: from the image's note, the command line, and the network of the Xen host.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::cli::GuestArgs;
+use crate::note::Note;
+use crate::ui;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{GuestSpec, Kind, Vif};
+
+/// The network behind `xenbr0` of our Xen host.
+const BRIDGE: &str = "xenbr0";
+const NETWORK: [&str; 3] = ["ipv4=10.0.2.15/24", "gateway=10.0.2.2", "dns=10.0.2.3"];
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// The guest for an image.
+pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<GuestSpec> {
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
+    spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
+    let vifs = if args.no_net { 0 } else { vifs(image)? };
+    if vifs > 0 {
+        let bridge = if Host::is_dom0() { bridge_of_this_machine()? } else { BRIDGE.to_owned() };
+        spec.vifs = vec![Vif::on(&bridge); vifs];
+        spec = default_params(params).into_iter().fold(spec, |spec, param| spec.extra(param));
+    }
+    Ok(params.iter().fold(spec, |spec, param| spec.extra(param)))
+}
+
+/// The address to which this machine's ports lead, if the guest has a network.
+pub fn forwarded_address(spec: &GuestSpec) -> Option<Ipv4Addr> {
+    let given =
+        spec.extra.split(' ').find_map(|param| param.strip_prefix("ipv4=")?.split('/').next()?.parse().ok());
+    (!spec.vifs.is_empty()).then_some(given.unwrap_or(ADDRESS))
+}
+
+/// How many network interfaces an image uses: one without them refuses their parameters.
+fn vifs(image: &Path) -> Result<usize> {
+    let note = Note::of(image)?;
+    if note.is_none() {
+        ui::say("the image does not say what it is: it gets a network interface");
+    }
+    Ok(note.map_or(1, |note| note.networks.len()))
+}
+
+/// Addresses for our own network, those that the user does not give. A parameter without an interface's name is the first
+/// one's. On a dom0 the network is the user's: addresses come from DHCP, or from his parameters.
+fn default_params(params: &[String]) -> Vec<&'static str> {
+    let is_given = |key: &str| params.iter().any(|param| param.split('=').next() == Some(key));
+    // They belong together: an address of the user's own has a gateway of its own.
+    if Host::is_dom0() || is_given("ipv4") {
+        return Vec::new();
+    }
+    NETWORK.into_iter().filter(|param| !is_given(param.split('=').next().unwrap_or_default())).collect()
+}
+
+/// `xenbr0`, else the first bridge there is.
+fn bridge_of_this_machine() -> Result<String> {
+    let mut bridges: Vec<String> = fs::read_dir("/sys/class/net")?
+        .flatten()
+        .filter(|entry| entry.path().join("bridge").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    bridges.sort_by_key(|name| (name != BRIDGE, name.clone()));
+    match bridges.into_iter().next() {
+        Some(bridge) => Ok(bridge),
+        None => bail!(
+            "this dom0 has no network bridge: make one (`ip link add xenbr0 type bridge`), or use --no-net"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_users_own_has_no_gateway_of_ours() {
+        assert_eq!(default_params(&["ipv4=dhcp".into()]), Vec::<&str>::new());
+        assert_eq!(default_params(&["dns=1.1.1.1".into()]), ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]);
+    }
+
+    #[test]
+    fn ports_lead_to_the_address_that_the_guest_has() {
+        let spec = GuestSpec::new("web", PathBuf::from("web")).vif(BRIDGE);
+        assert_eq!(forwarded_address(&spec), Some(ADDRESS));
+        let moved = spec.extra("log=debug ipv4=10.0.2.77/24");
+        assert_eq!(forwarded_address(&moved), Some(Ipv4Addr::new(10, 0, 2, 77)));
+        assert_eq!(forwarded_address(&GuestSpec::new("hello", PathBuf::from("hello"))), None);
+    }
+}
