@@ -208,7 +208,10 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
         }
     }
     let net = iface.net.get();
-    let _lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
+    let lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
+    if !lost.is_empty() {
+        tcp::neighbours_lost(core, iface, &lost);
+    }
     for _ in 0..iface.work.waiting() {
         if !iface.link.borrow().has_room() {
             break;

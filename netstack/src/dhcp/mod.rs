@@ -126,12 +126,16 @@ impl Client {
                     if let Some(lease) = self.request(&offer).await {
                         return Some(lease);
                     }
+                    // A server that offers what it does not give is not asked in a circle.
+                    if let Heard::LinkLost = self.hear(jittered(wait), |_| false).await {
+                        return None;
+                    }
                     self.begin();
-                    wait = FIRST_WAIT;
                 }
                 Heard::LinkLost => return None,
-                _ => wait = (wait * 2).min(LONGEST_WAIT),
+                _ => {}
             }
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 

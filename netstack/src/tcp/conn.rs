@@ -347,12 +347,15 @@ impl Conn {
         }
     }
 
-    /// An ICMP error about a handshake of ours ends it; an established connection does not believe such (RFC 5927).
-    pub(crate) fn unreachable(&self, core: &Core, seq: u32, error: Error) {
+    /// An error about a handshake of ours ends it, where the segment it names is the one we sent. An established
+    /// connection does not believe such errors (RFC 5927).
+    pub(crate) fn unreachable(&self, core: &Core, seq: Option<u32>, error: Error) {
         let opening = {
             let inner = self.state.borrow();
             let machine = inner.machine.as_ref();
-            machine.is_some_and(|m| m.state() == State::SynSent && m.sent.next == seq.wrapping_add(1))
+            machine.is_some_and(|m| {
+                m.state() == State::SynSent && seq.is_none_or(|seq| m.sent.next == seq.wrapping_add(1))
+            })
         };
         if opening {
             self.kill(core, error);

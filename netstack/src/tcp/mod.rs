@@ -29,13 +29,14 @@ use crate::hash::Key;
 use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
+use crate::link::Hop;
 use crate::stack::Core;
 use crate::stats::Counters;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fata_libos::time::Instant;
 use half_open::HalfOpen;
 use hashbrown::HashMap;
@@ -124,6 +125,15 @@ impl Table {
                 flows.remove(&flow);
             }
         }
+    }
+
+    fn live(&self, which: impl Fn(&Rc<Conn>) -> bool) -> Vec<Rc<Conn>> {
+        let flows = self.flows.borrow();
+        let conns = flows.values().filter_map(|place| match place {
+            Place::Live(conn) => Some(conn),
+            _ => None,
+        });
+        conns.filter(|conn| which(conn)).cloned().collect()
     }
 
     fn listener(&self, local: SocketAddr) -> Option<Rc<Listening>> {
@@ -223,7 +233,19 @@ pub(crate) fn unreachable(
             Unreachable::Port => Error::ConnectionRefused,
             Unreachable::Host => Error::HostUnreachable,
         };
-        conn.unreachable(core, seq, error);
+        conn.unreachable(core, Some(seq), error);
+    }
+}
+
+/// Ends the handshakes of ours that go by next hops that do not answer.
+pub(crate) fn neighbours_lost(core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]) {
+    let concerned = |conn: &Rc<Conn>| {
+        let hop = segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
+        Rc::ptr_eq(&conn.iface, iface) && matches!(hop, Some(Hop::Neighbour(hop)) if lost.contains(&hop))
+    };
+    let conns: Vec<Rc<Conn>> = core.tcp.live(concerned);
+    for conn in conns {
+        conn.unreachable(core, None, Error::HostUnreachable);
     }
 }
 
