@@ -169,7 +169,7 @@ fn wait(iface: &Iface, timer: Option<&mut Pin<&mut Sleep>>, cx: &mut Context<'_>
 }
 
 /// Notes that the device went up or down.
-fn watch_link(core: &Core, iface: &Iface) {
+fn watch_link(core: &Core, iface: &Rc<Iface>) {
     let up = iface.link.borrow_mut().device().is_up();
     if iface.up.replace(up) == up {
         return;
@@ -183,6 +183,9 @@ fn watch_link(core: &Core, iface: &Iface) {
         link.announce(net.address, &core.counters);
     }
     drop(link);
+    if up {
+        tcp::link_up(core, iface);
+    }
     log::info!("{}: link {}", iface.name, if up { "up" } else { "down" });
     iface.changed.wake_all();
 }
@@ -213,7 +216,7 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
         tcp::neighbours_lost(core, iface, &lost);
     }
     for _ in 0..iface.work.waiting() {
-        if !iface.link.borrow().has_room() {
+        if iface.is_up() && !iface.link.borrow().has_room() {
             break;
         }
         let Some(conn) = iface.work.pop() else { break };

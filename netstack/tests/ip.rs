@@ -250,6 +250,14 @@ fn a_cable_out_and_in_again() {
                 |f: &Vec<u8>| f[12..14] == [8, 6] && f[28..32] == B.octets() && f[38..42] == B.octets();
             assert!(hub.captured().iter().any(announced), "it says that it is there");
         }
+        // Long enough to be given up, and no connection is made meanwhile.
+        hub.set_up(0, false);
+        client.write_all(b"lost").await.unwrap();
+        let start = Instant::now();
+        assert_eq!(TcpStream::connect(&a, at(B, 80)).await.unwrap_err(), Error::TimedOut);
+        assert_eq!(client.read(&mut [0]).await, Err(Error::TimedOut));
+        assert_eq!(start.elapsed().as_secs(), 100);
+        assert_eq!(a.stats().tcp_connections, 0);
     });
 }
 

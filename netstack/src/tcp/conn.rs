@@ -11,9 +11,9 @@ use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::net::Ipv4Addr;
-use core::task::{Context, Poll, Waker};
+use core::task::Waker;
 use fata_libos::time::{Duration, Instant};
-use smoltcp::socket::tcp::{RecvError, State};
+use smoltcp::socket::tcp::State;
 use smoltcp::wire::{TcpControl, TcpPacket};
 
 /// How long a handshake of ours may take.
@@ -34,36 +34,36 @@ const STALL: Duration = Duration::from_millis(10);
 pub(crate) struct Conn {
     pub(crate) flow: Flow,
     pub(crate) iface: Rc<Iface>,
-    state: RefCell<Inner>,
+    pub(super) state: RefCell<Inner>,
     queued: Cell<bool>,
     timer: Cell<Option<TimerKey>>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// `None` once nothing is left to send or read.
-    machine: Option<Machine>,
+    pub(super) machine: Option<Machine>,
     /// Gives its share of the memory back.
     _budget: Option<Budget>,
     /// The peer's first sequence number, once known.
     irs: u32,
     /// Octets that the owner has read.
-    read: u32,
+    pub(super) read: u32,
     /// Our first number that is not acknowledged yet.
     una: u32,
     /// When the peer was last heard, or first owed us something.
-    heard: Instant,
+    pub(super) heard: Instant,
     /// Since when the peer owes us something.
     owed: bool,
-    keep_alive: Option<Duration>,
-    orphaned: Option<Instant>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) orphaned: Option<Instant>,
     challenged: Option<Instant>,
-    error: Option<Error>,
+    pub(super) error: Option<Error>,
     /// The peer has finished, and all it sent has been read or dropped.
-    ended: bool,
+    pub(super) ended: bool,
     /// In no table any more.
-    done: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    pub(super) done: bool,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
 }
 
 /// The way out of one connection's packets.
@@ -102,7 +102,13 @@ impl Inner {
         self.irs.wrapping_add(1).wrapping_add(self.read).wrapping_add(machine.readable() as u32 + fin)
     }
 
-    fn wake(&mut self) {
+    /// Gives the machine's memory back.
+    pub(super) fn release(&mut self) {
+        self.machine = None;
+        self._budget = None;
+    }
+
+    pub(super) fn wake(&mut self) {
         for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
             waker.wake();
         }
@@ -278,11 +284,12 @@ impl Conn {
         let again = machine.sent.again;
         let mut out = self.out(core, now);
         let mut stalled = true;
-        while machine.send(now, &mut out) {
+        let up = self.iface.is_up();
+        while up && machine.send(now, &mut out) {
             stalled = false;
         }
         core.counters.tcp_retransmits.add(machine.sent.again - again);
-        if !out.has_room() {
+        if up && !out.has_room() {
             self.queued.set(true);
             self.iface.work.put_back(self.clone());
         }
@@ -291,10 +298,10 @@ impl Conn {
 
     /// Takes a connection that is over out of the table; sets the timer of one that is not.
     fn settle(self: &Rc<Self>, core: &Core, now: Instant, inner: &mut Inner, stalled: bool) {
-        let next = inner.rcv_next();
+        let (next, up) = (inner.rcv_next(), self.iface.is_up());
         let Some(machine) = &mut inner.machine else { return };
         match machine.state() {
-            State::Closed if machine.socket().remote_endpoint().is_none() => {
+            State::Closed if machine.socket().remote_endpoint().is_none() || !up => {
                 return self.finish(core, inner, None);
             }
             State::TimeWait => {
@@ -304,7 +311,9 @@ impl Conn {
             }
             _ => {}
         }
-        let deadline = machine.deadline(now).map(|at| if stalled && at <= now { now + STALL } else { at });
+        // Without a link only the peer's limit counts; the machine goes on where it was when the link is back.
+        let deadline = machine.deadline(now).filter(|_| up);
+        let deadline = deadline.map(|at| if stalled && at <= now { now + STALL } else { at });
         let limit = inner.limit(now);
         if let Some(at) = deadline.into_iter().chain(limit).min() {
             self.set_timer(at);
@@ -331,8 +340,7 @@ impl Conn {
         if let Some(machine) = &inner.machine {
             inner.ended = inner.error.is_none() && peer_finished_or_closed(machine.state());
             if machine.readable() == 0 || inner.error.is_some() || inner.orphaned.is_some() {
-                inner.machine = None;
-                inner._budget = None;
+                inner.release();
             }
         }
         inner.wake();
@@ -380,160 +388,4 @@ fn refresh_ack(una: u32, segment: &Segment, tcp: &mut [u8]) {
     if segment.len() > 0 && segment.has_ack && before(segment.ack, una) {
         TcpPacket::new_unchecked(tcp).set_ack_number(smoltcp::wire::TcpSeqNumber(una as i32));
     }
-}
-
-/// What streams do with a connection.
-impl Conn {
-    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut inner = self.state.borrow_mut();
-        if let Some(error) = inner.error {
-            return Poll::Ready(Err(error));
-        }
-        match inner.machine.as_ref().map(Machine::state) {
-            Some(State::SynSent | State::SynReceived) => {
-                inner.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Some(State::Closed) | None => Poll::Ready(Err(Error::ConnectionAborted)),
-            Some(_) => Poll::Ready(Ok(())),
-        }
-    }
-
-    pub(crate) fn poll_read(
-        self: &Rc<Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<Result<usize, Error>> {
-        let mut guard = self.state.borrow_mut();
-        let inner = &mut *guard;
-        if let Some(error) = inner.error {
-            return Poll::Ready(Err(error));
-        }
-        let Some(machine) = &mut inner.machine else { return Poll::Ready(end(inner.ended)) };
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        match machine.socket().recv_slice(buf) {
-            Ok(0) => {
-                inner.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Ok(n) => {
-                inner.read = inner.read.wrapping_add(n as u32);
-                if inner.done && machine.readable() == 0 {
-                    inner.machine = None;
-                    inner._budget = None;
-                } else if !inner.done
-                    && machine.deadline(Instant::now()).is_some_and(|at| at <= Instant::now())
-                {
-                    self.mark_dirty();
-                }
-                Poll::Ready(Ok(n))
-            }
-            Err(RecvError::Finished) => Poll::Ready(Ok(0)),
-            Err(RecvError::InvalidState) => Poll::Ready(end(inner.ended)),
-        }
-    }
-
-    pub(crate) fn poll_write(
-        self: &Rc<Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<Result<usize, Error>> {
-        let mut guard = self.state.borrow_mut();
-        let inner = &mut *guard;
-        if let Some(error) = inner.error {
-            return Poll::Ready(Err(error));
-        }
-        let Some(machine) = &mut inner.machine else { return Poll::Ready(Err(Error::BrokenPipe)) };
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        match machine.socket().send_slice(buf) {
-            Ok(0) => {
-                inner.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Ok(n) => {
-                self.mark_dirty();
-                Poll::Ready(Ok(n))
-            }
-            Err(_) => Poll::Ready(Err(Error::BrokenPipe)),
-        }
-    }
-
-    /// Whether something can be read or the end be seen without waiting.
-    pub(crate) fn is_readable(&self) -> bool {
-        let mut inner = self.state.borrow_mut();
-        if inner.error.is_some() {
-            return true;
-        }
-        inner.machine.as_mut().is_none_or(|machine| machine.readable() > 0 || !machine.socket().may_recv())
-    }
-
-    /// Finishes writing: what was written and then the end are sent.
-    pub(crate) fn finish_writing(self: &Rc<Self>) {
-        if let Some(machine) = &mut self.state.borrow_mut().machine {
-            machine.socket().close();
-            self.mark_dirty();
-        }
-    }
-
-    /// The owner is gone: closes in order, and drops what still comes.
-    pub(crate) fn orphan(self: &Rc<Self>) {
-        let mut inner = self.state.borrow_mut();
-        inner.orphaned = Some(Instant::now());
-        (inner.reader, inner.writer) = (None, None);
-        if inner.done {
-            inner.machine = None;
-            inner._budget = None;
-        } else if let Some(machine) = &mut inner.machine {
-            machine.socket().close();
-            self.mark_dirty();
-        }
-    }
-
-    /// Resets the connection.
-    pub(crate) fn abort(self: &Rc<Self>) {
-        let mut inner = self.state.borrow_mut();
-        if inner.done {
-            return;
-        }
-        inner.error.get_or_insert(Error::ConnectionAborted);
-        if let Some(machine) = &mut inner.machine {
-            machine.socket().abort();
-        }
-        inner.wake();
-        self.mark_dirty();
-    }
-
-    pub(crate) fn set_nodelay(&self, nodelay: bool) {
-        if let Some(machine) = &mut self.state.borrow_mut().machine {
-            machine.socket().set_nagle_enabled(!nodelay);
-        }
-    }
-
-    pub(crate) fn nodelay(&self) -> bool {
-        self.state.borrow_mut().machine.as_mut().is_some_and(|m| !m.socket().nagle_enabled())
-    }
-
-    pub(crate) fn set_keep_alive(self: &Rc<Self>, interval: Option<Duration>) {
-        let mut inner = self.state.borrow_mut();
-        inner.keep_alive = interval.map(|i| i.max(Duration::from_secs(1)));
-        inner.heard = Instant::now();
-        let micros = inner.keep_alive.map(|i| smoltcp::time::Duration::from_micros(i.as_micros() as u64));
-        if let Some(machine) = &mut inner.machine {
-            machine.socket().set_keep_alive(micros);
-            self.mark_dirty();
-        }
-    }
-
-    /// Whether it is of no use to who would accept it.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.state.borrow().error.is_some()
-    }
-}
-
-fn end(ended: bool) -> Result<usize, Error> {
-    if ended { Ok(0) } else { Err(Error::NotConnected) }
 }

@@ -10,6 +10,7 @@ mod half_open;
 mod listener;
 mod machine;
 mod memory;
+mod owner;
 mod segment;
 mod stream;
 mod time_wait;
@@ -211,6 +212,13 @@ pub(crate) fn receive(
             None => counters.rx_bad.one(),
         },
         _ => segment::reset(core, iface, now, &flow, &segment),
+    }
+}
+
+/// The link is back: all connections go on.
+pub(crate) fn link_up(core: &Core, iface: &Rc<Iface>) {
+    for conn in core.tcp.live(|conn| Rc::ptr_eq(&conn.iface, iface)) {
+        conn.mark_dirty();
     }
 }
 
