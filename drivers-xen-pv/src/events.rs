@@ -10,12 +10,13 @@ use crate::xen::Xen;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use fata_libos::task::WakerSet;
 
 /// Why there is no channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The hypervisor refused.
     #[error(transparent)]
@@ -32,6 +33,13 @@ pub enum EventError {
         /// The channel.
         port: EvtchnPort,
     },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// An event channel: notifies the other end, and is waited for by one task. Closed when dropped, unless it was adopted.

@@ -13,6 +13,7 @@ pub use kinds::{
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// What values a parameter takes.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct Param {
 }
 
 /// A command line that makes no sense. Its `Display` is the one line that stops the boot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// No parameter has that name.
     #[error("boot parameter \"{name}\" is unknown{hint}; known are: {known}")]
@@ -70,7 +71,7 @@ pub enum ParamError {
     OpenQuote(String),
     /// The appliance has no network interface of that name.
     #[error(
-        "boot parameter {name:?}: this appliance has no network interface {interface:?}; it has: {known}"
+        "boot parameter \"{name}\": this appliance has no network interface \"{interface}\"; it has: {known}"
     )]
     NoInterface {
         /// The parameter.
@@ -80,6 +81,13 @@ pub enum ParamError {
         /// The interfaces there are.
         known: String,
     },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for ParamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// The parameters of this boot.

@@ -35,7 +35,6 @@ struct Memory {
     /// First frame of the window that was never given out.
     next: usize,
     total: usize,
-    grant_frames: [Option<NonNull<u8>>; GRANT_FRAMES_MAX],
 }
 
 struct Place<T>(UnsafeCell<T>);
@@ -43,7 +42,17 @@ struct Place<T>(UnsafeCell<T>);
 // SAFETY: a guest has one thread and no interrupts, and `with` is never entered twice: nothing inside it calls out.
 unsafe impl<T> Sync for Place<T> {}
 
+impl<T> Place<T> {
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: see above: no second thread, no reentry.
+        f(unsafe { &mut *self.0.get() })
+    }
+}
+
 static MEMORY: Place<Option<Memory>> = Place(UnsafeCell::new(None));
+/// The pages of the grant table that are mapped. Beside `MEMORY`, so that it is all zero and takes no room in the image.
+static GRANT_FRAMES: Place<[Option<NonNull<u8>>; GRANT_FRAMES_MAX]> =
+    Place(UnsafeCell::new([None; GRANT_FRAMES_MAX]));
 
 /// A page of addresses for the shared info page: it replaces the page of the image that lies here.
 #[repr(C, align(4096))]
@@ -58,9 +67,7 @@ static SHARED_INFO: PageOfAddresses = PageOfAddresses(UnsafeCell::new([0; PAGE_S
 static SCRATCH: PageOfAddresses = PageOfAddresses(UnsafeCell::new([0; PAGE_SIZE]));
 
 fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
-    // SAFETY: see `Place`: no second thread, no reentry.
-    let memory = unsafe { &mut *MEMORY.0.get() };
-    f(memory.as_mut().expect("memory is set up before it is used"))
+    MEMORY.with(|memory| f(memory.as_mut().expect("memory is set up before it is used")))
 }
 
 /// The page shared with the hypervisor; mapped by [`map_shared_info`] as the first act of a boot.
@@ -97,9 +104,8 @@ pub(super) fn init(start_info: &StartInfo) {
         free.add(VIRT_BASE, (image::text().start - VIRT_BASE) / PAGE_SIZE);
         free.add(boot_end, (VIRT_BASE + mapped * PAGE_SIZE).saturating_sub(boot_end) / PAGE_SIZE);
     }
-    let memory = Memory { free, window, next: mapped, total, grant_frames: [None; GRANT_FRAMES_MAX] };
-    // SAFETY: the only access during the boot, before `with` is first used.
-    unsafe { *MEMORY.0.get() = Some(memory) };
+    let memory = Memory { free, window, next: mapped, total };
+    MEMORY.with(|place| *place = Some(memory));
 }
 
 impl Memory {
@@ -176,7 +182,7 @@ pub(super) fn frame_of(page: NonNull<u8>) -> Mfn {
 pub(super) fn grant_table_frame(index: u32) -> Result<NonNull<u8>, HvError> {
     let place = index as usize;
     let too_many = HvError { call: "GNTTABOP_setup_table", errno: crate::abi::hypercall::ENOSPC };
-    match with(|m| m.grant_frames.get(place).copied()) {
+    match GRANT_FRAMES.with(|frames| frames.get(place).copied()) {
         None => return Err(too_many),
         Some(Some(page)) => return Ok(page),
         Some(None) => {}
@@ -193,6 +199,6 @@ pub(super) fn grant_table_frame(index: u32) -> Result<NonNull<u8>, HvError> {
     let page = alloc_pages(1).ok_or(HvError { errno: crate::abi::hypercall::ENOMEM, ..too_many })?;
     // SAFETY: the page was just allocated, so that nobody uses it; the frame behind it is given up for good.
     unsafe { pte::set(page.addr().get(), Pte::data(Mfn(frames[place]))) };
-    with(|m| m.grant_frames[place] = Some(page));
+    GRANT_FRAMES.with(|frames| frames[place] = Some(page));
     Ok(page)
 }
