@@ -1,7 +1,7 @@
 //! Builds the agent, and puts it with dom0's init behind the base initramfs.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -37,6 +37,6 @@ pub fn initramfs_with_agent(parts: &Parts, log: &Path) -> Result<PathBuf> {
     let mut archive = Archive::new(GzEncoder::new(file, Compression::fast()));
     archive.file("init", 0o755, INIT.as_bytes())?;
     archive.file("fata/agent", 0o755, &agent)?;
-    archive.finish()?.finish()?;
+    archive.finish()?.finish()?.flush()?;
     Ok(path)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::{BufWriter, Read};
+use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,7 +46,7 @@ pub fn parts() -> Result<Parts> {
     Ok(Parts {
         xen: file("xen.elf"),
         kernel: file("vmlinuz"),
-        initramfs: file("dom0.cpio.gz"),
+        initramfs: file("dom0.cpio"),
         guest_modules: file("guest-modules"),
     })
 }
@@ -67,7 +67,7 @@ fn build(folder: &Path, step: &ui::Step) -> Result<()> {
     finish_rootfs(&rootfs)?;
     copy_modules(&debs, &kernel.version, &[BOOT_MODULES, MORE_MODULES].concat(), &rootfs)?;
     copy_modules(&debs, &kernel.version, GUEST_MODULES, &folder.join("guest-modules"))?;
-    pack(&rootfs, &folder.join("dom0.cpio.gz"))?;
+    pack(&rootfs, &folder.join("dom0.cpio"))?;
     fs::remove_dir_all(&rootfs)?;
     fs::remove_dir_all(&debs)?;
     Ok(())
@@ -215,14 +215,19 @@ fn module_name(file: &str) -> String {
     name.split(".ko").next().unwrap_or(name).replace('-', "_")
 }
 
-/// Packs a folder as an initramfs.
-pub fn pack(rootfs: &Path, to: &Path) -> Result<()> {
-    // The fastest level: the archive is written once but unpacked, under emulation, at every start.
-    let encoder = GzEncoder::new(BufWriter::new(File::create(to)?), Compression::fast());
+/// Packs dom0's folder as an initramfs, uncompressed: it is unpacked, under emulation, at every start.
+fn pack(rootfs: &Path, to: &Path) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(to)?));
+    archive.tree(rootfs)?;
+    Ok(archive.finish()?.flush()?)
+}
+
+/// Packs a guest's folder as an initramfs, compressed: it is uploaded to dom0.
+pub fn pack_compressed(rootfs: &Path, to: &Path) -> Result<()> {
+    let encoder = GzEncoder::new(BufWriter::new(File::create(to)?), Compression::default());
     let mut archive = Archive::new(encoder);
     archive.tree(rootfs)?;
-    archive.finish()?.finish()?;
-    Ok(())
+    Ok(archive.finish()?.finish()?.flush()?)
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn make(folder: &Path, parts: &Parts, site: &[(&str, &[u8])]) -> Result<()> {
     }
     write(&root.join("init"), INIT.as_bytes())?;
     make_executable(&root.join("init"))?;
-    build::pack(&root, &folder.join("guest.cpio.gz"))?;
+    build::pack_compressed(&root, &folder.join("guest.cpio.gz"))?;
     fs::remove_dir_all(all)?;
     Ok(fs::remove_dir_all(root)?)
 }

@@ -125,7 +125,7 @@ pub const FILES: &[(&str, &str)] = &[
 ];
 
 /// Changes when the way the parts are put together changes.
-const RECIPE_VERSION: &str = "3";
+const RECIPE_VERSION: &str = "4";
 
 /// Everything that decides what the built host looks like.
 pub fn key() -> Vec<String> {
