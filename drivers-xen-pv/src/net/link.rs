@@ -153,7 +153,8 @@ impl Link {
 impl State {
     /// Takes the queue out of use; what it had in flight is lost.
     fn retire(&mut self) {
-        let Some(queue) = self.up.take() else { return };
+        let Some(mut queue) = self.up.take() else { return };
+        queue.settle();
         queue.add_counts(&mut self.counters);
         self.counters.tx_errors += queue.frames_in_flight();
         self.changed = true;

@@ -45,4 +45,6 @@ mod frontend_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod queue_tests;

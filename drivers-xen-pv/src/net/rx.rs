@@ -41,12 +41,8 @@ pub(super) struct RxQueue {
 impl RxQueue {
     /// A queue over a fresh ring, with the first pages on it.
     pub(super) fn new(ring: SharedMemory, pool: RxPool) -> Result<Self, GrantError> {
-        Self::starting_at(ring, pool, RingIdx(0))
-    }
-
-    pub(super) fn starting_at(ring: SharedMemory, pool: RxPool, start: RingIdx) -> Result<Self, GrantError> {
         let mut queue = Self {
-            ring: FrontRing::starting_at(ring, start),
+            ring: FrontRing::new(ring),
             pool,
             posted: [0; SLOTS],
             chain: Chain::new(),

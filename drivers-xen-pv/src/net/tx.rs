@@ -7,7 +7,7 @@
 use super::fault::NetFault;
 use super::pool::TxPool;
 use crate::abi::netif::{MAX_TX_SIZE, Tx, TxRequest, status, tx_flags};
-use crate::ring::{FrontRing, IdTable, RingIdx};
+use crate::ring::{FrontRing, IdTable};
 use crate::shared::SharedMemory;
 use crate::types::PAGE_SIZE;
 use alloc::vec::Vec;
@@ -44,11 +44,7 @@ pub(super) const fn slots_for(len: usize) -> usize {
 impl TxQueue {
     /// A queue over a fresh ring.
     pub(super) fn new(ring: SharedMemory, pool: TxPool) -> Self {
-        Self::starting_at(ring, pool, RingIdx(0))
-    }
-
-    pub(super) fn starting_at(ring: SharedMemory, pool: TxPool, start: RingIdx) -> Self {
-        let ring = FrontRing::starting_at(ring, start);
+        let ring = FrontRing::new(ring);
         let in_flight = IdTable::new(ring.size() as u16);
         Self { ring, pool, in_flight, scratch: Vec::new(), counts: TxCounts::default() }
     }
