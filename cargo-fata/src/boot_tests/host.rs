@@ -14,6 +14,7 @@ const QUICK: Duration = Duration::from_secs(20);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::host::scripts_and_files", 60, scripts_and_files),
+    BootTest::new("boot::host::peers_of_the_tests_start", 60, peers_of_the_tests_start),
     BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed),
     BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl),
     BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds),
@@ -27,6 +28,31 @@ fn scripts_and_files(host: &mut Host) -> Result<()> {
     ensure!(output.status == 3, "status {}", output.status);
     ensure!(output.stdout == "out\n3000000\n" && output.stderr == "err\n", "{output:?}");
     ensure!(output.ok().is_err(), "a status of 3 is no success");
+    Ok(())
+}
+
+/// dom0's packages are unpacked, never configured: a program may miss a library's link.
+fn peers_of_the_tests_start(host: &mut Host) -> Result<()> {
+    let peers = [
+        "curl --version",
+        "dig -v",
+        "dnsmasq --version",
+        "hping3 --version",
+        "iperf3 --version",
+        "nft --version",
+        "nmap --version",
+        "ping -V",
+        "socat -V",
+        "tc -V",
+        "tcpdump --version",
+        "wrk --version",
+        "xl info",
+    ];
+    for peer in peers {
+        let output = host.sh(peer, QUICK)?;
+        // wrk and hping3 end with 1 after a version; a program that the loader cannot start ends with 127.
+        ensure!(output.status < 126, "{peer}: {output:?}");
+    }
     Ok(())
 }
 
