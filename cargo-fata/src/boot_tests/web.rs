@@ -66,7 +66,11 @@ const FEATURES: &[(&str, &str, &[&str])] = &[
         "-i --compressed http://10.0.2.15/",
         &["Content-Encoding: gzip", "Vary: Accept-Encoding", "</html>"],
     ),
-    ("not modified since", "-i -z '2100-01-01' http://10.0.2.15/", &["304 Not Modified"]),
+    (
+        "not modified since",
+        "-i -z \"$(date -u +'%a, %d %b %Y %T GMT')\" http://10.0.2.15/",
+        &["304 Not Modified"],
+    ),
     ("status page", "-i http://10.0.2.15/status", &["200 OK", "text/html"]),
     (
         "metrics",
@@ -168,11 +172,14 @@ fn malformed_requests(host: &mut Host) -> Result<()> {
 /// Clients that send nothing, dribble, or never read do not keep others out, and their slots come back.
 fn slow_clients(host: &mut Host) -> Result<()> {
     let _guest = web(host, 16, "connections=64")?;
-    let start = "for i in $(seq 20); do \
-        (sleep 100 | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
-        ((while echo -n G; do sleep 1; done) | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
-        ((yes \"$(printf 'GET /4k.html HTTP/1.1\\r\\nHost: h\\r\\n\\r')\" | head -2000; sleep 60) | timeout 90 socat -u - TCP:10.0.2.15:80 >/dev/null 2>&1 &); \
-        done; sleep 2";
+    let start = r#"
+        to_web() { timeout 90 socat -u - TCP:10.0.2.15:80; }
+        silent() { sleep 100 | to_web; }
+        dribbling() { while echo -n G; do sleep 1; done | to_web; }
+        never_reading() { (for n in $(seq 2000); do printf 'GET /4k.html HTTP/1.1\r\nHost: h\r\n\r\n'; done; sleep 60) | to_web; }
+        for i in $(seq 20); do for client in silent dribbling never_reading; do
+            $client >/dev/null 2>&1 </dev/null &
+        done; done; sleep 3"#;
     host.sh(start, SOON)?.ok()?;
     for _ in 0..5 {
         curl(host, "-f -o /dev/null http://10.0.2.15/")?;

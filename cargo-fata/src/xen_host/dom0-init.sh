@@ -17,6 +17,11 @@ ln -sfn /proc/self/fd /dev/fd
 ln -sfn /proc/self/fd/0 /dev/stdin
 ln -sfn /proc/self/fd/1 /dev/stdout
 ln -sfn /proc/self/fd/2 /dev/stderr
+# Links that packages make when they are configured, which these were not: nmap wants them.
+for library in blas/libblas.so.3 lapack/liblapack.so.3; do
+    folder=/usr/lib/x86_64-linux-gnu
+    [ ! -e "$folder/$library" ] || ln -sfn "$library" "$folder/${library##*/}"
+done
 ulimit -n 65536
 
 stage modules
