@@ -8,7 +8,6 @@ mod message;
 use crate::error::Error;
 use crate::stack::{Core, Stack};
 use crate::udp::UdpSocket;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -34,13 +33,14 @@ const MAX_TTL: u32 = 86_400;
 const MAX_ANSWER: usize = 1500;
 
 struct Known {
+    name: Name,
     addresses: Vec<IpAddr>,
     until: Instant,
 }
 
 struct Shared {
     stack: Stack,
-    cache: RefCell<BTreeMap<Name, Known>>,
+    cache: RefCell<Vec<Known>>,
 }
 
 /// Finds addresses of names with the name servers of the interfaces. Clones share one cache.
@@ -86,22 +86,24 @@ impl Resolver {
 
     fn known(&self, name: &Name) -> Option<Vec<IpAddr>> {
         let cache = self.0.cache.borrow();
-        cache.get(name).filter(|known| Instant::now() < known.until).map(|known| known.addresses.clone())
+        let now = Instant::now();
+        cache
+            .iter()
+            .find(|known| known.name == *name && now < known.until)
+            .map(|known| known.addresses.clone())
     }
 
     fn remember(&self, name: Name, addresses: &[IpAddr], ttl: u32) {
         let now = Instant::now();
         let until = now + Duration::from_secs(u64::from(ttl.min(MAX_TTL)));
         let mut cache = self.0.cache.borrow_mut();
-        if cache.len() >= CACHE {
-            cache.retain(|_, known| now < known.until);
-        }
+        cache.retain(|known| now < known.until && known.name != name);
         if cache.len() >= CACHE
-            && let Some(first) = cache.iter().min_by_key(|(_, known)| known.until).map(|(n, _)| n.clone())
+            && let Some((first, _)) = cache.iter().enumerate().min_by_key(|(_, known)| known.until)
         {
-            cache.remove(&first);
+            cache.swap_remove(first);
         }
-        cache.insert(name, Known { addresses: addresses.into(), until });
+        cache.push(Known { name, addresses: addresses.into(), until });
     }
 
     fn servers(&self) -> Vec<IpAddr> {

@@ -2,7 +2,7 @@
 //!
 //! Bounded in packets, octets and time. A fragment that overlaps another ends its packet: nobody honest sends one.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use fata_libos::time::{Duration, Instant};
@@ -58,7 +58,8 @@ pub(crate) enum Outcome {
 /// Packets being put together.
 #[derive(Default)]
 pub(crate) struct Reassembly {
-    packets: BTreeMap<PacketId, Packet>,
+    /// Few enough to be looked through.
+    packets: Vec<(PacketId, Packet)>,
     /// Oldest first; may name packets that are gone.
     order: VecDeque<(Instant, PacketId)>,
     octets: usize,
@@ -74,14 +75,15 @@ impl Reassembly {
             return Outcome::Dropped;
         }
         self.expire(now);
-        if !self.packets.contains_key(&id) {
+        if self.place_of(&id).is_none() {
             while self.packets.len() >= PACKETS || self.order.len() >= 4 * PACKETS {
                 self.drop_oldest();
             }
             self.order.push_back((now + LIFETIME, id));
-            self.packets.insert(id, Packet::default());
+            self.packets.push((id, Packet::default()));
         }
-        let Some(packet) = self.packets.get_mut(&id) else { return Outcome::Dropped };
+        let Some(at) = self.place_of(&id) else { return Outcome::Dropped };
+        let packet = &mut self.packets[at].1;
         let before = packet.data.len();
         if !packet.place(offset, more, data) {
             self.remove(&id);
@@ -91,13 +93,17 @@ impl Reassembly {
         if packet.is_complete() {
             let data = core::mem::take(&mut packet.data);
             self.octets -= data.len();
-            self.packets.remove(&id);
+            self.packets.swap_remove(at);
             return Outcome::Complete(data);
         }
         while self.octets > OCTETS {
             self.drop_oldest();
         }
-        if self.packets.contains_key(&id) { Outcome::Waiting } else { Outcome::Dropped }
+        if self.place_of(&id).is_some() { Outcome::Waiting } else { Outcome::Dropped }
+    }
+
+    fn place_of(&self, id: &PacketId) -> Option<usize> {
+        self.packets.iter().position(|(other, _)| other == id)
     }
 
     fn expire(&mut self, now: Instant) {
@@ -113,8 +119,8 @@ impl Reassembly {
     }
 
     fn remove(&mut self, id: &PacketId) {
-        if let Some(packet) = self.packets.remove(id) {
-            self.octets -= packet.data.len();
+        if let Some(at) = self.place_of(id) {
+            self.octets -= self.packets.swap_remove(at).1.data.len();
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::icmp::{self, Unreachable};
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -26,41 +25,44 @@ pub(crate) const HEADER: usize = 8;
 /// The port that a DHCP server's answers come to.
 pub(crate) const DHCP_CLIENT: u16 = 68;
 
-/// All sockets of a stack, by port.
+/// All sockets of a stack, in the order of their ports.
 #[derive(Default)]
-pub(crate) struct Table(RefCell<BTreeMap<u16, Vec<Rc<Bound>>>>);
+pub(crate) struct Table(RefCell<Vec<Rc<Bound>>>);
 
 impl Table {
+    /// The sockets on a port.
+    fn on_port<R>(&self, port: u16, f: impl FnOnce(&[Rc<Bound>]) -> R) -> R {
+        let table = self.0.borrow();
+        let start = table.partition_point(|b| b.local.port() < port);
+        let count = table[start..].partition_point(|b| b.local.port() == port);
+        f(&table[start..start + count])
+    }
+
     /// The socket that a datagram is for: one connected to its sender, else one bound to its address, else any.
     fn find(&self, local: SocketAddr, remote: SocketAddr, to_many: bool) -> Option<Rc<Bound>> {
-        let table = self.0.borrow();
         let fits = |b: &&Rc<Bound>| {
             let ip = b.local.ip();
             (ip.is_unspecified() || to_many || ip == local.ip()) && b.peer.get().is_none_or(|p| p == remote)
         };
         let rank = |b: &&Rc<Bound>| (b.peer.get().is_some(), !b.local.ip().is_unspecified());
-        table.get(&local.port())?.iter().filter(fits).max_by_key(rank).cloned()
+        self.on_port(local.port(), |bound| bound.iter().filter(fits).max_by_key(rank).cloned())
     }
 
     fn is_free(&self, local: SocketAddr) -> bool {
         let clash = |b: &Rc<Bound>| {
             b.local.ip() == local.ip() || b.local.ip().is_unspecified() || local.ip().is_unspecified()
         };
-        !self.0.borrow().get(&local.port()).is_some_and(|bound| bound.iter().any(clash))
+        self.on_port(local.port(), |bound| !bound.iter().any(clash))
     }
 
     fn insert(&self, bound: Rc<Bound>) {
-        self.0.borrow_mut().entry(bound.local.port()).or_default().push(bound);
+        let mut table = self.0.borrow_mut();
+        let at = table.partition_point(|b| b.local.port() < bound.local.port());
+        table.insert(at, bound);
     }
 
     fn remove(&self, bound: &Rc<Bound>) {
-        let mut table = self.0.borrow_mut();
-        if let Some(list) = table.get_mut(&bound.local.port()) {
-            list.retain(|b| !Rc::ptr_eq(b, bound));
-            if list.is_empty() {
-                table.remove(&bound.local.port());
-            }
-        }
+        self.0.borrow_mut().retain(|b| !Rc::ptr_eq(b, bound));
     }
 }
 
