@@ -19,7 +19,12 @@ impl Machine {
     pub(super) fn connect(xen: Rc<Xen>, (page, port): (SharedMemory, EvtchnPort)) -> Result<Self> {
         let store = XenStore::connect(page, Channel::adopt(&xen, port)?);
         let asks = store.clone();
-        fata_libos::spawn(async move { fata_xen::control::run(&asks).await }).detach();
+        fata_libos::spawn(async move {
+            if let Err(error) = fata_xen::control::run(&asks).await {
+                log::error!("xl shutdown is no longer heard: {error}");
+            }
+        })
+        .detach();
         Ok(Self {
             #[cfg(feature = "net")]
             xen,

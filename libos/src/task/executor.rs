@@ -3,6 +3,7 @@
 use crate::local::local;
 use crate::platform::Platform;
 use crate::time::{Instant, Timers};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -105,7 +106,11 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let future = Tracked { place: Location::caller(), future };
+    spawn_boxed(Box::pin(Tracked { place: Location::caller(), future }))
+}
+
+/// Makes one type of task for each type of output, not for each future: a type of task is near 1 kB of code.
+fn spawn_boxed<T: 'static>(future: Pin<Box<dyn Future<Output = T>>>) -> Task<T> {
     let queue = queue();
     let schedule = move |runnable| queue.0.lock().push_back(runnable);
     // SAFETY: a future that is not Send stays on this thread: runnables are taken only by this thread's loop, from this
