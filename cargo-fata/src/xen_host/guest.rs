@@ -1,5 +1,6 @@
 //! A guest on the Xen host: its console, what it costs, how it ended.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,9 @@ impl fmt::Display for End {
 pub struct Guest {
     pub(super) agent: Agent,
     pub(super) name: String,
-    pub(super) domid: u32,
+    /// Another one after each restart.
+    pub(super) domid: Cell<u32>,
+    pub(super) at_end: AtEnd,
     /// How long `xl create` took.
     pub create_time: Duration,
 }
@@ -89,7 +92,7 @@ impl Guest {
 
     /// Its console itself, both ways; what it says from now on goes to one reader only.
     pub fn open_console(&self) -> Result<Stream> {
-        self.agent.console(self.domid)
+        self.agent.console(self.domid.get())
     }
 
     /// Waits until it has printed `text`; gives the console up to then. An error, with the end of the console, if time is up
@@ -149,7 +152,7 @@ impl Guest {
 
     /// What the hypervisor accounts for it; `None` when it is gone.
     pub fn info(&self) -> Result<Option<DomainInfo>> {
-        Ok(self.agent.domains()?.into_iter().find(|info| info.domid == self.domid))
+        Ok(self.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
     }
 
     /// Time its vCPU has run, nanoseconds.
@@ -158,12 +161,31 @@ impl Guest {
         Ok(info.cpu_ns)
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has. One that is started again has not.
     pub fn end(&self) -> Result<Option<End>> {
+        if self.at_end == AtEnd::Act {
+            return self.end_without_return();
+        }
         Ok(match self.info()? {
             None => Some(End::Destroyed),
             Some(info) => info.shutdown_code().map(End::from_code),
         })
+    }
+
+    /// Between two lives there is no domain, but the `xl create` that will make the next one.
+    fn end_without_return(&self) -> Result<Option<End>> {
+        let script = format!(
+            "xl domid {0} 2>/dev/null || {{ pgrep -f '[x]l create .*/{0}[.]cfg' >/dev/null && echo between; }}",
+            self.name
+        );
+        let said = self.agent.sh(&script, XL_LIMIT)?.stdout;
+        match said.trim() {
+            "" => return Ok(Some(End::Destroyed)),
+            "between" => return Ok(None),
+            domid => self.domid.set(domid.parse().with_context(|| format!("`xl domid` said {domid:?}"))?),
+        }
+        let code = self.info()?.and_then(|info| info.shutdown_code());
+        Ok(code.map(End::from_code).filter(|end| *end == End::Crash))
     }
 
     /// Waits until it has ended; an error, with the end of its console, if it has not in time.

@@ -14,6 +14,7 @@ mod local;
 pub mod qemu;
 pub mod recipe;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -158,7 +159,7 @@ impl Host {
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
         let domid =
             created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
-        Ok(Guest { agent: self.agent(), name, domid, create_time })
+        Ok(Guest { agent: self.agent(), name, domid: Cell::new(domid), at_end: spec.at_end, create_time })
     }
 
     /// What the hypervisor has logged.
