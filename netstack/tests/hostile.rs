@@ -12,8 +12,9 @@ use fata_netstack::testing::{Faults, Hub};
 use fata_netstack::{Buffers, Config, Resolver, Stack, TcpListener, TcpStream, UdpSocket};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, mpsc};
 
 /// Makes the IP header's checksum right, so that what lies behind it is reached.
 fn fix_header(frame: &mut [u8]) {
@@ -298,9 +299,17 @@ proptest! {
         room in prop_oneof![Just(1024usize), Just(5000), Just(65_536), Just(200_000)],
     ) {
         // On a thread of its own, so that a panic leaves nothing behind for the next case.
+        let case = format!("{steps:?} {scale:?} {active} {room}");
+        let (done, over) = mpsc::channel();
         let played = std::thread::spawn(move || {
             run(play(steps, scale, active, Buffers { receive: room, send: room }));
+            let _ = done.send(());
         });
+        if over.recv_timeout(Duration::from_secs(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // The thread cannot be stopped: it sends for ever.
+            let _ = writeln!(std::io::stderr(), "does not come to an end: {case}");
+            std::process::abort();
+        }
         prop_assert!(played.join().is_ok());
     }
 }

@@ -110,13 +110,27 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 
 /// A segment from a stranger's host 10.0.0.`host` to B.
 fn segment(host: u8, ports: (u16, u16), seq: u32, ack: u32, flags: u8, data: &[u8]) -> Vec<u8> {
+    segment_with(host, ports, seq, ack, flags, 8192, data)
+}
+
+fn segment_with(
+    host: u8,
+    ports: (u16, u16),
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    window: u16,
+    data: &[u8],
+) -> Vec<u8> {
     let (source, destination) = ([10, 0, 0, host], B.octets());
     let mut tcp = Vec::new();
     tcp.extend(ports.0.to_be_bytes());
     tcp.extend(ports.1.to_be_bytes());
     tcp.extend(seq.to_be_bytes());
     tcp.extend(ack.to_be_bytes());
-    tcp.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    tcp.extend([0x50, flags]);
+    tcp.extend(window.to_be_bytes());
+    tcp.extend([0; 4]);
     tcp.extend(data);
     let pseudo = [&source[..], &destination[..], &[0, 6], &(tcp.len() as u16).to_be_bytes()].concat();
     let sum = checksum(&[&pseudo, &tcp]);
@@ -227,6 +241,41 @@ fn a_peer_that_restarted_is_let_in() {
         hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
         sleep(Duration::from_millis(10)).await;
         assert_eq!(last_from_b(&hub)[47], SYN | ACK);
+    });
+}
+
+#[test]
+fn a_window_that_closes_on_our_end_is_not_probed_for_ever() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let ports = (1234, 80);
+        hub.capture();
+        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+        hub.inject(&arp_reply(9));
+        sleep(Duration::from_millis(10)).await;
+        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        hub.inject(&segment_with(9, ports, 1001, iss + 1, ACK, 0, &[]));
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(b"abc").await.unwrap();
+        server.shutdown().await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        assert!(hub.captured().len() < 10, "a probe now and then");
+        // What was never sent cannot be acknowledged.
+        hub.inject(&segment_with(9, ports, 1001, iss + 5, ACK, 0, &[]));
+        sleep(Duration::from_millis(10)).await;
+        hub.inject(&segment_with(9, ports, 1001, iss + 1, ACK, 100, &[]));
+        sleep(Duration::from_millis(10)).await;
+        hub.inject(&segment_with(9, ports, 1001, iss + 5, ACK, 0, &[]));
+        sleep(Duration::from_millis(10)).await;
+        hub.captured();
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(hub.captured().len(), 0, "all is said");
+        drop(server);
+        sleep(Duration::from_secs(31)).await;
+        assert_eq!(b.stats().tcp_connections, 0);
     });
 }
 

@@ -197,7 +197,7 @@ impl Conn {
         let before_state = machine.state();
         if synchronized(before_state) {
             let next = inner.rcv_next();
-            if (segment.rst && segment.seq != next) || segment.syn {
+            if (segment.rst && segment.seq != next) || segment.syn || machine.sent.is_beyond(&segment) {
                 core.counters.tcp_resets_ignored.one();
                 return self.challenge(core, now, inner, next);
             }
@@ -209,6 +209,10 @@ impl Conn {
         let Some(machine) = &mut inner.machine else { return };
         if synchronized(before_state) {
             machine.sent.acknowledged(&segment);
+            if segment.window == 0 && machine.sent.all_got(&segment) {
+                // smoltcp would probe the closed window for ever, and without a pause, although it has nothing to send.
+                TcpPacket::new_unchecked(&mut packet[header_len..]).set_window_len(1);
+            }
         }
         machine.receive(now, packet, &mut self.out(core, now));
         let state = machine.state();
@@ -286,7 +290,11 @@ impl Conn {
         let mut stalled = true;
         let up = self.iface.is_up();
         while up && machine.send(now, &mut out) {
-            stalled = false;
+            // Nothing useful follows an empty segment; if the machine thinks otherwise it has to wait.
+            stalled = machine.sent.empty;
+            if stalled {
+                break;
+            }
         }
         core.counters.tcp_retransmits.add(machine.sent.again - again);
         if up && !out.has_room() {

@@ -47,6 +47,12 @@ pub(crate) struct Sent {
     pub(crate) again: u64,
     /// The peer's window is closed: what goes beyond it are probes, which do not count as sent until acknowledged.
     probing: bool,
+    /// The number after the last, probes counted.
+    top: u32,
+    /// Our end has been sent.
+    fin: bool,
+    /// Whether the last one took up no sequence number.
+    pub(crate) empty: bool,
     any: bool,
 }
 
@@ -54,11 +60,21 @@ impl Sent {
     /// Notes what the peer says of what it got.
     pub(crate) fn acknowledged(&mut self, segment: &Segment) {
         if segment.has_ack {
-            if self.probing && segment.ack == self.next.wrapping_add(1) {
+            if self.probing && before(self.next, segment.ack) && !before(self.top, segment.ack) {
                 self.next = segment.ack;
             }
             self.probing = segment.window == 0;
         }
+    }
+
+    /// Whether the peer acknowledges what was never sent.
+    pub(crate) fn is_beyond(&self, segment: &Segment) -> bool {
+        segment.has_ack && before(self.top, segment.ack)
+    }
+
+    /// Whether the peer has got all that there will ever be.
+    pub(crate) fn all_got(&self, segment: &Segment) -> bool {
+        self.fin && segment.has_ack && segment.ack == self.next
     }
 
     /// Notes a segment that is about to go out. One that only acknowledges gets the highest sequence number sent: smoltcp
@@ -69,6 +85,11 @@ impl Sent {
         let segment = Segment::read(&TcpPacket::new_unchecked(tcp.as_ref()));
         let end = segment.seq.wrapping_add(segment.len());
         self.window = segment.window;
+        self.fin |= segment.fin;
+        self.empty = segment.len() == 0;
+        if !self.any || before(self.top, end) {
+            self.top = end;
+        }
         if !self.any || (before(self.next, end) && !self.probing) {
             self.any = true;
             self.next = end;
