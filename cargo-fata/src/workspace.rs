@@ -57,6 +57,11 @@ impl Workspace {
         })
     }
 
+    /// Where the images' twins are built.
+    pub fn symbols_dir(&self) -> PathBuf {
+        self.target_dir.join("fata-symbols")
+    }
+
     /// The target of that name: an example or an appliance.
     pub fn find(&self, name: &str, prefer_example: bool) -> Result<ImageTarget> {
         let examples = self.targets(|target| target.is_example && target.name == name);
@@ -111,10 +116,9 @@ impl ImageTarget {
     }
 
     /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. It has a target folder
-    /// of its own, so that the image stays as it is.
-    pub fn build_twin(&self, target_dir: &Path) -> Result<PathBuf> {
-        let folder = target_dir.join("fata-symbols");
-        let options = ["--quiet", "--target-dir", &folder.to_string_lossy()];
+    /// of its own ([`Workspace::symbols_dir`]), so that the image stays as it is.
+    pub fn build_twin(&self, symbols_dir: &Path) -> Result<PathBuf> {
+        let options = ["--quiet", "--target-dir", &symbols_dir.to_string_lossy()];
         self.cargo("rustc", &options, &["-Cstrip=none"])
     }
 

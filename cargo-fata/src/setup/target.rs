@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::rust_src;
+use crate::workspace::Workspace;
 use crate::{cache, cargo, command, ui};
 
 /// The target's name.
@@ -40,7 +41,7 @@ opt-level = 3
 const RUSTFLAGS: &str = "-Zunstable-options -Cforce-frame-pointers=yes -Cembed-bitcode=yes";
 const CRATES: [&str; 3] = ["core", "alloc", "compiler_builtins"];
 /// Changes when the way the target is built changes.
-const RECIPE_VERSION: &str = "1";
+const RECIPE_VERSION: &str = "3";
 
 /// Installs the target if it is missing or was made from something else than there is now.
 pub fn ensure() -> Result<()> {
@@ -98,9 +99,22 @@ impl Installation {
             fs::copy(library, libraries.join(library.file_name().unwrap_or_default()))?;
         }
         let _ = fs::remove_dir_all(&scratch);
+        remove_stale_builds()?;
         fs::write(self.stamp_file(), &self.stamp)?;
         Ok(())
     }
+}
+
+/// Removes what the workspace built with the former libraries: cargo does not see that they changed, and rustc stops at
+/// it with E0463.
+fn remove_stale_builds() -> Result<()> {
+    let Ok(workspace) = Workspace::current() else { return Ok(()) };
+    let stale = [&*workspace.target_dir, &workspace.symbols_dir()].map(|folder| folder.join(NAME));
+    for folder in stale.iter().filter(|folder| folder.exists()) {
+        ui::say(format!("removing {}: built with the former libraries", folder.display()));
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// Builds the libraries for the target that is already in the sysroot by name; gives the files.
@@ -109,15 +123,19 @@ fn build_libraries(scratch: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(scratch)?;
     fs::write(scratch.join("Cargo.toml"), SCRATCH_MANIFEST)?;
     fs::write(scratch.join("lib.rs"), "#![no_std]\n")?;
+    // Panics name files of the library: from the library's folder on, so that images do not depend on where it lies.
+    let library = sysroot()?.join("lib/rustlib/src/rust/library");
+    let remap = format!("--remap-path-prefix={}/=", library.display());
+    let flags: Vec<&str> = RUSTFLAGS.split(' ').chain([remap.as_str()]).collect();
     let mut cargo = cargo::command();
     cargo
         .args(["build", "--release", "--target", NAME, "-Zbuild-std=core,alloc,compiler_builtins"])
-        .arg("-Zbuild-std-features=compiler-builtins-mem")
+        .arg("-Zbuild-std-features=compiler-builtins-mem,optimize_for_size")
         .current_dir(scratch)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", RUSTFLAGS)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CARGO_TARGET_DIR", scratch.join("target"))
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET");
     command::run(&mut cargo).context("cannot build core and alloc for the target")?;
     find_libraries(&scratch.join("target").join(NAME).join("release/deps"))

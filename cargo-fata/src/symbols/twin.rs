@@ -20,7 +20,7 @@ pub(super) fn of(image: &Path) -> Result<PathBuf> {
     let workspace = Workspace::current()?;
     let target = workspace.find(&name, is_example)?;
     let step = ui::step(format!("building the symbols of {name}"));
-    let twin = target.build_twin(&workspace.target_dir)?;
+    let twin = target.build_twin(&workspace.symbols_dir())?;
     ensure!(
         loaded(&twin)? == loaded(image)?,
         "{} is not what its source now builds, or was built with other options",
