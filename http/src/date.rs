@@ -58,7 +58,7 @@ impl DateCache {
     }
 
     pub(crate) fn now(&self) -> HttpDate {
-        let seconds = SystemTime::now().since_unix().as_secs();
+        let seconds = SystemTime::recent().since_unix().as_secs();
         let mut date = self.0.get();
         if date.seconds != seconds {
             date = HttpDate::from_unix_seconds(seconds);

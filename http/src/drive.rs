@@ -172,7 +172,7 @@ impl Timer {
 
     /// Whether the phase's time is over; else the task is woken when it may be.
     fn is_over(&mut self, phase: &Cell<Phase>, cx: &mut Context<'_>) -> bool {
-        let now = Instant::now();
+        let now = Instant::recent();
         let mut current = phase.get();
         let deadline = current.deadline(now);
         phase.set(current);

@@ -83,7 +83,7 @@ impl Phase {
         if self.rate > 0
             && let Some(since) = self.since.take()
         {
-            self.spent += since.elapsed();
+            self.spent += Instant::recent().duration_since(since);
         }
     }
 }

@@ -32,8 +32,8 @@ pub trait Platform {
     /// Time since an arbitrary moment before the program started; never goes back.
     fn now(&self) -> Instant;
 
-    /// The time of day, as the platform knows it.
-    fn wall_clock(&self) -> SystemTime;
+    /// The time of day at a moment of the monotonic clock, as the platform knows it.
+    fn wall_clock(&self, at: Instant) -> SystemTime;
 
     /// Returns when something happened that may have made a task ready, or when `deadline` has passed. Wakes the wakers
     /// of what happened. With a deadline in the past, looks at what happened and returns.

@@ -18,8 +18,8 @@ impl Platform for VirtualPlatform {
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now.get())
     }
-    fn wall_clock(&self) -> SystemTime {
-        SystemTime::from_unix(WALL_START + Duration::from_nanos(self.now.get()))
+    fn wall_clock(&self, at: Instant) -> SystemTime {
+        SystemTime::from_unix(WALL_START + Duration::from_nanos(at.as_nanos()))
     }
     fn wait(&self, deadline: Option<Instant>) {
         let deadline = deadline.expect("every task waits for something that can never happen");

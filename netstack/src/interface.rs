@@ -142,7 +142,7 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
         spawn(dhcp::run(core.clone(), iface.clone(), config)).detach();
     }
     let mut frame = vec![0; MAX_FRAME];
-    let mut sleep = sleep_until(Instant::now());
+    let mut sleep = sleep_until(Instant::recent());
     loop {
         watch_link(&core, &iface);
         let more = receive_burst(&core, &iface, &mut frame);
@@ -192,7 +192,7 @@ fn watch_link(core: &Core, iface: &Rc<Iface>) {
 
 /// Takes a burst of frames; true if there may be more.
 fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> bool {
-    let now = Instant::now();
+    let now = Instant::recent();
     for _ in 0..BURST {
         let Some(received) = iface.link.borrow_mut().device().receive(frame) else { return false };
         let len = received.len.min(frame.len());
@@ -203,7 +203,7 @@ fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> bool {
 
 /// Sends what connections have to send and what timers ask for, and tells the device to send it on its way.
 fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
-    let now = Instant::now();
+    let now = Instant::recent();
     while let Some(due) = iface.work.pop_due(now) {
         match due {
             Due::Conn(conn) => conn.timer_fired(),

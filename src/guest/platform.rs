@@ -24,8 +24,8 @@ impl Platform for XenPlatform {
         PvHypervisor::system_time()
     }
 
-    fn wall_clock(&self) -> SystemTime {
-        self.hypervisor.wall_clock()
+    fn wall_clock(&self, at: Instant) -> SystemTime {
+        self.hypervisor.wall_clock(at)
     }
 
     fn wait(&self, deadline: Option<Instant>) {

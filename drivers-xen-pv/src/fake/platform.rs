@@ -16,8 +16,8 @@ impl Platform for FakePlatform {
     fn now(&self) -> Instant {
         self.hv.now()
     }
-    fn wall_clock(&self) -> SystemTime {
-        SystemTime::from_unix(WALL_START + Duration::from_nanos(self.hv.now().as_nanos()))
+    fn wall_clock(&self, at: Instant) -> SystemTime {
+        SystemTime::from_unix(WALL_START + Duration::from_nanos(at.as_nanos()))
     }
     fn wait(&self, deadline: Option<Instant>) {
         self.xen.wait(deadline);

@@ -55,7 +55,7 @@ fn scale(ticks: u64, t: &VcpuTimeInfo) -> u64 {
 }
 
 /// The time of day: the wall clock at system time 0, and what has passed since.
-pub(super) fn wall_clock(shared: *const SharedInfo) -> SystemTime {
+pub(super) fn wall_clock(shared: *const SharedInfo, at: Instant) -> SystemTime {
     // SAFETY: only addresses are formed, within the shared info page.
     let (version, fields) = unsafe { (&raw const (*shared).wc_version, &raw const (*shared).wc_sec) };
     let start = read_stable(version, || {
@@ -64,7 +64,7 @@ pub(super) fn wall_clock(shared: *const SharedInfo) -> SystemTime {
             unsafe { (fields.read_volatile(), fields.add(1).read_volatile(), fields.add(2).read_volatile()) };
         Duration::new(u64::from(high) << 32 | u64::from(low), nanos.min(999_999_999))
     });
-    SystemTime::from_unix(start + Duration::from_nanos(now(shared).as_nanos()))
+    SystemTime::from_unix(start + Duration::from_nanos(at.as_nanos()))
 }
 
 /// Processor time that the hypervisor has charged this vCPU since the domain was made, nanoseconds.

@@ -64,9 +64,9 @@ impl PvHypervisor {
         clock::now(mm::shared_info())
     }
 
-    /// The time of day.
-    pub fn wall_clock(&self) -> SystemTime {
-        clock::wall_clock(mm::shared_info())
+    /// The time of day at a moment of system time.
+    pub fn wall_clock(&self, at: Instant) -> SystemTime {
+        clock::wall_clock(mm::shared_info(), at)
     }
 
     /// A seed; false where there is no source.

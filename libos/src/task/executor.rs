@@ -23,6 +23,7 @@ struct Runtime {
     platform: Cell<Option<&'static dyn Platform>>,
     queue: RefCell<Option<Arc<Queue>>>,
     timers: RefCell<Timers>,
+    recent: Cell<Instant>,
 }
 
 /// Tasks that are ready. Behind a lock because a waker may be used from another thread on a hosted platform; in a guest
@@ -35,6 +36,7 @@ local! {
         platform: Cell::new(None),
         queue: RefCell::new(None),
         timers: RefCell::new(Timers::new()),
+        recent: Cell::new(Instant::from_nanos(0)),
     };
 }
 
@@ -89,6 +91,10 @@ pub(crate) fn try_platform() -> Option<&'static dyn Platform> {
 
 pub(crate) fn platform() -> &'static dyn Platform {
     try_platform().expect("time and tasks work only inside block_on")
+}
+
+pub(crate) fn recent() -> Instant {
+    RUNTIME.with(|r| r.recent.get())
 }
 
 pub(crate) fn with_timers<R>(f: impl FnOnce(&mut Timers) -> R) -> R {
@@ -152,6 +158,7 @@ impl Wake for MainWaker {
 pub fn block_on<F: Future>(platform: &'static dyn Platform, main: F) -> F::Output {
     let outer = RUNTIME.with(|r| r.platform.replace(Some(platform)));
     assert!(outer.is_none(), "block_on called from a task");
+    RUNTIME.with(|r| r.recent.set(platform.now()));
     let ready = Arc::new(MainWaker(AtomicBool::new(true)));
     let waker = Waker::from(ready.clone());
     let mut cx = Context::from_waker(&waker);
@@ -187,7 +194,9 @@ fn wait_for_events(platform: &'static dyn Platform, idle: bool) {
     DOING.with(|d| d.set(Activity::Waiting));
     let deadline = if idle { with_timers(|t| t.next_deadline()) } else { Some(Instant::default()) };
     platform.wait(deadline);
-    fire_due_timers(platform.now());
+    let now = platform.now();
+    RUNTIME.with(|r| r.recent.set(now));
+    fire_due_timers(now);
 }
 
 fn fire_due_timers(now: Instant) {

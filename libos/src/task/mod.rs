@@ -9,5 +9,5 @@ mod wakers;
 
 pub use async_task::Task;
 pub use executor::{BURST, Doing, block_on, spawn, yield_now};
-pub(crate) use executor::{platform, try_platform, with_timers};
+pub(crate) use executor::{platform, recent, try_platform, with_timers};
 pub use wakers::WakerSet;

@@ -21,6 +21,13 @@ impl Instant {
         crate::task::platform().now()
     }
 
+    /// The last moment at which the task loop looked at the clock: never later than now, and not much earlier. Free, where
+    /// [`now`](Self::now) may trap to the hypervisor; for time-outs and the like on a data path. Stands still while a task
+    /// runs.
+    pub fn recent() -> Self {
+        crate::task::recent()
+    }
+
     /// A moment from its nanoseconds.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

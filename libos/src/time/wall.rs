@@ -12,7 +12,16 @@ impl SystemTime {
 
     /// Now, as the platform knows it.
     pub fn now() -> Self {
-        crate::task::platform().wall_clock()
+        Self::at(super::Instant::now())
+    }
+
+    /// The time of day of [`Instant::recent`](super::Instant::recent).
+    pub fn recent() -> Self {
+        Self::at(super::Instant::recent())
+    }
+
+    fn at(moment: super::Instant) -> Self {
+        crate::task::platform().wall_clock(moment)
     }
 
     /// The moment `since` after the epoch.

@@ -86,7 +86,7 @@ impl Resolver {
 
     fn known(&self, name: &Name) -> Option<Vec<IpAddr>> {
         let cache = self.0.cache.borrow();
-        let now = Instant::now();
+        let now = Instant::recent();
         cache
             .iter()
             .find(|known| known.name == *name && now < known.until)
@@ -94,7 +94,7 @@ impl Resolver {
     }
 
     fn remember(&self, name: Name, addresses: &[IpAddr], ttl: u32) {
-        let now = Instant::now();
+        let now = Instant::recent();
         let until = now + Duration::from_secs(u64::from(ttl.min(MAX_TTL)));
         let mut cache = self.0.cache.borrow_mut();
         cache.retain(|known| now < known.until && known.name != name);

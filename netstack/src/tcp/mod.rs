@@ -93,7 +93,7 @@ impl Table {
         if let Some(old) = old {
             self.count_half_open(&old, -1);
         }
-        self.trim_time_wait(Instant::now());
+        self.trim_time_wait(Instant::recent());
     }
 
     /// Takes a flow out, or gives it another place.
@@ -162,7 +162,7 @@ impl Table {
 
     /// Brings the gauges up to date.
     pub(crate) fn count(&self, counters: &Counters) {
-        self.trim_time_wait(Instant::now());
+        self.trim_time_wait(Instant::recent());
         let flows = self.flows.borrow();
         let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
         counters.tcp_half_open.set(self.half_open.get() as u64);

@@ -48,7 +48,7 @@ impl Conn {
                 if inner.done && machine.readable() == 0 {
                     inner.release();
                 } else if !inner.done
-                    && machine.deadline(Instant::now()).is_some_and(|at| at <= Instant::now())
+                    && machine.deadline(Instant::recent()).is_some_and(|at| at <= Instant::recent())
                 {
                     self.mark_dirty();
                 }
@@ -106,7 +106,7 @@ impl Conn {
     /// The owner is gone: closes in order, and drops what still comes.
     pub(crate) fn orphan(self: &Rc<Self>) {
         let mut inner = self.state.borrow_mut();
-        inner.orphaned = Some(Instant::now());
+        inner.orphaned = Some(Instant::recent());
         (inner.reader, inner.writer) = (None, None);
         if inner.done {
             inner.release();
@@ -143,7 +143,7 @@ impl Conn {
     pub(crate) fn set_keep_alive(self: &Rc<Self>, interval: Option<Duration>) {
         let mut inner = self.state.borrow_mut();
         inner.keep_alive = interval.map(|i| i.max(Duration::from_secs(1)));
-        inner.heard = Instant::now();
+        inner.heard = Instant::recent();
         let micros = inner.keep_alive.map(|i| smoltcp::time::Duration::from_micros(i.as_micros() as u64));
         if let Some(machine) = &mut inner.machine {
             machine.socket().set_keep_alive(micros);

@@ -67,7 +67,7 @@ impl TcpStream {
             core.counters.tcp_refused_memory.one();
             return Err(Error::OutOfMemory);
         };
-        let (flow, now) = (flow(port), Instant::now());
+        let (flow, now) = (flow(port), Instant::recent());
         let mtu = route.iface.link.borrow().mtu();
         let mut machine = Machine::new(own, mtu, size, entropy::u64(), now);
         if !machine.connect(SocketAddrV4::new(own, port), SocketAddrV4::new(to, peer.port())) {

@@ -23,7 +23,7 @@ pub(crate) struct TimeWait {
 
 impl Place {
     pub(crate) fn time_wait(iface: Rc<Iface>, snd_next: u32, rcv_next: u32) -> Self {
-        Self::TimeWait(Rc::new(TimeWait { iface, since: Instant::now(), snd_next, rcv_next }))
+        Self::TimeWait(Rc::new(TimeWait { iface, since: Instant::recent(), snd_next, rcv_next }))
     }
 }
 

@@ -188,7 +188,7 @@ impl UdpSocket {
         };
         let (counters, len) = (&self.core.counters, HEADER + data.len());
         let own = route.net.address;
-        ip::send_datagram(&iface, counters, Instant::now(), own, (to, route.hop), ip::UDP, len, fill);
+        ip::send_datagram(&iface, counters, Instant::recent(), own, (to, route.hop), ip::UDP, len, fill);
         iface.work.kick();
         Poll::Ready(Ok(data.len()))
     }
