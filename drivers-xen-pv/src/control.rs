@@ -17,7 +17,7 @@ pub async fn run(store: &XenStore) -> Result<(), StoreError> {
     let mut watch = store.watch(REQUEST).await?;
     loop {
         watch.changed().await?;
-        match store.transaction(take).await {
+        match take(store).await {
             Ok(Some(Request::Leave(how))) => {
                 log::info!("asked to leave: {how:?}");
                 shutdown::request(how);
@@ -35,7 +35,8 @@ enum Request {
     Ignored(&'static str),
 }
 
-/// Takes the request, if there is one.
+/// Takes the request, if there is one. Without a transaction: a second request that comes between the two steps would be lost,
+/// but to the first one that asks to leave no second one matters.
 async fn take(store: &XenStore) -> Result<Option<Request>, StoreError> {
     let text = match store.read(REQUEST).await {
         Err(e) if e.is_absent() => return Ok(None),

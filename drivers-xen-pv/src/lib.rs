@@ -21,6 +21,7 @@ pub mod net;
 pub mod pv;
 pub mod ring;
 pub mod shared;
+pub(crate) mod text;
 pub mod types;
 pub mod xen;
 pub mod xenbus;

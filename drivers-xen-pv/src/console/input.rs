@@ -3,6 +3,7 @@
 use crate::abi::console::{IN_SIZE, XenconsInterface};
 use crate::byte_ring::{Consumer, IndexFault, Layout};
 use crate::shared::SharedMemory;
+use crate::text;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::offset_of;
@@ -54,8 +55,6 @@ impl Input {
         if dropped > 0 {
             log::warn!("a line was too long: {dropped} octets dropped");
         }
-        let line = String::from_utf8_lossy(&self.line).into();
-        self.line.clear();
-        line
+        text::lossy(core::mem::take(&mut self.line))
     }
 }

@@ -133,7 +133,7 @@ fn lines_are_read_by_whoever_asks() {
             lines.push(timeout(SOON, reader).await.unwrap());
         }
         lines.sort();
-        assert_eq!(lines, ["half done", "m\u{fffd}re"]);
+        assert_eq!(lines, ["half done", "m?re"]);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::wire::WireFault;
 use crate::byte_ring::IndexFault;
+use crate::text::OneLine;
 use alloc::string::String;
 
 macro_rules! errno {
@@ -85,7 +86,7 @@ pub enum StoreError {
         len: usize,
     },
     /// A key holds something else than it should.
-    #[error("{key} = {value:?} is no {expected}")]
+    #[error("{key} = \"{}\" is no {expected}", OneLine(.value))]
     BadValue {
         /// The key.
         key: String,

@@ -25,6 +25,7 @@ pub use watch::Watch;
 use crate::abi::xs_wire::{XS_DIRECTORY, XS_MKDIR, XS_READ, XS_RM, XS_WATCH, XS_WRITE};
 use crate::events::Channel;
 use crate::shared::SharedMemory;
+use crate::text;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -79,7 +80,7 @@ impl XenStore {
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
         let names = self.request(XS_DIRECTORY, path, b"").await?;
         let names = names.split(|b| *b == 0).filter(|n| !n.is_empty());
-        Ok(names.map(|n| String::from_utf8_lossy(n).into()).collect())
+        Ok(names.map(|n| text::lossy(n.to_vec())).collect())
     }
 
     /// Watches `path` and all below it. Several watches of one path are each told of everything.

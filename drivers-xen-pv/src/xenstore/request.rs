@@ -1,6 +1,7 @@
 //! Requests on their way, as futures. Written by hand, not as `async fn`s: their code is in an image once, not once a caller.
 
 use super::error::StoreError;
+use crate::text;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -84,7 +85,7 @@ impl Future for Value<'_> {
         let reply = core::task::ready!(Pin::new(&mut self.request).poll(cx))?;
         let text = String::from_utf8(reply).map_err(|e| StoreError::BadValue {
             key: self.key.into(),
-            value: String::from_utf8_lossy(e.as_bytes()).into(),
+            value: text::lossy(e.into_bytes()),
             expected: "text",
         });
         Poll::Ready(text)
