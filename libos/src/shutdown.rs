@@ -9,21 +9,24 @@ use core::task::{Context, Poll};
 
 struct State {
     requested: Cell<Option<Leave>>,
-    has_listeners: Cell<bool>,
     waiting: WakerSet,
 }
 
 local! {
     static STATE: State = State {
         requested: Cell::new(None),
-        has_listeners: Cell::new(false),
         waiting: WakerSet::new(),
     };
 }
 
+local! {
+    // By itself, so that the linker sees where nothing listens, and leaves out what waits for listeners.
+    static HAS_LISTENERS: Cell<bool> = Cell::new(false);
+}
+
 /// Waits until the guest is asked to leave (`xl shutdown`, `xl reboot`), and says how. Every waiting task is told.
 pub async fn requested() -> Leave {
-    STATE.with(|s| s.has_listeners.set(true));
+    HAS_LISTENERS.with(|has| has.set(true));
     poll_fn(poll_requested).await
 }
 
@@ -40,7 +43,7 @@ pub fn poll_requested(cx: &mut Context<'_>) -> Poll<Leave> {
 
 /// Whether any task has listened for the request: one that does wants time to leave in order.
 pub fn has_listeners() -> bool {
-    STATE.with(|s| s.has_listeners.get())
+    HAS_LISTENERS.with(Cell::get)
 }
 
 /// Whether the guest has been asked to leave.

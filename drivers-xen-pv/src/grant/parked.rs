@@ -6,6 +6,7 @@ use crate::types::GrantRef;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Pages and the grants that are still to be ended; never freed by being dropped.
 pub(super) struct Parked {
@@ -31,6 +32,9 @@ impl Parked {
     }
 }
 
+/// Whether any page was ever parked. Where none can be, an image has no code for it.
+static IS_USED: AtomicBool = AtomicBool::new(false);
+
 #[derive(Default)]
 pub(super) struct Parking {
     parked: RefCell<Vec<Parked>>,
@@ -44,6 +48,7 @@ impl Parking {
     }
 
     pub(super) fn add(&self, parked: Parked) {
+        IS_USED.store(true, Ordering::Relaxed);
         let pages = parked.pages.count();
         log::warn!("{} of {pages} pages given up are held by the peer: parked", parked.refs.len());
         self.pages.set(self.pages.get() + pages);
@@ -55,6 +60,9 @@ impl Parking {
     }
 
     pub(super) fn retry_one(&self, table: &GrantTable) {
+        if !IS_USED.load(Ordering::Relaxed) {
+            return;
+        }
         let mut list = self.parked.borrow_mut();
         if list.is_empty() {
             return;

@@ -4,8 +4,10 @@
 //! than half of the heap is stale it is built anew, so that it never holds more than twice what waits.
 
 use super::Instant;
+use crate::local::local;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::cmp::Reverse;
 use core::task::Waker;
 
@@ -24,6 +26,10 @@ struct Slot {
 /// Stale entries that are not worth a rebuild.
 const FEW: usize = 64;
 
+local! {
+    static IS_USED: Cell<bool> = Cell::new(false);
+}
+
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, TimerKey)>>,
     slots: Vec<Slot>,
@@ -36,7 +42,13 @@ impl Timers {
         Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), stale: 0 }
     }
 
+    /// Whether there was ever a timer. Where none can be, an image has no code for those that are due.
+    fn is_used() -> bool {
+        IS_USED.with(Cell::get)
+    }
+
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+        IS_USED.with(|used| used.set(true));
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, waker: None });
             self.slots.len() as u32 - 1
@@ -66,6 +78,9 @@ impl Timers {
     }
 
     pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        if !Self::is_used() {
+            return None;
+        }
         while let Some(&Reverse((deadline, key))) = self.heap.peek() {
             if self.slots[key.slot as usize].generation == key.generation {
                 return Some(deadline);
@@ -78,7 +93,7 @@ impl Timers {
 
     /// The waker of one timer that is due at `now`. One at a time: wake it after the borrow has ended.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Waker> {
-        if self.next_deadline()? > now {
+        if !Self::is_used() || self.next_deadline()? > now {
             return None;
         }
         let Reverse((_, key)) = self.heap.pop()?;
