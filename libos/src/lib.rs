@@ -21,6 +21,7 @@ pub mod shutdown;
 pub mod task;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
+mod text;
 pub mod time;
 
 /// Channels between tasks: `bounded` and `unbounded`, many senders and receivers.

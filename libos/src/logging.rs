@@ -1,6 +1,7 @@
 //! The log: the `log` crate's macros, one line a record, a level for all and levels by module.
 
 use crate::local::local;
+use crate::text::split_once;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -32,11 +33,14 @@ impl FromStr for Filter {
     fn from_str(text: &str) -> Result<Self, BadFilter> {
         let level = |s: &str| LevelFilter::from_str(s).map_err(|_| BadFilter(s.into()));
         let mut filter = Self::default();
-        for part in text.split(',') {
-            match part.split_once('=') {
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (part, more) = split_once(text, b',').map_or((text, None), |(part, more)| (part, Some(more)));
+            match split_once(part, b'=') {
                 Some((module, l)) => filter.modules.push((module.into(), level(l)?)),
                 None => filter.general = level(part)?,
             }
+            rest = more;
         }
         Ok(filter)
     }

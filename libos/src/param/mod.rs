@@ -10,6 +10,7 @@ pub use kinds::{
     BOOL, DURATION_SECONDS, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
 };
 
+use crate::text::split_once;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -93,7 +94,7 @@ impl fmt::Debug for ParamError {
 /// The parameters of this boot.
 #[derive(Debug, Default)]
 pub struct Params {
-    declared: Vec<&'static Param>,
+    declared: Vec<&'static [Param]>,
     given: Vec<(String, String)>,
 }
 
@@ -106,31 +107,37 @@ impl Params {
         interfaces: &[&str],
         per_interface: &'static [Param],
     ) -> Result<Self, ParamError> {
-        let mut params = Self { declared: declared.iter().copied().flatten().collect(), given: Vec::new() };
+        let mut params = Self { declared: declared.to_vec(), given: Vec::new() };
         if !interfaces.is_empty() {
-            params.declared.extend(per_interface);
+            params.declared.push(per_interface);
         }
-        for word in words(line)? {
-            let (name, value) = word.split_once('=').ok_or_else(|| params.no_value(&word))?;
-            let bare = params.bare_name(name, interfaces, per_interface)?;
-            let param = params.find(bare).ok_or_else(|| params.unknown(name))?;
-            if !(param.kind.check)(value) {
-                return Err(ParamError::BadValue {
-                    name: name.into(),
-                    value: value.into(),
-                    what: param.kind.what,
-                });
-            }
-            let full = match (per_interface.iter().any(|p| p.name == name), interfaces.first()) {
-                (true, Some(first)) => alloc::format!("{first}.{name}"),
-                _ => name.to_owned(),
-            };
-            if params.given.iter().any(|(n, _)| *n == full) {
-                return Err(ParamError::Twice(full));
-            }
-            params.given.push((full, value.to_owned()));
+        let mut rest = line.as_bytes();
+        while let Some(word) = next_word(&mut rest)? {
+            params.add(&word, interfaces, per_interface)?;
         }
         Ok(params)
+    }
+
+    fn add(&mut self, word: &str, interfaces: &[&str], per_interface: &[Param]) -> Result<(), ParamError> {
+        let Some((name, value)) = split_once(word, b'=') else { return Err(self.no_value(word)) };
+        let bare = bare_name(name, interfaces, per_interface)?;
+        let Some(param) = self.find(bare) else { return Err(self.unknown(name)) };
+        if !(param.kind.check)(value) {
+            return Err(ParamError::BadValue {
+                name: owned(name),
+                value: owned(value),
+                what: param.kind.what,
+            });
+        }
+        let full = match (per_interface.iter().any(|p| p.name == name), interfaces.first()) {
+            (true, Some(first)) => alloc::format!("{first}.{name}"),
+            _ => owned(name),
+        };
+        if self.given(&full).is_some() {
+            return Err(ParamError::Twice(full));
+        }
+        self.given.push((full, owned(value)));
+        Ok(())
     }
 
     /// The value of a parameter: what was given, else its default.
@@ -151,7 +158,7 @@ impl Params {
 
     /// All parameters that are declared.
     pub fn declared(&self) -> impl Iterator<Item = &'static Param> {
-        self.declared.iter().copied()
+        self.declared.iter().copied().flatten()
     }
 
     fn given(&self, name: &str) -> Option<&str> {
@@ -159,40 +166,50 @@ impl Params {
     }
 
     fn find(&self, name: &str) -> Option<&'static Param> {
-        self.declared.iter().find(|p| p.name == name).copied()
-    }
-
-    /// The parameter's own name, without the interface before it.
-    fn bare_name<'n>(
-        &self,
-        name: &'n str,
-        interfaces: &[&str],
-        per_interface: &[Param],
-    ) -> Result<&'n str, ParamError> {
-        let Some((interface, bare)) = name.split_once('.') else { return Ok(name) };
-        if !per_interface.iter().any(|p| p.name == bare) {
-            return Ok(name);
-        }
-        if interfaces.contains(&interface) {
-            return Ok(bare);
-        }
-        let known = if interfaces.is_empty() { "none".into() } else { interfaces.join(", ") };
-        Err(ParamError::NoInterface { name: name.into(), interface: interface.into(), known })
+        self.declared().find(|p| p.name == name)
     }
 
     fn no_value(&self, word: &str) -> ParamError {
         match self.find(word) {
-            Some(_) => ParamError::NoValue(word.into()),
+            Some(_) => ParamError::NoValue(owned(word)),
             None => self.unknown(word),
         }
     }
 
     fn unknown(&self, name: &str) -> ParamError {
-        let names: Vec<&str> = self.declared.iter().map(|p| p.name).collect();
+        let names: Vec<&str> = self.declared().map(|p| p.name).collect();
         let near = names.iter().find(|n| is_near(n, name));
         let hint = near.map_or_else(String::new, |n| alloc::format!(": did you mean \"{n}\"?"));
-        ParamError::Unknown { name: name.into(), hint, known: names.join(", ") }
+        ParamError::Unknown { name: owned(name), hint, known: listed(&names) }
     }
+}
+
+/// The parameter's own name, without the interface before it.
+fn bare_name<'n>(name: &'n str, interfaces: &[&str], per_interface: &[Param]) -> Result<&'n str, ParamError> {
+    let Some((interface, bare)) = split_once(name, b'.') else { return Ok(name) };
+    if !per_interface.iter().any(|p| p.name == bare) {
+        return Ok(name);
+    }
+    if interfaces.contains(&interface) {
+        return Ok(bare);
+    }
+    let known = if interfaces.is_empty() { owned("none") } else { listed(interfaces) };
+    Err(ParamError::NoInterface { name: owned(name), interface: owned(interface), known })
+}
+
+fn listed(names: &[&str]) -> String {
+    let mut list = String::new();
+    for name in names {
+        list.push_str(if list.is_empty() { "" } else { ", " });
+        list.push_str(name);
+    }
+    list
+}
+
+/// By itself, so that its code is there once.
+#[inline(never)]
+fn owned(text: &str) -> String {
+    text.to_owned()
 }
 
 /// One letter more, less, other, or two swapped.
@@ -205,36 +222,24 @@ fn is_near(a: &str, b: &str) -> bool {
     (left_a <= 1 && left_b <= 1) || swapped
 }
 
-/// Splits at blanks outside double quotes, and takes the quotes away.
-fn words(line: &str) -> Result<Vec<String>, ParamError> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let (mut quoted, mut started) = (false, false);
-    for c in line.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                started = true;
-            }
-            c if c.is_ascii_whitespace() && !quoted => {
-                if started {
-                    words.push(core::mem::take(&mut word));
-                }
-                started = false;
-            }
-            c => {
-                word.push(c);
-                started = true;
-            }
+/// Takes the first word off a line: it ends at a blank outside double quotes, and the quotes go away.
+fn next_word(line: &mut &[u8]) -> Result<Option<String>, ParamError> {
+    *line = line.trim_ascii_start();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let (mut word, mut quoted) = (Vec::new(), false);
+    while let Some((&byte, rest)) = line.split_first()
+        && (quoted || !byte.is_ascii_whitespace())
+    {
+        *line = rest;
+        match byte {
+            b'"' => quoted = !quoted,
+            byte => word.push(byte),
         }
     }
-    if quoted {
-        return Err(ParamError::OpenQuote(word));
-    }
-    if started {
-        words.push(word);
-    }
-    Ok(words)
+    let word = String::from_utf8(word).unwrap_or_default();
+    if quoted { Err(ParamError::OpenQuote(word)) } else { Ok(Some(word)) }
 }
 
 #[cfg(test)]
