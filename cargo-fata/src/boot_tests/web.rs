@@ -22,7 +22,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::wrk_keep_alive", 120, wrk_keep_alive),
     BootTest::new("boot::web::wrk_connection_per_request", 120, wrk_connection_per_request),
     BootTest::new("boot::web::malformed_requests", 300, malformed_requests),
-    BootTest::new("boot::web::slow_clients", 120, slow_clients),
+    BootTest::new("boot::web::slow_clients", 280, slow_clients),
 ];
 
 fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
@@ -185,10 +185,11 @@ fn slow_clients(host: &mut Host) -> Result<()> {
         curl(host, "-f -o /dev/null http://10.0.2.15/")?;
         std::thread::sleep(Duration::from_secs(1));
     }
-    let freed = "for i in $(seq 80); do \
-        n=$(curl -s --max-time 5 http://10.0.2.15/metrics | sed -n 's/^http_connections_open //p'); \
-        [ \"$n\" = 1 ] && exit 0; sleep 1; done; echo \"$n still open\"; exit 1";
-    let said = host.sh(freed, Duration::from_secs(110))?;
+    let freed = r#"for i in $(seq 70); do
+        now=$(curl -s --max-time 5 http://10.0.2.15/metrics | grep -E '^http_(connections|timeouts)' | tr '\n' ' ')
+        case "$now" in *"http_connections_open 1 "*) exit 0;; esac
+        echo "$(date +%T) $now"; sleep 2; done; exit 1"#;
+    let said = host.sh(freed, Duration::from_secs(200))?;
     host.sh("pkill socat; true", SOON)?;
     ensure!(said.status == 0, "slots were not given back: {}", said.stdout);
     Ok(())

@@ -12,7 +12,7 @@
 use super::fault::NetFault;
 use super::link::Terms;
 use super::pace::Pace;
-use super::queue::{Queue, QueueConfig};
+use super::queue::{Queue, QueueConfig, hypercall_time};
 use super::session::{Session, Site, Why};
 use super::terms::{Features, Identity, publish};
 use crate::xenbus::{Device, XenbusState, devices};
@@ -150,6 +150,7 @@ impl Offer {
             channels: features.channels(),
             limits: site.limits,
             max_frame: terms.max_frame(),
+            hypercall: hypercall_time(site.xen.hv()),
         };
         let mut queue = Queue::new(&site.xen, config)?;
         queue.flush();

@@ -25,6 +25,7 @@ mod device;
 mod fault;
 mod frontend;
 mod link;
+mod moderation;
 mod open;
 mod pace;
 mod pool;

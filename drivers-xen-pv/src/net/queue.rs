@@ -1,16 +1,21 @@
 //! A queue pair: transmit and receive ring, their pages, their event channels. A device has one, later several.
 
 use super::fault::NetFault;
+use super::moderation::{BATCH, Moderation, Plan};
 use super::pool::{Limits, RxPool, TxPool};
 use super::rx::RxQueue;
 use super::tx::{TxQueue, slots_for};
 use crate::events::{Channel, EventError};
 use crate::grant::{Access, GrantError, GrantedPages};
+use crate::hypervisor::Hypervisor;
 use crate::types::{DomId, EvtchnPort, GrantRef};
 use crate::xen::Xen;
 use alloc::rc::Rc;
+use core::future::Future;
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::net::{NetCounters, Received};
+use fata_libos::time::{Duration, Instant, Sleep, sleep_until};
 
 /// Why there is no queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +36,8 @@ pub(super) struct QueueConfig {
     pub(super) limits: Limits,
     /// The longest frame to be sent, octets.
     pub(super) max_frame: usize,
+    /// What a hypercall takes on this machine.
+    pub(super) hypercall: Duration,
 }
 
 /// How many event channels a queue has.
@@ -54,11 +61,14 @@ pub(super) struct Queue {
     max_frame: usize,
     /// Somebody was told that there is no room, and waits for it.
     room_wanted: bool,
+    moderation: Moderation,
+    /// The end of a wait for several frames.
+    timer: Sleep,
 }
 
 impl Queue {
     pub(super) fn new(xen: &Rc<Xen>, config: QueueConfig) -> Result<Self, QueueError> {
-        let QueueConfig { remote, channels, limits, max_frame } = config;
+        let QueueConfig { remote, channels, limits, max_frame, hypercall } = config;
         let events = Events::new(xen, remote, channels)?;
         let tx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
         let rx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
@@ -70,7 +80,8 @@ impl Queue {
         let rx_pool = RxPool::new(xen, remote, limits.rx_pages);
         let tx = TxQueue::new(tx_ring.memory(), tx_pool);
         let rx = RxQueue::new(rx_ring.memory(), rx_pool)?;
-        Ok(Self { tx, rx, events, tx_ring, rx_ring, max_frame, room_wanted: false })
+        let (moderation, timer) = (Moderation::new(hypercall), sleep_until(Instant::default()));
+        Ok(Self { tx, rx, events, tx_ring, rx_ring, max_frame, room_wanted: false, moderation, timer })
     }
 
     /// The grants of the transmit and the receive ring.
@@ -142,8 +153,19 @@ impl Queue {
     /// Ready when there is something to receive, or the room that was wanted.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, NetFault> {
         self.flush();
+        let count = match self.moderation.plan(Instant::recent(), self.rx.counts().frames) {
+            Plan::Next => 1,
+            Plan::Several(until) => {
+                self.timer.reset(until);
+                BATCH
+            }
+        };
         loop {
-            if self.rx.arm()? || self.has_wanted_room()? {
+            if self.rx.arm(count)? || self.has_wanted_room()? {
+                return Ok(Poll::Ready(()));
+            }
+            // Its end is a reason to look again, which the stack does; there is nothing to be told about it here.
+            if count > 1 && Pin::new(&mut self.timer).poll(cx).is_ready() {
                 return Ok(Poll::Ready(()));
             }
             // An event from before the arming says nothing; one after it is not lost.
@@ -190,6 +212,16 @@ impl Queue {
     pub(super) fn frames_in_flight(&self) -> u64 {
         self.tx.frames_in_flight()
     }
+}
+
+/// What a hypercall takes on this machine: a poll for nothing, whose time is over.
+pub(super) fn hypercall_time(hv: &dyn Hypervisor) -> Duration {
+    const TRIES: u32 = 4;
+    let start = Instant::now();
+    for _ in 0..TRIES {
+        hv.poll(&[], Some(start));
+    }
+    start.elapsed() / TRIES
 }
 
 impl Events {

@@ -9,12 +9,14 @@ use crate::fake::netback::{Delivery, NetbackRings, QueueAddress};
 use crate::types::DomId;
 use crate::xen::Xen;
 use fata_libos::net::Checksum;
+use fata_libos::time::Duration;
 use std::rc::Rc;
 
 pub(super) const BACKEND: DomId = DomId(3);
 
 fn pair(hv: &'static FakeHypervisor, xen: &Rc<Xen>, max_frame: usize) -> (Queue, NetbackRings) {
-    let config = QueueConfig { remote: BACKEND, channels: Channels::Split, limits: Limits::FULL, max_frame };
+    let (channels, hypercall) = (Channels::Split, Duration::ZERO);
+    let config = QueueConfig { remote: BACKEND, channels, limits: Limits::FULL, max_frame, hypercall };
     let mut queue = Queue::new(xen, config).unwrap();
     let (tx_ring, rx_ring) = queue.ring_refs();
     let (tx_port, rx_port) = queue.ports();

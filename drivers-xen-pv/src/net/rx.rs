@@ -84,9 +84,11 @@ impl RxQueue {
         self.ring.unpushed() * 2 >= self.ring.in_use()
     }
 
-    /// Asks for a notification with the next response; true if one is there already, and there will be none.
-    pub(super) fn arm(&mut self) -> Result<bool, NetFault> {
-        Ok(self.ring.arm(1).map_err(NetFault::RxRing)? > 0)
+    /// Asks for a notification with the `count`th response from now; true if any is there already.
+    pub(super) fn arm(&mut self, count: u32) -> Result<bool, NetFault> {
+        // The peer has to have room for so many, or it never gets there.
+        let count = count.min(self.ring.in_use() / 2).max(1);
+        Ok(self.ring.arm(count).map_err(NetFault::RxRing)? > 0)
     }
 
     fn next(&mut self) -> Result<Option<(RingIdx, RxSlot)>, NetFault> {

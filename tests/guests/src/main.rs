@@ -22,6 +22,7 @@ async fn main(env: Env) -> Result<()> {
         "memory" => memory::fill(&env),
         "clock" => time::print_clocks(&env),
         "timers" => time::many_timers(&env).await,
+        "ticks" => time::ticks(&env).await,
         "idle" => time::idle(&env).await,
         "console" => echo_lines(&env).await,
         "flood" => flood(&env),

@@ -36,3 +36,13 @@ pub async fn idle(env: &Env) {
     sleep(Duration::from_secs(12)).await;
     println!(env, "awake");
 }
+
+/// Wakes up five thousand times: what a wake-up costs is the test's to measure.
+pub async fn ticks(env: &Env) {
+    let mut ticks = fata::time::interval(Duration::from_millis(1));
+    println!(env, "ticking");
+    for _ in 0..5000 {
+        ticks.tick().await;
+    }
+    println!(env, "ticked");
+}
