@@ -23,10 +23,11 @@ use core::task::Poll;
 use fata_libos::console::Console;
 use fata_libos::task::WakerSet;
 use fata_libos::time::{Duration, Instant};
-use input::Input;
-use output::Output;
 #[cfg(not(target_os = "xen"))]
-pub(crate) use {input::IN_RING, output::OUT_RING};
+pub(crate) use input::IN_RING;
+use input::Input;
+pub(crate) use output::OUT_RING;
+use output::Output;
 
 /// How long the daemon may take nothing before a blocking write gives up.
 pub const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,15 +1,12 @@
 //! The console before there is a heap, and after everything else has failed: straight into the ring, waiting for room.
 
 use super::hv::PvHypervisor;
+use crate::byte_ring::Producer;
+use crate::console::OUT_RING;
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::cell::Cell;
 
-/// Offsets in `struct xencons_interface` (`io/console.h`).
-const OUT: usize = 1024;
-const OUT_SIZE: u32 = 2048;
-const OUT_CONS: usize = 3080;
-const OUT_PROD: usize = 3084;
 /// Looks for room before what is left is dropped: a host that reads no console must not hold a guest for ever.
 const PATIENCE: u32 = 2000;
 
@@ -42,38 +39,21 @@ impl EarlyConsole {
     /// Writes all of `bytes`, and does not return before the host has them or has stopped reading.
     pub(super) fn write(&self, mut bytes: &[u8]) {
         PvHypervisor::console_io(bytes);
-        let Some(ring) = PLACE.0.get() else { return };
+        let Some(Ring { page, port }) = PLACE.0.get() else { return };
+        let mut ring = Producer::attach(page, OUT_RING);
         let mut patience = PATIENCE;
         while patience > 0 {
-            let written = ring.put(bytes);
-            bytes = &bytes[written..];
+            let Ok(written) = ring.push(bytes) else { return };
+            bytes = bytes.get(written..).unwrap_or_default();
             if written > 0 {
                 patience = PATIENCE;
-                PvHypervisor::notify(ring.port);
+                PvHypervisor::notify(port);
             }
-            if bytes.is_empty() && ring.is_drained() {
+            if bytes.is_empty() && ring.pending() == Ok(0) {
                 return;
             }
             patience -= 1;
             PvHypervisor::nap();
         }
-    }
-}
-
-impl Ring {
-    fn put(&self, bytes: &[u8]) -> usize {
-        let (cons, prod) = (self.page.load_u32(OUT_CONS), self.page.load_u32(OUT_PROD));
-        let used = prod.wrapping_sub(cons).min(OUT_SIZE);
-        let n = bytes.len().min((OUT_SIZE - used) as usize);
-        for (i, &b) in (0u32..).zip(&bytes[..n]) {
-            let at = prod.wrapping_add(i) % OUT_SIZE;
-            self.page.write(OUT + at as usize, &[b]);
-        }
-        self.page.store_u32(OUT_PROD, prod.wrapping_add(n as u32));
-        n
-    }
-
-    fn is_drained(&self) -> bool {
-        self.page.load_u32(OUT_CONS) == self.page.load_u32(OUT_PROD)
     }
 }

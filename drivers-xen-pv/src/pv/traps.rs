@@ -13,24 +13,10 @@ use core::fmt;
 const VECTORS: usize = 22;
 const PAGE_FAULT: u64 = 14;
 
-/// What the stubs leave on the stack, lowest address first.
+/// What the stubs leave on the stack, lowest address first: r15 down to r8, rbp, rdi, rsi, rdx, rcx, rbx, rax, then these.
 #[repr(C)]
 pub(super) struct Frame {
-    r15: u64,
-    r14: u64,
-    r13: u64,
-    r12: u64,
-    r11: u64,
-    r10: u64,
-    r9: u64,
-    r8: u64,
-    rbp: u64,
-    rdi: u64,
-    rsi: u64,
-    rdx: u64,
-    rcx: u64,
-    rbx: u64,
-    rax: u64,
+    registers: [u64; 15],
     vector: u64,
     error: u64,
     rip: u64,
@@ -39,6 +25,27 @@ pub(super) struct Frame {
     rsp: u64,
     ss: u64,
 }
+
+/// Where `rbp` is among the registers.
+const RBP: usize = 8;
+/// The registers in the order of the report, with their places in the frame.
+const SHOWN: [([u8; 3], u8); 15] = [
+    (*b"rax", 14),
+    (*b"rbx", 13),
+    (*b"rcx", 12),
+    (*b"rdx", 11),
+    (*b"rsi", 10),
+    (*b"rdi", 9),
+    (*b"rbp", 8),
+    (*b" r8", 7),
+    (*b" r9", 6),
+    (*b"r10", 5),
+    (*b"r11", 4),
+    (*b"r12", 3),
+    (*b"r13", 2),
+    (*b"r14", 1),
+    (*b"r15", 0),
+];
 
 struct Table(UnsafeCell<[TrapInfo; VECTORS + 1]>);
 
@@ -71,7 +78,7 @@ pub(super) extern "C" fn report(frame: &Frame) -> ! {
         "\n{}\n{frame}{}\n{}",
         Cause(frame),
         fata_libos::task::Doing,
-        Backtrace::from_registers(frame.rip as usize, frame.rbp as usize)
+        Backtrace::from_registers(frame.rip as usize, frame.registers[RBP] as usize)
     ))
 }
 
@@ -142,32 +149,12 @@ fn fault_address() -> u64 {
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let registers: [(&str, u64); 18] = [
-            ("rip", self.rip),
-            ("rsp", self.rsp),
-            ("rfl", self.rflags),
-            ("rax", self.rax),
-            ("rbx", self.rbx),
-            ("rcx", self.rcx),
-            ("rdx", self.rdx),
-            ("rsi", self.rsi),
-            ("rdi", self.rdi),
-            ("rbp", self.rbp),
-            (" r8", self.r8),
-            (" r9", self.r9),
-            ("r10", self.r10),
-            ("r11", self.r11),
-            ("r12", self.r12),
-            ("r13", self.r13),
-            ("r14", self.r14),
-            ("r15", self.r15),
-        ];
-        for line in registers.chunks(3) {
-            for (name, value) in line {
-                write!(f, "  {name} {value:016x}")?;
-            }
-            writeln!(f)?;
+        write!(f, "  rip {:016x}  rsp {:016x}  rfl {:016x}", self.rip, self.rsp, self.rflags)?;
+        for (n, (name, place)) in SHOWN.iter().enumerate() {
+            f.write_str(if n % 3 == 0 { "\n  " } else { "  " })?;
+            f.write_str(core::str::from_utf8(name).unwrap_or_default())?;
+            write!(f, " {:016x}", self.registers[usize::from(*place)])?;
         }
-        writeln!(f, "  cs {:x} ss {:x}", self.cs & 0xffff, self.ss & 0xffff)
+        writeln!(f, "\n  cs {:x} ss {:x}", self.cs & 0xffff, self.ss & 0xffff)
     }
 }

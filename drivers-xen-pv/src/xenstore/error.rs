@@ -19,10 +19,9 @@ macro_rules! errno {
         impl Errno {
             /// From its name.
             pub fn from_name(name: &[u8]) -> Self {
-                $(if name == stringify!($name).as_bytes() {
-                    return Self::$name;
-                })+
-                Self::Unknown
+                let known = [$((stringify!($name), Self::$name)),+];
+                let found = known.iter().find(|(known, _)| known.as_bytes() == name);
+                found.map_or(Self::Unknown, |(_, errno)| *errno)
             }
         }
     };

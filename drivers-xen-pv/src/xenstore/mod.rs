@@ -27,7 +27,7 @@ use crate::events::Channel;
 use crate::shared::SharedMemory;
 use crate::text;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use connection::Connection;
 use request::Request;
@@ -89,8 +89,8 @@ impl XenStore {
         let queue = self.connection.add_watch(path)?;
         // From here on the watch is a value: if the request fails or is dropped, so is the watch, which ends it.
         let watch = Watch::new(self.connection.clone(), queue);
-        let token = watch.token().to_string();
-        self.request(XS_WATCH, path, &[token.as_bytes(), b"\0"].concat()).await?;
+        let token = alloc::format!("{}\0", watch.token());
+        self.request(XS_WATCH, path, token.as_bytes()).await?;
         Ok(watch)
     }
 }

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::error::{StoreError, StoreFault};
 use crate::abi::xs_wire::XS_UNWATCH;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -103,8 +103,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.connection.remove_watch(self.queue.token);
-        let token = self.queue.token.to_string();
-        let parts = [self.queue.path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
+        let rest = alloc::format!("\0{}\0", self.queue.token);
+        let parts = [self.queue.path.as_bytes(), rest.as_bytes()];
         drop(self.connection.request(XS_UNWATCH, 0, &parts));
     }
 }
