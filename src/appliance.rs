@@ -94,8 +94,9 @@ macro_rules! __entry {
 #[macro_export]
 macro_rules! __entry {
     ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
-        #[cfg(not(test))]
-        #[unsafe(export_name = "main")]
+        // A test build has a `main` of its own.
+        #[cfg_attr(not(test), unsafe(export_name = "main"))]
+        #[cfg_attr(test, allow(dead_code))]
         extern "C" fn fata_process_main() -> i32 {
             $crate::__hosted($crate::__appliance!($main, $networks, $network_params, $params))
         }

@@ -23,7 +23,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib),
     BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached),
     BootTest::new("boot::net::closed_ports", 60, closed_ports),
-    BootTest::new("boot::net::nmap_all_ports", 300, nmap_all_ports),
+    BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")),
+    BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long(),
     BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities),
     BootTest::new("boot::net::dhcp_renewal_and_lease_loss", 600, dhcp_renewal_and_lease_loss).long(),
 ];
@@ -220,10 +221,10 @@ fn closed_ports(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-fn nmap_all_ports(host: &mut Host) -> Result<()> {
+fn nmap(host: &mut Host, ports: &str) -> Result<()> {
     let guest = echo(host)?;
-    let script = "nmap -n -Pn -sT -p- -T5 --min-rate 3000 --max-retries 1 10.0.2.15";
-    let said = host.sh(script, Duration::from_secs(280))?.ok()?.stdout;
+    let script = format!("nmap -n -Pn -sT -p{ports} -T5 --min-rate 3000 --max-retries 1 10.0.2.15");
+    let said = host.sh(&script, Duration::from_secs(280))?.ok()?.stdout;
     ensure!(said.contains("7/tcp"), "nmap did not find port 7: {said}");
     let open = said.lines().filter(|l| l.contains("/tcp") && l.contains(" open ")).count();
     ensure!(open == 1, "nmap found {open} open ports: {said}");

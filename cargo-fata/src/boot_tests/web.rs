@@ -22,7 +22,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::wrk_keep_alive", 120, wrk_keep_alive),
     BootTest::new("boot::web::wrk_connection_per_request", 120, wrk_connection_per_request),
     BootTest::new("boot::web::malformed_requests", 300, malformed_requests),
-    BootTest::new("boot::web::slow_clients", 280, slow_clients),
+    BootTest::new("boot::web::slow_clients", 280, slow_clients).long(),
 ];
 
 fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
@@ -156,8 +156,8 @@ fn malformed_requests(host: &mut Host) -> Result<()> {
     for (n, case) in cases.iter().enumerate() {
         host.put(&format!("/tmp/malformed/{n}"), &case.request)?;
     }
-    let script = "cd /tmp/malformed; for n in $(seq 0 $(($(ls | wc -l) - 1))); do \
-        echo \"$n $(timeout 8 socat -t4 - TCP:10.0.2.15:80,connect-timeout=4 < $n 2>/dev/null | head -1 | cut -c1-12)\"; done";
+    let script = r#"one() { echo "$1 $(timeout 8 socat -t4 - TCP:10.0.2.15:80,connect-timeout=4 < $1 2>/dev/null | head -1 | cut -c1-12)"; }
+        export -f one; cd /tmp/malformed; ls | xargs -P 6 -I N bash -c 'one N' | sort -n"#;
     let said = host.sh(script, SLOW)?.ok()?.stdout;
     for (line, (n, case)) in said.lines().zip(cases.iter().enumerate()) {
         let wanted = case.status.map_or(format!("{n} "), |status| format!("{n} HTTP/1.1 {status}"));

@@ -139,6 +139,7 @@ mod tests {
                 // SAFETY: the layout has a size; the block is written within it.
                 let block = unsafe { heap.alloc(layout) };
                 assert!(!block.is_null() && block.addr() % (1 << align) == 0);
+                // SAFETY: the block is live, and is used as its layout allows.
                 unsafe { block.write_bytes(mark, size) };
                 live.push((block, layout, mark));
                 continue;
@@ -148,13 +149,16 @@ mod tests {
             let content = unsafe { core::slice::from_raw_parts(block, layout.size()) };
             assert!(content.iter().all(|&b| b == mark));
             if what < 8 {
+                // SAFETY: the block is live, and is used as its layout allows.
                 unsafe { heap.dealloc(block, layout) };
                 continue;
             }
             // SAFETY: as above.
             let moved = unsafe { heap.realloc(block, layout, size) };
+            // SAFETY: the block is live, and is used as its layout allows.
             let kept = unsafe { core::slice::from_raw_parts(moved, layout.size().min(size)) };
             assert!(kept.iter().all(|&b| b == mark));
+            // SAFETY: the block is live, and is used as its layout allows.
             unsafe { moved.write_bytes(mark, size) };
             live.push((moved, Layout::from_size_align(size, layout.align()).unwrap(), mark));
         }
@@ -186,11 +190,13 @@ mod tests {
         // SAFETY: sizes are not zero; each block is freed once.
         let blocks: Vec<_> = (0..10_000).map(|_| unsafe { heap.alloc(small) }).collect();
         for b in blocks {
+            // SAFETY: the block is live, and is used as its layout allows.
             unsafe { heap.dealloc(b, small) };
         }
         let mapped = heap.usage().0;
         let large = Layout::from_size_align(60_000, 8).unwrap();
         for _ in 0..8 {
+            // SAFETY: the block is live, and is used as its layout allows.
             assert!(!unsafe { heap.alloc(large) }.is_null());
         }
         assert_eq!(heap.usage().0, mapped, "no new memory was asked for");

@@ -1,6 +1,7 @@
 //! One image for the boot tests: the boot parameter `case` says what it does, and each line it prints is for a test to
 //! look at. The tests are in `cargo-fata/src/boot_tests`.
-#![cfg_attr(not(test), no_std, no_main)]
+#![no_std]
+#![no_main]
 
 extern crate alloc;
 
