@@ -15,6 +15,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// The stack that all interfaces and sockets belong to.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
     /// The interface itself.
     pub fn interface(&self) -> &Interface {
         &self.interface

@@ -15,6 +15,8 @@ pub mod status;
 
 /// The content of this image, which `build/main.rs` has put there.
 pub mod content {
+    // A site may have no files at all.
+    #[allow(unused_imports)]
     use crate::site::{File, Site, Target, Variant};
     include!(concat!(env!("OUT_DIR"), "/content.rs"));
 }

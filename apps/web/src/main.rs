@@ -25,11 +25,13 @@ fata::main!(main, networks: ["main"], params: PARAMS);
 
 async fn main(env: Env) -> Result<()> {
     let stats = Rc::<Stats>::default();
-    let router = web_site::router(&SITE, Rc::new(State::new(stats.clone())));
+    let state = Rc::new(State::new(stats.clone()));
+    let router = web_site::router(&SITE, state.clone());
     let limits = Limits { connections: env.param_as("connections"), ..Limits::default() };
     let server = Server::with(router, limits, stats);
 
     let network = env.network("main").await?;
+    state.set_network(network.stack().clone());
     let port: u16 = env.param_as("port");
     let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
     println!(env, "web: {} paths on port {port}", SITE.entries.len());

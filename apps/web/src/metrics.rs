@@ -48,6 +48,9 @@ pub fn text(state: &State) -> String {
     ] {
         text.one(name, "counter", help, value);
     }
+    if let Some(network) = state.network() {
+        network.each(&mut |name, help, value| text.of_network(name, help, value));
+    }
     text.0
 }
 
@@ -67,6 +70,12 @@ impl Text {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(name, "", Value::Whole(value));
+    }
+
+    /// What the stack says is so "now" goes up and down; everything else is counted since boot.
+    fn of_network(&mut self, name: &str, help: &str, value: u64) {
+        let (kind, end) = if help.contains(" now") { ("gauge", "") } else { ("counter", "_total") };
+        self.one(&alloc::format!("fata_net_{name}{end}"), kind, &alloc::format!("{help}."), value);
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {

@@ -1,14 +1,17 @@
 //! What the appliance knows of itself.
 
 use alloc::rc::Rc;
+use core::cell::OnceCell;
 use fata::http::{HttpDate, Stats};
 use fata::memory::MemoryStats;
+use fata::net::Stack;
 use fata::time::{Duration, Instant, SystemTime};
 
 /// The appliance's own state, which its handlers share.
 pub struct State {
     /// What the server counts.
     pub stats: Rc<Stats>,
+    network: OnceCell<Stack>,
     started: Instant,
     started_at: SystemTime,
 }
@@ -16,7 +19,17 @@ pub struct State {
 impl State {
     /// The state of an appliance that starts now.
     pub fn new(stats: Rc<Stats>) -> Self {
-        Self { stats, started: Instant::now(), started_at: SystemTime::now() }
+        Self { stats, network: OnceCell::new(), started: Instant::now(), started_at: SystemTime::now() }
+    }
+
+    /// Tells the stack that the server listens on, whose figures are shown from then on. The first counts.
+    pub fn set_network(&self, stack: Stack) {
+        let _ = self.network.set(stack);
+    }
+
+    /// The figures of the network, once it is there.
+    pub fn network(&self) -> Option<fata::net::Stats> {
+        self.network.get().map(Stack::stats)
     }
 
     /// The time since the start.

@@ -22,35 +22,40 @@ pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<G
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
-    let vifs = if args.no_net { 0 } else { vifs(image)? };
-    if vifs > 0 {
+    let networks = if args.no_net { Vec::new() } else { networks(image)? };
+    if let Some(first) = networks.first() {
         let bridge = if Host::is_dom0() { bridge_of_this_machine()? } else { BRIDGE.to_owned() };
-        spec.vifs = vec![Vif::on(&bridge); vifs];
-        spec = default_params(params).into_iter().fold(spec, |spec, param| spec.extra(param));
+        spec.vifs = vec![Vif::on(&bridge); networks.len()];
+        spec = default_params(params, first).into_iter().fold(spec, |spec, param| spec.extra(param));
     }
     Ok(params.iter().fold(spec, |spec, param| spec.extra(param)))
 }
 
 /// The address to which this machine's ports lead, if the guest has a network.
 pub fn forwarded_address(spec: &GuestSpec) -> Option<Ipv4Addr> {
-    let given =
-        spec.extra.split(' ').find_map(|param| param.strip_prefix("ipv4=")?.split('/').next()?.parse().ok());
+    let address = |param: &str| {
+        let (name, value) = param.split_once('=')?;
+        let of_main = name == "ipv4" || name == "main.ipv4";
+        of_main.then(|| value.split('/').next()?.parse().ok())?
+    };
+    let given = spec.extra.split(' ').find_map(address);
     (!spec.vifs.is_empty()).then_some(given.unwrap_or(ADDRESS))
 }
 
-/// How many network interfaces an image uses: one without them refuses their parameters.
-fn vifs(image: &Path) -> Result<usize> {
+/// The names of an image's network interfaces: one without them refuses their parameters.
+fn networks(image: &Path) -> Result<Vec<String>> {
     let note = Note::of(image)?;
     if note.is_none() {
         ui::say("the image does not say what it is: it gets a network interface");
     }
-    Ok(note.map_or(1, |note| note.networks.len()))
+    Ok(note.map_or_else(|| vec!["main".to_owned()], |note| note.networks))
 }
 
 /// Addresses for our own network, those that the user does not give. A parameter without an interface's name is the first
 /// one's. On a dom0 the network is the user's: addresses come from DHCP, or from his parameters.
-fn default_params(params: &[String]) -> Vec<&'static str> {
-    let is_given = |key: &str| params.iter().any(|param| param.split('=').next() == Some(key));
+fn default_params(params: &[String], first: &str) -> Vec<&'static str> {
+    let name = |param: &String| param.split('=').next().unwrap_or_default().to_owned();
+    let is_given = |key: &str| params.iter().map(name).any(|n| n == key || n == format!("{first}.{key}"));
     // They belong together: an address of the user's own has a gateway of its own.
     if Host::is_dom0() || is_given("ipv4") {
         return Vec::new();
@@ -80,8 +85,12 @@ mod tests {
 
     #[test]
     fn an_address_of_the_users_own_has_no_gateway_of_ours() {
-        assert_eq!(default_params(&["ipv4=dhcp".into()]), Vec::<&str>::new());
-        assert_eq!(default_params(&["dns=1.1.1.1".into()]), ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]);
+        assert_eq!(default_params(&["ipv4=dhcp".into()], "main"), Vec::<&str>::new());
+        assert_eq!(default_params(&["main.ipv4=10.1.1.1/8".into()], "main"), Vec::<&str>::new());
+        assert_eq!(
+            default_params(&["dns=1.1.1.1".into()], "main"),
+            ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]
+        );
     }
 
     #[test]
