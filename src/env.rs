@@ -28,7 +28,15 @@ pub(crate) struct Shared {
     #[cfg(feature = "net")]
     /// Leaked: a value here would bring the stack's drop code into images that have no network.
     pub(crate) stack: core::cell::OnceCell<&'static fata_netstack::Stack>,
+    /// Waits until what was written to connections is on its way: set by the first network, so that an image without one
+    /// has no code for it.
+    #[cfg(feature = "net")]
+    pub(crate) drain: core::cell::Cell<Option<fn(&'static fata_netstack::Stack) -> Drain>>,
 }
+
+/// See [`Shared::drain`].
+#[cfg(feature = "net")]
+pub(crate) type Drain = core::pin::Pin<alloc::boxed::Box<dyn core::future::Future<Output = ()>>>;
 
 impl Env {
     /// The value of a boot parameter that the appliance declared.

@@ -4,6 +4,7 @@ use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
 use fata_libos::spawn;
+use fata_libos::time::{Duration, Instant, sleep};
 pub use fata_netstack::*;
 
 /// A network interface of the appliance, and the stack it belongs to: sockets are made from it,
@@ -58,12 +59,24 @@ impl Env {
         let device = self.shared.machine.open_network(index).await?;
         let interface = stack.add_interface(name, device, config);
         spawn(tell(interface.clone())).detach();
+        self.shared.drain.set(Some(|stack| Box::pin(drain(stack))));
         Ok(Network { stack, interface })
     }
 
     /// The stack that all interfaces and sockets belong to.
     pub fn stack(&self) -> Stack {
         (*self.shared.stack.get_or_init(|| Box::leak(Box::new(Stack::new())))).clone()
+    }
+}
+
+/// The longest time that leaving waits for the last octets of connections.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Waits until no connection is left, so that answers which were written are answers which arrive.
+async fn drain(stack: &Stack) {
+    let until = Instant::now() + DRAIN_TIME;
+    while stack.stats().tcp_connections > 0 && Instant::now() < until {
+        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -86,9 +86,18 @@ async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
             networks: appliance.networks,
             #[cfg(feature = "net")]
             stack: Default::default(),
+            #[cfg(feature = "net")]
+            drain: Default::default(),
         }),
     };
-    until_end((appliance.main)(env)).await
+    #[cfg(feature = "net")]
+    let shared = env.shared.clone();
+    let left = until_end((appliance.main)(env)).await;
+    #[cfg(feature = "net")]
+    if let (Some(stack), Some(drain)) = (shared.stack.get(), shared.drain.get()) {
+        drain(stack).await;
+    }
+    left
 }
 
 /// Runs `main` to its end, or until the guest was asked to leave and the time for leaving in order is over.
