@@ -31,12 +31,13 @@ pub(crate) struct Shared {
     /// Waits until what was written to connections is on its way: set by the first network, so that an image without one
     /// has no code for it.
     #[cfg(feature = "net")]
-    pub(crate) drain: core::cell::Cell<Option<fn(&'static fata_netstack::Stack) -> Drain>>,
+    pub(crate) drain: core::cell::Cell<Option<Drain>>,
 }
 
 /// See [`Shared::drain`].
 #[cfg(feature = "net")]
-pub(crate) type Drain = core::pin::Pin<alloc::boxed::Box<dyn core::future::Future<Output = ()>>>;
+pub(crate) type Drain =
+    fn(&'static fata_netstack::Stack) -> alloc::boxed::Box<dyn core::future::Future<Output = ()> + Unpin>;
 
 impl Env {
     /// The value of a boot parameter that the appliance declared.

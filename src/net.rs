@@ -59,7 +59,7 @@ impl Env {
         let device = self.shared.machine.open_network(index).await?;
         let interface = stack.add_interface(name, device, config);
         spawn(tell(interface.clone())).detach();
-        self.shared.drain.set(Some(|stack| Box::pin(drain(stack))));
+        self.shared.drain.set(Some(|stack| Box::new(Box::pin(drain(stack)))));
         Ok(Network { stack, interface })
     }
 

@@ -67,12 +67,15 @@ enum Value {
 struct Text(String);
 
 impl Text {
+    #[inline(never)]
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(name, "", Value::Whole(value));
     }
 
     /// What the stack says is so "now" goes up and down; everything else is counted since boot.
+    // Once in the image, not once for each figure.
+    #[inline(never)]
     fn of_network(&mut self, name: &str, help: &str, value: u64) {
         let (kind, end) = if help.contains(" now") { ("gauge", "") } else { ("counter", "_total") };
         self.one(&alloc::format!("fata_net_{name}{end}"), kind, &alloc::format!("{help}."), value);
