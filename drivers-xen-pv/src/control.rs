@@ -51,7 +51,12 @@ async fn take(store: &XenStore) -> Result<Option<Request>, StoreError> {
         "crash" => Request::Ignored("crash"),
         _ => Request::Ignored("do something unknown"),
     };
-    store.write(REQUEST, "").await?;
+    // Heard it is, whether or not XenStore lets the guest say so.
+    match store.write(REQUEST, "").await {
+        Err(e @ StoreError::Broken(_)) => return Err(e),
+        Err(e) => log::warn!("{REQUEST}: {e}"),
+        Ok(()) => {}
+    }
     Ok(Some(request))
 }
 

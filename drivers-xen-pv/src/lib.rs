@@ -17,6 +17,8 @@ pub mod fake;
 pub mod grant;
 pub mod hypervisor;
 pub mod net;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod page_runs;
 #[cfg(target_os = "xen")]
 pub mod pv;
 pub mod ring;

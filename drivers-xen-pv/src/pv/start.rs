@@ -76,7 +76,7 @@ fn unmask_channels() {
 fn check(info: &StartInfo) {
     let wrong = if !info.magic.starts_with(b"xen-3.") {
         "its magic is not xen-3.x"
-    } else if info.nr_pages < 256 || info.nr_pages > 1 << 31 {
+    } else if info.nr_pages < 256 || info.nr_pages > 1 << 27 {
         "its nr_pages makes no sense"
     } else if info.nr_pt_frames == 0 || info.pt_base == 0 || info.mfn_list == 0 {
         "it names no page tables or no frame list"

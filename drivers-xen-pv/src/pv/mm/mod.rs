@@ -1,7 +1,6 @@
 //! Memory of a PV guest: rights, frames, mappings.
 
 mod boot_map;
-mod frames;
 mod pte;
 mod window;
 
@@ -9,13 +8,13 @@ use crate::abi::grant_table::{GNTTABOP_SETUP_TABLE, GnttabSetupTable};
 use crate::abi::shared_info::SharedInfo;
 use crate::abi::start_info::StartInfo;
 use crate::hypervisor::HvError;
+use crate::page_runs::PageRuns;
 use crate::pv::{hypercall, image};
 use crate::types::{Mfn, PAGE_SIZE, Pfn};
 use boot_map::BootMap;
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use fata_libos::platform::MemoryStats;
-use frames::FreeRuns;
 use image::VIRT_BASE;
 use pte::Pte;
 use window::Window;
@@ -30,7 +29,7 @@ const GRANT_FRAMES_MAX: usize = 256;
 
 /// Who owns which frame. One value, in a static.
 struct Memory {
-    free: FreeRuns,
+    free: PageRuns,
     window: Window,
     /// First frame of the window that was never given out.
     next: usize,
@@ -85,9 +84,10 @@ pub(super) fn map_shared_info(start_info: &StartInfo) {
 /// Gives the sections their rights and takes stock of the memory.
 pub(super) fn init(start_info: &StartInfo) {
     let map = BootMap::of(start_info);
-    map.protect();
     let total = start_info.nr_pages as usize;
+    // Before anything is unmapped: the guard page is a hole that would look like the end.
     let mapped = map.mapped_frames().min(total);
+    map.protect();
     // The page tables, the boot stack's page behind them, then pages that the builder mapped and left free.
     let boot_end = start_info.pt_base as usize + (start_info.nr_pt_frames as usize + 1) * PAGE_SIZE;
     let scratch = SCRATCH.0.get().addr();
@@ -98,31 +98,36 @@ pub(super) fn init(start_info: &StartInfo) {
     // SAFETY: the list holds every frame of the guest, the top page table's among them.
     let l4_frame = Mfn(unsafe { list.add(l4_pfn.0 as usize).read_volatile() });
     let window = Window::new(list, l4_frame, scratch, mapped, total);
-    let mut free = FreeRuns::new();
+    let mut free = PageRuns::new();
     // SAFETY: between the builder's last page and the end of what it mapped, and below the image, nothing lies.
     unsafe {
-        free.add(VIRT_BASE, (image::text().start - VIRT_BASE) / PAGE_SIZE);
-        free.add(boot_end, (VIRT_BASE + mapped * PAGE_SIZE).saturating_sub(boot_end) / PAGE_SIZE);
+        free.add(pointer(VIRT_BASE), (image::text().start - VIRT_BASE) / PAGE_SIZE);
+        let boot_free = (VIRT_BASE + mapped * PAGE_SIZE).saturating_sub(boot_end) / PAGE_SIZE;
+        free.add(pointer(boot_end), boot_free);
     }
     let memory = Memory { free, window, next: mapped, total };
     MEMORY.with(|place| *place = Some(memory));
 }
 
+fn pointer(address: usize) -> NonNull<u8> {
+    NonNull::new(address as *mut u8).expect("page zero is nobody's")
+}
+
 impl Memory {
-    fn take(&mut self, pages: usize) -> Option<usize> {
+    fn take(&mut self, pages: usize) -> Option<NonNull<u8>> {
         self.free.take(pages).or_else(|| self.take_from_window(pages))
     }
 
-    fn take_from_window(&mut self, pages: usize) -> Option<usize> {
+    fn take_from_window(&mut self, pages: usize) -> Option<NonNull<u8>> {
         let end = self.next.checked_add(pages).filter(|&end| end <= self.window.end())?;
         self.window.map_up_to(end);
         let start = window::address(Pfn(self.next as u64));
         self.next = end;
-        Some(start)
+        Some(pointer(start))
     }
 
     /// At least `min` pages: what the boot left first, then from the window, in steps that spare hypercalls.
-    fn take_for_heap(&mut self, min: usize) -> Option<(usize, usize)> {
+    fn take_for_heap(&mut self, min: usize) -> Option<(NonNull<u8>, usize)> {
         let wanted = min.max(HEAP_STEP);
         if let Some(run) = self.free.take_longest(min, wanted) {
             return Some(run);
@@ -146,7 +151,6 @@ impl Memory {
 /// More memory for the heap: see [`fata_libos::memory::Grow`].
 pub fn grow_heap(min: usize) -> Option<NonNull<[u8]>> {
     let (start, pages) = with(|m| m.take_for_heap(min.div_ceil(PAGE_SIZE)))?;
-    let start = NonNull::new(start as *mut u8)?;
     Some(NonNull::slice_from_raw_parts(start, pages * PAGE_SIZE))
 }
 
@@ -155,13 +159,13 @@ pub fn memory() -> MemoryStats {
     with(|m| {
         let mut stats = MemoryStats::default();
         stats.total = (m.total * PAGE_SIZE) as u64;
-        stats.free = ((m.free.pages + m.window.end() - m.next) * PAGE_SIZE) as u64;
+        stats.free = ((m.free.pages() + m.window.end() - m.next) * PAGE_SIZE) as u64;
         stats
     })
 }
 
 pub(super) fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
-    let start = NonNull::new(with(|m| m.take(count))? as *mut u8)?;
+    let start = with(|m| m.take(count))?;
     // SAFETY: mapped, and nobody's until now.
     unsafe { start.write_bytes(0, count * PAGE_SIZE) };
     Some(start)
@@ -171,7 +175,7 @@ pub(super) fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
 /// From [`alloc_pages`], used by nobody any more, in this domain or another.
 pub(super) unsafe fn free_pages(start: NonNull<u8>, count: usize) {
     // SAFETY: by the caller.
-    with(|m| unsafe { m.free.add(start.addr().get(), count) });
+    with(|m| unsafe { m.free.add(start, count) });
 }
 
 pub(super) fn frame_of(page: NonNull<u8>) -> Mfn {
