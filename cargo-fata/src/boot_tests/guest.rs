@@ -17,6 +17,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)),
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)),
+    BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90)).long(),
+    BootTest::new("boot::guest::large_image", 60, large_image),
     BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory),
     BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing),
     BootTest::new("boot::guest::timers", 60, timers),
@@ -36,7 +38,7 @@ fn hello_in_4_mib(host: &mut Host) -> Result<()> {
 
 fn fills_memory(host: &mut Host, memory_mb: u32, percent: u64) -> Result<()> {
     let guest = host.create(&probe("memory")?.memory(memory_mb))?;
-    let end = guest.wait_gone(Duration::from_secs(200))?;
+    let end = guest.wait_gone(Duration::from_secs(1400))?;
     let console = guest.console();
     ensure!(end == End::PowerOff, "it ended with {end:?}: {console}");
     for round in ["round 1: ", "round 2: "] {
@@ -44,6 +46,16 @@ fn fills_memory(host: &mut Host, memory_mb: u32, percent: u64) -> Result<()> {
         let filled: u64 = line.split(' ').next().unwrap_or_default().parse()?;
         ensure!(filled >= percent, "only {filled} % could be filled: {console}");
     }
+    Ok(())
+}
+
+fn large_image(host: &mut Host) -> Result<()> {
+    let guest = host.create(&GuestSpec::new("large", image("large")?))?;
+    let end = guest.wait_gone(SOON)?;
+    let console = guest.console();
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {console}");
+    ensure!(console.contains("constants: 11900000"), "its constants are wrong: {console}");
+    ensure!(console.contains("round 2: "), "its memory could not be filled: {console}");
     Ok(())
 }
 

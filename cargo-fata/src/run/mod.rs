@@ -46,33 +46,32 @@ fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode
     let symbols = Symbols::of(image);
     let spec = spec::guest_spec(image, args, params)?;
     let mut host = host(args, &spec)?;
-    let code = until_end(&mut host, &spec, &symbols)?;
+    let ended = until_end(&mut host, &spec, &symbols);
     // The serial log is kept only where something went wrong.
-    if let Some(folder) = host.serial_log().as_deref().and_then(Path::parent) {
-        let _ = fs::remove_dir_all(folder);
+    match host.serial_log() {
+        Some(log) if matches!(ended, Ok(End::PowerOff)) => {
+            let _ = log.parent().map(fs::remove_dir_all);
+        }
+        Some(log) => ui::say(format!("the Xen host's serial log: {}", log.display())),
+        None => {}
     }
-    Ok(code)
+    Ok(if ended? == End::PowerOff { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the guest, and again as often as it asks for it.
-fn until_end(host: &mut Host, spec: &GuestSpec, symbols: &Symbols) -> Result<ExitCode> {
+/// Runs the guest, and again as often as it asks for it; says how it ended.
+fn until_end(host: &mut Host, spec: &GuestSpec, symbols: &Symbols) -> Result<End> {
     let keyboard = Keyboard::listen();
     loop {
-        match run_once(host, spec, symbols, &keyboard)? {
-            End::Reboot => ui::say("the guest asked for a reboot: starting it again"),
-            End::Crash => {
-                ui::say(ui::paint(ui::Colour::Red, "the guest crashed"));
-                return Ok(ExitCode::FAILURE);
+        let end = run_once(host, spec, symbols, &keyboard)?;
+        match end {
+            End::Reboot => {
+                ui::say("the guest asked for a reboot: starting it again");
+                continue;
             }
-            End::PowerOff => {
-                ui::say("the guest powered off");
-                return Ok(ExitCode::SUCCESS);
-            }
-            end => {
-                ui::say(format!("the guest {end}"));
-                return Ok(ExitCode::FAILURE);
-            }
+            End::Crash => ui::say(ui::paint(ui::Colour::Red, "the guest crashed")),
+            end => ui::say(format!("the guest {end}")),
         }
+        return Ok(end);
     }
 }
 
@@ -109,9 +108,10 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     let asked = Instant::now();
     while asked.elapsed() < GRACE && !interrupt::requested() {
         console.copy()?;
-        if guest.end()?.is_some() {
+        if let Some(end) = guest.end()? {
             console.drain()?;
-            return Ok(End::PowerOff);
+            // Nobody who asks it to leave wants it again.
+            return Ok(if end == End::Reboot { End::PowerOff } else { end });
         }
     }
     interrupt::clear();
