@@ -3,7 +3,6 @@
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
-use fata_libos::spawn;
 use fata_libos::time::{Duration, Instant, sleep};
 pub use fata_netstack::*;
 
@@ -58,7 +57,6 @@ impl Env {
         let config = Config::from_params(&self.shared.params, name)?;
         let device = self.shared.machine.open_network(index).await?;
         let interface = stack.add_interface(name, device, config);
-        spawn(tell(interface.clone())).detach();
         self.shared.drain.set(Some(|stack| Box::new(Box::pin(drain(stack)))));
         Ok(Network { stack, interface })
     }
@@ -77,17 +75,5 @@ async fn drain(stack: &Stack) {
     let until = Instant::now() + DRAIN_TIME;
     while stack.stats().tcp_connections > 0 && Instant::now() < until {
         sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Says each change of an interface's address on the log.
-async fn tell(interface: Interface) {
-    let mut addressing = Some(interface.configured().await);
-    loop {
-        match &addressing {
-            Some(a) => log::info!("{}: {}/{}", interface.name(), a.address, a.prefix_len),
-            None => log::warn!("{}: no address", interface.name()),
-        }
-        addressing = interface.config_changed().await;
     }
 }
