@@ -2,6 +2,7 @@
 //!
 //! Every loop that waits calls [`check`]. The first Ctrl-C asks the work under way to end in order, a third ends the tool.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,11 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 const PATIENCE: usize = 3;
 /// When the work under way is to end, and how long it was given.
 static DEADLINE: Mutex<Option<(Instant, Duration)>> = Mutex::new(None);
+
+thread_local! {
+    /// Whether this thread is cleaning up.
+    static IGNORED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Catches SIGINT, SIGTERM and SIGHUP from here on.
 pub fn install() -> Result<()> {
@@ -36,6 +42,9 @@ pub fn set_limit(limit: Option<Duration>) {
 
 /// An error once the user wants to stop or time is up; waiting loops call it.
 pub fn check() -> Result<()> {
+    if IGNORED.get() {
+        return Ok(());
+    }
     if requested() {
         bail!("interrupted");
     }
@@ -47,6 +56,14 @@ pub fn check() -> Result<()> {
     }
 }
 
+/// Cleans up: whatever is pending, [`check`] lets this thread go on.
+pub fn ignored<T>(clean_up: impl FnOnce() -> T) -> T {
+    let before = IGNORED.replace(true);
+    let result = clean_up();
+    IGNORED.set(before);
+    result
+}
+
 fn deadline() -> std::sync::MutexGuard<'static, Option<(Instant, Duration)>> {
     DEADLINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -54,4 +71,20 @@ fn deadline() -> std::sync::MutexGuard<'static, Option<(Instant, Duration)>> {
 /// Forgets a request that has been obeyed, so that cleaning up can use what checks for one.
 pub fn clear() {
     COUNT.store(0, Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning_up_is_not_interrupted() {
+        IGNORED.set(false);
+        ignored(|| {
+            ignored(|| ());
+            assert!(IGNORED.get());
+            check().unwrap();
+        });
+        assert!(!IGNORED.get());
+    }
 }

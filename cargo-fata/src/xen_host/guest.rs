@@ -57,10 +57,22 @@ impl fmt::Display for End {
     }
 }
 
-/// A guest that `xl create` made. Dropping it destroys the domain.
-pub struct Guest {
+/// The domain of a name, which may be there or not. Dropping it destroys the domain.
+pub(super) struct Domain {
     pub(super) agent: Agent,
     pub(super) name: String,
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        let script = format!("xl destroy {} 2>/dev/null", self.name);
+        let _ = interrupt::ignored(|| self.agent.sh(&script, XL_LIMIT));
+    }
+}
+
+/// A guest that `xl create` made. Dropping it destroys the domain.
+pub struct Guest {
+    pub(super) domain: Domain,
     /// Another one after each restart.
     pub(super) domid: Cell<u32>,
     pub(super) at_end: AtEnd,
@@ -71,28 +83,28 @@ pub struct Guest {
 impl Guest {
     /// The name it has under `xl`.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.domain.name
     }
 
     /// Where xenconsoled logs its console, in dom0.
     pub fn console_path(&self) -> String {
-        console_path(&self.name)
+        console_path(&self.domain.name)
     }
 
     /// All it has printed so far.
     pub fn console(&self) -> String {
-        let bytes = self.agent.get(&self.console_path()).unwrap_or_default();
+        let bytes = self.domain.agent.get(&self.console_path()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
     /// Its console as it comes.
     pub fn follow_console(&self) -> Result<Stream> {
-        self.agent.follow(&self.console_path())
+        self.domain.agent.follow(&self.console_path())
     }
 
     /// Its console itself, both ways; what it says from now on goes to one reader only.
     pub fn open_console(&self) -> Result<Stream> {
-        self.agent.console(self.domid.get())
+        self.domain.agent.console(self.domid.get())
     }
 
     /// Waits until it has printed `text`; gives the console up to then. An error, with the end of the console, if time is up
@@ -122,12 +134,12 @@ impl Guest {
             }
             let tail = || command::last_lines(&console, 15);
             if let Some(end) = end {
-                bail!("guest {} {end} before {what} was on its console:\n{}", self.name, tail());
+                bail!("guest {} {end} before {what} was on its console:\n{}", self.domain.name, tail());
             }
             if started.elapsed() > limit {
                 bail!(
                     "no {what} on the console of {} after {} s:\n{}",
-                    self.name,
+                    self.domain.name,
                     limit.as_secs_f64(),
                     tail()
                 );
@@ -152,12 +164,12 @@ impl Guest {
 
     /// What the hypervisor accounts for it; `None` when it is gone.
     pub fn info(&self) -> Result<Option<DomainInfo>> {
-        Ok(self.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
+        Ok(self.domain.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
     }
 
     /// Time its vCPU has run, nanoseconds.
     pub fn cpu_ns(&self) -> Result<u64> {
-        let info = self.info()?.with_context(|| format!("guest {} is gone", self.name))?;
+        let info = self.info()?.with_context(|| format!("guest {} is gone", self.domain.name))?;
         Ok(info.cpu_ns)
     }
 
@@ -176,9 +188,9 @@ impl Guest {
     fn end_without_return(&self) -> Result<Option<End>> {
         let script = format!(
             "xl domid {0} 2>/dev/null || {{ pgrep -f '[x]l create .*/{0}[.]cfg' >/dev/null && echo between; }}",
-            self.name
+            self.domain.name
         );
-        let said = self.agent.sh(&script, XL_LIMIT)?.stdout;
+        let said = self.domain.agent.sh(&script, XL_LIMIT)?.stdout;
         match said.trim() {
             "" => return Ok(Some(End::Destroyed)),
             "between" => return Ok(None),
@@ -198,7 +210,11 @@ impl Guest {
             }
             if started.elapsed() > limit {
                 let tail = command::last_lines(&self.console(), 15);
-                bail!("guest {} still runs after {} s; its console:\n{tail}", self.name, limit.as_secs_f64());
+                bail!(
+                    "guest {} still runs after {} s; its console:\n{tail}",
+                    self.domain.name,
+                    limit.as_secs_f64()
+                );
             }
             std::thread::sleep(PERIOD);
         }
@@ -206,28 +222,21 @@ impl Guest {
 
     /// Runs `xl COMMAND NAME` for this guest: `guest.xl("shutdown")`, `guest.xl("pause")`.
     pub fn xl(&self, command: &str) -> Result<()> {
-        self.agent.sh(&format!("xl {command} {}", self.name), XL_LIMIT)?.ok()?;
+        self.domain.agent.sh(&format!("xl {command} {}", self.domain.name), XL_LIMIT)?.ok()?;
         Ok(())
     }
 
     /// Asks it to power off, and does not wait: `xl shutdown` waits a minute for a guest that does not listen.
     pub fn ask_to_leave(&self) -> Result<()> {
-        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.name);
-        self.agent.sh(&script, XL_LIMIT)?.ok()?;
+        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.domain.name);
+        self.domain.agent.sh(&script, XL_LIMIT)?.ok()?;
         Ok(())
     }
 
     /// Ends the domain at once and waits until it is gone.
     pub fn destroy(self) -> Result<()> {
-        self.agent.sh(&format!("xl destroy {}", self.name), XL_LIMIT)?.ok()?;
+        self.domain.agent.sh(&format!("xl destroy {}", self.domain.name), XL_LIMIT)?.ok()?;
         Ok(())
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let script = format!("xl destroy {} 2>/dev/null", self.name);
-        let _ = self.agent.sh(&script, XL_LIMIT);
     }
 }
 

@@ -22,11 +22,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
-use self::guest::{Guest, GuestSpec, Image};
+use self::guest::{Domain, Guest, GuestSpec, Image};
 use self::qemu::{Options, Qemu};
 use crate::{cache, ui};
 
 const XL_LIMIT: Duration = Duration::from_secs(120);
+/// How long the agent may take to kill a script.
+const KILL_TIME: Duration = Duration::from_millis(300);
 
 /// The machine dom0 runs on.
 enum Machine {
@@ -153,13 +155,17 @@ impl Host {
         let name = self.guest_name(&spec.name);
         let config = format!("/tmp/fata/{name}.cfg");
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
+        // From here on, so that what a create cut short leaves is destroyed too.
+        let domain = Domain { agent: self.agent(), name: name.clone() };
         let started = Instant::now();
-        let created = self.sh(&format!("xl create -q {config} && xl domid {name}"), XL_LIMIT)?;
+        let script = format!("xl create -q {config} && xl domid {name}");
+        // The agent kills `xl` when we hang up; what is left is certain only after that.
+        let created = self.sh(&script, XL_LIMIT).inspect_err(|_| std::thread::sleep(KILL_TIME))?;
         let create_time = started.elapsed();
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
         let domid =
             created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
-        Ok(Guest { agent: self.agent(), name, domid: Cell::new(domid), at_end: spec.at_end, create_time })
+        Ok(Guest { domain, domid: Cell::new(domid), at_end: spec.at_end, create_time })
     }
 
     /// What the hypervisor has logged.
