@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::ports;
 use crate::symbols::{Symbols, may_become_frame};
 use crate::xen_host::agent::Stream;
 use crate::xen_host::guest::Guest;
@@ -17,6 +18,8 @@ const LAST_LINES: Duration = Duration::from_millis(700);
 pub struct Console<'a> {
     stream: Stream,
     symbols: &'a Symbols,
+    /// Whether the guest's addresses are reached from here, and are to be told.
+    is_local: bool,
     /// The line under way.
     line: String,
     /// How much of it has been printed already.
@@ -27,7 +30,7 @@ impl<'a> Console<'a> {
     /// The console of a guest: from the log that xenconsoled writes on a host of ours, elsewhere from the console itself.
     pub fn of(guest: &Guest, is_local: bool, symbols: &'a Symbols) -> Result<Self> {
         let stream = if is_local { guest.open_console()? } else { guest.follow_console()? };
-        Ok(Self { stream, symbols, line: String::new(), printed: 0 })
+        Ok(Self { stream, symbols, is_local, line: String::new(), printed: 0 })
     }
 
     /// Prints what has come; waits a moment if there is nothing.
@@ -58,6 +61,9 @@ impl<'a> Console<'a> {
                 writeln!(stdout, "{}", self.symbols.resolve(&self.line))?;
             } else {
                 writeln!(stdout, "{}", &self.line[self.printed..])?;
+            }
+            if let Some(address) = ports::address_in(&self.line).filter(|_| self.is_local) {
+                ports::announce_address(address);
             }
             self.line.clear();
             self.printed = 0;

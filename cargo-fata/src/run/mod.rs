@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::console::{Console, Keyboard};
 use crate::cli::{ExecArgs, GuestArgs, RunArgs};
@@ -121,6 +121,11 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
 
 fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
     if Host::is_dom0() {
+        if !args.forwards.is_empty() {
+            bail!(
+                "this machine is a dom0: its guests have addresses of their own, --forward does nothing here"
+            );
+        }
         ui::say("this machine is a dom0: using its own Xen");
         return Host::local();
     }

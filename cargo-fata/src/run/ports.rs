@@ -46,6 +46,20 @@ pub fn announce(forwards: &[Forward]) {
     }
 }
 
+/// Says how to reach a guest that has an address of its own.
+pub fn announce_address(address: Ipv4Addr) {
+    let url = ui::paint(ui::Colour::Green, &format!("http://{address}/"));
+    ui::say(format!("the guest's address is {address}; if it serves web pages: open {url}"));
+}
+
+/// The address in the line `... NAME: a.b.c.d/len` with which a guest says that its interface has one.
+pub fn address_in(line: &str) -> Option<Ipv4Addr> {
+    let (_, said) = line.rsplit_once(": ")?;
+    let (address, prefix) = said.split([',', ' ']).next()?.split_once('/')?;
+    let is_prefix = prefix.parse().is_ok_and(|bits: u8| bits <= 32);
+    address.parse().ok().filter(|_| is_prefix)
+}
+
 fn announce_web_server(port: u16) {
     while !answers_http(port) {
         std::thread::sleep(PROBE_PERIOD);
@@ -67,4 +81,20 @@ fn answers_http(port: u16) -> bool {
 
 fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_the_line_that_tells_it() {
+        let address = Some(Ipv4Addr::new(192, 168, 1, 7));
+        assert_eq!(address_in("main: 192.168.1.7/24"), address);
+        let logged =
+            "[    0.120000] INFO fata_netstack::interface: main: 192.168.1.7/24, gateway 192.168.1.1";
+        assert_eq!(address_in(logged), address);
+        assert_eq!(address_in("GET: /index.html"), None);
+        assert_eq!(address_in("main: no address any more"), None);
+    }
 }

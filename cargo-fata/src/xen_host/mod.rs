@@ -14,6 +14,7 @@ mod local;
 pub mod qemu;
 pub mod recipe;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ impl Host {
     pub fn upload(&mut self, file: &Path) -> Result<String> {
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = format!("/tmp/fata/{name}-{}", cache::digest_bytes(&bytes));
+        let path = format!("{}/{name}-{}", self.folder(), cache::digest_bytes(&bytes));
         if !self.uploaded.contains(&path) {
             self.put(&path, &bytes)?;
             self.uploaded.insert(path.clone());
@@ -153,7 +154,7 @@ impl Host {
         };
         self.guests_made += 1;
         let name = self.guest_name(&spec.name);
-        let config = format!("/tmp/fata/{name}.cfg");
+        let config = format!("{}/{name}.cfg", self.folder());
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
         let domain = Domain { agent: self.agent(), name: name.clone() };
@@ -176,6 +177,14 @@ impl Host {
     /// The serial log, where there is one.
     pub fn serial_log(&self) -> Option<PathBuf> {
         self.options.as_ref().map(|options| options.log.clone())
+    }
+
+    /// Where images and configurations go in dom0.
+    fn folder(&self) -> Cow<'_, str> {
+        match &self.machine {
+            Machine::Qemu(_) => "/tmp/fata".into(),
+            Machine::Local(local) => local.folder().to_string_lossy(),
+        }
     }
 
     /// Unique on a host of ours; on a dom0 that others use too, unique by process.
