@@ -21,7 +21,7 @@ use fata_libos::entropy;
 use fata_libos::net::{ETHERNET_HEADER, NetDevice};
 use fata_libos::spawn;
 use fata_libos::task::{WakerSet, yield_now};
-use fata_libos::time::{Instant, Sleep, sleep_until};
+use fata_libos::time::{Duration, Instant, Sleep, sleep_until};
 
 /// Frames taken from the device before what they caused is sent.
 const BURST: usize = 64;
@@ -47,7 +47,12 @@ pub(crate) struct Iface {
     /// Times the device went down.
     pub(crate) losses: Cell<u64>,
     pub(crate) dhcp: Inbox,
+    /// When the address was last defended.
+    defended: Cell<Option<Instant>>,
 }
+
+/// RFC 5227, 1.1: DEFEND_INTERVAL. Two hosts with one address would answer each other for ever without it.
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Iface {
     pub(crate) fn new(name: String, device: Box<dyn NetDevice>, config: &Config) -> Self {
@@ -65,6 +70,7 @@ impl Iface {
             up: Cell::new(false),
             losses: Cell::new(0),
             dhcp: Inbox::default(),
+            defended: Cell::new(None),
         }
     }
 
@@ -100,7 +106,10 @@ impl Iface {
     pub(crate) fn receive_arp(&self, core: &Core, now: Instant, packet: &[u8]) {
         let Some(net) = self.net.get() else { return };
         let mut link = self.link.borrow_mut();
-        if link.receive_arp(now, net.address, packet, &core.counters) {
+        let is_claimed = link.receive_arp(now, net.address, packet, &core.counters);
+        let rests = self.defended.get().is_some_and(|at| now.duration_since(at) < DEFEND_INTERVAL);
+        if is_claimed && !rests {
+            self.defended.set(Some(now));
             log::warn!("{}: another host claims the address {}", self.name, net.address);
             link.announce(net.address, &core.counters);
         }

@@ -24,6 +24,8 @@ const WANTED: [u8; 7] = [SUBNET_MASK, ROUTER, DNS, MTU, LEASE_TIME, RENEWAL_TIME
 const MAX_SIZE: u16 = 1500;
 /// The shortest lease that makes sense; a server that gives less is taken to mean this.
 const LEAST_LEASE: u32 = 10;
+/// The least time until a lease is asked for again, seconds.
+const LEAST_RENEWAL: u32 = 2;
 const FOREVER: u32 = u32::MAX;
 
 /// What a client says.
@@ -160,8 +162,9 @@ impl Lease {
             return;
         }
         let lease = lease.max(LEAST_LEASE);
-        let rebind = rebind.filter(|t| *t < lease).unwrap_or(lease / 8 * 7);
-        let renew = renew.filter(|t| *t < rebind && *t > 0).unwrap_or(lease / 2).min(rebind);
+        // Times of nothing would have the client ask without pause.
+        let rebind = rebind.filter(|t| (LEAST_RENEWAL..lease).contains(t)).unwrap_or(lease / 8 * 7);
+        let renew = renew.filter(|t| (LEAST_RENEWAL..rebind).contains(t)).unwrap_or(lease / 2).min(rebind);
         let after = |seconds: u32| Some(asked + Duration::from_secs(u64::from(seconds)));
         (self.renew, self.rebind, self.end) = (after(renew), after(rebind), after(lease));
     }
@@ -203,5 +206,33 @@ mod tests {
         assert_eq!(len([0, 0, 0, 0]), None);
         assert_eq!(len([255, 0, 255, 0]), None);
         assert_eq!(prefix_len(None, host), Some(8));
+    }
+
+    /// Seconds to renewing, rebinding and the end, for what a server says of them.
+    fn times(lease: u32, renew: Option<u32>, rebind: Option<u32>) -> [u64; 3] {
+        let nobody = Ipv4Addr::UNSPECIFIED;
+        let mut l = Lease {
+            address: nobody,
+            prefix_len: 24,
+            gateway: None,
+            dns: Vec::new(),
+            mtu: None,
+            server: nobody,
+            renew: None,
+            rebind: None,
+            end: None,
+        };
+        l.times(Instant::from_nanos(0), lease, renew, rebind);
+        [l.renew, l.rebind, l.end].map(|t| t.map_or(0, |t| t.as_nanos() / 1_000_000_000))
+    }
+
+    #[test]
+    fn times_that_make_no_sense_are_not_a_servers_to_choose() {
+        assert_eq!(times(120, None, None), [60, 105, 120]);
+        assert_eq!(times(120, Some(30), Some(90)), [30, 90, 120]);
+        assert_eq!(times(120, Some(0), Some(0)), [60, 105, 120]);
+        assert_eq!(times(120, Some(110), Some(100)), [60, 100, 120]);
+        assert_eq!(times(120, Some(500), Some(500)), [60, 105, 120]);
+        assert_eq!(times(0, Some(0), Some(1)), [5, 7, 10]);
     }
 }

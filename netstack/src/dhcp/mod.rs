@@ -241,7 +241,8 @@ impl Client {
 
     fn lose(&self, why: &str) {
         log::warn!("{}: {why}", self.iface.name);
-        self.iface.configure(&self.core, None, Vec::new());
+        // The name servers that the user gave stay.
+        self.iface.configure(&self.core, None, self.config.dns.clone());
     }
 
     fn begin(&mut self) {
