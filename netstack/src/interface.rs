@@ -154,10 +154,14 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
     let mut sleep = sleep_until(Instant::recent());
     loop {
         watch_link(&core, &iface);
-        let more = receive_burst(&core, &iface, &mut frame);
+        let burst = receive_burst(&core, &iface, &mut frame);
+        if burst != Burst::Nothing {
+            // Who reads answers first: one segment then carries data and acknowledgement, and no timer is set for the latter.
+            yield_now().await;
+        }
         send_all(&core, &iface);
         let deadline = iface.work.deadline().into_iter().chain(iface.link.borrow().deadline()).min();
-        if more {
+        if burst == Burst::More {
             yield_now().await;
             continue;
         }
@@ -199,15 +203,26 @@ fn watch_link(core: &Core, iface: &Rc<Iface>) {
     iface.changed.wake_all();
 }
 
-/// Takes a burst of frames; true if there may be more.
-fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> bool {
+/// What a look at the device brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Burst {
+    Nothing,
+    All,
+    /// There may be more.
+    More,
+}
+
+/// Takes a burst of frames.
+fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> Burst {
     let now = Instant::recent();
-    for _ in 0..BURST {
-        let Some(received) = iface.link.borrow_mut().device().receive(frame) else { return false };
+    for n in 0..BURST {
+        let Some(received) = iface.link.borrow_mut().device().receive(frame) else {
+            return if n == 0 { Burst::Nothing } else { Burst::All };
+        };
         let len = received.len.min(frame.len());
         ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
     }
-    true
+    Burst::More
 }
 
 /// Sends what connections have to send and what timers ask for, and tells the device to send it on its way.

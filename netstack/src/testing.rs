@@ -89,6 +89,11 @@ impl Hub {
         self.0.borrow_mut().faults = faults;
     }
 
+    /// Begins another row of chances; not zero.
+    pub fn set_seed(&self, seed: u64) {
+        self.0.borrow_mut().seed = seed;
+    }
+
     /// Keeps a copy of all frames from now on.
     pub fn capture(&self) {
         self.0.borrow_mut().seen = Some(Vec::new());

@@ -1,6 +1,6 @@
 //! One connection: its state machine, who waits for it, and its deadlines.
 
-use super::machine::{Machine, Wire};
+use super::machine::{Machine, Sent, Wire};
 use super::segment::{self, Segment, before};
 use super::{Budget, Flow, Place};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use core::net::Ipv4Addr;
 use core::task::Waker;
 use fata_libos::time::{Duration, Instant};
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::{TcpControl, TcpPacket};
+use smoltcp::wire::{TcpControl, TcpPacket, TcpSeqNumber};
 
 /// How long a handshake of ours may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -201,14 +201,14 @@ impl Conn {
                 core.counters.tcp_resets_ignored.one();
                 return self.challenge(core, now, inner, next);
             }
-            refresh_ack(inner.una, &segment, &mut packet[header_len..]);
+            refresh_ack(inner.una, &machine.sent, &segment, &mut packet[header_len..]);
         } else if segment.syn && !segment.has_ack {
             // Both sides opening at once: refused until the machine is our own.
             return;
         }
         let Some(machine) = &mut inner.machine else { return };
         if synchronized(before_state) {
-            machine.sent.acknowledged(&segment);
+            machine.sent.acknowledged(&segment, inner.una);
             if segment.window == 0 && machine.sent.all_got(&segment) {
                 // smoltcp would probe the closed window for ever, and without a pause, although it has nothing to send.
                 TcpPacket::new_unchecked(&mut packet[header_len..]).set_window_len(1);
@@ -221,6 +221,7 @@ impl Conn {
         }
         if before_state == State::SynSent && state == State::Established {
             (inner.irs, inner.una) = (segment.seq, segment.ack);
+            machine.sent.shift = segment::window_scale(&packet[header_len..]);
             core.counters.tcp_opened.one();
         }
         if segment.has_ack && before(inner.una, segment.ack) && !before(machine.sent.next, segment.ack) {
@@ -392,8 +393,14 @@ fn discard(machine: &mut Machine, read: &mut u32) {
 }
 
 /// smoltcp drops data whose acknowledgement is older than one it has seen, as happens when segments overtake each other.
-fn refresh_ack(una: u32, segment: &Segment, tcp: &mut [u8]) {
-    if segment.len() > 0 && segment.has_ack && before(segment.ack, una) {
-        TcpPacket::new_unchecked(tcp).set_ack_number(smoltcp::wire::TcpSeqNumber(una as i32));
+fn refresh_ack(una: u32, sent: &Sent, segment: &Segment, tcp: &mut [u8]) {
+    if segment.len() > 0
+        && segment.has_ack
+        && before(segment.ack, una)
+        && let Some(window) = sent.window_at(una)
+    {
+        let mut tcp = TcpPacket::new_unchecked(tcp);
+        tcp.set_ack_number(TcpSeqNumber(una as i32));
+        tcp.set_window_len(window);
     }
 }

@@ -139,6 +139,7 @@ impl HalfOpen {
         machine.receive(now, &self.syn_packet(flow, own, peer), &mut Nowhere);
         machine.send(now, &mut Nowhere);
         machine.receive(now, packet, &mut Nowhere);
+        machine.sent.shift = self.syn.scale.unwrap_or(0);
         if !matches!(machine.state(), State::Established | State::CloseWait) {
             return core.counters.rx_bad.one();
         }

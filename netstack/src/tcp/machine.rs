@@ -54,12 +54,19 @@ pub(crate) struct Sent {
     /// Whether the last one took up no sequence number.
     pub(crate) empty: bool,
     any: bool,
+    /// How far the peer's window field is shifted (RFC 7323, 2).
+    pub(crate) shift: u8,
+    /// The number after the last that the peer takes, once it has said so.
+    edge: Option<u32>,
 }
 
 impl Sent {
-    /// Notes what the peer says of what it got.
-    pub(crate) fn acknowledged(&mut self, segment: &Segment) {
+    /// Notes what the peer says of what it got; it has acknowledged all before `una` already.
+    pub(crate) fn acknowledged(&mut self, segment: &Segment, una: u32) {
         if segment.has_ack {
+            if !before(segment.ack, una) {
+                self.edge = Some(segment.ack.wrapping_add(u32::from(segment.window) << self.shift));
+            }
             if self.probing && before(self.next, segment.ack) && !before(self.top, segment.ack) {
                 self.next = segment.ack;
             }
@@ -77,9 +84,16 @@ impl Sent {
         self.fin && segment.has_ack && segment.ack == self.next
     }
 
+    /// The window field that leaves the peer's window where it is, seen from `una`.
+    pub(crate) fn window_at(&self, una: u32) -> Option<u16> {
+        let room = self.edge?.wrapping_sub(una);
+        Some(u16::try_from(room >> self.shift).unwrap_or(0))
+    }
+
     /// Notes a segment that is about to go out. One that only acknowledges gets the highest sequence number sent: smoltcp
     /// gives it the number that it has gone back to for sending again, which the peer has to drop as old, and the
-    /// acknowledgement with it; two such peers answer each other for ever.
+    /// acknowledgement with it; two such peers answer each other for ever. A number beyond the peer's window would be dropped
+    /// as well.
     fn note(&mut self, packet: &mut [u8]) {
         let Some(Ok(mut tcp)) = packet.get_mut(HEADER..).map(TcpPacket::new_checked) else { return };
         let segment = Segment::read(&TcpPacket::new_unchecked(tcp.as_ref()));
@@ -96,7 +110,8 @@ impl Sent {
         } else if segment.len() > 0 {
             self.again += u64::from(before(segment.seq, self.next));
         } else if !segment.rst {
-            tcp.set_seq_number(TcpSeqNumber(self.next as i32));
+            let seq = self.edge.filter(|edge| before(*edge, self.next)).unwrap_or(self.next);
+            tcp.set_seq_number(TcpSeqNumber(seq as i32));
         }
     }
 }

@@ -50,6 +50,14 @@ impl Segment {
     }
 }
 
+/// How far the sender of this SYN shifts its window field; 0 where it does not say.
+pub(crate) fn window_scale(tcp: &[u8]) -> u8 {
+    let nobody = Ipv4Addr::UNSPECIFIED.into();
+    let repr = TcpPacket::new_checked(tcp)
+        .and_then(|tcp| TcpRepr::parse(&tcp, &nobody, &nobody, &ChecksumCapabilities::ignored()));
+    repr.ok().and_then(|repr| repr.window_scale).unwrap_or(0)
+}
+
 /// What a peer's SYN says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Syn {
