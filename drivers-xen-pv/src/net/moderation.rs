@@ -1,99 +1,132 @@
 //! How soon to be woken for a frame: at once when they come seldom, for several together when they come faster than waking
 //! up is worth.
 //!
-//! A wake-up costs a guest a pass through the hypervisor's scheduler, often more than the frame itself. When frames follow
-//! each other closely, the queue asks for a notification only with the [`BATCH`]th, and for a timer that bounds the wait by
-//! the usual time of a few. What is close is measured in hypercalls: on a machine where those are cheap, waits are short.
-//! Where waiting turns out to bring no more than a frame or two (one client that asks, waits for the answer and asks again),
-//! it is left alone for longer and longer: such a client would only be slowed down.
+//! A wake-up costs a guest a pass through the hypervisor's scheduler, often more than the frame itself. So the queue asks
+//! for a notification only with the last of as many frames as usually come before the peers stop and wait for answers, with
+//! a timer in case they do not come. How many that is, is found by trying: batches that fill up become larger, one that the
+//! timer has to end soon after makes them smaller, and the next attempt rarer. One client that asks, waits and asks again is
+//! hardly slowed down, and many are served faster, because the back end too is left alone. The time that a batch may take
+//! is bounded in hypercalls: where those are cheap, waits are short.
 
 use fata_libos::time::{Duration, Instant};
 
-/// Frames waited for.
-pub(super) const BATCH: u32 = 12;
-/// Frames whose usual time a wait lasts at most.
-const SPAN: u64 = 6;
-/// Frames further apart than so many hypercalls take are not worth a wait.
-const CLOSE: u64 = 80;
+/// Frames waited for at most.
+const BATCH: u32 = 12;
 /// The longest wait, in the time of hypercalls.
-const LONGEST: u64 = 400;
-/// Frames that a wait has to bring to have been worth it.
-const WORTH: u64 = 3;
-/// Wake-ups without a wait after one that was not worth it; twice as many each time, up to the second.
-const REST: (u32, u32) = (64, 4096);
+const LONGEST: u64 = 100;
+/// A batch may take so many times what its frames usually take: they do not come evenly.
+const PATIENCE: u64 = 3;
+/// Frames in batches that filled up before a larger size is tried: at first, and at most after sizes that were too large.
+const PROOF: (u64, u64) = (24, 256);
+
+/// A batch that falls short after so many that did not tells nothing: peers pause for reasons of their own.
+const SELDOM: u64 = 4;
 
 /// When to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// With the next frame.
     Next,
-    /// With the [`BATCH`]th frame, or at this moment.
-    Several(Instant),
+    /// With the `count`th frame from now, or at a moment.
+    Several { count: u32, until: Instant },
 }
 
 #[derive(Debug)]
 pub(super) struct Moderation {
-    /// Nanoseconds that a hypercall takes here.
-    unit: u64,
-    /// The last wake-up that brought frames, and the frames received until then.
-    last: Instant,
-    frames: u64,
+    /// The longest wait, nanoseconds.
+    longest: u64,
+    /// The batch now: its size, and when and after how many frames it began.
+    size: u32,
+    began: Instant,
+    from: u64,
+    /// When it ends if it does not fill up; `None` where there is no wait.
+    until: Option<Instant>,
     /// The usual time from one frame to the next, nanoseconds.
     gap: u64,
-    /// Under way until.
-    until: Option<Instant>,
-    /// Wake-ups to come without a wait, and how many after the next that is not worth it.
-    rest: u32,
-    next_rest: u32,
+    /// Frames in batches of this size that filled up, and how many it takes to grow.
+    full: u64,
+    proof: u64,
+    /// The same since the last batch that fell short.
+    since_short: u64,
+    /// The size that last did not fill up.
+    too_large: u32,
 }
 
 impl Moderation {
     pub(super) fn new(hypercall: Duration) -> Self {
         let unit = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(100_000);
-        let last = Instant::from_nanos(0);
-        Self { unit, last, frames: 0, gap: CLOSE * unit, until: None, rest: 0, next_rest: REST.0 }
+        let longest = LONGEST * unit;
+        let began = Instant::from_nanos(0);
+        Self {
+            longest,
+            size: 1,
+            began,
+            from: 0,
+            until: None,
+            gap: longest,
+            full: 0,
+            proof: PROOF.0,
+            since_short: 0,
+            too_large: 0,
+        }
     }
 
     /// There is nothing to receive at `now`, after `frames` frames in all.
     pub(super) fn plan(&mut self, now: Instant, frames: u64) -> Plan {
-        let new = frames - self.frames;
-        if new > 0 {
-            self.woken(now, new);
-            self.frames = frames;
-        } else if let Some(until) = self.until {
+        let new = frames - self.from;
+        let is_full = new >= u64::from(self.size);
+        match self.until {
             // Asked in between, about something else.
-            if now < until {
-                return Plan::Several(until);
+            Some(until) if !is_full && now < until => {
+                return Plan::Several { count: self.size - new as u32, until };
             }
-            self.until = None;
-            self.relax();
+            None if new == 0 => return Plan::Next,
+            _ if is_full => self.filled_up(new),
+            Some(_) if new > 0 => self.fell_short(new as u32),
+            // Nothing came at all, so nobody waited.
+            Some(_) => {
+                self.until = None;
+                self.from = frames;
+                return Plan::Next;
+            }
+            None => {}
         }
-        if self.rest > 0 || self.gap >= CLOSE * self.unit {
-            return Plan::Next;
-        }
-        let until = now + Duration::from_nanos((SPAN * self.gap).min(LONGEST * self.unit));
-        self.until = Some(until);
-        Plan::Several(until)
+        self.measure(now, new);
+        (self.began, self.from) = (now, frames);
+        self.size = self.size.min((self.longest / (PATIENCE * self.gap.max(1))) as u32).max(1);
+        self.until =
+            (self.size > 1).then(|| now + Duration::from_nanos(PATIENCE * u64::from(self.size) * self.gap));
+        self.until.map_or(Plan::Next, |until| Plan::Several { count: self.size, until })
     }
 
-    fn woken(&mut self, now: Instant, new: u64) {
-        let gap = u64::try_from(now.duration_since(self.last).as_nanos()).unwrap_or(u64::MAX) / new;
-        self.last = now;
-        // An eighth of each new gap; a long pause counts as just not close.
-        self.gap = (self.gap * 7 + gap.min(8 * CLOSE * self.unit)) / 8;
-        self.rest = self.rest.saturating_sub(1);
-        if self.until.take().is_some() {
-            if new < WORTH {
-                self.relax();
-            } else {
-                self.next_rest = REST.0;
+    /// An eighth of each new gap; a long pause counts as just too long to wait.
+    fn measure(&mut self, now: Instant, new: u64) {
+        let took = u64::try_from(now.duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
+        let gap = (took / new.max(1)).min(self.longest);
+        self.gap = (self.gap * 7 + gap) / 8;
+    }
+
+    fn filled_up(&mut self, frames: u64) {
+        self.full += frames;
+        self.since_short += frames;
+        if self.full >= self.proof {
+            self.full = 0;
+            if self.size >= self.too_large {
+                self.proof = (self.proof / 2).max(PROOF.0);
+            }
+            let size = (self.size + 1 + self.size / 4).min(BATCH);
+            if size > self.size {
+                (self.size, self.since_short) = (size, 0);
             }
         }
     }
 
-    fn relax(&mut self) {
-        self.rest = self.next_rest;
-        self.next_rest = (self.next_rest * 2).min(REST.1);
+    fn fell_short(&mut self, by_then: u32) {
+        if core::mem::take(&mut self.since_short) < SELDOM * u64::from(self.size) {
+            (self.too_large, self.proof) = (self.size, (self.proof * 2).min(PROOF.1));
+            self.size = by_then.max(self.size / 2);
+            self.full = 0;
+        }
     }
 }
 
@@ -101,49 +134,82 @@ impl Moderation {
 mod tests {
     use super::*;
 
-    fn at(micros: u64) -> Instant {
-        Instant::from_nanos(micros * 1000)
-    }
+    const HYPERCALL: Duration = Duration::from_micros(5);
 
-    /// Wake-ups with `frames` frames each, `gap` microseconds apart; how many plans of the last hundred were to wait.
-    fn waits(frames: u64, gap: u64) -> usize {
-        let mut moderation = Moderation::new(Duration::from_micros(5));
-        let plans = (1..=1000).map(|n| moderation.plan(at(n * gap), n * frames));
-        plans.skip(900).filter(|plan| *plan != Plan::Next).count()
+    /// Clients that ask, wait for the answer, and ask again after `think` microseconds, each on its own; a request and an
+    /// answer take a microsecond, one after the other. What they got done in two seconds, and the wake-ups.
+    fn closed_loop(clients: usize, think: u64, hypercall: Duration) -> (u64, u64) {
+        let mut moderation = Moderation::new(hypercall);
+        let (mut frames, mut wakes) = (0, 0);
+        let mut arrivals: Vec<u64> = (0..clients as u64).collect();
+        let mut now = 0;
+        while now < 2_000_000 {
+            arrivals.sort_unstable();
+            let plan = moderation.plan(Instant::from_nanos(now * 1000), frames);
+            let (count, until) = match plan {
+                Plan::Next => (1, u64::MAX),
+                Plan::Several { count, until } => (count as usize, until.as_nanos().div_ceil(1000)),
+            };
+            let filled = arrivals.get(count - 1).copied().unwrap_or(u64::MAX);
+            now = now.max(filled.min(until)) + 1;
+            let here = arrivals.iter().filter(|at| **at <= now).count();
+            for (n, arrival) in arrivals[..here].iter_mut().enumerate() {
+                *arrival = now + n as u64 + think;
+            }
+            wakes += 1;
+            frames += here as u64;
+        }
+        (frames, wakes)
     }
 
     #[test]
     fn seldom_frames_are_heard_at_once() {
-        assert_eq!(waits(1, 1000), 0);
-        assert_eq!(waits(2, 2000), 0);
+        let mut moderation = Moderation::new(HYPERCALL);
+        for n in 1..1000 {
+            assert_eq!(moderation.plan(Instant::from_nanos(n * 1_000_000), n), Plan::Next);
+        }
     }
 
     #[test]
-    fn a_stream_is_gathered() {
-        assert_eq!(waits(4, 100), 100);
-        assert_eq!(waits(4, 1200), 100, "as slow as the waits themselves make it");
+    fn many_clients_are_gathered_and_none_is_slowed_down_much() {
+        for (clients, think) in [(16, 50), (64, 200), (8, 100), (16, 400)] {
+            let (frames, wakes) = closed_loop(clients, think, HYPERCALL);
+            let (unmoderated, _) = closed_loop(clients, think, Duration::ZERO);
+            assert!(wakes * 2 < frames, "{clients} clients: {wakes} wake-ups for {frames} frames");
+            assert!(frames * 10 > unmoderated * 7, "{clients} clients: {frames} of {unmoderated} frames");
+        }
     }
 
     #[test]
     fn one_that_asks_and_waits_is_hardly_slowed_down() {
-        assert!(waits(1, 100) <= 1);
+        for think in [20, 50, 150] {
+            let (frames, _) = closed_loop(1, think, HYPERCALL);
+            let (unmoderated, _) = closed_loop(1, think, Duration::ZERO);
+            assert!(frames * 100 > unmoderated * 98, "{frames} of {unmoderated}");
+        }
     }
 
     #[test]
     fn where_hypercalls_cost_nothing_nothing_waits() {
         let mut moderation = Moderation::new(Duration::ZERO);
-        assert!((1..1000).all(|n| moderation.plan(at(n * 10), n * 4) == Plan::Next));
+        assert!((1..1000).all(|n| moderation.plan(Instant::from_nanos(n * 10_000), n * 4) == Plan::Next));
     }
 
     #[test]
     fn a_wait_is_bounded_and_not_prolonged_by_questions_in_between() {
-        let mut moderation = Moderation::new(Duration::from_micros(5));
-        for n in 1..100 {
-            moderation.plan(at(n * 100), n * 4);
+        let mut moderation = Moderation::new(HYPERCALL);
+        let at = |micros| Instant::from_nanos(micros * 1000);
+        let mut last = Plan::Next;
+        for n in 1..400 {
+            last = moderation.plan(at(n * 10), n * 12);
         }
-        let Plan::Several(until) = moderation.plan(at(10_000), 400) else { panic!("no wait") };
-        assert!(until <= at(10_000 + 5 * LONGEST));
-        assert_eq!(moderation.plan(at(10_050), 400), Plan::Several(until));
-        assert_eq!(moderation.plan(until, 400), Plan::Next, "nothing came");
+        let Plan::Several { count, until } = last else { panic!("no wait") };
+        assert!(until > at(3990) && until <= at(3990 + 5 * LONGEST));
+        let frames = 399 * 12;
+        assert_eq!(moderation.plan(at(3991), frames), last);
+        let fewer = Plan::Several { count: count - 1, until };
+        assert_eq!(moderation.plan(at(3992), frames + 1), fewer);
+        moderation.plan(until, frames + 1);
+        assert_eq!(moderation.plan(until + Duration::from_millis(1), frames + 1), Plan::Next, "nothing came");
     }
 }

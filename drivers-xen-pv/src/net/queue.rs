@@ -1,7 +1,7 @@
 //! A queue pair: transmit and receive ring, their pages, their event channels. A device has one, later several.
 
 use super::fault::NetFault;
-use super::moderation::{BATCH, Moderation, Plan};
+use super::moderation::{Moderation, Plan};
 use super::pool::{Limits, RxPool, TxPool};
 use super::rx::RxQueue;
 use super::tx::{TxQueue, slots_for};
@@ -153,11 +153,13 @@ impl Queue {
     /// Ready when there is something to receive, or the room that was wanted.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, NetFault> {
         self.flush();
-        let count = match self.moderation.plan(Instant::recent(), self.rx.counts().frames) {
+        let plan = self.moderation.plan(Instant::recent(), self.rx.counts().frames);
+        let waits = plan != Plan::Next;
+        let count = match plan {
             Plan::Next => 1,
-            Plan::Several(until) => {
+            Plan::Several { count, until } => {
                 self.timer.reset(until);
-                BATCH
+                count
             }
         };
         loop {
@@ -165,7 +167,7 @@ impl Queue {
                 return Ok(Poll::Ready(()));
             }
             // Its end is a reason to look again, which the stack does; there is nothing to be told about it here.
-            if count > 1 && Pin::new(&mut self.timer).poll(cx).is_ready() {
+            if waits && Pin::new(&mut self.timer).poll(cx).is_ready() {
                 return Ok(Poll::Ready(()));
             }
             // An event from before the arming says nothing; one after it is not lost.
