@@ -56,7 +56,7 @@ pub struct Producer {
 impl Producer {
     /// Goes on where the page's own index says.
     pub fn attach(page: SharedMemory, layout: Layout) -> Self {
-        Self { page, layout, at: page.load_u32(layout.producer) }
+        Self { at: page.load_u32(layout.producer), page, layout }
     }
 
     /// Octets that the peer has not taken yet.
@@ -90,7 +90,7 @@ pub struct Consumer {
 impl Consumer {
     /// Goes on where the page's own index says.
     pub fn attach(page: SharedMemory, layout: Layout) -> Self {
-        Self { page, layout, at: page.load_u32(layout.consumer) }
+        Self { at: page.load_u32(layout.consumer), page, layout }
     }
 
     /// Takes what there is and `into` has room for, and says how much that is. The caller notifies the peer, which may wait
@@ -113,11 +113,12 @@ mod tests {
     use super::*;
     use crate::fake::FakeHypervisor;
     use crate::shared::Pages;
+    use alloc::rc::Rc;
     use proptest::prelude::*;
 
     const LAYOUT: Layout = Layout { data: 16, size: 64, producer: 0, consumer: 4 };
 
-    fn page(index: u32) -> Pages {
+    fn page(index: u32) -> Rc<Pages> {
         let pages = Pages::alloc(FakeHypervisor::new(), 1).unwrap();
         pages.memory().store_u32(LAYOUT.producer, index);
         pages.memory().store_u32(LAYOUT.consumer, index);

@@ -2,6 +2,8 @@
 
 use crate::hypervisor::Hypervisor;
 use crate::types::{Mfn, PAGE_SIZE};
+use alloc::rc::Rc;
+use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
@@ -9,20 +11,29 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 ///
 /// Every access checks its bounds and panics outside them: offsets are this guest's own arithmetic, never a peer's value
 /// that was not checked before.
-#[derive(Clone, Copy, Debug)]
+///
+/// A clone is the same memory; memory of [`Pages`] keeps those from being given back.
+#[derive(Clone)]
 pub struct SharedMemory {
     start: NonNull<u8>,
     len: usize,
+    _owner: Option<Rc<Pages>>,
+}
+
+impl fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} shared octets at {:p}", self.len, self.start)
+    }
 }
 
 impl SharedMemory {
-    /// Memory that this guest shares.
+    /// Memory that this guest shares for as long as it runs.
     ///
     /// # Safety
-    /// `start` is page-aligned and valid for reads and writes of `len` octets as long as the value or a copy of it is
-    /// used, and is accessed in no other way than through such values.
+    /// `start` is page-aligned and valid for reads and writes of `len` octets for ever, and is accessed in no other way than
+    /// through such values.
     pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
-        Self { start, len }
+        Self { start, len, _owner: None }
     }
 
     /// Its length, octets.
@@ -37,7 +48,7 @@ impl SharedMemory {
 
     /// The part of `len` octets from `offset`.
     pub fn part(&self, offset: usize, len: usize) -> Self {
-        Self { start: self.at(offset, len), len }
+        Self { start: self.at(offset, len), len, _owner: self._owner.clone() }
     }
 
     /// Copies out once; nothing reads the same memory twice.
@@ -140,9 +151,9 @@ pub struct Pages {
 
 impl Pages {
     /// Zeroed pages, virtually contiguous; `None` when the guest has no more memory.
-    pub fn alloc(hv: &'static dyn Hypervisor, count: usize) -> Option<Self> {
+    pub fn alloc(hv: &'static dyn Hypervisor, count: usize) -> Option<Rc<Self>> {
         let start = hv.alloc_pages(count)?;
-        Some(Self { hv, start, count })
+        Some(Rc::new(Self { hv, start, count }))
     }
 
     /// Their number.
@@ -151,10 +162,10 @@ impl Pages {
     }
 
     /// The memory, to be copied from and to.
-    pub fn memory(&self) -> SharedMemory {
-        // SAFETY: `alloc_pages` gave so many pages, and they are accessed only through `SharedMemory` and, exclusively,
-        // through `private_mut`.
-        unsafe { SharedMemory::new(self.start, self.count * PAGE_SIZE) }
+    pub fn memory(self: &Rc<Self>) -> SharedMemory {
+        // `alloc_pages` gave so many pages, and they are accessed only through `SharedMemory` and, exclusively, through
+        // `private_mut`.
+        SharedMemory { start: self.start, len: self.count * PAGE_SIZE, _owner: Some(self.clone()) }
     }
 
     /// The frame of page `index`, as a grant entry names it.
@@ -164,19 +175,12 @@ impl Pages {
         self.hv.frame_of(unsafe { self.start.add(index * PAGE_SIZE) })
     }
 
-    /// The octets from `offset` as an ordinary slice.
-    ///
-    /// # Safety
-    /// No other domain can write these pages: they are granted for reading only, or not at all.
-    pub unsafe fn private_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
-        let part = self.memory().part(offset, len);
-        // SAFETY: in bounds; exclusive by `&mut self`, and by the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(part.start.as_ptr(), len) }
-    }
-
-    /// Gives up ownership without giving the pages back: a peer still holds them.
-    pub fn leak(self) {
-        core::mem::forget(self);
+    /// Where the octets from `offset` are, for a slice of them.
+    pub(crate) fn private(&self, offset: usize, len: usize) -> NonNull<u8> {
+        let inside = offset <= self.count * PAGE_SIZE && len <= self.count * PAGE_SIZE - offset;
+        assert!(inside, "{len} octets at {offset} are outside of {} pages", self.count);
+        // SAFETY: within the pages, just checked.
+        unsafe { self.start.add(offset) }
     }
 }
 

@@ -47,9 +47,9 @@ impl XenConsole {
     /// nobody else writes to the page.
     pub fn connect(page: SharedMemory, channel: Channel) -> Rc<Self> {
         let console = Rc::new(Self {
-            page,
+            page: page.clone(),
             channel,
-            output: RefCell::new(Output::attach(page)),
+            output: RefCell::new(Output::attach(page.clone())),
             input: RefCell::new(Input::attach(page)),
             readers: WakerSet::new(),
             broken: Cell::new(false),
@@ -95,7 +95,7 @@ impl XenConsole {
     pub fn write_blocking(&self, now: &dyn Fn() -> Instant, bytes: &[u8]) -> bool {
         match self.output.try_borrow_mut() {
             Ok(mut output) => self.drain(&mut output, now, bytes),
-            Err(_) => self.drain(&mut Output::attach(self.page), now, bytes),
+            Err(_) => self.drain(&mut Output::attach(self.page.clone()), now, bytes),
         }
     }
 

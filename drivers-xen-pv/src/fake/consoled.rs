@@ -13,7 +13,7 @@ use std::rc::Rc;
 /// The daemon.
 pub struct FakeConsoled {
     hv: &'static FakeHypervisor,
-    pages: Pages,
+    pages: Rc<Pages>,
     port: EvtchnPort,
     seen: RefCell<Vec<u8>>,
     typed: RefCell<Vec<u8>>,

@@ -35,7 +35,7 @@ pub struct PeerMap {
 impl PeerMap {
     /// The page.
     pub fn memory(&self) -> SharedMemory {
-        self.memory
+        self.memory.clone()
     }
 
     /// Which grant it is.
@@ -60,7 +60,7 @@ pub(super) struct Grants {
 impl Grants {
     fn entry(&self, reference: GrantRef) -> Option<(SharedMemory, usize)> {
         let at = reference.0 as usize * ENTRY_SIZE;
-        self.frames.get(at / PAGE_SIZE).map(|page| (*page, at % PAGE_SIZE))
+        self.frames.get(at / PAGE_SIZE).map(|page| (page.clone(), at % PAGE_SIZE))
     }
 
     /// The frame of an entry that `peer` may use so.

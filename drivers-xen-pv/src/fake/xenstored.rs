@@ -23,7 +23,7 @@ pub const GUEST_HOME: &str = "/local/domain/5";
 /// The daemon.
 pub struct FakeXenstored {
     hv: &'static FakeHypervisor,
-    pages: Pages,
+    pages: Rc<Pages>,
     port: EvtchnPort,
     state: RefCell<State>,
     behaviour: Cell<Replies>,

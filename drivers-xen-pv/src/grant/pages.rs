@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 pub struct GrantedPages {
     xen: Rc<Xen>,
     /// Taken by `drop` only.
-    pages: Option<Pages>,
+    pages: Option<Rc<Pages>>,
     refs: Vec<GrantRef>,
     access: Access,
 }
@@ -37,7 +37,7 @@ impl GrantedPages {
         Ok(granted)
     }
 
-    fn pages(&self) -> &Pages {
+    fn pages(&self) -> &Rc<Pages> {
         self.pages.as_ref().expect("pages are taken by drop only")
     }
 
@@ -65,9 +65,10 @@ impl GrantedPages {
     /// No [`memory`](Self::memory) of these pages is accessed while the slice is used.
     pub unsafe fn private_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
         assert!(self.access == Access::ReadOnly, "the peer may write these pages");
-        let pages = self.pages.as_mut().expect("pages are taken by drop only");
-        // SAFETY: granted for reading only, just checked; no access beside it by the caller's promise.
-        unsafe { pages.private_mut(offset, len) }
+        let start = self.pages().private(offset, len);
+        // SAFETY: within the pages; granted for reading only, just checked; no access beside it by `&mut self` and the
+        // caller's promise.
+        unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
 }
 

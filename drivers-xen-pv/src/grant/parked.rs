@@ -3,6 +3,7 @@
 use super::{GrantError, GrantTable};
 use crate::shared::Pages;
 use crate::types::GrantRef;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::ManuallyDrop;
@@ -10,12 +11,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Pages and the grants that are still to be ended; never freed by being dropped.
 pub(super) struct Parked {
-    pages: ManuallyDrop<Pages>,
+    pages: ManuallyDrop<Rc<Pages>>,
     refs: Vec<GrantRef>,
 }
 
 impl Parked {
-    pub(super) fn new(pages: Pages, refs: Vec<GrantRef>) -> Self {
+    pub(super) fn new(pages: Rc<Pages>, refs: Vec<GrantRef>) -> Self {
         Self { pages: ManuallyDrop::new(pages), refs }
     }
 
@@ -25,7 +26,7 @@ impl Parked {
         self.refs.is_empty()
     }
 
-    /// Gives the pages back. Only after [`try_end`](Self::try_end) said that no grant is left.
+    /// Gives the pages back, once nobody has their memory any more. Only after [`try_end`](Self::try_end) said that no grant is left.
     pub(super) fn free(self) {
         assert!(self.refs.is_empty(), "{} grants left", self.refs.len());
         drop(ManuallyDrop::into_inner(self.pages));

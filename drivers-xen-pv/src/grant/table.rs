@@ -125,12 +125,12 @@ impl State {
     }
 
     /// The page and the offset of an entry that this guest may have handed out.
-    fn entry(&self, index: u32) -> Option<(SharedMemory, usize)> {
+    fn entry(&self, index: u32) -> Option<(&SharedMemory, usize)> {
         if index < NR_RESERVED_ENTRIES {
             return None;
         }
         let frame = self.frames.get((index / ENTRIES_PER_FRAME) as usize)?;
-        Some((*frame, (index % ENTRIES_PER_FRAME) as usize * ENTRY_SIZE))
+        Some((frame, (index % ENTRIES_PER_FRAME) as usize * ENTRY_SIZE))
     }
 
     fn take_free(&mut self, hv: &'static dyn Hypervisor) -> Result<u32, GrantError> {

@@ -7,6 +7,21 @@ use fata_libos::time::{Duration, sleep};
 const BACK: DomId = DomId(0);
 
 #[test]
+fn memory_that_somebody_keeps_is_not_given_back() {
+    run(async |hv, xen| {
+        let before = hv.live_pages();
+        let pages = GrantedPages::alloc(&xen, BACK, 1, Access::ReadWrite).unwrap();
+        let kept = pages.memory();
+        drop(pages);
+        assert_eq!(xen.grants().counts().in_use, 0);
+        kept.write(0, b"still ours");
+        assert_eq!(hv.live_pages(), before + 1);
+        drop(kept);
+        assert_eq!(hv.live_pages(), before);
+    });
+}
+
+#[test]
 fn the_peer_sees_what_was_granted_and_nothing_else() {
     run(async |hv, xen| {
         let shared = GrantedPages::alloc(&xen, BACK, 2, Access::ReadWrite).unwrap();

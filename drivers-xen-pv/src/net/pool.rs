@@ -66,7 +66,6 @@ pub(super) struct RxPool {
 }
 
 /// A page that the back end writes.
-#[derive(Clone, Copy)]
 pub(super) struct RxPage {
     pub(super) memory: SharedMemory,
     pub(super) gref: GrantRef,

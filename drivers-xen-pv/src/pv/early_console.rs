@@ -5,27 +5,27 @@ use crate::byte_ring::Producer;
 use crate::console::OUT_RING;
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
-use core::cell::Cell;
+use core::cell::OnceCell;
 
 /// Looks for room before what is left is dropped: a host that reads no console must not hold a guest for ever.
 const PATIENCE: u32 = 2000;
 
-#[derive(Clone, Copy)]
 struct Ring {
     page: SharedMemory,
     port: EvtchnPort,
 }
 
-struct Place(Cell<Option<Ring>>);
+struct Place(OnceCell<Ring>);
 
 // SAFETY: a guest has one thread and no interrupts.
 unsafe impl Sync for Place {}
 
-static PLACE: Place = Place(Cell::new(None));
+static PLACE: Place = Place(OnceCell::new());
 
 /// Says where the console's ring is.
 pub(super) fn init(page: SharedMemory, port: EvtchnPort) {
-    PLACE.0.set(Some(Ring { page, port }));
+    // There is one, and it is told once.
+    let _ = PLACE.0.set(Ring { page, port });
 }
 
 /// Writes all of `bytes` straight into the ring.
@@ -40,14 +40,14 @@ impl EarlyConsole {
     pub(super) fn write(&self, mut bytes: &[u8]) {
         PvHypervisor::console_io(bytes);
         let Some(Ring { page, port }) = PLACE.0.get() else { return };
-        let mut ring = Producer::attach(page, OUT_RING);
+        let mut ring = Producer::attach(page.clone(), OUT_RING);
         let mut patience = PATIENCE;
         while patience > 0 {
             let Ok(written) = ring.push(bytes) else { return };
             bytes = bytes.get(written..).unwrap_or_default();
             if written > 0 {
                 patience = PATIENCE;
-                PvHypervisor::notify(port);
+                PvHypervisor::notify(*port);
             }
             if bytes.is_empty() && ring.pending() == Ok(0) {
                 return;

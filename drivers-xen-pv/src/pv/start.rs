@@ -36,7 +36,7 @@ pub(super) extern "C" fn pv_main(start_info: *const StartInfo) -> ! {
     unmask_channels();
     let cpu_at_entry = clock::cpu_time();
     let console = ring(info.console_mfn, info.console_evtchn);
-    early_console::init(console.0, console.1);
+    early_console::init(console.0.clone(), console.1);
     check(info);
     traps::init();
     mm::init(info);

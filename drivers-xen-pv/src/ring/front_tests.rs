@@ -41,7 +41,7 @@ fn page() -> SharedMemory {
 
 fn pair(start: u32) -> (FrontRing<Numbers>, BackRing<Numbers>) {
     let page = page();
-    let front = FrontRing::starting_at(page, RingIdx(start));
+    let front = FrontRing::starting_at(page.clone(), RingIdx(start));
     (front, BackRing::new(page))
 }
 

@@ -62,7 +62,7 @@ struct State {
 impl Connection {
     pub(super) fn new(page: SharedMemory, channel: Channel) -> Rc<Self> {
         let state = State {
-            requests: Producer::attach(page, REQUESTS),
+            requests: Producer::attach(page.clone(), REQUESTS),
             replies: Consumer::attach(page, REPLIES),
             outgoing: Vec::new(),
             incoming: Vec::new(),
