@@ -305,6 +305,11 @@ async fn name_server(stack: Stack, mut silent: u32) {
             b"\x03www\x07example\0" => b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x06\x03web\xc0\x10",
             b"\x03web\x07example\0" => b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x07",
             b"\x04mute\0" => continue,
+            b"\x04deny\0" => {
+                reply[3] = 0x85;
+                socket.send_to(&reply, from).await.unwrap();
+                continue;
+            }
             _ => &[],
         };
         if record.is_empty() {
@@ -319,6 +324,21 @@ async fn name_server(stack: Stack, mut silent: u32) {
         socket.send_to(&forged, from).await.unwrap();
         socket.send_to(&reply, from).await.unwrap();
     }
+}
+
+#[test]
+fn servers_that_refuse_are_not_asked_again() {
+    run(async {
+        let hub = Hub::default();
+        let a = Stack::new();
+        let config = Config { dns: vec![B.into()], ..fixed(A) };
+        a.add_interface("main", Box::new(hub.device(1, false)), config).configured().await;
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        spawn(name_server(b.clone(), 0)).detach();
+        assert_eq!(Resolver::new(&a).resolve("deny").await, Err(Error::ResolveFailed));
+        assert_eq!(a.stats().dns_queries, 1);
+    });
 }
 
 #[test]

@@ -118,18 +118,26 @@ impl Resolver {
         servers
     }
 
-    /// Asks one server after the other, until one can say.
+    /// Asks one server after the other, until one can say; again, for longer, where one was silent. What all of them refuse
+    /// at once they would refuse again.
     async fn ask(&self, name: &Name) -> Result<Answer, Error> {
         let servers = self.servers();
         let mut answer = Err(Error::ResolveFailed);
         for wait in WAITS {
+            let mut silent = 0;
             for server in &servers {
                 match timeout(wait, self.ask_one(*server, name)).await {
                     Ok(Ok(Answer::Failed)) => answer = Ok(Answer::Failed),
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(_)) => {}
-                    Err(_) => answer = Err(Error::TimedOut),
+                    Err(_) => {
+                        answer = Err(Error::TimedOut);
+                        silent += 1;
+                    }
                 }
+            }
+            if silent == 0 {
+                break;
             }
         }
         answer
