@@ -1,6 +1,7 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
 mod dns;
+mod examples;
 mod faults;
 mod guest;
 mod host;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<BootTest> {
         guest::TESTS,
         faults::TESTS,
         lifecycle::TESTS,
+        examples::TESTS,
         net::TESTS,
         dns::TESTS,
         http::TESTS,
