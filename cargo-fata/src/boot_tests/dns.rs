@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(30);
 pub const TESTS: &[BootTest] = &[BootTest::new("boot::dns::resolves", 120, resolves)];
 
 /// 10.0.3.2 is the first server that the guest knows, 10.0.3.1 comes with the lease.
-const ZONE: &str = r"
+const ZONE: &str = r#"
     cat > /tmp/zone.conf <<END
         no-daemon
         no-resolv
@@ -36,10 +36,13 @@ const ZONE: &str = r"
         host-record=six.test,fd00::1
         addn-hosts=/tmp/many
 END
+    label() { printf "$1%.0s" $(seq 60); }
+    one=$(label a).$(label b).$(label c).test; two=$(label d).$(label e).$(label f).test; three=$(label g).$(label h).$(label i).test
+    { echo cname=long.test,$one; echo cname=$one,$two; echo cname=$two,$three; echo host-record=$three,10.9.0.4; } >> /tmp/zone.conf
     for n in $(seq 3); do echo 10.9.1.$n three.test; done > /tmp/many
     for n in $(seq 60); do echo 10.9.2.$n sixty.test; done >> /tmp/many
     ip address add 10.0.3.2/24 dev xenbr1
-    rm -f /tmp/leases; dnsmasq --conf-file=/tmp/zone.conf > /tmp/dnsmasq.log 2>&1 & sleep 1";
+    rm -f /tmp/leases; dnsmasq --conf-file=/tmp/zone.conf > /tmp/dnsmasq.log 2>&1 & sleep 1"#;
 
 fn resolves(host: &mut Host) -> Result<()> {
     host.sh(ZONE, SOON)?.ok()?;
@@ -58,6 +61,9 @@ const NAMES: &[(&str, &str, usize)] = &[
     ("a-name-of-several.labels.and-some.length.test", "10.9.0.3", 1),
     ("of-alias.test", "10.9.0.1", 1),
     ("of-alias.test", "10.9.0.1", 1),
+    // Its aliases alone fill a datagram: once more over TCP.
+    ("long.test", "10.9.0.4", 2),
+    ("long.test", "10.9.0.4", 2),
     ("none.test", "no such name", 1),
     ("none.test", "no such name", 1),
     ("six.test", "no such name", 1),
