@@ -17,6 +17,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::http::requests", 180, requests),
     BootTest::new("boot::http::content", 240, content),
     BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads),
+    BootTest::new("boot::http::crowds", 280, crowds).long(),
 ];
 
 fn http(host: &mut Host, extra: &str) -> Result<Guest> {
@@ -272,7 +273,7 @@ const DOWNLOADS: &str = r"
     idle() { (printf 'GET /note HTTP/1.1\r\nHost: h\r\n\r\n'; sleep 40) | socat - TCP:10.0.2.15:80 > idle.$1; }
     for n in 1 2 3; do idle $n & done
     (ask --limit-rate 1M $U/numbers/400000 > short; echo $? > short.status) &
-    (ask --limit-rate 200k $U/numbers/3000000 > long; echo $? > long.status) &
+    (ask --limit-rate 500k $U/numbers/3000000 > long; echo $? > long.status) &
     (ask $U/numbers/3000000 | sleep 40) &
     for _ in $(seq 50); do [ -s short ] && [ -s long ] && [ -s idle.3 ] && exit 0; sleep 0.1; done; exit 1";
 
@@ -298,4 +299,38 @@ fn leaves_during_downloads(host: &mut Host) -> Result<()> {
     let said = host.sh(&format!("{TOOLS}{LEFT}"), SOON)?;
     ensure!(said.stdout == "short is whole: 0\nlong is cut: 18\n", "the downloads: {said:?}");
     Ok(())
+}
+
+const CROWDS: &[Check] = &[
+    Check {
+        name: "a thousand connections",
+        script: "wrk -t 1 -c 1000 -d 8 --timeout 20 $U/note; ask $U/note",
+        wanted: &["requests in", "\na note\n"],
+        never: &["Non-2xx", "Socket errors"],
+    },
+    Check {
+        name: "sixteen requests in each write",
+        script: r#"
+            cat > sixteen.lua <<END
+                init = function() all = string.rep(wrk.format(nil, "/note"), 16) end
+                request = function() return all end
+END
+            wrk -t 1 -c 8 -d 5 -s sixteen.lua $U/note"#,
+        wanted: &["requests in"],
+        never: &["Non-2xx", "Socket errors"],
+    },
+    Check {
+        name: "more uploads that stop half-way than there is memory for",
+        script: r"
+            stops() { (printf 'POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n'; head -c 3000000 /dev/zero; sleep 12) | timeout 13 socat -u - TCP:10.0.2.15:80; }
+            for n in $(seq 60); do stops & done >/dev/null 2>&1 </dev/null
+            sleep 3; ask --max-time 10 $U/note; sleep 10; head -c 1000000 /dev/zero | ask -T - $U/echo | wc -c",
+        wanted: &["a note\n", "\n1000000\n"],
+        never: &[],
+    },
+];
+
+fn crowds(host: &mut Host) -> Result<()> {
+    let guest = http(host, "patience=5")?;
+    check_all(host, &guest, CROWDS)
 }
