@@ -45,7 +45,7 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
         let framing = match next_head(server, io, &mut head).await {
             Ok(framing) => framing,
             Err(NoRequest::End) => break Next::Close,
-            Err(NoRequest::Refused(status)) => break refuse(server, io, status).await,
+            Err(NoRequest::Refused(status)) => break refuse(server, io, &head, status).await,
         };
         io.slot.set_busy();
         served += 1;
@@ -64,6 +64,7 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
 async fn next_head(server: &Server, io: &Io, head: &mut Head) -> Result<Framing, NoRequest> {
     let limits = &server.limits;
     let mut seen = Progress::default();
+    head.clear();
     loop {
         let parsed = io.with_input(|input| {
             seen.skip_empty_lines(input)?;
@@ -163,14 +164,14 @@ fn check(server: &Server, head: &Head) -> Result<Framing, Status> {
 }
 
 /// Answers what is no request, and closes.
-async fn refuse(server: &Server, io: &Io, status: Status) -> Next {
+async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
     match status {
         Status::REQUEST_TIMEOUT => io.stats.timeouts.add(1),
         Status::BAD_REQUEST => io.stats.malformed.add(1),
         _ => {}
     }
-    let response = Response::error(status);
-    let sent = send::send(io, &server.limits, server.date.now(), Asked::UNREADABLE, response, None).await;
+    let (response, asked) = (Response::error(status), Asked::unreadable(head));
+    let sent = send::send(io, &server.limits, server.date.now(), asked, response, None).await;
     if sent.is_ok() { Next::Linger } else { Next::Cut }
 }
 

@@ -54,10 +54,18 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads a head from the start of `input`. An error is the status to answer with.
-    pub(crate) fn parse(&mut self, input: &[u8], max_fields: usize) -> Result<Parsed, Status> {
+    /// Forgets the request before.
+    pub(crate) fn clear(&mut self) {
         self.fields.clear();
-        let Some(line) = request_line(input)? else { return Ok(Parsed::Partial) };
+        self.method = None;
+    }
+
+    /// Reads a head from the start of `input`. An error is the status to answer with; the method may be known then.
+    pub(crate) fn parse(&mut self, input: &[u8], max_fields: usize) -> Result<Parsed, Status> {
+        self.clear();
+        let Some(method_end) = end_of(input, 0, is_token)? else { return Ok(Parsed::Partial) };
+        self.method = Method::from_bytes(&input[..method_end]);
+        let Some(line) = request_line(input, method_end)? else { return Ok(Parsed::Partial) };
         let mut table = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let table = &mut table[..max_fields.min(MAX_HEADERS)];
         let (len, fields) = match httparse::parse_headers(&input[line.len..], table) {
@@ -73,7 +81,6 @@ impl Head {
         );
         self.check_line_ends(line.len)?;
         self.minor = line.minor;
-        self.method = Method::from_bytes(line.method.of(input));
         self.target = target::parse(input, line.method, line.target)?;
         Ok(Parsed::Complete(len))
     }
@@ -124,8 +131,7 @@ struct RequestLine {
 }
 
 /// `None` while it has not ended. What cannot become a request line is an error at once.
-fn request_line(input: &[u8]) -> Result<Option<RequestLine>, Status> {
-    let Some(method_end) = end_of(input, 0, is_token)? else { return Ok(None) };
+fn request_line(input: &[u8], method_end: usize) -> Result<Option<RequestLine>, Status> {
     let Some(target_end) = end_of(input, method_end + 1, |b| b.is_ascii_graphic())? else { return Ok(None) };
     let Some(minor) = version(&input[target_end + 1..])? else { return Ok(None) };
     Ok(Some(RequestLine {
@@ -190,6 +196,17 @@ mod tests {
         assert_eq!(head.field("x-empty"), Some(&b""[..]));
         assert_eq!(head.field("X-Pad"), Some(&b"two words"[..]));
         assert_eq!(head.field("none"), None);
+    }
+
+    #[test]
+    fn the_method_is_known_of_a_request_that_is_none() {
+        let mut head = Head::default();
+        for text in ["HEAD / HTTP/2.0\r\n", "HEAD  /", "HEAD / HTTP/1.1\r\nHost : h\r\n\r\n"] {
+            assert!(head.parse(text.as_bytes(), 64).is_err());
+            assert_eq!(head.method(), Some(Method::Head), "{text:?}");
+        }
+        assert!(head.parse(b"(HEAD / ", 64).is_err());
+        assert_eq!(head.method(), None, "not the one before");
     }
 
     #[test]

@@ -17,7 +17,6 @@ const SMALL: usize = 1024;
 /// What the answer must know of the request.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
-    /// Neither is known of a request that could not be read.
     pub(crate) is_head: bool,
     pub(crate) http_1_1: bool,
     pub(crate) keep_alive: bool,
@@ -32,8 +31,10 @@ impl Asked {
         }
     }
 
-    /// By a request that could not be read.
-    pub(crate) const UNREADABLE: Self = Self { is_head: false, http_1_1: true, keep_alive: false };
+    /// By a request of which no more than the method could be read.
+    pub(crate) fn unreadable(head: &Head) -> Self {
+        Self { is_head: head.method() == Some(Method::Head), http_1_1: true, keep_alive: false }
+    }
 }
 
 /// Makes of an answer to GET or HEAD what the request's conditions and range ask for.

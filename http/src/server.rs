@@ -16,7 +16,7 @@ use fata_libos::time::timeout;
 use fata_libos::{shutdown, spawn};
 
 /// Where connections come from. Any `async` closure that gives a stream and its peer's address is one:
-/// `server.serve(async || listener.accept().await)`.
+/// `server.serve(async move || listener.accept().await)`.
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs to be Send")]
 pub trait Accept {
     /// A connection. Its `flush` need not wait for the peer to have received anything.
@@ -79,8 +79,9 @@ impl Server {
         &self.0.stats
     }
 
-    /// Accepts connections and serves each in a task of its own, until the guest is asked to leave: then answers what is
-    /// under way, closes all connections within [`Limits::drain_time`], and returns.
+    /// Accepts connections and serves each in a task of its own, until the guest is asked to leave: then drops `listener`,
+    /// so that one that owns its socket refuses clients from then on, answers what is under way, closes all connections
+    /// within [`Limits::drain_time`], and returns.
     ///
     /// An error is one of `listener`; connections go on, and it may be called again.
     pub async fn serve<A: Accept>(&self, listener: A) -> Result<(), A::Error> {
@@ -96,6 +97,7 @@ impl Server {
             let entry = Entry::new(self.0.clone());
             spawn(async move { entry.run(stream, peer).await }).detach();
         }
+        drop(listener);
         self.drain().await;
         Ok(())
     }

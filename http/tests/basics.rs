@@ -91,6 +91,25 @@ fn head_has_the_fields_of_get_and_no_content() {
 }
 
 #[test]
+fn head_that_is_refused_has_no_content_either() {
+    run(async {
+        for (request, code) in [
+            ("HEAD / HTTP/1.1\r\n\r\n", 400),
+            ("HEAD /%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n", 413),
+            ("HEAD / HTTP/1.1\r\nHost: h\r\nExpect: wonders\r\n\r\n", 417),
+            ("HEAD / HTTP/3.0\r\nHost: h\r\n\r\n", 505),
+        ] {
+            let answer = answer(&site(), request).await;
+            assert_eq!((status(&answer), body(&answer)), (code, ""), "{request}");
+        }
+        let after_head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
+        let answer = answer(&site(), after_head).await;
+        assert!(answer.ends_with("Bad Request\n"), "another request's method: {answer}");
+    });
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order_and_together() {
     run(async {
         let mut client = Client::new(&site());

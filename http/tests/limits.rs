@@ -258,7 +258,9 @@ fn leaving_in_order() {
         let listener = Listener::default();
         let (served, accepting) = (site.clone(), listener.clone());
         let task =
-            fata_libos::spawn(async move { served.serve(async || accepting.accept().await).await.unwrap() });
+            fata_libos::spawn(
+                async move { served.serve(async move || accepting.accept().await).await.unwrap() },
+            );
         let (mut idle, mut busy, mut endless) = (listener.connect(), listener.connect(), listener.connect());
         assert_eq!(status(&ask(&mut idle, GET).await), 200);
         assert_eq!(status(&ask(&mut endless, "GET /forever HTTP/1.1\r\nHost: h\r\n\r\n").await), 200);
@@ -266,6 +268,7 @@ fn leaving_in_order() {
         let start = Instant::now();
         fata_libos::shutdown::request(Leave::PowerOff);
         sleep(Duration::from_secs(2)).await;
+        assert_eq!(Rc::strong_count(&listener.0), 1, "nobody listens any more");
         assert_eq!(site.stats().connections_open(), 1, "the idle one has gone, the busy one is done");
         let last = ask(&mut busy, "").await;
         assert_eq!((body(&last), field(&last, "Connection")), ("slow", Some("close")));

@@ -305,6 +305,16 @@ async fn name_server(stack: Stack, mut silent: u32) {
             b"\x03www\x07example\0" => b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x06\x03web\xc0\x10",
             b"\x03web\x07example\0" => b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x07",
             b"\x04mute\0" => continue,
+            b"\x04long\0" | b"\x06longer\0" => {
+                reply[2] = 0x83;
+                socket.send_to(&reply, from).await.unwrap();
+                continue;
+            }
+            b"\x04deny\0" => {
+                reply[3] = 0x85;
+                socket.send_to(&reply, from).await.unwrap();
+                continue;
+            }
             _ => &[],
         };
         if record.is_empty() {
@@ -319,6 +329,59 @@ async fn name_server(stack: Stack, mut silent: u32) {
         socket.send_to(&forged, from).await.unwrap();
         socket.send_to(&reply, from).await.unwrap();
     }
+}
+
+/// Knows what does not fit into a datagram: of `longer` only half an answer.
+async fn name_server_over_tcp(stack: Stack) {
+    let listener = TcpListener::bind(&stack, at(B, 53)).unwrap();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut len = [0; 2];
+        stream.read_exact(&mut len).await.unwrap();
+        let mut reply = vec![0; u16::from_be_bytes(len).into()];
+        stream.read_exact(&mut reply).await.unwrap();
+        let is_longer = reply[12] == 6;
+        reply[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+        reply.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x08");
+        stream.write_all(&(reply.len() as u16).to_be_bytes()).await.unwrap();
+        reply.truncate(reply.len() / if is_longer { 2 } else { 1 });
+        stream.write_all(&reply).await.unwrap();
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
+    run(async {
+        let hub = Hub::default();
+        let a = Stack::new();
+        let config = Config { dns: vec![B.into()], ..fixed(A) };
+        a.add_interface("main", Box::new(hub.device(1, false)), config).configured().await;
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        spawn(name_server(b.clone(), 0)).detach();
+        let resolver = Resolver::new(&a);
+        assert_eq!(resolver.resolve("long").await, Err(Error::ResolveFailed), "nothing listens there");
+        spawn(name_server_over_tcp(b.clone())).detach();
+        assert_eq!(resolver.resolve("long").await, Ok(vec![IpAddr::from([10, 0, 0, 8])]));
+        assert_eq!(resolver.resolve("longer").await, Err(Error::ResolveFailed));
+        assert_eq!(resolver.resolve("long").await, Ok(vec![IpAddr::from([10, 0, 0, 8])]));
+        assert_eq!(a.stats().dns_queries, 5);
+    });
+}
+
+#[test]
+fn servers_that_refuse_are_not_asked_again() {
+    run(async {
+        let hub = Hub::default();
+        let a = Stack::new();
+        let config = Config { dns: vec![B.into()], ..fixed(A) };
+        a.add_interface("main", Box::new(hub.device(1, false)), config).configured().await;
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        spawn(name_server(b.clone(), 0)).detach();
+        assert_eq!(Resolver::new(&a).resolve("deny").await, Err(Error::ResolveFailed));
+        assert_eq!(a.stats().dns_queries, 1);
+    });
 }
 
 #[test]

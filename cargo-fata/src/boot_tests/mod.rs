@@ -1,8 +1,11 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
+mod dns;
+mod examples;
 mod faults;
 mod guest;
 mod host;
+mod http;
 mod lifecycle;
 mod linux;
 mod net;
@@ -44,8 +47,18 @@ impl BootTest {
 
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<BootTest> {
-    let topics =
-        [host::TESTS, guest::TESTS, faults::TESTS, lifecycle::TESTS, net::TESTS, web::TESTS, linux::TESTS];
+    let topics = [
+        host::TESTS,
+        guest::TESTS,
+        faults::TESTS,
+        lifecycle::TESTS,
+        examples::TESTS,
+        net::TESTS,
+        dns::TESTS,
+        http::TESTS,
+        web::TESTS,
+        linux::TESTS,
+    ];
     topics.into_iter().flatten().copied().collect()
 }
 

@@ -60,6 +60,18 @@ const FEATURES: &[(&str, &str, &[&str])] = &[
         &["206 Partial Content", "Content-Range: bytes 0-99/4096", "Content-Length: 100"],
     ),
     ("range from the end", "-i -r -10 http://10.0.2.15/4k.html", &["Content-Range: bytes 4086-4095/4096"]),
+    (
+        "several ranges are the whole",
+        "-i -r 0-9,20-29 http://10.0.2.15/4k.html",
+        &["HTTP/1.1 200 OK", "Content-Length: 4096"],
+    ),
+    (
+        "a range of another state is the whole",
+        "-i -r 0-9 -H 'If-Range: \"other\"' http://10.0.2.15/4k.html",
+        &["HTTP/1.1 200 OK", "Content-Length: 4096"],
+    ),
+    ("a range of no resource", "-i -r 0-9 http://10.0.2.15/nowhere", &["HTTP/1.1 404 Not Found"]),
+    ("another state is meant", "-i -H 'If-Match: \"other\"' http://10.0.2.15/", &["412 Precondition Failed"]),
     ("no such range", "-i -r 9000- http://10.0.2.15/4k.html", &["416 Range Not Satisfiable", "bytes */4096"]),
     (
         "gzip",
@@ -94,11 +106,35 @@ fn curl_features(host: &mut Host) -> Result<()> {
     let etag = head.lines().find_map(|l| l.strip_prefix("ETag: ")).context("no ETag")?.trim().to_owned();
     let again = curl(host, &format!("-i -H 'If-None-Match: {etag}' http://10.0.2.15/"))?;
     ensure!(again.starts_with("HTTP/1.1 304"), "the same ETag: {again}");
+    let range = curl(host, &format!("-i -r 0-9 -H 'If-Range: {etag}' http://10.0.2.15/"))?;
+    ensure!(range.starts_with("HTTP/1.1 206"), "a range of the same state: {range}");
+    codings(host)?;
     let chunked =
         "-i -H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' -d @/etc/services http://10.0.2.15/";
     let said = curl(host, chunked)?;
     ensure!(said.contains("HTTP/1.1 405") || said.contains("HTTP/1.1 413"), "a POST to a page: {said}");
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+/// What comes of `Accept-Encoding`, and that it is another representation with an entity-tag of its own.
+fn codings(host: &Host) -> Result<()> {
+    let say = "-o /dev/null -w '%header{content-encoding} %header{vary} %header{etag}' http://10.0.2.15/";
+    let plain = curl(host, say)?;
+    ensure!(plain.starts_with(" Accept-Encoding \""), "no wish: {plain}");
+    for (wish, coding) in [
+        ("gzip;q=0.5", "gzip"),
+        ("gzip;q=0.5, identity;q=0.4, br", "gzip"),
+        ("gzip;q=0.5, identity;q=0.9", ""),
+        ("gzip;q=0", ""),
+        ("*", "gzip"),
+        ("*;q=0.1, identity", ""),
+        ("br, zstd", ""),
+    ] {
+        let said = curl(host, &format!("-H 'Accept-Encoding: {wish}' {say}"))?;
+        ensure!(said.split(' ').next() == Some(coding), "{wish}: {said}");
+        ensure!((said == plain) == coding.is_empty(), "{wish}: {said}, without a wish {plain}");
+    }
     Ok(())
 }
 
@@ -156,8 +192,10 @@ fn malformed_requests(host: &mut Host) -> Result<()> {
     for (n, case) in cases.iter().enumerate() {
         host.put(&format!("/tmp/malformed/{n}"), &case.request)?;
     }
-    let script = r#"one() { echo "$1 $(timeout 8 socat -t4 - TCP:10.0.2.15:80,connect-timeout=4 < $1 2>/dev/null | head -1 | cut -c1-12)"; }
-        export -f one; cd /tmp/malformed; ls | xargs -P 6 -I N bash -c 'one N' | sort -n"#;
+    let script = r#"cd /tmp/malformed; count=$(ls | wc -l)
+        one() { read -r line < <(socat -T8 -t4 - TCP:10.0.2.15:80,connect-timeout=4 < $1 2>/dev/null); echo "$1 ${line:0:12}"; }
+        sixth() { for ((n = $1; n < count; n += 6)); do one $n; done; }
+        { for first in 0 1 2 3 4 5; do sixth $first & done; wait; } | sort -n"#;
     let said = host.sh(script, SLOW)?.ok()?.stdout;
     for (line, (n, case)) in said.lines().zip(cases.iter().enumerate()) {
         let wanted = case.status.map_or(format!("{n} "), |status| format!("{n} HTTP/1.1 {status}"));

@@ -60,6 +60,8 @@ pub(super) enum Answer {
     Nothing(u32),
     /// The name is an alias for another, about which it says nothing more.
     Alias(Name),
+    /// It does not fit into a datagram.
+    Truncated,
     /// The server cannot say.
     Failed,
 }
@@ -86,7 +88,7 @@ pub(super) fn read(message: &[u8], id: u16, name: &[u8]) -> Option<Answer> {
         return Some(Answer::Addresses(addresses, ttl));
     }
     if flags.contains(DnsFlags::TRUNCATED) {
-        return Some(Answer::Failed);
+        return Some(Answer::Truncated);
     }
     if name_at_end != name && packet.rcode() == DnsRcode::NoError {
         return Some(Answer::Alias(name_at_end));
@@ -214,7 +216,13 @@ mod tests {
             b"\x01b\0\0\x06\0\x01\0\0\x0e\x10\0\x16\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x1e";
         assert_eq!(answer(&message(0x8183, &[], &[soa])), Some(Answer::Nothing(30)));
         assert_eq!(answer(&message(0x8182, &[], &[])), Some(Answer::Failed));
-        assert_eq!(answer(&message(0x8380, &[], &[])), Some(Answer::Failed), "cut short");
+        assert_eq!(answer(&message(0x8380, &[], &[])), Some(Answer::Truncated));
+        assert_eq!(answer(&message(0x8380, &[ALIAS], &[])), Some(Answer::Truncated));
+        assert_eq!(
+            answer(&message(0x8380, &[A], &[])),
+            Some(Answer::Addresses(vec![nine], 60)),
+            "what there is will do"
+        );
     }
 
     #[test]

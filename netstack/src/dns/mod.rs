@@ -1,12 +1,13 @@
 //! Name resolution: a stub resolver with a cache.
 //!
 //! Every question goes from a port of its own with a number of its own, both random; answers from elsewhere, or to another
-//! question, are not seen.
+//! question, are not seen. What does not fit into a datagram is asked for over TCP.
 
 mod message;
 
 use crate::error::Error;
 use crate::stack::{Core, Stack};
+use crate::tcp::TcpStream;
 use crate::udp::UdpSocket;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -14,6 +15,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use embedded_io_async::{Read, ReadExactError, Write};
 use fata_libos::entropy;
 use fata_libos::time::{Duration, Instant, timeout};
 use message::{Answer, Name};
@@ -72,7 +74,7 @@ impl Resolver {
                     name = other;
                     continue;
                 }
-                Answer::Failed => return Err(Error::ResolveFailed),
+                Answer::Truncated | Answer::Failed => return Err(Error::ResolveFailed),
             };
             self.remember(name, &addresses, ttl);
             return found(addresses);
@@ -118,18 +120,26 @@ impl Resolver {
         servers
     }
 
-    /// Asks one server after the other, until one can say.
+    /// Asks one server after the other, until one can say; again, for longer, where one was silent. What all of them refuse
+    /// at once they would refuse again.
     async fn ask(&self, name: &Name) -> Result<Answer, Error> {
         let servers = self.servers();
         let mut answer = Err(Error::ResolveFailed);
         for wait in WAITS {
+            let mut silent = 0;
             for server in &servers {
                 match timeout(wait, self.ask_one(*server, name)).await {
                     Ok(Ok(Answer::Failed)) => answer = Ok(Answer::Failed),
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(_)) => {}
-                    Err(_) => answer = Err(Error::TimedOut),
+                    Err(_) => {
+                        answer = Err(Error::TimedOut);
+                        silent += 1;
+                    }
                 }
+            }
+            if silent == 0 {
+                break;
             }
         }
         answer
@@ -144,10 +154,37 @@ impl Resolver {
         let mut buf = [0; MAX_ANSWER];
         loop {
             let len = socket.recv(&mut buf).await?;
-            if let Some(answer) = message::read(&buf[..len], id, name) {
-                return Ok(answer);
+            match message::read(&buf[..len], id, name) {
+                Some(Answer::Truncated) => return self.ask_over_tcp(server, name).await,
+                Some(answer) => return Ok(answer),
+                None => {}
             }
         }
+    }
+
+    /// The same message, with its length before it (RFC 7766, 8).
+    async fn ask_over_tcp(&self, server: IpAddr, name: &Name) -> Result<Answer, Error> {
+        let mut stream = TcpStream::connect(&self.0.stack, SocketAddr::new(server, PORT)).await?;
+        let id = entropy::u32() as u16;
+        self.core().counters.dns_queries.one();
+        let question = message::question(id, name);
+        let len = (question.len() as u16).to_be_bytes();
+        stream.write_all(&[&len, &question[..]].concat()).await?;
+        let mut len = [0; 2];
+        stream.read_exact(&mut len).await.map_err(cut_short)?;
+        let mut answer = vec![0; u16::from_be_bytes(len).into()];
+        stream.read_exact(&mut answer).await.map_err(cut_short)?;
+        Ok(match message::read(&answer, id, name) {
+            None | Some(Answer::Truncated) => Answer::Failed,
+            Some(answer) => answer,
+        })
+    }
+}
+
+fn cut_short(error: ReadExactError<Error>) -> Error {
+    match error {
+        ReadExactError::UnexpectedEof => Error::ConnectionAborted,
+        ReadExactError::Other(error) => error,
     }
 }
 
