@@ -55,6 +55,9 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
         }
     };
     io.flush().await;
+    if next != Next::Cut {
+        io.is_open_ended.set(false);
+    }
     if next == Next::Linger {
         linger(server, io).await;
     }

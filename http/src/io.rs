@@ -165,6 +165,8 @@ pub(crate) struct Io {
     output: RefCell<Vec<u8>>,
     chunk: RefCell<Option<Chunk>>,
     is_writing: Cell<bool>,
+    /// What is being sent ends where the connection does: an end before that must not look like one.
+    pub(crate) is_open_ended: Cell<bool>,
     want: Cell<Want>,
     answer: Cell<Option<Result<(), ReadError>>>,
     pub(crate) reading: Cell<Phase>,
@@ -182,6 +184,7 @@ impl Io {
             output: RefCell::default(),
             chunk: RefCell::default(),
             is_writing: Cell::new(false),
+            is_open_ended: Cell::new(false),
             want: Cell::new(Want::Nothing),
             answer: Cell::new(None),
             reading: Cell::new(Phase::wait(limits.idle_time)),

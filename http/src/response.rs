@@ -71,8 +71,8 @@ impl Response {
     }
 
     /// 200 with content that `write` makes piece by piece: in chunks, or to a client of HTTP/1.0 until the connection is
-    /// closed. If it returns an error, the connection is cut, so that the client sees that the content is not whole; one of
-    /// HTTP/1.0 cannot tell that from its end.
+    /// closed. If it returns an error, the connection is cut, so that the client sees that the content is not whole: by the
+    /// chunk that is missing, or to a client of HTTP/1.0 by a reset.
     ///
     /// ```
     /// # use fata_http::{BodyWriter, Response};

@@ -108,6 +108,7 @@ pub(crate) async fn send(
         out.extend_from_slice(b"\r\n");
     });
     let Some(delimiter) = delimiter.filter(|_| !asked.is_head) else { return Ok(keep_alive) };
+    io.is_open_ended.set(delimiter == Delimiter::Close);
     match response.body.0 {
         Kind::Static(bytes) => {
             let part = part.unwrap_or(0..bytes.len());

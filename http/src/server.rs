@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::{Read, Write};
+use fata_libos::net::Abort;
 use fata_libos::time::timeout;
 use fata_libos::{shutdown, spawn};
 
@@ -20,7 +21,7 @@ use fata_libos::{shutdown, spawn};
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs to be Send")]
 pub trait Accept {
     /// A connection. Its `flush` need not wait for the peer to have received anything.
-    type Stream: Read + Write + 'static;
+    type Stream: Read + Write + Abort + 'static;
     /// Why there are no more.
     type Error;
 
@@ -31,7 +32,7 @@ pub trait Accept {
 impl<F, S, E> Accept for F
 where
     F: AsyncFn() -> Result<(S, SocketAddr), E>,
-    S: Read + Write + 'static,
+    S: Read + Write + Abort + 'static,
 {
     type Stream = S;
     type Error = E;
@@ -104,7 +105,7 @@ impl Server {
 
     /// Serves one connection until it ends: for streams that [`serve`](Self::serve) cannot make. Counts as a connection, but
     /// does not wait for a free one. Dropping it ends the connection.
-    pub async fn serve_connection<S: Read + Write>(&self, stream: S, peer: SocketAddr) {
+    pub async fn serve_connection<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
         Entry::new(self.0.clone()).run(stream, peer).await;
     }
 
@@ -169,11 +170,14 @@ impl Entry {
         Self { server, slot }
     }
 
-    async fn run<S: Read + Write>(&self, mut stream: S, peer: SocketAddr) {
+    async fn run<S: Read + Write + Abort>(&self, mut stream: S, peer: SocketAddr) {
         let server = &*self.server;
         let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits);
         let logic = pin!(connection::serve(server, &io, peer));
         drive(&mut stream, &io, logic).await;
+        if io.is_open_ended.get() {
+            stream.abort();
+        }
     }
 }
 

@@ -68,6 +68,20 @@ async fn get(path: &str, fields: &str) -> String {
 }
 
 #[test]
+fn content_that_ends_with_the_connection_is_reset_where_it_is_not_whole() {
+    run(async {
+        for (path, version, code, is_reset) in
+            [("/broken", "1.0", 200, true), ("/broken", "1.1", 200, false), ("/stream", "1.0", 200, false)]
+        {
+            let mut client = Client::new(&site());
+            client.send(format!("GET {path} HTTP/{version}\r\nHost: h\r\nConnection: close\r\n\r\n")).await;
+            assert_eq!(status(&client.rest().await), code);
+            assert_eq!(client.end.is_reset(), is_reset, "{path} {version}");
+        }
+    });
+}
+
+#[test]
 fn conditions() {
     run(async {
         let whole = get("/", "").await;

@@ -7,6 +7,13 @@
 use core::fmt;
 use core::task::{Context, Poll};
 
+/// A stream that can be ended in a way that its peer does not take for the end of what it was sent. Dropping one ends it
+/// in order.
+pub trait Abort {
+    /// Ends it at once; what was not sent yet is lost.
+    fn abort(&mut self);
+}
+
 /// The length of an Ethernet header, octets.
 pub const ETHERNET_HEADER: usize = 14;
 

@@ -35,7 +35,7 @@ async fn main(env: Env) -> Result<()> {
     let port: u16 = env.param_as("port");
     let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
     println!(env, "web: {} paths on port {port}", SITE.entries.len());
-    let accept = async || {
+    let accept = async move || {
         let (stream, peer) = listener.accept().await?;
         // An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
         stream.set_nodelay(true);

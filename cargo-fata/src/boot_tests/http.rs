@@ -222,6 +222,12 @@ const CONTENT: &[Check] = &[
         never: &[],
     },
     Check {
+        name: "to HTTP/1.0 it is reset",
+        script: "ask -0 $U/half; echo status $?",
+        wanted: &["status 56\n"],
+        never: &[],
+    },
+    Check {
         name: "100 Continue where the content is wanted",
         script: "ask -v -H 'Expect: 100-continue' -d hello $U/echo",
         wanted: &["< HTTP/1.1 100 Continue\n", "< HTTP/1.1 200 OK\n", "hello"],

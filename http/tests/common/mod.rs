@@ -3,6 +3,7 @@
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_http::{Limits, Response, Router, Server, Stats};
+use fata_libos::net::Abort;
 use fata_libos::task::Task;
 use fata_libos::time::{Duration, timeout};
 use std::cell::RefCell;
@@ -21,6 +22,8 @@ struct Pipe {
     ended: bool,
     /// The reader is gone: writing fails.
     broken: bool,
+    /// The writer has ended it in no order.
+    reset: bool,
     waiting: Option<Waker>,
 }
 
@@ -40,6 +43,11 @@ pub fn duplex(capacity: usize) -> (End, End) {
 }
 
 impl End {
+    /// Whether the other end was aborted.
+    pub fn is_reset(&self) -> bool {
+        self.input.borrow().reset
+    }
+
     /// Ends writing, as a TCP FIN does.
     pub fn finish(&self) {
         let mut pipe = self.output.borrow_mut();
@@ -60,6 +68,12 @@ impl Drop for End {
 fn wake(pipe: &mut Pipe) {
     if let Some(waker) = pipe.waiting.take() {
         waker.wake();
+    }
+}
+
+impl Abort for End {
+    fn abort(&mut self) {
+        self.output.borrow_mut().reset = true;
     }
 }
 

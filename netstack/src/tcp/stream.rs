@@ -11,6 +11,7 @@ use core::future::{Future, poll_fn};
 use core::net::{IpAddr, SocketAddr, SocketAddrV4};
 use embedded_io_async::{ErrorType, Read, ReadReady, Write};
 use fata_libos::entropy;
+use fata_libos::net::Abort;
 use fata_libos::time::{Duration, Instant};
 
 /// The first of the ports that connections of ours come from (RFC 6335, 6); the last is 65535.
@@ -147,6 +148,12 @@ fn read<'a>(conn: &'a Rc<Conn>, buf: &'a mut [u8]) -> impl Future<Output = Resul
 
 fn write<'a>(conn: &'a Rc<Conn>, buf: &'a [u8]) -> impl Future<Output = Result<usize, Error>> + 'a {
     poll_fn(|cx| conn.poll_write(cx, buf))
+}
+
+impl Abort for TcpStream {
+    fn abort(&mut self) {
+        self.conn().abort();
+    }
 }
 
 /// The reading direction of a borrowed [`TcpStream`].
