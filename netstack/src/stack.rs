@@ -107,6 +107,8 @@ impl Stack {
     /// The stack's figures.
     pub fn stats(&self) -> Stats {
         self.0.tcp.count(&self.0.counters);
+        let timers: usize = self.0.interfaces.borrow().iter().map(|iface| iface.work.timers()).sum();
+        self.0.counters.tcp_timers.set(timers as u64);
         self.0.counters.snapshot()
     }
 }

@@ -66,6 +66,7 @@ counters! {
     tcp_connections: "TCP connections that exist now, beside half-open ones and TIME-WAIT",
     tcp_half_open: "Handshakes under way now",
     tcp_time_wait: "Connections in TIME-WAIT now",
+    tcp_timers: "Timers of connections and handshakes set now",
     tcp_opened: "TCP connections established",
     tcp_buffer_octets: "Memory in TCP buffers now, octets",
     tcp_refused_memory: "Connections refused because the memory for connections was used up",

@@ -178,6 +178,30 @@ fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
     });
 }
 
+#[test]
+fn handshakes_that_are_reset_leave_nothing_behind() {
+    run(async {
+        let (hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        for n in 0..5000u32 {
+            let (host, ports) = (100 + (n % 100) as u8, (1000 + n as u16, 80));
+            hub.inject(&segment(host, ports, n, 0, SYN, &[]));
+            hub.inject(&segment(host, ports, n + 1, 0, RST, &[]));
+            if n % 100 == 0 {
+                sleep(Duration::from_millis(1)).await;
+                let stats = b.stats();
+                assert!(stats.tcp_timers <= stats.tcp_half_open, "{stats:?}");
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!((b.stats().tcp_half_open, b.stats().tcp_timers), (0, 0));
+        // A handshake that is completed has no timer of its own either.
+        let _client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let _server = listener.accept().await.unwrap();
+        assert!(b.stats().tcp_timers <= 1);
+    });
+}
+
 /// The last segment that A sent to B: its source port, sequence and acknowledgement numbers.
 fn last_from_a(hub: &Hub) -> (u16, u32, u32) {
     let frames = hub.captured();

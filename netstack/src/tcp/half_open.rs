@@ -12,7 +12,7 @@ use super::{Conn, Flow, Place};
 use crate::interface::Iface;
 use crate::ip::HEADER;
 use crate::stack::Core;
-use crate::work::Due;
+use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
 use alloc::vec;
 use core::cell::Cell;
@@ -37,6 +37,16 @@ pub(crate) struct HalfOpen {
     /// Octets of the buffers to come.
     buffers: (usize, usize),
     step: Cell<usize>,
+    /// Goes with the record.
+    timer: Cell<Option<TimerKey>>,
+}
+
+impl Drop for HalfOpen {
+    fn drop(&mut self) {
+        if let Some(key) = self.timer.take() {
+            self.iface.work.clear_timer(key);
+        }
+    }
 }
 
 /// Takes the SYN of a new connection.
@@ -64,20 +74,22 @@ pub(crate) fn open(
         syn,
         buffers,
         step: Cell::new(0),
+        timer: Cell::new(None),
     });
     half.answer(core, now, &flow);
-    iface.work.set_timer(now + STEPS[0], Due::HalfOpen(flow));
+    half.set_timer(now + STEPS[0], &flow);
     core.tcp.insert(flow, Place::HalfOpen(half));
 }
 
 /// The timer of a handshake.
 pub(crate) fn due(core: &Core, now: Instant, flow: &Flow) {
     let Some(Place::HalfOpen(half)) = core.tcp.find(flow) else { return };
+    half.timer.set(None);
     let step = half.step.get() + 1;
     half.step.set(step);
     if let Some(wait) = STEPS.get(step).filter(|_| !half.listener.is_closed()) {
         half.answer(core, now, flow);
-        half.iface.work.set_timer(now + *wait, Due::HalfOpen(*flow));
+        half.set_timer(now + *wait, flow);
     } else {
         core.counters.tcp_half_open_expired.one();
         core.tcp.closed(flow, None);
@@ -85,6 +97,10 @@ pub(crate) fn due(core: &Core, now: Instant, flow: &Flow) {
 }
 
 impl HalfOpen {
+    fn set_timer(&self, at: Instant, flow: &Flow) {
+        self.timer.set(Some(self.iface.work.set_timer(at, Due::HalfOpen(*flow))));
+    }
+
     /// Sends the SYN-ACK.
     fn answer(&self, core: &Core, now: Instant, flow: &Flow) {
         let next = self.syn.seq.wrapping_add(1);
