@@ -36,8 +36,10 @@ pub(crate) struct Fragment<'a> {
     pub(crate) data: &'a [u8],
 }
 
-#[derive(Default)]
 struct Packet {
+    id: PacketId,
+    /// When it is given up.
+    due: Instant,
     data: Vec<u8>,
     /// Start and end of what is there, in order, never touching each other.
     pieces: Vec<(usize, usize)>,
@@ -58,10 +60,8 @@ pub(crate) enum Outcome {
 /// Packets being put together.
 #[derive(Default)]
 pub(crate) struct Reassembly {
-    /// Few enough to be looked through.
-    packets: Vec<(PacketId, Packet)>,
-    /// Oldest first; may name packets that are gone.
-    order: VecDeque<(Instant, PacketId)>,
+    /// Oldest first; few enough to be looked through.
+    packets: VecDeque<Packet>,
     octets: usize,
 }
 
@@ -75,57 +75,54 @@ impl Reassembly {
             return Outcome::Dropped;
         }
         self.expire(now);
-        if self.place_of(&id).is_none() {
-            while self.packets.len() >= PACKETS || self.order.len() >= 4 * PACKETS {
-                self.drop_oldest();
-            }
-            self.order.push_back((now + LIFETIME, id));
-            self.packets.push((id, Packet::default()));
-        }
-        let Some(at) = self.place_of(&id) else { return Outcome::Dropped };
-        let packet = &mut self.packets[at].1;
+        let at = self.place_of(&id).unwrap_or_else(|| self.begin(now, id));
+        let packet = &mut self.packets[at];
         let before = packet.data.len();
         if !packet.place(offset, more, data) {
-            self.remove(&id);
+            self.remove(at);
             return Outcome::Dropped;
         }
         self.octets += packet.data.len() - before;
         if packet.is_complete() {
-            let data = core::mem::take(&mut packet.data);
-            self.octets -= data.len();
-            self.packets.swap_remove(at);
-            return Outcome::Complete(data);
+            return self.remove(at).map_or(Outcome::Dropped, |packet| Outcome::Complete(packet.data));
         }
         while self.octets > OCTETS {
-            self.drop_oldest();
+            self.remove(0);
         }
         if self.place_of(&id).is_some() { Outcome::Waiting } else { Outcome::Dropped }
     }
 
     fn place_of(&self, id: &PacketId) -> Option<usize> {
-        self.packets.iter().position(|(other, _)| other == id)
+        self.packets.iter().position(|packet| packet.id == *id)
+    }
+
+    /// Makes an entry, and returns its place.
+    fn begin(&mut self, now: Instant, id: PacketId) -> usize {
+        while self.packets.len() >= PACKETS {
+            self.remove(0);
+        }
+        self.packets.push_back(Packet::new(id, now + LIFETIME));
+        self.packets.len() - 1
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.order.front().is_some_and(|(due, _)| *due <= now) {
-            self.drop_oldest();
+        while self.packets.front().is_some_and(|packet| packet.due <= now) {
+            self.remove(0);
         }
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
-            self.remove(&id);
-        }
-    }
-
-    fn remove(&mut self, id: &PacketId) {
-        if let Some(at) = self.place_of(id) {
-            self.octets -= self.packets.swap_remove(at).1.data.len();
-        }
+    fn remove(&mut self, at: usize) -> Option<Packet> {
+        let packet = self.packets.remove(at)?;
+        self.octets -= packet.data.len();
+        Some(packet)
     }
 }
 
 impl Packet {
+    fn new(id: PacketId, due: Instant) -> Self {
+        Self { id, due, data: Vec::new(), pieces: Vec::new(), total: None }
+    }
+
     /// Puts a fragment in its place; false if it contradicts what is there.
     fn place(&mut self, offset: usize, more: bool, data: &[u8]) -> bool {
         let end = offset + data.len();
@@ -212,7 +209,32 @@ mod tests {
         let later = Instant::default() + LIFETIME;
         let fragment = Fragment { id: id(1), offset: 0, more: true, data: &[0; 8] };
         assert_eq!(r.add(later, fragment), Outcome::Waiting);
-        assert_eq!((r.packets.len(), r.octets, r.order.len()), (1, 8, 1));
+        assert_eq!((r.packets.len(), r.octets), (1, 8));
+    }
+
+    #[test]
+    fn a_packet_that_begins_anew_has_its_own_time() {
+        let mut r = Reassembly::default();
+        let at = |seconds| Instant::default() + Duration::from_secs(seconds);
+        let mut add = |seconds, ident, offset, more| {
+            r.add(at(seconds), Fragment { id: id(ident), offset, more, data: &[0; 8] })
+        };
+        assert_eq!(add(0, 1, 0, true), Outcome::Waiting);
+        assert!(matches!(add(0, 1, 8, false), Outcome::Complete(_)));
+        // The same number again, as after 65536 packets: the end of the first one's time is not the end of this.
+        assert_eq!(add(20, 1, 0, true), Outcome::Waiting);
+        assert_eq!(add(35, 2, 0, true), Outcome::Waiting);
+        assert!(matches!(add(40, 1, 8, false), Outcome::Complete(_)));
+        // Nor does a packet that was contradicted take its successor with it when there are too many.
+        assert_eq!(add(41, 3, 0, true), Outcome::Waiting);
+        assert_eq!(add(41, 3, 0, true), Outcome::Dropped);
+        for ident in 100..100 + PACKETS as u16 - 2 {
+            assert_eq!(add(42, ident, 0, true), Outcome::Waiting);
+        }
+        assert_eq!(add(43, 3, 0, true), Outcome::Waiting);
+        assert_eq!(add(44, 200, 0, true), Outcome::Waiting, "the oldest, number 2, gives way");
+        assert!(matches!(add(45, 3, 8, false), Outcome::Complete(_)));
+        assert_eq!(add(45, 2, 8, false), Outcome::Waiting, "its beginning is gone");
     }
 
     #[test]
