@@ -1,5 +1,6 @@
 //! Handshakes that peers began: small records until the peer proves that it can hear us, so that a flood of SYNs costs
-//! little and stops nobody who is connected.
+//! little and stops nobody who is connected. Where there are too many, SYNs are answered without a record
+//! ([`cookie`](super::cookie)).
 //!
 //! The record keeps what the SYN said and the seed of the state machine to come. The SYN-ACK is written from that. When
 //! the peer acknowledges it, the machine is made, sees the SYN, draws the same sequence number from the seed, and takes the
@@ -7,6 +8,7 @@
 
 use super::listener::Listening;
 use super::machine::{Machine, Nowhere, initial_sequence, window_shift};
+use super::memory::LEAST;
 use super::segment::{self, Segment, Syn};
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;
@@ -58,27 +60,48 @@ pub(crate) fn open(
     listener: Rc<Listening>,
     syn: Syn,
 ) {
-    if core.tcp.half_open() >= LIMIT {
-        return core.counters.tcp_syn_dropped.one();
-    }
     if listener.is_full() {
         return core.counters.tcp_backlog_dropped.one();
     }
     let Some(buffers) = core.tcp.size(listener.buffers.get()) else {
         return core.counters.tcp_refused_memory.one();
     };
-    let half = Rc::new(HalfOpen {
-        iface: iface.clone(),
-        listener,
-        seed: entropy::u64(),
-        syn,
-        buffers,
-        step: Cell::new(0),
-        timer: Cell::new(None),
-    });
+    if core.tcp.half_open() >= LIMIT {
+        core.counters.tcp_cookies.one();
+        let (seed, syn) = core.tcp.cookies.make(now, &flow, syn);
+        // Any connection gets that much.
+        let buffers = (buffers.0.min(LEAST), buffers.1);
+        return HalfOpen::new(iface, listener, seed, syn, buffers).answer(core, now, &flow);
+    }
+    let half = Rc::new(HalfOpen::new(iface, listener, entropy::u64(), syn, buffers));
     half.answer(core, now, &flow);
     half.set_timer(now + STEPS[0], &flow);
     core.tcp.insert(flow, Place::HalfOpen(half));
+}
+
+/// Takes a segment of a flow that is not in the table; false if it is not the end of a handshake that was answered with a
+/// cookie.
+pub(crate) fn receive_cookie(
+    core: &Core,
+    iface: &Rc<Iface>,
+    now: Instant,
+    flow: &Flow,
+    segment: Segment,
+    packet: &[u8],
+) -> bool {
+    let Some(listener) = core.tcp.listener(flow.local()) else { return false };
+    let Some((seed, syn)) = core.tcp.cookies.check(now, flow, &segment, initial_sequence) else {
+        return false;
+    };
+    let Some(buffers) = core.tcp.size(listener.buffers.get()) else {
+        core.counters.tcp_refused_memory.one();
+        return true;
+    };
+    HalfOpen::new(iface, listener, seed, syn, buffers).receive(core, now, flow, segment, packet);
+    if matches!(core.tcp.find(flow), Some(Place::Live(_))) {
+        core.counters.tcp_cookies_good.one();
+    }
+    true
 }
 
 /// The timer of a handshake.
@@ -97,6 +120,11 @@ pub(crate) fn due(core: &Core, now: Instant, flow: &Flow) {
 }
 
 impl HalfOpen {
+    fn new(iface: &Rc<Iface>, listener: Rc<Listening>, seed: u64, syn: Syn, buffers: (usize, usize)) -> Self {
+        let (step, timer) = (Cell::new(0), Cell::new(None));
+        Self { iface: iface.clone(), listener, seed, syn, buffers, step, timer }
+    }
+
     fn set_timer(&self, at: Instant, flow: &Flow) {
         self.timer.set(Some(self.iface.work.set_timer(at, Due::HalfOpen(*flow))));
     }

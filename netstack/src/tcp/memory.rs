@@ -8,7 +8,7 @@ use fata_libos::memory;
 /// What a connection costs beside its buffers, octets.
 const OVERHEAD: usize = 2048;
 /// The smallest buffer.
-const LEAST: usize = 4096;
+pub(super) const LEAST: usize = 4096;
 /// The limit where the platform does not tell how much memory there is.
 const UNKNOWN: usize = 256 << 20;
 

@@ -5,6 +5,7 @@
 //! that a packet costs the same with one connection and with ten thousand.
 
 mod conn;
+mod cookie;
 mod flow;
 mod half_open;
 mod listener;
@@ -36,6 +37,7 @@ use crate::stats::Counters;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use cookie::Cookies;
 use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fata_libos::time::Instant;
@@ -59,6 +61,7 @@ pub(crate) struct Table {
     flows: RefCell<HashMap<Flow, Place, Key>>,
     listeners: RefCell<Vec<Rc<Listening>>>,
     half_open: Cell<usize>,
+    cookies: Cookies,
     /// Oldest first; may name flows that are something else by now.
     time_wait: RefCell<VecDeque<(Instant, Flow)>>,
     memory: Rc<Memory>,
@@ -70,6 +73,7 @@ impl Table {
             flows: RefCell::new(HashMap::with_hasher(Key::random())),
             listeners: RefCell::default(),
             half_open: Cell::new(0),
+            cookies: Cookies::new(),
             time_wait: RefCell::default(),
             memory: Rc::new(Memory::new()),
         }
@@ -211,6 +215,7 @@ pub(crate) fn receive(
             Some(syn) => half_open::open(core, iface, now, flow, listener, syn),
             None => counters.rx_bad.one(),
         },
+        _ if half_open::receive_cookie(core, iface, now, &flow, segment, packet) => {}
         _ => segment::reset(core, iface, now, &flow, &segment),
     }
 }
