@@ -63,6 +63,8 @@ counters! {
     fragments_dropped: "Fragments dropped: overlapping, too many, too late",
     icmp_echoes: "Echo requests answered",
     icmp_limited: "ICMP errors not sent because of the rate limit",
+    memory_octets: "Memory in tables and buffers that remotes fill now, octets",
+    memory_refused: "Times such a table or buffer did not get memory",
     tcp_connections: "TCP connections that exist now, beside half-open ones and TIME-WAIT",
     tcp_half_open: "Handshakes under way now",
     tcp_time_wait: "Connections in TIME-WAIT now",

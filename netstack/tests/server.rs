@@ -79,7 +79,7 @@ fn a_full_backlog_makes_others_wait() {
 fn memory_for_connections_has_a_limit() {
     run(async {
         let (_hub, a, b) = pair(Faults::default()).await;
-        b.set_tcp_memory(100 << 10);
+        b.set_memory_limit(100 << 10);
         let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         let mut open = Vec::new();
         while let Ok(Ok(stream)) = timeout(Duration::from_secs(3), TcpStream::connect(&a, at(B, 80))).await {

@@ -6,13 +6,14 @@
 //! the peer acknowledges it, the machine is made, sees the SYN, draws the same sequence number from the seed, and takes the
 //! acknowledgement.
 
+use super::buffers::LEAST;
 use super::listener::Listening;
 use super::machine::{Machine, Nowhere, initial_sequence, window_shift};
-use super::memory::LEAST;
 use super::segment::{self, Segment, Syn};
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;
 use crate::ip::HEADER;
+use crate::memory::Share;
 use crate::stack::Core;
 use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
@@ -26,6 +27,8 @@ use smoltcp::wire::TcpControl;
 
 /// Handshakes under way at once.
 pub(crate) const LIMIT: usize = 1024;
+/// What one costs with its places in the tables, octets.
+pub(crate) const COST: usize = 512;
 /// When the SYN-ACK is sent again, and at last the handshake given up: after so long since the time before.
 const STEPS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(5)];
@@ -41,6 +44,8 @@ pub(crate) struct HalfOpen {
     step: Cell<usize>,
     /// Goes with the record.
     timer: Cell<Option<TimerKey>>,
+    /// `None` where the record is not kept.
+    _share: Option<Share>,
 }
 
 impl Drop for HalfOpen {
@@ -66,14 +71,14 @@ pub(crate) fn open(
     let Some(buffers) = core.tcp.size(listener.buffers.get()) else {
         return core.counters.tcp_refused_memory.one();
     };
-    if core.tcp.half_open() >= LIMIT {
+    let Some(share) = core.tcp.reserve_half_open() else {
         core.counters.tcp_cookies.one();
         let (seed, syn) = core.tcp.cookies.make(now, &flow, syn);
         // Any connection gets that much.
         let buffers = (buffers.0.min(LEAST), buffers.1);
-        return HalfOpen::new(iface, listener, seed, syn, buffers).answer(core, now, &flow);
-    }
-    let half = Rc::new(HalfOpen::new(iface, listener, entropy::u64(), syn, buffers));
+        return HalfOpen::new(iface, listener, seed, syn, buffers, None).answer(core, now, &flow);
+    };
+    let half = Rc::new(HalfOpen::new(iface, listener, entropy::u64(), syn, buffers, Some(share)));
     half.answer(core, now, &flow);
     half.set_timer(now + STEPS[0], &flow);
     core.tcp.insert(flow, Place::HalfOpen(half));
@@ -97,7 +102,7 @@ pub(crate) fn receive_cookie(
         core.counters.tcp_refused_memory.one();
         return true;
     };
-    HalfOpen::new(iface, listener, seed, syn, buffers).receive(core, now, flow, segment, packet);
+    HalfOpen::new(iface, listener, seed, syn, buffers, None).receive(core, now, flow, segment, packet);
     if matches!(core.tcp.find(flow), Some(Place::Live(_))) {
         core.counters.tcp_cookies_good.one();
     }
@@ -120,9 +125,16 @@ pub(crate) fn due(core: &Core, now: Instant, flow: &Flow) {
 }
 
 impl HalfOpen {
-    fn new(iface: &Rc<Iface>, listener: Rc<Listening>, seed: u64, syn: Syn, buffers: (usize, usize)) -> Self {
+    fn new(
+        iface: &Rc<Iface>,
+        listener: Rc<Listening>,
+        seed: u64,
+        syn: Syn,
+        buffers: (usize, usize),
+        share: Option<Share>,
+    ) -> Self {
         let (step, timer) = (Cell::new(0), Cell::new(None));
-        Self { iface: iface.clone(), listener, seed, syn, buffers, step, timer }
+        Self { iface: iface.clone(), listener, seed, syn, buffers, step, timer, _share: share }
     }
 
     fn set_timer(&self, at: Instant, flow: &Flow) {
@@ -171,12 +183,14 @@ impl HalfOpen {
             // Dropped as if lost: the peer comes again when somebody has accepted.
             return core.counters.tcp_backlog_dropped.one();
         }
-        let Some(budget) = core.tcp.reserve(self.buffers) else {
+        let Some(share) = core.tcp.reserve(self.buffers) else {
             return core.counters.tcp_refused_memory.one();
         };
         let (IpAddr::V4(own), IpAddr::V4(peer)) = (flow.local, flow.remote) else { return };
         let mtu = self.iface.link.borrow().mtu();
-        let mut machine = Machine::new(own, mtu, self.buffers, self.seed, now);
+        let Some(mut machine) = Machine::new(own, mtu, self.buffers, self.seed, now) else {
+            return core.counters.tcp_refused_memory.one();
+        };
         if machine.socket().listen(flow.local_port).is_err() {
             return;
         }
@@ -186,7 +200,7 @@ impl HalfOpen {
         if !matches!(machine.state(), State::Established | State::CloseWait) {
             return core.counters.rx_bad.one();
         }
-        let conn = Conn::new(*flow, self.iface.clone(), machine, budget, self.syn.seq, now);
+        let conn = Conn::new(*flow, self.iface.clone(), machine, share, self.syn.seq, now);
         core.tcp.insert(*flow, Place::Live(conn.clone()));
         core.counters.tcp_opened.one();
         conn.mark_dirty();
