@@ -44,7 +44,7 @@ impl Waiting {
 }
 
 struct Entry {
-    _share: Share,
+    share: Share,
     mac: Option<MacAddress>,
     /// Requests sent since the last answer.
     tries: u8,
@@ -85,7 +85,7 @@ pub(crate) struct Neighbours {
 
 impl Entry {
     fn new(share: Share, due: Instant) -> Self {
-        Self { _share: share, mac: None, tries: 0, due, used: false, packets: Vec::new() }
+        Self { share, mac: None, tries: 0, due, used: false, packets: Vec::new() }
     }
 }
 
@@ -199,10 +199,13 @@ impl Neighbours {
         {
             return Some(share);
         }
+        if !self.memory.is_free(0) {
+            // Short of memory as the guest is, strangers do not get what those we know have.
+            return None;
+        }
         let known = self.table.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
         let oldest = known.min_by_key(|(_, e)| (e.used, e.due)).map(|(a, _)| *a);
-        self.table.remove(&oldest?)?;
-        self.memory.take(Use::Neighbours, ENTRY_COST)
+        self.table.remove(&oldest?).map(|entry| entry.share)
     }
 }
 

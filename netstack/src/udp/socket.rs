@@ -22,6 +22,10 @@ use smoltcp::wire::UdpPacket;
 const QUEUE: usize = 256 << 10;
 /// What a datagram costs beside its data.
 const OVERHEAD: usize = 64;
+/// What it takes of the memory beside its data: the queue may have twice the places that it needs.
+const COST: usize = 192;
+/// Places that an empty queue keeps.
+const KEPT: usize = 16;
 
 /// A datagram that waits.
 struct Datagram {
@@ -60,9 +64,8 @@ impl Bound {
             return None;
         }
         let mut queue = self.queue.borrow_mut();
+        let share = memory.take(Use::Datagrams, data.len() + COST)?;
         queue.try_reserve(1).ok()?;
-        // Twice the overhead: the queue may have twice the places that it needs.
-        let share = memory.take(Use::Datagrams, data.len() + 2 * OVERHEAD)?;
         let mut copy = zeroed(data.len())?;
         copy.copy_from_slice(data);
         queue.push_back(Datagram { from, data: copy, _share: share });
@@ -76,7 +79,11 @@ impl Bound {
     }
 
     fn pop(&self) -> Option<Datagram> {
-        let datagram = self.queue.borrow_mut().pop_front()?;
+        let mut queue = self.queue.borrow_mut();
+        let datagram = queue.pop_front()?;
+        if queue.is_empty() {
+            queue.shrink_to(KEPT);
+        }
         self.octets.set(self.octets.get() - datagram.data.len() - OVERHEAD);
         Some(datagram)
     }
