@@ -3,6 +3,7 @@
 use crate::chunked::Decoder;
 use crate::framing::{Content, Framing};
 use crate::io::{Io, Phase, ReadError};
+use crate::memory;
 use crate::{Limits, Response, Status};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -25,6 +26,9 @@ pub enum BodyError {
     /// The client went away before the end.
     #[error("the request's content is not complete")]
     Closed,
+    /// There is no memory for it now.
+    #[error("no memory for the request's content")]
+    NoMemory,
 }
 
 impl BodyError {
@@ -34,6 +38,7 @@ impl BodyError {
             Self::Malformed | Self::Closed => Status::BAD_REQUEST,
             Self::TooLarge => Status::CONTENT_TOO_LARGE,
             Self::TimedOut => Status::REQUEST_TIMEOUT,
+            Self::NoMemory => Status::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -51,6 +56,7 @@ impl embedded_io_async::Error for BodyError {
             Self::Malformed | Self::TooLarge => ErrorKind::InvalidData,
             Self::TimedOut => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::ConnectionReset,
+            Self::NoMemory => ErrorKind::OutOfMemory,
         }
     }
 }
@@ -118,11 +124,11 @@ impl<'a> Incoming<'a> {
         if expected > limit as u64 {
             return Err(self.fail(BodyError::TooLarge));
         }
-        all.try_reserve_exact(expected as usize).map_err(|_| self.fail(BodyError::TooLarge))?;
+        self.make_room(&mut all, expected as usize)?;
         while !self.is_done() {
             let old = all.len();
             let step = usize::try_from(self.known_rest().unwrap_or(1024)).unwrap_or(1024).min(4096);
-            all.try_reserve(step).map_err(|_| self.fail(BodyError::TooLarge))?;
+            self.make_room(&mut all, step)?;
             all.resize(old + step, 0);
             let n = self.read(&mut all[old..]).await?;
             all.truncate(old + n);
@@ -131,6 +137,19 @@ impl<'a> Incoming<'a> {
             }
         }
         Ok(all)
+    }
+
+    /// Makes room for so many octets more.
+    fn make_room(&self, all: &mut Vec<u8>, octets: usize) -> Result<(), BodyError> {
+        if all.capacity() - all.len() >= octets {
+            return Ok(());
+        }
+        let grown = (all.len() + octets).max(2 * all.capacity());
+        if !memory::is_free(grown) || all.try_reserve_exact(grown - all.len()).is_err() {
+            self.io.stats.refused.add(1);
+            return Err(self.fail(BodyError::NoMemory));
+        }
+        Ok(())
     }
 
     /// Whether the connection can go on after a response, as far as can be told now.
@@ -194,6 +213,7 @@ impl<'a> Incoming<'a> {
         self.io.fill().await.map_err(|e| {
             self.fail(match e {
                 ReadError::TimedOut => BodyError::TimedOut,
+                ReadError::NoMemory => BodyError::NoMemory,
                 ReadError::Closed | ReadError::Full => BodyError::Closed,
             })
         })
@@ -204,7 +224,7 @@ impl<'a> Incoming<'a> {
         match error {
             BodyError::TimedOut => self.io.stats.timeouts.add(1),
             BodyError::Malformed => self.io.stats.malformed.add(1),
-            BodyError::TooLarge | BodyError::Closed => {}
+            BodyError::TooLarge | BodyError::Closed | BodyError::NoMemory => {}
         }
         self.failed.set(Some(error));
         error

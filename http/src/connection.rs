@@ -4,6 +4,7 @@ use crate::body::Incoming;
 use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
 use crate::io::{Io, Phase, ReadError};
+use crate::memory;
 use crate::router::Found;
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
@@ -151,6 +152,7 @@ async fn wait_for_head(
             NoRequest::Refused(Status::HEADER_FIELDS_TOO_LARGE)
         }
         ReadError::Full => NoRequest::Refused(Status::URI_TOO_LONG),
+        ReadError::NoMemory => NoRequest::Refused(Status::SERVICE_UNAVAILABLE),
         ReadError::Closed => NoRequest::End,
     });
     Ok(())
@@ -171,6 +173,7 @@ async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
     match status {
         Status::REQUEST_TIMEOUT => io.stats.timeouts.add(1),
         Status::BAD_REQUEST => io.stats.malformed.add(1),
+        Status::SERVICE_UNAVAILABLE => io.stats.refused.add(1),
         _ => {}
     }
     let (response, asked) = (Response::error(status), Asked::unreadable(head));
@@ -191,6 +194,10 @@ async fn exchange(
     let body = Incoming::new(io, &server.limits, &framing);
     let response = match server.router.find(method, head.text(head.target.path)) {
         Found::Answer(response) => response,
+        Found::Handler(..) if !memory::is_free(memory::HANDLER) => {
+            io.stats.refused.add(1);
+            Response::error(Status::SERVICE_UNAVAILABLE).close()
+        }
         Found::Handler(handler, pattern) => {
             handler.call(Request { head, body: &body, method, pattern, peer }).await
         }

@@ -98,9 +98,12 @@ where
     S: Read,
     L: Future<Output = ()>,
 {
-    let Some(mut input) = io.take_input() else {
-        io.answer(Err(ReadError::Full));
-        return false;
+    let mut input = match io.take_input() {
+        Ok(input) => input,
+        Err(error) => {
+            io.answer(Err(error));
+            return false;
+        }
     };
     let outcome = {
         let read = pin!(stream.read(input.room()));

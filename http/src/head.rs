@@ -4,6 +4,7 @@
 //! smuggled: lines end in CRLF, no folding, no blanks before a colon.
 
 use crate::limits::MAX_HEADERS;
+use crate::memory;
 use crate::target::{self, Target};
 use crate::{Method, Status};
 use alloc::vec::Vec;
@@ -75,6 +76,10 @@ impl Head {
             Err(_) => return Err(Status::BAD_REQUEST),
         };
         self.bytes.clear();
+        let may_grow = len <= USUAL.max(self.bytes.capacity()) || memory::is_free(len);
+        if !may_grow || self.bytes.try_reserve(len).is_err() {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
         self.bytes.extend_from_slice(&input[..len]);
         self.fields.extend(
             fields.iter().map(|f| (Span::of_part(input, f.name.as_bytes()), Span::of_part(input, f.value))),

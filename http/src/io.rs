@@ -4,6 +4,7 @@
 //! driver ([`drive`](crate::drive)) sees what is asked for, moves octets, and polls the logic again. So the logic is
 //! compiled once for all kinds of streams, and timers are the driver's business alone.
 
+use crate::memory;
 use crate::registry::Slot;
 use crate::stats::Stats;
 use alloc::rc::Rc;
@@ -18,7 +19,9 @@ use fata_libos::time::{Duration, Instant};
 const IDLE_BUFFER: usize = 512;
 
 /// Output that is kept together before it is written.
-pub(crate) const OUTPUT_BATCH: usize = 4 * 1024;
+const OUTPUT_BATCH: usize = 4 * 1024;
+/// The same while memory is short.
+const SMALL_BATCH: usize = 256;
 
 /// Why there is no input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,13 @@ pub(crate) enum ReadError {
     TimedOut,
     /// The buffer is as large as it may be, and full.
     Full,
+    /// The buffer is full, and there is no memory for a larger one.
+    NoMemory,
+}
+
+/// How much output is kept together now.
+pub(crate) fn batch() -> usize {
+    if memory::is_free(2 * OUTPUT_BATCH) { OUTPUT_BATCH } else { SMALL_BATCH }
 }
 
 /// Octets to be written as they are, without a copy.
@@ -109,21 +119,25 @@ impl Input {
         }
     }
 
-    /// Makes room for at least one octet; false if `max` octets wait already, or memory is short.
-    fn make_room(&mut self, max: usize) -> bool {
+    /// Makes room for at least one octet, unless `max` octets wait already, or memory is short.
+    fn make_room(&mut self, max: usize) -> Result<(), ReadError> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end < self.buffer.len() {
-            return true;
+            return Ok(());
         }
         let wanted = (self.buffer.len() * 2).clamp(IDLE_BUFFER.min(max), max);
-        if wanted <= self.end || self.buffer.try_reserve_exact(wanted - self.buffer.len()).is_err() {
-            return false;
+        if wanted <= self.end {
+            return Err(ReadError::Full);
+        }
+        let may_grow = wanted <= IDLE_BUFFER || memory::is_free(wanted);
+        if !may_grow || self.buffer.try_reserve_exact(wanted - self.buffer.len()).is_err() {
+            return Err(ReadError::NoMemory);
         }
         self.buffer.resize(wanted, 0);
-        true
+        Ok(())
     }
 
     pub(crate) fn room(&mut self) -> &mut [u8] {
@@ -259,7 +273,7 @@ impl Io {
 
     /// Waits only if much output has come together.
     pub(crate) async fn flush_if_much(&self) {
-        if self.output.borrow().len() >= OUTPUT_BATCH {
+        if self.output.borrow().len() >= batch() {
             self.flush().await;
         }
     }
@@ -322,10 +336,11 @@ impl Io {
         self.writing.set(phase);
     }
 
-    /// Takes the input buffer, with room in it; `None` if there can be none.
-    pub(crate) fn take_input(&self) -> Option<Input> {
+    /// Takes the input buffer, with room in it.
+    pub(crate) fn take_input(&self) -> Result<Input, ReadError> {
         let mut input = self.input.borrow_mut();
-        input.make_room(self.max_input).then(|| core::mem::take(&mut *input))
+        input.make_room(self.max_input)?;
+        Ok(core::mem::take(&mut *input))
     }
 
     /// Gives it back with `n` octets more.

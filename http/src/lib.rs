@@ -35,6 +35,7 @@ mod framing;
 mod head;
 mod io;
 mod limits;
+mod memory;
 mod method;
 mod range;
 mod registry;

@@ -4,6 +4,7 @@ use crate::connection;
 use crate::date::DateCache;
 use crate::drive::drive;
 use crate::io::Io;
+use crate::memory;
 use crate::registry::{Registry, Slot};
 use crate::{Limits, Router, Stats};
 use alloc::rc::Rc;
@@ -94,6 +95,10 @@ impl Server {
             });
             let Some(accepted) = accepted.await else { break };
             let (stream, peer) = accepted?;
+            if !memory::is_free(memory::CONNECTION) {
+                self.0.stats.refused.add(1);
+                continue;
+            }
             // Entered here, not when the task first runs: the limit counts connections that wait to begin.
             let entry = Entry::new(self.0.clone());
             spawn(async move { entry.run(stream, peer).await }).detach();
@@ -121,7 +126,7 @@ impl Server {
 
     /// Where all are taken, one that is idle gives way.
     async fn wait_for_a_slot(&self) {
-        let max = self.0.limits.connections.max(1);
+        let max = self.0.limits.connections.min(memory::connections()).max(1);
         if self.0.registry.len() >= max {
             if self.0.registry.evict_one() {
                 self.0.stats.evicted.add(1);

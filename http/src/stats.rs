@@ -27,6 +27,7 @@ pub struct Stats {
     pub(crate) sent: Counter,
     pub(crate) timeouts: Counter,
     pub(crate) malformed: Counter,
+    pub(crate) refused: Counter,
 }
 
 impl Stats {
@@ -73,6 +74,11 @@ impl Stats {
     /// Requests that were not HTTP, or tried to be two things at once.
     pub fn malformed(&self) -> u64 {
         self.malformed.get()
+    }
+
+    /// Connections closed and requests answered 503 because memory was short.
+    pub fn refused_memory(&self) -> u64 {
+        self.refused.get()
     }
 
     pub(crate) fn count(&self, status: crate::Status) {

@@ -1,6 +1,6 @@
 //! Content that is made while it is sent.
 
-use crate::io::{Io, OUTPUT_BATCH};
+use crate::io::{Io, batch};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -58,7 +58,10 @@ impl<'a> BodyWriter<'a> {
 
     /// Writes all of `bytes`; as one chunk, up to some size. Waits while the client is slower than we are.
     pub async fn write(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(OUTPUT_BATCH) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(batch().min(rest.len()));
+            rest = more;
             self.put(piece);
             self.io.flush_if_much().await;
         }

@@ -13,6 +13,13 @@ impl Key {
     }
 }
 
+#[cfg(test)]
+impl Key {
+    pub(crate) fn fixed() -> Self {
+        Self(1, 2)
+    }
+}
+
 impl BuildHasher for Key {
     type Hasher = Sip;
     fn build_hasher(&self) -> Sip {

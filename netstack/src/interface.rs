@@ -4,6 +4,7 @@ use crate::config::{Config, Ipv4Config};
 use crate::dhcp::{self, Inbox};
 use crate::ip::{self, Header, Net, Reassembly};
 use crate::link::Link;
+use crate::memory::Memory;
 use crate::stack::Core;
 use crate::tcp;
 use crate::work::{Due, Work};
@@ -55,13 +56,18 @@ pub(crate) struct Iface {
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Iface {
-    pub(crate) fn new(name: String, device: Box<dyn NetDevice>, config: &Config) -> Self {
+    pub(crate) fn new(
+        name: String,
+        device: Box<dyn NetDevice>,
+        config: &Config,
+        memory: &Rc<Memory>,
+    ) -> Self {
         Self {
             name,
-            link: RefCell::new(Link::new(device, config.mtu)),
+            link: RefCell::new(Link::new(device, config.mtu, memory)),
             net: Cell::new(None),
             dns: RefCell::new(Vec::new()),
-            fragments: RefCell::default(),
+            fragments: RefCell::new(Reassembly::new(memory)),
             work: Work::default(),
             changed: WakerSet::new(),
             changes: Cell::new(0),

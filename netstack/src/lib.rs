@@ -23,6 +23,7 @@ mod icmp;
 mod interface;
 mod ip;
 mod link;
+mod memory;
 mod param;
 mod stack;
 mod stats;

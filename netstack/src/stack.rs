@@ -6,6 +6,7 @@ use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
 use crate::ip::Net;
 use crate::link::Hop;
+use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
 use crate::{tcp, udp};
 use alloc::boxed::Box;
@@ -25,6 +26,7 @@ pub(crate) struct Core {
     pub(crate) interfaces: RefCell<Vec<Rc<Iface>>>,
     pub(crate) tcp: tcp::Table,
     pub(crate) udp: udp::Table,
+    pub(crate) memory: Rc<Memory>,
     pub(crate) counters: Counters,
     pub(crate) icmp_ration: Ration,
 }
@@ -70,12 +72,15 @@ impl Core {
 pub struct Stack(pub(crate) Rc<Core>);
 
 impl Stack {
-    /// A stack without interfaces. TCP connections may take half of the memory that is free now.
+    /// A stack without interfaces. What peers make it hold takes at most about two thirds of the memory that is free now, TCP
+    /// connections half.
     pub fn new() -> Self {
+        let memory = Memory::new();
         Self(Rc::new(Core {
             interfaces: RefCell::default(),
-            tcp: tcp::Table::new(),
+            tcp: tcp::Table::new(memory.clone()),
             udp: udp::Table::default(),
+            memory,
             counters: Counters::default(),
             icmp_ration: Ration::default(),
         }))
@@ -83,7 +88,7 @@ impl Stack {
 
     /// Adds an interface and starts the task that drives it.
     pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
-        let iface = Rc::new(Iface::new(String::from(name), device, &config));
+        let iface = Rc::new(Iface::new(String::from(name), device, &config, &self.0.memory));
         self.0.interfaces.borrow_mut().push(iface.clone());
         spawn(drive(self.0.clone(), iface.clone(), config)).detach();
         Interface(iface)
@@ -99,14 +104,18 @@ impl Stack {
         self.0.interfaces.borrow().iter().find(|i| i.name == name).cloned().map(Interface)
     }
 
-    /// The limit on the memory of TCP connections' buffers, octets.
-    pub fn set_tcp_memory(&self, octets: usize) {
-        self.0.tcp.set_memory(octets);
+    /// The limit on the memory of TCP connections with their buffers, octets. Everything else that peers can fill has parts
+    /// in proportion to it.
+    pub fn set_memory_limit(&self, octets: usize) {
+        self.0.memory.set_limit(octets);
     }
 
     /// The stack's figures.
     pub fn stats(&self) -> Stats {
         self.0.tcp.count(&self.0.counters);
+        self.0.memory.count(&self.0.counters);
+        let timers: usize = self.0.interfaces.borrow().iter().map(|iface| iface.work.timers()).sum();
+        self.0.counters.tcp_timers.set(timers as u64);
         self.0.counters.snapshot()
     }
 }

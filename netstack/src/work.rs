@@ -79,6 +79,11 @@ impl Work {
         self.timers.borrow_mut().remove(&key);
     }
 
+    /// Timers that are set.
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.borrow().len()
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.timers.borrow().first_key_value().map(|(key, _)| key.0)
     }

@@ -79,7 +79,7 @@ fn a_full_backlog_makes_others_wait() {
 fn memory_for_connections_has_a_limit() {
     run(async {
         let (_hub, a, b) = pair(Faults::default()).await;
-        b.set_tcp_memory(100 << 10);
+        b.set_memory_limit(100 << 10);
         let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         let mut open = Vec::new();
         while let Ok(Ok(stream)) = timeout(Duration::from_secs(3), TcpStream::connect(&a, at(B, 80))).await {
@@ -167,14 +167,59 @@ fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
         sleep(Duration::from_millis(10)).await;
         let stats = b.stats();
         assert_eq!(stats.tcp_half_open, 1024);
-        assert!(stats.tcp_syn_dropped >= 3900);
+        assert!(stats.tcp_cookies >= 3900);
         assert!(stats.tcp_buffer_octets < 64 << 10, "no buffers for who has not answered");
         client.write_all(b"still here").await.unwrap();
         let mut buf = [0; 10];
         server.read_exact(&mut buf).await.unwrap();
+        // Nor does it keep out those who come.
+        let mut late = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert_eq!((b.stats().tcp_half_open, b.stats().tcp_cookies_good), (1024, 1));
+        let data = pattern(0, 50_000);
+        let echo = spawn(async move {
+            let mut buf = vec![0; 50_000];
+            server.read_exact(&mut buf).await.unwrap();
+            server.write_all(&buf).await.unwrap();
+        });
+        let mut got = vec![0; 50_000];
+        late.write_all(&data).await.unwrap();
+        late.read_exact(&mut got).await.unwrap();
+        assert!(got == data);
+        echo.await;
+        // Nobody gets in with an acknowledgement of nothing.
+        let opened = b.stats().tcp_opened;
+        for n in 0..1000 {
+            hub.inject(&segment(90, (n, 80), 77, u32::from(n) << 16, ACK, &[]));
+        }
         sleep(Duration::from_secs(15)).await;
         assert_eq!((b.stats().tcp_half_open, b.stats().tcp_half_open_expired), (0, 1024));
+        assert_eq!((b.stats().tcp_opened, b.stats().tcp_cookies_good), (opened, 1));
         TcpStream::connect(&a, at(B, 80)).await.unwrap();
+    });
+}
+
+#[test]
+fn handshakes_that_are_reset_leave_nothing_behind() {
+    run(async {
+        let (hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        for n in 0..5000u32 {
+            let (host, ports) = (100 + (n % 100) as u8, (1000 + n as u16, 80));
+            hub.inject(&segment(host, ports, n, 0, SYN, &[]));
+            hub.inject(&segment(host, ports, n + 1, 0, RST, &[]));
+            if n % 100 == 0 {
+                sleep(Duration::from_millis(1)).await;
+                let stats = b.stats();
+                assert!(stats.tcp_timers <= stats.tcp_half_open, "{stats:?}");
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!((b.stats().tcp_half_open, b.stats().tcp_timers), (0, 0));
+        // A handshake that is completed has no timer of its own either.
+        let _client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let _server = listener.accept().await.unwrap();
+        assert!(b.stats().tcp_timers <= 1);
     });
 }
 

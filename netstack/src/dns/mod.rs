@@ -6,6 +6,7 @@
 mod message;
 
 use crate::error::Error;
+use crate::memory::{Share, Use};
 use crate::stack::{Core, Stack};
 use crate::tcp::TcpStream;
 use crate::udp::UdpSocket;
@@ -29,6 +30,8 @@ const SERVERS: usize = 4;
 const ALIASES: usize = 8;
 /// Names remembered.
 const CACHE: usize = 512;
+/// What one costs at most beside its addresses, octets.
+const COST: usize = 384;
 /// The longest that a name is remembered, seconds.
 const MAX_TTL: u32 = 86_400;
 /// The longest answer over UDP (RFC 1035, 4.2.1), octets; servers that send more are heard too.
@@ -38,6 +41,7 @@ struct Known {
     name: Name,
     addresses: Vec<IpAddr>,
     until: Instant,
+    _share: Share,
 }
 
 struct Shared {
@@ -100,12 +104,20 @@ impl Resolver {
         let until = now + Duration::from_secs(u64::from(ttl.min(MAX_TTL)));
         let mut cache = self.0.cache.borrow_mut();
         cache.retain(|known| now < known.until && known.name != name);
-        if cache.len() >= CACHE
-            && let Some((first, _)) = cache.iter().enumerate().min_by_key(|(_, known)| known.until)
-        {
-            cache.swap_remove(first);
+        if cache.len() >= CACHE {
+            forget_first(&mut cache);
         }
-        cache.push(Known { name, addresses: addresses.into(), until });
+        let octets = COST + size_of_val(addresses);
+        let take = || self.core().memory.take(Use::Names, octets);
+        let share = take().or_else(|| {
+            forget_first(&mut cache);
+            take()
+        });
+        if let Some(_share) = share
+            && cache.try_reserve(1).is_ok()
+        {
+            cache.push(Known { name, addresses: addresses.into(), until, _share });
+        }
     }
 
     fn servers(&self) -> Vec<IpAddr> {
@@ -185,6 +197,13 @@ fn cut_short(error: ReadExactError<Error>) -> Error {
     match error {
         ReadExactError::UnexpectedEof => Error::ConnectionAborted,
         ReadExactError::Other(error) => error,
+    }
+}
+
+/// Forgets the name that would be forgotten first.
+fn forget_first(cache: &mut Vec<Known>) {
+    if let Some((first, _)) = cache.iter().enumerate().min_by_key(|(_, known)| known.until) {
+        cache.swap_remove(first);
     }
 }
 

@@ -7,7 +7,6 @@ use crate::interface::Iface;
 use crate::stack::Core;
 use crate::{icmp, tcp, udp};
 use alloc::rc::Rc;
-use alloc::vec;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
 use fata_libos::time::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet};
@@ -71,12 +70,9 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
     match outcome {
         Outcome::Waiting => {}
         Outcome::Dropped => counters.fragments_dropped.one(),
-        Outcome::Complete(payload) => {
+        Outcome::Complete(mut whole) => {
             counters.fragments_reassembled.one();
-            let mut whole = vec![0; HEADER + payload.len()];
             write_header(&mut whole, source, destination, protocol);
-            whole[HEADER..].copy_from_slice(&payload);
-            drop(payload);
             deliver(core, iface, now, header, protocol, &mut whole, HEADER);
         }
     }

@@ -4,8 +4,8 @@ use super::{HEADER, MAX_PACKET};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::link::{Carries, Hop};
+use crate::memory::zeroed;
 use crate::stats::Counters;
-use alloc::vec;
 use core::net::Ipv4Addr;
 use fata_libos::time::Instant;
 use smoltcp::wire::Ipv4Packet;
@@ -74,7 +74,7 @@ pub(crate) fn send_datagram(
     if HEADER + len > MAX_PACKET {
         return counters.tx_dropped.one();
     }
-    let mut whole = vec![0; len];
+    let Some(mut whole) = zeroed(len) else { return counters.tx_dropped.one() };
     fill(&mut whole);
     if carries == Carries::Udp {
         complete_udp(&mut whole, source, destination);

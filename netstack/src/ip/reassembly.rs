@@ -1,18 +1,21 @@
 //! Putting fragments together (RFC 791, 815; RFC 1858 and 5722 on those that overlap).
 //!
-//! Bounded in packets, octets and time. A fragment that overlaps another ends its packet: nobody honest sends one.
+//! Bounded in packets, memory and time. A fragment that overlaps another ends its packet: nobody honest sends one.
 
+use super::HEADER;
+use crate::memory::{Memory, Share, Use};
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use fata_libos::time::{Duration, Instant};
 
 /// Packets being put together.
 const PACKETS: usize = 64;
-/// Octets held for all of them.
-const OCTETS: usize = 1 << 20;
 /// Fragments of one packet; 65535 octets in fragments of 576 are 120.
 const PIECES: usize = 192;
+/// What a packet costs beside its data and the list of its pieces, octets.
+const COST: usize = 256;
 /// How long a packet may take (RFC 1122, 3.3.2 says 60 to 120 s; that much would be an invitation).
 const LIFETIME: Duration = Duration::from_secs(30);
 
@@ -36,8 +39,12 @@ pub(crate) struct Fragment<'a> {
     pub(crate) data: &'a [u8],
 }
 
-#[derive(Default)]
 struct Packet {
+    id: PacketId,
+    /// When it is given up.
+    due: Instant,
+    share: Share,
+    /// With room for a header in front.
     data: Vec<u8>,
     /// Start and end of what is there, in order, never touching each other.
     pieces: Vec<(usize, usize)>,
@@ -51,81 +58,87 @@ pub(crate) enum Outcome {
     Waiting,
     /// Dropped, and perhaps its packet with it.
     Dropped,
-    /// The last that was missing: what the packet carries.
+    /// The last that was missing: what the packet carries, behind room for a header.
     Complete(Vec<u8>),
 }
 
 /// Packets being put together.
-#[derive(Default)]
 pub(crate) struct Reassembly {
-    /// Few enough to be looked through.
-    packets: Vec<(PacketId, Packet)>,
-    /// Oldest first; may name packets that are gone.
-    order: VecDeque<(Instant, PacketId)>,
-    octets: usize,
+    /// Oldest first; few enough to be looked through.
+    packets: VecDeque<Packet>,
+    memory: Rc<Memory>,
 }
 
 impl Reassembly {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Self {
+        Self { packets: VecDeque::new(), memory: memory.clone() }
+    }
+
     pub(crate) fn add(&mut self, now: Instant, fragment: Fragment<'_>) -> Outcome {
         let Fragment { id, offset, more, data } = fragment;
         let end = offset + data.len();
-        let sane =
-            !data.is_empty() && end <= super::MAX_PACKET - super::HEADER && (!more || data.len() % 8 == 0);
+        let sane = !data.is_empty() && end <= super::MAX_PACKET - HEADER && (!more || data.len() % 8 == 0);
         if !sane {
             return Outcome::Dropped;
         }
         self.expire(now);
-        if self.place_of(&id).is_none() {
-            while self.packets.len() >= PACKETS || self.order.len() >= 4 * PACKETS {
-                self.drop_oldest();
-            }
-            self.order.push_back((now + LIFETIME, id));
-            self.packets.push((id, Packet::default()));
+        let Some(mut at) = self.place_of(&id).or_else(|| self.begin(now, id)) else {
+            return Outcome::Dropped;
+        };
+        // Older packets give way to one that goes on, not younger ones.
+        while !self.packets[at].make_room(HEADER + end) {
+            self.packets.pop_front();
+            let Some(place) = at.checked_sub(1) else { return Outcome::Dropped };
+            at = place;
         }
-        let Some(at) = self.place_of(&id) else { return Outcome::Dropped };
-        let packet = &mut self.packets[at].1;
-        let before = packet.data.len();
+        let packet = &mut self.packets[at];
         if !packet.place(offset, more, data) {
-            self.remove(&id);
+            self.packets.remove(at);
             return Outcome::Dropped;
         }
-        self.octets += packet.data.len() - before;
-        if packet.is_complete() {
-            let data = core::mem::take(&mut packet.data);
-            self.octets -= data.len();
-            self.packets.swap_remove(at);
-            return Outcome::Complete(data);
+        if !packet.is_complete() {
+            return Outcome::Waiting;
         }
-        while self.octets > OCTETS {
-            self.drop_oldest();
-        }
-        if self.place_of(&id).is_some() { Outcome::Waiting } else { Outcome::Dropped }
+        self.packets.remove(at).map_or(Outcome::Dropped, |packet| Outcome::Complete(packet.data))
     }
 
     fn place_of(&self, id: &PacketId) -> Option<usize> {
-        self.packets.iter().position(|(other, _)| other == id)
+        self.packets.iter().position(|packet| packet.id == *id)
+    }
+
+    /// Makes an entry, for which the oldest goes if need be, and returns its place.
+    fn begin(&mut self, now: Instant, id: PacketId) -> Option<usize> {
+        if self.packets.len() >= PACKETS {
+            self.packets.pop_front();
+        }
+        let take = || self.memory.take(Use::Fragments, COST);
+        let share = take().or_else(|| {
+            self.packets.pop_front();
+            take()
+        })?;
+        self.packets.try_reserve(1).ok()?;
+        self.packets.push_back(Packet::new(id, now + LIFETIME, share));
+        Some(self.packets.len() - 1)
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.order.front().is_some_and(|(due, _)| *due <= now) {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
-            self.remove(&id);
-        }
-    }
-
-    fn remove(&mut self, id: &PacketId) {
-        if let Some(at) = self.place_of(id) {
-            self.octets -= self.packets.swap_remove(at).1.data.len();
+        while self.packets.front().is_some_and(|packet| packet.due <= now) {
+            self.packets.pop_front();
         }
     }
 }
 
 impl Packet {
+    fn new(id: PacketId, due: Instant, share: Share) -> Self {
+        Self { id, due, share, data: Vec::new(), pieces: Vec::new(), total: None }
+    }
+
+    /// Makes room for `len` octets and one piece more; false if there is no memory for them.
+    fn make_room(&mut self, len: usize) -> bool {
+        let pieces = self.pieces.len() + 1;
+        grow(&mut self.share, &mut self.data, len) && grow(&mut self.share, &mut self.pieces, pieces)
+    }
+
     /// Puts a fragment in its place; false if it contradicts what is there.
     fn place(&mut self, offset: usize, more: bool, data: &[u8]) -> bool {
         let end = offset + data.len();
@@ -141,10 +154,10 @@ impl Packet {
         if self.pieces.get(at).is_some_and(|p| p.0 < end) || self.pieces.len() >= PIECES {
             return false;
         }
-        if self.data.len() < end {
-            self.data.resize(end, 0);
+        if self.data.len() < HEADER + end {
+            self.data.resize(HEADER + end, 0);
         }
-        self.data[offset..end].copy_from_slice(data);
+        self.data[HEADER + offset..HEADER + end].copy_from_slice(data);
         let joins_left = at > 0 && self.pieces[at - 1].1 == offset;
         let joins_right = self.pieces.get(at).is_some_and(|p| p.0 == end);
         match (joins_left, joins_right) {
@@ -161,9 +174,27 @@ impl Packet {
     }
 }
 
+/// Gives a list room for `len` entries, by doubling, and pays for it.
+fn grow<T>(share: &mut Share, list: &mut Vec<T>, len: usize) -> bool {
+    let old = list.capacity();
+    if len <= old {
+        return true;
+    }
+    let new = len.max(2 * old);
+    share.grow((new - old) * size_of::<T>()) && list.try_reserve_exact(new - list.len()).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reassembly(octets: usize) -> Reassembly {
+        Reassembly::new(&Memory::of(octets * 16))
+    }
+
+    fn used(r: &Reassembly) -> usize {
+        r.memory.used(Use::Fragments)
+    }
 
     fn id(ident: u16) -> PacketId {
         let host = Ipv4Addr::new(10, 0, 0, 1);
@@ -179,19 +210,20 @@ mod tests {
         let whole: Vec<u8> = (0..100).collect();
         let cuts = [(0, 24), (24, 48), (48, 96), (96, 100)];
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
-            let mut r = Reassembly::default();
+            let mut r = reassembly(1 << 20);
             for (n, cut) in order.iter().map(|i| cuts[*i]).enumerate() {
                 let got = add(&mut r, 7, cut.0, cut.1 != 100, &whole[cut.0..cut.1]);
-                let want = if n == 3 { Outcome::Complete(whole.clone()) } else { Outcome::Waiting };
+                let complete = [&[0; HEADER][..], &whole].concat();
+                let want = if n == 3 { Outcome::Complete(complete) } else { Outcome::Waiting };
                 assert_eq!(got, want);
             }
-            assert_eq!(r.octets, 0);
+            assert_eq!(used(&r), 0);
         }
     }
 
     #[test]
     fn what_overlaps_ends_the_packet() {
-        let mut r = Reassembly::default();
+        let mut r = reassembly(1 << 20);
         assert_eq!(add(&mut r, 1, 0, true, &[1; 16]), Outcome::Waiting);
         assert_eq!(add(&mut r, 1, 8, true, &[2; 16]), Outcome::Dropped);
         assert_eq!(add(&mut r, 1, 16, false, &[3; 8]), Outcome::Waiting, "a packet of its own now");
@@ -204,20 +236,68 @@ mod tests {
 
     #[test]
     fn a_flood_of_halves_is_bounded_and_old_ones_go() {
-        let mut r = Reassembly::default();
+        let mut r = reassembly(1 << 20);
         for ident in 0..10_000 {
             add(&mut r, ident, 40_000, true, &[0; 8]);
-            assert!(r.packets.len() <= PACKETS && r.octets <= OCTETS);
+            assert!(r.packets.len() <= PACKETS && used(&r) <= 1 << 20);
         }
         let later = Instant::default() + LIFETIME;
         let fragment = Fragment { id: id(1), offset: 0, more: true, data: &[0; 8] };
         assert_eq!(r.add(later, fragment), Outcome::Waiting);
-        assert_eq!((r.packets.len(), r.octets, r.order.len()), (1, 8, 1));
+        assert_eq!(r.packets.len(), 1);
+        assert!(used(&r) < 1000);
+        drop(r.packets.pop_front());
+        assert_eq!(used(&r), 0);
+    }
+
+    #[test]
+    fn little_memory_serves_small_packets_and_refuses_large_ones() {
+        let mut r = reassembly(10_000);
+        assert_eq!(add(&mut r, 1, 0, true, &[1; 4000]), Outcome::Waiting);
+        assert_eq!(add(&mut r, 2, 0, true, &[1; 4000]), Outcome::Waiting);
+        assert_eq!(add(&mut r, 3, 0, true, &[1; 4000]), Outcome::Waiting, "in place of the first");
+        assert!(
+            matches!(add(&mut r, 2, 4000, false, &[1; 8]), Outcome::Dropped),
+            "would need twice the room"
+        );
+        assert_eq!(add(&mut r, 4, 20_000, true, &[1; 8]), Outcome::Dropped, "can never be whole");
+        for ident in 5..500 {
+            assert_eq!(add(&mut r, ident, 0, true, &[1; 8]), Outcome::Waiting);
+            assert!(matches!(add(&mut r, ident, 8, false, &[1; 8]), Outcome::Complete(_)));
+            assert_eq!(add(&mut r, ident + 1000, 0, true, &[1; 1480]), Outcome::Waiting);
+            assert!(used(&r) <= 10_000);
+        }
+        assert!(r.memory.used(Use::Fragments) > 5000);
+    }
+
+    #[test]
+    fn a_packet_that_begins_anew_has_its_own_time() {
+        let mut r = reassembly(1 << 20);
+        let at = |seconds| Instant::default() + Duration::from_secs(seconds);
+        let mut add = |seconds, ident, offset, more| {
+            r.add(at(seconds), Fragment { id: id(ident), offset, more, data: &[0; 8] })
+        };
+        assert_eq!(add(0, 1, 0, true), Outcome::Waiting);
+        assert!(matches!(add(0, 1, 8, false), Outcome::Complete(_)));
+        // The same number again, as after 65536 packets: the end of the first one's time is not the end of this.
+        assert_eq!(add(20, 1, 0, true), Outcome::Waiting);
+        assert_eq!(add(35, 2, 0, true), Outcome::Waiting);
+        assert!(matches!(add(40, 1, 8, false), Outcome::Complete(_)));
+        // Nor does a packet that was contradicted take its successor with it when there are too many.
+        assert_eq!(add(41, 3, 0, true), Outcome::Waiting);
+        assert_eq!(add(41, 3, 0, true), Outcome::Dropped);
+        for ident in 100..100 + PACKETS as u16 - 2 {
+            assert_eq!(add(42, ident, 0, true), Outcome::Waiting);
+        }
+        assert_eq!(add(43, 3, 0, true), Outcome::Waiting);
+        assert_eq!(add(44, 200, 0, true), Outcome::Waiting, "the oldest, number 2, gives way");
+        assert!(matches!(add(45, 3, 8, false), Outcome::Complete(_)));
+        assert_eq!(add(45, 2, 8, false), Outcome::Waiting, "its beginning is gone");
     }
 
     #[test]
     fn many_tiny_pieces_are_refused() {
-        let mut r = Reassembly::default();
+        let mut r = reassembly(1 << 20);
         let last = (0..400).map(|i| add(&mut r, 1, i * 16, true, &[0; 8])).filter(|o| *o == Outcome::Dropped);
         assert!(last.count() > 0);
     }

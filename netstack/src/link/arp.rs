@@ -4,7 +4,9 @@
 //! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
 //! that we talk to.
 
+use crate::memory::{Memory, Share, Use, zeroed};
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use fata_libos::net::{Checksum, MacAddress};
@@ -16,6 +18,9 @@ const ENTRIES: usize = 1024;
 const LOOKING: usize = 128;
 /// Packets that wait for one neighbour.
 const WAITING_PACKETS: usize = 4;
+/// What an entry and a packet that waits cost, beside its octets.
+const ENTRY_COST: usize = 160;
+const FRAME_COST: usize = 96;
 /// How long an address is believed without asking again.
 const FRESH: Duration = Duration::from_secs(60);
 /// Between two requests.
@@ -23,11 +28,23 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Requests before a neighbour is given up.
 const TRIES: u8 = 3;
 
-/// A frame that waits; its destination address is not filled in yet.
-pub(crate) type Waiting = (Vec<u8>, Checksum);
+/// A frame that waits for its destination address or the device.
+pub(crate) struct Waiting {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) checksum: Checksum,
+    _share: Share,
+}
 
-#[derive(Default)]
+impl Waiting {
+    /// An empty frame of `len` octets, if there is memory for it.
+    pub(crate) fn new(memory: &Rc<Memory>, len: usize, checksum: Checksum) -> Option<Self> {
+        let _share = memory.take(Use::Frames, len + FRAME_COST)?;
+        Some(Self { frame: zeroed(len)?, checksum, _share })
+    }
+}
+
 struct Entry {
+    share: Share,
     mac: Option<MacAddress>,
     /// Requests sent since the last answer.
     tries: u8,
@@ -59,14 +76,24 @@ pub(crate) struct Due {
 }
 
 /// The table of one interface.
-#[derive(Default)]
 pub(crate) struct Neighbours {
+    memory: Rc<Memory>,
     table: BTreeMap<Ipv4Addr, Entry>,
     looking: usize,
     tick: Option<Instant>,
 }
 
+impl Entry {
+    fn new(share: Share, due: Instant) -> Self {
+        Self { share, mac: None, tries: 0, due, used: false, packets: Vec::new() }
+    }
+}
+
 impl Neighbours {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Self {
+        Self { memory: memory.clone(), table: BTreeMap::new(), looking: 0, tick: None }
+    }
+
     /// Looks a next hop up, for use.
     pub(crate) fn lookup(&mut self, now: Instant, hop: Ipv4Addr) -> Answer {
         if let Some(entry) = self.table.get_mut(&hop) {
@@ -80,24 +107,24 @@ impl Neighbours {
             }
             return Answer::Known { mac, ask };
         }
-        if self.looking >= LOOKING || !self.make_room(true) {
+        if self.looking >= LOOKING {
             return Answer::Unknown { ask: false };
         }
+        let Some(share) = self.make_room(true) else { return Answer::Unknown { ask: false } };
         self.looking += 1;
         self.tick.get_or_insert(now + RETRY);
-        self.table.insert(hop, Entry { tries: 1, due: now + RETRY, used: true, ..Entry::default() });
+        self.table.insert(hop, Entry { tries: 1, used: true, ..Entry::new(share, now + RETRY) });
         Answer::Unknown { ask: true }
     }
 
-    /// Keeps a packet until its next hop answers; false if it was dropped.
-    pub(crate) fn wait(&mut self, hop: Ipv4Addr, packet: Waiting) -> bool {
-        match self.table.get_mut(&hop) {
-            Some(entry) if entry.mac.is_none() && entry.packets.len() < WAITING_PACKETS => {
-                entry.packets.push(packet);
-                true
-            }
-            _ => false,
+    /// A frame of `len` octets that is kept until its next hop answers; `None` if there is no room.
+    pub(crate) fn wait(&mut self, hop: Ipv4Addr, len: usize, checksum: Checksum) -> Option<&mut [u8]> {
+        let entry = self.table.get_mut(&hop)?;
+        if entry.mac.is_some() || entry.packets.len() >= WAITING_PACKETS {
+            return None;
         }
+        entry.packets.push(Waiting::new(&self.memory, len, checksum)?);
+        entry.packets.last_mut().map(|waiting| &mut waiting.frame[..])
     }
 
     /// Notes that `address` is at `mac`, and returns what waited for that. An address that nobody asked for is noted
@@ -110,8 +137,8 @@ impl Neighbours {
         create: bool,
     ) -> Vec<Waiting> {
         if !self.table.contains_key(&address) {
-            if create && self.make_room(false) {
-                self.table.insert(address, Entry { mac: Some(mac), due: now + FRESH, ..Entry::default() });
+            if create && let Some(share) = self.make_room(false) {
+                self.table.insert(address, Entry { mac: Some(mac), ..Entry::new(share, now + FRESH) });
             }
             return Vec::new();
         }
@@ -162,17 +189,23 @@ impl Neighbours {
 
     /// Forgets everything: the link was down, or the interface has another address.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(&self.memory);
     }
 
     /// Makes room for one entry. What nobody used goes first; a neighbour in use goes only for another one.
-    fn make_room(&mut self, for_use: bool) -> bool {
-        if self.table.len() < ENTRIES {
-            return true;
+    fn make_room(&mut self, for_use: bool) -> Option<Share> {
+        if self.table.len() < ENTRIES
+            && let Some(share) = self.memory.take(Use::Neighbours, ENTRY_COST)
+        {
+            return Some(share);
+        }
+        if !self.memory.is_free(0) {
+            // Short of memory as the guest is, strangers do not get what those we know have.
+            return None;
         }
         let known = self.table.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
         let oldest = known.min_by_key(|(_, e)| (e.used, e.due)).map(|(a, _)| *a);
-        oldest.is_some_and(|a| self.table.remove(&a).is_some())
+        self.table.remove(&oldest?).map(|entry| entry.share)
     }
 }
 
@@ -192,10 +225,10 @@ mod tests {
 
     #[test]
     fn asks_three_times_then_gives_up() {
-        let mut n = Neighbours::default();
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: false });
-        let frames: Vec<bool> = (0..6).map(|_| n.wait(host(1), (Vec::new(), Checksum::Complete))).collect();
+        let frames: Vec<bool> = (0..6).map(|_| n.wait(host(1), 9, Checksum::Complete).is_some()).collect();
         assert_eq!(frames.iter().filter(|f| **f).count(), WAITING_PACKETS);
         assert_eq!(n.poll(at(2)).ask, [host(1)]);
         assert_eq!(n.poll(at(3)).ask, [host(1)]);
@@ -206,9 +239,9 @@ mod tests {
 
     #[test]
     fn an_old_address_is_used_while_it_is_asked_for_again() {
-        let mut n = Neighbours::default();
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.lookup(at(1), host(1));
-        assert!(n.wait(host(1), (vec![1], Checksum::Complete)));
+        assert!(n.wait(host(1), 1, Checksum::Complete).is_some());
         assert_eq!(n.learn(at(1), host(1), MAC, false).len(), 1);
         assert_eq!(n.lookup(at(2), host(1)), Answer::Known { mac: MAC, ask: false });
         assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: true });
@@ -219,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_flood_does_not_push_out_who_we_talk_to() {
-        let mut n = Neighbours::default();
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.lookup(at(1), host(0));
         n.learn(at(1), host(0), MAC, false);
         for i in 1..5000 {
@@ -235,8 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn little_memory_makes_a_small_table() {
+        let mut n = Neighbours::new(&Memory::of(32 * ENTRY_COST * 10));
+        n.lookup(at(1), host(0));
+        n.learn(at(1), host(0), MAC, false);
+        for i in 1..100 {
+            n.learn(at(2), host(i), MAC, true);
+        }
+        assert_eq!(n.table.len(), 10);
+        assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
+        assert_eq!(n.lookup(at(3), host(200)), Answer::Unknown { ask: true });
+        let kept = (0..4).filter(|_| n.wait(host(200), 1000, Checksum::Complete).is_some()).count();
+        assert_eq!(kept, 2, "frames of a kilobyte in {} octets", n.memory.limit(Use::Frames));
+        n.clear();
+        assert_eq!((n.memory.used(Use::Neighbours), n.memory.used(Use::Frames)), (0, 0));
+    }
+
+    #[test]
     fn nothing_is_learned_unasked() {
-        let mut n = Neighbours::default();
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.learn(at(1), host(1), MAC, false);
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
     }

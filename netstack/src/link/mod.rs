@@ -9,12 +9,13 @@ mod arp;
 pub(crate) use arp::Neighbours;
 
 use crate::checksum::Sum;
+use crate::memory::{Memory, Use};
 use crate::stats::Counters;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
-use arp::Answer;
+use arp::{Answer, Waiting};
 use core::net::Ipv4Addr;
 use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, NetDevice, TransmitError, TransmitMeta};
 use fata_libos::time::Instant;
@@ -52,14 +53,16 @@ pub(crate) enum Carries {
 pub(crate) struct Link {
     device: Box<dyn NetDevice>,
     neighbours: Neighbours,
-    queue: VecDeque<(Vec<u8>, Checksum)>,
+    queue: VecDeque<Waiting>,
     max_mtu: usize,
+    memory: Rc<Memory>,
 }
 
 impl Link {
-    pub(crate) fn new(device: Box<dyn NetDevice>, max_mtu: Option<u16>) -> Self {
+    pub(crate) fn new(device: Box<dyn NetDevice>, max_mtu: Option<u16>, memory: &Rc<Memory>) -> Self {
         let max_mtu = max_mtu.map_or(usize::from(u16::MAX), usize::from);
-        Self { device, neighbours: Neighbours::default(), queue: VecDeque::new(), max_mtu }
+        let (neighbours, memory) = (Neighbours::new(memory), memory.clone());
+        Self { device, neighbours, queue: VecDeque::new(), max_mtu, memory }
     }
 
     pub(crate) fn device(&mut self) -> &mut dyn NetDevice {
@@ -87,7 +90,7 @@ impl Link {
 
     /// Whether the queue takes another packet.
     pub(crate) fn has_queue_room(&self) -> bool {
-        self.queue.len() < QUEUE
+        self.queue.len() < QUEUE && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
     }
 
     /// Forgets neighbours and what waits: the link was down, or the address has changed.
@@ -104,7 +107,7 @@ impl Link {
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
-            let Some((frame, checksum)) = self.queue.pop_front() else { break };
+            let Some(Waiting { frame, checksum, .. }) = self.queue.pop_front() else { break };
             let meta = TransmitMeta::new(checksum);
             if self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)).is_err() {
                 counters.tx_dropped.one();
@@ -155,13 +158,13 @@ impl Link {
                     if ask {
                         self.ask(own, hop, counters);
                     }
-                    let mut frame = vec![0; ETHERNET_HEADER + len];
-                    self.header(&mut frame, BROADCAST, EthernetProtocol::Ipv4);
-                    build(&mut frame[ETHERNET_HEADER..]);
-                    if !self.neighbours.wait(hop, (frame, checksum)) {
-                        counters.arp_dropped.one();
-                    }
-                    return;
+                    let mut header = [0; ETHERNET_HEADER];
+                    self.header(&mut header, BROADCAST, EthernetProtocol::Ipv4);
+                    let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, checksum) else {
+                        return counters.arp_dropped.one();
+                    };
+                    frame[..ETHERNET_HEADER].copy_from_slice(&header);
+                    return build(&mut frame[ETHERNET_HEADER..]);
                 }
             },
         };
@@ -201,9 +204,11 @@ impl Link {
         let for_us = target == own;
         if !source.is_unspecified() && !source.is_broadcast() && !source.is_multicast() {
             let create = for_us && operation == ArpOperation::Request;
-            for (mut frame, checksum) in self.neighbours.learn(now, source, mac, create) {
-                frame[..6].copy_from_slice(&mac.0);
-                self.send_built(frame, checksum, counters);
+            for mut waiting in self.neighbours.learn(now, source, mac, create) {
+                waiting.frame[..6].copy_from_slice(&mac.0);
+                if !self.enqueue(waiting) {
+                    counters.tx_dropped.one();
+                }
             }
         }
         if for_us && operation == ArpOperation::Request {
@@ -272,19 +277,22 @@ impl Link {
                 Err(TransmitError::Down | TransmitError::TooLong { .. }) => return counters.tx_dropped.one(),
             }
         }
-        if self.queue.len() >= QUEUE {
-            return counters.tx_dropped.one();
+        let waiting = Waiting::new(&self.memory, total, checksum).is_some_and(|mut waiting| {
+            build(&mut waiting.frame);
+            self.enqueue(waiting)
+        });
+        if !waiting {
+            counters.tx_dropped.one();
         }
-        let mut frame = vec![0; total];
-        build(&mut frame);
-        self.queue.push_back((frame, checksum));
     }
 
-    fn send_built(&mut self, frame: Vec<u8>, checksum: Checksum, counters: &Counters) {
-        if self.queue.len() >= QUEUE {
-            return counters.tx_dropped.one();
+    /// Puts a frame into the queue; false if there is no room.
+    fn enqueue(&mut self, waiting: Waiting) -> bool {
+        let has_room = self.queue.len() < QUEUE && self.queue.try_reserve(1).is_ok();
+        if has_room {
+            self.queue.push_back(waiting);
         }
-        self.queue.push_back((frame, checksum));
+        has_room
     }
 }
 

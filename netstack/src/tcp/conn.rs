@@ -2,10 +2,11 @@
 
 use super::machine::{Machine, Sent, Wire};
 use super::segment::{self, Segment, before};
-use super::{Budget, Flow, Place};
+use super::{Flow, Place};
 use crate::error::Error;
 use crate::interface::Iface;
 use crate::link::{Carries, Hop};
+use crate::memory::Share;
 use crate::stack::Core;
 use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
@@ -42,8 +43,8 @@ pub(crate) struct Conn {
 pub(super) struct Inner {
     /// `None` once nothing is left to send or read.
     pub(super) machine: Option<Machine>,
-    /// Gives its share of the memory back.
-    _budget: Option<Budget>,
+    /// The memory of the machine.
+    _share: Option<Share>,
     /// The peer's first sequence number, once known.
     irs: u32,
     /// Octets that the owner has read.
@@ -105,7 +106,7 @@ impl Inner {
     /// Gives the machine's memory back.
     pub(super) fn release(&mut self) {
         self.machine = None;
-        self._budget = None;
+        self._share = None;
     }
 
     pub(super) fn wake(&mut self) {
@@ -141,14 +142,14 @@ impl Conn {
         flow: Flow,
         iface: Rc<Iface>,
         machine: Machine,
-        budget: Budget,
+        share: Share,
         irs: u32,
         now: Instant,
     ) -> Rc<Self> {
         let una = machine.sent.next;
         let state = RefCell::new(Inner {
             machine: Some(machine),
-            _budget: Some(budget),
+            _share: Some(share),
             irs,
             read: 0,
             una,
@@ -315,8 +316,8 @@ impl Conn {
             }
             State::TimeWait => {
                 // The last ACK is on its way; what comes late needs no machine.
-                let place = Place::time_wait(self.iface.clone(), machine.sent.next, next);
-                return self.finish(core, inner, Some(place));
+                let place = Place::time_wait(&core.tcp, &self.iface, machine.sent.next, next);
+                return self.finish(core, inner, place);
             }
             _ => {}
         }

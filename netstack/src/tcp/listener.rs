@@ -27,7 +27,8 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.borrow().len() >= self.backlog.get()
+        let mut queue = self.queue.borrow_mut();
+        queue.len() >= self.backlog.get() || queue.try_reserve(1).is_err()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use super::segment::{Segment, before};
 use crate::ip::HEADER;
+use crate::memory::zeroed;
 use alloc::vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use fata_libos::time::Instant;
@@ -157,14 +158,15 @@ fn micros(now: Instant) -> Micros {
 }
 
 impl Machine {
-    /// A closed machine at `local`, on a way of that MTU, with buffers of so many octets.
+    /// A closed machine at `local`, on a way of that MTU, with buffers of so many octets, if there is memory for them.
     pub(crate) fn new(
         local: Ipv4Addr,
         mtu: usize,
         (receive, send): (usize, usize),
         seed: u64,
         now: Instant,
-    ) -> Self {
+    ) -> Option<Self> {
+        let (receive, send) = (zeroed(receive)?, zeroed(send)?);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut sent = Sent::default();
@@ -174,11 +176,11 @@ impl Machine {
             // There is room for one: the list is empty.
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(local), 32));
         });
-        let mut socket = Socket::new(SocketBuffer::new(vec![0; receive]), SocketBuffer::new(vec![0; send]));
+        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         socket.set_congestion_control(CongestionControl::Reno);
         let mut sockets = SocketSet::new(vec![]);
         let handle = sockets.add(socket);
-        Self { interface, sockets, handle, mtu, sent }
+        Some(Self { interface, sockets, handle, mtu, sent })
     }
 
     pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
@@ -347,7 +349,7 @@ mod tests {
         }
         for seed in (0..2000).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
             let local = Ipv4Addr::new(10, 0, 0, 1);
-            let mut machine = Machine::new(local, 1500, (2048, 2048), seed, Instant::default());
+            let mut machine = Machine::new(local, 1500, (2048, 2048), seed, Instant::default()).unwrap();
             assert!(
                 machine
                     .connect(SocketAddrV4::new(local, 80), SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 80))

@@ -4,23 +4,23 @@
 //! ([`conn`]) around its state machine ([`machine`]), or TIME-WAIT ([`time_wait`]). The table is found by keyed hash, so
 //! that a packet costs the same with one connection and with ten thousand.
 
+mod buffers;
 mod conn;
+mod cookie;
 mod flow;
 mod half_open;
 mod listener;
 mod machine;
-mod memory;
 mod owner;
 mod segment;
 mod stream;
 mod time_wait;
 
+pub use buffers::Buffers;
 pub(crate) use conn::Conn;
 pub(crate) use flow::Flow;
 pub(crate) use half_open::due as half_open_due;
 pub use listener::TcpListener;
-pub use memory::Buffers;
-pub(crate) use memory::{Budget, Memory};
 pub(crate) use stream::ephemeral_port;
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
 
@@ -31,11 +31,13 @@ use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::link::Hop;
+use crate::memory::{Memory, Share, Use};
 use crate::stack::Core;
 use crate::stats::Counters;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use cookie::Cookies;
 use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fata_libos::time::Instant;
@@ -59,19 +61,21 @@ pub(crate) struct Table {
     flows: RefCell<HashMap<Flow, Place, Key>>,
     listeners: RefCell<Vec<Rc<Listening>>>,
     half_open: Cell<usize>,
+    cookies: Cookies,
     /// Oldest first; may name flows that are something else by now.
     time_wait: RefCell<VecDeque<(Instant, Flow)>>,
     memory: Rc<Memory>,
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(memory: Rc<Memory>) -> Self {
         Self {
             flows: RefCell::new(HashMap::with_hasher(Key::random())),
             listeners: RefCell::default(),
             half_open: Cell::new(0),
+            cookies: Cookies::new(),
             time_wait: RefCell::default(),
-            memory: Rc::new(Memory::new()),
+            memory,
         }
     }
 
@@ -79,11 +83,16 @@ impl Table {
         self.flows.borrow().get(flow).cloned()
     }
 
-    pub(crate) fn half_open(&self) -> usize {
-        self.half_open.get()
+    /// Makes room for one more flow; false if there is no memory for it.
+    fn make_room(&self) -> bool {
+        let mut flows = self.flows.borrow_mut();
+        let grows = flows.len() == flows.capacity();
+        let more = if grows { 2 * flows.capacity() * size_of::<(Flow, Place)>() } else { 0 };
+        self.memory.is_free(more) && flows.try_reserve(1).is_ok()
     }
 
-    /// Gives a flow its place; what was there before is gone.
+    /// Gives a flow its place; what was there before is gone. For a flow that had none, [`make_room`](Self::make_room) has
+    /// made sure that there is room.
     pub(crate) fn insert(&self, flow: Flow, place: Place) {
         self.count_half_open(&place, 1);
         if let Place::TimeWait(record) = &place {
@@ -93,7 +102,7 @@ impl Table {
         if let Some(old) = old {
             self.count_half_open(&old, -1);
         }
-        self.trim_time_wait(Instant::recent());
+        self.trim_time_wait(Instant::recent(), usize::MAX);
     }
 
     /// Takes a flow out, or gives it another place.
@@ -113,11 +122,19 @@ impl Table {
         }
     }
 
-    /// Forgets what has waited long enough, or is too much.
-    fn trim_time_wait(&self, now: Instant) {
+    /// The memory for a record of TIME-WAIT, for which the oldest ones go; `None` if there is none even so.
+    fn reserve_time_wait(&self) -> Option<Share> {
+        let most = time_wait::LIMIT.min(self.memory.limit(Use::TimeWait) / time_wait::COST);
+        self.trim_time_wait(Instant::recent(), most.saturating_sub(1));
+        self.time_wait.borrow_mut().try_reserve(1).ok()?;
+        self.memory.take(Use::TimeWait, time_wait::COST)
+    }
+
+    /// Forgets what has waited long enough, or is more than `most`.
+    fn trim_time_wait(&self, now: Instant, most: usize) {
         let mut queue = self.time_wait.borrow_mut();
         while let Some((since, flow)) = queue.front().copied() {
-            if queue.len() <= time_wait::LIMIT && now < since + time_wait::LIFETIME {
+            if queue.len() <= most && now < since + time_wait::LIFETIME {
                 break;
             }
             queue.pop_front();
@@ -148,27 +165,28 @@ impl Table {
 
     /// The buffers that a new connection gets now.
     pub(crate) fn size(&self, wish: Buffers) -> Option<(usize, usize)> {
-        self.memory.size(wish)
+        buffers::size(&self.memory, wish)
     }
 
-    /// Takes memory for buffers.
-    pub(crate) fn reserve(&self, buffers: (usize, usize)) -> Option<Budget> {
-        Memory::reserve(&self.memory, buffers)
+    /// Takes memory for a connection with those buffers, which is not in the table yet.
+    pub(crate) fn reserve(&self, buffers: (usize, usize)) -> Option<Share> {
+        buffers::reserve(&self.memory, buffers).filter(|_| self.make_room())
     }
 
-    pub(crate) fn set_memory(&self, octets: usize) {
-        self.memory.set_limit(octets);
+    /// Takes memory for a handshake.
+    fn reserve_half_open(&self) -> Option<Share> {
+        let is_full = self.half_open.get() >= half_open::LIMIT;
+        (!is_full && self.make_room()).then(|| self.memory.take(Use::HalfOpen, half_open::COST))?
     }
 
     /// Brings the gauges up to date.
     pub(crate) fn count(&self, counters: &Counters) {
-        self.trim_time_wait(Instant::recent());
+        self.trim_time_wait(Instant::recent(), usize::MAX);
         let flows = self.flows.borrow();
         let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
         counters.tcp_half_open.set(self.half_open.get() as u64);
         counters.tcp_time_wait.set(waiting as u64);
         counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
-        counters.tcp_buffer_octets.set(self.memory.used() as u64);
     }
 }
 
@@ -211,6 +229,7 @@ pub(crate) fn receive(
             Some(syn) => half_open::open(core, iface, now, flow, listener, syn),
             None => counters.rx_bad.one(),
         },
+        _ if half_open::receive_cookie(core, iface, now, &flow, segment, packet) => {}
         _ => segment::reset(core, iface, now, &flow, &segment),
     }
 }

@@ -64,17 +64,19 @@ impl TcpStream {
         let port =
             ephemeral_port(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
         let size = core.tcp.size(buffers);
-        let Some((size, budget)) = size.and_then(|size| Some((size, core.tcp.reserve(size)?))) else {
+        let refused = || {
             core.counters.tcp_refused_memory.one();
-            return Err(Error::OutOfMemory);
+            Error::OutOfMemory
         };
+        let (size, share) =
+            size.and_then(|size| Some((size, core.tcp.reserve(size)?))).ok_or_else(refused)?;
         let (flow, now) = (flow(port), Instant::recent());
         let mtu = route.iface.link.borrow().mtu();
-        let mut machine = Machine::new(own, mtu, size, entropy::u64(), now);
+        let mut machine = Machine::new(own, mtu, size, entropy::u64(), now).ok_or_else(refused)?;
         if !machine.connect(SocketAddrV4::new(own, port), SocketAddrV4::new(to, peer.port())) {
             return Err(Error::InvalidInput);
         }
-        let conn = Conn::new(flow, route.iface, machine, budget, 0, now);
+        let conn = Conn::new(flow, route.iface, machine, share, 0, now);
         core.tcp.insert(flow, Place::Live(conn.clone()));
         conn.mark_dirty();
         Ok(Self::new(core.clone(), conn))

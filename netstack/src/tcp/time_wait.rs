@@ -1,8 +1,9 @@
 //! TIME-WAIT: a small record instead of a connection, so that segments that come late are not taken for another's.
 
 use super::segment::{self, Segment, before};
-use super::{Flow, Place};
+use super::{Flow, Place, Table};
 use crate::interface::Iface;
+use crate::memory::Share;
 use crate::stack::Core;
 use alloc::rc::Rc;
 use fata_libos::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use smoltcp::wire::TcpControl;
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// Records at once; the oldest goes for a new one.
 pub(crate) const LIMIT: usize = 4096;
+/// What a record costs with its places in the tables, octets.
+pub(crate) const COST: usize = 256;
 
 /// See the module.
 pub(crate) struct TimeWait {
@@ -19,11 +22,14 @@ pub(crate) struct TimeWait {
     pub(crate) since: Instant,
     snd_next: u32,
     rcv_next: u32,
+    _share: Share,
 }
 
 impl Place {
-    pub(crate) fn time_wait(iface: Rc<Iface>, snd_next: u32, rcv_next: u32) -> Self {
-        Self::TimeWait(Rc::new(TimeWait { iface, since: Instant::recent(), snd_next, rcv_next }))
+    /// A record, if there is memory for one.
+    pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, snd_next: u32, rcv_next: u32) -> Option<Self> {
+        let (iface, since, _share) = (iface.clone(), Instant::recent(), table.reserve_time_wait()?);
+        Some(Self::TimeWait(Rc::new(TimeWait { iface, since, snd_next, rcv_next, _share })))
     }
 }
 

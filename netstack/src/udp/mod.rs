@@ -96,7 +96,7 @@ pub(crate) fn receive(
         return counters.rx_not_ours.one();
     }
     match core.udp.find(local, remote, !header.is_unicast) {
-        Some(bound) if bound.push(remote, payload) => counters.udp_received.one(),
+        Some(bound) if bound.push(&core.memory, remote, payload) => counters.udp_received.one(),
         Some(_) => counters.udp_dropped.one(),
         None => {
             counters.udp_no_port.one();

@@ -3,11 +3,12 @@
 use super::HEADER;
 use crate::error::Error;
 use crate::ip::{self, MAX_PACKET};
+use crate::memory::{Memory, Share, Use, zeroed};
 use crate::stack::{Core, Stack};
 use crate::tcp::ephemeral_port;
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::poll_fn;
@@ -21,12 +22,23 @@ use smoltcp::wire::UdpPacket;
 const QUEUE: usize = 256 << 10;
 /// What a datagram costs beside its data.
 const OVERHEAD: usize = 64;
+/// What it takes of the memory beside its data: the queue may have twice the places that it needs.
+const COST: usize = 192;
+/// Places that an empty queue keeps.
+const KEPT: usize = 16;
+
+/// A datagram that waits.
+struct Datagram {
+    from: SocketAddr,
+    data: Vec<u8>,
+    _share: Share,
+}
 
 /// What the table knows of a socket.
 pub(crate) struct Bound {
     pub(crate) local: SocketAddr,
     pub(crate) peer: Cell<Option<SocketAddr>>,
-    queue: RefCell<VecDeque<(SocketAddr, Box<[u8]>)>>,
+    queue: RefCell<VecDeque<Datagram>>,
     octets: Cell<usize>,
     limit: Cell<usize>,
     dropped: Cell<u64>,
@@ -36,16 +48,29 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Queues a datagram; false where there is no room.
-    pub(crate) fn push(&self, from: SocketAddr, data: &[u8]) -> bool {
+    pub(crate) fn push(&self, memory: &Rc<Memory>, from: SocketAddr, data: &[u8]) -> bool {
+        let pushed = self.try_push(memory, from, data).is_some();
+        if pushed {
+            self.readers.wake_all();
+        } else {
+            self.dropped.set(self.dropped.get() + 1);
+        }
+        pushed
+    }
+
+    fn try_push(&self, memory: &Rc<Memory>, from: SocketAddr, data: &[u8]) -> Option<()> {
         let octets = self.octets.get() + data.len() + OVERHEAD;
         if octets > self.limit.get() {
-            self.dropped.set(self.dropped.get() + 1);
-            return false;
+            return None;
         }
+        let mut queue = self.queue.borrow_mut();
+        let share = memory.take(Use::Datagrams, data.len() + COST)?;
+        queue.try_reserve(1).ok()?;
+        let mut copy = zeroed(data.len())?;
+        copy.copy_from_slice(data);
+        queue.push_back(Datagram { from, data: copy, _share: share });
         self.octets.set(octets);
-        self.queue.borrow_mut().push_back((from, data.into()));
-        self.readers.wake_all();
-        true
+        Some(())
     }
 
     pub(crate) fn fail(&self, error: Error) {
@@ -53,10 +78,14 @@ impl Bound {
         self.readers.wake_all();
     }
 
-    fn pop(&self) -> Option<(SocketAddr, Box<[u8]>)> {
-        let (from, data) = self.queue.borrow_mut().pop_front()?;
-        self.octets.set(self.octets.get() - data.len() - OVERHEAD);
-        Some((from, data))
+    fn pop(&self) -> Option<Datagram> {
+        let mut queue = self.queue.borrow_mut();
+        let datagram = queue.pop_front()?;
+        if queue.is_empty() {
+            queue.shrink_to(KEPT);
+        }
+        self.octets.set(self.octets.get() - datagram.data.len() - OVERHEAD);
+        Some(datagram)
     }
 }
 
@@ -130,7 +159,7 @@ impl UdpSocket {
         Ok(self.recv_from(buf).await?.0)
     }
 
-    /// Limits what waits to be received, octets; 256 KiB at first. A datagram counts 64 octets more than its data.
+    /// Limits what waits to be received, octets; 256 KiB at first, less where memory is short. A datagram counts 64 octets more than its data.
     pub fn set_queue(&self, octets: usize) {
         self.bound.limit.set(octets);
     }
@@ -149,7 +178,7 @@ impl UdpSocket {
         if let Some(error) = self.bound.error.take() {
             return Poll::Ready(Err(error));
         }
-        let Some((from, data)) = self.bound.pop() else {
+        let Some(Datagram { from, data, .. }) = self.bound.pop() else {
             self.bound.readers.register(cx);
             return Poll::Pending;
         };

@@ -1,0 +1,31 @@
+//! Whether there is memory for what a client asks.
+//!
+//! What grows with what clients send asks here first, and is refused with 503 while less than a sixteenth of the guest's
+//! memory is free: from that come the small allocations that cannot fail, such as those of the refusal.
+
+use fata_libos::memory;
+
+/// The most that is kept free, octets.
+const MAX_RESERVE: u64 = 8 << 20;
+/// One connection for so many octets of the guest.
+const PER_CONNECTION: u64 = 64 << 10;
+
+/// What the task of a connection takes at most before a request has come, octets.
+pub(crate) const CONNECTION: usize = 8 << 10;
+/// What must be there for a handler to be called, octets.
+pub(crate) const HANDLER: usize = 64 << 10;
+
+/// Whether there is so much beside the reserve.
+pub(crate) fn is_free(octets: usize) -> bool {
+    let stats = memory::stats();
+    // A platform that does not tell has enough.
+    stats.total == 0 || stats.free >= (stats.total / 16).min(MAX_RESERVE) + octets as u64
+}
+
+/// How many connections at once the guest is large enough for.
+pub(crate) fn connections() -> usize {
+    match memory::stats().total {
+        0 => usize::MAX,
+        total => usize::try_from(total / PER_CONNECTION).unwrap_or(usize::MAX),
+    }
+}

@@ -1,0 +1,196 @@
+//! The memory that remotes can make the stack use: one account, asked before every growth that a packet causes.
+//!
+//! What is refused is refused to the peer that asks: its packet is dropped, its connection not opened. Each [`Use`] has a
+//! part of the account, so that a flood of one kind leaves room for the others. And whoever has used the memory up,
+//! nothing is granted while less than a [`reserve`] is free: from that come the small allocations that cannot fail.
+
+use crate::stats::Counters;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use fata_libos::memory;
+use fata_libos::platform::MemoryStats;
+
+/// The limit where the platform does not tell how much memory there is, octets.
+const UNKNOWN: usize = 256 << 20;
+/// The most that is kept free, octets.
+const MAX_RESERVE: u64 = 16 << 20;
+
+/// What memory is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// TCP connections with their buffers.
+    Connections,
+    /// Handshakes.
+    HalfOpen,
+    /// TIME-WAIT.
+    TimeWait,
+    /// Packets being put together.
+    Fragments,
+    /// Datagrams that wait in sockets.
+    Datagrams,
+    /// Addresses of neighbours.
+    Neighbours,
+    /// Frames that wait for a neighbour or the device.
+    Frames,
+    /// Names and their addresses.
+    Names,
+}
+
+const USES: usize = Use::Names as usize + 1;
+
+impl Use {
+    /// Its part of the account, in thirty-seconds. Together they are more than the whole, and still less than what was
+    /// free when the account was made.
+    const fn part(self) -> usize {
+        match self {
+            Self::Connections => 32,
+            Self::Datagrams => 4,
+            Self::Fragments | Self::Frames => 2,
+            Self::HalfOpen | Self::TimeWait | Self::Neighbours | Self::Names => 1,
+        }
+    }
+}
+
+/// The account.
+pub(crate) struct Memory {
+    limit: Cell<usize>,
+    used: [Cell<usize>; USES],
+    refused: Cell<u64>,
+    /// Says what the guest has.
+    stats: fn() -> MemoryStats,
+}
+
+/// Memory that was granted; given back when dropped.
+pub(crate) struct Share {
+    memory: Rc<Memory>,
+    of: Use,
+    octets: usize,
+}
+
+impl Memory {
+    /// An account of half of what is free now.
+    pub(crate) fn new() -> Rc<Self> {
+        let limit = match usize::try_from(memory::stats().free / 2).unwrap_or(usize::MAX) {
+            0 => UNKNOWN,
+            half => half,
+        };
+        Self::with(limit, memory::stats)
+    }
+
+    fn with(limit: usize, stats: fn() -> MemoryStats) -> Rc<Self> {
+        let (limit, used, refused) = (Cell::new(limit), Default::default(), Cell::new(0));
+        Rc::new(Self { limit, used, refused, stats })
+    }
+
+    pub(crate) fn set_limit(&self, octets: usize) {
+        self.limit.set(octets);
+    }
+
+    /// What a use may have in all.
+    pub(crate) fn limit(&self, of: Use) -> usize {
+        self.limit.get() / 32 * of.part()
+    }
+
+    /// What it has.
+    pub(crate) fn used(&self, of: Use) -> usize {
+        self.used[of as usize].get()
+    }
+
+    /// Asks for memory.
+    pub(crate) fn take(self: &Rc<Self>, of: Use, octets: usize) -> Option<Share> {
+        let mut share = Share { memory: self.clone(), of, octets: 0 };
+        share.grow(octets).then_some(share)
+    }
+
+    /// Whether that much could be had now beside the reserve, whatever for.
+    pub(crate) fn is_free(&self, octets: usize) -> bool {
+        let stats = (self.stats)();
+        stats.total == 0 || stats.free >= reserve(stats.total) + octets as u64
+    }
+
+    /// Brings the gauges up to date.
+    pub(crate) fn count(&self, counters: &Counters) {
+        counters.memory_octets.set(self.used.iter().map(|used| used.get() as u64).sum());
+        counters.memory_refused.set(self.refused.get());
+        counters.tcp_buffer_octets.set(self.used(Use::Connections) as u64);
+    }
+}
+
+impl Share {
+    /// Asks for more; false if there is none.
+    pub(crate) fn grow(&mut self, octets: usize) -> bool {
+        let memory = &*self.memory;
+        let used = memory.used(self.of).saturating_add(octets);
+        if used > memory.limit(self.of) || !memory.is_free(octets) {
+            memory.refused.set(memory.refused.get() + 1);
+            return false;
+        }
+        memory.used[self.of as usize].set(used);
+        self.octets += octets;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let used = &self.memory.used[self.of as usize];
+        used.set(used.get() - self.octets);
+    }
+}
+
+/// What is kept free in a guest of `total` octets.
+fn reserve(total: u64) -> u64 {
+    (total / 8).min(MAX_RESERVE)
+}
+
+/// A buffer of zeros, if there is memory for it.
+pub(crate) fn zeroed(octets: usize) -> Option<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(octets).ok()?;
+    buffer.resize(octets, 0);
+    Some(buffer)
+}
+
+#[cfg(test)]
+impl Memory {
+    /// An account of so much, for tests outside of a runtime.
+    pub(crate) fn of(octets: usize) -> Rc<Self> {
+        Self::with(octets, MemoryStats::default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_use_has_its_part_and_gives_it_back() {
+        let memory = Memory::of(32_000);
+        let all = memory.take(Use::HalfOpen, 1000).unwrap();
+        assert!(memory.take(Use::HalfOpen, 1).is_none());
+        let mut other = memory.take(Use::Connections, 20_000).unwrap();
+        assert!(other.grow(12_000) && !other.grow(1) && !other.grow(usize::MAX));
+        drop(all);
+        assert!(memory.take(Use::HalfOpen, 1000).is_some());
+        let counters = Counters::default();
+        memory.count(&counters);
+        let stats = counters.snapshot();
+        assert_eq!((stats.memory_octets, stats.tcp_buffer_octets, stats.memory_refused), (32_000, 32_000, 3));
+        drop(other);
+        assert_eq!(memory.used(Use::Connections), 0);
+    }
+
+    #[test]
+    fn the_last_eighth_is_not_granted_whoever_used_the_rest() {
+        fn stats() -> MemoryStats {
+            let mut stats = MemoryStats::default();
+            (stats.total, stats.free) = (8 << 20, (1 << 20) + 5000);
+            stats
+        }
+        let memory = Memory::with(4 << 20, stats);
+        assert!(memory.take(Use::Connections, 5000).is_some());
+        assert!(memory.take(Use::Connections, 5001).is_none());
+        assert_eq!((reserve(8 << 20), reserve(1 << 30)), (1 << 20, MAX_RESERVE));
+    }
+}
