@@ -70,9 +70,19 @@ impl Env {
 /// The longest time that leaving waits for the last octets of connections.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Waits until no connection is left, so that answers which were written are answers which arrive.
+/// And for the resets of the others.
+const RESET_TIME: Duration = Duration::from_millis(200);
+
+/// Waits until no connection is left, so that answers which were written are answers which arrive; peers that do not take
+/// theirs are told that it is over.
 async fn drain(stack: &Stack) {
-    let until = Instant::now() + DRAIN_TIME;
+    wait_for_connections(stack, DRAIN_TIME).await;
+    stack.abort_all();
+    wait_for_connections(stack, RESET_TIME).await;
+}
+
+async fn wait_for_connections(stack: &Stack, time: Duration) {
+    let until = Instant::now() + time;
     while stack.stats().tcp_connections > 0 && Instant::now() < until {
         sleep(Duration::from_millis(10)).await;
     }

@@ -110,6 +110,11 @@ impl Stack {
         self.0.memory.set_limit(octets);
     }
 
+    /// Resets all TCP connections: for an end that does not wait for slow peers.
+    pub fn abort_all(&self) {
+        tcp::abort_all(&self.0);
+    }
+
     /// The stack's figures.
     pub fn stats(&self) -> Stats {
         self.0.tcp.count(&self.0.counters);

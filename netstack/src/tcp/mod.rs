@@ -241,6 +241,13 @@ pub(crate) fn link_up(core: &Core, iface: &Rc<Iface>) {
     }
 }
 
+/// Resets all connections.
+pub(crate) fn abort_all(core: &Core) {
+    for conn in core.tcp.live(|_| true) {
+        conn.abort();
+    }
+}
+
 /// Lets a connection send.
 pub(crate) fn send(core: &Core, conn: &Rc<Conn>, now: Instant) {
     conn.send(core, now);

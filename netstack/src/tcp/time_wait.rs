@@ -39,9 +39,17 @@ impl TimeWait {
         segment.syn && !segment.has_ack && !segment.rst && before(self.rcv_next, segment.seq.wrapping_add(1))
     }
 
-    /// Answers what needs an answer. Resets are not believed (RFC 1337).
+    /// Answers what needs an answer. A reset is believed if it has the one number that a peer who knows nothing of the
+    /// connection gives it, in reply to our acknowledgement of its SYN: it may come again then (as RFC 5961, 3).
     pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: &Segment) {
-        if segment.rst || (segment.len() == 0 && segment.seq == self.rcv_next) {
+        if segment.rst {
+            return if segment.seq == self.rcv_next {
+                core.tcp.closed(flow, None)
+            } else {
+                core.counters.tcp_resets_ignored.one()
+            };
+        }
+        if segment.len() == 0 && segment.seq == self.rcv_next {
             return;
         }
         let reply = segment::repr(flow, TcpControl::None, self.snd_next, Some(self.rcv_next));
