@@ -79,16 +79,16 @@ pub struct GuestArgs {
     #[arg(long, value_name = "MIB", default_value_t = 16)]
     pub memory: u32,
     /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
-    /// port from 8080 on.
+    /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
     pub forwards: Vec<(u16, u16)>,
     /// Create the guest without a network interface.
     #[arg(long)]
     pub no_net: bool,
-    /// The guest's type: pv or pvh.
+    /// The guest's type: pv, or pvh for an image that has a PVH entry.
     #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
     pub kind: String,
-    /// Memory of the machine in QEMU; 0 is as much as the guest needs.
+    /// Memory of the machine in QEMU; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
 }
