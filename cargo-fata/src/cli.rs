@@ -26,7 +26,7 @@ pub enum Command {
     Run(RunArgs),
     /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
     Exec(ExecArgs),
-    /// Run every test: host tests, checks, and boot tests on a real Xen.
+    /// Run every test: checks, host tests, sizes of images, and boot tests on a real Xen.
     Test(TestArgs),
     /// Measure guest CPU time beside a Linux guest that does the same on the same host.
     Bench(BenchArgs),
@@ -104,7 +104,7 @@ pub struct TestArgs {
     /// Run boot tests even if not all images could be built: those that need a missing one fail.
     #[arg(long)]
     pub keep_going: bool,
-    /// Only list the checks and boot tests.
+    /// Only list the checks, sizes and boot tests.
     #[arg(long)]
     pub list: bool,
 }
