@@ -43,7 +43,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     // A filter that names none of ours is for the host tests.
     if host_tests::wanted(filter) || (checks.is_empty() && sizes.is_empty() && boot_tests.is_empty()) {
-        host_tests::run(filter, &logs, &mut report)?;
+        host_tests::run(filter, args.long, &logs, &mut report)?;
     }
     // Before the images that the boot tests take, which have the same places.
     for size in &sizes {
