@@ -98,7 +98,7 @@ pub struct GuestArgs {
 pub struct TestArgs {
     /// Only tests whose name contains this.
     pub filter: Option<String>,
-    /// Also what takes longer than a change should wait, and a minute for each fuzz target.
+    /// Also what takes longer than a change should wait, a minute for each fuzz target, a sanitizer.
     #[arg(long)]
     pub long: bool,
     /// Run boot tests even if not all images could be built: those that need a missing one fail.

@@ -25,7 +25,7 @@ const BUILD: &str = "build::images";
 pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
-    let (checks, sizes) = (checks::select(filter), sizes::select(filter));
+    let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
