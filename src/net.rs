@@ -3,6 +3,7 @@
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
+pub use fata_libos::net::NetCounters;
 use fata_libos::time::{Duration, Instant, sleep};
 pub use fata_netstack::*;
 

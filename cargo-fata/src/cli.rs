@@ -26,7 +26,7 @@ pub enum Command {
     Run(RunArgs),
     /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
     Exec(ExecArgs),
-    /// Run every test: host tests, checks, and boot tests on a real Xen.
+    /// Run every test: checks, host tests, sizes of images, and boot tests on a real Xen.
     Test(TestArgs),
     /// Measure guest CPU time beside a Linux guest that does the same on the same host.
     Bench(BenchArgs),
@@ -79,16 +79,16 @@ pub struct GuestArgs {
     #[arg(long, value_name = "MIB", default_value_t = 16)]
     pub memory: u32,
     /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
-    /// port from 8080 on.
+    /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
     pub forwards: Vec<(u16, u16)>,
     /// Create the guest without a network interface.
     #[arg(long)]
     pub no_net: bool,
-    /// The guest's type: pv or pvh.
+    /// The guest's type: pv, or pvh for an image that has a PVH entry.
     #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
     pub kind: String,
-    /// Memory of the machine in QEMU; 0 is as much as the guest needs.
+    /// Memory of the machine in QEMU; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
 }
@@ -98,13 +98,13 @@ pub struct GuestArgs {
 pub struct TestArgs {
     /// Only tests whose name contains this.
     pub filter: Option<String>,
-    /// Also what takes longer than a change should wait.
+    /// Also what takes longer than a change should wait, a minute for each fuzz target, a sanitizer.
     #[arg(long)]
     pub long: bool,
     /// Run boot tests even if not all images could be built: those that need a missing one fail.
     #[arg(long)]
     pub keep_going: bool,
-    /// Only list the checks and boot tests.
+    /// Only list the checks, sizes and boot tests.
     #[arg(long)]
     pub list: bool,
 }

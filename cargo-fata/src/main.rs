@@ -1,7 +1,7 @@
 //! `cargo fata`: sets up, runs, tests and measures Fata appliances on a real Xen.
 //!
-//! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`test`] runs
-//! the tests of [`boot_tests`], [`bench`] measures. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
+//! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`mod@test`] runs
+//! the tests of [`boot_tests`], [`mod@bench`] measures. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
 //! [`note`], [`symbols`], [`ui`], [`workspace`].
 
 mod bench;

@@ -1,4 +1,5 @@
-//! What an image says of itself, in an ELF note that `fata::main!` leaves: owner `Fata`, type 1, a text in TOML.
+//! What an image says of itself in ELF notes: to us in one that `fata::main!` leaves (owner `Fata`, type 1, a text in
+//! TOML), to Xen in those of `xen/elfnote.h`.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +9,10 @@ use object::LittleEndian;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, ProgramHeader};
 
-const OWNER: &[u8] = b"Fata";
-const TYPE: u32 = 1;
+/// Owner and type of our note.
+const OURS: (&[u8], u32) = (b"Fata", 1);
+/// `XEN_ELFNOTE_PHYS32_ENTRY`: where a PVH guest starts.
+const PVH_ENTRY: (&[u8], u32) = (b"Xen", 18);
 
 /// An image's note.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +24,7 @@ pub struct Note {
 impl Note {
     /// The note of an image, if it has one.
     pub fn of(image: &Path) -> Result<Option<Self>> {
-        let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-        let read = || find(&bytes)?.map(Self::parse).transpose();
-        read().with_context(|| format!("cannot read what {} says of itself", image.display()))
+        in_image(image, |file| find(file, OURS)?.map(Self::parse).transpose())
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
@@ -35,14 +36,24 @@ impl Note {
     }
 }
 
-/// The text of our note in an ELF file.
-fn find(file: &[u8]) -> Result<Option<&[u8]>> {
+/// Whether an image can start as a PVH guest.
+pub fn has_pvh_entry(image: &Path) -> Result<bool> {
+    in_image(image, |file| Ok(find(file, PVH_ENTRY)?.is_some()))
+}
+
+fn in_image<T>(image: &Path, read: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    read(&bytes).with_context(|| format!("cannot read what {} says of itself", image.display()))
+}
+
+/// What the note of that owner and type in an ELF file holds.
+fn find<'a>(file: &'a [u8], (owner, kind): (&[u8], u32)) -> Result<Option<&'a [u8]>> {
     let header = FileHeader64::<LittleEndian>::parse(file)?;
     let endian = header.endian()?;
     for segment in header.program_headers(endian, file)? {
         let Some(mut notes) = segment.notes(endian, file)? else { continue };
         while let Some(note) = notes.next()? {
-            if note.name() == OWNER && note.n_type(endian) == TYPE {
+            if note.name() == owner && note.n_type(endian) == kind {
                 return Ok(Some(note.desc()));
             }
         }
@@ -54,12 +65,12 @@ fn find(file: &[u8]) -> Result<Option<&[u8]>> {
 mod tests {
     use super::*;
 
-    /// An ELF file with nothing but notes of the type 1.
-    fn file(notes: &[(&[u8], &str)]) -> Vec<u8> {
+    /// An ELF file with nothing but notes: owner, type, text.
+    fn file(notes: &[(&[u8], u32, &str)]) -> Vec<u8> {
         let mut bytes = vec![0; 64 + 56];
-        for (owner, text) in notes {
+        for (owner, kind, text) in notes {
             bytes.extend(
-                [owner.len() as u32, text.len() as u32, TYPE].iter().flat_map(|word| word.to_le_bytes()),
+                [owner.len() as u32, text.len() as u32, *kind].iter().flat_map(|word| word.to_le_bytes()),
             );
             for part in [owner, text.as_bytes()] {
                 bytes.extend_from_slice(part);
@@ -81,15 +92,22 @@ mod tests {
     #[test]
     fn our_note_is_found_behind_others() {
         let text = "name = \"web\"\nversion = \"0.1.0\"\nnetworks = [\"main\", \"back\"]\n";
-        let file = file(&[(b"Xen\0", "generic"), (b"Fata\0", text)]);
-        let note = Note::parse(find(&file).unwrap().unwrap()).unwrap();
+        let file = file(&[(b"Xen\0", 1, "generic"), (b"Fata\0", 1, text)]);
+        let note = Note::parse(find(&file, OURS).unwrap().unwrap()).unwrap();
         assert_eq!(note.networks, ["main", "back"]);
     }
 
     #[test]
     fn other_images_have_none() {
-        assert_eq!(find(&file(&[(b"Xen\0", "generic")])).unwrap(), None);
-        assert!(find(b"\x7fELF").is_err());
+        assert_eq!(find(&file(&[(b"Xen\0", 1, "generic")]), OURS).unwrap(), None);
+        assert!(find(b"\x7fELF", OURS).is_err());
+    }
+
+    #[test]
+    fn the_pvh_entry_is_told_by_owner_and_type() {
+        let has_entry = |notes| find(&file(notes), PVH_ENTRY).unwrap().is_some();
+        assert!(has_entry(&[(b"Xen\0", 6, "fata"), (b"Xen\0", 18, "entry")]));
+        assert!(!has_entry(&[(b"Xen\0", 1, "entry"), (b"Fata\0", 18, "entry")]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The packages and examples around us, and the images built from them.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -104,9 +104,9 @@ impl Workspace {
 }
 
 impl ImageTarget {
-    /// With a variable for its build script.
-    pub fn with_environment(mut self, name: &str, value: &OsStr) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+    /// With this folder as the web server's content.
+    pub fn with_site(mut self, folder: &Path) -> Self {
+        self.environment.push(("FATA_WEB_ROOT".to_owned(), folder.into()));
         self
     }
 

@@ -38,6 +38,6 @@ pub use dns::Resolver;
 pub use error::Error;
 pub use param::{ConfigError, PARAMS};
 pub use stack::{Addressing, Interface, Stack};
-pub use stats::Stats;
+pub use stats::{Figure, Kind, Stats};
 pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use udp::UdpSocket;

@@ -21,8 +21,33 @@ impl Counter {
     }
 }
 
+/// How a figure moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Counted since boot: never goes down.
+    Counter,
+    /// What there is at the moment.
+    Gauge,
+}
+
+/// One of the [`Stats`], and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// Its field's name.
+    pub name: &'static str,
+    /// One sentence without its full stop.
+    pub help: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// Its value.
+    pub value: u64,
+}
+
+/// `NAME: HELP,` is a counter, `NAME: HELP => Gauge,` a gauge.
 macro_rules! counters {
-    ($($name:ident: $help:literal,)*) => {
+    (@kind) => { Kind::Counter };
+    (@kind $kind:ident) => { Kind::$kind };
+    ($($name:ident: $help:literal $(=> $kind:ident)?,)*) => {
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
 
@@ -38,9 +63,14 @@ macro_rules! counters {
         }
 
         impl Stats {
-            /// Calls `f` with name, help and value of each figure, in a fixed order.
-            pub fn each(&self, f: &mut dyn FnMut(&'static str, &'static str, u64)) {
-                $(f(stringify!($name), $help, self.$name);)*
+            /// Calls `f` with each figure, in a fixed order.
+            pub fn each(&self, f: &mut dyn FnMut(Figure)) {
+                $(f(Figure {
+                    name: stringify!($name),
+                    help: $help,
+                    kind: counters!(@kind $($kind)?),
+                    value: self.$name,
+                });)*
             }
         }
     };
@@ -63,14 +93,14 @@ counters! {
     fragments_dropped: "Fragments dropped: overlapping, too many, too late",
     icmp_echoes: "Echo requests answered",
     icmp_limited: "ICMP errors not sent because of the rate limit",
-    memory_octets: "Memory in tables and buffers that remotes fill now, octets",
+    memory_octets: "Memory in tables and buffers that remotes fill now, octets" => Gauge,
     memory_refused: "Times such a table or buffer did not get memory",
-    tcp_connections: "TCP connections that exist now, beside half-open ones and TIME-WAIT",
-    tcp_half_open: "Handshakes under way now",
-    tcp_time_wait: "Connections in TIME-WAIT now",
-    tcp_timers: "Timers of connections and handshakes set now",
+    tcp_connections: "TCP connections that exist now, beside half-open ones and TIME-WAIT" => Gauge,
+    tcp_half_open: "Handshakes under way now" => Gauge,
+    tcp_time_wait: "Connections in TIME-WAIT now" => Gauge,
+    tcp_timers: "Timers of connections and handshakes set now" => Gauge,
     tcp_opened: "TCP connections established",
-    tcp_buffer_octets: "Memory in TCP buffers now, octets",
+    tcp_buffer_octets: "Memory in TCP buffers now, octets" => Gauge,
     tcp_refused_memory: "Connections refused because the memory for connections was used up",
     tcp_cookies: "SYNs answered with a cookie because the table of half-open connections was full",
     tcp_cookies_good: "TCP connections established by a cookie",
@@ -85,4 +115,17 @@ counters! {
     udp_dropped: "UDP datagrams dropped because the socket's queue was full",
     dns_queries: "Queries sent to name servers",
     dns_hits: "Names resolved from the cache",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_so_now_is_a_gauge() {
+        Stats::default().each(&mut |figure| {
+            let is_gauge = figure.kind == Kind::Gauge;
+            assert_eq!(figure.help.contains(" now"), is_gauge, "{}: {}", figure.name, figure.help);
+        });
+    }
 }

@@ -4,6 +4,7 @@
 use crate::state::State;
 use alloc::string::String;
 use core::fmt::Write;
+use fata::net::{Figure, Interface, Kind, NetCounters, Stack};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -49,10 +50,30 @@ pub fn text(state: &State) -> String {
         text.one(name, "counter", help, value);
     }
     if let Some(network) = state.network() {
-        network.each(&mut |name, help, value| text.of_network(name, help, value));
+        text.network(network);
     }
     text.0
 }
+
+type Count = fn(&NetCounters) -> u64;
+
+/// What each interface's device counts: name, help, value.
+const DEVICE: [(&str, &str, Count); 8] = [
+    ("fata_interface_rx_frames_total", "Frames received and handed up.", |c| c.rx_frames),
+    ("fata_interface_rx_bytes_total", "Octets of frames received.", |c| c.rx_octets),
+    (
+        "fata_interface_rx_errors_total",
+        "Frames that arrived broken or did not fit, and senseless answers of the back end.",
+        |c| c.rx_errors,
+    ),
+    ("fata_interface_tx_frames_total", "Frames taken for sending.", |c| c.tx_frames),
+    ("fata_interface_tx_bytes_total", "Octets of frames taken for sending.", |c| c.tx_octets),
+    ("fata_interface_tx_errors_total", "Frames refused, or reported as failed by the back end.", |c| {
+        c.tx_errors
+    }),
+    ("fata_interface_connects_total", "Times the back end was connected.", |c| c.connects),
+    ("fata_interface_faults_total", "Back ends given up because they broke the protocol.", |c| c.faults),
+];
 
 fn label(name: &str, value: &str) -> String {
     alloc::format!("{{{name}=\"{value}\"}}")
@@ -73,12 +94,46 @@ impl Text {
         self.line(name, "", Value::Whole(value));
     }
 
-    /// What the stack says is so "now" goes up and down; everything else is counted since boot.
+    fn network(&mut self, stack: &Stack) {
+        stack.stats().each(&mut |figure| self.of_stack(figure));
+        let interfaces = stack.interfaces();
+        let up = |interface: &Interface| u64::from(interface.is_up());
+        self.of_interfaces(
+            "fata_interface_up",
+            "gauge",
+            "Whether the device is connected.",
+            &interfaces,
+            &up,
+        );
+        for (name, help, value) in &DEVICE {
+            let value = |interface: &Interface| value(&interface.device_counters());
+            self.of_interfaces(name, "counter", help, &interfaces, &value);
+        }
+    }
+
     // Once in the image, not once for each figure.
     #[inline(never)]
-    fn of_network(&mut self, name: &str, help: &str, value: u64) {
-        let (kind, end) = if help.contains(" now") { ("gauge", "") } else { ("counter", "_total") };
+    fn of_stack(&mut self, Figure { name, help, kind, value }: Figure) {
+        let (kind, end) = match kind {
+            Kind::Gauge => ("gauge", ""),
+            Kind::Counter => ("counter", "_total"),
+        };
         self.one(&alloc::format!("fata_net_{name}{end}"), kind, &alloc::format!("{help}."), value);
+    }
+
+    /// One metric, a line for each interface.
+    fn of_interfaces(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        interfaces: &[Interface],
+        value: &dyn Fn(&Interface) -> u64,
+    ) {
+        self.head(name, kind, help);
+        for interface in interfaces {
+            self.line(name, &label("interface", interface.name()), Value::Whole(value(interface)));
+        }
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {

@@ -27,9 +27,9 @@ impl State {
         let _ = self.network.set(stack);
     }
 
-    /// The figures of the network, once it is there.
-    pub fn network(&self) -> Option<fata::net::Stats> {
-        self.network.get().map(Stack::stats)
+    /// The stack, once it is there.
+    pub fn network(&self) -> Option<&Stack> {
+        self.network.get()
     }
 
     /// The time since the start.

@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
+use fata::net::{Config, Stack, testing::Hub};
 use fata_http::{Limits, Server, Stats};
+use fata_libos::time::{Duration, sleep};
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::rc::Rc;
@@ -13,8 +15,16 @@ use web_site::site::{File, Site, Target, Variant};
 use web_site::state::State;
 
 fn serve(site: &'static Site) -> Server {
+    serve_on(site, None)
+}
+
+/// With a stack that the figures are of.
+fn serve_on(site: &'static Site, stack: Option<Stack>) -> Server {
     let stats = Rc::<Stats>::default();
     let state = Rc::new(State::new(stats.clone()));
+    if let Some(stack) = stack {
+        state.set_network(stack);
+    }
     Server::with(web_site::router(site, state), Limits::default(), stats)
 }
 
@@ -167,8 +177,14 @@ fn the_status_page_has_its_values_in_it() {
 #[test]
 fn metrics_are_well_formed() {
     run(async {
-        let (_, text) = get("/metrics", "").await;
-        let text = String::from_utf8(text).unwrap();
+        let (stack, hub) = (Stack::new(), Hub::default());
+        for (name, number) in [("main", 1), ("back", 2)] {
+            stack.add_interface(name, Box::new(hub.device(number, false)), Config::default());
+        }
+        // Each asks for an address once.
+        sleep(Duration::from_millis(100)).await;
+        let answer = answer(&serve_on(&SITE, Some(stack)), "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let text = body(&answer);
         assert!(text.ends_with('\n'));
         let (mut seen, mut current) = (Vec::new(), ("", ""));
         let mut lines = text.lines();
@@ -189,6 +205,17 @@ fn metrics_are_well_formed() {
             assert!(value.parse::<f64>().is_ok_and(|v| v >= 0.0), "{line}");
             assert!(sample.len() == name.len() || sample.ends_with("\"}"), "{line}");
         }
-        assert!(seen.contains(&"http_responses_total") && seen.contains(&"fata_uptime_seconds"));
+        for name in ["http_responses_total", "fata_uptime_seconds", "fata_net_tcp_opened_total"] {
+            assert!(seen.contains(&name), "no {name}");
+        }
+        for line in [
+            "# TYPE fata_net_tcp_connections gauge",
+            "fata_interface_up{interface=\"main\"} 1",
+            "fata_interface_tx_frames_total{interface=\"main\"} 1",
+            "fata_interface_tx_frames_total{interface=\"back\"} 1",
+            "fata_interface_rx_errors_total{interface=\"back\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line}: {text}");
+        }
     });
 }

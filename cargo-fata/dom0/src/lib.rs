@@ -1,9 +1,10 @@
 //! The protocol between `cargo fata` and its agent in dom0.
 //!
 //! One TCP connection carries one request. Both directions are a sequence of [frames](write_frame): a tag byte, a
-//! big-endian length, that many bytes. The tool opens with a request frame ([`tag::RUN`], [`tag::PUT`], ...); the agent
-//! answers with output and data frames and closes with [`tag::EXIT`], [`tag::END`] or [`tag::ERROR`]. When the tool hangs
-//! up early, whatever the request started is killed, so that nothing outlives a time limit.
+//! big-endian length, that many bytes. The tool opens with a request frame ([`tag::RUN`], [`tag::PUT`], ...), on a
+//! dom0 that others use too with [`tag::TOKEN`] before it; the agent answers with output and data frames and closes with
+//! [`tag::EXIT`], [`tag::END`] or [`tag::ERROR`]. When the tool hangs up early, whatever the request started is killed, so
+//! that nothing outlives a time limit.
 
 use std::io::{self, Read, Write};
 
@@ -13,8 +14,13 @@ pub const AGENT_PORT: u16 = 9999;
 /// No frame is longer than this: a longer one is a broken peer.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
 
+/// The environment variable that gives the agent the secret it demands at the start of each connection.
+pub const TOKEN_VARIABLE: &str = "FATA_AGENT_TOKEN";
+
 /// What a frame says.
 pub mod tag {
+    /// Before the request: the secret of [`TOKEN_VARIABLE`](super::TOKEN_VARIABLE), where the agent was given one.
+    pub const TOKEN: u8 = b't';
     /// Request: is the agent there? Answer: `END`.
     pub const PING: u8 = b'p';
     /// Request: run the payload as a bash script. Then `DATA`* `END` is its standard input. Answer: `STDOUT`, `STDERR`, `EXIT`.

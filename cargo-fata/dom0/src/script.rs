@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use fata_dom0::{read_frame, tag};
+use fata_dom0::{TOKEN_VARIABLE, read_frame, tag};
 
 use crate::Peer;
 
@@ -20,6 +20,7 @@ const TRAILING_OUTPUT: Duration = Duration::from_millis(300);
 pub fn run(script: &str, stream: TcpStream, peer: &Peer) -> io::Result<()> {
     let mut child = Command::new("/bin/bash")
         .args(["-c", script])
+        .env_remove(TOKEN_VARIABLE)
         .current_dir("/tmp")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -163,7 +163,7 @@ fn build_web(workspace: &Workspace, folder: &Path, page: &[u8]) -> Result<std::p
     let site = folder.join("site");
     fs::create_dir_all(&site)?;
     fs::write(site.join(PAGE), page)?;
-    workspace.find("web", false)?.with_environment("FATA_WEB_ROOT", site.as_os_str()).build(&["--quiet"])
+    workspace.find("web", false)?.with_site(&site).build(&["--quiet"])
 }
 
 /// A page that does not compress, so that both servers send all of it.

@@ -78,6 +78,15 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     host.put("/tmp/tool/hello", &fs::read(image("hello")?)?)?;
     let exec = "cd /tmp/tool; FATA_DOM0_AGENT=/fata/agent ./cargo-fata exec hello </dev/null";
     let output = host.sh(exec, Duration::from_secs(60))?.ok()?;
+    for (option, said) in [
+        ("--forward 7777:7", "--forward does nothing here"),
+        ("--host-memory 4000", "for --host-memory to size"),
+        ("--type pvh", "this image has only the PV entry"),
+    ] {
+        let refused =
+            host.sh(&format!("cd /tmp/tool; ./cargo-fata exec {option} hello </dev/null"), QUICK)?;
+        ensure!(refused.status == 1 && refused.stderr.contains(said), "{option}: {refused:?}");
+    }
     host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
     ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
     ensure!(output.stderr.contains("this machine is a dom0"), "{output:?}");

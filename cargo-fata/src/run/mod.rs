@@ -121,22 +121,38 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
 
 fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
     if Host::is_dom0() {
-        if !args.forwards.is_empty() {
-            bail!(
-                "this machine is a dom0: its guests have addresses of their own, --forward does nothing here"
-            );
-        }
-        ui::say("this machine is a dom0: using its own Xen");
+        refuse_what_only_qemu_does(args)?;
+        ui::say(format!("this machine is a dom0: using its own Xen{}", network_on_dom0(spec)));
         return Host::local();
     }
     setup::ensure(&[Need::XenHost])?;
     let forwards = match spec::forwarded_address(spec) {
         Some(address) => ports::forwards(&args.forwards, address)?,
-        None => Vec::new(),
+        None if args.forwards.is_empty() => Vec::new(),
+        None => bail!("--forward leads nowhere: the guest has no network interface"),
     };
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;
     ports::announce(&forwards);
     Ok(host)
+}
+
+/// What is asked for and cannot be done must not be passed over in silence.
+fn refuse_what_only_qemu_does(args: &GuestArgs) -> Result<()> {
+    if !args.forwards.is_empty() {
+        bail!("this machine is a dom0: its guests have addresses of their own, --forward does nothing here");
+    }
+    if args.host_memory > 0 {
+        bail!("this machine is a dom0: there is no machine in QEMU for --host-memory to size");
+    }
+    Ok(())
+}
+
+/// The choices made for a guest's network on a machine whose network is the user's.
+fn network_on_dom0(spec: &GuestSpec) -> String {
+    let Some(vif) = spec.vifs.first() else { return String::new() };
+    let is_given = spec.extra.split(' ').any(|param| param.starts_with("ipv4=") || param.contains(".ipv4="));
+    let address = if is_given { "" } else { "; addresses from DHCP, unless --param ipv4=... gives one" };
+    format!(", bridge {}{address}", vif.bridge)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::cli::GuestArgs;
-use crate::note::Note;
+use crate::note::{self, Note};
 use crate::ui;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{GuestSpec, Kind, Vif};
@@ -22,6 +22,11 @@ pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<G
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
+    if spec.kind == Kind::Pvh && !note::has_pvh_entry(image)? {
+        bail!(
+            "--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY); run it without --type"
+        );
+    }
     let networks = if args.no_net { Vec::new() } else { networks(image)? };
     if let Some(first) = networks.first() {
         let bridge = if Host::is_dom0() { bridge_of_this_machine()? } else { BRIDGE.to_owned() };

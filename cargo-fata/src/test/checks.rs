@@ -1,4 +1,4 @@
-//! Checks of the source that are no tests of their own: format and lints.
+//! Checks of the source that are no tests of their own: format, lints, documentation, a sanitizer.
 
 use std::fs;
 use std::path::Path;
@@ -12,27 +12,53 @@ use crate::{cargo, command};
 pub struct Check {
     /// Its name in the report.
     pub name: &'static str,
-    arguments: &'static [&'static str],
+    /// What cargo is told.
+    arguments: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+    /// Only with `--long`.
+    long: bool,
 }
 
-const CHECKS: [Check; 2] = [
-    Check { name: "check::fmt", arguments: &["fmt", "--all", "--check"] },
+const CHECKS: [Check; 5] = [
+    Check::new("check::fmt", "fmt --all --check"),
+    Check::new("check::clippy", "clippy --quiet --workspace --all-targets -- --deny warnings"),
+    // Code that is there on the guest alone. The tool, its agent and the fuzz targets are programs of the host.
+    Check::new(
+        "check::clippy_guest",
+        "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-dom0 \
+         --exclude fata-fuzz --lib --bins --examples -- --deny warnings",
+    ),
     Check {
-        name: "check::clippy",
-        arguments: &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        environment: &[("RUSTDOCFLAGS", "--deny warnings")],
+        ..Check::new("check::doc", "doc --quiet --workspace --no-deps --document-private-items")
+    },
+    // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.
+    Check {
+        // Tests leak what lives for ever.
+        environment: &[("RUSTFLAGS", "-Zsanitizer=address"), ("ASAN_OPTIONS", "detect_leaks=0")],
+        long: true,
+        ..Check::new(
+            "check::address_sanitizer",
+            "test --quiet --target x86_64-unknown-linux-gnu -p fata-libos -p fata-xen -p fata-fuzz --tests",
+        )
     },
 ];
 
-/// The checks whose names contain `filter`.
-pub fn select(filter: &str) -> Vec<&'static Check> {
-    CHECKS.iter().filter(|check| check.name.contains(filter)).collect()
+/// The checks whose names contain `filter`; the long ones only if asked for.
+pub fn select(filter: &str, long: bool) -> Vec<&'static Check> {
+    CHECKS.iter().filter(|check| check.name.contains(filter) && (long || !check.long)).collect()
 }
 
 impl Check {
+    const fn new(name: &'static str, arguments: &'static str) -> Self {
+        Self { name, arguments, environment: &[], long: false }
+    }
+
     /// Runs it; what it said is kept if it fails.
     pub fn run(&self, logs: &Path) -> Result<()> {
         let output = cargo::command()
-            .args(self.arguments)
+            .args(self.arguments.split_ascii_whitespace())
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .context("cannot start cargo")?;
@@ -43,6 +69,6 @@ impl Check {
         let log = logs.join(self.name.replace("::", "-")).with_extension("log");
         fs::write(&log, &said)?;
         let tail = command::last_lines(&String::from_utf8_lossy(&said), 20);
-        bail!("`cargo {}` failed; all it said: {}\n{tail}", self.arguments.join(" "), log.display())
+        bail!("`cargo {}` failed; all it said: {}\n{tail}", self.arguments, log.display())
     }
 }

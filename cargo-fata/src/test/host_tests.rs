@@ -7,16 +7,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 use super::libtest::{self, Line, Outcome};
 use super::report::Report;
-use crate::{cargo, interrupt};
+use crate::{cargo, interrupt, ui};
 
 /// What comes before the crate in a host test's name.
 const PREFIX: &str = "host::";
+
+/// How long `--long` lets each target of `fuzz/` run, seconds.
+const FUZZ_SECONDS: u64 = 60;
 
 /// All of them together.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -63,12 +66,18 @@ pub fn wanted(filter: &str) -> bool {
     filter.is_empty() || filter.starts_with("host")
 }
 
-/// Runs them all, a report line each; everything said is kept in a log.
-pub fn run(filter: &str, logs: &Path, report: &mut Report) -> Result<()> {
+/// Runs them all, a report line each; everything said is kept in a log. With `long` the fuzz targets have more time, and
+/// inputs that no run before had.
+pub fn run(filter: &str, long: bool, logs: &Path, report: &mut Report) -> Result<()> {
     let log_path = logs.join("host-tests.log");
     let mut log = File::create(&log_path)?;
     let (reader, writer) = std::io::pipe()?;
     let mut cargo = cargo::command();
+    if long {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64;
+        ui::say(format!("fuzzing for {FUZZ_SECONDS} s a target, from FATA_FUZZ_SEED={seed} on"));
+        cargo.env("FATA_FUZZ_SECONDS", FUZZ_SECONDS.to_string()).env("FATA_FUZZ_SEED", seed.to_string());
+    }
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
     let name_filter =
         filter.strip_prefix(PREFIX).map_or(filter, |rest| rest.split_once("::").map_or("", |(_, test)| test));

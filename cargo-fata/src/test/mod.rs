@@ -1,10 +1,11 @@
-//! `cargo fata test`: checks, host tests and boot tests, one line each, and a last line that counts them.
+//! `cargo fata test`: checks, host tests, sizes of images and boot tests, one line each, and a last line that counts them.
 
 mod boot;
 mod checks;
 mod host_tests;
 mod libtest;
 mod report;
+mod sizes;
 
 use std::fs;
 use std::process::ExitCode;
@@ -24,9 +25,10 @@ const BUILD: &str = "build::images";
 pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
-    let checks = checks::select(filter);
+    let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
+        sizes.iter().for_each(|size| println!("{}", size.name));
         boot_tests.iter().for_each(|test| println!("{}", test.name));
         return Ok(ExitCode::SUCCESS);
     }
@@ -40,8 +42,12 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    if host_tests::wanted(filter) || (checks.is_empty() && boot_tests.is_empty()) {
-        host_tests::run(filter, &logs, &mut report)?;
+    if host_tests::wanted(filter) || (checks.is_empty() && sizes.is_empty() && boot_tests.is_empty()) {
+        host_tests::run(filter, args.long, &logs, &mut report)?;
+    }
+    // Before the images that the boot tests take, which have the same places.
+    for size in &sizes {
+        report.run(size.name, || size.check(&workspace, &logs));
     }
     if !boot_tests.is_empty() {
         let built = build_images(&workspace, &mut report);

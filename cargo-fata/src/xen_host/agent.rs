@@ -1,5 +1,6 @@
 //! The tool's side of the protocol with the agent in dom0.
 
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -17,9 +18,32 @@ const FILE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(50);
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Where the agent listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Agent(pub SocketAddr);
+/// Where the agent listens, and what it wants to hear first.
+#[derive(Clone, Copy)]
+pub struct Agent {
+    /// Its port.
+    pub address: SocketAddr,
+    /// The secret it was started with, if any.
+    pub token: Option<Token>,
+}
+
+/// A secret that only the tool and its agent know.
+#[derive(Clone, Copy)]
+pub struct Token(u128);
+
+impl Token {
+    /// A new one, from the kernel's random numbers.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes))?;
+        Ok(Self(u128::from_ne_bytes(bytes)))
+    }
+
+    /// As the agent is given it, and hears it.
+    pub fn to_text(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
 
 /// What a script did.
 #[derive(Debug, Clone)]
@@ -127,11 +151,14 @@ impl Agent {
     }
 
     fn ask(&self, request: u8, payload: &[u8], limit: Duration) -> Result<Talk> {
-        let stream = TcpStream::connect_timeout(&self.0, Duration::from_secs(5))
+        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))
             .context("dom0's agent does not answer")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TICK))?;
         let mut talk = Talk { stream, received: Vec::new(), limit, started: Instant::now() };
+        if let Some(token) = self.token {
+            talk.send(tag::TOKEN, token.to_text().as_bytes())?;
+        }
         talk.send(request, payload)?;
         Ok(talk)
     }

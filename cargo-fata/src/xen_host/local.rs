@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::agent::Agent;
+use super::agent::{Agent, Token};
 use super::{agent_program, qemu};
 
 /// A running agent; dropping it ends it.
@@ -24,6 +24,8 @@ impl LocalAgent {
     /// Starts the agent on a free port of the loopback interface.
     pub fn start() -> Result<Self> {
         let mut command = Command::new(agent_program::build()?);
+        let token = Token::random()?;
+        command.env(fata_dom0::TOKEN_VARIABLE, token.to_text());
         command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         qemu::end_with_this_thread(&mut command);
         let mut child = command.spawn().context("cannot start the agent")?;
@@ -36,7 +38,7 @@ impl LocalAgent {
             .create(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let address = line.trim().parse().with_context(|| format!("the agent said {line:?}"));
-        let agent = Self { agent: Agent(address?), folder, child };
+        let agent = Self { agent: Agent { address: address?, token: Some(token) }, folder, child };
         Ok(agent)
     }
 

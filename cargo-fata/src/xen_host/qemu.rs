@@ -60,7 +60,7 @@ impl Qemu {
             fs::create_dir_all(folder)?;
         }
         let agent_port = free_port()?;
-        let agent = Agent(SocketAddr::from((Ipv4Addr::LOCALHOST, agent_port)));
+        let agent = Agent { address: SocketAddr::from((Ipv4Addr::LOCALHOST, agent_port)), token: None };
         let said = File::create(options.log.with_extension("qemu"))?;
         let mut command = qemu_command(parts, overlay, options, agent_port);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);

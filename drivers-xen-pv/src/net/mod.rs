@@ -1,6 +1,6 @@
 //! The network front end (netfront).
 //!
-//! [`open`] finds a device and gives the stack its handle, [`Netfront`]; a task of its own keeps the device connected.
+//! [`fn@open`] finds a device and gives the stack its handle, [`Netfront`]; a task of its own keeps the device connected.
 //! Layers, arrows down only:
 //!
 //! ```text

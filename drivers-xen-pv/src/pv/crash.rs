@@ -7,7 +7,9 @@ use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-struct Writer(Cell<Option<fn(&[u8])>>);
+type Write = fn(&[u8]);
+
+struct Writer(Cell<Option<Write>>);
 
 // SAFETY: a guest has one thread and no interrupts.
 unsafe impl Sync for Writer {}

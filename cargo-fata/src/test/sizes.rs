@@ -1,0 +1,71 @@
+//! The sizes of images that docs/figures.md sets as a limit.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::workspace::Workspace;
+
+/// A limit on an image's size.
+pub struct Size {
+    /// Its name in the report.
+    pub name: &'static str,
+    image: &'static str,
+    content: Content,
+    limit_bytes: u64,
+}
+
+/// What an image has in it beside its code.
+enum Content {
+    Own,
+    /// The web server's, without a site.
+    EmptySite,
+}
+
+const SIZES: [Size; 2] = [
+    Size { name: "size::hello", image: "hello", content: Content::Own, limit_bytes: 65_536 },
+    Size { name: "size::web", image: "web", content: Content::EmptySite, limit_bytes: 409_600 },
+];
+
+/// Those whose names contain `filter`.
+pub fn select(filter: &str) -> Vec<&'static Size> {
+    SIZES.iter().filter(|size| size.name.contains(filter)).collect()
+}
+
+impl Size {
+    /// Builds the image, in the place of the usual one, and looks at its size.
+    pub fn check(&self, workspace: &Workspace, logs: &Path) -> Result<()> {
+        let target = workspace.find(self.image, false)?;
+        let image = match self.content {
+            Content::Own => target.build(&["--quiet"])?,
+            Content::EmptySite => {
+                let site = logs.join("empty-site");
+                fs::create_dir_all(&site)?;
+                target.with_site(&site).build(&["--quiet"])?
+            }
+        };
+        within(self.image, fs::metadata(image)?.len(), self.limit_bytes)
+    }
+}
+
+fn within(image: &str, size: u64, limit: u64) -> Result<()> {
+    ensure!(
+        size <= limit,
+        "the image of {image} has {size} octets, {} over its limit of {limit}",
+        size - limit
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_and_limit_are_said() {
+        assert!(within("hello", 65_536, 65_536).is_ok());
+        let error = within("hello", 65_600, 65_536).unwrap_err().to_string();
+        assert_eq!(error, "the image of hello has 65600 octets, 64 over its limit of 65536");
+    }
+}

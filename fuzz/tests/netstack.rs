@@ -1,0 +1,245 @@
+//! Ethernet frames into a stack, and the answers of name servers and DHCP servers.
+
+#[path = "../../netstack/tests/common/mod.rs"]
+mod common;
+
+use common::*;
+use embedded_io_async::{Read, Write};
+use fata_fuzz::{fuzz, mutated};
+use fata_libos::net::Checksum;
+use fata_libos::spawn;
+use fata_libos::testing::run;
+use fata_libos::time::{Duration, sleep, timeout};
+use fata_netstack::testing::Hub;
+use fata_netstack::{Config, Resolver, Stack, TcpListener, TcpStream, UdpSocket};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+
+/// Frames of every protocol that the stack speaks, from a day in its life.
+fn day() -> Vec<Vec<u8>> {
+    run(async {
+        let hub = Hub::default();
+        hub.capture();
+        let (a, ia) = host(&hub, 1, A, false);
+        let b = Stack::new();
+        b.add_interface("main", Box::new(hub.device(2, false)), Config { dns: vec![A.into()], ..fixed(B) });
+        Stack::new().add_interface("main", Box::new(hub.device(3, false)), Config::default());
+        ia.configured().await;
+        sleep(Duration::from_millis(10)).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(&[1; 3000]).await.unwrap();
+        server.read_exact(&mut [0; 3000]).await.unwrap();
+        server.shutdown().await.unwrap();
+        drop(client);
+        let socket = UdpSocket::bind(&a, at(A, 5)).unwrap();
+        socket.send_to(&[1; 4000], at(B, 6)).await.unwrap();
+        socket.send_to(&[1; 40], at(B, 6)).await.unwrap();
+        let _ = timeout(Duration::from_secs(1), Resolver::new(&b).resolve("www.example.org")).await;
+        sleep(Duration::from_secs(5)).await;
+        hub.captured()
+    })
+}
+
+/// What is made right again after a mutation, so that what lies behind it is reached.
+#[derive(Clone, Copy, Debug)]
+enum Mended {
+    Nothing,
+    Checksum,
+    LengthAndChecksum,
+}
+
+fn mend(frame: &mut [u8], how: Mended) {
+    let is_ipv4 = frame.len() >= 34 && frame[12..14] == [8, 0];
+    if matches!(how, Mended::Nothing) || !is_ipv4 {
+        return;
+    }
+    if matches!(how, Mended::LengthAndChecksum) {
+        let len = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&len.to_be_bytes());
+    }
+    let header = usize::from(frame[14] & 15) * 4;
+    if header < 20 || frame.len() < 14 + header {
+        return;
+    }
+    frame[24..26].fill(0);
+    let words = frame[14..14 + header].chunks_exact(2);
+    let mut sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    frame[24..26].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
+
+/// A server with all kinds of sockets, and one interface that still looks for an address.
+async fn victim(hub: &Hub) -> Stack {
+    let (b, interface) = host(hub, 2, B, false);
+    interface.configured().await;
+    b.add_interface("dhcp", Box::new(hub.device(2, false)), Config::default());
+    let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+    spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            spawn(echo(stream)).detach();
+        }
+    })
+    .detach();
+    let socket = UdpSocket::bind(&b, at(Ipv4Addr::UNSPECIFIED, 6)).unwrap();
+    spawn(async move { while socket.recv_from(&mut [0; 100]).await.is_ok() {} }).detach();
+    b
+}
+
+async fn echo(mut stream: TcpStream) {
+    let mut buf = [0; 512];
+    while let Ok(n @ 1..) = stream.read(&mut buf).await {
+        if stream.write_all(&buf[..n]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn frames() {
+    let mended = prop_oneof![Just(Mended::Nothing), Just(Mended::Checksum), Just(Mended::LengthAndChecksum)];
+    let checksum = prop_oneof![Just(Checksum::Complete), Just(Checksum::Verified), Just(Checksum::Partial)];
+    let frame = (mutated(day()), mended, checksum).prop_map(|(mut frame, mended, checksum)| {
+        let len = frame.len().min(6);
+        frame[..len].copy_from_slice(&[2, 0, 0, 0, 0, 2][..len]);
+        mend(&mut frame, mended);
+        (frame, checksum)
+    });
+    fuzz(&vec(frame, 1..60), |frames| {
+        run(async {
+            let hub = Hub::default();
+            let b = victim(&hub).await;
+            for (n, (frame, checksum)) in frames.iter().enumerate() {
+                hub.inject_with(frame, *checksum);
+                if n % 8 == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+            sleep(Duration::from_secs(300)).await;
+            let (a, interface) = host(&hub, 1, Ipv4Addr::new(10, 0, 0, 200), false);
+            interface.configured().await;
+            let mut stream = TcpStream::connect(&a, at(B, 80)).await.expect("alive");
+            stream.write_all(b"x").await.unwrap();
+            stream.read_exact(&mut [0]).await.unwrap();
+            assert!(b.stats().tcp_connections < 100);
+        });
+    });
+}
+
+/// Answers to a question for `a.b`, without the question's number.
+fn answers() -> Vec<Vec<u8>> {
+    let message = |flags: [u8; 2], counts: [u8; 2], records: &[&[u8]]| {
+        let head =
+            [&flags[..], &[0, 1, 0, counts[0], 0, counts[1], 0, 0], b"\x01a\x01b\0\0\x01\0\x01"].concat();
+        [head, records.concat()].concat()
+    };
+    let address = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x07";
+    let alias = b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01c\xc0\x0e";
+    let of_alias = b"\xc0\x21\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x08";
+    let loops = b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x02\xc0\x21";
+    let soa = b"\x01b\0\0\x06\0\x01\0\0\0\x3c\0\x1a\x01n\0\x01m\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05";
+    vec![
+        message([0x81, 0x80], [1, 0], &[address]),
+        message([0x81, 0x80], [3, 0], &[address, address, address]),
+        message([0x81, 0x80], [2, 0], &[alias, of_alias]),
+        message([0x81, 0x80], [1, 0], &[alias]),
+        message([0x81, 0x80], [2, 0], &[loops, alias]),
+        message([0x83, 0x80], [1, 0], &[address]),
+        message([0x81, 0x83], [0, 1], &[soa]),
+        message([0x81, 0x82], [0, 0], &[]),
+    ]
+}
+
+#[test]
+fn name_servers() {
+    fuzz(&vec(mutated(answers()), 1..12), |answers| {
+        run(async {
+            let hub = Hub::default();
+            let (a, _) = host(&hub, 1, A, false);
+            let b = Stack::new();
+            let config = Config { dns: vec![A.into()], ..fixed(B) };
+            let interface = b.add_interface("main", Box::new(hub.device(2, false)), config);
+            interface.configured().await;
+            let count = answers.len();
+            spawn(async move {
+                let socket = UdpSocket::bind(&a, at(A, 53)).unwrap();
+                let mut buf = [0; 512];
+                for answer in answers.iter().cycle() {
+                    let (_, from) = socket.recv_from(&mut buf).await.unwrap();
+                    let _ = socket.send_to(&[&buf[..2], answer].concat(), from).await;
+                }
+            })
+            .detach();
+            let resolver = Resolver::new(&b);
+            for _ in 0..count {
+                let found = timeout(Duration::from_secs(300), resolver.resolve("a.b")).await.expect("an end");
+                assert!(found.is_err() || found.is_ok_and(|found| (1..=16).contains(&found.len())));
+                // Beyond what is remembered.
+                sleep(Duration::from_secs(90_000)).await;
+            }
+        });
+    });
+}
+
+/// An offer and an acknowledgement, without the number and the client's address, which the server below puts in.
+fn leases() -> Vec<Vec<u8>> {
+    let message = |kind: u8, options: &[u8]| {
+        let mut message = vec![2, 1, 6, 0];
+        message.resize(16, 0);
+        message.extend([10, 0, 0, 50]);
+        message.resize(236, 0);
+        message.extend([99, 130, 83, 99, 53, 1, kind, 54, 4, 10, 0, 0, 2]);
+        message.extend(options);
+        message.push(255);
+        message
+    };
+    let options = [
+        1, 4, 255, 255, 255, 0, 3, 8, 10, 0, 0, 2, 10, 0, 0, 3, 6, 4, 10, 0, 0, 2, 26, 2, 5, 220, 51, 4, 0,
+        0, 0, 60, 58, 4, 0, 0, 0, 30, 59, 4, 0, 0, 0, 50,
+    ];
+    vec![
+        message(2, &options),
+        message(5, &options),
+        message(5, &[51, 4, 255, 255, 255, 255]),
+        message(6, &[]),
+    ]
+}
+
+#[test]
+fn dhcp_servers() {
+    // Mostly what lies behind the addresses: the options.
+    fuzz(&vec((mutated(leases()), any::<bool>()), 2..24), |replies| {
+        run(async {
+            let hub = Hub::default();
+            let (server, _) = host(&hub, 1, B, false);
+            spawn(async move {
+                let socket = UdpSocket::bind(&server, at(Ipv4Addr::UNSPECIFIED, 67)).unwrap();
+                let mut buf = [0; 1500];
+                for (reply, fits) in replies.iter().cycle() {
+                    let (len, _) = socket.recv_from(&mut buf).await.unwrap();
+                    let mut reply = reply.clone();
+                    if *fits && reply.len() > 242 && len > 242 {
+                        reply[4..8].copy_from_slice(&buf[4..8]);
+                        reply[28..34].copy_from_slice(&buf[28..34]);
+                        reply[236..240].copy_from_slice(&[99, 130, 83, 99]);
+                        // An offer to who looks for one.
+                        let kind = if buf[242] == 1 { 2 } else { reply[242] };
+                        reply[240..243].copy_from_slice(&[53, 1, kind]);
+                    }
+                    let _ = socket.send_to(&reply, at(Ipv4Addr::BROADCAST, 68)).await;
+                }
+            })
+            .detach();
+            hub.capture();
+            let client = Stack::new();
+            client.add_interface("main", Box::new(hub.device(2, false)), Config::default());
+            sleep(Duration::from_secs(3600)).await;
+            let sent = hub.captured().iter().filter(|frame| frame[6..12] == [2, 0, 0, 0, 0, 2]).count();
+            assert!(sent < 4 * 3600, "{sent} frames in an hour");
+        });
+    });
+}
