@@ -46,6 +46,11 @@ pub fn text(state: &State) -> String {
         ("http_sent_bytes_total", "Octets sent on connections.", stats.octets_sent()),
         ("http_timeouts_total", "Requests and responses that took the client too long.", stats.timeouts()),
         ("http_malformed_requests_total", "Requests that were not HTTP.", stats.malformed()),
+        (
+            "http_memory_refused_total",
+            "Connections closed and requests answered 503 because memory was short.",
+            stats.refused_memory(),
+        ),
     ] {
         text.one(name, "counter", help, value);
     }
