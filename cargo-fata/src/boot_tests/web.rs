@@ -22,7 +22,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::wrk_keep_alive", 120, wrk_keep_alive),
     BootTest::new("boot::web::wrk_connection_per_request", 120, wrk_connection_per_request),
     BootTest::new("boot::web::malformed_requests", 300, malformed_requests),
-    BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory),
+    BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory).long(),
     BootTest::new("boot::web::slow_clients", 280, slow_clients).long(),
 ];
 
