@@ -194,10 +194,11 @@ impl Conn {
     ) {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
+        let next = inner.rcv_next();
         let Some(machine) = &inner.machine else { return };
         let before_state = machine.state();
+        let is_acceptable = machine.accepts(next, &segment);
         if synchronized(before_state) {
-            let next = inner.rcv_next();
             if (segment.rst && segment.seq != next) || segment.syn || machine.sent.is_beyond(&segment) {
                 core.counters.tcp_resets_ignored.one();
                 return self.challenge(core, now, inner, next);
@@ -208,7 +209,8 @@ impl Conn {
             return;
         }
         let Some(machine) = &mut inner.machine else { return };
-        if synchronized(before_state) {
+        let unacknowledged = machine.unacknowledged();
+        if synchronized(before_state) && is_acceptable {
             machine.sent.acknowledged(&segment, inner.una);
             if segment.window == 0 && machine.sent.all_got(&segment) {
                 // smoltcp would probe the closed window for ever, and without a pause, although it has nothing to send.
@@ -225,9 +227,10 @@ impl Conn {
             machine.sent.shift = segment::window_scale(&packet[header_len..]);
             core.counters.tcp_opened.one();
         }
-        if segment.has_ack && before(inner.una, segment.ack) && !before(machine.sent.next, segment.ack) {
-            inner.una = segment.ack;
-        }
+        // What the machine believes: it drops segments of which it does not even look at the acknowledgement.
+        let acknowledged =
+            unacknowledged - machine.unacknowledged() + usize::from(fin_got(before_state, state));
+        inner.una = inner.una.wrapping_add(acknowledged as u32);
         if state == State::Closed && segment.rst && before_state != State::LastAck {
             let refused = before_state == State::SynSent;
             inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
@@ -381,6 +384,15 @@ impl Conn {
     }
 }
 
+/// Whether the peer has acknowledged our end in this step.
+fn fin_got(before: State, after: State) -> bool {
+    match before {
+        State::FinWait1 => matches!(after, State::FinWait2 | State::TimeWait),
+        State::Closing => after == State::TimeWait,
+        _ => false,
+    }
+}
+
 /// A connection that ended without an error ended because the peer had finished, or both had.
 fn peer_finished_or_closed(state: State) -> bool {
     peer_finished(state) || state == State::Closed
@@ -398,7 +410,7 @@ fn refresh_ack(una: u32, sent: &Sent, segment: &Segment, tcp: &mut [u8]) {
     if segment.len() > 0
         && segment.has_ack
         && before(segment.ack, una)
-        && let Some(window) = sent.window_at(una)
+        && let Some(window) = sent.window_at(una, segment.ack)
     {
         let mut tcp = TcpPacket::new_unchecked(tcp);
         tcp.set_ack_number(TcpSeqNumber(una as i32));

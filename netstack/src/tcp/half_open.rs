@@ -152,6 +152,11 @@ impl HalfOpen {
         segment::send(core, &self.iface, now, flow, &reply);
     }
 
+    /// Whether the peer, which has proved nothing yet, begins anew: with another number.
+    pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
+        segment.syn && !segment.has_ack && !segment.rst && segment.seq != self.syn.seq
+    }
+
     /// Takes a further segment of the handshake.
     pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: Segment, packet: &[u8]) {
         let expected = self.syn.seq.wrapping_add(1);
@@ -162,7 +167,7 @@ impl HalfOpen {
                 core.counters.tcp_resets_ignored.one();
             }
         } else if segment.syn {
-            // The same again: our answer was lost. Another: the peer has begun anew, and this one will expire.
+            // The same again: our answer was lost.
             if segment.seq == self.syn.seq && !segment.has_ack {
                 self.answer(core, now, flow);
             }

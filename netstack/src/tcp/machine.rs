@@ -59,20 +59,24 @@ pub(crate) struct Sent {
     pub(crate) shift: u8,
     /// The number after the last that the peer takes, once it has said so.
     edge: Option<u32>,
+    /// The largest window that it has had, octets.
+    max_window: u32,
 }
 
 impl Sent {
-    /// Notes what the peer says of what it got; it has acknowledged all before `una` already.
+    /// Notes what the peer says of what it got, in a segment that lies in our window; it has acknowledged all before `una`
+    /// already.
     pub(crate) fn acknowledged(&mut self, segment: &Segment, una: u32) {
-        if segment.has_ack {
-            if !before(segment.ack, una) {
-                self.edge = Some(segment.ack.wrapping_add(u32::from(segment.window) << self.shift));
-            }
-            if self.probing && before(self.next, segment.ack) && !before(self.top, segment.ack) {
-                self.next = segment.ack;
-            }
-            self.probing = segment.window == 0;
+        if !segment.has_ack || before(segment.ack, una) {
+            return;
         }
+        let window = u32::from(segment.window) << self.shift;
+        self.edge = Some(segment.ack.wrapping_add(window));
+        self.max_window = self.max_window.max(window);
+        if self.probing && before(self.next, segment.ack) && !before(self.top, segment.ack) {
+            self.next = segment.ack;
+        }
+        self.probing = segment.window == 0;
     }
 
     /// Whether the peer acknowledges what was never sent.
@@ -85,10 +89,12 @@ impl Sent {
         self.fin && segment.has_ack && segment.ack == self.next
     }
 
-    /// The window field that leaves the peer's window where it is, seen from `una`.
-    pub(crate) fn window_at(&self, una: u32) -> Option<u16> {
+    /// The window field that leaves the peer's window where it is, seen from `una`, for a segment that acknowledges less;
+    /// `None` if it acknowledges less than a segment of this peer that was only overtaken can (RFC 5961, 5.2).
+    pub(crate) fn window_at(&self, una: u32, ack: u32) -> Option<u16> {
         let room = self.edge?.wrapping_sub(una);
-        Some(u16::try_from(room >> self.shift).unwrap_or(0))
+        let is_recent = una.wrapping_sub(ack) <= self.max_window;
+        is_recent.then(|| u16::try_from(room >> self.shift).unwrap_or(0))
     }
 
     /// Notes a segment that is about to go out. One that only acknowledges gets the highest sequence number sent: smoltcp
@@ -194,6 +200,15 @@ impl Machine {
     /// Octets that can be read.
     pub(crate) fn readable(&self) -> usize {
         self.sockets.get::<Socket<'static>>(self.handle).recv_queue()
+    }
+
+    /// Whether a segment lies in the window, at least in part, and so may speak for the peer (RFC 9293, 3.10.7.4). `next` is
+    /// the number expected of it.
+    pub(crate) fn accepts(&self, next: u32, segment: &Segment) -> bool {
+        let socket = self.sockets.get::<Socket<'static>>(self.handle);
+        let room = (socket.recv_capacity() - socket.recv_queue()) as u32;
+        let is_inside = |at: u32| at.wrapping_sub(next) <= room;
+        is_inside(segment.seq) || (segment.len() > 0 && is_inside(segment.seq.wrapping_add(segment.len())))
     }
 
     /// Octets not yet acknowledged.

@@ -218,7 +218,9 @@ pub(crate) fn receive(
     let segment = Segment::read(&tcp);
     match core.tcp.find(&flow) {
         Some(Place::Live(conn)) => return conn.receive(core, now, segment, packet, header_len),
-        Some(Place::HalfOpen(half)) => return half.receive(core, now, &flow, segment, packet),
+        Some(Place::HalfOpen(half)) if !half.gives_way_to(&segment) => {
+            return half.receive(core, now, &flow, segment, packet);
+        }
         Some(Place::TimeWait(record)) if !record.gives_way_to(&segment) => {
             return record.receive(core, now, &flow, &segment);
         }
