@@ -40,6 +40,7 @@ pub struct FakeHypervisor {
     memory: RefCell<Memory>,
     grants: RefCell<Grants>,
     max_grant_frames: Cell<usize>,
+    poll_cost: Cell<Duration>,
     peers: RefCell<Vec<Rc<dyn Peer>>>,
 }
 
@@ -61,6 +62,7 @@ impl FakeHypervisor {
             memory: RefCell::default(),
             grants: RefCell::default(),
             max_grant_frames: Cell::new(64),
+            poll_cost: Cell::new(Duration::ZERO),
             peers: RefCell::default(),
         }))
     }
@@ -79,6 +81,11 @@ impl FakeHypervisor {
     /// The virtual time.
     pub fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// Lets each poll take so long from now on.
+    pub fn set_poll_cost(&self, cost: Duration) {
+        self.poll_cost.set(cost);
     }
 
     /// Moves the virtual time.
@@ -187,6 +194,7 @@ unsafe impl Hypervisor for FakeHypervisor {
 
     fn poll(&self, ports: &[EvtchnPort], deadline: Option<Instant>) {
         self.count_poll();
+        self.now.set(self.now.get() + self.poll_cost.get());
         if self.any_fired(ports) {
             return;
         }

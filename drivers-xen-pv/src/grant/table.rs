@@ -67,7 +67,7 @@ impl GrantTable {
     }
 
     /// Lets `remote` use `frame`, until [`try_end`](Self::try_end) succeeds.
-    pub fn grant(&self, remote: DomId, frame: Mfn, access: Access) -> Result<GrantRef, GrantError> {
+    pub(crate) fn grant(&self, remote: DomId, frame: Mfn, access: Access) -> Result<GrantRef, GrantError> {
         let number = u32::try_from(frame.0).map_err(|_| GrantError::FrameTooHigh { frame })?;
         let mut state = self.state.borrow_mut();
         let index = state.take_free(self.hv)?;

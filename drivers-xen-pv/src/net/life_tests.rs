@@ -326,3 +326,30 @@ fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
         net
     });
 }
+
+#[test]
+fn a_back_end_that_holds_pages_for_ever_does_not_get_all() {
+    bench(async |b| {
+        let net = b.connected().await;
+        b.back.hoard();
+        let mut connects = 0;
+        for _ in 0..200 {
+            if net.is_up() {
+                connects += 1;
+                b.back.show_state(XenbusState::Closing);
+                until("it is down", || !net.is_up()).await;
+            }
+            b.back.show_state(XenbusState::Initialising);
+            sleep(Duration::from_secs(30)).await;
+        }
+        // A connection's rings and the chunk of its page, until as much is held as a device may have.
+        let parked = b.xen.grants().counts().parked_pages;
+        assert!((512..512 + 2 * 34).contains(&parked), "{parked} pages");
+        assert!(b.hv.live_pages() <= parked + 1, "{} pages", b.hv.live_pages());
+        assert!((15..20).contains(&connects), "{connects} connections");
+        b.back.let_go();
+        b.back.show_state(XenbusState::Initialising);
+        until("it is up again", || net.is_up()).await;
+        net
+    });
+}

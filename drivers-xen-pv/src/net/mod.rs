@@ -49,3 +49,5 @@ mod hostile_tests;
 mod life_tests;
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod waiting_tests;

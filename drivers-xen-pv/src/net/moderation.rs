@@ -12,6 +12,8 @@ use fata_libos::time::{Duration, Instant};
 
 /// Frames waited for at most.
 const BATCH: u32 = 12;
+/// A hypercall that takes longer was measured while the host was busy, nanoseconds.
+const MOST_EXPENSIVE: u64 = 50_000;
 /// The longest wait, in the time of hypercalls.
 const LONGEST: u64 = 100;
 /// A batch may take so many times what its frames usually take: they do not come evenly.
@@ -27,7 +29,7 @@ const SELDOM: u64 = 4;
 pub(super) enum Plan {
     /// With the next frame.
     Next,
-    /// With the `count`th frame from now, or at a moment.
+    /// With the `count`th from now, or at a moment.
     Several { count: u32, until: Instant },
 }
 
@@ -54,7 +56,7 @@ pub(super) struct Moderation {
 
 impl Moderation {
     pub(super) fn new(hypercall: Duration) -> Self {
-        let unit = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(100_000);
+        let unit = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(MOST_EXPENSIVE);
         let longest = LONGEST * unit;
         let began = Instant::from_nanos(0);
         Self {
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_are_gathered_and_none_is_slowed_down_much() {
+    fn gathering_many_clients_saves_half_the_wake_ups_and_costs_less_than_a_third_of_the_speed() {
         for (clients, think) in [(16, 50), (64, 200), (8, 100), (16, 400)] {
             let (frames, wakes) = closed_loop(clients, think, HYPERCALL);
             let (unmoderated, _) = closed_loop(clients, think, Duration::ZERO);

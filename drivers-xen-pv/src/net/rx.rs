@@ -34,6 +34,8 @@ pub(super) struct RxQueue {
     posted: [u16; SLOTS],
     chain: Chain,
     counts: RxCounts,
+    /// Responses taken, of which a frame may have several.
+    responses: u64,
     /// The back end ran out of empty pages, or nearly.
     starved: bool,
 }
@@ -47,6 +49,7 @@ impl RxQueue {
             posted: [0; SLOTS],
             chain: Chain::new(),
             counts: RxCounts::default(),
+            responses: 0,
             starved: false,
         };
         queue.grow()?;
@@ -55,6 +58,11 @@ impl RxQueue {
 
     pub(super) fn counts(&self) -> RxCounts {
         self.counts
+    }
+
+    /// Responses taken so far.
+    pub(super) fn responses(&self) -> u64 {
+        self.responses
     }
 
     /// Copies the next whole frame into `buf`; frames that are broken or do not fit are counted and dropped.
@@ -100,6 +108,7 @@ impl RxQueue {
     }
 
     fn take(&mut self, index: RingIdx, contents: RxSlot) -> Result<(), NetFault> {
+        self.responses += 1;
         let slot = self.ring.slot(index);
         let page = self.posted[slot];
         if self.chain.expects_extra() {

@@ -13,7 +13,7 @@ use fata_libos::net::{ETHERNET_HEADER, MacAddress, Offloads};
 /// The MTU where nothing says otherwise, octets.
 const DEFAULT_MTU: usize = 1500;
 /// The least that IPv4 asks of a link, octets.
-const MIN_MTU: usize = 68;
+const MIN_MTU: usize = 576;
 /// The most that a transmit request can say.
 const MAX_MTU: usize = MAX_TX_SIZE - ETHERNET_HEADER;
 

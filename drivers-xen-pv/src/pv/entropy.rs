@@ -1,4 +1,4 @@
-//! Seeds: RDSEED, else RDRAND, mixed with the counter. A processor with neither gives no seed.
+//! Seeds: RDSEED, where that has nothing to give RDRAND, mixed with the counter. A processor with neither gives no seed.
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
@@ -8,13 +8,12 @@ const TRIES: u32 = 100;
 
 /// Fills `seed`; false where the processor has no random number generator, or it failed.
 pub(super) fn seed(seed: &mut [u8; 32]) -> bool {
-    let source: fn() -> Option<u64> = match (has_rdseed(), has_rdrand()) {
-        (true, _) => rdseed,
-        (_, true) => rdrand,
-        _ => return false,
-    };
+    let (has_rdseed, has_rdrand) = (has_rdseed(), has_rdrand());
+    // What all processors of the host share may be drained by others for long.
+    let word = || has_rdseed.then(|| (0..TRIES).find_map(|_| rdseed())).flatten();
+    let word = || word().or_else(|| has_rdrand.then(|| (0..TRIES).find_map(|_| rdrand())).flatten());
     for chunk in seed.chunks_exact_mut(8) {
-        let Some(word) = (0..TRIES).find_map(|_| source()) else { return false };
+        let Some(word) = word() else { return false };
         // SAFETY: reads the counter.
         let mixed = word ^ unsafe { _rdtsc() }.rotate_left(32);
         chunk.copy_from_slice(&mixed.to_le_bytes());

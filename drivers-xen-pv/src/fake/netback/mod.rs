@@ -8,7 +8,8 @@ mod rings;
 
 pub use rings::{Delivery, NetbackRings, QueueAddress, SentFrame};
 
-use super::{FakeHypervisor, FakeXenstored, Peer};
+use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap};
+use crate::grant::Access;
 use crate::types::{DomId, EvtchnPort, GrantRef};
 use crate::xenbus::XenbusState;
 use std::cell::{Cell, RefCell};
@@ -46,6 +47,8 @@ pub struct FakeNetback {
     features: RefCell<Vec<(String, String)>>,
     rings: RefCell<Option<NetbackRings>>,
     connects: Cell<usize>,
+    /// What it has never let go of, if it is of that kind.
+    hoard: RefCell<Option<Vec<(NetbackRings, PeerMap)>>>,
 }
 
 impl FakeNetback {
@@ -65,6 +68,7 @@ impl FakeNetback {
             features: RefCell::default(),
             rings: RefCell::new(None),
             connects: Cell::new(0),
+            hoard: RefCell::default(),
         });
         back.plug(number as u8);
         hv.attach(back.clone());
@@ -158,9 +162,24 @@ impl FakeNetback {
         f(self.rings.borrow_mut().as_mut().expect("connected"))
     }
 
-    /// Lets go of the rings.
+    /// Lets go of the rings, unless it hoards.
     pub fn unmap(&self) {
-        self.rings.take();
+        let rings = self.rings.take();
+        if let (Some(hoard), Some(mut rings)) = (&mut *self.hoard.borrow_mut(), rings) {
+            let request = rings.take_empty().expect("an empty page");
+            let page = self.hv.peer_map(self.domain, GrantRef(request.gref), Access::ReadWrite);
+            hoard.push((rings, page.expect("it is granted")));
+        }
+    }
+
+    /// Keeps the rings of each connection from now on, and one page that it was given to fill.
+    pub fn hoard(&self) {
+        *self.hoard.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Lets go of what it has hoarded.
+    pub fn let_go(&self) {
+        self.hoard.take();
     }
 
     /// Maps the rings that the front end has named.
