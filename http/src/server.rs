@@ -175,13 +175,25 @@ impl Entry {
         Self { server, slot }
     }
 
-    async fn run<S: Read + Write + Abort>(&self, mut stream: S, peer: SocketAddr) {
+    async fn run<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
         let server = &*self.server;
         let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits);
         let logic = pin!(connection::serve(server, &io, peer));
-        drive(&mut stream, &io, logic).await;
-        if io.is_open_ended.get() {
-            stream.abort();
+        let mut open = Open { stream, io: &io };
+        drive(&mut open.stream, &io, logic).await;
+    }
+}
+
+/// A stream in use. However its use ends, what is not whole does not look so.
+struct Open<'a, S: Abort> {
+    stream: S,
+    io: &'a Io,
+}
+
+impl<S: Abort> Drop for Open<'_, S> {
+    fn drop(&mut self) {
+        if self.io.is_open_ended.get() {
+            self.stream.abort();
         }
     }
 }

@@ -81,6 +81,44 @@ fn content_that_ends_with_the_connection_is_reset_where_it_is_not_whole() {
     });
 }
 
+/// A server of an endless stream, and a client of HTTP/1.0 that does not read it.
+async fn endless(limits: Limits) -> (Server, Client) {
+    let stream = async |_: Request<'_>| {
+        Response::stream(async |body: &mut BodyWriter<'_>| {
+            loop {
+                body.write(&[b'x'; 1000]).await;
+            }
+        })
+    };
+    let server = limited(Router::new().get("/", stream), limits);
+    let mut client = Client::with_capacity(&server, 2000);
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    sleep(Duration::from_millis(1)).await;
+    (server, client)
+}
+
+#[test]
+fn so_it_is_however_else_it_ends() {
+    run(async {
+        let (_server, client) = endless(Limits::default()).await;
+        assert!(!client.end.is_reset());
+        let Client { end, serving, .. } = client;
+        drop(serving);
+        sleep(Duration::from_millis(1)).await;
+        assert!(end.is_reset(), "dropped");
+
+        let (server, client) = endless(Limits::default()).await;
+        server.drain().await;
+        sleep(Duration::from_millis(1)).await;
+        assert!(client.end.is_reset(), "out of time for leaving");
+
+        let write_time = Duration::from_secs(3);
+        let (_server, client) = endless(Limits { write_time, ..Limits::default() }).await;
+        sleep(Duration::from_secs(30)).await;
+        assert!(client.end.is_reset(), "out of time for writing");
+    });
+}
+
 #[test]
 fn conditions() {
     run(async {
