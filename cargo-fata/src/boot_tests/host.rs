@@ -1,9 +1,12 @@
 //! The Xen host itself: what all other boot tests stand on.
 
 use std::fs;
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::BootTest;
 use crate::workspace::image;
@@ -18,6 +21,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed),
     BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl),
     BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds),
+    BootTest::new("boot::host::run_serves_until_ctrl_c_and_leaves_nothing_behind", 240, run_until_ctrl_c),
 ];
 
 fn scripts_and_files(host: &mut Host) -> Result<()> {
@@ -91,4 +95,85 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
     ensure!(output.stderr.contains("this machine is a dom0"), "{output:?}");
     Ok(())
+}
+
+/// What README's first command does: a Xen host of its own, a guest, a URL that answers, and an end by Ctrl-C.
+fn run_until_ctrl_c(_: &mut Host) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("fata-ctrl-c-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let mut tool = Command::new(std::env::current_exe()?)
+        .arg("exec")
+        .arg(image("web")?)
+        .env("TMPDIR", &folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let said = tool.stderr.take().context("the tool's output")?;
+    let served = answer_of_the_url(said);
+    // SAFETY: signals the child, which has not been waited for.
+    unsafe { libc::kill(tool.id() as i32, libc::SIGINT) };
+    let asked = Instant::now();
+    let status = loop {
+        if let Some(status) = tool.try_wait()? {
+            break status;
+        }
+        if asked.elapsed() > Duration::from_secs(60) {
+            tool.kill()?;
+            tool.wait()?;
+            bail!("the tool did not end within a minute of Ctrl-C");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let answer = served?;
+    ensure!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "the page: {answer}");
+    ensure!(status.success(), "the tool ended with {status}");
+    let left: Vec<_> = fs::read_dir(&folder)?.collect::<Result<_, _>>()?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    fs::remove_dir(&folder)?;
+    ensure!(!is_named_by_a_process(&folder.display().to_string())?, "a process is left behind");
+    Ok(())
+}
+
+/// Reads what the tool says up to the URL, and what that answers once the guest is up.
+fn answer_of_the_url(said: impl Read + Send + 'static) -> Result<String> {
+    let mut lines = BufReader::new(said).lines();
+    let port = loop {
+        let line = lines.next().context("the tool ended without a URL")??;
+        if let Some((_, after)) = line.split_once("open http://127.0.0.1:") {
+            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+            break digits.parse::<u16>()?;
+        }
+    };
+    // Nobody must make the tool wait for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    let asked = Instant::now();
+    loop {
+        match page(port) {
+            Ok(answer) if !answer.is_empty() => return Ok(answer),
+            _ if asked.elapsed() > Duration::from_secs(120) => bail!("the URL never answered"),
+            _ => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+fn page(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Whether a process has `text` among its arguments.
+fn is_named_by_a_process(text: &str) -> Result<bool> {
+    for entry in fs::read_dir("/proc")? {
+        // A process may end meanwhile, and not all in /proc are some.
+        let arguments = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&arguments).contains(text) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -233,9 +233,8 @@ impl Client {
         let net = Net { address: lease.address, prefix_len: lease.prefix_len, gateway: lease.gateway };
         let mut dns = self.config.dns.clone();
         dns.extend(&lease.dns);
-        if let Some(mtu) = lease.mtu.filter(|mtu| *mtu >= 576) {
-            self.iface.link.borrow_mut().limit_mtu(self.config.mtu.map_or(mtu, |own| own.min(mtu)));
-        }
+        let limits = [lease.mtu.filter(|mtu| *mtu >= 576), self.config.mtu];
+        self.iface.link.borrow_mut().limit_mtu(limits.into_iter().flatten().min().unwrap_or(u16::MAX));
         self.iface.configure(&self.core, Some(net), dns);
     }
 
