@@ -172,6 +172,12 @@ fn wrk_keep_alive(host: &mut Host) -> Result<()> {
     let requests = no_errors(&said)?;
     let counted = metric(host, "http_responses_total{class=\"2xx\"} ")?;
     ensure!(counted >= requests, "wrk saw {requests} answers, the server counted {counted}");
+    // Nothing that the load has set going goes on.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = guest.cpu_ns()?;
+    std::thread::sleep(Duration::from_secs(10));
+    let spent = guest.cpu_ns()? - before;
+    ensure!(spent <= 100_000_000, "10 s idle after the load cost {spent} ns");
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
     Ok(())
 }
