@@ -163,8 +163,8 @@ impl Pages {
 
     /// The memory, to be copied from and to.
     pub fn memory(self: &Rc<Self>) -> SharedMemory {
-        // `alloc_pages` gave so many pages, and they are accessed only through `SharedMemory` and, exclusively, through
-        // `private_mut`.
+        // What `SharedMemory::new` asks for: `alloc_pages` gave so many pages, which stay as long as their owner does, and they
+        // are accessed only through `SharedMemory`, or by `GrantedPages::private_mut`, whose caller excludes that.
         SharedMemory { start: self.start, len: self.count * PAGE_SIZE, _owner: Some(self.clone()) }
     }
 

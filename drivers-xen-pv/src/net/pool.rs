@@ -27,7 +27,7 @@ impl Limits {
     /// A full ring of pages each way.
     pub const FULL: Self = Self { rx_pages: 256, tx_pages: 256 };
 
-    /// What fits a guest of `total` octets: at most a thirty-second of it each way. 0 stands for unknown.
+    /// What fits a guest of `total` octets: a thirty-second of it each way, but 64 pages at least. 0 stands for unknown.
     pub fn for_memory(total: u64) -> Self {
         let share = usize::try_from(total / 32).unwrap_or(usize::MAX) / PAGE_SIZE;
         let pages = if total == 0 { 256 } else { share.clamp(64, 256) };
