@@ -26,7 +26,7 @@ pub enum Command {
     Run(RunArgs),
     /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
     Exec(ExecArgs),
-    /// Run every test: checks, host tests, sizes of images, and boot tests on a real Xen.
+    /// Run every test: checks, host tests, sizes and contents of images, and boot tests on a real Xen.
     Test(TestArgs),
     /// Measure guest CPU time beside a Linux guest that does the same on the same host.
     Bench(BenchArgs),
@@ -35,11 +35,34 @@ pub enum Command {
         /// The image that the report came from.
         image: PathBuf,
     },
+    /// Look into an image.
+    Image {
+        /// How.
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
     /// Boot the Xen host and run a bash script in its dom0 (for work on the tool itself).
     Dom0 {
         /// The script.
         script: String,
     },
+}
+
+/// What to do with an image.
+#[derive(Subcommand)]
+pub enum ImageCommand {
+    /// Draw what the bytes of an image are as an SVG, and print a table of them by crate.
+    Map(MapArgs),
+}
+
+/// Arguments of `image map`.
+#[derive(Args)]
+pub struct MapArgs {
+    /// The image, or a file with the image's symbols.
+    pub image: PathBuf,
+    /// Where the drawing goes; beside the image, as IMAGE.svg, where nothing is said.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `run`.
@@ -104,7 +127,7 @@ pub struct TestArgs {
     /// Run boot tests even if not all images could be built: those that need a missing one fail.
     #[arg(long)]
     pub keep_going: bool,
-    /// Only list the checks, sizes and boot tests.
+    /// Only list the checks, sizes, contents and boot tests.
     #[arg(long)]
     pub list: bool,
 }

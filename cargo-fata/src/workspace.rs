@@ -119,7 +119,8 @@ impl ImageTarget {
     /// of its own ([`Workspace::symbols_dir`]), so that the image stays as it is.
     pub fn build_twin(&self, symbols_dir: &Path) -> Result<PathBuf> {
         let options = ["--quiet", "--target-dir", &symbols_dir.to_string_lossy()];
-        self.cargo("rustc", &options, &["-Cstrip=none"])
+        // Relocations say who refers to which constants; they are beside what is loaded, as symbols are.
+        self.cargo("rustc", &options, &["-Cstrip=none", "-Clink-arg=--emit-relocs"])
     }
 
     fn cargo(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {

@@ -4,7 +4,7 @@ use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
-use crate::{tcp, udp};
+use crate::udp;
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ pub(crate) fn receive(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, header: 
     }
     match (icmp.msg_type(), icmp.msg_code()) {
         (Icmpv4Message::EchoRequest, 0) if header.is_unicast => echo(core, iface, now, header, message),
-        (Icmpv4Message::DstUnreachable, code) => unreachable(core, now, code, &message[HEADER..]),
+        (Icmpv4Message::DstUnreachable, code) => unreachable(core, code, &message[HEADER..]),
         _ => {}
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn send_port_unreachable(
 }
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
-fn unreachable(core: &Rc<Core>, now: Instant, code: u8, quote: &[u8]) {
+fn unreachable(core: &Rc<Core>, code: u8, quote: &[u8]) {
     let what = match code {
         0 | 1 | 5..=13 => Unreachable::Host,
         2 | 3 => Unreachable::Port,
@@ -129,7 +129,11 @@ fn unreachable(core: &Rc<Core>, now: Instant, code: u8, quote: &[u8]) {
     let local = SocketAddr::new(IpAddr::V4(ip.src_addr()), u16::from_be_bytes([a, b]));
     let remote = SocketAddr::new(IpAddr::V4(ip.dst_addr()), u16::from_be_bytes([c, d]));
     match ip.next_header().into() {
-        ip::TCP => tcp::unreachable(core, now, local, remote, u32::from_be_bytes([e, f, g, h]), what),
+        ip::TCP => {
+            if let Some(tcp) = core.tcp.in_use() {
+                tcp.unreachable(core, local, remote, u32::from_be_bytes([e, f, g, h]), what);
+            }
+        }
         ip::UDP => udp::unreachable(core, local, remote, what),
         _ => {}
     }

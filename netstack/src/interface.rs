@@ -6,7 +6,6 @@ use crate::ip::{self, Header, Net, Reassembly};
 use crate::link::Link;
 use crate::memory::Memory;
 use crate::stack::Core;
-use crate::tcp;
 use crate::work::{Due, Work};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -132,8 +131,10 @@ impl Iface {
                 link.announce(net.address, &core.counters);
             }
         }
-        if let Some(gone) = old.filter(|old| net.is_none_or(|new| new.address != old.address)) {
-            tcp::address_lost(core, IpAddr::V4(gone.address));
+        if let Some(gone) = old.filter(|old| net.is_none_or(|new| new.address != old.address))
+            && let Some(tcp) = core.tcp.in_use()
+        {
+            tcp.address_lost(core, IpAddr::V4(gone.address));
         }
         match net {
             Some(Net { address, prefix_len, gateway: Some(gateway) }) => {
@@ -202,8 +203,8 @@ fn watch_link(core: &Core, iface: &Rc<Iface>) {
         link.announce(net.address, &core.counters);
     }
     drop(link);
-    if up {
-        tcp::link_up(core, iface);
+    if up && let Some(tcp) = core.tcp.in_use() {
+        tcp.link_up(iface);
     }
     log::info!("{}: link {}", iface.name, if up { "up" } else { "down" });
     iface.changed.wake_all();
@@ -237,20 +238,26 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
     while let Some(due) = iface.work.pop_due(now) {
         match due {
             Due::Conn(conn) => conn.timer_fired(),
-            Due::HalfOpen(flow) => tcp::half_open_due(core, now, &flow),
+            Due::HalfOpen(flow) => {
+                if let Some(tcp) = core.tcp.in_use() {
+                    tcp.half_open_due(core, now, &flow);
+                }
+            }
         }
     }
     let net = iface.net.get();
     let lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
-    if !lost.is_empty() {
-        tcp::neighbours_lost(core, iface, &lost);
+    if !lost.is_empty()
+        && let Some(tcp) = core.tcp.in_use()
+    {
+        tcp.neighbours_lost(core, iface, &lost);
     }
     for _ in 0..iface.work.waiting() {
         if iface.is_up() && !iface.link.borrow().has_room() {
             break;
         }
         let Some(conn) = iface.work.pop() else { break };
-        tcp::send(core, &conn, now);
+        conn.send(core, now);
     }
     let mut link = iface.link.borrow_mut();
     if link.has_queue_room() {

@@ -8,7 +8,8 @@ use crate::ip::Net;
 use crate::link::Hop;
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
-use crate::{tcp, udp};
+use crate::transport::Slot;
+use crate::udp;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -24,7 +25,7 @@ use fata_libos::spawn;
 /// What all parts of the stack share.
 pub(crate) struct Core {
     pub(crate) interfaces: RefCell<Vec<Rc<Iface>>>,
-    pub(crate) tcp: tcp::Table,
+    pub(crate) tcp: Slot,
     pub(crate) udp: udp::Table,
     pub(crate) memory: Rc<Memory>,
     pub(crate) counters: Counters,
@@ -78,7 +79,7 @@ impl Stack {
         let memory = Memory::new();
         Self(Rc::new(Core {
             interfaces: RefCell::default(),
-            tcp: tcp::Table::new(memory.clone()),
+            tcp: Slot::new(memory.clone()),
             udp: udp::Table::default(),
             memory,
             counters: Counters::default(),
@@ -112,12 +113,16 @@ impl Stack {
 
     /// Resets all TCP connections: for an end that does not wait for slow peers.
     pub fn abort_all(&self) {
-        tcp::abort_all(&self.0);
+        if let Some(tcp) = self.0.tcp.in_use() {
+            tcp.abort_all();
+        }
     }
 
     /// The stack's figures.
     pub fn stats(&self) -> Stats {
-        self.0.tcp.count(&self.0.counters);
+        if let Some(tcp) = self.0.tcp.in_use() {
+            tcp.count(&self.0.counters);
+        }
         self.0.memory.count(&self.0.counters);
         let timers: usize = self.0.interfaces.borrow().iter().map(|iface| iface.work.timers()).sum();
         self.0.counters.tcp_timers.set(timers as u64);

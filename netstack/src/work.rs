@@ -1,16 +1,25 @@
 //! What an interface's task has to do: connections with something to send, and timers.
 
-use crate::tcp::{Conn, Flow};
+use crate::stack::Core;
+use crate::tcp::Flow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
 use fata_libos::time::Instant;
 
+/// A connection, as the task sees it: an image without connections has none of their code, nor of what drops them.
+pub(crate) trait Sender {
+    /// Sends what there is to send.
+    fn send(self: Rc<Self>, core: &Core, now: Instant);
+    /// Its timer is due.
+    fn timer_fired(self: Rc<Self>);
+}
+
 /// Whose timer it is.
 pub(crate) enum Due {
     /// A connection's.
-    Conn(Rc<Conn>),
+    Conn(Rc<dyn Sender>),
     /// A handshake's.
     HalfOpen(Flow),
 }
@@ -23,7 +32,7 @@ pub(crate) type TimerKey = (Instant, u64);
 pub(crate) struct Work {
     waker: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
-    dirty: RefCell<VecDeque<Rc<Conn>>>,
+    dirty: RefCell<VecDeque<Rc<dyn Sender>>>,
     timers: RefCell<BTreeMap<TimerKey, Due>>,
     next: Cell<u64>,
 }
@@ -45,17 +54,17 @@ impl Work {
     }
 
     /// Puts a connection into the queue of those that have something to send.
-    pub(crate) fn push(&self, conn: Rc<Conn>) {
+    pub(crate) fn push(&self, conn: Rc<dyn Sender>) {
         self.dirty.borrow_mut().push_back(conn);
         self.kick();
     }
 
     /// Puts a connection back to the front: the device had no room.
-    pub(crate) fn put_back(&self, conn: Rc<Conn>) {
+    pub(crate) fn put_back(&self, conn: Rc<dyn Sender>) {
         self.dirty.borrow_mut().push_front(conn);
     }
 
-    pub(crate) fn pop(&self) -> Option<Rc<Conn>> {
+    pub(crate) fn pop(&self) -> Option<Rc<dyn Sender>> {
         self.dirty.borrow_mut().pop_front()
     }
 

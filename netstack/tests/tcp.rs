@@ -106,6 +106,10 @@ fn nobody_listens() {
     run(async {
         let (_hub, a, b) = pair(Faults::default()).await;
         let start = Instant::now();
+        // A stack that never had a socket of TCP refuses by ICMP, as it has no TCP to reset with.
+        assert_eq!(TcpStream::connect(&a, at(B, 9)).await.unwrap_err(), Error::ConnectionRefused);
+        assert_eq!(b.stats().tcp_resets_sent, 0);
+        drop(TcpListener::bind(&b, at(B, 7)).unwrap());
         assert_eq!(TcpStream::connect(&a, at(B, 9)).await.unwrap_err(), Error::ConnectionRefused);
         assert!(start.elapsed() < Duration::from_secs(1));
         assert_eq!(b.stats().tcp_resets_sent, 1);

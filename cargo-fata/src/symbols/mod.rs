@@ -27,6 +27,11 @@ pub struct Symbols {
     fault: Cell<Option<u64>>,
 }
 
+/// A file with an image's symbols: itself, or its twin, built if it is not there.
+pub fn file_of(image: &Path) -> Result<PathBuf> {
+    if Table::is_in(image)? { Ok(image.to_owned()) } else { twin::of(image) }
+}
+
 /// A text with all its frames resolved; an error where they cannot be.
 pub fn resolve_text(image: &Path, text: &str) -> Result<String> {
     let symbols = Symbols::of(image);

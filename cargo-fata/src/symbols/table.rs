@@ -39,6 +39,11 @@ impl Table {
         Ok(twin)
     }
 
+    /// Whether a file has symbols of its own.
+    pub(super) fn is_in(path: &Path) -> Result<bool> {
+        Ok(!Self::read(path)?.functions.is_empty())
+    }
+
     fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = object::File::parse(&*bytes)

@@ -5,7 +5,7 @@ use super::{HEADER, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::stack::Core;
-use crate::{icmp, tcp, udp};
+use crate::{icmp, udp};
 use alloc::rc::Rc;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
 use fata_libos::time::Instant;
@@ -88,7 +88,10 @@ fn deliver(
     header_len: usize,
 ) {
     match protocol {
-        TCP => tcp::receive(core, iface, now, header, packet, header_len),
+        TCP => match core.tcp.in_use() {
+            Some(tcp) => tcp.receive(core, iface, now, header, packet, header_len),
+            None => icmp::send_port_unreachable(core, iface, now, header, packet),
+        },
         UDP => udp::receive(core, iface, now, header, packet, header_len),
         ICMP => icmp::receive(core, iface, now, header, &packet[header_len..]),
         _ => core.counters.rx_unknown.one(),

@@ -8,7 +8,7 @@ use crate::interface::Iface;
 use crate::link::{Carries, Hop};
 use crate::memory::Share;
 use crate::stack::Core;
-use crate::work::{Due, TimerKey};
+use crate::work::{Due, Sender, TimerKey};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::net::Ipv4Addr;
@@ -137,6 +137,17 @@ impl Inner {
     }
 }
 
+impl Sender for Conn {
+    fn send(self: Rc<Self>, core: &Core, now: Instant) {
+        self.send_all(core, now);
+    }
+
+    fn timer_fired(self: Rc<Self>) {
+        self.timer.set(None);
+        self.mark_dirty();
+    }
+}
+
 impl Conn {
     pub(crate) fn new(
         flow: Flow,
@@ -176,11 +187,6 @@ impl Conn {
         if !self.queued.replace(true) {
             self.iface.work.push(self.clone());
         }
-    }
-
-    pub(crate) fn timer_fired(self: Rc<Self>) {
-        self.timer.set(None);
-        self.mark_dirty();
     }
 
     /// Takes a segment of this flow.
@@ -271,7 +277,7 @@ impl Conn {
     }
 
     /// Sends what there is to send, ends what is over, and sets the timer anew.
-    pub(crate) fn send(self: &Rc<Self>, core: &Core, now: Instant) {
+    fn send_all(self: &Rc<Self>, core: &Core, now: Instant) {
         self.queued.set(false);
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;

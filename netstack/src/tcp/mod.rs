@@ -19,9 +19,7 @@ mod time_wait;
 pub use buffers::Buffers;
 pub(crate) use conn::Conn;
 pub(crate) use flow::Flow;
-pub(crate) use half_open::due as half_open_due;
 pub use listener::TcpListener;
-pub(crate) use stream::ephemeral_port;
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
 
 use crate::checksum::Sum;
@@ -34,6 +32,7 @@ use crate::link::Hop;
 use crate::memory::{Memory, Share, Use};
 use crate::stack::Core;
 use crate::stats::Counters;
+use crate::transport::Transport;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -178,9 +177,71 @@ impl Table {
         let is_full = self.half_open.get() >= half_open::LIMIT;
         (!is_full && self.make_room()).then(|| self.memory.take(Use::HalfOpen, half_open::COST))?
     }
+}
 
-    /// Brings the gauges up to date.
-    pub(crate) fn count(&self, counters: &Counters) {
+impl Transport for Table {
+    fn receive(
+        &self,
+        core: &Rc<Core>,
+        iface: &Rc<Iface>,
+        now: Instant,
+        header: Header,
+        packet: &mut [u8],
+        header_len: usize,
+    ) {
+        receive(self, core, iface, now, header, packet, header_len);
+    }
+
+    fn half_open_due(&self, core: &Core, now: Instant, flow: &Flow) {
+        half_open::due(core, now, flow);
+    }
+
+    fn unreachable(&self, core: &Core, local: SocketAddr, remote: SocketAddr, seq: u32, what: Unreachable) {
+        if let Some(Place::Live(conn)) = self.find(&Flow::new(local, remote)) {
+            let error = match what {
+                Unreachable::Port => Error::ConnectionRefused,
+                Unreachable::Host => Error::HostUnreachable,
+            };
+            conn.unreachable(core, Some(seq), error);
+        }
+    }
+
+    fn link_up(&self, iface: &Rc<Iface>) {
+        for conn in self.live(|conn| Rc::ptr_eq(&conn.iface, iface)) {
+            conn.mark_dirty();
+        }
+    }
+
+    fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]) {
+        let concerned = |conn: &Rc<Conn>| {
+            let hop = segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
+            Rc::ptr_eq(&conn.iface, iface) && matches!(hop, Some(Hop::Neighbour(hop)) if lost.contains(&hop))
+        };
+        for conn in self.live(concerned) {
+            conn.unreachable(core, None, Error::HostUnreachable);
+        }
+    }
+
+    fn address_lost(&self, core: &Core, address: IpAddr) {
+        let gone: Vec<(Flow, Place)> = {
+            let flows = self.flows.borrow();
+            flows.iter().filter(|(f, _)| f.local == address).map(|(f, p)| (*f, p.clone())).collect()
+        };
+        for (flow, place) in gone {
+            match place {
+                Place::Live(conn) => conn.kill(core, Error::ConnectionAborted),
+                _ => self.closed(&flow, None),
+            }
+        }
+    }
+
+    fn abort_all(&self) {
+        for conn in self.live(|_| true) {
+            conn.abort();
+        }
+    }
+
+    fn count(&self, counters: &Counters) {
         self.trim_time_wait(Instant::recent(), usize::MAX);
         let flows = self.flows.borrow();
         let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
@@ -188,10 +249,15 @@ impl Table {
         counters.tcp_time_wait.set(waiting as u64);
         counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
     }
+
+    fn table(&self) -> &Table {
+        self
+    }
 }
 
 /// Takes a segment with its IP header.
-pub(crate) fn receive(
+fn receive(
+    table: &Table,
     core: &Rc<Core>,
     iface: &Rc<Iface>,
     now: Instant,
@@ -216,7 +282,7 @@ pub(crate) fn receive(
         remote_port: tcp.src_port(),
     };
     let segment = Segment::read(&tcp);
-    match core.tcp.find(&flow) {
+    match table.find(&flow) {
         Some(Place::Live(conn)) => return conn.receive(core, now, segment, packet, header_len),
         Some(Place::HalfOpen(half)) if !half.gives_way_to(&segment) => {
             return half.receive(core, now, &flow, segment, packet);
@@ -226,75 +292,12 @@ pub(crate) fn receive(
         }
         _ => {}
     }
-    match core.tcp.listener(flow.local()) {
+    match table.listener(flow.local()) {
         Some(listener) if segment.syn && !segment.has_ack && !segment.rst => match Syn::read(&tcp) {
             Some(syn) => half_open::open(core, iface, now, flow, listener, syn),
             None => counters.rx_bad.one(),
         },
         _ if half_open::receive_cookie(core, iface, now, &flow, segment, packet) => {}
         _ => segment::reset(core, iface, now, &flow, &segment),
-    }
-}
-
-/// The link is back: all connections go on.
-pub(crate) fn link_up(core: &Core, iface: &Rc<Iface>) {
-    for conn in core.tcp.live(|conn| Rc::ptr_eq(&conn.iface, iface)) {
-        conn.mark_dirty();
-    }
-}
-
-/// Resets all connections.
-pub(crate) fn abort_all(core: &Core) {
-    for conn in core.tcp.live(|_| true) {
-        conn.abort();
-    }
-}
-
-/// Lets a connection send.
-pub(crate) fn send(core: &Core, conn: &Rc<Conn>, now: Instant) {
-    conn.send(core, now);
-}
-
-/// Takes an ICMP error about the segment with number `seq`.
-pub(crate) fn unreachable(
-    core: &Core,
-    _now: Instant,
-    local: SocketAddr,
-    remote: SocketAddr,
-    seq: u32,
-    what: Unreachable,
-) {
-    if let Some(Place::Live(conn)) = core.tcp.find(&Flow::new(local, remote)) {
-        let error = match what {
-            Unreachable::Port => Error::ConnectionRefused,
-            Unreachable::Host => Error::HostUnreachable,
-        };
-        conn.unreachable(core, Some(seq), error);
-    }
-}
-
-/// Ends the handshakes of ours that go by next hops that do not answer.
-pub(crate) fn neighbours_lost(core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]) {
-    let concerned = |conn: &Rc<Conn>| {
-        let hop = segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
-        Rc::ptr_eq(&conn.iface, iface) && matches!(hop, Some(Hop::Neighbour(hop)) if lost.contains(&hop))
-    };
-    let conns: Vec<Rc<Conn>> = core.tcp.live(concerned);
-    for conn in conns {
-        conn.unreachable(core, None, Error::HostUnreachable);
-    }
-}
-
-/// Ends what used an address that this host no longer has.
-pub(crate) fn address_lost(core: &Core, address: IpAddr) {
-    let gone: Vec<(Flow, Place)> = {
-        let flows = core.tcp.flows.borrow();
-        flows.iter().filter(|(f, _)| f.local == address).map(|(f, p)| (*f, p.clone())).collect()
-    };
-    for (flow, place) in gone {
-        match place {
-            Place::Live(conn) => conn.kill(core, Error::ConnectionAborted),
-            _ => core.tcp.closed(&flow, None),
-        }
     }
 }

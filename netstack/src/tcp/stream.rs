@@ -4,6 +4,7 @@ use super::conn::Conn;
 use super::machine::Machine;
 use super::{Buffers, Flow, Place};
 use crate::error::Error;
+use crate::port;
 use crate::stack::{Core, Stack};
 use alloc::rc::Rc;
 use core::fmt;
@@ -13,16 +14,6 @@ use embedded_io_async::{ErrorType, Read, ReadReady, Write};
 use fata_libos::entropy;
 use fata_libos::net::Abort;
 use fata_libos::time::{Duration, Instant};
-
-/// The first of the ports that connections of ours come from (RFC 6335, 6); the last is 65535.
-pub(crate) const FIRST_EPHEMERAL: u16 = 49_152;
-
-/// A port that `is_free`, chosen so that nobody can guess it (RFC 6056, 3.3.1).
-pub(crate) fn ephemeral_port(is_free: impl Fn(u16) -> bool) -> Option<u16> {
-    let count = u16::MAX - FIRST_EPHEMERAL;
-    let start = entropy::u32() as u16 % (count + 1);
-    (0..=count).map(|n| FIRST_EPHEMERAL + (start + n) % (count + 1)).find(|port| is_free(*port))
-}
 
 /// Closes the connection when the last of its owners is gone.
 struct Owned(Rc<Conn>);
@@ -62,7 +53,7 @@ impl TcpStream {
         let own = route.net.address;
         let flow = |port| Flow::new(SocketAddr::new(IpAddr::V4(own), port), peer);
         let port =
-            ephemeral_port(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
+            port::ephemeral(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
         let size = core.tcp.size(buffers);
         let refused = || {
             core.counters.tcp_refused_memory.one();

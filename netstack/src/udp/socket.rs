@@ -4,8 +4,8 @@ use super::HEADER;
 use crate::error::Error;
 use crate::ip::{self, MAX_PACKET};
 use crate::memory::{Memory, Share, Use, zeroed};
+use crate::port;
 use crate::stack::{Core, Stack};
-use crate::tcp::ephemeral_port;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -102,7 +102,7 @@ impl UdpSocket {
         core.check_local(address.ip())?;
         let at = |port| SocketAddr::new(address.ip(), port);
         let local = match address.port() {
-            0 => at(ephemeral_port(|port| core.udp.is_free(at(port))).ok_or(Error::AddrInUse)?),
+            0 => at(port::ephemeral(|port| core.udp.is_free(at(port))).ok_or(Error::AddrInUse)?),
             _ if core.udp.is_free(address) => address,
             _ => return Err(Error::AddrInUse),
         };
