@@ -15,10 +15,10 @@ const SUITES: [&str; 6] = ["bookworm-backports", "trixie", "trixie-backports", "
 /// Makes the source be in the sysroot.
 pub fn ensure(sysroot: &Path) -> Result<()> {
     let source = sysroot.join("lib/rustlib/src/rust");
-    if source.join("library/core/src/lib.rs").exists() {
+    if is_there(&source) {
         return Ok(());
     }
-    let Err(from_rustup) = from_rustup() else { return Ok(()) };
+    let Err(from_rustup) = from_rustup(&source) else { return Ok(()) };
     let version = compiler_version()?;
     let Err(from_debian) = from_debian(&source, &version) else { return Ok(()) };
     bail!(
@@ -30,9 +30,17 @@ pub fn ensure(sysroot: &Path) -> Result<()> {
     )
 }
 
-fn from_rustup() -> Result<()> {
+fn is_there(source: &Path) -> bool {
+    source.join("library/core/src/lib.rs").exists()
+}
+
+fn from_rustup(source: &Path) -> Result<()> {
     ui::say("getting the source of Rust's libraries: rustup component add rust-src");
-    command::run(Command::new("rustup").args(["component", "add", "rust-src"])).map(drop)
+    command::run(Command::new("rustup").args(["component", "add", "rust-src"]))?;
+    if !is_there(source) {
+        bail!("rustup says that it is installed, but it is not there");
+    }
+    Ok(())
 }
 
 /// Unpacks Debian's package of that upstream version. Its suite is added for this one download, in a temporary
@@ -51,7 +59,7 @@ fn from_debian(source: &Path, version: &str) -> Result<()> {
     let _ = fs::remove_file(source);
     symlink(unpacked.join("usr/src").join(format!("rustc-{version}")), source)?;
     let _ = fs::remove_dir_all(&work);
-    if !source.join("library/core/src/lib.rs").exists() {
+    if !is_there(source) {
         bail!("the package has no usr/src/rustc-{version}/library");
     }
     Ok(())
