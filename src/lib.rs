@@ -30,6 +30,7 @@ mod guest;
 mod hosted;
 #[cfg(feature = "net")]
 pub mod net;
+mod until_end;
 
 #[doc(hidden)]
 pub use appliance::boxed as __boxed;
