@@ -57,6 +57,8 @@ struct Output {
     backlog: Vec<u8>,
     /// Octets lost before what is in the backlog, and not told of yet.
     dropped: usize,
+    /// The last octet written.
+    last: u8,
 }
 
 impl Output {
@@ -76,13 +78,18 @@ impl Output {
     fn flush(&mut self, seconds: i64) {
         while self.is_behind() && self.fd.is_ready(PollFlags::OUT, seconds) {
             if self.dropped > 0 {
-                let told = format!("[console: {} octets dropped]\n", self.dropped);
+                let start = if self.last == b'\n' { "" } else { "\n" };
+                let told = format!("{start}[console: {} octets dropped]\n", self.dropped);
                 self.backlog.splice(..0, told.into_bytes());
                 self.dropped = 0;
             }
             let piece = &self.backlog[..self.backlog.len().min(PIECE)];
             match rustix::io::write(self.fd.0, piece) {
-                Ok(count) => drop(self.backlog.drain(..count)),
+                Ok(0) => return,
+                Ok(count) => {
+                    self.last = piece[count - 1];
+                    self.backlog.drain(..count);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 // Nobody reads any more.
@@ -160,7 +167,7 @@ impl UnixConsole {
         let fd = Standard(rustix::stdio::stdout());
         Self {
             reactor: reactor.clone(),
-            output: RefCell::new(Output { fd, backlog: Vec::new(), dropped: 0 }),
+            output: RefCell::new(Output { fd, backlog: Vec::new(), dropped: 0, last: b'\n' }),
             is_behind: WakerSet::new(),
             has_task: Cell::new(false),
             input: RefCell::default(),
@@ -259,4 +266,65 @@ pub fn flush() {
             output.flush(FLUSH_SECONDS);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read};
+    use std::os::fd::IntoRawFd;
+
+    fn output() -> (Output, PipeReader) {
+        let (reader, writer) = io::pipe().unwrap();
+        // SAFETY: nobody closes the descriptor.
+        let fd = Standard(unsafe { BorrowedFd::borrow_raw(writer.into_raw_fd()) });
+        (Output { fd, backlog: Vec::new(), dropped: 0, last: b'\n' }, reader)
+    }
+
+    #[test]
+    fn a_reader_who_does_not_read_loses_the_oldest_lines_and_is_told() {
+        let (mut output, mut reader) = output();
+        for n in 0..30_000 {
+            output.write(format!("line {n}\n").as_bytes());
+            assert!(output.backlog.len() <= MAX_BACKLOG);
+        }
+        assert!(output.dropped > 0);
+        let mut text = Vec::new();
+        while output.is_behind() {
+            let mut piece = [0; 10_000];
+            let len = reader.read(&mut piece).unwrap();
+            text.extend_from_slice(&piece[..len]);
+            output.flush(0);
+        }
+        let mut rest = [0; 1 << 17];
+        let len = reader.read(&mut rest).unwrap();
+        text.extend_from_slice(&rest[..len]);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with("line 0\nline 1\n") && text.ends_with("line 29999\n"));
+        let told = text.lines().filter(|line| line.contains("[console: ")).count();
+        assert_eq!(told, 1, "at one place");
+        let broken = text.lines().filter(|line| !line.starts_with("line ") && !line.starts_with('[')).count();
+        assert_eq!(broken, 0, "whole lines");
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_is_no_error() {
+        let (mut output, reader) = output();
+        drop(reader);
+        // Tests ignore SIGPIPE, as processes do.
+        output.write(b"nobody reads this\n");
+        assert!(!output.is_behind());
+    }
+
+    #[test]
+    fn lines_of_all_kinds() {
+        let mut input = Input { octets: b"one\r\n\ntwo\xff\nrest".to_vec(), is_ended: false };
+        assert_eq!(input.next_line().as_deref(), Some("one"));
+        assert_eq!(input.next_line().as_deref(), Some(""));
+        assert_eq!(input.next_line().as_deref(), Some("two\u{fffd}"));
+        assert_eq!(input.next_line(), None);
+        input.is_ended = true;
+        assert_eq!(input.next_line().as_deref(), Some("rest"));
+        assert_eq!(input.next_line(), None);
+    }
 }

@@ -18,6 +18,7 @@ pub mod resolve;
 mod signals;
 pub mod socket;
 pub mod tap;
+pub mod testing;
 
 /// Numbers of the host's errors, for who tells them apart.
 pub mod errno {

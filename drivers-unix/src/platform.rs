@@ -21,13 +21,19 @@ pub struct UnixPlatform {
 }
 
 impl UnixPlatform {
-    /// The process's platform, which takes its signals over; it lives as long as the process.
-    pub fn start() -> io::Result<&'static Self> {
-        allow_all_descriptors();
-        let reactor = Reactor::new()?;
-        let signals = Cell::new(Some(Signals::catch(&reactor)?));
+    /// A platform, for ever.
+    pub fn new() -> io::Result<&'static Self> {
+        let (reactor, signals) = (Reactor::new()?, Cell::default());
         let (started, memory) = (time::Instant::now(), memory::Watch::default());
         Ok(Box::leak(Box::new(Self { reactor, signals, started, memory })))
+    }
+
+    /// The process's platform, which takes its signals over.
+    pub fn start() -> io::Result<&'static Self> {
+        allow_all_descriptors();
+        let platform = Self::new()?;
+        platform.signals.set(Some(Signals::catch(&platform.reactor)?));
+        Ok(platform)
     }
 
     /// What waits for descriptors.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "net")]
 mod machine;
+pub mod testing;
 
 use crate::env::Shared;
 use crate::until_end::until_end;
@@ -72,25 +73,11 @@ fn is_usage(error: &crate::Error) -> bool {
 }
 
 async fn run(appliance: Appliance, params: Params, platform: &'static UnixPlatform) -> Result<Leave> {
-    let console = UnixConsole::open(platform.reactor());
     logging::init(console::write);
     logging::set_filter(params.get_as("log").unwrap_or_default());
+    let env = env(params, platform, appliance.networks);
     platform.listen_to_signals();
     log::debug!("{} {}: process {}", appliance.name, appliance.version, std::process::id());
-    let env = Env {
-        shared: Rc::new(Shared {
-            params,
-            console,
-            #[cfg(feature = "net")]
-            machine: Machine::new(platform),
-            #[cfg(feature = "net")]
-            networks: appliance.networks,
-            #[cfg(feature = "net")]
-            stack: Default::default(),
-            #[cfg(feature = "net")]
-            drain: Default::default(),
-        }),
-    };
     #[cfg(feature = "net")]
     let shared = env.shared.clone();
     let left = until_end((appliance.main)(env)).await;
@@ -99,4 +86,21 @@ async fn run(appliance: Appliance, params: Params, platform: &'static UnixPlatfo
         drain(stack).await;
     }
     left
+}
+
+fn env(params: Params, platform: &UnixPlatform, _networks: &'static [&'static str]) -> Env {
+    Env {
+        shared: Rc::new(Shared {
+            params,
+            console: UnixConsole::open(platform.reactor()),
+            #[cfg(feature = "net")]
+            machine: Machine::new(platform),
+            #[cfg(feature = "net")]
+            networks: _networks,
+            #[cfg(feature = "net")]
+            stack: Default::default(),
+            #[cfg(feature = "net")]
+            drain: Default::default(),
+        }),
+    }
 }

@@ -46,6 +46,8 @@ pub struct TapDevice {
     is_full: bool,
     /// The host has taken the interface away.
     is_gone: bool,
+    /// That this was told by [`poll`](NetDevice::poll).
+    is_end_told: bool,
     counters: NetCounters,
 }
 
@@ -64,7 +66,7 @@ impl TapDevice {
         counters.connects = 1;
         let frame = vec![0; header::LEN + FRAME_OVERHEAD + mtu];
         let (mac, name) = (address_for(name), name.to_owned());
-        Ok(Self { name, tun, mac, mtu, frame, is_full: false, is_gone: false, counters })
+        Ok(Self { name, tun, mac, mtu, frame, is_full: false, is_gone: false, is_end_told: false, counters })
     }
 
     /// Sends the frame that is ready.
@@ -143,7 +145,8 @@ impl NetDevice for TapDevice {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_gone {
-            return Poll::Pending;
+            let was_told = std::mem::replace(&mut self.is_end_told, true);
+            return if was_told { Poll::Pending } else { Poll::Ready(()) };
         }
         self.tun.register(Direction::Read, cx);
         self.tun.register(Direction::Write, cx);
