@@ -1,7 +1,7 @@
 //! A tap device: an Ethernet cable whose other end is an interface of the host (Linux,
 //! `Documentation/networking/tuntap.rst`).
 //!
-//! [`header`] is what stands before each frame, [`ioctl`] makes the cable, [`device`] sends and receives.
+//! `header` is what stands before each frame, `ioctl` makes the cable, `device` sends and receives.
 
 mod device;
 mod header;

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 
 /// The error that netstack has for it. What it has none for is logged.
 pub(super) fn named(error: io::Error) -> Error {
-    // Windows' names are `std`'s; Linux has numbers that `std` has no stable name for.
     match error.kind() {
         ErrorKind::ConnectionRefused => Error::ConnectionRefused,
         ErrorKind::ConnectionReset => Error::ConnectionReset,
@@ -24,6 +23,7 @@ pub(super) fn named(error: io::Error) -> Error {
     }
 }
 
+/// `std` has no stable kind for these.
 fn unnamed(error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(fata_unix::errno::EMSGSIZE) => Error::MessageTooLong,
