@@ -21,7 +21,11 @@ pub const TESTS: &[BootTest] = &[
 ];
 
 fn http(host: &mut Host, extra: &str) -> Result<Guest> {
-    let mut spec = GuestSpec::new("http", image("http")?).memory(32).network();
+    http_with(host, 32, extra)
+}
+
+fn http_with(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
+    let mut spec = GuestSpec::new("http", image("http")?).memory(memory_mb).network();
     spec.extra = format!("{} {extra}", spec.extra);
     let guest = host.create(&spec)?;
     guest.wait_console("link up", SOON)?;
@@ -337,6 +341,7 @@ END
 ];
 
 fn crowds(host: &mut Host) -> Result<()> {
-    let guest = http(host, "patience=5")?;
+    // A guest takes one connection for each 64 KiB it has.
+    let guest = http_with(host, 96, "patience=5")?;
     check_all(host, &guest, CROWDS)
 }

@@ -183,23 +183,33 @@ impl FakeNetback {
     }
 
     /// Maps the rings that the front end has named.
+    ///
+    /// # Panics
+    /// If it has named none, or they are not granted.
     pub fn map(&self) {
-        let rings = NetbackRings::map(self.hv, self.domain, self.queue_address());
-        *self.rings.borrow_mut() = Some(rings.expect("the rings are granted"));
-        self.connects.set(self.connects.get() + 1);
+        assert!(self.try_map(), "the rings are named and granted");
     }
 
-    fn queue_address(&self) -> QueueAddress {
-        let number = |key: &str| self.front_key(key).map(|v| v.parse().expect("a number"));
+    /// The same; false if it cannot be.
+    fn try_map(&self) -> bool {
+        let rings = self.queue_address().and_then(|at| NetbackRings::map(self.hv, self.domain, at).ok());
+        let Some(rings) = rings else { return false };
+        *self.rings.borrow_mut() = Some(rings);
+        self.connects.set(self.connects.get() + 1);
+        true
+    }
+
+    fn queue_address(&self) -> Option<QueueAddress> {
+        let number = |key: &str| self.front_key(key).and_then(|v| v.parse().ok());
         let shared = number("event-channel");
-        let port = |key: &str| EvtchnPort(number(key).or(shared).expect("an event channel"));
-        let ring = |key: &str| GrantRef(number(key).expect("a ring"));
-        QueueAddress {
-            tx_ring: ring("tx-ring-ref"),
-            rx_ring: ring("rx-ring-ref"),
-            tx_port: port("event-channel-tx"),
-            rx_port: port("event-channel-rx"),
-        }
+        let port = |key: &str| number(key).or(shared).map(EvtchnPort);
+        let ring = |key: &str| number(key).map(GrantRef);
+        Some(QueueAddress {
+            tx_ring: ring("tx-ring-ref")?,
+            rx_ring: ring("rx-ring-ref")?,
+            tx_port: port("event-channel-tx")?,
+            rx_port: port("event-channel-rx")?,
+        })
     }
 
     fn state_at(&self, key: &str) -> XenbusState {
@@ -246,8 +256,8 @@ impl Peer for FakeNetback {
         match (self.state(), self.front_state()) {
             (XenbusState::Initialising, _) => self.start(),
             (XenbusState::Closed, XenbusState::Initialising) if self.is_online() => self.start(),
-            (XenbusState::InitWait, XenbusState::Connected) => {
-                self.map();
+            // Somebody else may have written the front end's state.
+            (XenbusState::InitWait, XenbusState::Connected) if self.try_map() => {
                 self.show_state(XenbusState::Connected);
             }
             (XenbusState::Connected | XenbusState::InitWait, XenbusState::Closing) => {
