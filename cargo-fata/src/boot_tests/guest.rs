@@ -17,7 +17,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)),
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)),
-    BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90)).long(),
+    BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90)).on_host_of(10_500).long(),
     BootTest::new("boot::guest::large_image", 60, large_image),
     BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory),
     BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing),

@@ -28,6 +28,8 @@ pub struct BootTest {
     pub limit: Duration,
     /// Only run with `--long`.
     pub long: bool,
+    /// The memory that its Xen host needs, MB.
+    pub host_mb: u32,
     /// The test.
     pub run: fn(&mut Host) -> Result<()>,
 }
@@ -35,7 +37,13 @@ pub struct BootTest {
 impl BootTest {
     /// A test that every change runs.
     pub const fn new(name: &'static str, limit_s: u64, run: fn(&mut Host) -> Result<()>) -> Self {
-        Self { name, limit: Duration::from_secs(limit_s), long: false, run }
+        Self { name, limit: Duration::from_secs(limit_s), long: false, host_mb: 4500, run }
+    }
+
+    /// The same test, on a larger host.
+    pub const fn on_host_of(mut self, memory_mb: u32) -> Self {
+        self.host_mb = memory_mb;
+        self
     }
 
     /// The same test, only with `--long`.

@@ -13,9 +13,6 @@ use crate::xen_host::Host;
 use crate::xen_host::qemu::Options;
 use crate::{interrupt, ui};
 
-/// Room for a guest of 2 GiB; the long tests have one of 8 GiB.
-const MEMORY_MB: u32 = 4500;
-const LONG_MEMORY_MB: u32 = 10_500;
 const KEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The tests whose names contain `filter`; the long ones only if asked for.
@@ -28,7 +25,7 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
 
 /// Runs them, a report line each.
 pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
-    let memory_mb = if tests.iter().any(|test| test.long) { LONG_MEMORY_MB } else { MEMORY_MB };
+    let memory_mb = tests.iter().map(|test| test.host_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
     let mut host: Option<Host> = None;
     for test in tests {
