@@ -105,6 +105,12 @@ pub struct GuestArgs {
     /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
     pub forwards: Vec<(u16, u16)>,
+    /// Write what crosses the guest's network interface to this file, for tshark or tcpdump; a second interface's to FILE.1.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_net")]
+    pub pcap: Option<PathBuf>,
+    /// Stop the guest before its first instruction, and say what to type for gdb to connect to it.
+    #[arg(long)]
+    pub gdb: bool,
     /// Create the guest without a network interface.
     #[arg(long)]
     pub no_net: bool,

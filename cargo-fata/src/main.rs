@@ -71,7 +71,12 @@ fn resolve_symbols(image: &Path) -> Result<()> {
 fn run_in_dom0(script: &str) -> Result<ExitCode> {
     setup::ensure(&[setup::Need::XenHost])?;
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
-    let host = xen_host::Host::boot(xen_host::qemu::Options { memory_mb: 4500, forwards: Vec::new(), log })?;
+    let host = xen_host::Host::boot(xen_host::qemu::Options {
+        memory_mb: 4500,
+        forwards: Vec::new(),
+        log,
+        gdb_port: None,
+    })?;
     let output = host.sh(script, Duration::from_secs(600))?;
     print!("{}", output.stdout);
     eprint!("{}", output.stderr);

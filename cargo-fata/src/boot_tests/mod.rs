@@ -9,6 +9,7 @@ mod http;
 mod lifecycle;
 mod linux;
 mod net;
+mod run;
 mod web;
 
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<BootTest> {
         http::TESTS,
         web::TESTS,
         linux::TESTS,
+        run::TESTS,
     ];
     topics.into_iter().flatten().copied().collect()
 }

@@ -21,6 +21,8 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<GuestSpec> {
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
+    // Whoever looks at it looks from its first instruction on.
+    spec.paused = args.pcap.is_some() || args.gdb;
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
     if spec.kind == Kind::Pvh && !note::has_pvh_entry(image)? {
         bail!(
