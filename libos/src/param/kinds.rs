@@ -3,6 +3,7 @@
 use super::Kind;
 use core::net::Ipv4Addr;
 use core::str::FromStr;
+use core::time::Duration;
 
 /// Any text.
 pub static TEXT: Kind = Kind { what: "a text", check: |_| true };
@@ -13,9 +14,9 @@ pub static BOOL: Kind = Kind { what: "on or off", check: |v| matches!(v, "on" | 
 /// A number from 0 up.
 pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| v.parse::<u64>().is_ok() };
 
-/// Whole seconds.
-pub static DURATION_SECONDS: Kind =
-    Kind { what: "a whole number of seconds", check: |v| v.parse::<u32>().is_ok() };
+/// A time: whole seconds, or a whole number of another unit.
+pub static DURATION: Kind =
+    Kind { what: "a time, such as 90s, 500ms, 5min or 2h", check: |v| parse_duration(v).is_some() };
 
 /// A TCP or UDP port.
 pub static PORT: Kind =
@@ -48,6 +49,20 @@ pub static LOG: Kind = Kind {
     what: "a log filter, such as info or warn,fata_xen=debug",
     check: |v| v.parse::<crate::logging::Filter>().is_ok(),
 };
+
+/// A time as a [`DURATION`] writes it; a number alone is of seconds.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u32>().ok().map(|number| Duration::from_millis(u64::from(number) * milliseconds))
+}
 
 /// An interface's IPv4 address and the length of its network prefix, `10.0.0.2/24`: a host's address, not a network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
