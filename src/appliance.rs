@@ -29,6 +29,61 @@ pub struct Appliance {
 /// ```ignore
 /// fata::main!(main);
 /// ```
+///
+/// What `examples/echo.toml` declares is there, with its type:
+///
+/// ```
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<()> {
+///     let port: u16 = env.param(params::PORT);
+///     let network: fata::net::Network = env.network(networks::MAIN).await?;
+///     # let _ = (port, network);
+///     Ok(())
+/// }
+/// ```
+///
+/// A parameter that it does not declare, or as another type, and an interface that it does not have, do not compile:
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// fn with(env: fata::Env) -> u16 {
+///     env.param(params::PROT)
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// fn with(env: &fata::Env) -> &str {
+///     env.param(params::PORT)
+/// }
+/// ```
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network(networks::BACK).await
+/// }
+/// ```
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/hello.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network(networks::MAIN).await
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # include!(concat!(env!("OUT_DIR"), "/hello.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network("main").await
+/// }
+/// ```
 #[macro_export]
 macro_rules! main {
     ($main:path $(,)?) => {

@@ -8,9 +8,8 @@ pub fn of(manifest: &Manifest, file: &str, version: &str) -> String {
     let image = &manifest.image;
     let note = note::text(manifest, version);
     let of_interfaces: Vec<String> = manifest.networks.iter().flat_map(interface).collect();
-    let max_size = image.max_size.map(|size| size.octets);
     format!(
-        "// Made by fata-build from {file}, which is the place for changes.
+        r#"// Made by fata-build from {file}, which is the place for changes.
 
 /// Network interfaces, in the order of the guest's `vif`s.
 mod networks {{
@@ -26,11 +25,10 @@ mod fata_manifest {{
     pub const NAME: &str = {name:?};
     pub const VERSION: &str = {version:?};
     pub const NOTE: &str = {note:?};
-    pub const MAX_SIZE: Option<u64> = {max_size:?};
     pub static PARAMS: [::fata::param::Param; {param_count}] = [
 {params}    ];
 }}
-",
+"#,
         network_keys = numbered(&manifest.networks, network_key),
         param_keys = numbered(&manifest.params, param_key),
         name = image.name,

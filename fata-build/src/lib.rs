@@ -6,13 +6,14 @@
 //! The tool uses the same code on the notes of images. `docs/manifest.md` is the page for its writers.
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod code;
 mod error;
 mod kind;
 mod manifest;
 mod near;
 pub mod note;
-mod package;
+pub mod package;
 pub mod read;
 mod size;
 

@@ -1,6 +1,7 @@
 //! The manifests of a package: which there are, and what cargo is told.
 
-use crate::{Error, Manifest, code, read};
+use crate::{Error, Manifest, budget, code, read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
@@ -22,49 +23,9 @@ pub fn manifest() {
     }
 }
 
-fn write_all() -> Result<(), Error> {
-    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let out = PathBuf::from(variable("OUT_DIR")?);
-    let version = variable("CARGO_PKG_VERSION")?;
-    for (file, stem) in found(&package)? {
-        let manifest = read_file(&package, &file)?;
-        check(&file, stem.as_deref(), &manifest)?;
-        let code = code::of(&manifest, &file, &version);
-        write(&out.join(format!("{}.rs", manifest.image.name)), &code)?;
-    }
-    Ok(())
-}
-
-/// The manifests, with the name that each must give: `examples/echo.toml` is the manifest of `echo`.
-fn found(package: &Path) -> Result<Vec<(String, Option<String>)>, Error> {
-    let mut found = Vec::new();
-    // Cargo takes a file that is not there for one that has changed.
-    if package.join(MAIN).exists() {
-        println!("cargo::rerun-if-changed={MAIN}");
-        found.push((MAIN.to_owned(), None));
-    }
-    for folder in FOLDERS {
-        let Ok(entries) = fs::read_dir(package.join(folder)) else { continue };
-        println!("cargo::rerun-if-changed={folder}");
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(stem) = name.strip_suffix(".toml") {
-                found.push((format!("{folder}/{name}"), Some(stem.to_owned())));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn read_file(package: &Path, file: &str) -> Result<Manifest, Error> {
-    let text =
-        fs::read_to_string(package.join(file)).map_err(|error| Error::of_file(file, error.to_string()))?;
-    read::manifest(file, &text)
-}
-
-/// What is right in itself, but not for this package or not yet.
-fn check(file: &str, stem: Option<&str>, manifest: &Manifest) -> Result<(), Error> {
+/// A manifest, for the build of `stem`.rs where the source must have a certain name: what the build cannot do is refused too.
+pub fn read(file: &str, stem: Option<&str>, text: &str) -> Result<Manifest, Error> {
+    let manifest = read::manifest(file, text)?;
     let name = &manifest.image.name;
     if let Some(stem) = stem.filter(|stem| stem != name) {
         return Err(Error::of_file(file, format!("image.name is {name:?}, but the source is {stem}.rs")));
@@ -73,7 +34,106 @@ fn check(file: &str, stem: Option<&str>, manifest: &Manifest) -> Result<(), Erro
         let message = format!("[block.{}]: there is no driver for block devices yet", block.name);
         return Err(Error::at(file, block.line, message));
     }
+    Ok(manifest)
+}
+
+fn write_all() -> Result<(), Error> {
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let version = variable("CARGO_PKG_VERSION")?;
+    let is_guest = variable("CARGO_CFG_TARGET_OS")? == "xen";
+    let sources = sources(&package);
+    let mut images = Vec::new();
+    for source in &sources {
+        let Some(text) = source.manifest(&package)? else { continue };
+        let manifest = read(&source.file, source.stem.as_deref(), &text)?;
+        let mut code = code::of(&manifest, &source.file, &version);
+        if is_guest {
+            code += &budget::definition(&manifest.image.name);
+        }
+        write(&out.join(format!("{}.rs", manifest.image.name)), &code)?;
+        images.push((source.file.clone(), manifest));
+    }
+    for source in &sources {
+        leave_word(source, &images, &out)?;
+    }
+    if is_guest {
+        let script = out.join("max-size.ld");
+        write(&script, &budget::script(&images))?;
+        limit(&images, &script);
+    }
     Ok(())
+}
+
+/// Has the linker look at the sizes. Cargo refuses an argument for a kind of target that the package has none of.
+fn limit(images: &[(String, Manifest)], script: &Path) {
+    for (kind, is_example) in [("bins", false), ("examples", true)] {
+        if images.iter().any(|(file, _)| file.starts_with("examples/") == is_example) {
+            println!("cargo::rustc-link-arg-{kind}={}", script.display());
+        }
+    }
+}
+
+/// A source file with a `main`, and where its manifest stands.
+struct Source {
+    /// The manifest.
+    file: String,
+    /// The name of the source, which must be the image's; that of the main binary stands in `Cargo.toml`.
+    stem: Option<String>,
+}
+
+impl Source {
+    /// The manifest's text, if it is there.
+    fn manifest(&self, package: &Path) -> Result<Option<String>, Error> {
+        match fs::read_to_string(package.join(&self.file)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::of_file(&self.file, error.to_string())),
+        }
+    }
+}
+
+/// What the package can have a manifest for.
+fn sources(package: &Path) -> Vec<Source> {
+    let mut sources = Vec::new();
+    // Cargo takes a file that is not there for one that has changed: only where it is missed.
+    if package.join(MAIN).exists() || package.join("src/main.rs").exists() {
+        println!("cargo::rerun-if-changed={MAIN}");
+        sources.push(Source { file: MAIN.to_owned(), stem: None });
+    }
+    for folder in FOLDERS {
+        let Ok(entries) = fs::read_dir(package.join(folder)) else { continue };
+        println!("cargo::rerun-if-changed={folder}");
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut stems: Vec<String> = names.filter_map(|name| stem(&name).map(str::to_owned)).collect();
+        stems.sort();
+        stems.dedup();
+        sources.extend(
+            stems.into_iter().map(|stem| Source { file: format!("{folder}/{stem}.toml"), stem: Some(stem) }),
+        );
+    }
+    sources
+}
+
+fn stem(name: &str) -> Option<&str> {
+    name.strip_suffix(".rs").or_else(|| name.strip_suffix(".toml"))
+}
+
+/// Where `fata::main!` would find nothing to include, it finds an error that says what to do.
+fn leave_word(source: &Source, images: &[(String, Manifest)], out: &Path) -> Result<(), Error> {
+    let package = variable("CARGO_PKG_NAME")?;
+    let name = source.stem.as_deref().unwrap_or(&package);
+    if images.iter().any(|(_, manifest)| manifest.image.name == name) {
+        return Ok(());
+    }
+    let file = &source.file;
+    let word = match images.iter().find(|(of, _)| of == file) {
+        Some((_, manifest)) => {
+            format!("image.name in {file} is {:?}, but the binary is {name:?}", manifest.image.name)
+        }
+        None => format!("{name} has no manifest: write {file}, beginning with [image] and name = {name:?}"),
+    };
+    write(&out.join(format!("{name}.rs")), &format!("compile_error!({word:?});\n"))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

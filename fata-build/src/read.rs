@@ -116,7 +116,7 @@ fn network_value(item: &Item<'_>) -> Result<String, Error> {
         "mtu" if !value.parse::<u16>().is_ok_and(|mtu| mtu >= 576) => {
             return item.error(format!("{value} is not a number of octets from 576 to 65535"));
         }
-        _ => return Ok(value),
+        _ => return sayable(item, value),
     };
     match (kind.check)(&value) {
         true => Ok(value),
@@ -126,19 +126,25 @@ fn network_value(item: &Item<'_>) -> Result<String, Error> {
 
 /// What would stop every boot stops the build.
 fn fit_together(table: &Table<'_>) -> Result<(), Error> {
+    let ipv4 = table.get("ipv4");
+    let prefix = ipv4.as_ref().map(|item| item.text()).transpose()?.and_then(|text| text.parse().ok());
+    let prefix: Option<Ipv4Prefix> = prefix;
+    if let (Some(item), Some(Ipv4Prefix { address, prefix_len })) = (ipv4, prefix.filter(|p| !p.is_host())) {
+        return item.error(format!(
+            "{address}/{prefix_len} is the network's own or broadcast address, not a host's"
+        ));
+    }
     let Some(item) = table.get("gateway") else { return Ok(()) };
-    let address = table.get("ipv4").map(|ipv4| ipv4.text()).transpose()?;
-    let prefix = address.and_then(|text| text.parse::<Ipv4Prefix>().ok());
     let Some(prefix) = prefix else {
         return item.error("has no use with ipv4 = \"dhcp\", which brings its own".to_owned());
     };
-    let gateway = item.text()?.parse::<Ipv4Addr>().unwrap_or(prefix.address);
-    let mask = u32::MAX.checked_shr(prefix.prefix_len.into()).unwrap_or(0);
-    if (gateway.to_bits() ^ prefix.address.to_bits()) & !mask != 0 || gateway == prefix.address {
-        let Ipv4Prefix { address, prefix_len } = prefix;
-        return item.error(format!("{gateway} is not another host in the network of {address}/{prefix_len}"));
+    let Ipv4Prefix { address, prefix_len } = prefix;
+    match item.text()?.parse::<Ipv4Addr>() {
+        Ok(gateway) if gateway == address || !prefix.contains(gateway) => {
+            item.error(format!("{gateway} is not another host in the network of {address}/{prefix_len}"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
@@ -204,8 +210,13 @@ fn default_value(item: &Item<'_>, kind: &ParamKind) -> Result<String, Error> {
     if !(kind.kind.check)(&value) {
         return item.error(format!("{value:?} is not {}", kind.kind.what));
     }
-    if value.contains(|c: char| c == '"' || c.is_control()) {
-        return item.error("a boot parameter cannot hold quotes or line ends".to_owned());
+    sayable(item, value)
+}
+
+/// A value that could be given at boot too.
+fn sayable(item: &Item<'_>, value: String) -> Result<String, Error> {
+    match value.contains(|c: char| c == '"' || c.is_control()) {
+        true => item.error("a boot parameter cannot hold quotes or line ends".to_owned()),
+        false => Ok(value),
     }
-    Ok(value)
 }

@@ -91,16 +91,14 @@ impl Config {
 
 fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Result<Ipv4Config, ConfigError> {
     let Ipv4Prefix { address, prefix_len } = prefix;
-    let host_mask = u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
-    let host_part = address.to_bits() & host_mask;
-    if prefix_len < 31 && (host_part == 0 || host_part == host_mask) {
+    if !prefix.is_host() {
         return Err(ConfigError::NotAHost(interface.into(), address, prefix_len));
     }
     if let Some(gateway) = gateway {
         if gateway == address {
             return Err(ConfigError::GatewayIsSelf(interface.into(), gateway));
         }
-        if (gateway.to_bits() ^ address.to_bits()) & !host_mask != 0 {
+        if !prefix.contains(gateway) {
             let interface = interface.into();
             return Err(ConfigError::GatewayElsewhere { interface, gateway, address, prefix_len });
         }

@@ -73,6 +73,24 @@ pub struct Ipv4Prefix {
     pub prefix_len: u8,
 }
 
+impl Ipv4Prefix {
+    /// Whether the address is a host's: neither the network's own nor the one that means all of its hosts.
+    pub fn is_host(self) -> bool {
+        let mask = self.host_mask();
+        let host_part = self.address.to_bits() & mask;
+        self.prefix_len >= 31 || (host_part != 0 && host_part != mask)
+    }
+
+    /// Whether another address is in the same network.
+    pub fn contains(self, other: Ipv4Addr) -> bool {
+        (other.to_bits() ^ self.address.to_bits()) & !self.host_mask() == 0
+    }
+
+    fn host_mask(self) -> u32 {
+        u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0)
+    }
+}
+
 /// A text that is no address with a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an IPv4 address with its prefix length")]
