@@ -78,9 +78,9 @@ pub struct GuestArgs {
     /// A boot parameter; may be given many times.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
-    /// The guest's memory.
-    #[arg(long, value_name = "MIB", default_value_t = 16)]
-    pub memory: u32,
+    /// The guest's memory, where it is to be other than the image's manifest says.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u32>,
     /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
     /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]

@@ -135,7 +135,7 @@ fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
         None if args.forwards.is_empty() => Vec::new(),
         None => bail!("--forward leads nowhere: the guest has no network interface"),
     };
-    let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
+    let memory_mb = if args.host_memory > 0 { args.host_memory } else { spec.memory_mb + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;
     ports::announce(&forwards);
