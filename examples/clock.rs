@@ -1,6 +1,7 @@
 //! Time: tells the hour every second, and leaves in order when it is asked to.
 //!
 //!     cargo fata run clock
+//!     cargo run --example clock
 #![no_std]
 #![no_main]
 

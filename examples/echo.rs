@@ -2,6 +2,8 @@
 //!
 //!     cargo fata run echo --forward 7777:7
 //!     nc 127.0.0.1 7777
+//!
+//! As a process: cargo run --example echo -- port=7777
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,7 @@
 //! The smallest appliance: it greets, and when its `main` ends the guest powers off.
 //!
 //!     cargo fata run hello
+//!     cargo run --example hello
 #![no_std]
 #![no_main]
 
@@ -11,6 +12,6 @@ fata::main!(main);
 
 // `env` is what the appliance is given: its console, its boot parameters, its devices.
 async fn main(env: Env) -> Result<()> {
-    println!(env, "hello from Fata on Xen");
+    println!(env, "hello from Fata");
     Ok(())
 }

@@ -9,8 +9,10 @@ use fata_libos::platform::Leave;
 
 #[cfg(target_os = "xen")]
 use crate::guest::Machine;
-#[cfg(not(target_os = "xen"))]
-pub(crate) enum Machine {}
+#[cfg(all(feature = "net", not(target_os = "xen")))]
+use crate::hosted::Machine;
+#[cfg(feature = "net")]
+use crate::net::Stack;
 
 /// The appliance's surroundings: parameters, console, devices. Cheap to clone.
 #[derive(Clone)]
@@ -25,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) machine: Machine,
     #[cfg(feature = "net")]
     /// Leaked: a value here would bring the stack's drop code into images that have no network.
-    pub(crate) stack: core::cell::OnceCell<&'static fata_netstack::Stack>,
+    pub(crate) stack: core::cell::OnceCell<&'static Stack>,
     /// Waits until what was written to connections is on its way: set by the first network, so that an image without one
     /// has no code for it.
     #[cfg(feature = "net")]
@@ -35,7 +37,7 @@ pub(crate) struct Shared {
 /// See [`Shared::drain`].
 #[cfg(feature = "net")]
 pub(crate) type Drain =
-    fn(&'static fata_netstack::Stack) -> alloc::boxed::Box<dyn core::future::Future<Output = ()> + Unpin>;
+    fn(&'static Stack) -> alloc::boxed::Box<dyn core::future::Future<Output = ()> + Unpin>;
 
 impl Env {
     /// The value of a boot parameter: `let port: u16 = env.param(params::PORT)`.

@@ -30,6 +30,7 @@ mod guest;
 mod hosted;
 #[cfg(feature = "net")]
 pub mod net;
+mod until_end;
 
 #[doc(hidden)]
 pub use appliance::boxed as __boxed;
@@ -43,6 +44,8 @@ pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdow
 #[cfg(not(target_os = "xen"))]
 #[doc(hidden)]
 pub use hosted::hosted as __hosted;
+#[cfg(not(target_os = "xen"))]
+pub use hosted::testing;
 pub use log;
 pub use task::spawn;
 

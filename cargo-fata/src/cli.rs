@@ -74,6 +74,9 @@ pub struct RunArgs {
     /// Run this example, even where an appliance has the same name.
     #[arg(long, value_name = "NAME", conflicts_with = "app")]
     pub example: Option<String>,
+    /// Where: xen, or unix for a process of this machine.
+    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "unix"])]
+    pub on: String,
     /// How to run it.
     #[command(flatten)]
     pub guest: GuestArgs,

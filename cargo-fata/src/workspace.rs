@@ -123,10 +123,19 @@ impl ImageTarget {
         self.cargo("rustc", &options, &["-Cstrip=none", "-Clink-arg=--emit-relocs"])
     }
 
+    /// Builds the appliance as a program of this machine, for its debuggers.
+    pub fn build_for_host(&self) -> Result<PathBuf> {
+        self.build_with("build", &[], &[])
+    }
+
     fn cargo(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {
+        let options = [&["--release", "--target", target::NAME], options].concat();
+        self.build_with(command, &options, rustc_options)
+    }
+
+    fn build_with(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {
         let kind = if self.is_example { "--example" } else { "--bin" };
-        let mut arguments =
-            vec!["--release", "--target", target::NAME, "--package", &self.package, kind, &self.name];
+        let mut arguments = vec!["--package", &self.package, kind, &self.name];
         let features = self.features.join(",");
         if !features.is_empty() {
             arguments.extend(["--features", &features]);

@@ -4,6 +4,7 @@ mod console;
 pub mod gdb;
 pub mod pcap;
 mod ports;
+mod process;
 mod spec;
 
 use std::fs;
@@ -34,8 +35,11 @@ const HOST_OVERHEAD_MB: u32 = 1900;
 
 /// `cargo fata run`.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    setup::ensure(&[Need::Target])?;
     let name = args.example.as_deref().or(args.app.as_deref()).context("nothing to run")?;
+    if args.on == "unix" {
+        return process::run(&Workspace::current()?.find(name, args.example.is_some())?, args);
+    }
+    setup::ensure(&[Need::Target])?;
     let image = Workspace::current()?.find(name, args.example.is_some())?.build(&[])?;
     session(&image, &args.guest, &args.guest.params)
 }

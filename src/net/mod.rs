@@ -1,11 +1,22 @@
 //! Network interfaces of an appliance, and its sockets.
 
+use crate::env::Shared;
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
 pub use fata_libos::net::NetCounters;
 use fata_libos::time::{Duration, Instant, sleep};
-pub use fata_netstack::*;
+
+#[cfg(target_os = "xen")]
+mod guest;
+#[cfg(target_os = "xen")]
+use guest as below;
+#[cfg(not(target_os = "xen"))]
+mod hosted;
+#[cfg(not(target_os = "xen"))]
+use hosted as below;
+
+pub use below::*;
 
 /// A network interface of the appliance, and the stack it belongs to: sockets are made from it,
 /// `TcpListener::bind(&network, ...)`.
@@ -57,21 +68,18 @@ impl Env {
     /// Opens a network interface, configured by the boot parameters. It connects, and asks for an address if it has to, in
     /// the background: see [`Interface::configured`].
     pub async fn network(&self, name: Name) -> Result<Network> {
-        let Name { index, name } = name;
         let stack = self.stack();
-        if let Some(interface) = stack.interface(name) {
+        if let Some(interface) = stack.interface(name.name) {
             return Ok(Network { stack, interface });
         }
-        let config = Config::from_params(&self.shared.params, name)?;
-        let device = self.shared.machine.open_network(index).await?;
-        let interface = stack.add_interface(name, device, config);
-        self.shared.drain.set(Some(|stack| Box::new(Box::pin(drain(stack)))));
+        let config = Config::from_params(&self.shared.params, name.name)?;
+        let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
     }
 
     /// The stack that all interfaces and sockets belong to.
     pub fn stack(&self) -> Stack {
-        (*self.shared.stack.get_or_init(|| Box::leak(Box::new(Stack::new())))).clone()
+        (*self.shared.stack.get_or_init(|| Box::leak(Box::new(below::new_stack(&self.shared))))).clone()
     }
 }
 
@@ -80,6 +88,11 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// And for the resets of the others.
 const RESET_TIME: Duration = Duration::from_millis(200);
+
+/// Sees to [`drain`] when the guest leaves.
+fn drain_at_end(shared: &Shared) {
+    shared.drain.set(Some(|stack| Box::new(Box::pin(drain(stack)))));
+}
 
 /// Waits until no connection is left, so that answers which were written are answers which arrive; peers that do not take
 /// theirs are told that it is over.

@@ -1,0 +1,63 @@
+//! The web server as a process, with curl.
+
+use fata::testing::{Process, free_port, is_root, run_tool, unprivileged};
+use std::process::Command;
+
+fn web(params: &[&str]) -> (Process, String) {
+    let port = free_port();
+    let own = format!("port={port}");
+    let web = Process::start(env!("CARGO_BIN_EXE_web"), [&[&*own], params].concat());
+    web.wait_for(&format!("on port {port}"));
+    (web, format!("http://127.0.0.1:{port}"))
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let always = ["--silent", "--show-error", "--max-time", "10"];
+    let output = run_tool("curl", always.iter().chain(arguments));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "curl {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn pages_are_served() {
+    let (web, url) = web(&[]);
+    let page = curl(&[&format!("{url}/")]);
+    assert!(page.contains("<html"), "{page}");
+    assert_eq!(page, curl(&["--compressed", &format!("{url}/")]));
+    let status = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &format!("{url}/nowhere")]);
+    assert_eq!(status, "404");
+    assert!(curl(&[&format!("{url}/status.json")]).contains("\"requests\":"));
+    let metrics = curl(&[&format!("{url}/metrics")]);
+    assert!(metrics.contains("fata_interface_up{interface=\"main\"} 1"), "{metrics}");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+#[test]
+fn connections_are_kept_and_many_are_served() {
+    let (web, url) = web(&["connections=50"]);
+    let pages = format!("{url}/status.json?[1-200]");
+    let answers = curl(&["--parallel", "--parallel-max", "40", &pages]);
+    assert_eq!(answers.matches("\"requests\":").count(), 200);
+    let connects = curl(&["--output", "/dev/null", "--write-out", "%{num_connects}", &pages]);
+    assert_eq!(connects.matches('1').count(), 1, "one connection serves all of one client");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+#[test]
+fn a_port_for_root_alone_is_moved() {
+    const FIRST: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let first: u16 = std::fs::read_to_string(FIRST).unwrap().trim().parse().unwrap();
+    if !is_root() || first < 1024 {
+        eprintln!("not tested: needs root to give up, and a machine with ports for root alone");
+        return;
+    }
+    // Where whoever owns nothing finds it.
+    let copy = std::env::temp_dir().join(format!("fata-test-web-{}", std::process::id()));
+    std::fs::copy(env!("CARGO_BIN_EXE_web"), &copy).unwrap();
+    let web = Process::spawn(unprivileged(&mut Command::new(&copy)).arg("port=1023"));
+    web.wait_for("port 1023 is for root alone on this machine: it is port 9023 instead");
+    assert!(curl(&["http://127.0.0.1:9023/"]).contains("<html"));
+    std::fs::remove_file(copy).unwrap();
+    assert_eq!(web.leave().code(), Some(0));
+}

@@ -1,0 +1,281 @@
+//! The stack and its interfaces.
+
+use super::{Config, Stats};
+use crate::Result;
+use crate::env::Shared;
+use crate::hosted::TAP;
+use crate::net::Name;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::future::pending;
+use core::net::{IpAddr, Ipv4Addr};
+use fata_libos::net::{MacAddress, NetCounters, NetDevice};
+use fata_libos::param::Param;
+use fata_unix::{Reactor, socket};
+
+/// All interfaces and sockets of the appliance. Cheap to clone: all clones are the same stack.
+#[derive(Clone)]
+pub struct Stack(pub(super) Below);
+
+/// Which stack it is.
+#[derive(Clone)]
+pub(super) enum Below {
+    Netstack(fata_netstack::Stack),
+    Host(Rc<Host>),
+}
+
+/// The host's own stack.
+pub(super) struct Host {
+    pub(super) reactor: Rc<Reactor>,
+    interfaces: RefCell<Vec<Rc<HostInterface>>>,
+}
+
+/// A name for the host's network.
+struct HostInterface {
+    name: &'static str,
+}
+
+/// An interface without a tap device where another has one: a process has one stack.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "network interface {interface} has no tap device, and another has one: give {interface}.tap=NAME too"
+)]
+pub struct NoTap {
+    /// The interface.
+    pub interface: String,
+}
+
+/// Netstack if any interface has a tap device, else the host's.
+pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
+    let is_tap =
+        |param: &Param| param.name.strip_suffix(TAP).is_some_and(|interface| interface.ends_with('.'));
+    if shared.params.declared().any(|param| is_tap(param) && shared.params.value(param).is_some()) {
+        return Stack::new();
+    }
+    let reactor = shared.machine.reactor().clone();
+    Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default() })))
+}
+
+/// Opens an interface.
+pub(in crate::net) async fn open(
+    shared: &Shared,
+    stack: &Stack,
+    name: Name,
+    config: Config,
+) -> Result<Interface> {
+    let name = name.as_str();
+    match &stack.0 {
+        Below::Netstack(netstack) => {
+            let tap = shared
+                .params
+                .get(&format!("{name}.{TAP}"))
+                .ok_or_else(|| NoTap { interface: name.into() })?;
+            let device = shared.machine.open_tap(tap)?;
+            crate::net::drain_at_end(shared);
+            Ok(Interface(Which::Netstack(netstack.add_interface(name, device, config))))
+        }
+        Below::Host(host) => {
+            say_what_has_no_use(shared, name);
+            let interface = Rc::new(HostInterface { name });
+            host.interfaces.borrow_mut().push(interface.clone());
+            Ok(Interface(Which::Host(interface)))
+        }
+    }
+}
+
+/// One line for all parameters that were given and do nothing.
+fn say_what_has_no_use(shared: &Shared, interface: &str) {
+    let params = &shared.params;
+    let given = |param: &&Param| params.get_given(&format!("{interface}.{}", param.name)).is_some();
+    let given: Vec<&str> = super::PARAMS.iter().filter(given).map(|param| param.name).collect();
+    if !given.is_empty() {
+        log::warn!(
+            "{interface}: {} has no effect on the host's own sockets; tap=NAME gives it an address of its own",
+            given.join(", ")
+        );
+    }
+}
+
+impl Stack {
+    /// A netstack without interfaces, as on a guest; [`Env::stack`](crate::Env::stack) may be the host's instead.
+    pub fn new() -> Self {
+        Self(Below::Netstack(fata_netstack::Stack::new()))
+    }
+
+    /// Adds an interface and starts the task that drives it.
+    ///
+    /// # Panics
+    /// If this is the host's stack, which has devices of its own.
+    pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
+        let Below::Netstack(stack) = &self.0 else { panic!("the host's own stack takes no device") };
+        Interface(Which::Netstack(stack.add_interface(name, device, config)))
+    }
+
+    /// The interfaces, in the order in which they were added.
+    pub fn interfaces(&self) -> Vec<Interface> {
+        match &self.0 {
+            Below::Netstack(stack) => {
+                stack.interfaces().into_iter().map(Which::Netstack).map(Interface).collect()
+            }
+            Below::Host(host) => {
+                host.interfaces.borrow().iter().cloned().map(Which::Host).map(Interface).collect()
+            }
+        }
+    }
+
+    /// The interface of that name.
+    pub fn interface(&self, name: &str) -> Option<Interface> {
+        self.interfaces().into_iter().find(|interface| interface.name() == name)
+    }
+
+    /// The limit on the memory of TCP connections with their buffers, octets. The host's kernel has limits of its own.
+    pub fn set_memory_limit(&self, octets: usize) {
+        if let Below::Netstack(stack) = &self.0 {
+            stack.set_memory_limit(octets);
+        }
+    }
+
+    /// Resets all TCP connections: for an end that does not wait for slow peers. The host's kernel sees to its own.
+    pub fn abort_all(&self) {
+        if let Below::Netstack(stack) = &self.0 {
+            stack.abort_all();
+        }
+    }
+
+    /// The stack's figures; zeros for the host's, which has its own elsewhere.
+    pub fn stats(&self) -> Stats {
+        match &self.0 {
+            Below::Netstack(stack) => stack.stats(),
+            Below::Host(_) => Stats::default(),
+        }
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stack")
+    }
+}
+
+/// What an interface has been told about its network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Addressing {
+    /// Its address.
+    pub address: IpAddr,
+    /// Bits of the network part.
+    pub prefix_len: u8,
+    /// The router.
+    pub gateway: Option<IpAddr>,
+    /// The name servers.
+    pub dns: Vec<IpAddr>,
+}
+
+impl From<fata_netstack::Addressing> for Addressing {
+    fn from(from: fata_netstack::Addressing) -> Self {
+        let fata_netstack::Addressing { address, prefix_len, gateway, dns, .. } = from;
+        Self { address, prefix_len, gateway, dns }
+    }
+}
+
+impl Addressing {
+    /// The address from which the host speaks to others; how it is connected is its own affair.
+    fn of_host() -> Self {
+        let address = socket::own_address().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        Self { address, prefix_len: 32, gateway: None, dns: Vec::new() }
+    }
+}
+
+/// A network interface of a [`Stack`].
+#[derive(Clone)]
+pub struct Interface(Which);
+
+#[derive(Clone)]
+enum Which {
+    Netstack(fata_netstack::Interface),
+    Host(Rc<HostInterface>),
+}
+
+impl Interface {
+    /// The name given to it.
+    pub fn name(&self) -> &str {
+        match &self.0 {
+            Which::Netstack(interface) => interface.name(),
+            Which::Host(interface) => interface.name,
+        }
+    }
+
+    /// Its hardware address; zeros where it is the host's sockets.
+    pub fn mac(&self) -> MacAddress {
+        match &self.0 {
+            Which::Netstack(interface) => interface.mac(),
+            Which::Host(_) => MacAddress([0; 6]),
+        }
+    }
+
+    /// The largest IP packet it carries, octets.
+    pub fn mtu(&self) -> usize {
+        match &self.0 {
+            Which::Netstack(interface) => interface.mtu(),
+            Which::Host(_) => 1500,
+        }
+    }
+
+    /// Whether its device is connected.
+    pub fn is_up(&self) -> bool {
+        match &self.0 {
+            Which::Netstack(interface) => interface.is_up(),
+            Which::Host(_) => true,
+        }
+    }
+
+    /// The device's counters; zeros where it is the host's sockets.
+    pub fn device_counters(&self) -> NetCounters {
+        match &self.0 {
+            Which::Netstack(interface) => interface.device_counters(),
+            Which::Host(_) => NetCounters::default(),
+        }
+    }
+
+    /// Its address, if it has one.
+    pub fn addressing(&self) -> Option<Addressing> {
+        match &self.0 {
+            Which::Netstack(interface) => interface.addressing().map(Into::into),
+            Which::Host(_) => Some(Addressing::of_host()),
+        }
+    }
+
+    /// Waits until it has an address.
+    pub async fn configured(&self) -> Addressing {
+        match &self.0 {
+            Which::Netstack(interface) => interface.configured().await.into(),
+            Which::Host(_) => Addressing::of_host(),
+        }
+    }
+
+    /// Waits until its address, gateway or name servers change, and returns the new ones; `None`: it has no address.
+    pub async fn config_changed(&self) -> Option<Addressing> {
+        match &self.0 {
+            Which::Netstack(interface) => interface.config_changed().await.map(Into::into),
+            // Nobody tells of it.
+            Which::Host(_) => pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interface({})", self.name())
+    }
+}
