@@ -35,6 +35,8 @@ pub enum Command {
         /// The image that the report came from.
         image: PathBuf,
     },
+    /// Make an appliance of your own, in a folder outside of the repository.
+    New(NewArgs),
     /// Look into an image.
     Image {
         /// How.
@@ -47,6 +49,20 @@ pub enum Command {
         script: String,
     },
 }
+
+/// Arguments of `new`.
+#[derive(Args)]
+pub struct NewArgs {
+    /// The folder to make; its last name is the appliance's.
+    #[arg(value_name = "NAME")]
+    pub folder: PathBuf,
+    /// What it begins as.
+    #[arg(long, value_name = "TEMPLATE", default_value = "hello", value_parser = TEMPLATES)]
+    pub template: String,
+}
+
+/// What there is to begin with: a greeting, a TCP service, a web server.
+pub const TEMPLATES: [&str; 3] = ["hello", "service", "web"];
 
 /// What to do with an image.
 #[derive(Subcommand)]

@@ -12,6 +12,7 @@ mod cli;
 mod command;
 mod image;
 mod interrupt;
+mod new;
 mod note;
 mod run;
 mod setup;
@@ -55,6 +56,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Test(args) => return test::run(args),
         Command::Bench(args) => return bench::run(args),
         Command::Symbols { image } => resolve_symbols(image)?,
+        Command::New(args) => new::run(args)?,
         Command::Image { command } => image::run(command)?,
         Command::Dom0 { script } => return run_in_dom0(script),
     }

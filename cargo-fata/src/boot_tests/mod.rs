@@ -9,6 +9,7 @@ mod http;
 mod lifecycle;
 mod linux;
 mod net;
+mod new;
 mod run;
 mod web;
 
@@ -60,6 +61,7 @@ pub fn all() -> Vec<BootTest> {
         web::TESTS,
         linux::TESTS,
         run::TESTS,
+        new::TESTS,
     ];
     topics.into_iter().flatten().copied().collect()
 }
