@@ -10,19 +10,14 @@
 use core::net::Ipv4Addr;
 use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
-use fata::param::{PORT, Param};
 use fata::prelude::*;
 
-// A boot parameter of our own: `port=7777` on the kernel command line changes it.
-static PARAMS: [Param; 1] =
-    [Param { name: "port", kind: &PORT, default: Some("7"), help: "the TCP port to listen on" }];
-
-// One network interface, the first `vif` of the guest. Its address comes from DHCP, or from `ipv4=10.0.0.2/24`.
-fata::main!(main, networks: ["main"], params: PARAMS);
+// Besides `main` it makes `networks` and `params` of what echo.toml declares.
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    let network = env.network("main").await?;
-    let port: u16 = env.param_as("port");
+    let network = env.network(networks::MAIN).await?;
+    let port = env.param(params::PORT);
     let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
     println!(env, "echo on port {port}");
     loop {

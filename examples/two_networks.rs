@@ -10,12 +10,12 @@ use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
 use fata::prelude::*;
 
-// The names are ours; their order is that of the guest's `vif`s.
-fata::main!(main, networks: ["main", "back"]);
+// The names are those in two_networks.toml.
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    let main = env.network("main").await?;
-    env.network("back").await?;
+    let main = env.network(networks::MAIN).await?;
+    env.network(networks::BACK).await?;
     // Both interfaces belong to one stack: a listener on no address in particular hears both.
     let listener = TcpListener::bind(&main, (Ipv4Addr::UNSPECIFIED, 7).into())?;
     loop {

@@ -11,17 +11,13 @@ extern crate alloc;
 use alloc::vec;
 use core::net::Ipv4Addr;
 use fata::net::UdpSocket;
-use fata::param::{PORT, Param};
 use fata::prelude::*;
 
-static PARAMS: [Param; 1] =
-    [Param { name: "port", kind: &PORT, default: Some("7"), help: "the UDP port to listen on" }];
-
-fata::main!(main, networks: ["main"], params: PARAMS);
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    let network = env.network("main").await?;
-    let port: u16 = env.param_as("port");
+    let network = env.network(networks::MAIN).await?;
+    let port = env.param(params::PORT);
     let socket = UdpSocket::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
     println!(env, "echo on UDP port {port}");
     // A datagram is read whole or cut off: this is the longest there is.

@@ -15,56 +15,97 @@ pub struct Appliance {
     pub name: &'static str,
     /// The package's version.
     pub version: &'static str,
-    /// The names of its network interfaces: the first is the first `vif` of the configuration, and so on.
-    pub networks: &'static [&'static str],
-    /// The parameters that each interface has.
-    pub network_params: &'static [Param],
-    /// The appliance's own boot parameters.
+    /// Its boot parameters: its own, and those of its network interfaces.
     pub params: &'static [Param],
     /// Its `main`.
     pub main: fn(Env) -> MainFuture,
 }
 
-/// Names the appliance's `async fn main(env: Env) -> Result<()>`, its network interfaces and its boot parameters.
+/// Names the appliance's `async fn main(env: Env) -> Result<()>`, in the root of its crate.
+///
+/// What the build script made of the manifest becomes two modules beside it: `networks`, a constant for each interface, for
+/// [`Env::network`], and `params`, a constant for each boot parameter, for [`Env::param`].
 ///
 /// ```ignore
 /// fata::main!(main);
-/// fata::main!(main, networks: ["main"]);
-/// fata::main!(main, networks: ["main", "back"], params: PARAMS);
+/// ```
+///
+/// What `examples/echo.toml` declares is there, with its type:
+///
+/// ```
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<()> {
+///     let port: u16 = env.param(params::PORT);
+///     let network: fata::net::Network = env.network(networks::MAIN).await?;
+///     # let _ = (port, network);
+///     Ok(())
+/// }
+/// ```
+///
+/// A parameter that it does not declare, or as another type, and an interface that it does not have, do not compile:
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// fn with(env: fata::Env) -> u16 {
+///     env.param(params::PROT)
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// fn with(env: &fata::Env) -> &str {
+///     env.param(params::PORT)
+/// }
+/// ```
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network(networks::BACK).await
+/// }
+/// ```
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/hello.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network(networks::MAIN).await
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # include!(concat!(env!("OUT_DIR"), "/hello.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::net::Network> {
+///     env.network("main").await
+/// }
 /// ```
 #[macro_export]
 macro_rules! main {
-    ($main:path $(, params: $params:expr)? $(,)?) => {
-        $crate::__entry!($main, &[], &[], $crate::__own_params!($($params)?));
-        $crate::__note!([]);
-    };
-    ($main:path, networks: [$($network:literal),+ $(,)?] $(, params: $params:expr)? $(,)?) => {
-        $crate::__entry!($main, &[$($network),+], &$crate::net::PARAMS, $crate::__own_params!($($params)?));
-        $crate::__note!([$($network),+]);
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __own_params {
-    () => {
-        &[]
-    };
-    ($params:expr) => {
-        &$params
+    ($main:path $(,)?) => {
+        include!(concat!(
+            env!("OUT_DIR", "fata::main! needs a build.rs with `fn main() { fata_build::manifest() }`"),
+            "/",
+            env!("CARGO_BIN_NAME"),
+            ".rs"
+        ));
+        $crate::__entry!($main);
+        $crate::__note!();
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __appliance {
-    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+    ($main:path) => {
         $crate::Appliance {
-            name: env!("CARGO_BIN_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-            networks: $networks,
-            network_params: $network_params,
-            params: $params,
+            name: fata_manifest::NAME,
+            version: fata_manifest::VERSION,
+            params: &fata_manifest::PARAMS,
             main: |env| $crate::__boxed($main(env)),
         }
     };
@@ -80,10 +121,10 @@ pub fn boxed(main: impl Future<Output = Result<()>> + 'static) -> MainFuture {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __entry {
-    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+    ($main:path) => {
         #[unsafe(no_mangle)]
         extern "Rust" fn fata_appliance() -> $crate::Appliance {
-            $crate::__appliance!($main, $networks, $network_params, $params)
+            $crate::__appliance!($main)
         }
     };
 }
@@ -93,29 +134,25 @@ macro_rules! __entry {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __entry {
-    ($main:path, $networks:expr, $network_params:expr, $params:expr) => {
+    ($main:path) => {
         // A test build has a `main` of its own.
         #[cfg_attr(not(test), unsafe(export_name = "main"))]
         #[cfg_attr(test, allow(dead_code))]
         extern "C" fn fata_process_main() -> i32 {
-            $crate::__hosted($crate::__appliance!($main, $networks, $network_params, $params))
+            $crate::__hosted($crate::__appliance!($main))
         }
     };
 }
 
-/// The ELF note in which an image says what it is, for tools to read: owner `Fata`, type 1, a text in TOML. The linker
+/// The ELF note in which an image carries its manifest, for tools to read: owner `Fata`, type 1, a text in TOML. The linker
 /// script keeps its section.
 #[cfg(target_os = "xen")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __note {
-    ([$($first:literal $(, $more:literal)*)?]) => {
+    () => {
         const _: () = {
-            const TEXT: &str = concat!(
-                "name = \"", env!("CARGO_BIN_NAME"), "\"\n",
-                "version = \"", env!("CARGO_PKG_VERSION"), "\"\n",
-                "networks = [", $("\"", $first, "\"", $(", \"", $more, "\"",)*)? "]\n",
-            );
+            const TEXT: &str = fata_manifest::NOTE;
             #[repr(C, align(4))]
             struct Note {
                 sizes_and_type: [u32; 3],
@@ -137,5 +174,5 @@ macro_rules! __note {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __note {
-    ([$($network:literal),*]) => {};
+    () => {};
 }

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
 use fata_libos::console::Console;
-use fata_libos::param::Params;
+use fata_libos::param::{Key, Param, Params, Value};
 use fata_libos::platform::Leave;
 
 #[cfg(target_os = "xen")]
@@ -26,8 +26,6 @@ pub(crate) struct Shared {
     #[cfg(feature = "net")]
     pub(crate) machine: Machine,
     #[cfg(feature = "net")]
-    pub(crate) networks: &'static [&'static str],
-    #[cfg(feature = "net")]
     /// Leaked: a value here would bring the stack's drop code into images that have no network.
     pub(crate) stack: core::cell::OnceCell<&'static Stack>,
     /// Waits until what was written to connections is on its way: set by the first network, so that an image without one
@@ -42,24 +40,12 @@ pub(crate) type Drain =
     fn(&'static Stack) -> alloc::boxed::Box<dyn core::future::Future<Output = ()> + Unpin>;
 
 impl Env {
-    /// The value of a boot parameter that the appliance declared.
-    ///
-    /// # Panics
-    /// If it declared none of that name, or one without a default that was not given.
-    pub fn param(&self, name: &str) -> &str {
-        self.shared
-            .params
-            .get(name)
-            .unwrap_or_else(|| panic!("no boot parameter \"{name}\" is declared with a default"))
-    }
-
-    /// The value of a boot parameter, as a type: `let port: u16 = env.param_as("port")`.
-    ///
-    /// # Panics
-    /// As [`param`](Self::param), and if values of the parameter's kind are not of this type.
-    pub fn param_as<T: core::str::FromStr>(&self, name: &str) -> T {
-        let value = self.param(name);
-        value.parse().unwrap_or_else(|_| panic!("boot parameter {name}={value} is of another kind"))
+    /// The value of a boot parameter: `let port: u16 = env.param(params::PORT)`.
+    pub fn param<T: Value + ?Sized>(&self, key: Key<T>) -> T::Of<'_> {
+        match T::of(self.shared.params.value(key.param())) {
+            Some(value) => value,
+            None => not_of_its_kind(key.param()),
+        }
     }
 
     /// The boot parameters.
@@ -83,6 +69,12 @@ impl Env {
     pub async fn shutdown(&self) -> Leave {
         fata_libos::shutdown::requested().await
     }
+}
+
+/// Every value was checked when the guest booted.
+#[cold]
+fn not_of_its_kind(param: &Param) -> ! {
+    panic!("boot parameter {} is of another kind", param.name)
 }
 
 /// The time between a request to leave and leaving all the same.

@@ -74,7 +74,7 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
     for (arguments, said) in [
         (
             &["prot=80"][..],
-            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, ipv4, gateway, dns, hostname, mtu, tap"#,
+            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, main.ipv4, main.gateway, main.dns, main.hostname, main.mtu, main.tap"#,
         ),
         (&["port=0"], r#"fata: boot parameter port: "0" is not a port from 1 to 65535"#),
         (&["port"], r#"fata: boot parameter "port" has no value: write port=VALUE"#),
@@ -88,8 +88,8 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
             "fata: boot parameter main.gateway: 10.0.0.1 has no use with ipv4=dhcp, which brings its own; give the address too",
         ),
         (
-            &["back.ipv4=dhcp"],
-            r#"fata: boot parameter "back.ipv4": this appliance has no network interface "back"; it has: main"#,
+            &["side.tap=tap0"],
+            r#"fata: boot parameter "side.tap" is unknown; known are: log, port, main.ipv4, main.gateway, main.dns, main.hostname, main.mtu, main.tap"#,
         ),
         (&["tap=a/b"], r#"fata: boot parameter tap: "a/b" is not the name of a tap device, such as tap0"#),
         (
@@ -102,6 +102,15 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
         assert_eq!(echo.wait().code(), Some(64), "{arguments:?}");
         assert_eq!(echo.said().lines().count(), 1, "{}", echo.said());
     }
+}
+
+#[test]
+fn help_names_all_parameters() {
+    let mut echo = Process::start(example("echo"), ["port=7777", "help"]);
+    echo.wait_for("  main.tap=");
+    assert_eq!(echo.wait().code(), Some(0));
+    let said = echo.said();
+    assert!(said.contains("  port=7\n      the TCP port to listen on: a port from 1 to 65535\n"), "{said}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Command {
         /// The image that the report came from.
         image: PathBuf,
     },
+    /// Make an appliance of your own, in a folder outside of the repository.
+    New(NewArgs),
     /// Look into an image.
     Image {
         /// How.
@@ -47,6 +49,20 @@ pub enum Command {
         script: String,
     },
 }
+
+/// Arguments of `new`.
+#[derive(Args)]
+pub struct NewArgs {
+    /// The folder to make; its last name is the appliance's.
+    #[arg(value_name = "NAME")]
+    pub folder: PathBuf,
+    /// What it begins as.
+    #[arg(long, value_name = "TEMPLATE", default_value = "hello", value_parser = TEMPLATES)]
+    pub template: String,
+}
+
+/// What there is to begin with: a greeting, a TCP service, a web server.
+pub const TEMPLATES: [&str; 3] = ["hello", "service", "web"];
 
 /// What to do with an image.
 #[derive(Subcommand)]
@@ -101,13 +117,19 @@ pub struct GuestArgs {
     /// A boot parameter; may be given many times.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
-    /// The guest's memory.
-    #[arg(long, value_name = "MIB", default_value_t = 16)]
-    pub memory: u32,
+    /// The guest's memory, where it is to be other than the image's manifest says.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u32>,
     /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
     /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
     pub forwards: Vec<(u16, u16)>,
+    /// Write what crosses the guest's network interface to this file, for tshark or tcpdump; a second interface's to FILE.1.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_net")]
+    pub pcap: Option<PathBuf>,
+    /// Stop the guest before its first instruction, and say what to type for gdb to connect to it.
+    #[arg(long)]
+    pub gdb: bool,
     /// Create the guest without a network interface.
     #[arg(long)]
     pub no_net: bool,

@@ -12,6 +12,7 @@ mod cli;
 mod command;
 mod image;
 mod interrupt;
+mod new;
 mod note;
 mod run;
 mod setup;
@@ -55,6 +56,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Test(args) => return test::run(args),
         Command::Bench(args) => return bench::run(args),
         Command::Symbols { image } => resolve_symbols(image)?,
+        Command::New(args) => new::run(args)?,
         Command::Image { command } => image::run(command)?,
         Command::Dom0 { script } => return run_in_dom0(script),
     }
@@ -71,7 +73,12 @@ fn resolve_symbols(image: &Path) -> Result<()> {
 fn run_in_dom0(script: &str) -> Result<ExitCode> {
     setup::ensure(&[setup::Need::XenHost])?;
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
-    let host = xen_host::Host::boot(xen_host::qemu::Options { memory_mb: 4500, forwards: Vec::new(), log })?;
+    let host = xen_host::Host::boot(xen_host::qemu::Options {
+        memory_mb: 4500,
+        forwards: Vec::new(),
+        log,
+        gdb_port: None,
+    })?;
     let output = host.sh(script, Duration::from_secs(600))?;
     print!("{}", output.stdout);
     eprint!("{}", output.stderr);

@@ -1,10 +1,11 @@
-//! What an image says of itself in ELF notes: to us in one that `fata::main!` leaves (owner `Fata`, type 1, a text in
-//! TOML), to Xen in those of `xen/elfnote.h`.
+//! What an image says of itself in ELF notes: to us in one that `fata::main!` leaves (owner `Fata`, type 1, the manifest),
+//! to Xen in those of `xen/elfnote.h`.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use fata_build::Manifest;
 use object::LittleEndian;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -15,10 +16,13 @@ const OURS: (&[u8], u32) = (b"Fata", 1);
 const PVH_ENTRY: (&[u8], u32) = (b"Xen", 18);
 
 /// An image's note.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Note {
-    /// The names of its network interfaces, in the order of its `vif`s.
-    pub networks: Vec<String>,
+    /// The version of its package.
+    #[allow(dead_code)]
+    pub version: String,
+    /// Its manifest.
+    pub manifest: Manifest,
 }
 
 impl Note {
@@ -28,11 +32,9 @@ impl Note {
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
-        let table: toml::Table = std::str::from_utf8(text)?.parse()?;
-        let networks = table.get("networks").and_then(toml::Value::as_array).into_iter().flatten();
-        let name =
-            |value: &toml::Value| value.as_str().map(str::to_owned).context("a network without a name");
-        Ok(Self { networks: networks.map(name).collect::<Result<_>>()? })
+        let (version, manifest) = fata_build::note::parse("its note", std::str::from_utf8(text)?)
+            .context("it was made by another version of Fata than this tool")?;
+        Ok(Self { version, manifest })
     }
 }
 
@@ -91,10 +93,11 @@ mod tests {
 
     #[test]
     fn our_note_is_found_behind_others() {
-        let text = "name = \"web\"\nversion = \"0.1.0\"\nnetworks = [\"main\", \"back\"]\n";
+        let text = "version = \"0.1.0\"\n\n[image]\nname = \"web\"\n[network.main]\n[network.back]\n";
         let file = file(&[(b"Xen\0", 1, "generic"), (b"Fata\0", 1, text)]);
         let note = Note::parse(find(&file, OURS).unwrap().unwrap()).unwrap();
-        assert_eq!(note.networks, ["main", "back"]);
+        assert_eq!((&*note.version, &*note.manifest.image.name), ("0.1.0", "web"));
+        assert_eq!(note.manifest.networks.len(), 2);
     }
 
     #[test]
@@ -111,8 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn a_note_without_networks_has_none() {
-        assert_eq!(Note::parse(b"name = \"hello\"").unwrap().networks, [""; 0]);
+    fn a_note_that_is_not_understood_is_an_error() {
+        let error =
+            Note::parse(b"version = \"9.0.0\"\n[image]\nname = \"hello\"\nwarp = true\n").unwrap_err();
+        assert!(format!("{error:#}").contains("unknown key \"warp\""), "{error:#}");
         assert!(Note::parse(b"networks = [1]").is_err());
     }
 }

@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -174,13 +175,23 @@ pub fn run_tool<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item =
     output.unwrap_or_else(|error| panic!("this test needs the program {name}: {error}"))
 }
 
-/// A TCP port of this machine that is free now.
+/// A TCP port of this machine that is free, and given to nobody else in this process.
 ///
 /// # Panics
 /// If there is none.
 pub fn free_port() -> u16 {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.expect("a free port").port()
+    /// Below those that Linux gives to who asks for any.
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes side by side start in different places.
+    let start = std::process::id().wrapping_mul(97);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    let ports = std::iter::repeat_with(|| {
+        let next = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        (FIRST + next % COUNT) as u16
+    });
+    ports.take(COUNT as usize).find(is_free).expect("a free port")
 }
 
 /// The program of an example, which cargo builds beside the tests of its package.

@@ -11,7 +11,7 @@ static MTU: Kind = Kind {
     check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
 };
 
-/// What every network interface knows, for [`Params::parse`].
+/// What every network interface knows. Those of `main` are declared as `main.ipv4` and so on, with defaults of its own.
 pub static PARAMS: [Param; 5] = [
     Param {
         name: "ipv4",
@@ -67,8 +67,14 @@ pub enum ConfigError {
 impl Config {
     /// The configuration that the boot parameters give to an interface.
     pub fn from_params(params: &Params, interface: &str) -> Result<Self, ConfigError> {
-        let get = |name| params.get_for(interface, name);
-        let gateway = get("gateway").and_then(|v| v.parse::<Ipv4Addr>().ok());
+        let full = |name| alloc::format!("{interface}.{name}");
+        let get = |name| params.get(&full(name));
+        // They belong together: an address given at boot does not keep the gateway that the image has for another.
+        let gateway = match params.get_given(&full("ipv4")) {
+            Some(_) => params.get_given(&full("gateway")),
+            None => get("gateway"),
+        };
+        let gateway = gateway.and_then(|v| v.parse::<Ipv4Addr>().ok());
         let dns = get("dns").unwrap_or("");
         let dns: Vec<IpAddr> = dns.split(',').filter_map(|a| a.parse().ok().map(IpAddr::V4)).collect();
         let ipv4 = match get("ipv4").and_then(|v| v.parse::<Ipv4Prefix>().ok()) {
@@ -85,16 +91,14 @@ impl Config {
 
 fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Result<Ipv4Config, ConfigError> {
     let Ipv4Prefix { address, prefix_len } = prefix;
-    let host_mask = u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
-    let host_part = address.to_bits() & host_mask;
-    if prefix_len < 31 && (host_part == 0 || host_part == host_mask) {
+    if !prefix.is_host() {
         return Err(ConfigError::NotAHost(interface.into(), address, prefix_len));
     }
     if let Some(gateway) = gateway {
         if gateway == address {
             return Err(ConfigError::GatewayIsSelf(interface.into(), gateway));
         }
-        if (gateway.to_bits() ^ address.to_bits()) & !host_mask != 0 {
+        if !prefix.contains(gateway) {
             let interface = interface.into();
             return Err(ConfigError::GatewayElsewhere { interface, gateway, address, prefix_len });
         }
@@ -107,8 +111,28 @@ mod tests {
     use super::*;
 
     fn config(line: &str) -> Result<Config, String> {
-        let params = Params::parse(line, &[], &["main", "back"], &PARAMS).map_err(|e| e.to_string())?;
+        static DECLARED: [Param; 5] = main_with([None; 5]);
+        config_of(&DECLARED, line)
+    }
+
+    fn config_of(declared: &'static [Param], line: &str) -> Result<Config, String> {
+        let params = Params::parse(line, &[declared]).map_err(|e| e.to_string())?;
         Config::from_params(&params, "main").map_err(|e| e.to_string())
+    }
+
+    /// The interface `main`, with defaults of its own.
+    const fn main_with([ipv4, gateway, dns, hostname, mtu]: [Option<&'static str>; 5]) -> [Param; 5] {
+        [
+            Param {
+                name: "main.ipv4",
+                default: if ipv4.is_some() { ipv4 } else { PARAMS[0].default },
+                ..PARAMS[0]
+            },
+            Param { name: "main.gateway", default: gateway, ..PARAMS[1] },
+            Param { name: "main.dns", default: dns, ..PARAMS[2] },
+            Param { name: "main.hostname", default: hostname, ..PARAMS[3] },
+            Param { name: "main.mtu", default: mtu, ..PARAMS[4] },
+        ]
     }
 
     #[test]
@@ -117,6 +141,23 @@ mod tests {
         let dns = vec![IpAddr::from([10, 0, 0, 3])];
         let hostname = Some("web".to_string());
         assert_eq!(config("dns=10.0.0.3 hostname=web"), Ok(Config { dns, hostname, ..Config::default() }));
+    }
+
+    #[test]
+    fn an_address_at_boot_replaces_the_images_own_with_its_gateway() {
+        static FIXED: [Param; 5] =
+            main_with([Some("10.0.2.15/24"), Some("10.0.2.2"), Some("10.0.2.3"), None, None]);
+        let config = |line| config_of(&FIXED, line).unwrap();
+        let fixed = |address: [u8; 4], gateway: Option<[u8; 4]>| Ipv4Config::Static {
+            address: address.into(),
+            prefix_len: 24,
+            gateway: gateway.map(Ipv4Addr::from),
+        };
+        assert_eq!(config("").ipv4, fixed([10, 0, 2, 15], Some([10, 0, 2, 2])));
+        assert_eq!(config("gateway=10.0.2.9").ipv4, fixed([10, 0, 2, 15], Some([10, 0, 2, 9])));
+        assert_eq!(config("ipv4=10.7.0.1/24").ipv4, fixed([10, 7, 0, 1], None));
+        assert_eq!(config("ipv4=dhcp").ipv4, Ipv4Config::Dhcp);
+        assert_eq!(config("ipv4=dhcp").dns, [IpAddr::from([10, 0, 2, 3])]);
     }
 
     #[test]

@@ -61,8 +61,11 @@ fn leave(platform: &XenPlatform, left: Result<Leave>) -> ! {
 async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
     let console = console::init(&xen, boot.console)?;
     logging::init(console::write);
-    let declared = [&PARAMS[..], appliance.params];
-    let params = Params::parse(boot.command_line, &declared, appliance.networks, appliance.network_params)?;
+    let params = Params::parse(boot.command_line, &[&PARAMS, appliance.params])?;
+    if params.wants_help() {
+        console::write(params.help().as_bytes());
+        return Ok(Leave::PowerOff);
+    }
     logging::set_filter(params.get_as("log").unwrap_or_default());
     let machine = Machine::connect(xen, boot.xenstore)?;
     let spent = pv::cpu_time().saturating_sub(boot.cpu_at_entry);
@@ -78,8 +81,6 @@ async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
             console,
             #[cfg(feature = "net")]
             machine,
-            #[cfg(feature = "net")]
-            networks: appliance.networks,
             #[cfg(feature = "net")]
             stack: Default::default(),
             #[cfg(feature = "net")]

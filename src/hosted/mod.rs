@@ -17,6 +17,7 @@ use fata_unix::{UnixPlatform, args, exit};
 #[cfg(feature = "net")]
 pub(crate) use machine::{Machine, TAP};
 use std::eprintln;
+use std::io::Write;
 
 /// The parameters that every appliance has.
 static PARAMS: [Param; 1] = [Param {
@@ -35,6 +36,11 @@ pub fn hosted(appliance: Appliance) -> i32 {
         Ok(params) => params,
         Err(error) => return failed(error, exit::USAGE),
     };
+    if params.wants_help() {
+        // Nobody may read it to the end.
+        let _ = std::io::stdout().write_all(params.help().as_bytes());
+        return exit::POWER_OFF;
+    }
     let platform = match UnixPlatform::start() {
         Ok(platform) => platform,
         Err(error) => return failed(error.into(), exit::HOST),
@@ -55,12 +61,15 @@ fn failed(error: crate::Error, status: i32) -> i32 {
 }
 
 fn parse(appliance: &Appliance, line: &str) -> Result<Params> {
-    let declared = [&PARAMS[..], appliance.params];
-    #[cfg(feature = "net")]
-    let network_params = machine::network_params(appliance.network_params);
-    #[cfg(not(feature = "net"))]
-    let network_params = appliance.network_params;
-    Ok(Params::parse(line, &declared, appliance.networks, network_params)?)
+    Ok(Params::parse(line, &[&PARAMS, appliance.params, tap_params(appliance.params)])?)
+}
+
+#[cfg(feature = "net")]
+use machine::tap_params;
+
+#[cfg(not(feature = "net"))]
+fn tap_params(_usual: &'static [Param]) -> &'static [Param] {
+    &[]
 }
 
 /// Whether an error of `main` is one of its parameters.
@@ -75,7 +84,7 @@ fn is_usage(error: &crate::Error) -> bool {
 async fn run(appliance: Appliance, params: Params, platform: &'static UnixPlatform) -> Result<Leave> {
     logging::init(console::write);
     logging::set_filter(params.get_as("log").unwrap_or_default());
-    let env = env(params, platform, appliance.networks);
+    let env = env(params, platform);
     platform.listen_to_signals();
     log::debug!("{} {}: process {}", appliance.name, appliance.version, std::process::id());
     #[cfg(feature = "net")]
@@ -88,15 +97,13 @@ async fn run(appliance: Appliance, params: Params, platform: &'static UnixPlatfo
     left
 }
 
-fn env(params: Params, platform: &UnixPlatform, _networks: &'static [&'static str]) -> Env {
+fn env(params: Params, platform: &UnixPlatform) -> Env {
     Env {
         shared: Rc::new(Shared {
             params,
             console: UnixConsole::open(platform.reactor()),
             #[cfg(feature = "net")]
             machine: Machine::new(platform),
-            #[cfg(feature = "net")]
-            networks: _networks,
             #[cfg(feature = "net")]
             stack: Default::default(),
             #[cfg(feature = "net")]

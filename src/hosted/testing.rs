@@ -8,9 +8,9 @@ pub use fata_unix::testing::*;
 
 /// The network interface that [`run`] gives.
 #[cfg(feature = "net")]
-const NETWORKS: &[&str] = &["main"];
+pub const MAIN: crate::net::Name = crate::net::Name::new(0, "main");
 
-/// Runs `test` with an environment of its own, on the host's clock, with a network interface `main` that is the host's own
+/// Runs `test` with an environment of its own, on the host's clock, with a network interface [`MAIN`] that is the host's own
 /// sockets. `params` is its command line. Time that stands still until it is needed is in `fata_libos::testing`.
 ///
 /// # Panics
@@ -18,10 +18,10 @@ const NETWORKS: &[&str] = &["main"];
 pub fn run<F: Future>(params: &str, test: impl FnOnce(Env) -> F) -> F::Output {
     let platform = UnixPlatform::new().expect("epoll");
     #[cfg(feature = "net")]
-    let (networks, network_params) = (NETWORKS, super::machine::network_params(&crate::net::PARAMS));
+    let of_main = super::machine::params_of_main();
     #[cfg(not(feature = "net"))]
-    let (networks, network_params) = (&[][..], &[][..]);
-    let params = Params::parse(params, &[&PARAMS], networks, network_params);
-    let env = env(params.unwrap_or_else(|error| panic!("{error}")), platform, networks);
+    let of_main = &[];
+    let params = Params::parse(params, &[&PARAMS, of_main, super::tap_params(of_main)]);
+    let env = env(params.unwrap_or_else(|error| panic!("{error}")), platform);
     block_on(platform, async move { test(env).await })
 }

@@ -45,29 +45,35 @@ impl Deref for Network {
     }
 }
 
-/// An interface that the appliance does not have, or whose parameters contradict each other.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// `fata::main!` does not name it.
-    #[error("network interface {name}: main! names no such interface")]
-    Unnamed {
-        /// The name asked for.
-        name: alloc::string::String,
-    },
+/// Names a network interface of the manifest: a constant in the module `networks` that [`main!`](crate::main) makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    index: usize,
+    name: &'static str,
+}
+
+impl Name {
+    #[doc(hidden)]
+    pub const fn new(index: usize, name: &'static str) -> Self {
+        Self { index, name }
+    }
+
+    /// The name as text.
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
 }
 
 impl Env {
-    /// Opens a network interface that [`main!`](crate::main) names, configured by the boot parameters. It connects, and asks
-    /// for an address if it has to, in the background: see [`Interface::configured`].
-    pub async fn network(&self, name: &str) -> Result<Network> {
+    /// Opens a network interface, configured by the boot parameters. It connects, and asks for an address if it has to, in
+    /// the background: see [`Interface::configured`].
+    pub async fn network(&self, name: Name) -> Result<Network> {
         let stack = self.stack();
-        if let Some(interface) = stack.interface(name) {
+        if let Some(interface) = stack.interface(name.name) {
             return Ok(Network { stack, interface });
         }
-        let index = self.shared.networks.iter().position(|n| *n == name);
-        let index = index.ok_or_else(|| NetworkError::Unnamed { name: name.into() })?;
-        let config = Config::from_params(&self.shared.params, name)?;
-        let interface = below::open(&self.shared, &stack, index, config).await?;
+        let config = Config::from_params(&self.shared.params, name.name)?;
+        let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
     }
 

@@ -1,4 +1,4 @@
-//! Puts a folder into the image: reads it, compresses what gets smaller, and writes the tables that `src/site.rs` serves
+//! Reads the manifest, and puts a folder into the image: reads it, compresses what gets smaller, and writes the tables that `src/site.rs` serves
 //! from, to `$OUT_DIR/content.rs`.
 //!
 //! The same folder gives the same octets: files come in the order of their paths, and nothing of times, owners or places
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
 fn main() {
+    fata_build::manifest();
     println!("cargo:rerun-if-env-changed=FATA_WEB_ROOT");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     if let Err(error) = generate() {

@@ -11,28 +11,23 @@ use alloc::rc::Rc;
 use core::net::Ipv4Addr;
 use fata::http::{Limits, Server, Stats};
 use fata::net::TcpListener;
-use fata::param::{NUMBER, PORT, Param};
 use fata::prelude::*;
 use web_site::content::SITE;
 use web_site::state::State;
 
-static PARAMS: [Param; 2] = [
-    Param { name: "port", kind: &PORT, default: Some("80"), help: "the TCP port to listen on" },
-    Param { name: "connections", kind: &NUMBER, default: Some("1024"), help: "the most connections at once" },
-];
-
-fata::main!(main, networks: ["main"], params: PARAMS);
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
     let stats = Rc::<Stats>::default();
     let state = Rc::new(State::new(stats.clone()));
     let router = web_site::router(&SITE, state.clone());
-    let limits = Limits { connections: env.param_as("connections"), ..Limits::default() };
+    let connections = env.param(params::CONNECTIONS) as usize;
+    let limits = Limits { connections, ..Limits::default() };
     let server = Server::with(router, limits, stats);
 
-    let network = env.network("main").await?;
+    let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
-    let port: u16 = env.param_as("port");
+    let port = env.param(params::PORT);
     let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
     println!(env, "web: {} paths on port {port}", SITE.entries.len());
     let accept = async move || {

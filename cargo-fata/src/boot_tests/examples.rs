@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::BootTest;
 use crate::workspace::image;
@@ -12,7 +12,10 @@ use crate::xen_host::guest::{End, GuestSpec};
 const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] = &[BootTest::new("boot::examples::clock", 60, clock)];
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::examples::clock", 60, clock),
+    BootTest::new("boot::examples::udp_echo", 90, udp_echo),
+];
 
 /// A line a second, and a last one when it is asked to leave.
 fn clock(host: &mut Host) -> Result<()> {
@@ -34,4 +37,28 @@ fn clock(host: &mut Host) -> Result<()> {
 fn seconds(console: &str) -> Vec<u32> {
     let second = |line: &str| line.rsplit(':').next()?.get(..2)?.parse().ok();
     console.lines().filter(|line| line.starts_with("20")).filter_map(second).collect()
+}
+
+/// Datagrams of every size come back, with a port of their own, and from an image without TCP a TCP client hears so.
+fn udp_echo(host: &mut Host) -> Result<()> {
+    let spec = GuestSpec::new("udp_echo", image("udp_echo")?).network().extra("port=7007");
+    let guest = host.create(&spec)?;
+    guest.wait_console("echo on UDP port 7007", SOON)?;
+    guest.wait_console("link up", SOON)?;
+    // From a whole one to one in pieces.
+    for size in [1, 1472, 1473, 20_000, 65_507] {
+        let script = format!(
+            "head -c {size} /dev/urandom >/tmp/sent
+            socat -b 65536 -t 3 - UDP:10.0.2.15:7007,sndbuf=200000,rcvbuf=200000 </tmp/sent >/tmp/got
+            cmp /tmp/sent /tmp/got"
+        );
+        host.sh(&script, SOON)?.ok().with_context(|| format!("a datagram of {size} octets"))?;
+    }
+    let nc = host.sh("echo from-nc | timeout 10 nc.openbsd -u -w 2 10.0.2.15 7007", SOON)?;
+    ensure!(nc.stdout == "from-nc\n", "nc: {nc:?}");
+    let tcp = host.sh("timeout 5 socat - TCP:10.0.2.15:7007,connect-timeout=3 </dev/null", SOON)?;
+    ensure!(tcp.stderr.contains("refused"), "a TCP client: {tcp:?}");
+    guest.xl("shutdown")?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off: {}", guest.console());
+    Ok(())
 }

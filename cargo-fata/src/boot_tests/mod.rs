@@ -9,6 +9,8 @@ mod http;
 mod lifecycle;
 mod linux;
 mod net;
+mod new;
+mod run;
 mod web;
 
 use std::time::Duration;
@@ -66,6 +68,8 @@ pub fn all() -> Vec<BootTest> {
         http::TESTS,
         web::TESTS,
         linux::TESTS,
+        run::TESTS,
+        new::TESTS,
     ];
     topics.into_iter().flatten().copied().collect()
 }

@@ -1,6 +1,8 @@
 //! `cargo fata run` and `exec`: one guest on a Xen host, its console here, until it ends or the user stops it.
 
 mod console;
+pub mod gdb;
+pub mod pcap;
 mod ports;
 mod process;
 mod spec;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use self::console::{Console, Keyboard};
+use self::gdb::Gdb;
+use self::pcap::Pcap;
 use crate::cli::{ExecArgs, GuestArgs, RunArgs};
 use crate::setup::{self, Need};
 use crate::symbols::Symbols;
@@ -49,8 +53,11 @@ pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
     let symbols = Symbols::of(image);
     let spec = spec::guest_spec(image, args, params)?;
-    let mut host = host(args, &spec)?;
-    let ended = until_end(&mut host, &spec, &symbols);
+    let gdb = if args.gdb { Some(Gdb::prepare(image)?) } else { None };
+    let mut host = host(args, &spec, gdb.as_ref())?;
+    let pcap = args.pcap.as_deref().map(|path| Pcap::create(path, spec.vifs.len())).transpose()?;
+    let mut session = Session { spec, symbols, keyboard: Keyboard::listen(), pcap, gdb };
+    let ended = session.until_end(&mut host);
     // The serial log is kept only where something went wrong.
     match host.serial_log() {
         Some(log) if matches!(ended, Ok(End::PowerOff)) => {
@@ -62,50 +69,93 @@ fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode
     Ok(if ended? == End::PowerOff { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the guest, and again as often as it asks for it; says how it ended.
-fn until_end(host: &mut Host, spec: &GuestSpec, symbols: &Symbols) -> Result<End> {
-    let keyboard = Keyboard::listen();
-    loop {
-        let end = run_once(host, spec, symbols, &keyboard)?;
-        match end {
-            End::Reboot => {
-                ui::say("the guest asked for a reboot: starting it again");
-                continue;
-            }
-            End::Crash => ui::say(ui::paint(ui::Colour::Red, "the guest crashed")),
-            end => ui::say(format!("the guest {end}")),
-        }
-        return Ok(end);
-    }
+/// What stays the same from one life of the guest to the next.
+struct Session {
+    spec: GuestSpec,
+    symbols: Symbols,
+    keyboard: Keyboard,
+    pcap: Option<Pcap>,
+    gdb: Option<Gdb>,
 }
 
-fn run_once(host: &mut Host, spec: &GuestSpec, symbols: &Symbols, keyboard: &Keyboard) -> Result<End> {
-    let guest = host.create(spec)?;
-    ui::say(format!(
-        "guest {} created in {:.1} s; Ctrl-C ends it",
-        guest.name(),
-        guest.create_time.as_secs_f64()
-    ));
-    let mut console = Console::of(&guest, host.is_local(), symbols)?;
-    let mut asked = Instant::now();
-    loop {
-        console.copy()?;
-        keyboard.forward(&guest)?;
-        if interrupt::requested() {
-            return stop(&guest, &mut console);
+impl Session {
+    /// Runs the guest, and again as often as it asks for it; says how it ended.
+    fn until_end(&mut self, host: &mut Host) -> Result<End> {
+        loop {
+            let end = self.run_once(host)?;
+            match end {
+                End::Reboot => {
+                    ui::say("the guest asked for a reboot: starting it again");
+                    continue;
+                }
+                End::Crash => ui::say(ui::paint(ui::Colour::Red, "the guest crashed")),
+                end => ui::say(format!("the guest {end}")),
+            }
+            self.pcap.iter().for_each(Pcap::announce);
+            return Ok(end);
         }
-        if asked.elapsed() > STATE_PERIOD {
-            asked = Instant::now();
-            if let Some(end) = guest.end()? {
-                console.drain()?;
-                return Ok(end);
+    }
+
+    fn run_once(&mut self, host: &mut Host) -> Result<End> {
+        let guest = host.create(&self.spec)?;
+        ui::say(format!(
+            "guest {} created in {:.1} s; Ctrl-C ends it",
+            guest.name(),
+            guest.create_time.as_secs_f64()
+        ));
+        let capture = self.pcap.as_mut().map(|pcap| pcap.start(host, &guest)).transpose()?;
+        let _server = match &self.gdb {
+            Some(gdb) => Some(gdb.start(host, &guest)?),
+            None if self.spec.paused => guest.unpause().map(|()| None)?,
+            None => None,
+        };
+        let end = self.watch(host, &guest);
+        if self.is_stopped() {
+            // Nothing in it answers, and nothing in it is kept.
+            host.end();
+            return Ok(End::Destroyed);
+        }
+        // While the guest's interfaces are still there, however it ended.
+        capture.map_or(Ok(()), |capture| interrupt::ignored(|| capture.finish()))?;
+        end
+    }
+
+    /// Shows the guest's console until it ends or the user ends it.
+    fn watch(&self, host: &Host, guest: &Guest) -> Result<End> {
+        let mut console = Console::of(guest, host.is_local(), &self.symbols)?;
+        let mut asked = Instant::now();
+        loop {
+            console.copy()?;
+            self.keyboard.forward(guest)?;
+            if self.is_stopped() {
+                return Ok(End::Destroyed);
+            }
+            if interrupt::requested() {
+                return stop(guest, &mut console);
+            }
+            if asked.elapsed() > STATE_PERIOD {
+                asked = Instant::now();
+                match guest.end() {
+                    Ok(Some(end)) => {
+                        console.drain()?;
+                        return Ok(end);
+                    }
+                    // gdb has stopped the machine, or the user wants to end.
+                    Err(_) if self.gdb.as_ref().is_some_and(Gdb::is_connected) => {}
+                    other => drop(other?),
+                }
             }
         }
+    }
+
+    /// Whether the user ends what gdb may have stopped.
+    fn is_stopped(&self) -> bool {
+        interrupt::requested() && self.gdb.as_ref().is_some_and(Gdb::is_connected)
     }
 }
 
 /// Asks the guest to leave, then makes it. A second Ctrl-C does not wait.
-fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
+fn stop(guest: &Guest, console: &mut Console<'_>) -> Result<End> {
     interrupt::clear();
     ui::say("stopping the guest");
     guest.ask_to_leave()?;
@@ -123,7 +173,7 @@ fn stop(guest: &Guest, console: &mut Console) -> Result<End> {
     Ok(End::Destroyed)
 }
 
-fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
+fn host(args: &GuestArgs, spec: &GuestSpec, gdb: Option<&Gdb>) -> Result<Host> {
     if Host::is_dom0() {
         refuse_what_only_qemu_does(args)?;
         ui::say(format!("this machine is a dom0: using its own Xen{}", network_on_dom0(spec)));
@@ -135,9 +185,10 @@ fn host(args: &GuestArgs, spec: &GuestSpec) -> Result<Host> {
         None if args.forwards.is_empty() => Vec::new(),
         None => bail!("--forward leads nowhere: the guest has no network interface"),
     };
-    let memory_mb = if args.host_memory > 0 { args.host_memory } else { args.memory + HOST_OVERHEAD_MB };
+    let memory_mb = if args.host_memory > 0 { args.host_memory } else { spec.memory_mb + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
-    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log })?;
+    let gdb_port = gdb.map(|gdb| gdb.port);
+    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log, gdb_port })?;
     ports::announce(&forwards);
     Ok(host)
 }

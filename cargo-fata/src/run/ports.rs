@@ -79,7 +79,8 @@ fn answers_http(port: u16) -> bool {
     matches!(probe(), Ok(1..))
 }
 
-fn is_free(port: u16) -> bool {
+/// Whether nobody listens on a port of this machine.
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 

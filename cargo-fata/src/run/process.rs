@@ -23,6 +23,11 @@ pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
             "--forward, --host-memory, --no-net and --type are for guests: a process has this machine's ports"
         );
     }
+    if guest.gdb || guest.pcap.is_some() {
+        bail!(
+            "--gdb and --pcap are for guests: start a process in gdb, and capture on this machine's own interfaces"
+        );
+    }
     let program = target.build_for_host()?;
     loop {
         let mut child = Command::new(&program).args(&guest.params).spawn().context("cannot start it")?;

@@ -12,6 +12,8 @@ use crate::ui;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{GuestSpec, Kind, Vif};
 
+/// What an image gets that does not say what it wants.
+const MEMORY_MB: u32 = 16;
 /// The network behind `xenbr0` of our Xen host.
 const BRIDGE: &str = "xenbr0";
 const NETWORK: [&str; 3] = ["ipv4=10.0.2.15/24", "gateway=10.0.2.2", "dns=10.0.2.3"];
@@ -20,14 +22,17 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 /// The guest for an image.
 pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<GuestSpec> {
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(args.memory);
+    let note = Note::of(image)?;
+    let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(memory_mb(args, note.as_ref()));
+    // Whoever looks at it looks from its first instruction on.
+    spec.paused = args.pcap.is_some() || args.gdb;
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
     if spec.kind == Kind::Pvh && !note::has_pvh_entry(image)? {
         bail!(
             "--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY); run it without --type"
         );
     }
-    let networks = if args.no_net { Vec::new() } else { networks(image)? };
+    let networks = if args.no_net { Vec::new() } else { networks(note) };
     if let Some(first) = networks.first() {
         let bridge = if Host::is_dom0() { bridge_of_this_machine()? } else { BRIDGE.to_owned() };
         spec.vifs = vec![Vif::on(&bridge); networks.len()];
@@ -48,12 +53,20 @@ pub fn forwarded_address(spec: &GuestSpec) -> Option<Ipv4Addr> {
 }
 
 /// The names of an image's network interfaces: one without them refuses their parameters.
-fn networks(image: &Path) -> Result<Vec<String>> {
-    let note = Note::of(image)?;
-    if note.is_none() {
-        ui::say("the image does not say what it is: it gets a network interface");
+fn networks(note: Option<Note>) -> Vec<String> {
+    match note {
+        Some(note) => note.manifest.networks.into_iter().map(|network| network.name).collect(),
+        None => {
+            ui::say("the image does not say what it is: it gets a network interface");
+            vec!["main".to_owned()]
+        }
     }
-    Ok(note.map_or_else(|| vec!["main".to_owned()], |note| note.networks))
+}
+
+/// What is asked for, else what the image asks for.
+fn memory_mb(args: &GuestArgs, note: Option<&Note>) -> u32 {
+    let of_image = || note?.manifest.image.memory.as_mib()?.try_into().ok();
+    args.memory.or_else(of_image).unwrap_or(MEMORY_MB)
 }
 
 /// Addresses for our own network, those that the user does not give. A parameter without an interface's name is the first

@@ -32,6 +32,11 @@ pub fn file_of(image: &Path) -> Result<PathBuf> {
     if Table::is_in(image)? { Ok(image.to_owned()) } else { twin::of(image) }
 }
 
+/// Where an appliance's `main` begins, as `hello.rs:14`, in a file with symbols.
+pub fn place_of_main(file: &Path) -> Option<String> {
+    Table::read(file).ok()?.place_of_main()
+}
+
 /// A text with all its frames resolved; an error where they cannot be.
 pub fn resolve_text(image: &Path, text: &str) -> Result<String> {
     let symbols = Symbols::of(image);

@@ -44,7 +44,7 @@ impl Table {
         Ok(!Self::read(path)?.functions.is_empty())
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = object::File::parse(&*bytes)
             .with_context(|| format!("{} is not an ELF image", path.display()))?;
@@ -80,6 +80,17 @@ impl Table {
         }
         let calls: Vec<String> = calls.into_iter().map(|call| call.name + &call.place).collect();
         Some(calls.join("\n      inlined into "))
+    }
+
+    /// The body of `async fn main` is a closure of it.
+    pub(super) fn place_of_main(&self) -> Option<String> {
+        let is_main = |name: &str| {
+            let name = format!("{:#}", rustc_demangle::demangle(name));
+            name.strip_suffix("::main::{closure#0}").is_some_and(|krate| !krate.contains(['<', ':']))
+        };
+        let main = self.functions.iter().find(|function| is_main(&function.name))?;
+        let location = self.lines.as_ref()?.find_location(main.address).ok()??;
+        Some(format!("{}:{}", location.file?.rsplit('/').next()?, location.line?))
     }
 
     fn function(&self, address: u64) -> Option<&Function> {

@@ -34,7 +34,7 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
         let ready = match &mut host {
             Some(_) if alive => Ok(()),
             Some(host) => host.restart(),
-            None => Host::boot(Options { memory_mb, forwards: Vec::new(), log: log.clone() })
+            None => Host::boot(Options { memory_mb, forwards: Vec::new(), log: log.clone(), gdb_port: None })
                 .map(|booted| host = Some(booted)),
         };
         match (ready, host.as_mut()) {

@@ -1,7 +1,8 @@
-//! `cargo fata test`: checks, host tests, sizes of images and boot tests, one line each, and a last line that counts them.
+//! `cargo fata test`: checks, host tests, sizes and contents of images, boot tests, one line each, and a last line that counts them.
 
 mod boot;
 mod checks;
+mod contents;
 mod host_tests;
 mod libtest;
 mod report;
@@ -26,9 +27,11 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
+    let contents = contents::select(filter);
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
+        contents.iter().for_each(|contents| println!("{}", contents.name));
         boot_tests.iter().for_each(|test| println!("{}", test.name));
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,12 +45,16 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    if host_tests::wanted(filter) || (checks.is_empty() && sizes.is_empty() && boot_tests.is_empty()) {
+    let ours = checks.len() + sizes.len() + contents.len() + boot_tests.len();
+    if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
     // Before the images that the boot tests take, which have the same places.
     for size in &sizes {
         report.run(size.name, || size.check(&workspace, &logs));
+    }
+    for contents in &contents {
+        report.run(contents.name, || contents.check(&workspace));
     }
     if !boot_tests.is_empty() {
         let built = build_images(&workspace, &mut report);

@@ -146,6 +146,12 @@ impl Agent {
         self.stream(tag::CONSOLE, &domid.to_string())
     }
 
+    /// Starts a bash script whose output is read as it comes; dropping it ends the script.
+    pub fn start(&self, script: &str) -> Result<Running> {
+        let talk = self.ask(tag::RUN, script.as_bytes(), Duration::MAX);
+        Ok(Running { talk: talk.with_context(|| format!("in dom0: {}", headline(script)))? })
+    }
+
     fn stream(&self, request: u8, payload: &str) -> Result<Stream> {
         Ok(Stream { talk: self.ask(request, payload.as_bytes(), Duration::MAX)? })
     }
@@ -191,6 +197,61 @@ impl Stream {
     /// Sends bytes: what is typed on a console.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.talk.send(tag::DATA, bytes)
+    }
+}
+
+/// A script under way.
+pub struct Running {
+    talk: Talk,
+}
+
+/// What a script under way has written, or that it has ended.
+pub enum Said {
+    /// To its standard output.
+    Stdout(Vec<u8>),
+    /// To its standard error.
+    Stderr(String),
+    /// Nothing for a moment.
+    Nothing,
+    /// It is over.
+    End,
+}
+
+impl Running {
+    /// What it says next.
+    pub fn read(&mut self) -> Result<Said> {
+        Ok(match self.talk.poll()? {
+            Polled::Frame(tag::STDOUT, payload) => Said::Stdout(payload),
+            Polled::Frame(tag::STDERR, payload) => {
+                Said::Stderr(String::from_utf8_lossy(&payload).into_owned())
+            }
+            Polled::Frame(tag::ERROR, payload) => bail!("dom0: {}", String::from_utf8_lossy(&payload)),
+            Polled::Frame(..) | Polled::Closed => Said::End,
+            Polled::Nothing => Said::Nothing,
+        })
+    }
+
+    /// Waits until `text` is in what it writes to its standard error; gives what it wrote to its standard output until then.
+    pub fn wait_stderr(&mut self, text: &str, limit: Duration) -> Result<Vec<u8>> {
+        let (started, mut stdout, mut stderr) = (Instant::now(), Vec::new(), String::new());
+        while !stderr.contains(text) {
+            interrupt::check()?;
+            match self.read()? {
+                Said::Stdout(bytes) => stdout.extend(bytes),
+                Said::Stderr(said) => stderr += &said,
+                Said::End => bail!("it ended: {}", stderr.trim()),
+                Said::Nothing if started.elapsed() > limit => {
+                    bail!("no {text:?} after {} s: {}", limit.as_secs(), stderr.trim())
+                }
+                Said::Nothing => {}
+            }
+        }
+        Ok(stdout)
+    }
+
+    /// Ends its standard input.
+    pub fn end_input(&mut self) -> Result<()> {
+        self.talk.send(tag::END, b"")
     }
 }
 

@@ -86,6 +86,16 @@ impl Guest {
         &self.domain.name
     }
 
+    /// Its number now.
+    pub fn domid(&self) -> u32 {
+        self.domid.get()
+    }
+
+    /// Lets one that was created paused go.
+    pub fn unpause(&self) -> Result<()> {
+        self.xl("unpause")
+    }
+
     /// Where xenconsoled logs its console, in dom0.
     pub fn console_path(&self) -> String {
         console_path(&self.domain.name)

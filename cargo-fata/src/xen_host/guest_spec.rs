@@ -87,6 +87,8 @@ pub struct GuestSpec {
     pub extra_config: String,
     /// What happens at the end.
     pub at_end: AtEnd,
+    /// Whether it waits for [`Guest::unpause`](super::guest::Guest::unpause) before its first instruction.
+    pub paused: bool,
 }
 
 impl GuestSpec {
@@ -102,6 +104,7 @@ impl GuestSpec {
             ramdisk: None,
             extra_config: String::new(),
             at_end: AtEnd::Preserve,
+            paused: false,
         }
     }
 

@@ -89,6 +89,13 @@ impl Host {
         Ok(())
     }
 
+    /// Ends a machine of ours at once, whatever it does.
+    pub fn end(&mut self) {
+        if let Machine::Qemu(qemu) = &mut self.machine {
+            qemu.end();
+        }
+    }
+
     /// Destroys every guest there is, whoever made it. For a host of ours only.
     pub fn destroy_guests(&self) -> Result<()> {
         if matches!(self.machine, Machine::Qemu(_)) {
@@ -159,7 +166,8 @@ impl Host {
         // From here on, so that what a create cut short leaves is destroyed too.
         let domain = Domain { agent: self.agent(), name: name.clone() };
         let started = Instant::now();
-        let script = format!("xl create -q {config} && xl domid {name}");
+        let paused = if spec.paused { "-p" } else { "" };
+        let script = format!("xl create -q {paused} {config} && xl domid {name}");
         // The agent kills `xl` when we hang up; what is left is certain only after that.
         let created = self.sh(&script, XL_LIMIT).inspect_err(|_| std::thread::sleep(KILL_TIME))?;
         let create_time = started.elapsed();

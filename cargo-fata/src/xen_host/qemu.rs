@@ -41,6 +41,8 @@ pub struct Options {
     pub forwards: Vec<Forward>,
     /// Where the serial log is written.
     pub log: PathBuf,
+    /// A port of 127.0.0.1 for gdb.
+    pub gdb_port: Option<u16>,
 }
 
 /// A running machine; dropping it ends it.
@@ -153,6 +155,9 @@ fn qemu_command(parts: &Parts, overlay: &Path, options: &Options, agent_port: u1
         .arg("-kernel")
         .arg(&parts.xen)
         .args(["-append", &xen, "-initrd", &modules, "-nic", &network]);
+    if let Some(port) = options.gdb_port {
+        command.args(["-gdb", &format!("tcp:127.0.0.1:{port}")]);
+    }
     command
 }
 

@@ -3,6 +3,7 @@
 use super::Kind;
 use core::net::Ipv4Addr;
 use core::str::FromStr;
+use core::time::Duration;
 
 /// Any text.
 pub static TEXT: Kind = Kind { what: "a text", check: |_| true };
@@ -13,9 +14,9 @@ pub static BOOL: Kind = Kind { what: "on or off", check: |v| matches!(v, "on" | 
 /// A number from 0 up.
 pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| v.parse::<u64>().is_ok() };
 
-/// Whole seconds.
-pub static DURATION_SECONDS: Kind =
-    Kind { what: "a whole number of seconds", check: |v| v.parse::<u32>().is_ok() };
+/// A time: whole seconds, or a whole number of another unit.
+pub static DURATION: Kind =
+    Kind { what: "a time, such as 90s, 500ms, 5min or 2h", check: |v| parse_duration(v).is_some() };
 
 /// A TCP or UDP port.
 pub static PORT: Kind =
@@ -49,6 +50,20 @@ pub static LOG: Kind = Kind {
     check: |v| v.parse::<crate::logging::Filter>().is_ok(),
 };
 
+/// A time as a [`DURATION`] writes it; a number alone is of seconds.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u32>().ok().map(|number| Duration::from_millis(u64::from(number) * milliseconds))
+}
+
 /// An interface's IPv4 address and the length of its network prefix, `10.0.0.2/24`: a host's address, not a network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv4Prefix {
@@ -56,6 +71,24 @@ pub struct Ipv4Prefix {
     pub address: Ipv4Addr,
     /// Bits of the network part, 1 to 32.
     pub prefix_len: u8,
+}
+
+impl Ipv4Prefix {
+    /// Whether the address is a host's: neither the network's own nor the one that means all of its hosts.
+    pub fn is_host(self) -> bool {
+        let mask = self.host_mask();
+        let host_part = self.address.to_bits() & mask;
+        self.prefix_len >= 31 || (host_part != 0 && host_part != mask)
+    }
+
+    /// Whether another address is in the same network.
+    pub fn contains(self, other: Ipv4Addr) -> bool {
+        (other.to_bits() ^ self.address.to_bits()) & !self.host_mask() == 0
+    }
+
+    fn host_mask(self) -> u32 {
+        u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0)
+    }
 }
 
 /// A text that is no address with a prefix length.

@@ -2,12 +2,16 @@
 //!
 //! Every parameter is declared with a default and a help text before the guest runs; a word that names none of them, or
 //! whose value does not parse, stops the boot with one line ([`ParamError`]). A value with blanks stands in double
-//! quotes: `greeting="good morning"`.
+//! quotes: `greeting="good morning"`. The word `help` asks for all of this ([`Params::help`]).
+//!
+//! In code a parameter is a [`Key`], which knows the type of its values ([`Value`]).
 
+mod key;
 mod kinds;
 
+pub use key::{Key, Value};
 pub use kinds::{
-    BOOL, DURATION_SECONDS, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
+    BOOL, DURATION, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
 };
 
 use crate::text::split_once;
@@ -70,18 +74,6 @@ pub enum ParamError {
     /// A quote that does not end.
     #[error("a quote in the boot parameters does not end: {0}")]
     OpenQuote(String),
-    /// The appliance has no network interface of that name.
-    #[error(
-        "boot parameter \"{name}\": this appliance has no network interface \"{interface}\"; it has: {known}"
-    )]
-    NoInterface {
-        /// The parameter.
-        name: String,
-        /// The interface named.
-        interface: String,
-        /// The interfaces there are.
-        known: String,
-    },
 }
 
 /// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
@@ -92,36 +84,40 @@ impl fmt::Debug for ParamError {
 }
 
 /// The parameters of this boot.
+///
+/// Those of a network interface have its name before a dot, `main.ipv4`. Without it, `ipv4` is that of the first interface
+/// that is declared.
 #[derive(Debug, Default)]
 pub struct Params {
     declared: Vec<&'static [Param]>,
-    given: Vec<(String, String)>,
+    given: Vec<(&'static Param, String)>,
+    wants_help: bool,
 }
 
 impl Params {
-    /// Reads a command line. `declared` are the guest's own parameters, `per_interface` those that every network
-    /// interface has, as `NAME.PARAM`, or without `NAME.` for the first.
-    pub fn parse(
-        line: &str,
-        declared: &[&'static [Param]],
-        interfaces: &[&str],
-        per_interface: &'static [Param],
-    ) -> Result<Self, ParamError> {
-        let mut params = Self { declared: declared.to_vec(), given: Vec::new() };
-        if !interfaces.is_empty() {
-            params.declared.push(per_interface);
-        }
+    /// Reads a command line. `declared` are the parameters that there are.
+    pub fn parse(line: &str, declared: &[&'static [Param]]) -> Result<Self, ParamError> {
+        let mut params = Self { declared: declared.to_vec(), given: Vec::new(), wants_help: false };
         let mut rest = line.as_bytes();
         while let Some(word) = next_word(&mut rest)? {
-            params.add(&word, interfaces, per_interface)?;
+            params.add(&word)?;
         }
         Ok(params)
     }
 
-    fn add(&mut self, word: &str, interfaces: &[&str], per_interface: &[Param]) -> Result<(), ParamError> {
-        let Some((name, value)) = split_once(word, b'=') else { return Err(self.no_value(word)) };
-        let bare = bare_name(name, interfaces, per_interface)?;
-        let Some(param) = self.find(bare) else { return Err(self.unknown(name)) };
+    fn add(&mut self, word: &str) -> Result<(), ParamError> {
+        let (name, value) = match split_once(word, b'=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        };
+        let Some(param) = self.find(name) else {
+            if word != "help" {
+                return Err(self.unknown(name));
+            }
+            self.wants_help = true;
+            return Ok(());
+        };
+        let Some(value) = value else { return Err(ParamError::NoValue(owned(name))) };
         if !(param.kind.check)(value) {
             return Err(ParamError::BadValue {
                 name: owned(name),
@@ -129,25 +125,21 @@ impl Params {
                 what: param.kind.what,
             });
         }
-        let full = match (per_interface.iter().any(|p| p.name == name), interfaces.first()) {
-            (true, Some(first)) => alloc::format!("{first}.{name}"),
-            _ => owned(name),
-        };
-        if self.given(&full).is_some() {
-            return Err(ParamError::Twice(full));
+        if self.given(param).is_some() {
+            return Err(ParamError::Twice(owned(param.name)));
         }
-        self.given.push((full, owned(value)));
+        self.given.push((param, owned(value)));
         Ok(())
     }
 
     /// The value of a parameter: what was given, else its default.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.given(name).or_else(|| self.find(name).and_then(|p| p.default))
+    pub fn value(&self, param: &'static Param) -> Option<&str> {
+        self.given(param).or(param.default)
     }
 
-    /// The value of an interface's parameter.
-    pub fn get_for(&self, interface: &str, name: &str) -> Option<&str> {
-        self.given(&alloc::format!("{interface}.{name}")).or_else(|| self.find(name).and_then(|p| p.default))
+    /// The same, by name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.value(self.find(name)?)
     }
 
     /// The value, as a type. Every value was checked at boot, so that only a type that is not the parameter's own, or a
@@ -156,54 +148,59 @@ impl Params {
         self.get(name)?.parse().ok()
     }
 
+    /// The value that the command line gives, if it does.
+    pub fn get_given(&self, name: &str) -> Option<&str> {
+        self.given(self.find(name)?)
+    }
+
     /// All parameters that are declared.
     pub fn declared(&self) -> impl Iterator<Item = &'static Param> {
         self.declared.iter().copied().flatten()
     }
 
-    fn given(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    /// Whether the command line asks for [`help`](Self::help).
+    pub fn wants_help(&self) -> bool {
+        self.wants_help
+    }
+
+    /// All parameters: name and default in a line, what it is for and what values it takes in the next.
+    pub fn help(&self) -> String {
+        let mut text = String::new();
+        for Param { name, kind, default, help } in self.declared() {
+            let default = default.unwrap_or("");
+            for part in ["  ", name, "=", default, "\n      ", help, ": ", kind.what, "\n"] {
+                text.push_str(part);
+            }
+        }
+        text
+    }
+
+    fn given(&self, param: &'static Param) -> Option<&str> {
+        self.given.iter().find(|(p, _)| core::ptr::eq(*p, param)).map(|(_, v)| v.as_str())
     }
 
     fn find(&self, name: &str) -> Option<&'static Param> {
-        self.declared().find(|p| p.name == name)
-    }
-
-    fn no_value(&self, word: &str) -> ParamError {
-        match self.find(word) {
-            Some(_) => ParamError::NoValue(owned(word)),
-            None => self.unknown(word),
-        }
+        self.declared().find(|p| p.name == name || without_interface(p.name) == name)
     }
 
     fn unknown(&self, name: &str) -> ParamError {
-        let names: Vec<&str> = self.declared().map(|p| p.name).collect();
-        let near = names.iter().find(|n| is_near(n, name));
-        let hint = near.map_or_else(String::new, |n| alloc::format!(": did you mean \"{n}\"?"));
-        ParamError::Unknown { name: owned(name), hint, known: listed(&names) }
+        let (mut hint, mut known) = (String::new(), String::new());
+        for param in self.declared() {
+            for near in [param.name, without_interface(param.name)] {
+                if hint.is_empty() && is_near(near, name) {
+                    hint = alloc::format!(": did you mean \"{near}\"?");
+                }
+            }
+            known.push_str(if known.is_empty() { "" } else { ", " });
+            known.push_str(param.name);
+        }
+        ParamError::Unknown { name: owned(name), hint, known }
     }
 }
 
-/// The parameter's own name, without the interface before it.
-fn bare_name<'n>(name: &'n str, interfaces: &[&str], per_interface: &[Param]) -> Result<&'n str, ParamError> {
-    let Some((interface, bare)) = split_once(name, b'.') else { return Ok(name) };
-    if !per_interface.iter().any(|p| p.name == bare) {
-        return Ok(name);
-    }
-    if interfaces.contains(&interface) {
-        return Ok(bare);
-    }
-    let known = if interfaces.is_empty() { owned("none") } else { listed(interfaces) };
-    Err(ParamError::NoInterface { name: owned(name), interface: owned(interface), known })
-}
-
-fn listed(names: &[&str]) -> String {
-    let mut list = String::new();
-    for name in names {
-        list.push_str(if list.is_empty() { "" } else { ", " });
-        list.push_str(name);
-    }
-    list
+/// `ipv4` of `main.ipv4`.
+fn without_interface(name: &str) -> &str {
+    split_once(name, b'.').map_or(name, |(_, name)| name)
 }
 
 /// By itself, so that its code is there once.
@@ -248,15 +245,20 @@ mod tests {
 
     static OWN: [Param; 2] = [
         Param { name: "log", kind: &LOG, default: Some("info"), help: "" },
-        Param { name: "greeting", kind: &TEXT, default: Some("hello"), help: "" },
+        Param { name: "greeting", kind: &TEXT, default: Some("hello"), help: "what to answer" },
     ];
-    static NET: [Param; 2] = [
-        Param { name: "ipv4", kind: &IPV4_OR_DHCP, default: Some("dhcp"), help: "" },
-        Param { name: "gateway", kind: &IPV4, default: None, help: "" },
+    const IPV4_PARAM: Param =
+        Param { name: "main.ipv4", kind: &IPV4_OR_DHCP, default: Some("dhcp"), help: "" };
+    const GATEWAY: Param = Param { name: "main.gateway", kind: &IPV4, default: None, help: "the router" };
+    static NET: [Param; 4] = [
+        IPV4_PARAM,
+        GATEWAY,
+        Param { name: "back.ipv4", default: Some("10.9.0.1/8"), ..IPV4_PARAM },
+        Param { name: "back.gateway", default: Some("10.9.0.2"), ..GATEWAY },
     ];
 
     fn parse(line: &str) -> Result<Params, ParamError> {
-        Params::parse(line, &[&OWN], &["main", "back"], &NET)
+        Params::parse(line, &[&OWN, &NET])
     }
 
     #[test]
@@ -265,10 +267,35 @@ mod tests {
             .unwrap();
         assert_eq!(p.get("greeting"), Some("good  day"));
         assert_eq!(p.get("log"), Some("info"));
-        assert_eq!(p.get_for("main", "ipv4"), Some("10.0.2.15/24"));
-        assert_eq!(p.get_for("back", "ipv4"), Some("10.0.3.1/8"));
-        assert_eq!(p.get_for("back", "gateway"), None);
-        assert_eq!(parse("").unwrap().get_for("back", "ipv4"), Some("dhcp"));
+        assert_eq!(p.get("main.ipv4"), Some("10.0.2.15/24"));
+        assert_eq!(p.get("back.ipv4"), Some("10.0.3.1/8"));
+        assert_eq!(p.get("main.gateway"), Some("10.0.2.2"));
+        assert_eq!(p.get("back.gateway"), Some("10.9.0.2"));
+        let p = parse("").unwrap();
+        assert_eq!(p.get("main.ipv4"), Some("dhcp"));
+        assert_eq!(p.get("main.gateway"), None);
+        assert_eq!(p.get("back.ipv4"), Some("10.9.0.1/8"));
+        assert_eq!(p.get_given("back.ipv4"), None);
+        assert!(!p.wants_help());
+    }
+
+    #[test]
+    fn help_names_all_parameters() {
+        let p = parse("ipv4=10.0.2.15/24 help greeting=hi").unwrap();
+        assert!(p.wants_help());
+        let help = p.help();
+        let names: Vec<&str> = help.lines().step_by(2).map(str::trim).collect();
+        let expected = [
+            "log=info",
+            "greeting=hello",
+            "main.ipv4=dhcp",
+            "main.gateway=",
+            "back.ipv4=10.9.0.1/8",
+            "back.gateway=10.9.0.2",
+        ];
+        assert_eq!(names, expected);
+        assert!(help.contains("\n      what to answer: a text\n"), "{help}");
+        assert!(help.ends_with("the router: an IPv4 address, such as 10.0.0.1\n"), "{help}");
     }
 
     #[test]
@@ -276,9 +303,12 @@ mod tests {
         for (line, said) in [
             (
                 "ipv5=1.2.3.4",
-                r#"boot parameter "ipv5" is unknown: did you mean "ipv4"?; known are: log, greeting, ipv4, gateway"#,
+                r#"boot parameter "ipv5" is unknown: did you mean "ipv4"?; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
             ),
-            ("colour=red", r#"boot parameter "colour" is unknown; known are: log, greeting, ipv4, gateway"#),
+            (
+                "colour=red",
+                r#"boot parameter "colour" is unknown; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
+            ),
             (
                 "ipv4=10.0.2.300/24",
                 r#"boot parameter ipv4: "10.0.2.300/24" is not dhcp or an IPv4 address with its prefix length, such as 10.0.0.2/24"#,
@@ -293,17 +323,24 @@ mod tests {
                 r#"boot parameter log: "loud" is not a log filter, such as info or warn,fata_xen=debug"#,
             ),
             ("log", r#"boot parameter "log" has no value: write log=VALUE"#),
-            ("debug", r#"boot parameter "debug" is unknown; known are: log, greeting, ipv4, gateway"#),
+            (
+                "debug",
+                r#"boot parameter "debug" is unknown; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
+            ),
             ("log=info log=warn", "boot parameter log is given twice"),
             ("ipv4=dhcp main.ipv4=dhcp", "boot parameter main.ipv4 is given twice"),
             ("greeting=\"hi", "a quote in the boot parameters does not end: greeting=hi"),
             (
                 "side.ipv4=dhcp",
-                r#"boot parameter "side.ipv4": this appliance has no network interface "side"; it has: main, back"#,
+                r#"boot parameter "side.ipv4" is unknown; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
+            ),
+            (
+                "bck.ipv4=dhcp",
+                r#"boot parameter "bck.ipv4" is unknown: did you mean "back.ipv4"?; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
             ),
             (
                 "main.log=info",
-                r#"boot parameter "main.log" is unknown; known are: log, greeting, ipv4, gateway"#,
+                r#"boot parameter "main.log" is unknown; known are: log, greeting, main.ipv4, main.gateway, back.ipv4, back.gateway"#,
             ),
         ] {
             assert_eq!(parse(line).unwrap_err().to_string(), said);
@@ -312,12 +349,9 @@ mod tests {
 
     #[test]
     fn an_appliance_without_network_has_no_network_parameters() {
-        let e = Params::parse("ipv4=dhcp", &[&OWN], &[], &NET).unwrap_err();
-        assert!(matches!(e, ParamError::Unknown { .. }), "{e}");
-        let e = Params::parse("main.ipv4=dhcp", &[&OWN], &[], &NET).unwrap_err();
-        assert_eq!(
-            e.to_string(),
-            r#"boot parameter "main.ipv4": this appliance has no network interface "main"; it has: none"#
-        );
+        for line in ["ipv4=dhcp", "main.ipv4=dhcp"] {
+            let e = Params::parse(line, &[&OWN]).unwrap_err();
+            assert!(matches!(e, ParamError::Unknown { .. }), "{e}");
+        }
     }
 }

@@ -4,7 +4,9 @@ use super::{Config, Stats};
 use crate::Result;
 use crate::env::Shared;
 use crate::hosted::TAP;
+use crate::net::Name;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,6 +15,7 @@ use core::fmt;
 use core::future::pending;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
+use fata_libos::param::Param;
 use fata_unix::{Reactor, socket};
 
 /// All interfaces and sockets of the appliance. Cheap to clone: all clones are the same stack.
@@ -49,24 +52,29 @@ pub struct NoTap {
 
 /// Netstack if any interface has a tap device, else the host's.
 pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
-    if shared.networks.iter().any(|name| shared.params.get_for(name, TAP).is_some()) {
+    let is_tap =
+        |param: &Param| param.name.strip_suffix(TAP).is_some_and(|interface| interface.ends_with('.'));
+    if shared.params.declared().any(|param| is_tap(param) && shared.params.value(param).is_some()) {
         return Stack::new();
     }
     let reactor = shared.machine.reactor().clone();
     Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default() })))
 }
 
-/// Opens the interface of that number.
+/// Opens an interface.
 pub(in crate::net) async fn open(
     shared: &Shared,
     stack: &Stack,
-    index: usize,
+    name: Name,
     config: Config,
 ) -> Result<Interface> {
-    let name = shared.networks[index];
+    let name = name.as_str();
     match &stack.0 {
         Below::Netstack(netstack) => {
-            let tap = shared.params.get_for(name, TAP).ok_or_else(|| NoTap { interface: name.into() })?;
+            let tap = shared
+                .params
+                .get(&format!("{name}.{TAP}"))
+                .ok_or_else(|| NoTap { interface: name.into() })?;
             let device = shared.machine.open_tap(tap)?;
             crate::net::drain_at_end(shared);
             Ok(Interface(Which::Netstack(netstack.add_interface(name, device, config))))
@@ -83,7 +91,7 @@ pub(in crate::net) async fn open(
 /// One line for all parameters that were given and do nothing.
 fn say_what_has_no_use(shared: &Shared, interface: &str) {
     let params = &shared.params;
-    let given = |param: &&fata_libos::param::Param| params.get_for(interface, param.name) != param.default;
+    let given = |param: &&Param| params.get_given(&format!("{interface}.{}", param.name)).is_some();
     let given: Vec<&str> = super::PARAMS.iter().filter(given).map(|param| param.name).collect();
     if !given.is_empty() {
         log::warn!(

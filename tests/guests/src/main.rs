@@ -9,17 +9,12 @@ mod faults;
 mod memory;
 mod time;
 
-use fata::param::{Kind, Param};
 use fata::prelude::*;
 
-static CASE: Kind = Kind { what: "a case of this image", check: |_| true };
-
-static PARAMS: [Param; 1] = [Param { name: "case", kind: &CASE, default: Some("none"), help: "what to do" }];
-
-fata::main!(main, params: PARAMS);
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    match env.param("case") {
+    match env.param(params::CASE) {
         "memory" => memory::fill(&env),
         "clock" => time::print_clocks(&env),
         "timers" => time::many_timers(&env).await,

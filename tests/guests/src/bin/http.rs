@@ -16,20 +16,12 @@ use fata::http::{
     Validators,
 };
 use fata::net::TcpListener;
-use fata::param::{DURATION_SECONDS, Param};
 use fata::prelude::*;
 
-static PARAMS: [Param; 1] = [Param {
-    name: "patience",
-    kind: &DURATION_SECONDS,
-    default: Some("20"),
-    help: "seconds for a request to begin, for its head, and for its content",
-}];
-
-fata::main!(main, networks: ["main"], params: PARAMS);
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    let patience = Duration::from_secs(env.param_as("patience"));
+    let patience = env.param(params::PATIENCE);
     let limits = Limits {
         body_size: 4 << 20,
         idle_time: patience,
@@ -38,7 +30,7 @@ async fn main(env: Env) -> Result<()> {
         ..Limits::default()
     };
     let server = Server::with(router(), limits, Rc::default());
-    let network = env.network("main").await?;
+    let network = env.network(networks::MAIN).await?;
     let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, 80).into())?;
     println!(env, "http: on port 80");
     server.serve(async move || listener.accept().await).await?;

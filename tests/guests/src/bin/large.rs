@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+#[path = "../memory.rs"]
 mod memory;
 
 use fata::prelude::*;

@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 use fata::net::Resolver;
 use fata::prelude::*;
 
-fata::main!(main, networks: ["main"]);
+fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
-    let network = env.network("main").await?;
+    let network = env.network(networks::MAIN).await?;
     network.interface().configured().await;
     let resolver = Resolver::new(&network);
     println!(env, "type names");

@@ -1,0 +1,5 @@
+//! Reads the manifests of the examples.
+
+fn main() {
+    fata_build::manifest()
+}

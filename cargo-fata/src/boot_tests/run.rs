@@ -1,0 +1,106 @@
+//! What `cargo fata run` does beside running: captures of packets.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::BootTest;
+use crate::run::pcap::Pcap;
+use crate::workspace::image;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{Guest, GuestSpec};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] =
+    &[BootTest::new("boot::run::pcap", 120, pcap), BootTest::new("boot::run::gdb", 400, gdb)];
+
+/// A capture over two lives of a guest: from the first packet to the last one, as tcpdump reads it.
+fn pcap(host: &mut Host) -> Result<()> {
+    let file = std::env::temp_dir().join(format!("fata-{}.pcap", std::process::id()));
+    let mut pcap = Pcap::create(&file, 1)?;
+    for size in [100, 1200] {
+        let guest = paused(host, GuestSpec::new("pcap", image("echo")?).network())?;
+        let capture = pcap.start(host, &guest)?;
+        guest.unpause()?;
+        guest.wait_console("link up", SOON)?;
+        host.sh(&format!("ping -c 5 -i 0.2 -W 3 -s {size} 10.0.2.15"), SOON)?.ok()?;
+        host.sh(
+            "head -c 500000 /dev/zero | timeout 20 socat -t5 - TCP:10.0.2.15:7 | cmp -n 500000 - /dev/zero",
+            SOON,
+        )?
+        .ok()?;
+        capture.finish()?;
+    }
+    host.put("/tmp/test.pcap", &fs::read(&file)?)?;
+    fs::remove_file(&file)?;
+    let read = |filter: &str| -> Result<String> {
+        Ok(host.sh(&format!("tcpdump -Z root -n -r /tmp/test.pcap {filter}"), SOON)?.ok()?.stdout)
+    };
+    // The announcement of its address is the first thing a guest sends.
+    // dom0 may have said something on the bridge, in IPv6, before.
+    let first = read("-c 1 'arp or ip'")?;
+    ensure!(first.contains("ARP") && first.contains("10.0.2.15"), "the first packet: {first}");
+    for (what, wanted) in [("echo request", 10), ("echo reply", 10)] {
+        let found = read("icmp")?.lines().filter(|line| line.contains(what)).count();
+        ensure!(found == wanted, "{found} packets with {what}");
+    }
+    let sent: u64 = read("src 10.0.2.15 and tcp")?.lines().filter_map(tcp_octets).sum();
+    ensure!((1_000_000..1_100_000).contains(&sent), "{sent} octets of TCP from the guest");
+    Ok(())
+}
+
+/// The tool itself, with a Xen host of its own, and gdb as the tool says to start it.
+fn gdb(_: &mut Host) -> Result<()> {
+    let mut tool = Command::new(std::env::current_exe()?);
+    tool.args(["exec", "--no-net", "--gdb"]).arg(image("hello")?);
+    tool.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = Tool(tool.spawn()?);
+    let mut lines = BufReader::new(tool.0.stderr.take().context("no stderr")?).lines();
+    let mut said = |text: &str| -> Result<String> {
+        for line in lines.by_ref() {
+            if let Some((_, rest)) = line?.split_once(text) {
+                return Ok(rest.trim().to_owned());
+            }
+        }
+        anyhow::bail!("the tool did not say {text:?}")
+    };
+    let main = said("its main is reached with:")?;
+    let start = said("in another terminal:")?;
+    let more = "-ex 'info registers rip' -ex 'COMMAND' -ex continue -ex backtrace -ex delete -ex detach";
+    let line = format!("timeout 120 {start} -batch {}", more.replace("COMMAND", &main));
+    let output = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).output()?;
+    let output =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    for wanted in ["<fata_pv_start>", "hello.rs:", "#0 ", "block_on<", "pv_main ()"] {
+        ensure!(output.contains(wanted), "no {wanted:?} in what gdb says:\n{output}");
+    }
+    // Let go, it runs to its end.
+    ensure!(tool.0.wait()?.success(), "the tool failed after gdb's end:\n{output}");
+    Ok(())
+}
+
+/// The tool as a process; ended when dropped.
+struct Tool(Child);
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A guest that stands before its first instruction.
+fn paused(host: &mut Host, mut spec: GuestSpec) -> Result<Guest> {
+    spec.paused = true;
+    host.create(&spec)
+}
+
+/// `... length 1448` at a line's end.
+fn tcp_octets(line: &str) -> Option<u64> {
+    line.rsplit_once("length ")?.1.trim().parse().ok()
+}

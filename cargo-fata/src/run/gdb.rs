@@ -1,0 +1,121 @@
+//! `--gdb`: a guest that stands at its entry, and a port for gdb.
+//!
+//! In a Xen host of ours gdb talks with QEMU, which runs the processors that Xen runs on. It stops the whole machine, so that
+//! time stands still for the guest too, and has all that a processor has: breakpoints without a trace in memory, watchpoints,
+//! all registers. A breakpoint is an address in whatever runs; the image's are nobody else's, as dom0's kernel begins at
+//! 0xffffffff81000000 and Xen above 0xffff820000000000.
+//!
+//! On a dom0 it is Xen's gdbsx, which stops the guest alone. It wants a hypervisor that was built with `CONFIG_GDBSX`, which
+//! Debian's is not; for PV guests it has no watchpoints, no hardware breakpoints, and no registers of SSE or the FPU.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::ports;
+use crate::xen_host::Host;
+use crate::xen_host::agent::Running;
+use crate::xen_host::guest::Guest;
+use crate::{interrupt, symbols, ui};
+
+/// The port is the first free one from here on: it is the one that gdb's and QEMU's own documentation have.
+const FIRST_PORT: u16 = 1234;
+const PORTS: u16 = 100;
+const START_LIMIT: Duration = Duration::from_secs(20);
+const PERIOD: Duration = Duration::from_millis(100);
+/// The image's first instruction.
+const ENTRY: &str = "fata_pv_start";
+
+/// What debugging needs before the guest is there.
+pub struct Gdb {
+    /// The image's symbols.
+    symbols: PathBuf,
+    /// Where gdb connects to on this machine.
+    pub port: u16,
+}
+
+/// What lets the guest go when gdb says so. Dropping it leaves the guest as it is.
+pub struct Server {
+    _running: Running,
+}
+
+impl Gdb {
+    /// Finds, or links, the image's symbols, and a free port.
+    pub fn prepare(image: &Path) -> Result<Self> {
+        let symbols = symbols::file_of(image)?;
+        let port = (FIRST_PORT..FIRST_PORT + PORTS).find(|port| ports::is_free(*port));
+        Ok(Self { symbols, port: port.context("no port is free for gdb")? })
+    }
+
+    /// Waits with a guest that was created paused until gdb is there; says what to type. It stops at its entry then.
+    pub fn start(&self, host: &Host, guest: &Guest) -> Result<Server> {
+        if host.is_local() {
+            return self.start_gdbsx(host, guest);
+        }
+        let stop = format!("-ex 'tbreak {ENTRY}' -ex continue");
+        self.announce(&format!("-ex 'target remote 127.0.0.1:{}' {stop}", self.port));
+        while !self.is_connected() {
+            interrupt::check()?;
+            std::thread::sleep(PERIOD);
+        }
+        // The machine has stood still since gdb came, and with it what we ask for until gdb lets it go on.
+        Ok(Server { _running: host.agent().start(&format!("xl unpause {}", guest.name()))? })
+    }
+
+    fn start_gdbsx(&self, host: &Host, guest: &Guest) -> Result<Server> {
+        let script = format!(
+            "gdbsx=$(command -v gdbsx || ls /usr/lib/xen-*/bin/gdbsx 2>/dev/null | head -n 1)
+            [ -n \"$gdbsx\" ] || {{ echo 'no gdbsx: is xen-utils installed?' >&2; exit 1; }}
+            exec stdbuf -oL $gdbsx -a {} 64 {} >&2",
+            guest.domid(),
+            self.port
+        );
+        let mut running = host.agent().start(&script)?;
+        running
+            .wait_stderr("Listening", START_LIMIT)
+            .context("gdbsx, which needs a hypervisor with CONFIG_GDBSX")?;
+        // Paused twice now, by `xl create` and by gdbsx: the second is gdb's to take back.
+        guest.unpause()?;
+        self.announce(&format!("-ex 'target remote 127.0.0.1:{}'", self.port));
+        Ok(Server { _running: running })
+    }
+
+    fn announce(&self, arguments: &str) {
+        let line = format!("gdb {} {arguments}", self.symbols.display());
+        if let Some(place) = symbols::place_of_main(&self.symbols) {
+            ui::say(format!("in gdb its main is reached with: break {place}"));
+        }
+        ui::say(format!("the guest waits; in another terminal: {}", ui::paint(ui::Colour::Green, &line)));
+    }
+
+    /// Whether gdb is connected with QEMU.
+    pub fn is_connected(&self) -> bool {
+        fs::read_to_string("/proc/net/tcp").is_ok_and(|table| has_connection(&table, self.port))
+    }
+}
+
+/// Whether the kernel's table has an established connection to a port of the loopback interface.
+fn has_connection(table: &str, port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    let local = format!("0100007F:{port:04X}");
+    table.lines().any(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        words.get(1) == Some(&local.as_str()) && words.get(3) == Some(&ESTABLISHED)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_found_in_the_kernels_table() {
+        let table = "  sl  local_address rem_address   st tx_queue\n   0: 0100007F:04D2 00000000:0000 0A 0\n";
+        assert!(!has_connection(table, 1234));
+        let connected = format!("{table}   1: 0100007F:04D2 0100007F:D2F0 01 0\n");
+        assert!(has_connection(&connected, 1234));
+        assert!(!has_connection(&connected, 1235));
+    }
+}

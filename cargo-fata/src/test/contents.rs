@@ -1,0 +1,160 @@
+//! What is not used is not there: that an image has no code of libraries that its appliance does not name.
+//!
+//! Seen in the image's twin, by the names of its functions and by the source files of its instructions: a function that was
+//! inlined has no name left, but its lines. So that the search is known to find what it looks for, what must be there is
+//! looked for too.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use addr2line::Loader;
+use anyhow::{Context, Result, anyhow, ensure};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
+
+use crate::image::map;
+use crate::symbols;
+use crate::workspace::Workspace;
+
+/// What an image has and has not.
+pub struct Contents {
+    /// Its name in the report.
+    pub name: &'static str,
+    image: &'static str,
+    has: &'static [Part],
+    has_not: &'static [Part],
+}
+
+/// A library or a part of one: how names of its functions have it, and paths of its files; a star is for
+/// the rest of a folder's name.
+struct Part {
+    path: &'static str,
+    files: &'static str,
+}
+
+const fn part(path: &'static str, files: &'static str) -> Part {
+    Part { path, files }
+}
+
+const NETSTACK: Part = part("fata_netstack::", "netstack/src/");
+const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
+const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
+const TCP_MACHINE: Part = part("smoltcp::socket::", "/src/socket/tcp");
+const TCP_WIRE: Part = part("smoltcp::wire::tcp::", "/src/wire/tcp.rs");
+const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
+const HTTP: Part = part("fata_http::", "http/src/");
+const HTTP_PARSER: Part = part("httparse::", "/httparse-*/src/");
+const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
+const BLOCK: Part = part("fata_xen::block::", "drivers-xen-pv/src/block");
+const STORAGE: Part = part("fata_storage::", "storage/src/");
+const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
+
+const CONTENTS: [Contents; 3] = [
+    Contents {
+        name: "contents::hello",
+        image: "hello",
+        has: &[XENSTORE],
+        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, BLOCK, STORAGE],
+    },
+    Contents {
+        name: "contents::udp_echo",
+        image: "udp_echo",
+        has: &[XENSTORE, NETFRONT, NETSTACK, UDP],
+        has_not: &[TCP, TCP_MACHINE, TCP_WIRE, RESOLVER, HTTP, HTTP_PARSER, BLOCK, STORAGE],
+    },
+    Contents {
+        name: "contents::web",
+        image: "web",
+        has: &[XENSTORE, NETFRONT, NETSTACK, TCP, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER],
+        has_not: &[RESOLVER, BLOCK, STORAGE],
+    },
+];
+
+/// Those whose names contain `filter`.
+pub fn select(filter: &str) -> Vec<&'static Contents> {
+    CONTENTS.iter().filter(|contents| contents.name.contains(filter)).collect()
+}
+
+impl Contents {
+    /// Builds the image and its twin, and looks.
+    pub fn check(&self, workspace: &Workspace) -> Result<()> {
+        let image = workspace.find(self.image, false)?.build(&["--quiet"])?;
+        let seen = Seen::of(&symbols::file_of(&image)?)?;
+        for part in self.has {
+            let found = seen.function(part).is_some() && seen.file(part).is_some();
+            ensure!(found, "{} has nothing of {}: the search is wrong", self.image, part.path);
+        }
+        for part in self.has_not {
+            let found = seen.function(part).or_else(|| seen.file(part));
+            ensure!(found.is_none(), "{} has {} of {}", self.image, found.unwrap_or_default(), part.path);
+        }
+        check_map(&image)
+    }
+}
+
+/// `cargo fata image map` has a place for every octet, and a crate for nearly all.
+fn check_map(image: &Path) -> Result<()> {
+    let (pieces, size) = (map::pieces_of(image)?, fs::metadata(image)?.len());
+    let octets = |which: &dyn Fn(&str) -> bool| -> u64 {
+        pieces.iter().filter(|piece| which(&piece.owner.krate)).map(|piece| piece.octets).sum()
+    };
+    ensure!(octets(&|_| true) == size, "its map has {} octets, the file {size}", octets(&|_| true));
+    let nobodys = octets(&|krate| krate.starts_with("(no "));
+    ensure!(nobodys * 100 < size, "nobody's are {nobodys} of its {size} octets");
+    Ok(())
+}
+
+/// What is in a file with symbols.
+struct Seen {
+    /// Names of functions and constants.
+    names: Vec<String>,
+    /// Source files that instructions come from.
+    files: BTreeSet<String>,
+}
+
+impl Seen {
+    fn of(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path)?;
+        let file = object::File::parse(&*bytes)?;
+        let names = file.symbols().filter_map(|symbol| symbol.name().ok());
+        let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+        let code = file.sections().find(|section| section.kind() == SectionKind::Text);
+        let code = code.context("no code")?;
+        let lines = Loader::new(path).map_err(|error| anyhow!("no line tables: {error}"))?;
+        let all = lines.find_location_range(code.address(), code.address() + code.size());
+        let all = all.map_err(|error| anyhow!("the line tables cannot be read: {error}"))?;
+        let files: BTreeSet<String> =
+            all.filter_map(|(_, _, location)| Some(location.file?.to_owned())).collect();
+        ensure!(!files.is_empty(), "no line tables");
+        Ok(Self { names, files })
+    }
+
+    fn function(&self, part: &Part) -> Option<&str> {
+        self.names.iter().map(String::as_str).find(|name| name.contains(part.path))
+    }
+
+    fn file(&self, part: &Part) -> Option<&str> {
+        self.files.iter().map(String::as_str).find(|file| matches(file, part.files))
+    }
+}
+
+/// Whether a path has a pattern in it, whose star is for the rest of a folder's name.
+fn matches(path: &str, pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else { return path.contains(pattern) };
+    path.match_indices(before).any(|(at, _)| {
+        let rest = &path[at + before.len()..];
+        rest.find('/').is_some_and(|end| rest[end..].starts_with(after))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_for_the_rest_of_a_name() {
+        assert!(matches("/registry/httparse-1.10.1/src/lib.rs", "/httparse-*/src/"));
+        assert!(!matches("/registry/httparse-1.10.1/core/src/fmt.rs", "/httparse-*/src/"));
+        assert!(matches("/fata/http/src/lib.rs", "http/src/"));
+    }
+}

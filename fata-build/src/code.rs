@@ -1,0 +1,88 @@
+//! The Rust that `fata::main!` includes: what the manifest says, as constants.
+
+use crate::manifest::{Manifest, NETWORK_KEYS, Network, Param};
+use crate::note;
+
+/// The source text. `file` is the manifest's name, for readers of the text.
+pub fn of(manifest: &Manifest, file: &str, version: &str) -> String {
+    let image = &manifest.image;
+    let note = note::text(manifest, version);
+    let of_interfaces: Vec<String> = manifest.networks.iter().flat_map(interface).collect();
+    format!(
+        r#"// Made by fata-build from {file}, which is the place for changes.
+
+/// Network interfaces, in the order of the guest's `vif`s.
+mod networks {{
+{network_keys}}}
+
+/// The appliance's own boot parameters.
+mod params {{
+{param_keys}}}
+
+#[doc(hidden)]
+#[allow(dead_code)]
+mod fata_manifest {{
+    pub const NAME: &str = {name:?};
+    pub const VERSION: &str = {version:?};
+    pub const NOTE: &str = {note:?};
+    pub static PARAMS: [::fata::param::Param; {param_count}] = [
+{params}    ];
+}}
+"#,
+        network_keys = numbered(&manifest.networks, network_key),
+        param_keys = numbered(&manifest.params, param_key),
+        name = image.name,
+        param_count = manifest.params.len() + of_interfaces.len(),
+        params = numbered(&manifest.params, |_, param| declaration(param)) + &of_interfaces.concat(),
+    )
+}
+
+fn numbered<T>(all: &[T], text: impl Fn(usize, &T) -> String) -> String {
+    all.iter().enumerate().map(|(number, one)| text(number, one)).collect()
+}
+
+fn network_key(number: usize, network: &Network) -> String {
+    let Network { name, .. } = network;
+    format!(
+        "    /// The interface `{name}`.\n    pub const {}: ::fata::net::Name = ::fata::net::Name::new({number}, {name:?});\n",
+        constant(name)
+    )
+}
+
+fn param_key(number: usize, param: &Param) -> String {
+    let rust = match param.default {
+        Some(_) => param.kind.rust.to_owned(),
+        None => format!("Option<&'static {}>", param.kind.rust),
+    };
+    let name = constant(&param.name);
+    format!(
+        "    #[doc = {:?}]\n    pub const {name}: ::fata::param::Key<{rust}> = ::fata::param::Key::new(&super::fata_manifest::PARAMS[{number}]);\n",
+        param.help
+    )
+}
+
+/// The parameters of an interface: those that all have, with its name before them and its defaults.
+fn interface(network: &Network) -> Vec<String> {
+    let declare = |(number, key): (usize, &&str)| {
+        let default = network.defaults.iter().find(|(name, _)| name == key);
+        let default = default.map_or_else(String::new, |(_, value)| format!(" default: Some({value:?}),"));
+        let name = format!("{}.{key}", network.name);
+        format!(
+            "        ::fata::param::Param {{ name: {name:?},{default} ..::fata::net::PARAMS[{number}] }},\n"
+        )
+    };
+    NETWORK_KEYS.iter().enumerate().map(declare).collect()
+}
+
+fn declaration(param: &Param) -> String {
+    let Param { name, kind, default, help } = param;
+    format!(
+        "        ::fata::param::Param {{ name: {name:?}, kind: &::fata::param::{}, default: {default:?}, help: {help:?} }},\n",
+        kind.constant
+    )
+}
+
+/// `max-clients` is `MAX_CLIENTS`.
+fn constant(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}

@@ -1,0 +1,24 @@
+//! Reads an appliance's manifest, `unikernel.toml`, in its build script, which is one line:
+//! `fn main() { fata_build::manifest() }`.
+//!
+//! [`manifest`] finds the manifests of a package, [`Manifest`] is what one says, [`read`] takes it from the text and refuses
+//! what it does not know, [`note`] writes it down for the image and reads it back, [`code`] is what `fata::main!` includes.
+//! The tool uses the same code on the notes of images. `docs/manifest.md` is the page for its writers.
+#![forbid(unsafe_code)]
+
+mod budget;
+pub mod code;
+mod error;
+mod kind;
+mod manifest;
+mod near;
+pub mod note;
+pub mod package;
+pub mod read;
+mod size;
+
+pub use error::Error;
+pub use kind::{KINDS, ParamKind};
+pub use manifest::{Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+pub use package::manifest;
+pub use size::Size;

@@ -1,0 +1,77 @@
+//! What a manifest says.
+
+use crate::{ParamKind, Size};
+
+/// One appliance's manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// `[image]`
+    pub image: Image,
+    /// `[network.NAME]`, in the order of the file: the first is the first `vif`, and so on.
+    pub networks: Vec<Network>,
+    /// `[block.NAME]`, in the order of the file.
+    pub blocks: Vec<Block>,
+    /// `[params.NAME]`, in the order of the file.
+    pub params: Vec<Param>,
+}
+
+/// The image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The binary's or example's name.
+    pub name: String,
+    /// What a configuration gives to the guest: whole MiB.
+    pub memory: Size,
+    /// The build fails above it.
+    pub max_size: Option<Size>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its name in code and boot parameters.
+    pub name: String,
+    /// Its parameters when the command line says nothing, names from [`NETWORK_KEYS`].
+    pub defaults: Vec<(String, String)>,
+    /// The line where it begins.
+    pub line: usize,
+}
+
+/// The parameters that every network interface has; `fata-netstack` knows their values.
+pub const NETWORK_KEYS: [&str; 5] = ["ipv4", "gateway", "dns", "hostname", "mtu"];
+
+/// A block device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its name in code.
+    pub name: String,
+    /// The size of the disk that a configuration makes for it.
+    pub size: Option<Size>,
+    /// Whether the appliance only reads it.
+    pub read_only: bool,
+    /// The line where it begins.
+    pub line: usize,
+}
+
+/// A boot parameter of the appliance's own.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// The name before `=`.
+    pub name: String,
+    /// What values it takes.
+    pub kind: &'static ParamKind,
+    /// The value when the command line says nothing, as it would stand there.
+    pub default: Option<String>,
+    /// What it is for.
+    pub help: String,
+}
+
+impl PartialEq for Param {
+    fn eq(&self, other: &Self) -> bool {
+        let parts =
+            |param: &Self| (param.name.clone(), param.kind.name, param.default.clone(), param.help.clone());
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Param {}

@@ -1,0 +1,143 @@
+//! The text of the ELF note in which an image carries its manifest: the version of its package, and the manifest in its
+//! normal form, where every value is written out. It is TOML.
+
+use crate::manifest::{Block, Manifest, Network, Param};
+use crate::{Error, read};
+use std::fmt::Write;
+
+/// How the note's first line begins.
+const VERSION: &str = "version = ";
+
+/// The note's text.
+pub fn text(manifest: &Manifest, version: &str) -> String {
+    format!("{VERSION}{}\n\n{}", quoted(version), normal_form(manifest))
+}
+
+/// Version and manifest from a note's text; `file` is for the errors.
+pub fn parse(file: &str, text: &str) -> Result<(String, Manifest), Error> {
+    let no_version = || Error::at(file, 1, "it does not begin with a version");
+    let (first, rest) = text.split_once('\n').ok_or_else(no_version)?;
+    let version = first.strip_prefix(VERSION).ok_or_else(no_version)?.trim_matches('"');
+    Ok((version.to_owned(), read::manifest(file, rest)?))
+}
+
+/// The manifest as TOML with every value written out, in one order.
+pub fn normal_form(manifest: &Manifest) -> String {
+    let image = &manifest.image;
+    let mut text = format!("[image]\nname = {}\nmemory = \"{}\"\n", quoted(&image.name), image.memory);
+    if let Some(size) = image.max_size {
+        let _ = writeln!(text, "max-size = \"{size}\"");
+    }
+    manifest.networks.iter().for_each(|network| add_network(&mut text, network));
+    manifest.blocks.iter().for_each(|block| add_block(&mut text, block));
+    manifest.params.iter().for_each(|param| add_param(&mut text, param));
+    text
+}
+
+fn add_network(text: &mut String, network: &Network) {
+    let _ = writeln!(text, "\n[network.{}]", network.name);
+    for (key, value) in &network.defaults {
+        let value = if key == "mtu" { value.clone() } else { quoted(value) };
+        let _ = writeln!(text, "{key} = {value}");
+    }
+}
+
+fn add_block(text: &mut String, block: &Block) {
+    let _ = writeln!(text, "\n[block.{}]", block.name);
+    if let Some(size) = block.size {
+        let _ = writeln!(text, "size = \"{size}\"");
+    }
+    let _ = writeln!(text, "read-only = {}", block.read_only);
+}
+
+fn add_param(text: &mut String, param: &Param) {
+    let _ = writeln!(text, "\n[params.{}]\ntype = \"{}\"", param.name, param.kind.name);
+    if let Some(default) = &param.default {
+        let _ = writeln!(text, "default = {}", quoted(default));
+    }
+    let _ = writeln!(text, "help = {}", quoted(&param.help));
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        [params.greeting]
+        help = 'what "to" answer \ say'
+        default = "hello"
+        [network.main]
+        dns = ["10.0.0.3", "10.0.0.4"]
+        [image]
+        name = "web"
+        max-size = 524288
+        [block.data]
+        size = "1 GiB"
+        [network.back]
+        ipv4 = "10.0.3.15/24"
+        mtu = 1400
+        [params]
+        quiet = { default = true, help = "no line for each client" }
+        key = { help = "none by default" }
+    "#;
+
+    #[test]
+    fn the_normal_form_writes_everything_out() {
+        let manifest = read::manifest("unikernel.toml", TEXT).unwrap();
+        let expected = r#"[image]
+name = "web"
+memory = "16 MiB"
+max-size = "512 KiB"
+
+[network.main]
+dns = "10.0.0.3,10.0.0.4"
+
+[network.back]
+ipv4 = "10.0.3.15/24"
+mtu = 1400
+
+[block.data]
+size = "1 GiB"
+read-only = false
+
+[params.greeting]
+type = "text"
+default = "hello"
+help = "what \"to\" answer \\ say"
+
+[params.quiet]
+type = "bool"
+default = "on"
+help = "no line for each client"
+
+[params.key]
+type = "text"
+help = "none by default"
+"#;
+        assert_eq!(normal_form(&manifest), expected);
+    }
+
+    #[test]
+    fn a_note_is_read_back_as_it_was_written() {
+        let manifest = read::manifest("unikernel.toml", TEXT).unwrap();
+        let note = text(&manifest, "1.2.3");
+        let (version, back) = parse("web", &note).unwrap();
+        assert_eq!(version, "1.2.3");
+        assert_eq!(normal_form(&back), normal_form(&manifest));
+        assert!(parse("web", "name = \"web\"\n").is_err());
+        assert!(parse("web", "").is_err());
+    }
+}

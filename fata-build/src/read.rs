@@ -1,0 +1,222 @@
+//! Reads the text of a manifest. What it does not know it refuses, with the line.
+
+mod table;
+
+use self::table::{Item, Table};
+use crate::kind::{self, KINDS};
+use crate::manifest::{Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+use crate::{Error, ParamKind, Size, near};
+use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix};
+use std::net::Ipv4Addr;
+
+/// What a guest is given where the manifest does not say.
+const MEMORY: Size = Size::mib(16);
+
+/// What an image needs to boot at all.
+const LEAST_MEMORY: Size = Size::mib(4);
+
+/// Names of boot parameters that every guest has.
+const RESERVED: [&str; 2] = ["log", "help"];
+
+/// The manifest in a text; `file` is for the errors.
+pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
+    let document = table::parse(file, text)?;
+    let root = Table::root(file, text, &document);
+    root.refuse_unknown(&["image", "network", "block", "params"])?;
+    let image = match root.get("image") {
+        Some(item) => image(&item.table()?)?,
+        None => return Err(Error::of_file(file, "it has no [image], which names the image")),
+    };
+    let networks = each(&root, "network", network)?;
+    let blocks = each(&root, "block", block)?;
+    let has_network = !networks.is_empty();
+    let params = each(&root, "params", |name, table| param(name, table, has_network))?;
+    Ok(Manifest { image, networks, blocks, params })
+}
+
+/// The tables `[KIND.NAME]`, in the order of the file.
+fn each<T>(
+    root: &Table<'_>,
+    kind: &str,
+    read: impl Fn(&Item<'_>, &Table<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let Some(item) = root.get(kind) else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for item in item.table()?.items() {
+        check_name(&item)?;
+        all.push(read(&item, &item.table()?)?);
+    }
+    Ok(all)
+}
+
+/// A name that is good as a boot parameter, as a constant in code, and in configurations.
+fn check_name(item: &Item<'_>) -> Result<(), Error> {
+    let name = item.key;
+    let is_good = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match is_good {
+        true => Ok(()),
+        false => item.error(format!("the name {name:?} is not made of a-z, 0-9 and -, a letter first")),
+    }
+}
+
+fn image(table: &Table<'_>) -> Result<Image, Error> {
+    table.refuse_unknown(&["name", "memory", "max-size"])?;
+    let name = table.require("name")?;
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let text = name.text()?;
+    if text.is_empty() || !text.chars().all(is_good) {
+        return name.error(format!("{text:?} is not the name of a binary or example"));
+    }
+    let memory = match table.get("memory") {
+        Some(item) => memory(&item)?,
+        None => MEMORY,
+    };
+    let max_size = table.get("max-size").map(|item| item.size()).transpose()?;
+    Ok(Image { name: text.to_owned(), memory, max_size })
+}
+
+fn memory(item: &Item<'_>) -> Result<Size, Error> {
+    let memory = item.size()?;
+    if memory.as_mib().is_none() {
+        return item
+            .error(format!("{memory} is not a whole number of MiB, which is how guests are given memory"));
+    }
+    if memory < LEAST_MEMORY {
+        return item
+            .error(format!("{memory} is less than the {LEAST_MEMORY} that the smallest image boots in"));
+    }
+    Ok(memory)
+}
+
+fn network(item: &Item<'_>, table: &Table<'_>) -> Result<Network, Error> {
+    if let Some(ipv6) = table.get("ipv6") {
+        return ipv6.error("there is no IPv6 yet".to_owned());
+    }
+    table.refuse_unknown(&NETWORK_KEYS)?;
+    let mut defaults = Vec::new();
+    for item in table.items() {
+        let value = network_value(&item)?;
+        defaults.push((item.key.to_owned(), value));
+    }
+    fit_together(table)?;
+    Ok(Network { name: item.key.to_owned(), defaults, line: item.line })
+}
+
+fn network_value(item: &Item<'_>) -> Result<String, Error> {
+    let value = match item.key {
+        "mtu" => item.integer()?,
+        "dns" => item.list()?,
+        _ => item.text()?.to_owned(),
+    };
+    let kind = match item.key {
+        "ipv4" => &IPV4_OR_DHCP,
+        "gateway" => &IPV4,
+        "dns" => &IPV4_LIST,
+        "mtu" if !value.parse::<u16>().is_ok_and(|mtu| mtu >= 576) => {
+            return item.error(format!("{value} is not a number of octets from 576 to 65535"));
+        }
+        _ => return sayable(item, value),
+    };
+    match (kind.check)(&value) {
+        true => Ok(value),
+        false => item.error(format!("{value:?} is not {}", kind.what)),
+    }
+}
+
+/// What would stop every boot stops the build.
+fn fit_together(table: &Table<'_>) -> Result<(), Error> {
+    let ipv4 = table.get("ipv4");
+    let prefix = ipv4.as_ref().map(|item| item.text()).transpose()?.and_then(|text| text.parse().ok());
+    let prefix: Option<Ipv4Prefix> = prefix;
+    if let (Some(item), Some(Ipv4Prefix { address, prefix_len })) = (ipv4, prefix.filter(|p| !p.is_host())) {
+        return item.error(format!(
+            "{address}/{prefix_len} is the network's own or broadcast address, not a host's"
+        ));
+    }
+    let Some(item) = table.get("gateway") else { return Ok(()) };
+    let Some(prefix) = prefix else {
+        return item.error("has no use with ipv4 = \"dhcp\", which brings its own".to_owned());
+    };
+    let Ipv4Prefix { address, prefix_len } = prefix;
+    match item.text()?.parse::<Ipv4Addr>() {
+        Ok(gateway) if gateway == address || !prefix.contains(gateway) => {
+            item.error(format!("{gateway} is not another host in the network of {address}/{prefix_len}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
+    table.refuse_unknown(&["size", "read-only"])?;
+    let size = table.get("size").map(|item| item.size()).transpose()?;
+    let read_only = table.get("read-only").map(|item| item.boolean()).transpose()?.unwrap_or(false);
+    Ok(Block { name: item.key.to_owned(), size, read_only, line: item.line })
+}
+
+fn param(item: &Item<'_>, table: &Table<'_>, has_network: bool) -> Result<Param, Error> {
+    let name = item.key;
+    if RESERVED.contains(&name) || (has_network && NETWORK_KEYS.contains(&name)) {
+        return item.error(format!("the boot parameter {name:?} is there already, Fata's own"));
+    }
+    table.refuse_unknown(&["type", "default", "help"])?;
+    let default = table.get("default");
+    let kind = match table.get("type") {
+        Some(item) => kind_named(&item)?,
+        None => default.as_ref().map_or(Ok(&KINDS[0]), kind_of)?,
+    };
+    let default = default.map(|item| default_value(&item, kind)).transpose()?;
+    let help = table.require("help")?;
+    let text = help.text()?;
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return help.error("is not one line of text".to_owned());
+    }
+    Ok(Param { name: name.to_owned(), kind, default, help: text.to_owned() })
+}
+
+fn kind_named(item: &Item<'_>) -> Result<&'static ParamKind, Error> {
+    let name = item.text()?;
+    let names = || KINDS.iter().map(|kind| kind.name);
+    match kind::find(name) {
+        Some(kind) => Ok(kind),
+        None => {
+            let known: Vec<_> = names().collect();
+            item.error(format!(
+                "there is no type {name:?}{}; there are: {}",
+                near::hint(name, names()),
+                known.join(", ")
+            ))
+        }
+    }
+}
+
+/// The type that a default has by itself.
+fn kind_of(default: &Item<'_>) -> Result<&'static ParamKind, Error> {
+    let name = match default.what() {
+        "integer" => "number",
+        "boolean" => "bool",
+        _ => "text",
+    };
+    Ok(kind::find(name).unwrap_or(&KINDS[0]))
+}
+
+fn default_value(item: &Item<'_>, kind: &ParamKind) -> Result<String, Error> {
+    let value = match (kind.name, item.what()) {
+        ("number" | "port" | "duration", "integer") => item.integer()?,
+        ("bool", "boolean") => if item.boolean()? { "on" } else { "off" }.to_owned(),
+        ("ipv4-list", "array") => item.list()?,
+        _ => item.text()?.to_owned(),
+    };
+    if !(kind.kind.check)(&value) {
+        return item.error(format!("{value:?} is not {}", kind.kind.what));
+    }
+    sayable(item, value)
+}
+
+/// A value that could be given at boot too.
+fn sayable(item: &Item<'_>, value: String) -> Result<String, Error> {
+    match value.contains(|c: char| c == '"' || c.is_control()) {
+        true => item.error("a boot parameter cannot hold quotes or line ends".to_owned()),
+        false => Ok(value),
+    }
+}

@@ -1,0 +1,5 @@
+//! Reads unikernel.toml.
+
+fn main() {
+    fata_build::manifest()
+}

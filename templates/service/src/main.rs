@@ -1,0 +1,47 @@
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::format;
+use core::net::Ipv4Addr;
+use fata::io::Write;
+use fata::net::{TcpListener, TcpStream};
+use fata::prelude::*;
+
+// Names `main`, and makes `networks` and `params` of what unikernel.toml declares.
+fata::main!(main);
+
+async fn main(env: Env) -> Result<()> {
+    let network = env.network(networks::MAIN).await?;
+    let port = env.param(params::PORT);
+    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    println!(env, "{{name}} on port {port}");
+    // A task of its own, cancelled when it is dropped: at the end of `main`.
+    let _serving = spawn(serve(listener));
+    env.shutdown().await;
+    println!(env, "{{name}} leaves");
+    Ok(())
+}
+
+async fn serve(listener: TcpListener) {
+    while let Ok((stream, peer)) = listener.accept().await {
+        spawn(async move {
+            if let Err(error) = answer(stream).await {
+                fata::log::debug!("{peer}: {error}");
+            }
+        })
+        .detach();
+    }
+}
+
+/// Says of each piece that comes how long it is.
+async fn answer(mut stream: TcpStream) -> Result<()> {
+    let mut buffer = [0; 1024];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            len => stream.write_all(format!("{len} octets\n").as_bytes()).await?,
+        }
+    }
+}

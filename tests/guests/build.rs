@@ -1,0 +1,5 @@
+//! Reads the manifests of the guests.
+
+fn main() {
+    fata_build::manifest()
+}
