@@ -11,8 +11,17 @@ use crate::{command, ui};
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; peers for processes, and what
 /// makes networks for them.
-pub const TEST: &[&str] =
-    &["gcc", "libc6-dev", "libxen-dev", "curl", "netcat-openbsd", "iputils-ping", "iproute2", "util-linux"];
+pub const TEST: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "libxen-dev",
+    "curl",
+    "netcat-openbsd",
+    "iputils-ping",
+    "iproute2",
+    "util-linux",
+    "dnsmasq-base",
+];
 
 /// Installs those that are missing, if it can; says so before.
 pub fn ensure(packages: &[&str]) -> Result<()> {

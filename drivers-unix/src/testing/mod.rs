@@ -9,6 +9,9 @@
 //! assert_eq!(web.leave().code(), Some(0));
 //! ```
 
+mod namespace;
+
+pub use namespace::Namespace;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use std::ffi::OsStr;
