@@ -9,8 +9,9 @@ use crate::{command, ui};
 
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
-/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts.
-pub const TEST: &[&str] = &["gcc", "libc6-dev", "libxen-dev"];
+/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts, libvirt's judgement of the
+/// configurations made for it.
+pub const TEST: &[&str] = &["gcc", "libc6-dev", "libvirt-clients", "libxen-dev", "libxml2-utils"];
 
 /// Installs those that are missing, if it can; says so before.
 pub fn ensure(packages: &[&str]) -> Result<()> {
