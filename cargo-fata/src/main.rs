@@ -1,7 +1,7 @@
 //! `cargo fata`: sets up, runs, tests and measures Fata appliances on a real Xen.
 //!
 //! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`mod@test`] runs
-//! the tests of [`boot_tests`], [`mod@bench`] measures. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
+//! the tests of [`boot_tests`], [`mod@bench`] measures, [`image`] reads images. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
 //! [`note`], [`symbols`], [`ui`], [`workspace`].
 
 mod bench;
@@ -10,6 +10,7 @@ mod cache;
 mod cargo;
 mod cli;
 mod command;
+mod image;
 mod interrupt;
 mod note;
 mod run;
@@ -53,6 +54,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Exec(args) => return run::exec(args),
         Command::Test(args) => return test::run(args),
         Command::Bench(args) => return bench::run(args),
+        Command::Image(args) => image::run(&args.command)?,
         Command::Symbols { image } => resolve_symbols(image)?,
         Command::Dom0 { script } => return run_in_dom0(script),
     }

@@ -8,6 +8,7 @@ mod host;
 mod http;
 mod lifecycle;
 mod linux;
+mod manifest;
 mod net;
 mod web;
 
@@ -51,6 +52,7 @@ pub fn all() -> Vec<BootTest> {
         host::TESTS,
         guest::TESTS,
         faults::TESTS,
+        manifest::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
         net::TESTS,

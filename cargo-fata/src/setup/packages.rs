@@ -9,18 +9,20 @@ use crate::{command, ui};
 
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
-/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; peers for processes, and what
-/// makes networks for them.
+/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; libvirt's judgement of the
+/// configurations made for it; peers for processes, and what makes networks for them.
 pub const TEST: &[&str] = &[
     "gcc",
     "libc6-dev",
+    "libvirt-clients",
     "libxen-dev",
+    "libxml2-utils",
     "curl",
-    "netcat-openbsd",
-    "iputils-ping",
-    "iproute2",
-    "util-linux",
     "dnsmasq-base",
+    "iproute2",
+    "iputils-ping",
+    "netcat-openbsd",
+    "util-linux",
 ];
 
 /// Installs those that are missing, if it can; says so before.
