@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Sets up, runs, tests and measures Fata appliances on Xen.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ pub enum Command {
     Test(TestArgs),
     /// Measure guest CPU time beside a Linux guest that does the same on the same host.
     Bench(BenchArgs),
+    /// Say what is in an image, or write the configuration to start it with.
+    Image(ImageArgs),
     /// Put function names to the addresses in a guest's report, from standard input to standard output.
     Symbols {
         /// The image that the report came from.
@@ -37,12 +39,6 @@ pub enum Command {
     },
     /// Make an appliance of your own, in a folder outside of the repository.
     New(NewArgs),
-    /// Look into an image.
-    Image {
-        /// How.
-        #[command(subcommand)]
-        command: ImageCommand,
-    },
     /// Boot the Xen host and run a bash script in its dom0 (for work on the tool itself).
     Dom0 {
         /// The script.
@@ -63,13 +59,6 @@ pub struct NewArgs {
 
 /// What there is to begin with: a greeting, a TCP service, a web server.
 pub const TEMPLATES: [&str; 3] = ["hello", "service", "web"];
-
-/// What to do with an image.
-#[derive(Subcommand)]
-pub enum ImageCommand {
-    /// Draw what the bytes of an image are as an SVG, and print a table of them by crate.
-    Map(MapArgs),
-}
 
 /// Arguments of `image map`.
 #[derive(Args)]
@@ -139,6 +128,61 @@ pub struct GuestArgs {
     /// Memory of the machine in QEMU; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
+}
+
+/// Arguments of `image`.
+#[derive(Args)]
+pub struct ImageArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// What `image` does.
+#[derive(Subcommand)]
+pub enum ImageCommand {
+    /// Print name, version, entries, sizes and manifest.
+    Info {
+        /// The image.
+        image: PathBuf,
+    },
+    /// Draw what the bytes of an image are as an SVG, and print a table of them by crate.
+    Map(MapArgs),
+    /// Write the configuration that its manifest asks for, to standard output.
+    Config(ConfigArgs),
+}
+
+/// Arguments of `image config`.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// The image.
+    pub image: PathBuf,
+    /// Who is to read it.
+    #[arg(long = "for", value_enum, value_name = "TOOLSTACK")]
+    pub toolstack: Toolstack,
+    /// Where the image will be on the host, if not where it is.
+    #[arg(long, value_name = "PATH")]
+    pub kernel: Option<PathBuf>,
+    /// The bridge of the first network interface, then of the next; the last one is that of all others.
+    #[arg(long, value_name = "NAME", default_value = "xenbr0")]
+    pub bridge: Vec<String>,
+    /// The guest's type: pv, or pvh for an image that has a PVH entry.
+    #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
+    pub kind: String,
+    /// A boot parameter; may be given many times.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+}
+
+/// Who starts guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Toolstack {
+    /// Xen's own: a configuration for `xl create`.
+    Xl,
+    /// A domain in XML, for `virsh create`.
+    Libvirt,
+    /// Qubes OS: the commands for its dom0.
+    Qubes,
 }
 
 /// Arguments of `test`.

@@ -55,9 +55,9 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Exec(args) => return run::exec(args),
         Command::Test(args) => return test::run(args),
         Command::Bench(args) => return bench::run(args),
+        Command::Image(args) => image::run(&args.command)?,
         Command::Symbols { image } => resolve_symbols(image)?,
         Command::New(args) => new::run(args)?,
-        Command::Image { command } => image::run(command)?,
         Command::Dom0 { script } => return run_in_dom0(script),
     }
     Ok(ExitCode::SUCCESS)

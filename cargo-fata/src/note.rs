@@ -12,6 +12,8 @@ use object::read::elf::{FileHeader, ProgramHeader};
 
 /// Owner and type of our note.
 const OURS: (&[u8], u32) = (b"Fata", 1);
+/// `XEN_ELFNOTE_ENTRY`: where a PV guest starts.
+const PV_ENTRY: (&[u8], u32) = (b"Xen", 1);
 /// `XEN_ELFNOTE_PHYS32_ENTRY`: where a PVH guest starts.
 const PVH_ENTRY: (&[u8], u32) = (b"Xen", 18);
 
@@ -19,7 +21,6 @@ const PVH_ENTRY: (&[u8], u32) = (b"Xen", 18);
 #[derive(Debug)]
 pub struct Note {
     /// The version of its package.
-    #[allow(dead_code)]
     pub version: String,
     /// Its manifest.
     pub manifest: Manifest,
@@ -40,7 +41,29 @@ impl Note {
 
 /// Whether an image can start as a PVH guest.
 pub fn has_pvh_entry(image: &Path) -> Result<bool> {
-    in_image(image, |file| Ok(find(file, PVH_ENTRY)?.is_some()))
+    Ok(entries(image)?.pvh.is_some())
+}
+
+/// Where an image starts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// As a PV guest: a virtual address.
+    pub pv: Option<u64>,
+    /// As a PVH guest: a physical address.
+    pub pvh: Option<u64>,
+}
+
+/// Where an image can start.
+pub fn entries(image: &Path) -> Result<Entries> {
+    in_image(image, |file| {
+        let (pv, pvh) = (find(file, PV_ENTRY)?, find(file, PVH_ENTRY)?);
+        Ok(Entries { pv: pv.map(number), pvh: pvh.map(number) })
+    })
+}
+
+/// A number of four or eight octets.
+fn number(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |number, octet| number << 8 | u64::from(*octet))
 }
 
 fn in_image<T>(image: &Path, read: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::setup::target;
-use crate::{cargo, command};
+use crate::{cargo, command, image};
 
 /// What `cargo metadata` says of this workspace.
 pub struct Workspace {
@@ -110,9 +110,11 @@ impl ImageTarget {
         self
     }
 
-    /// Builds the image.
+    /// Builds the image. One larger than its manifest allows is an error.
     pub fn build(&self, options: &[&str]) -> Result<PathBuf> {
-        self.cargo("build", options, &[])
+        let image = self.cargo("build", options, &[])?;
+        image::check_size(&image)?;
+        Ok(image)
     }
 
     /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. It has a target folder

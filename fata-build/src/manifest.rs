@@ -37,7 +37,7 @@ pub struct Network {
     pub line: usize,
 }
 
-/// The parameters that every network interface has; `fata-netstack` knows their values.
+/// The parameters that every network interface has; `fata-netstack` has them in the same order.
 pub const NETWORK_KEYS: [&str; 5] = ["ipv4", "gateway", "dns", "hostname", "mtu"];
 
 /// A block device.

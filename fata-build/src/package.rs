@@ -8,6 +8,9 @@ use std::{env, fs, process};
 /// Of the package's main binary.
 const MAIN: &str = "unikernel.toml";
 
+/// The linker script with the assertions of sizes.
+const LIMITS: &str = "max-size.ld";
+
 /// Folders in which `NAME.toml` is the manifest of `NAME.rs`.
 const FOLDERS: [&str; 2] = ["examples", "src/bin"];
 
@@ -17,7 +20,7 @@ const FOLDERS: [&str; 2] = ["examples", "src/bin"];
 /// `unikernel.toml` beside `Cargo.toml` is the manifest of the package's binary; `examples/NAME.toml` and `src/bin/NAME.toml`
 /// are those of `NAME.rs` beside them.
 pub fn manifest() {
-    if let Err(error) = write_all() {
+    if let Err(error) = Package::of_build_script().and_then(|package| package.write_all()) {
         println!("cargo::error={error}");
         process::exit(1);
     }
@@ -37,32 +40,71 @@ pub fn read(file: &str, stem: Option<&str>, text: &str) -> Result<Manifest, Erro
     Ok(manifest)
 }
 
-fn write_all() -> Result<(), Error> {
-    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let out = PathBuf::from(variable("OUT_DIR")?);
-    let version = variable("CARGO_PKG_VERSION")?;
-    let is_guest = variable("CARGO_CFG_TARGET_OS")? == "xen";
-    let sources = sources(&package);
-    let mut images = Vec::new();
-    for source in &sources {
-        let Some(text) = source.manifest(&package)? else { continue };
-        let manifest = read(&source.file, source.stem.as_deref(), &text)?;
-        let mut code = code::of(&manifest, &source.file, &version);
-        if is_guest {
-            code += &budget::definition(&manifest.image.name);
+/// What cargo tells a build script.
+struct Package {
+    name: String,
+    version: String,
+    folder: PathBuf,
+    out: PathBuf,
+    is_for_guest: bool,
+}
+
+impl Package {
+    fn of_build_script() -> Result<Self, Error> {
+        Ok(Self {
+            name: variable("CARGO_PKG_NAME")?,
+            version: variable("CARGO_PKG_VERSION")?,
+            folder: variable("CARGO_MANIFEST_DIR")?.into(),
+            out: variable("OUT_DIR")?.into(),
+            is_for_guest: variable("CARGO_CFG_TARGET_OS")? == "xen",
+        })
+    }
+
+    fn write_all(&self) -> Result<(), Error> {
+        let sources = sources(&self.folder);
+        let mut images = Vec::new();
+        for source in &sources {
+            let Some(text) = source.manifest(&self.folder)? else { continue };
+            let manifest = read(&source.file, source.stem.as_deref(), &text)?;
+            let mut code = code::of(&manifest, &source.file, &self.version);
+            if self.is_for_guest {
+                code += &budget::definition(&manifest.image.name);
+            }
+            self.write(&format!("{}.rs", manifest.image.name), &code)?;
+            images.push((source.file.clone(), manifest));
         }
-        write(&out.join(format!("{}.rs", manifest.image.name)), &code)?;
-        images.push((source.file.clone(), manifest));
+        for source in &sources {
+            self.leave_word(source, &images)?;
+        }
+        if self.is_for_guest {
+            self.write(LIMITS, &budget::script(&images))?;
+            limit(&images, &self.out.join(LIMITS));
+        }
+        Ok(())
     }
-    for source in &sources {
-        leave_word(source, &images, &out)?;
+
+    /// Where `fata::main!` would find nothing to include, it finds an error that says what to do.
+    fn leave_word(&self, source: &Source, images: &[(String, Manifest)]) -> Result<(), Error> {
+        let name = source.stem.as_deref().unwrap_or(&self.name);
+        if images.iter().any(|(_, manifest)| manifest.image.name == name) {
+            return Ok(());
+        }
+        let file = &source.file;
+        let word = match images.iter().find(|(of, _)| of == file) {
+            Some((_, manifest)) => {
+                format!("image.name in {file} is {:?}, but the binary is {name:?}", manifest.image.name)
+            }
+            None => {
+                format!("{name} has no manifest: write {file}, beginning with [image] and name = {name:?}")
+            }
+        };
+        self.write(&format!("{name}.rs"), &format!("compile_error!({word:?});\n"))
     }
-    if is_guest {
-        let script = out.join("max-size.ld");
-        write(&script, &budget::script(&images))?;
-        limit(&images, &script);
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.out.join(name);
+        fs::write(&path, text).map_err(|error| Error::of_file(&path.display().to_string(), error.to_string()))
     }
-    Ok(())
 }
 
 /// Has the linker look at the sizes. Cargo refuses an argument for a kind of target that the package has none of.
@@ -119,28 +161,74 @@ fn stem(name: &str) -> Option<&str> {
     name.strip_suffix(".rs").or_else(|| name.strip_suffix(".toml"))
 }
 
-/// Where `fata::main!` would find nothing to include, it finds an error that says what to do.
-fn leave_word(source: &Source, images: &[(String, Manifest)], out: &Path) -> Result<(), Error> {
-    let package = variable("CARGO_PKG_NAME")?;
-    let name = source.stem.as_deref().unwrap_or(&package);
-    if images.iter().any(|(_, manifest)| manifest.image.name == name) {
-        return Ok(());
-    }
-    let file = &source.file;
-    let word = match images.iter().find(|(of, _)| of == file) {
-        Some((_, manifest)) => {
-            format!("image.name in {file} is {:?}, but the binary is {name:?}", manifest.image.name)
-        }
-        None => format!("{name} has no manifest: write {file}, beginning with [image] and name = {name:?}"),
-    };
-    write(&out.join(format!("{name}.rs")), &format!("compile_error!({word:?});\n"))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|error| Error::of_file(&path.display().to_string(), error.to_string()))
-}
-
 fn variable(name: &str) -> Result<String, Error> {
     env::var(name)
         .map_err(|_| Error::of_file("build script", format!("{name} is not set: run by cargo only")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A package of these files, for the guest; gone at the end.
+    struct Files(Package);
+
+    impl Files {
+        fn new(test: &str, files: &[(&str, &str)]) -> Self {
+            let folder = env::temp_dir().join(format!("fata-build-{test}-{}", process::id()));
+            for (name, text) in files {
+                let path = folder.join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            let out = folder.join("out");
+            fs::create_dir_all(&out).unwrap();
+            let (name, version) = ("web".to_owned(), "0.1.0".to_owned());
+            Self(Package { name, version, folder, out, is_for_guest: true })
+        }
+
+        fn out(&self, name: &str) -> String {
+            fs::read_to_string(self.0.out.join(name)).unwrap_or_default()
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0.folder);
+        }
+    }
+
+    #[test]
+    fn each_source_has_its_manifest() {
+        let files = Files::new(
+            "each",
+            &[
+                ("unikernel.toml", "[image]\nname = \"web\"\n[network.main]\n"),
+                ("src/bin/other.rs", ""),
+                ("src/bin/other.toml", "[image]\nname = \"other\"\nmax-size = 4096\n"),
+                ("examples/bare.rs", ""),
+            ],
+        );
+        files.0.write_all().unwrap();
+        assert!(files.out("web.rs").contains("pub const MAIN: ::fata::net::Name"));
+        assert!(files.out("other.rs").contains("fata_image_other"));
+        assert!(files.out(LIMITS).contains("the 4 KiB that src/bin/other.toml allows it"));
+        let word = "compile_error!(\"bare has no manifest: write examples/bare.toml, beginning with [image] and name = \\\"bare\\\"\");\n";
+        assert_eq!(files.out("bare.rs"), word);
+    }
+
+    #[test]
+    fn the_binary_has_the_images_name() {
+        let files = Files::new("name", &[("unikernel.toml", "[image]\nname = \"wbe\"\n")]);
+        files.0.write_all().unwrap();
+        let word = "compile_error!(\"image.name in unikernel.toml is \\\"wbe\\\", but the binary is \\\"web\\\"\");\n";
+        assert_eq!(files.out("web.rs"), word);
+    }
+
+    #[test]
+    fn what_is_wrong_ends_the_build() {
+        let files = Files::new("wrong", &[("unikernel.toml", "[image]\nname = \"web\"\n[block.data]\n")]);
+        let said = files.0.write_all().unwrap_err().to_string();
+        assert_eq!(said, "unikernel.toml:3: [block.data]: there is no driver for block devices yet");
+    }
 }

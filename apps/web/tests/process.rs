@@ -1,6 +1,6 @@
 //! The web server as a process, with curl.
 
-use fata::testing::{Process, free_port, is_root, run_tool, unprivileged};
+use fata::testing::{Namespace, Process, free_port, is_root, run_tool, unprivileged};
 use std::process::Command;
 
 fn web(params: &[&str]) -> (Process, String) {
@@ -59,5 +59,24 @@ fn a_port_for_root_alone_is_moved() {
     web.wait_for("port 1023 is for root alone on this machine: it is port 9023 instead");
     assert!(curl(&["http://127.0.0.1:9023/"]).contains("<html"));
     std::fs::remove_file(copy).unwrap();
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+#[test]
+fn pages_are_served_over_a_tap_device() {
+    let Some(namespace) = Namespace::with_taps(1) else { return };
+    let web = namespace.start(env!("CARGO_BIN_EXE_web"), &["tap=tap0", "ipv4=10.77.0.2/24"]);
+    web.wait_for("main: link up");
+    let curl = |arguments: &str| {
+        let output = namespace.run(&format!("curl --silent --show-error --max-time 10 {arguments}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(curl("http://10.77.0.2/").contains("<html"));
+    let answers = curl("--parallel --parallel-max 20 http://10.77.0.2/status.json?[1-100]");
+    assert_eq!(answers.matches("\"requests\":").count(), 100);
+    let metrics = curl("http://10.77.0.2/metrics");
+    let bad = "\nfata_net_rx_bad_checksum_total 0\n";
+    assert!(metrics.contains(bad) && !metrics.contains("\nfata_net_tcp_opened_total 0\n"), "{metrics}");
+    namespace.run("ping -c 2 -i 0.2 -W 2 10.77.0.2");
     assert_eq!(web.leave().code(), Some(0));
 }

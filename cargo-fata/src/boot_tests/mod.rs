@@ -8,6 +8,7 @@ mod host;
 mod http;
 mod lifecycle;
 mod linux;
+mod manifest;
 mod net;
 mod new;
 mod run;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<BootTest> {
         host::TESTS,
         guest::TESTS,
         faults::TESTS,
+        manifest::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
         net::TESTS,

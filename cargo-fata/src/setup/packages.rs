@@ -9,17 +9,20 @@ use crate::{command, ui};
 
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
-/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; peers for processes, and
-/// what makes networks for them.
+/// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
+/// the configurations made for it; peers for processes, and what makes networks for them.
 pub const TEST: &[&str] = &[
     "gcc",
-    "libc6-dev",
-    "libxen-dev",
     "gdb",
+    "libc6-dev",
+    "libvirt-clients",
+    "libxen-dev",
+    "libxml2-utils",
     "curl",
-    "netcat-openbsd",
-    "iputils-ping",
+    "dnsmasq-base",
     "iproute2",
+    "iputils-ping",
+    "netcat-openbsd",
     "util-linux",
 ];
 

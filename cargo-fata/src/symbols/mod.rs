@@ -4,7 +4,7 @@
 //! (tests/guests/src/faults.rs:40)`, and below it the functions that it was inlined into.
 
 mod table;
-mod twin;
+pub mod twin;
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};

@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const HEADER_SIZE: usize = 64;
 
 /// The twin of an image, built if it is not there. The image's name says what is built: that of a binary or example.
-pub(super) fn of(image: &Path) -> Result<PathBuf> {
+pub fn of(image: &Path) -> Result<PathBuf> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
     let workspace = Workspace::current()?;

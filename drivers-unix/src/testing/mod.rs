@@ -9,10 +9,13 @@
 //! assert_eq!(web.leave().code(), Some(0));
 //! ```
 
+mod namespace;
+
+pub use namespace::Namespace;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -39,13 +42,15 @@ impl Said {
         self.text.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn listen(self: &Arc<Self>, mut stream: impl Read + Send + 'static) {
+    /// Takes whole lines: those of two streams must not get into each other.
+    fn listen(self: &Arc<Self>, stream: impl Read + Send + 'static) {
         let said = self.clone();
         thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(len @ 1..) = stream.read(&mut piece) {
-                said.text().push_str(&String::from_utf8_lossy(&piece[..len]));
+            let (mut stream, mut line) = (BufReader::new(stream), Vec::new());
+            while let Ok(1..) = stream.read_until(b'\n', &mut line) {
+                said.text().push_str(&String::from_utf8_lossy(&line));
                 said.more.notify_all();
+                line.clear();
             }
         });
     }
@@ -88,12 +93,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// What it has said so far, line by line.
     pub fn said(&self) -> String {
         self.said.text().clone()
     }
 
-    /// Waits until it has said this, and returns the line that it is in, as far as that has come.
+    /// Waits until it has said this, and returns the line that it is in.
     ///
     /// # Panics
     /// If it does not say it in time.

@@ -1,0 +1,176 @@
+//! The manifest in the image: values and what overrides them, `help`, and the configurations made of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{BootTest, probe};
+use crate::cli::{ConfigArgs, Toolstack};
+use crate::command;
+use crate::image::config;
+use crate::workspace::image;
+use crate::xen_host::Host;
+use crate::xen_host::guest::{End, GuestSpec};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The tests of this topic.
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::manifest::values_are_defaults", 120, values_are_defaults),
+    BootTest::new("boot::manifest::boot_parameters_override_them", 120, boot_parameters_override_them),
+    BootTest::new("boot::manifest::bad_parameters", 300, bad_parameters),
+    BootTest::new("boot::manifest::help", 120, help),
+    BootTest::new("boot::manifest::xl_starts_from_its_configuration", 120, xl_starts_from_its_configuration),
+    BootTest::new("boot::manifest::libvirt_takes_its_configuration", 60, libvirt_takes_its_configuration),
+];
+
+fn guest() -> Result<GuestSpec> {
+    Ok(GuestSpec::new("manifest", image("manifest")?))
+}
+
+fn with_vifs() -> Result<GuestSpec> {
+    Ok(guest()?.vif("xenbr0").vif("xenbr1"))
+}
+
+/// What a guest with these parameters says until it powers off.
+fn says(host: &mut Host, spec: &GuestSpec, lines: &[&str]) -> Result<()> {
+    let guest = host.create(spec)?;
+    let end = guest.wait_gone(SOON)?;
+    let console = guest.console();
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {console}");
+    for line in lines {
+        ensure!(console.contains(line), "no {line:?} in {console}");
+    }
+    Ok(())
+}
+
+fn values_are_defaults(host: &mut Host) -> Result<()> {
+    let lines = [
+        "greeting good day, number 7",
+        "quiet false, listen-on 80",
+        "wait 300000 ms, peer None",
+        "allow [10.0.0.1, 10.0.0.2], inside 10.1.2.3/8",
+        "main: 10.0.2.77/24, gateway 10.0.2.2",
+        "back: 10.0.3.77/24",
+        "configured",
+    ];
+    says(host, &with_vifs()?, &lines)
+}
+
+fn boot_parameters_override_them(host: &mut Host) -> Result<()> {
+    let given = "greeting=\"a b\" number=8 quiet=on listen-on=8080 wait=250ms peer=10.9.9.9 allow=10.0.0.9 \
+                 inside=10.1.2.4/16 ipv4=10.0.2.78/24 back.ipv4=10.0.3.78/24";
+    let lines = [
+        "greeting a b, number 8",
+        "quiet true, listen-on 8080",
+        "wait 250 ms, peer Some(10.9.9.9)",
+        "allow [10.0.0.9], inside 10.1.2.4/16",
+        // An address of another network would not do with the gateway of this one: the gateway goes with the address.
+        "main: 10.0.2.78/24\n",
+        "back: 10.0.3.78/24",
+        "configured",
+    ];
+    says(host, &with_vifs()?.extra(given), &lines)
+}
+
+/// Each stops the boot with its one line, before anything asks for a device.
+fn bad_parameters(host: &mut Host) -> Result<()> {
+    for (extra, line) in [
+        ("number=-1", "boot parameter number: \"-1\" is not a whole number"),
+        ("quiet=true", "boot parameter quiet: \"true\" is not on or off"),
+        ("listen-on=0", "boot parameter listen-on: \"0\" is not a port from 1 to 65535"),
+        ("wait=soon", "boot parameter wait: \"soon\" is not a time, such as 90s, 500ms, 5min or 2h"),
+        ("peer=", "boot parameter peer: \"\" is not an IPv4 address, such as 10.0.0.1"),
+        ("allow=10.0.0.1,", "boot parameter allow: \"10.0.0.1,\" is not a list of IPv4 addresses"),
+        (
+            "inside=10.1.2.3",
+            "boot parameter inside: \"10.1.2.3\" is not an IPv4 address with its prefix length",
+        ),
+        (
+            "listen_on=80",
+            "boot parameter \"listen_on\" is unknown: did you mean \"listen-on\"?; known are: log, greeting",
+        ),
+        ("peer", "boot parameter \"peer\" has no value: write peer=VALUE"),
+        ("ipv4=dhcp main.ipv4=dhcp", "boot parameter main.ipv4 is given twice"),
+        ("bck.ipv4=dhcp", "boot parameter \"bck.ipv4\" is unknown: did you mean \"back.ipv4\"?"),
+        (
+            "main.gateway=10.0.9.1",
+            "boot parameter main.gateway: 10.0.9.1 is not in the network of 10.0.2.77/24",
+        ),
+        ("ipv4=dhcp gateway=10.0.2.2", "boot parameter main.gateway: 10.0.2.2 has no use with ipv4=dhcp"),
+    ] {
+        let guest = host.create(&guest()?.extra(extra))?;
+        let end = guest.wait_gone(SOON)?;
+        let console = guest.console();
+        ensure!(end == End::Crash, "{extra}: it ended with {end:?}: {console}");
+        ensure!(console.contains(line), "{extra}: no {line:?} in {console}");
+        ensure!(!console.contains("configured"), "{extra}: the appliance ran: {console}");
+    }
+    Ok(())
+}
+
+/// Printed whole, and nothing runs.
+fn help(host: &mut Host) -> Result<()> {
+    let lines = [
+        "  log=info\n",
+        "  greeting=good day\n      a text: a text\n",
+        "  listen-on=80\n      a port: a port from 1 to 65535\n",
+        "  peer=\n      an address, none by default: an IPv4 address, such as 10.0.0.1\n",
+        "  allow=10.0.0.1,10.0.0.2\n",
+        "  main.ipv4=10.0.2.77/24\n",
+        "  main.mtu=1400\n",
+        "  back.ipv4=10.0.3.77/24\n",
+        "  back.gateway=\n",
+    ];
+    says(host, &guest()?.extra("number=8 help"), &lines)?;
+    let guest = host.create(&probe("clock")?.extra("help"))?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "help is no power-off");
+    let console = guest.console();
+    ensure!(console.contains("  case=none\n      what to do: a text"), "{console}");
+    ensure!(!console.contains("wall"), "the appliance ran: {console}");
+    Ok(())
+}
+
+fn config_of(name: &str, toolstack: Toolstack, kernel: Option<&str>) -> Result<String> {
+    config::text(&ConfigArgs {
+        image: image(name)?,
+        toolstack,
+        kernel: kernel.map(Into::into),
+        bridge: vec!["xenbr0".to_owned(), "xenbr1".to_owned()],
+        kind: "pv".to_owned(),
+        params: Vec::new(),
+    })
+}
+
+/// `xl` reads the configuration of every image, and boots one from it.
+fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
+    for name in ["hello", "manifest", "web"] {
+        let kernel = host.upload(&image(name)?)?;
+        host.put(&format!("/tmp/{name}.cfg"), config_of(name, Toolstack::Xl, Some(&kernel))?.as_bytes())?;
+        let said = host.sh(&format!("xl create -n /tmp/{name}.cfg"), SOON)?.ok()?;
+        ensure!(said.stdout.contains(&kernel), "xl understood something else: {said:?}");
+    }
+    let start = "xl create -q /tmp/manifest.cfg && for _ in $(seq 100); do \
+                 grep -q configured /var/log/xen/guest-manifest.log && exit 0; sleep 0.1; done; exit 1";
+    host.sh(start, SOON)?.ok()?;
+    Ok(())
+}
+
+/// By libvirt's own schema of domains.
+fn libvirt_takes_its_configuration(_: &mut Host) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let judged = ["hello", "manifest", "web"].into_iter().try_for_each(|name| judge(&folder, name));
+    fs::remove_dir_all(&folder)?;
+    judged
+}
+
+fn judge(folder: &Path, name: &str) -> Result<()> {
+    let file = folder.join(format!("{name}.xml"));
+    fs::write(&file, config_of(name, Toolstack::Libvirt, None)?)?;
+    let mut validate = Command::new("virt-xml-validate");
+    command::run(validate.arg(&file).arg("domain")).map(drop).with_context(|| format!("the domain of {name}"))
+}

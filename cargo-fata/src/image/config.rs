@@ -1,0 +1,173 @@
+//! `cargo fata image config`: from an image's manifest, what its host reads.
+
+mod libvirt;
+mod qubes;
+mod xl;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use fata_build::{Manifest, Param};
+
+use super::note_of;
+use crate::cli::{ConfigArgs, Toolstack};
+use crate::note;
+use crate::xen_host::guest::Kind;
+
+/// What a guest is made from.
+struct Guest {
+    manifest: Manifest,
+    kernel: String,
+    kind: Kind,
+    bridges: Vec<String>,
+    command_line: String,
+}
+
+/// The configuration.
+pub fn text(args: &ConfigArgs) -> Result<String> {
+    let guest = Guest::of(args)?;
+    Ok(match args.toolstack {
+        Toolstack::Xl => xl::text(&guest),
+        Toolstack::Libvirt => libvirt::text(&guest),
+        Toolstack::Qubes => qubes::text(&guest),
+    })
+}
+
+impl Guest {
+    fn of(args: &ConfigArgs) -> Result<Self> {
+        let manifest = note_of(&args.image)?.manifest;
+        let kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
+        if kind == Kind::Pvh && !note::has_pvh_entry(&args.image)? {
+            bail!("--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY)");
+        }
+        for param in &args.params {
+            check_param(&manifest, param)?;
+        }
+        let kernel = path_on_host(args)?;
+        let bridges = (0..manifest.networks.len())
+            .map(|number| args.bridge.get(number).or(args.bridge.last()).cloned().unwrap_or_default())
+            .collect();
+        Ok(Self { manifest, kernel, kind, bridges, command_line: args.params.join(" ") })
+    }
+
+    fn memory_mb(&self) -> u64 {
+        self.manifest.image.memory.as_mib().unwrap_or_default()
+    }
+
+    /// A line for each boot parameter of the appliance's own, for comments.
+    fn param_lines(&self) -> Vec<String> {
+        self.manifest.params.iter().map(param_line).collect()
+    }
+}
+
+fn param_line(Param { name, default, help, .. }: &Param) -> String {
+    format!("{name}={}  {help}", default.as_deref().unwrap_or_default())
+}
+
+fn path_on_host(args: &ConfigArgs) -> Result<String> {
+    let path = match &args.kernel {
+        Some(path) => path.clone(),
+        None => absolute(&args.image)?,
+    };
+    let text = path.to_str().context("the image's path is not UTF-8")?.to_owned();
+    // Everything else is text in quotes for all of them.
+    let is_plain = |c: char| !c.is_control() && !"\"\\'<>&$`".contains(c);
+    ensure!(text.chars().all(is_plain), "the path {text:?} has characters that configurations cannot hold");
+    Ok(text)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("there is no {}", path.display()))
+}
+
+/// What the guest would refuse at boot, as far as the names go.
+fn check_param(manifest: &Manifest, param: &str) -> Result<()> {
+    let name = param.split('=').next().unwrap_or_default();
+    let of_interface = |key: &str| fata_build::NETWORK_KEYS.contains(&key) && !manifest.networks.is_empty();
+    let is_known = match name.split_once('.') {
+        Some((interface, key)) => of_interface(key) && manifest.networks.iter().any(|n| n.name == interface),
+        None => {
+            matches!(name, "log" | "help")
+                || of_interface(name)
+                || manifest.params.iter().any(|p| p.name == name)
+        }
+    };
+    ensure!(is_known, "--param {param}: the image knows no boot parameter {name:?}");
+    ensure!(
+        !param.contains(|c: char| c.is_control() || "<>&$`'\\".contains(c)),
+        "--param {param}: characters that configurations cannot hold"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest() -> Guest {
+        let text = "[image]\nname = \"web\"\nmemory = \"16 MiB\"\n[network.main]\n[network.back]\n[block.data]\n\
+                    [params.port]\ndefault = 80\nhelp = \"the TCP port\"\n";
+        Guest {
+            manifest: fata_build::read::manifest("web", text).unwrap(),
+            kernel: "/root/web".to_owned(),
+            kind: Kind::Pv,
+            bridges: vec!["xenbr0".to_owned(), "xenbr1".to_owned()],
+            command_line: "greeting=\"a b\" ipv4=10.0.0.2/24".to_owned(),
+        }
+    }
+
+    #[test]
+    fn xl() {
+        let text = xl::text(&guest());
+        for line in [
+            "name = \"web\"",
+            "type = \"pv\"",
+            "kernel = \"/root/web\"",
+            "memory = 16",
+            "vif = [ 'bridge=xenbr0', 'bridge=xenbr1' ]",
+            "disk = [ 'format=raw,vdev=xvda,access=rw,target=/root/web-data.img' ]",
+            "extra = \"greeting=\\\"a b\\\" ipv4=10.0.0.2/24\"",
+            "#   port=80  the TCP port",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn libvirt() {
+        let text = libvirt::text(&guest());
+        for line in [
+            "<domain type=\"xen\">",
+            "  <memory unit=\"MiB\">16</memory>",
+            "    <type arch=\"x86_64\" machine=\"xenpv\">linux</type>",
+            "    <cmdline>greeting=&quot;a b&quot; ipv4=10.0.0.2/24</cmdline>",
+            "      <source bridge=\"xenbr1\"/>",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+        let text = libvirt::text(&Guest { kind: Kind::Pvh, ..guest() });
+        assert!(text.contains("machine=\"xenpvh\">xenpvh</type>"), "{text}");
+    }
+
+    #[test]
+    fn qubes() {
+        let text = qubes::text(&guest());
+        for line in [
+            "cp /root/web /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
+            "qvm-prefs web kernelopts 'greeting=\"a b\" ipv4=10.0.0.2/24'",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_must_be_one_of_the_images() {
+        let manifest = guest().manifest;
+        for good in ["log=debug", "port=8080", "ipv4=10.0.0.2/24", "back.mtu=1400", "help"] {
+            assert!(check_param(&manifest, good).is_ok(), "{good}");
+        }
+        for bad in ["prot=80", "side.ipv4=dhcp", "main.port=80", "port=`reboot`", "port='"] {
+            assert!(check_param(&manifest, bad).is_err(), "{bad}");
+        }
+    }
+}
