@@ -171,7 +171,7 @@ impl ImageTarget {
 
 static IMAGES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
 
-/// Keeps what was built for [`image`].
+/// Keeps what was built for [`image()`].
 pub fn set_images(images: HashMap<String, PathBuf>) {
     let _ = IMAGES.set(images);
 }
