@@ -1,7 +1,7 @@
 //! Reads an appliance's manifest, `unikernel.toml`, in its build script, which is one line:
 //! `fn main() { fata_build::manifest() }`.
 //!
-//! [`manifest`] finds the manifests of a package, [`Manifest`] is what one says, [`read`] takes it from the text and refuses
+//! [`manifest()`] finds the manifests of a package, [`Manifest`] is what one says, [`read`] takes it from the text and refuses
 //! what it does not know, [`note`] writes it down for the image and reads it back, [`code`] is what `fata::main!` includes.
 //! The tool uses the same code on the notes of images. `docs/manifest.md` is the page for its writers.
 #![forbid(unsafe_code)]
