@@ -125,14 +125,15 @@ impl Session {
         let mut console = Console::of(guest, host.is_local(), &self.symbols)?;
         let mut asked = Instant::now();
         loop {
-            console.copy()?;
-            self.keyboard.forward(guest)?;
+            let shown = console.copy().and_then(|()| self.keyboard.forward(guest));
             if self.is_stopped() {
                 return Ok(End::Destroyed);
             }
+            // Before what that may have interrupted is taken for an error.
             if interrupt::requested() {
                 return stop(guest, &mut console);
             }
+            shown?;
             if asked.elapsed() > STATE_PERIOD {
                 asked = Instant::now();
                 match guest.end() {
@@ -141,7 +142,7 @@ impl Session {
                         return Ok(end);
                     }
                     // gdb has stopped the machine, or the user wants to end.
-                    Err(_) if self.gdb.as_ref().is_some_and(Gdb::is_connected) => {}
+                    Err(_) if interrupt::requested() || self.gdb.as_ref().is_some_and(Gdb::is_connected) => {}
                     other => drop(other?),
                 }
             }
