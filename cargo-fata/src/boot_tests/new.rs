@@ -29,14 +29,16 @@ pub const TESTS: &[BootTest] = &[
         ensure!(said == "6 octets\n", "it answered {said:?}");
         guest.xl("shutdown")?;
         ends(&guest)
-    }),
+    })
+    .long(),
     BootTest::new("boot::new::web", 600, |host| {
         let guest = serving(host, make("web")?)?;
         let said = host.sh("curl -sf -m 10 http://10.0.2.15/", SOON)?.ok()?.stdout;
         ensure!(said == "hello from new-web\n", "it answered {said:?}");
         guest.xl("shutdown")?;
         ends(&guest)
-    }),
+    })
+    .long(),
 ];
 
 fn serving(host: &mut Host, image: PathBuf) -> Result<Guest> {

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] =
-    &[BootTest::new("boot::run::pcap", 120, pcap), BootTest::new("boot::run::gdb", 400, gdb)];
+    &[BootTest::new("boot::run::pcap", 120, pcap), BootTest::new("boot::run::gdb", 400, gdb).long()];
 
 /// A capture over two lives of a guest: from the first packet to the last one, as tcpdump reads it.
 fn pcap(host: &mut Host) -> Result<()> {
