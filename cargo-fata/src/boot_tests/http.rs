@@ -11,6 +11,8 @@ use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
 
 const SOON: Duration = Duration::from_secs(30);
+/// The longest that a check may take.
+const SCRIPT: Duration = Duration::from_secs(90);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
@@ -50,7 +52,7 @@ const TOOLS: &str = "\
 
 fn check_all(host: &Host, guest: &Guest, checks: &[Check]) -> Result<()> {
     for check in checks {
-        let said = host.sh(&format!("{TOOLS}{}", check.script), SOON).context(check.name)?;
+        let said = host.sh(&format!("{TOOLS}{}", check.script), SCRIPT).context(check.name)?;
         let text = format!("{}{}", said.stdout, said.stderr).replace('\r', "");
         for part in check.wanted {
             ensure!(text.contains(part), "{}: no {part:?} in {text}", check.name);
