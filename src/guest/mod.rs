@@ -19,7 +19,7 @@ use fata_libos::platform::{Leave, Platform};
 use fata_libos::shutdown;
 use fata_libos::task::block_on;
 use fata_libos::time::sleep;
-use fata_xen::pv::{self, Boot};
+use fata_xen::guest::{self as xen_guest, Boot};
 use fata_xen::xen::Xen;
 use fata_xen::xenstore::XenStore;
 pub(crate) use machine::Machine;
@@ -44,7 +44,7 @@ unsafe extern "Rust" {
 /// Called by `fata-xen` at the end of a boot.
 #[unsafe(no_mangle)]
 extern "Rust" fn fata_guest_main(boot: Boot) -> ! {
-    HEAP.set_grow(pv::grow_heap);
+    HEAP.set_grow(xen_guest::grow_heap);
     // SAFETY: the linker found exactly one, and `main!` gives it this signature.
     let appliance = unsafe { fata_appliance() };
     let xen = Xen::new(boot.hypervisor);
@@ -69,7 +69,7 @@ async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
     let params = Params::parse(boot.command_line, &declared, appliance.networks, appliance.network_params)?;
     logging::set_filter(params.get_as("log").unwrap_or_default());
     let machine = Machine::connect(xen, boot.xenstore)?;
-    let spent = pv::cpu_time().saturating_sub(boot.cpu_at_entry);
+    let spent = xen_guest::cpu_time().saturating_sub(boot.cpu_at_entry);
     log::debug!(
         "{} {}: {} us of CPU since entry",
         appliance.name,

@@ -5,23 +5,23 @@ use alloc::rc::Rc;
 use fata_libos::platform::{Leave, MemoryStats, Platform};
 use fata_libos::time::{Instant, SystemTime};
 use fata_xen::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
-use fata_xen::pv::PvHypervisor;
+use fata_xen::guest::GuestHypervisor;
 use fata_xen::xen::Xen;
 
 pub(super) struct XenPlatform {
     xen: Rc<Xen>,
-    hypervisor: &'static PvHypervisor,
+    hypervisor: &'static GuestHypervisor,
 }
 
 impl XenPlatform {
-    pub(super) fn new(xen: Rc<Xen>, hypervisor: &'static PvHypervisor) -> Self {
+    pub(super) fn new(xen: Rc<Xen>, hypervisor: &'static GuestHypervisor) -> Self {
         Self { xen, hypervisor }
     }
 }
 
 impl Platform for XenPlatform {
     fn now(&self) -> Instant {
-        PvHypervisor::system_time()
+        GuestHypervisor::system_time()
     }
 
     fn wall_clock(&self, at: Instant) -> SystemTime {
@@ -46,7 +46,7 @@ impl Platform for XenPlatform {
     }
 
     fn leave(&self, how: Leave) -> ! {
-        PvHypervisor::shutdown(match how {
+        GuestHypervisor::shutdown(match how {
             Leave::PowerOff => SHUTDOWN_POWEROFF,
             Leave::Reboot => SHUTDOWN_REBOOT,
             Leave::Crash => SHUTDOWN_CRASH,

@@ -3,13 +3,15 @@
 use core::ops::Range;
 
 /// The virtual address of physical address 0.
-pub(super) const VIRT_BASE: usize = 0xffff_ffff_8000_0000;
+pub(crate) const VIRT_BASE: usize = 0xffff_ffff_8000_0000;
 
 unsafe extern "C" {
     static fata_text_start: u8;
     static fata_text_end: u8;
     static fata_rodata_start: u8;
     static fata_rodata_end: u8;
+    static fata_fault_stack_guard: u8;
+    static fata_fault_stack_top: u8;
     static fata_stack_guard: u8;
     static fata_stack_bottom: u8;
     static fata_stack_top: u8;
@@ -25,32 +27,38 @@ macro_rules! address {
 }
 
 /// Where Xen writes its code for hypercalls.
-pub(super) fn hypercall_page() -> Range<usize> {
+pub(crate) fn hypercall_page() -> Range<usize> {
     let start = address!(fata_hypercall_page);
     start..start + crate::types::PAGE_SIZE
 }
 
 /// Code, in whole pages, the headers of the file before it.
-pub(super) fn text() -> Range<usize> {
+pub(crate) fn text() -> Range<usize> {
     address!(fata_text_start)..address!(fata_text_end)
 }
 
 /// Constants, in whole pages.
-pub(super) fn rodata() -> Range<usize> {
+pub(crate) fn rodata() -> Range<usize> {
     address!(fata_rodata_start)..address!(fata_rodata_end)
 }
 
-/// The page below the stack that is not mapped.
-pub(super) fn stack_guard() -> usize {
-    address!(fata_stack_guard)
+/// Whether an address is in one of the pages below the stacks that are not mapped.
+pub(crate) fn is_stack_guard(va: usize) -> bool {
+    let page = va & !(crate::types::PAGE_SIZE - 1);
+    page == address!(fata_stack_guard) || page == address!(fata_fault_stack_guard)
+}
+
+/// Where the stack begins on which the processor reports exceptions (PVH; Xen uses the guest's own for PV).
+pub(crate) fn fault_stack_top() -> usize {
+    address!(fata_fault_stack_top)
 }
 
 /// The stack.
-pub(super) fn stack() -> Range<usize> {
+pub(crate) fn stack() -> Range<usize> {
     address!(fata_stack_bottom)..address!(fata_stack_top)
 }
 
 /// The first address after the image.
-pub(super) fn end() -> usize {
+pub(crate) fn end() -> usize {
     address!(fata_image_end)
 }
