@@ -18,11 +18,15 @@ pub mod grant;
 #[cfg(target_os = "xen")]
 pub mod guest;
 pub mod hypervisor;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod memory_map;
 pub mod net;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod page_runs;
 #[cfg(target_os = "xen")]
 mod pv;
+#[cfg(target_os = "xen")]
+mod pvh;
 pub mod ring;
 pub mod shared;
 pub(crate) mod text;

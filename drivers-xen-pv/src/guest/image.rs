@@ -62,3 +62,25 @@ pub(crate) fn stack() -> Range<usize> {
 pub(crate) fn end() -> usize {
     address!(fata_image_end)
 }
+
+/// What lies at an address of the image, and so which rights it has.
+pub(crate) enum Part {
+    /// Read and executed.
+    Code,
+    /// Read.
+    Constants,
+    /// Nothing: the pages below the stacks.
+    Guard,
+    /// Read and written.
+    Data,
+}
+
+/// The part of the image at an address; what is not the image's is data.
+pub(crate) fn part(va: usize) -> Part {
+    match va {
+        _ if text().contains(&va) || hypercall_page().contains(&va) => Part::Code,
+        _ if rodata().contains(&va) => Part::Constants,
+        _ if is_stack_guard(va) => Part::Guard,
+        _ => Part::Data,
+    }
+}

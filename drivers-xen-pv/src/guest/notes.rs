@@ -27,6 +27,7 @@ global_asm!(
     XEN_NOTE 8, .asciz, "generic"
     XEN_NOTE 9, .asciz, "yes"
     XEN_NOTE 10, .asciz, "!writable_page_tables|pae_pgdir_above_4gb"
+    XEN_NOTE 18, .quad, fata_pvh_start - 0xffffffff80000000
 
     .section .hypercall_page, "ax", @nobits
     .balign 4096

@@ -6,7 +6,7 @@
 use super::pte::{Batch, Pte};
 use crate::abi::start_info::StartInfo;
 use crate::abi::trap::MACH2PHYS_VIRT_START;
-use crate::guest::image::{self, VIRT_BASE};
+use crate::guest::image::{self, Part, VIRT_BASE};
 use crate::types::{Mfn, PAGE_SIZE, Pfn};
 use core::ops::Range;
 
@@ -97,15 +97,11 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-fn is_code(va: usize) -> bool {
-    image::text().contains(&va) || image::hypercall_page().contains(&va)
-}
-
 fn with_rights(old: Pte, va: usize) -> Pte {
-    match va {
-        _ if is_code(va) => old.read_only(),
-        _ if image::rodata().contains(&va) => old.read_only().no_execute(),
-        _ if image::is_stack_guard(va) => Pte::NONE,
-        _ => old.no_execute(),
+    match image::part(va) {
+        Part::Code => old.read_only(),
+        Part::Constants => old.read_only().no_execute(),
+        Part::Guard => Pte::NONE,
+        Part::Data => old.no_execute(),
     }
 }
