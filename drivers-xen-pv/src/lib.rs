@@ -18,6 +18,8 @@ pub mod grant;
 #[cfg(target_os = "xen")]
 pub mod guest;
 pub mod hypervisor;
+#[cfg(target_os = "xen")]
+pub mod machine;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod memory_map;
 pub mod net;

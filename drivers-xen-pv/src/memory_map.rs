@@ -90,6 +90,7 @@ impl MemoryMap {
     }
 
     /// The part of the memory that lies in `frames`; where that is in several pieces, the last of them.
+    #[inline(never)]
     pub(crate) fn last_within(&self, frames: Range<usize>) -> Range<usize> {
         let mut parts = self.ranges().iter().map(|r| r.start.max(frames.start)..r.end.min(frames.end));
         parts.rfind(|part| !part.is_empty()).unwrap_or(0..0)

@@ -1,4 +1,4 @@
-//! The [`Platform`] of a Xen guest.
+//! The [`Platform`] of a guest, with Xen below it or without.
 
 use super::HEAP;
 use alloc::rc::Rc;
@@ -6,20 +6,21 @@ use fata_libos::platform::{Leave, MemoryStats, Platform};
 use fata_libos::time::{Instant, SystemTime};
 use fata_xen::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
 use fata_xen::guest::GuestHypervisor;
+use fata_xen::machine;
 use fata_xen::xen::Xen;
 
-pub(super) struct XenPlatform {
-    xen: Rc<Xen>,
+pub(super) struct GuestPlatform {
+    xen: Option<Rc<Xen>>,
     hypervisor: &'static GuestHypervisor,
 }
 
-impl XenPlatform {
-    pub(super) fn new(xen: Rc<Xen>, hypervisor: &'static GuestHypervisor) -> Self {
+impl GuestPlatform {
+    pub(super) fn new(xen: Option<Rc<Xen>>, hypervisor: &'static GuestHypervisor) -> Self {
         Self { xen, hypervisor }
     }
 }
 
-impl Platform for XenPlatform {
+impl Platform for GuestPlatform {
     fn now(&self) -> Instant {
         GuestHypervisor::system_time()
     }
@@ -29,7 +30,10 @@ impl Platform for XenPlatform {
     }
 
     fn wait(&self, deadline: Option<Instant>) {
-        self.xen.wait(deadline);
+        match &self.xen {
+            Some(xen) => xen.wait(deadline),
+            None => machine::wait(deadline),
+        }
     }
 
     fn entropy(&self, seed: &mut [u8; 32]) -> bool {

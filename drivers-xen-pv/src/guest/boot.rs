@@ -3,6 +3,7 @@
 use super::early_console;
 use super::hv::{GuestHypervisor, HYPERVISOR};
 use super::{clock, crash, memory};
+use crate::machine::MachineBoot;
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::ptr;
@@ -25,6 +26,8 @@ pub struct Boot {
 unsafe extern "Rust" {
     /// The appliance's side: defined by whoever links this crate into an image (`fata`).
     fn fata_guest_main(boot: Boot) -> !;
+    /// The same where no Xen is below.
+    fn fata_machine_main(boot: MachineBoot) -> !;
 }
 
 /// What can be done once the shared info page is mapped: hear all channels. Gives the processor time charged so far.
@@ -49,13 +52,25 @@ pub(crate) fn enter(
     xenstore: (SharedMemory, EvtchnPort),
     cpu_at_entry: Duration,
 ) -> ! {
-    let bytes = command_line.split(|&b| b == 0).next().unwrap_or_default();
-    let Ok(command_line) = core::str::from_utf8(bytes) else {
-        crash::crash(format_args!("fata: the kernel command line is not UTF-8\n"))
-    };
+    let command_line = text(command_line);
     let boot = Boot { hypervisor: &HYPERVISOR, command_line, console, xenstore, cpu_at_entry };
     // SAFETY: the linker found exactly one, and its signature is this crate's own.
     unsafe { fata_guest_main(boot) }
+}
+
+/// Starts the appliance's side where no Xen is below.
+pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
+    let command_line = text(command_line);
+    // SAFETY: as in `enter`.
+    unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line }) }
+}
+
+fn text(command_line: &'static [u8]) -> &'static str {
+    let bytes = command_line.split(|&b| b == 0).next().unwrap_or_default();
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => crash::crash(format_args!("fata: the kernel command line is not UTF-8\n")),
+    }
 }
 
 /// Says where the console is, for what fails before the appliance has it.

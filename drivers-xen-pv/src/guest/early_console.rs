@@ -3,6 +3,7 @@
 use super::hv::GuestHypervisor;
 use crate::byte_ring::Producer;
 use crate::console::OUT_RING;
+use crate::machine;
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::cell::OnceCell;
@@ -38,6 +39,9 @@ pub(super) struct EarlyConsole;
 impl EarlyConsole {
     /// Writes all of `bytes`, and does not return before the host has them or has stopped reading.
     pub(super) fn write(&self, mut bytes: &[u8]) {
+        if machine::is_below() {
+            return machine::write(bytes);
+        }
         GuestHypervisor::console_io(bytes);
         let Some(Ring { page, port }) = PLACE.0.get() else { return };
         let mut ring = Producer::attach(page.clone(), OUT_RING);

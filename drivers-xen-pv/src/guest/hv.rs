@@ -7,6 +7,7 @@ use crate::abi::event_channel::{
 use crate::abi::sched::{SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, SchedPoll, SchedShutdown};
 use crate::abi::shared_info::SharedInfo;
 use crate::hypervisor::{HvError, Hypervisor};
+use crate::machine;
 use crate::types::{DomId, EvtchnPort, Mfn};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -24,8 +25,11 @@ fn check(call: &'static str, result: isize) -> Result<(), HvError> {
 }
 
 impl GuestHypervisor {
-    /// Ends the domain.
+    /// Ends the domain, or the machine where no Xen is below.
     pub fn shutdown(reason: u32) -> ! {
+        if machine::is_below() {
+            machine::leave(reason)
+        }
         let argument = SchedShutdown { reason };
         loop {
             // SAFETY: the hypervisor reads one `SchedShutdown`. Nothing runs after it.

@@ -18,7 +18,7 @@ mod notes;
 
 pub use backtrace::backtrace;
 pub use boot::Boot;
-pub(crate) use boot::{console_is_at, enter, greet};
+pub(crate) use boot::{console_is_at, enter, enter_without_xen, greet};
 pub use clock::cpu_time;
 pub use crash::{crash, set_writer};
 pub use early_console::early_write;

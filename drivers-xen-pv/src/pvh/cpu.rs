@@ -3,6 +3,7 @@
 use crate::guest::exception::{self, VECTORS};
 use crate::guest::image;
 use crate::guest::memory::Place;
+use crate::machine::WAKE_VECTOR;
 use core::arch::asm;
 
 /// 64-bit code, data, and the two words of the task state segment.
@@ -11,11 +12,13 @@ const CODE: u64 = 8;
 const TASK: u16 = 24;
 /// Selector of the stack in the task state segment (IST 1), present, interrupt gate.
 const GATE: u64 = 0x8e01;
+/// The same on the stack in use.
+const WAKE_GATE: u64 = 0x8e00;
 
 /// Task state segment: 26 words of 32 bits; words 9 and 10 are the stack of the gates, the last one's high half says that
 /// there is no map of ports.
 static TSS: Place<[u32; 26]> = Place::new([0; 26]);
-static IDT: Place<[[u64; 2]; VECTORS]> = Place::new([[0; 2]; VECTORS]);
+static IDT: Place<[[u64; 2]; WAKE_VECTOR + 1]> = Place::new([[0; 2]; WAKE_VECTOR + 1]);
 
 /// What `lgdt` and `lidt` read.
 #[repr(C, packed)]
@@ -26,6 +29,16 @@ struct Pointer {
 
 fn pointer_to<T>(table: &Place<T>) -> Pointer {
     Pointer { limit: (size_of::<T>() - 1) as u16, base: table.get().addr() as u64 }
+}
+
+unsafe extern "C" {
+    /// See `machine::apic`.
+    static fata_wake_stub: u8;
+}
+
+fn gate(handler: usize, kind: u64) -> [u64; 2] {
+    let handler = handler as u64;
+    [handler & 0xffff | CODE << 16 | kind << 32 | (handler >> 16 & 0xffff) << 48, handler >> 32]
 }
 
 /// Tells the processor where exceptions go: to the stubs that PV has, on a stack of their own, so that an overflow of the
@@ -43,10 +56,10 @@ pub(super) fn init() {
         gdt[4] = tss >> 32;
     });
     IDT.with(|idt| {
-        for (vector, gate) in idt.iter_mut().enumerate() {
-            let stub = exception::stub_of_processor(vector) as u64;
-            *gate = [stub & 0xffff | CODE << 16 | GATE << 32 | (stub >> 16 & 0xffff) << 48, stub >> 32];
+        for (vector, line) in idt.iter_mut().take(VECTORS).enumerate() {
+            *line = gate(exception::stub_of_processor(vector), GATE);
         }
+        idt[WAKE_VECTOR] = gate((&raw const fata_wake_stub).addr(), WAKE_GATE);
     });
     let (gdt, idt) = (pointer_to(&GDT), pointer_to(&IDT));
     // SAFETY: the tables are complete and stay where they are; code and data segments are those in use.

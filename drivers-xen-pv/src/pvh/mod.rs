@@ -11,3 +11,5 @@ mod start;
 mod start_info;
 mod window;
 mod xen;
+
+pub use paging::map_device;

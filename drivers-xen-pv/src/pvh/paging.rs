@@ -11,6 +11,7 @@ use crate::memory_map::MemoryMap;
 use crate::types::PAGE_SIZE;
 use core::arch::asm;
 use core::ops::Range;
+use core::ptr::NonNull;
 
 pub(super) const ENTRIES: usize = 512;
 /// Frames that a table of the lowest level maps: a large page.
@@ -18,6 +19,7 @@ pub(super) const CHUNK: usize = ENTRIES;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
+const UNCACHED: u64 = 3 << 3;
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
@@ -30,6 +32,11 @@ pub(super) const fn data(frame: usize) -> u64 {
 /// 2 MiB of it.
 pub(super) const fn large_data(frame: usize) -> u64 {
     data(frame) | LARGE
+}
+
+/// 2 MiB of a device's registers: uncached.
+pub(super) const fn device(frame: usize) -> u64 {
+    large_data(frame) | UNCACHED
 }
 
 fn image_page(frame: usize) -> u64 {
@@ -63,27 +70,27 @@ impl Table {
         Self((VIRT_BASE + frame * PAGE_SIZE) as *mut u64)
     }
 
+    /// Entry `index`, of which only what a table has counts.
     pub(super) fn get(self, index: usize) -> u64 {
-        assert!(index < ENTRIES);
         // SAFETY: within the table, which stays mapped.
-        unsafe { self.0.add(index).read_volatile() }
+        unsafe { self.0.add(index % ENTRIES).read_volatile() }
     }
 
     /// # Safety
     /// Nobody relies on what is mapped there; what is mapped anew is the caller's.
     pub(super) unsafe fn set(self, index: usize, entry: u64) {
-        assert!(index < ENTRIES);
         // SAFETY: as above.
-        unsafe { self.0.add(index).write_volatile(entry) };
+        unsafe { self.0.add(index % ENTRIES).write_volatile(entry) };
     }
 
     /// The table below an entry; a new one where there is none.
+    #[inline(never)]
     pub(super) fn below(self, index: usize, supply: &mut Range<usize>) -> Self {
         let entry = self.get(index);
         if entry & PRESENT != 0 && entry & LARGE == 0 {
             return Self::at(((entry & FRAME) >> 12) as usize);
         }
-        let frame = supply.next().unwrap_or_else(|| crash(format_args!("fata: no page table left\n")));
+        let frame = supply.next().expect("a page table is left");
         let table = Self::at(frame);
         // SAFETY: the supply's frames are nobody's, and mapped; an empty entry is replaced by an empty table.
         unsafe {
@@ -127,7 +134,7 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
                 continue;
             }
             // Filled before it is hooked: the code that runs here is mapped by it.
-            let frame = supply.next().unwrap_or_else(|| crash(format_args!("fata: no page table left\n")));
+            let frame = supply.next().expect("a page table is left");
             let table = Table::at(frame);
             for i in 0..ENTRIES {
                 let mapped = chunk * CHUNK + i;
@@ -142,6 +149,15 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
         l3.set(0, 0);
         asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags));
     }
+}
+
+/// Where the registers of a device at a physical address are, on a machine without Xen; mapped where they are not yet.
+///
+/// # Panics
+/// At half a TiB and beyond.
+pub fn map_device(physical: u64) -> NonNull<u8> {
+    assert!(physical < 1 << 39, "no device at {physical:#x}");
+    WINDOW.with(|window| window.as_mut().expect("memory is set up before devices are").map_device(physical))
 }
 
 /// Maps a frame that is no memory of ours at a page of the image.

@@ -6,6 +6,7 @@ use crate::abi::memory::XENMAPSPACE_SHARED_INFO;
 use crate::guest;
 use crate::guest::image::VIRT_BASE;
 use crate::guest::memory::{self, PageOfAddresses};
+use crate::machine;
 use crate::types::PAGE_SIZE;
 
 #[unsafe(link_section = ".pages")]
@@ -17,9 +18,7 @@ static STORE: PageOfAddresses = PageOfAddresses::new();
 pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     cpu::init();
     if !xen::find() {
-        loop {
-            core::hint::spin_loop();
-        }
+        start_without_xen(start_info)
     }
     map_shared_info();
     let cpu_at_entry = guest::greet();
@@ -29,6 +28,14 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     guest::console_is_at(&console);
     let xenstore = xen::ring(PARAM_STORE_PFN, PARAM_STORE_EVTCHN, &STORE);
     guest::enter(command_line, console, xenstore, cpu_at_entry)
+}
+
+fn start_without_xen(start_info: u32) -> ! {
+    machine::found();
+    let (command_line, map) = start_info::take(start_info);
+    paging::init(&map);
+    machine::init();
+    guest::enter_without_xen(command_line)
 }
 
 fn map_shared_info() {

@@ -20,12 +20,17 @@ fn refuse(why: &str) -> ! {
 
 /// A value at a physical address that the loader named.
 fn read<T: Copy>(address: u64) -> T {
-    if address == 0 || address.saturating_add(size_of::<T>() as u64) > MAPPED_END {
-        refuse("an address in it is not below 1 GiB");
-    }
+    check(address.saturating_add(size_of::<T>() as u64));
     // SAFETY: the entry code mapped the first GiB at its physical addresses; any octets are a `T` of this module's callers,
     // which are plain numbers. Nobody writes there yet.
     unsafe { (address as usize as *const T).read_unaligned() }
+}
+
+#[inline(never)]
+fn check(end: u64) {
+    if end > MAPPED_END {
+        refuse("an address in it is not below 1 GiB");
+    }
 }
 
 /// The command line, and the memory.

@@ -13,6 +13,10 @@ use core::ptr::NonNull;
 
 /// Where a PV guest has it too.
 const WINDOW: usize = 0xffff_8800_0000_0000;
+/// Where devices' registers appear, at their physical addresses from here on.
+const DEVICES: usize = 0xffff_9000_0000_0000;
+/// Tables for those: of level 3, and of level 2 for so many different GiB.
+const DEVICE_TABLES: usize = 1 + 5;
 const GIB: usize = 512 * CHUNK;
 
 /// A range of frames: those below `next` are given out, those below `mapped` are mapped.
@@ -34,7 +38,7 @@ impl Window {
     /// or ends within 2 MiB.
     pub(super) fn tables(map: &MemoryMap) -> usize {
         let of = |r: &Range<usize>| r.end.div_ceil(GIB) - r.start / GIB + 2;
-        1 + map.ranges().iter().map(of).sum::<usize>()
+        DEVICE_TABLES + 1 + map.ranges().iter().map(of).sum::<usize>()
     }
 
     /// For the memory from frame `start` on.
@@ -45,6 +49,16 @@ impl Window {
             *part = Part { next: first, mapped: first, end: range.end.max(first) };
         }
         Self { parts, supply }
+    }
+
+    /// Where the registers at a physical address are, mapped uncached with the 2 MiB around them.
+    pub(super) fn map_device(&mut self, physical: u64) -> NonNull<u8> {
+        let frame = physical as usize / PAGE_SIZE;
+        let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
+        let l2 = l3.below(frame / GIB % 512, &mut self.supply);
+        // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
+        unsafe { l2.set(frame / CHUNK % 512, paging::device(frame / CHUNK * CHUNK)) };
+        pointer(DEVICES + physical as usize)
     }
 
     /// Maps what is left of the 2 MiB that the next frame of a part lies in.

@@ -57,6 +57,7 @@ fn param(index: u32) -> u64 {
 }
 
 /// A page that the builder shared with a daemon of the host, named by two parameters; mapped at `place`.
+#[inline(never)]
 pub(super) fn ring(pfn: u32, port: u32, place: &'static PageOfAddresses) -> (SharedMemory, EvtchnPort) {
     let (frame, port) = (param(pfn), param(port));
     // SAFETY: the page of the image that lies there is used for nothing but its address.

@@ -79,7 +79,7 @@ impl Window {
         let end = ((chunk + 1) * ENTRIES).min(self.tables_start);
         let l2 = self.l2_for(chunk / ENTRIES);
         let list = self.mfn_list;
-        let l1 = self.new_table(|i| {
+        let l1 = self.new_table(&|i| {
             let pfn = chunk * ENTRIES + i;
             // SAFETY: `end` is at most the list's length.
             (first..end).contains(&pfn).then(|| Pte::data(Mfn(unsafe { list.add(pfn).read_volatile() })))
@@ -97,20 +97,21 @@ impl Window {
         let l3 = match self.l3 {
             Some(frame) => frame,
             None => {
-                let frame = self.new_table(|_| None);
+                let frame = self.new_table(&|_| None);
                 hook(self.l4_frame, WINDOW >> 39 & 511, frame);
                 self.l3 = Some(frame);
                 frame
             }
         };
-        let frame = self.new_table(|_| None);
+        let frame = self.new_table(&|_| None);
         hook(l3, gib, frame);
         self.l2 = Some((gib, frame));
         frame
     }
 
     /// A frame filled as a table, and mapped nowhere.
-    fn new_table(&mut self, entry: impl Fn(usize) -> Option<Pte>) -> Mfn {
+    #[inline(never)]
+    fn new_table(&mut self, entry: &dyn Fn(usize) -> Option<Pte>) -> Mfn {
         assert!(self.next_table > self.tables_start, "no frame left for a page table");
         self.next_table -= 1;
         let frame = self.frame(Pfn(self.next_table as u64));
@@ -127,6 +128,7 @@ impl Window {
     }
 }
 
+#[inline(never)]
 fn hook(table: Mfn, index: usize, lower: Mfn) {
     let mut batch = pte::Batch::new();
     // SAFETY: the entry was empty, so that nobody relies on it; the lower table is filled and mapped nowhere.
