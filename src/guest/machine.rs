@@ -36,7 +36,7 @@ impl Machine {
     pub(crate) async fn open_network(&self, index: usize) -> Result<Box<dyn NetDevice>> {
         match self {
             Self::Xen(xen, store) => Ok(Box::new(fata_xen::net::open(xen, store.clone(), index).await?)),
-            Self::Pc(_) => Err("no network without Xen yet".into()),
+            Self::Pc(boot) => Ok(fata_virtio::open_net(boot, index)?),
         }
     }
 }

@@ -58,11 +58,16 @@ pub(crate) fn enter(
     unsafe { fata_guest_main(boot) }
 }
 
+/// The beginning of what a machine appends to the command line.
+const MMIO_DEVICES: &[u8] = b"virtio_mmio.device=";
+
 /// Starts the appliance's side where no Xen is below.
 pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
-    let command_line = text(command_line);
+    let line = text(command_line);
+    let devices = line.as_bytes().windows(MMIO_DEVICES.len()).position(|w| w == MMIO_DEVICES);
+    let (command_line, mmio_devices) = line.split_at(devices.unwrap_or(line.len()));
     // SAFETY: as in `enter`.
-    unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line }) }
+    unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices }) }
 }
 
 fn text(command_line: &'static [u8]) -> &'static str {

@@ -18,7 +18,7 @@ use fata_libos::time::{Instant, SystemTime};
 #[derive(Debug)]
 pub struct GuestHypervisor(());
 
-pub(super) static HYPERVISOR: GuestHypervisor = GuestHypervisor(());
+pub(crate) static HYPERVISOR: GuestHypervisor = GuestHypervisor(());
 
 fn check(call: &'static str, result: isize) -> Result<(), HvError> {
     if result < 0 { Err(HvError { call, errno: -result as i32 }) } else { Ok(()) }

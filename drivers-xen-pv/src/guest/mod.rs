@@ -23,4 +23,5 @@ pub use clock::cpu_time;
 pub use crash::{crash, set_writer};
 pub use early_console::early_write;
 pub use hv::GuestHypervisor;
+pub(crate) use hv::HYPERVISOR;
 pub use memory::{grow_heap, memory};

@@ -10,7 +10,10 @@ mod port;
 mod power;
 mod serial;
 
-use crate::guest::GuestHypervisor;
+use crate::guest::{GuestHypervisor, HYPERVISOR};
+use crate::hypervisor::Hypervisor;
+use crate::types::PAGE_SIZE;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::task::WakerSet;
 use fata_libos::time::Instant;
@@ -29,6 +32,8 @@ pub struct MachineBoot {
     pub hypervisor: &'static GuestHypervisor,
     /// The kernel command line.
     pub command_line: &'static str,
+    /// What the machine appended to it: its virtio devices of MMIO, as Linux reads them.
+    pub mmio_devices: &'static str,
 }
 
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
@@ -55,6 +60,26 @@ pub(crate) fn found() {
 pub(crate) fn init() {
     clock::init();
     apic::init();
+}
+
+/// Zeroed pages, contiguous for devices too; `None` when the guest has no more memory.
+pub fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
+    HYPERVISOR.alloc_pages(count)
+}
+
+/// Takes pages back.
+///
+/// # Safety
+/// From [`alloc_pages`], used by nobody any more, no device among them.
+pub unsafe fn free_pages(start: NonNull<u8>, count: usize) {
+    // SAFETY: by the caller.
+    unsafe { HYPERVISOR.free_pages(start, count) }
+}
+
+/// Where devices find an address of the guest's memory.
+pub fn physical(at: NonNull<u8>) -> u64 {
+    let va = at.addr().get();
+    HYPERVISOR.frame_of(at).0 * PAGE_SIZE as u64 + (va % PAGE_SIZE) as u64
 }
 
 /// Who waits for an interrupt, whichever.
