@@ -63,9 +63,10 @@ const MMIO_DEVICES: &[u8] = b"virtio_mmio.device=";
 
 /// Starts the appliance's side where no Xen is below.
 pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
-    let line = text(command_line);
-    let devices = line.as_bytes().windows(MMIO_DEVICES.len()).position(|w| w == MMIO_DEVICES);
-    let (command_line, mmio_devices) = line.split_at(devices.unwrap_or(line.len()));
+    let devices = command_line.windows(MMIO_DEVICES.len()).position(|w| w == MMIO_DEVICES);
+    // As octets: a split of text that may fail brings the printing of any text into each image.
+    let (line, devices) = command_line.split_at(devices.unwrap_or(command_line.len()));
+    let (command_line, mmio_devices) = (text(line), text(devices));
     // SAFETY: as in `enter`.
     unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices }) }
 }

@@ -110,7 +110,7 @@ pub(super) fn wait(deadline: Option<Instant>) -> bool {
         unsafe { asm!("sti", "nop", "cli") };
     } else {
         let left = deadline.map_or(0, |d| d.as_nanos().saturating_sub(now()).max(1));
-        let ticks = u128::from(left) * u128::from(RATE.load(Ordering::Relaxed)) >> 20;
+        let ticks = (u128::from(left) * u128::from(RATE.load(Ordering::Relaxed))) >> 20;
         write(COUNT, if left == 0 { 0 } else { ticks.clamp(1, u32::MAX.into()) as u32 });
         // SAFETY: as above; an interrupt that is due ends the sleep at once.
         unsafe { asm!("sti", "hlt", "cli") };
