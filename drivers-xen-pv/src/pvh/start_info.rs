@@ -51,6 +51,7 @@ pub(super) fn take(address: u32) -> (&'static [u8], MemoryMap) {
     (unsafe { &*COMMAND_LINE.get() }, map)
 }
 
+#[inline(never)]
 fn copy_command_line(address: u64) {
     COMMAND_LINE.with(|line| {
         for (to, from) in line.iter_mut().zip(address..) {
