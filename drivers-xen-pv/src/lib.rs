@@ -15,12 +15,20 @@ pub mod events;
 #[cfg(not(target_os = "xen"))]
 pub mod fake;
 pub mod grant;
+#[cfg(target_os = "xen")]
+pub mod guest;
 pub mod hypervisor;
+#[cfg(target_os = "xen")]
+pub mod machine;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod memory_map;
 pub mod net;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod page_runs;
 #[cfg(target_os = "xen")]
-pub mod pv;
+mod pv;
+#[cfg(target_os = "xen")]
+mod pvh;
 pub mod ring;
 pub mod shared;
 pub(crate) mod text;

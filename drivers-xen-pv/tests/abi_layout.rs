@@ -74,6 +74,10 @@ fn structures() -> Vec<Line> {
     structure!(l, "struct xen_add_to_physmap", AddToPhysmap, domid, size, space, idx, gpfn);
     structure!(l, "struct xen_memory_map", MemoryMap, nr_entries, buffer);
     structure!(l, "struct xen_machphys_mapping", MachphysMapping, v_start, v_end, max_mfn);
+    structure!(l, "struct hvm_start_info", hvm::HvmStartInfo, magic, version, flags, nr_modules, modlist_paddr,
+        cmdline_paddr, rsdp_paddr, memmap_paddr, memmap_entries);
+    structure!(l, "struct hvm_memmap_table_entry", hvm::HvmMemmapTableEntry, addr, size, r#type);
+    structure!(l, "struct xen_hvm_param", hvm::XenHvmParam, domid, index, value);
     structure!(l, "struct grant_entry_v1", GrantEntryV1, flags, domid, frame);
     structure!(l, "struct gnttab_setup_table", GnttabSetupTable, dom, nr_frames, status, frame_list);
     structure!(l, "struct gnttab_query_size", GnttabQuerySize, dom, nr_frames, max_nr_frames, status);
@@ -155,6 +159,11 @@ fn numbers() -> Vec<Line> {
     constants!(l, elfnote, "XEN_ELFNOTE_", ENTRY, HYPERCALL_PAGE, VIRT_BASE, PADDR_OFFSET, XEN_VERSION,
         GUEST_OS, GUEST_VERSION, LOADER, PAE_MODE, FEATURES, L1_MFN_VALID, SUSPEND_CANCEL, INIT_P2M,
         SUPPORTED_FEATURES, PHYS32_ENTRY);
+    renamed!(l, hvm, START_MAGIC_VALUE = "XEN_HVM_START_MAGIC_VALUE",
+        MEMMAP_TYPE_RAM = "XEN_HVM_MEMMAP_TYPE_RAM", HVMOP_GET_PARAM = "HVMOP_get_param",
+        CPUID_FIRST_LEAF = "XEN_CPUID_FIRST_LEAF");
+    constants!(l, hvm, "HVM_", PARAM_STORE_PFN, PARAM_STORE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN);
+    constants!(l, hvm, "XEN_", CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX);
     constants!(l, xs_wire, "", XS_DIRECTORY, XS_READ, XS_GET_PERMS, XS_WATCH, XS_UNWATCH,
         XS_TRANSACTION_START, XS_TRANSACTION_END, XS_GET_DOMAIN_PATH, XS_WRITE, XS_MKDIR, XS_RM,
         XS_SET_PERMS, XS_WATCH_EVENT, XS_ERROR, XS_RESET_WATCHES, XS_DIRECTORY_PART);
@@ -192,6 +201,10 @@ const INCLUDES: &[&str] = &[
     "xen/features.h",
     "xen/elfnote.h",
     "xen/errno.h",
+    "xen/arch-x86/cpuid.h",
+    "xen/arch-x86/hvm/start_info.h",
+    "xen/hvm/hvm_op.h",
+    "xen/hvm/params.h",
     "xen/io/console.h",
     "xen/io/xs_wire.h",
     "xen/io/xenbus.h",

@@ -15,7 +15,7 @@ use core::task::Poll;
 use embedded_io_async::{Read, Write};
 use fata_libos::net::Abort;
 use fata_libos::time::timeout;
-use fata_libos::{shutdown, spawn};
+use fata_libos::{shutdown, spawn_detached};
 
 /// Where connections come from. Any `async` closure that gives a stream and its peer's address is one:
 /// `server.serve(async move || listener.accept().await)`.
@@ -101,7 +101,7 @@ impl Server {
             }
             // Entered here, not when the task first runs: the limit counts connections that wait to begin.
             let entry = Entry::new(self.0.clone());
-            spawn(async move { entry.run(stream, peer).await }).detach();
+            spawn_detached(async move { entry.run(stream, peer).await });
         }
         drop(listener);
         self.drain().await;

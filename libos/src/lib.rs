@@ -31,4 +31,4 @@ pub mod channel {
     };
 }
 
-pub use task::spawn;
+pub use task::{spawn, spawn_detached};

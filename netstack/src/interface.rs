@@ -19,7 +19,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::entropy;
 use fata_libos::net::{ETHERNET_HEADER, NetDevice};
-use fata_libos::spawn;
+use fata_libos::spawn_detached;
 use fata_libos::task::{WakerSet, yield_now};
 use fata_libos::time::{Duration, Instant, Sleep, sleep_until};
 
@@ -155,7 +155,7 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
     if let Ipv4Config::Static { address, prefix_len, gateway } = config.ipv4 {
         iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
     } else {
-        spawn(dhcp::run(core.clone(), iface.clone(), config)).detach();
+        spawn_detached(dhcp::run(core.clone(), iface.clone(), config));
     }
     let mut frame = vec![0; MAX_FRAME];
     let mut sleep = sleep_until(Instant::recent());

@@ -20,7 +20,7 @@ use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
-use fata_libos::spawn;
+use fata_libos::spawn_detached;
 
 /// What all parts of the stack share.
 pub(crate) struct Core {
@@ -91,7 +91,7 @@ impl Stack {
     pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
         let iface = Rc::new(Iface::new(String::from(name), device, &config, &self.0.memory));
         self.0.interfaces.borrow_mut().push(iface.clone());
-        spawn(drive(self.0.clone(), iface.clone(), config)).detach();
+        spawn_detached(drive(self.0.clone(), iface.clone(), config));
         Interface(iface)
     }
 

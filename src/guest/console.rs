@@ -7,7 +7,7 @@ use fata_libos::console::Console;
 use fata_libos::time::Instant;
 use fata_xen::console::XenConsole;
 use fata_xen::events::Channel;
-use fata_xen::pv;
+use fata_xen::guest as xen_guest;
 use fata_xen::shared::SharedMemory;
 use fata_xen::types::EvtchnPort;
 use fata_xen::xen::Xen;
@@ -23,7 +23,7 @@ static CONSOLE: Place = Place(OnceCell::new());
 pub(super) fn init(xen: &Rc<Xen>, (page, port): (SharedMemory, EvtchnPort)) -> Result<Rc<dyn Console>> {
     let channel = Channel::adopt(xen, port)?;
     let console = CONSOLE.0.get_or_init(|| XenConsole::connect(page, channel)).clone();
-    pv::set_writer(write_blocking);
+    xen_guest::set_writer(write_blocking);
     Ok(console)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn init(xen: &Rc<Xen>, (page, port): (SharedMemory, EvtchnPort)) -> R
 pub(super) fn write(bytes: &[u8]) {
     match CONSOLE.0.get() {
         Some(console) => console.write(bytes),
-        None => pv::early_write(bytes),
+        None => xen_guest::early_write(bytes),
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn write_blocking(bytes: &[u8]) {
         Some(console) => {
             console.write_blocking(&now, bytes);
         }
-        None => pv::early_write(bytes),
+        None => xen_guest::early_write(bytes),
     }
 }
 
@@ -53,5 +53,5 @@ pub(super) fn flush() {
 }
 
 fn now() -> Instant {
-    pv::PvHypervisor::system_time()
+    xen_guest::GuestHypervisor::system_time()
 }

@@ -4,39 +4,38 @@ use super::*;
 #[cfg(feature = "net")]
 use fata_libos::net::NetDevice;
 use fata_xen::events::Channel;
-use fata_xen::shared::SharedMemory;
-use fata_xen::types::EvtchnPort;
+use fata_xen::xenstore::XenStore;
 
-/// XenStore, and through it the devices.
-pub(crate) struct Machine {
-    #[cfg(feature = "net")]
-    xen: Rc<Xen>,
-    #[cfg(feature = "net")]
-    store: XenStore,
+/// The way to the devices: XenStore, or the machine's own.
+#[cfg_attr(not(feature = "net"), allow(dead_code))]
+pub(crate) enum Machine {
+    Xen(Rc<Xen>, XenStore),
+    Pc(MachineBoot),
 }
 
 impl Machine {
-    pub(super) fn connect(xen: Rc<Xen>, (page, port): (SharedMemory, EvtchnPort)) -> Result<Self> {
+    pub(super) fn connect(world: World) -> Result<Self> {
+        let (boot, xen) = match world {
+            World::Xen(boot, xen) => (boot, xen),
+            World::Machine(boot) => return Ok(Self::Pc(boot)),
+        };
+        let (page, port) = boot.xenstore;
         let store = XenStore::connect(page, Channel::adopt(&xen, port)?);
         let asks = store.clone();
-        fata_libos::spawn(async move {
+        fata_libos::spawn_detached(async move {
             if let Err(error) = fata_xen::control::run(&asks).await {
                 log::error!("xl shutdown is no longer heard: {error}");
             }
-        })
-        .detach();
-        Ok(Self {
-            #[cfg(feature = "net")]
-            xen,
-            #[cfg(feature = "net")]
-            store,
-        })
+        });
+        Ok(Self::Xen(xen, store))
     }
 
     /// The guest's network interface of that number.
     #[cfg(feature = "net")]
     pub(crate) async fn open_network(&self, index: usize) -> Result<Box<dyn NetDevice>> {
-        let device = fata_xen::net::open(&self.xen, self.store.clone(), index).await?;
-        Ok(Box::new(device))
+        match self {
+            Self::Xen(xen, store) => Ok(Box::new(fata_xen::net::open(xen, store.clone(), index).await?)),
+            Self::Pc(boot) => Ok(fata_virtio::open_net(boot, index)?),
+        }
     }
 }

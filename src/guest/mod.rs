@@ -1,4 +1,4 @@
-//! The appliance on Xen: from the boot's end to `main`, and out again.
+//! The appliance as a guest: from the boot's end to `main`, and out again.
 
 mod console;
 mod machine;
@@ -10,16 +10,17 @@ use crate::until_end::until_end;
 use crate::{Appliance, Env, Result};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use fata_libos::console::Console;
 use fata_libos::logging;
 use fata_libos::memory::Heap;
 use fata_libos::param::{self, Param, Params};
 use fata_libos::platform::{Leave, Platform};
 use fata_libos::task::block_on;
-use fata_xen::pv::{self, Boot};
+use fata_xen::guest::{self as xen_guest, Boot, GuestHypervisor};
+use fata_xen::machine::{MachineBoot, SerialConsole};
 use fata_xen::xen::Xen;
-use fata_xen::xenstore::XenStore;
 pub(crate) use machine::Machine;
-use platform::XenPlatform;
+use platform::GuestPlatform;
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();
@@ -37,19 +38,36 @@ unsafe extern "Rust" {
     fn fata_appliance() -> Appliance;
 }
 
-/// Called by `fata-xen` at the end of a boot.
+/// What is below the guest.
+enum World {
+    Xen(Boot, Rc<Xen>),
+    Machine(MachineBoot),
+}
+
+/// Called by `fata-xen` at the end of a boot on Xen.
 #[unsafe(no_mangle)]
 extern "Rust" fn fata_guest_main(boot: Boot) -> ! {
-    HEAP.set_grow(pv::grow_heap);
+    HEAP.set_grow(xen_guest::grow_heap);
+    let xen = Xen::new(boot.hypervisor);
+    start(boot.hypervisor, Some(xen.clone()), World::Xen(boot, xen))
+}
+
+/// Called by `fata-xen` at the end of a boot without Xen.
+#[unsafe(no_mangle)]
+extern "Rust" fn fata_machine_main(boot: MachineBoot) -> ! {
+    HEAP.set_grow(xen_guest::grow_heap);
+    start(boot.hypervisor, None, World::Machine(boot))
+}
+
+fn start(hypervisor: &'static GuestHypervisor, xen: Option<Rc<Xen>>, world: World) -> ! {
     // SAFETY: the linker found exactly one, and `main!` gives it this signature.
     let appliance = unsafe { fata_appliance() };
-    let xen = Xen::new(boot.hypervisor);
-    let platform: &'static XenPlatform = Box::leak(Box::new(XenPlatform::new(xen.clone(), boot.hypervisor)));
-    let left = block_on(platform, run(appliance, boot, xen));
+    let platform: &'static GuestPlatform = Box::leak(Box::new(GuestPlatform::new(xen, hypervisor)));
+    let left = block_on(platform, run(appliance, world));
     leave(platform, left)
 }
 
-fn leave(platform: &XenPlatform, left: Result<Leave>) -> ! {
+fn leave(platform: &GuestPlatform, left: Result<Leave>) -> ! {
     let how = left.unwrap_or_else(|error| {
         console::write_blocking(alloc::format!("fata: {error}\n").as_bytes());
         Leave::Crash
@@ -58,17 +76,24 @@ fn leave(platform: &XenPlatform, left: Result<Leave>) -> ! {
     platform.leave(how)
 }
 
-async fn run(appliance: Appliance, boot: Boot, xen: Rc<Xen>) -> Result<Leave> {
-    let console = console::init(&xen, boot.console)?;
+async fn run(appliance: Appliance, world: World) -> Result<Leave> {
+    let (console, command_line) = match &world {
+        World::Xen(boot, xen) => (console::init(xen, boot.console.clone())?, boot.command_line),
+        World::Machine(boot) => (Rc::new(SerialConsole::default()) as Rc<dyn Console>, boot.command_line),
+    };
     logging::init(console::write);
-    let params = Params::parse(boot.command_line, &[&PARAMS, appliance.params])?;
+    let params = Params::parse(command_line, &[&PARAMS, appliance.params])?;
     if params.wants_help() {
         console::write(params.help().as_bytes());
         return Ok(Leave::PowerOff);
     }
     logging::set_filter(params.get_as("log").unwrap_or_default());
-    let machine = Machine::connect(xen, boot.xenstore)?;
-    let spent = pv::cpu_time().saturating_sub(boot.cpu_at_entry);
+    let before = match &world {
+        World::Xen(boot, _) => boot.cpu_at_entry,
+        World::Machine(_) => Default::default(),
+    };
+    let machine = Machine::connect(world)?;
+    let spent = xen_guest::cpu_time().saturating_sub(before);
     log::debug!(
         "{} {}: {} us of CPU since entry",
         appliance.name,

@@ -2,10 +2,10 @@
 
 use core::panic::PanicInfo;
 use fata_libos::task::Doing;
-use fata_xen::pv;
+use fata_xen::guest as xen_guest;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let calls = pv::backtrace();
-    pv::crash(format_args!("\nfata: {info}\n{Doing}\n{calls}"))
+    let calls = xen_guest::backtrace();
+    xen_guest::crash(format_args!("\nfata: {info}\n{Doing}\n{calls}"))
 }

@@ -1,27 +1,28 @@
-//! The [`Platform`] of a Xen guest.
+//! The [`Platform`] of a guest, with Xen below it or without.
 
 use super::HEAP;
 use alloc::rc::Rc;
 use fata_libos::platform::{Leave, MemoryStats, Platform};
 use fata_libos::time::{Instant, SystemTime};
 use fata_xen::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
-use fata_xen::pv::PvHypervisor;
+use fata_xen::guest::GuestHypervisor;
+use fata_xen::machine;
 use fata_xen::xen::Xen;
 
-pub(super) struct XenPlatform {
-    xen: Rc<Xen>,
-    hypervisor: &'static PvHypervisor,
+pub(super) struct GuestPlatform {
+    xen: Option<Rc<Xen>>,
+    hypervisor: &'static GuestHypervisor,
 }
 
-impl XenPlatform {
-    pub(super) fn new(xen: Rc<Xen>, hypervisor: &'static PvHypervisor) -> Self {
+impl GuestPlatform {
+    pub(super) fn new(xen: Option<Rc<Xen>>, hypervisor: &'static GuestHypervisor) -> Self {
         Self { xen, hypervisor }
     }
 }
 
-impl Platform for XenPlatform {
+impl Platform for GuestPlatform {
     fn now(&self) -> Instant {
-        PvHypervisor::system_time()
+        GuestHypervisor::system_time()
     }
 
     fn wall_clock(&self, at: Instant) -> SystemTime {
@@ -29,7 +30,10 @@ impl Platform for XenPlatform {
     }
 
     fn wait(&self, deadline: Option<Instant>) {
-        self.xen.wait(deadline);
+        match &self.xen {
+            Some(xen) => xen.wait(deadline),
+            None => machine::wait(deadline),
+        }
     }
 
     fn entropy(&self, seed: &mut [u8; 32]) -> bool {
@@ -46,7 +50,7 @@ impl Platform for XenPlatform {
     }
 
     fn leave(&self, how: Leave) -> ! {
-        PvHypervisor::shutdown(match how {
+        GuestHypervisor::shutdown(match how {
             Leave::PowerOff => SHUTDOWN_POWEROFF,
             Leave::Reboot => SHUTDOWN_REBOOT,
             Leave::Crash => SHUTDOWN_CRASH,

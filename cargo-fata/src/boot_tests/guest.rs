@@ -13,17 +13,19 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib),
-    BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)),
+    BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib).both(),
+    BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both(),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)),
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)),
-    BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90)).on_host_of(10_500).long(),
-    BootTest::new("boot::guest::large_image", 60, large_image),
+    BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90))
+        .long()
+        .host_memory(10_500),
+    BootTest::new("boot::guest::large_image", 60, large_image).both(),
     BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory),
-    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing),
-    BootTest::new("boot::guest::timers", 60, timers),
-    BootTest::new("boot::guest::wall_clock", 60, wall_clock),
-    BootTest::new("boot::guest::console_input", 60, console_input),
+    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).both(),
+    BootTest::new("boot::guest::timers", 60, timers).both(),
+    BootTest::new("boot::guest::wall_clock", 60, wall_clock).both(),
+    BootTest::new("boot::guest::console_input", 60, console_input).both(),
     BootTest::new("boot::guest::log_filter", 60, log_filter),
     BootTest::new("boot::guest::bad_parameters", 120, bad_parameters),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main),

@@ -16,12 +16,17 @@ const QUICK: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::host::scripts_and_files", 60, scripts_and_files),
-    BootTest::new("boot::host::peers_of_the_tests_start", 60, peers_of_the_tests_start),
-    BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed),
-    BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl),
-    BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds),
-    BootTest::new("boot::host::run_serves_until_ctrl_c_and_leaves_nothing_behind", 240, run_until_ctrl_c),
+    BootTest::new("boot::host::scripts_and_files", 60, scripts_and_files).pv_only("makes no guest"),
+    BootTest::new("boot::host::peers_of_the_tests_start", 60, peers_of_the_tests_start)
+        .pv_only("makes no guest"),
+    BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed)
+        .pv_only("makes no guest"),
+    BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl)
+        .pv_only("makes no guest"),
+    BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds)
+        .pv_only("makes no guest"),
+    BootTest::new("boot::host::run_serves_until_ctrl_c_and_leaves_nothing_behind", 240, run_until_ctrl_c)
+        .pv_only("is about the tool"),
 ];
 
 fn scripts_and_files(host: &mut Host) -> Result<()> {
@@ -80,12 +85,14 @@ fn cpu_time_in_nanoseconds(host: &mut Host) -> Result<()> {
 fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     host.put("/tmp/tool/cargo-fata", &fs::read(std::env::current_exe()?)?)?;
     host.put("/tmp/tool/hello", &fs::read(image("hello")?)?)?;
-    let exec = "cd /tmp/tool; FATA_DOM0_AGENT=/fata/agent ./cargo-fata exec hello </dev/null";
-    let output = host.sh(exec, Duration::from_secs(60))?.ok()?;
+    let exec = |options: &str| {
+        format!("cd /tmp/tool; FATA_DOM0_AGENT=/fata/agent ./cargo-fata exec {options} hello </dev/null")
+    };
+    let output = host.sh(&exec(""), Duration::from_secs(60))?.ok()?;
+    let pvh = host.sh(&exec("--type pvh"), Duration::from_secs(60))?.ok()?;
     for (option, said) in [
         ("--forward 7777:7", "--forward does nothing here"),
         ("--host-memory 4000", "for --host-memory to size"),
-        ("--type pvh", "this image has only the PV entry"),
     ] {
         let refused =
             host.sh(&format!("cd /tmp/tool; ./cargo-fata exec {option} hello </dev/null"), QUICK)?;
@@ -93,6 +100,7 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     }
     host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
     ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
+    ensure!(pvh.stdout.contains("hello from Fata"), "{pvh:?}");
     ensure!(output.stderr.contains("this machine is a dom0"), "{output:?}");
     Ok(())
 }

@@ -17,7 +17,7 @@ const SLOW: Duration = Duration::from_secs(280);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::web::curl_features", 120, curl_features),
+    BootTest::new("boot::web::curl_features", 120, curl_features).both(),
     BootTest::new("boot::web::least_memory", 60, least_memory),
     BootTest::new("boot::web::wrk_keep_alive", 120, wrk_keep_alive),
     BootTest::new("boot::web::wrk_connection_per_request", 120, wrk_connection_per_request),

@@ -19,13 +19,13 @@ const KEEP_LIMIT: Duration = Duration::from_secs(30);
 pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
     super::all_boot_tests()
         .into_iter()
-        .filter(|test| test.name.contains(filter) && (long || !test.long))
+        .filter(|test| test.full_name().contains(filter) && (long || !test.long))
         .collect()
 }
 
 /// Runs them, a report line each.
 pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
-    let memory_mb = tests.iter().map(|test| test.host_mb).max().unwrap_or_default();
+    let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
     let mut host: Option<Host> = None;
     for test in tests {
@@ -40,7 +40,7 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
         match (ready, host.as_mut()) {
             (Ok(()), Some(host)) => run_one(test, host, logs, report),
             (Err(error), _) => {
-                report.failed(test.name, None, &format!("no Xen host: {error:#}"));
+                report.failed(&test.full_name(), None, &format!("no Xen host: {error:#}"));
                 host = None;
             }
             (Ok(()), None) => {}
@@ -50,35 +50,33 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
 }
 
 fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &mut Report) {
+    let name = test.full_name();
     let guests_before = host.guests_made();
+    host.set_kind(test.kind);
     let started = Instant::now();
     interrupt::set_limit(Some(test.limit));
     let outcome = catch_unwind(AssertUnwindSafe(|| (test.run)(host)))
         .unwrap_or_else(|panic| Err(panic_message(&*panic)));
     interrupt::set_limit(None);
     match outcome {
-        Ok(()) => report.passed(test.name, Some(started.elapsed())),
+        Ok(()) => report.passed(&name, Some(started.elapsed())),
         Err(_) if interrupt::requested() => return,
         Err(error) => {
             let kept = keep_logs(test, host, guests_before, logs).unwrap_or_else(|error| {
                 ui::warn(format!("not all logs could be kept: {error:#}"));
                 logs.to_owned()
             });
-            report.failed(
-                test.name,
-                Some(started.elapsed()),
-                &format!("{error:#}\n  logs: {}", kept.display()),
-            );
+            report.failed(&name, Some(started.elapsed()), &format!("{error:#}\n  logs: {}", kept.display()));
         }
     }
     if let Err(error) = host.destroy_guests() {
-        ui::warn(format!("cannot clean up after {}: {error:#}", test.name));
+        ui::warn(format!("cannot clean up after {name}: {error:#}"));
     }
 }
 
 /// Keeps what a failed test leaves to look at: the consoles of its guests, `xl`'s and Xen's logs, the serial log.
 fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> Result<PathBuf> {
-    let folder = logs.join(test.name.replace("::", "-"));
+    let folder = logs.join(test.full_name().replace("::", "-"));
     fs::create_dir_all(&folder)?;
     if let Some(serial) = host.serial_log() {
         fs::copy(serial, folder.join("serial.log")).context("the serial log")?;

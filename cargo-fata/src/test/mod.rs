@@ -32,7 +32,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
-        boot_tests.iter().for_each(|test| println!("{}", test.name));
+        boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
     let workspace = Workspace::current()?;

@@ -24,8 +24,8 @@ enum Content {
 }
 
 const SIZES: [Size; 2] = [
-    Size { name: "size::hello", image: "hello", content: Content::Own, limit_bytes: 65_536 },
-    Size { name: "size::web", image: "web", content: Content::EmptySite, limit_bytes: 409_600 },
+    Size { name: "size::hello", image: "hello", content: Content::Own, limit_bytes: 73_728 },
+    Size { name: "size::web", image: "web", content: Content::EmptySite, limit_bytes: 425_984 },
 ];
 
 /// Those whose names contain `filter`.

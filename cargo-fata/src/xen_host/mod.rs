@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
-use self::guest::{Domain, Guest, GuestSpec, Image};
+use self::guest::{Domain, Guest, GuestSpec, Image, Kind};
 use self::qemu::{Options, Qemu};
 use crate::{cache, ui};
 
@@ -43,6 +43,8 @@ pub struct Host {
     options: Option<Options>,
     uploaded: HashSet<String>,
     guests_made: u32,
+    /// The type of guests that are specified as PV.
+    kind: Kind,
 }
 
 impl Host {
@@ -55,13 +57,13 @@ impl Host {
         let _ = std::fs::remove_file(&overlay);
         let machine = Machine::Qemu(booted?);
         step.done();
-        Ok(Self { machine, options: Some(options), uploaded: HashSet::new(), guests_made: 0 })
+        Ok(Self { machine, options: Some(options), uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
     }
 
     /// The machine the tool runs on, which must be a dom0.
     pub fn local() -> Result<Self> {
         let machine = Machine::Local(local::LocalAgent::start()?);
-        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0 })
+        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
     }
 
     /// Whether the tool runs on a dom0.
@@ -83,9 +85,9 @@ impl Host {
         if let Machine::Qemu(qemu) = &mut self.machine {
             qemu.end();
         }
-        let guests_made = self.guests_made;
+        let (guests_made, kind) = (self.guests_made, self.kind);
         *self = Self::boot(options)?;
-        self.guests_made = guests_made;
+        (self.guests_made, self.kind) = (guests_made, kind);
         Ok(())
     }
 
@@ -102,6 +104,16 @@ impl Host {
             self.sh("for id in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $id; done", XL_LIMIT)?;
         }
         Ok(())
+    }
+
+    /// From now on guests are of this type, those that are specified as PVH are in any case.
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+    }
+
+    /// The type of guests that do not say theirs.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// How many guests have been made: the number at the end of the latest one's name.
@@ -162,6 +174,10 @@ impl Host {
         self.guests_made += 1;
         let name = self.guest_name(&spec.name);
         let config = format!("{}/{name}.cfg", self.folder());
+        let mut spec = spec.clone();
+        if self.kind == Kind::Pvh {
+            spec.kind = Kind::Pvh;
+        }
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
         let domain = Domain { agent: self.agent(), name: name.clone() };

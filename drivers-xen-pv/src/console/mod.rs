@@ -54,7 +54,7 @@ impl XenConsole {
             readers: WakerSet::new(),
             broken: Cell::new(false),
         });
-        fata_libos::spawn(console.clone().drive()).detach();
+        fata_libos::spawn_detached(console.clone().drive());
         console
     }
 

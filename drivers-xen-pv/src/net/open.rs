@@ -71,7 +71,7 @@ pub async fn open_with(
     let link = Link::new(identity.terms());
     let name: Rc<str> = format!("vif{number}").into();
     let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), limits, number };
-    fata_libos::spawn(frontend::run(site)).detach();
+    fata_libos::spawn_detached(frontend::run(site));
     Ok(Netfront::new(name, link))
 }
 

@@ -43,7 +43,7 @@ impl XenStore {
     /// Takes over the page and the channel that the guest was started with, and spawns the task that drives them.
     pub fn connect(page: SharedMemory, channel: Channel) -> Self {
         let connection = Connection::new(page, channel);
-        fata_libos::spawn(connection.clone().drive()).detach();
+        fata_libos::spawn_detached(connection.clone().drive());
         Self { connection, tx_id: 0 }
     }
 

@@ -126,6 +126,18 @@ fn spawn_boxed<T: 'static>(future: Pin<Box<dyn Future<Output = T>>>) -> Task<T> 
     task
 }
 
+/// Starts a task that nobody waits for and nobody cancels: `spawn(future).detach()`, which in a guest is 600 octets less code for
+/// each crate that does it.
+#[track_caller]
+pub fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+    start(Box::pin(Tracked { place: Location::caller(), future }));
+}
+
+/// Not generic, so that there is one type of task without output, made in this crate.
+fn start(future: Pin<Box<dyn Future<Output = ()>>>) {
+    spawn_boxed(future).detach();
+}
+
 /// Lets the other ready tasks run first.
 pub async fn yield_now() {
     let mut yielded = false;

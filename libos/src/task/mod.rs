@@ -8,6 +8,6 @@ mod executor;
 mod wakers;
 
 pub use async_task::Task;
-pub use executor::{BURST, Doing, block_on, spawn, yield_now};
+pub use executor::{BURST, Doing, block_on, spawn, spawn_detached, yield_now};
 pub(crate) use executor::{platform, recent, try_platform, with_timers};
 pub use wakers::WakerSet;

@@ -6,7 +6,7 @@
 use super::pte::{Batch, Pte};
 use crate::abi::start_info::StartInfo;
 use crate::abi::trap::MACH2PHYS_VIRT_START;
-use crate::pv::image::{self, VIRT_BASE};
+use crate::guest::image::{self, Part, VIRT_BASE};
 use crate::types::{Mfn, PAGE_SIZE, Pfn};
 use core::ops::Range;
 
@@ -59,7 +59,7 @@ impl BootMap {
         last * ENTRIES + (0..ENTRIES).take_while(|&i| entry(table, i).is_present()).count()
     }
 
-    /// Code is read and executed, constants are read, everything else is never executed; the guard page is gone.
+    /// Code is read and executed, constants are read, everything else is never executed; the guard pages are gone.
     pub(super) fn protect(&self) {
         let mut batch = Batch::new();
         for i in 0..ENTRIES {
@@ -87,7 +87,7 @@ fn protect_pages(batch: &mut Batch, table: Mfn, start: usize) {
         let old = entry(mapped, i);
         let new = with_rights(old, start + i * PAGE_SIZE);
         if old.is_present() && old != new {
-            // SAFETY: only takes rights away, and the guard page's frame is used by nobody.
+            // SAFETY: only takes rights away, and the guard pages' frames are used by nobody.
             unsafe { batch.push(table, i, new) };
         }
     }
@@ -97,15 +97,11 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-fn is_code(va: usize) -> bool {
-    image::text().contains(&va) || image::hypercall_page().contains(&va)
-}
-
 fn with_rights(old: Pte, va: usize) -> Pte {
-    match va {
-        _ if is_code(va) => old.read_only(),
-        _ if image::rodata().contains(&va) => old.read_only().no_execute(),
-        _ if va == image::stack_guard() => Pte::NONE,
-        _ => old.no_execute(),
+    match image::part(va) {
+        Part::Code => old.read_only(),
+        Part::Constants => old.read_only().no_execute(),
+        Part::Guard => Pte::NONE,
+        Part::Data => old.no_execute(),
     }
 }

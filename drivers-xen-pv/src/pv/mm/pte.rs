@@ -1,7 +1,7 @@
 //! Page-table entries as Xen checks them, and the two ways to write one.
 
 use crate::abi::mmu::{MMU_NORMAL_PT_UPDATE, MmuUpdate, UVMF_INVLPG};
-use crate::pv::hypercall;
+use crate::guest::hypercall;
 use crate::types::{DomId, Mfn, PAGE_SIZE};
 
 const PRESENT: u64 = 1 << 0;

@@ -5,10 +5,15 @@
 //! is mapped writable anywhere.
 
 use super::pte::{self, Pte};
+use crate::abi::grant_table::{GNTTABOP_SETUP_TABLE, GnttabSetupTable};
+use crate::guest::hypercall;
+use crate::guest::image::VIRT_BASE;
+use crate::guest::memory::{Frames, GRANT_FRAMES_MAX, pointer};
 use crate::types::{Mfn, PAGE_SIZE, Pfn};
+use core::ptr::NonNull;
 
 /// The first address after the hypervisor's own (`arch-x86/xen-x86_64.h`: HYPERVISOR_VIRT_END).
-pub(super) const WINDOW: usize = 0xffff_8800_0000_0000;
+const WINDOW: usize = 0xffff_8800_0000_0000;
 const ENTRIES: usize = 512;
 
 pub(super) struct Window {
@@ -20,6 +25,8 @@ pub(super) struct Window {
     l3: Option<Mfn>,
     /// The level 2 table in use, for its GiB.
     l2: Option<(usize, Mfn)>,
+    /// First frame that was never given out.
+    next: usize,
     /// Frames below are mapped, from the first that the builder left out.
     mapped_end: usize,
     /// Frames from here on are for tables.
@@ -45,24 +52,20 @@ impl Window {
             scratch,
             l3: None,
             l2: None,
+            next: start,
             mapped_end: start,
             tables_start,
             next_table: total,
         }
     }
 
-    /// The first frame that is not for memory.
-    pub(super) fn end(&self) -> usize {
-        self.tables_start
-    }
-
-    pub(super) fn frame(&self, pfn: Pfn) -> Mfn {
+    fn frame(&self, pfn: Pfn) -> Mfn {
         // SAFETY: callers ask for the guest's own frames, which the list holds; it is never unmapped.
         Mfn(unsafe { self.mfn_list.add(pfn.0 as usize).read_volatile() })
     }
 
     /// Sees to it that frames up to `end` are mapped.
-    pub(super) fn map_up_to(&mut self, end: usize) {
+    fn map_up_to(&mut self, end: usize) {
         assert!(end <= self.tables_start, "frame {end} is not memory");
         while self.mapped_end < end {
             self.map_next_table();
@@ -76,7 +79,7 @@ impl Window {
         let end = ((chunk + 1) * ENTRIES).min(self.tables_start);
         let l2 = self.l2_for(chunk / ENTRIES);
         let list = self.mfn_list;
-        let l1 = self.new_table(|i| {
+        let l1 = self.new_table(&|i| {
             let pfn = chunk * ENTRIES + i;
             // SAFETY: `end` is at most the list's length.
             (first..end).contains(&pfn).then(|| Pte::data(Mfn(unsafe { list.add(pfn).read_volatile() })))
@@ -94,20 +97,21 @@ impl Window {
         let l3 = match self.l3 {
             Some(frame) => frame,
             None => {
-                let frame = self.new_table(|_| None);
+                let frame = self.new_table(&|_| None);
                 hook(self.l4_frame, WINDOW >> 39 & 511, frame);
                 self.l3 = Some(frame);
                 frame
             }
         };
-        let frame = self.new_table(|_| None);
+        let frame = self.new_table(&|_| None);
         hook(l3, gib, frame);
         self.l2 = Some((gib, frame));
         frame
     }
 
     /// A frame filled as a table, and mapped nowhere.
-    fn new_table(&mut self, entry: impl Fn(usize) -> Option<Pte>) -> Mfn {
+    #[inline(never)]
+    fn new_table(&mut self, entry: &dyn Fn(usize) -> Option<Pte>) -> Mfn {
         assert!(self.next_table > self.tables_start, "no frame left for a page table");
         self.next_table -= 1;
         let frame = self.frame(Pfn(self.next_table as u64));
@@ -124,6 +128,7 @@ impl Window {
     }
 }
 
+#[inline(never)]
 fn hook(table: Mfn, index: usize, lower: Mfn) {
     let mut batch = pte::Batch::new();
     // SAFETY: the entry was empty, so that nobody relies on it; the lower table is filled and mapped nowhere.
@@ -131,12 +136,44 @@ fn hook(table: Mfn, index: usize, lower: Mfn) {
     batch.flush();
 }
 
-/// Where a frame beyond the builder's appears.
-pub(super) fn address(pfn: Pfn) -> usize {
-    WINDOW + pfn.0 as usize * PAGE_SIZE
+/// The guest frame at an address of the guest's memory.
+fn pfn_at(va: usize) -> Pfn {
+    let offset = va.checked_sub(VIRT_BASE).unwrap_or_else(|| va - WINDOW);
+    Pfn((offset / PAGE_SIZE) as u64)
 }
 
-/// The frame at an address of the window.
-pub(super) fn pfn_at(va: usize) -> Option<Pfn> {
-    va.checked_sub(WINDOW).map(|offset| Pfn((offset / PAGE_SIZE) as u64))
+impl Frames for Window {
+    fn left(&self) -> usize {
+        self.tables_start - self.next
+    }
+
+    fn take(&mut self, min: usize, wanted: usize) -> Option<(NonNull<u8>, usize)> {
+        let pages = wanted.min(self.left());
+        if pages < min {
+            return None;
+        }
+        let start = self.next;
+        self.next += pages;
+        self.map_up_to(self.next);
+        Some((pointer(WINDOW + start * PAGE_SIZE), pages))
+    }
+
+    fn frame_of(&self, va: usize) -> Mfn {
+        self.frame(pfn_at(va))
+    }
+
+    unsafe fn map_grant_frame(&mut self, index: u32, page: usize) -> Result<(), i32> {
+        let mut frames = [0u64; GRANT_FRAMES_MAX];
+        let mut argument = GnttabSetupTable::new(frames.as_mut_ptr(), index + 1);
+        // SAFETY: the hypervisor reads and writes one `GnttabSetupTable`, and writes `index + 1` frame numbers.
+        let result = unsafe {
+            hypercall::grant_table_op(GNTTABOP_SETUP_TABLE as usize, (&raw mut argument).cast(), 1)
+        };
+        if result < 0 || argument.status != 0 {
+            return Err(if result < 0 { -result as i32 } else { i32::from(argument.status).abs() });
+        }
+        // SAFETY: by the caller.
+        unsafe { pte::set(page, Pte::data(Mfn(frames[index as usize]))) };
+        Ok(())
+    }
 }

@@ -1,31 +1,35 @@
-//! The real [`Hypervisor`]: hypercalls of a PV guest.
+//! The real [`Hypervisor`]: hypercalls of a guest.
 
-use super::{clock, hypercall, mm};
+use super::{clock, hypercall, memory};
 use crate::abi::event_channel::{
     EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, EvtchnAllocUnbound, EvtchnPortOp,
 };
 use crate::abi::sched::{SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, SchedPoll, SchedShutdown};
 use crate::abi::shared_info::SharedInfo;
 use crate::hypervisor::{HvError, Hypervisor};
+use crate::machine;
 use crate::types::{DomId, EvtchnPort, Mfn};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use fata_libos::platform::MemoryStats;
 use fata_libos::time::{Instant, SystemTime};
 
-/// The hypervisor below a PV guest. There is one; [`super::Boot`] hands it out.
+/// The hypervisor below a guest. There is one; [`super::Boot`] hands it out.
 #[derive(Debug)]
-pub struct PvHypervisor(());
+pub struct GuestHypervisor(());
 
-pub(super) static HYPERVISOR: PvHypervisor = PvHypervisor(());
+pub(crate) static HYPERVISOR: GuestHypervisor = GuestHypervisor(());
 
 fn check(call: &'static str, result: isize) -> Result<(), HvError> {
     if result < 0 { Err(HvError { call, errno: -result as i32 }) } else { Ok(()) }
 }
 
-impl PvHypervisor {
-    /// Ends the domain.
+impl GuestHypervisor {
+    /// Ends the domain, or the machine where no Xen is below.
     pub fn shutdown(reason: u32) -> ! {
+        if machine::is_below() {
+            machine::leave(reason)
+        }
         let argument = SchedShutdown { reason };
         loop {
             // SAFETY: the hypervisor reads one `SchedShutdown`. Nothing runs after it.
@@ -49,7 +53,7 @@ impl PvHypervisor {
 
     /// Leaves the processor to others for about a millisecond.
     pub(super) fn nap() {
-        let until = clock::now(mm::shared_info()).as_nanos() + 1_000_000;
+        let until = clock::now(memory::shared_info()).as_nanos() + 1_000_000;
         let argument = SchedPoll::new(ptr::null(), 0, until);
         // SAFETY: the hypervisor reads one `SchedPoll`, which names no ports.
         let result = unsafe { hypercall::sched_op(SCHEDOP_POLL as usize, (&raw const argument).cast()) };
@@ -61,12 +65,12 @@ impl PvHypervisor {
 
     /// Xen's system time.
     pub fn system_time() -> Instant {
-        clock::now(mm::shared_info())
+        clock::now(memory::shared_info())
     }
 
     /// The time of day at a moment of system time.
     pub fn wall_clock(&self, at: Instant) -> SystemTime {
-        clock::wall_clock(mm::shared_info(), at)
+        clock::wall_clock(memory::shared_info(), at)
     }
 
     /// A seed; false where there is no source.
@@ -76,7 +80,7 @@ impl PvHypervisor {
 
     /// Memory figures, those of the heap left at 0.
     pub fn memory(&self) -> MemoryStats {
-        mm::memory()
+        memory::memory()
     }
 }
 
@@ -116,7 +120,7 @@ fn take_pending(shared: *const SharedInfo, fired: &mut dyn FnMut(EvtchnPort)) {
 
 // SAFETY: pages come from the frame allocator, which gives each out once, zeroed, mapped at consecutive addresses; grant
 // frames are mapped once each into addresses of their own.
-unsafe impl Hypervisor for PvHypervisor {
+unsafe impl Hypervisor for GuestHypervisor {
     fn evtchn_alloc_unbound(&self, remote: DomId) -> Result<EvtchnPort, HvError> {
         let mut argument = EvtchnAllocUnbound { dom: DomId::SELF.0, remote_dom: remote.0, port: 0 };
         // SAFETY: the hypervisor reads and writes one `EvtchnAllocUnbound`.
@@ -139,7 +143,7 @@ unsafe impl Hypervisor for PvHypervisor {
     }
 
     fn take_pending(&self, fired: &mut dyn FnMut(EvtchnPort)) {
-        take_pending(mm::shared_info(), fired);
+        take_pending(memory::shared_info(), fired);
     }
 
     fn poll(&self, ports: &[EvtchnPort], deadline: Option<Instant>) {
@@ -150,19 +154,19 @@ unsafe impl Hypervisor for PvHypervisor {
     }
 
     fn grant_table_frame(&self, index: u32) -> Result<NonNull<u8>, HvError> {
-        mm::grant_table_frame(index)
+        memory::grant_table_frame(index)
     }
 
     fn alloc_pages(&self, count: usize) -> Option<NonNull<u8>> {
-        mm::alloc_pages(count)
+        memory::alloc_pages(count)
     }
 
     unsafe fn free_pages(&self, start: NonNull<u8>, count: usize) {
         // SAFETY: by the caller.
-        unsafe { mm::free_pages(start, count) }
+        unsafe { memory::free_pages(start, count) }
     }
 
     fn frame_of(&self, page: NonNull<u8>) -> Mfn {
-        mm::frame_of(page)
+        memory::frame_of(page)
     }
 }

@@ -1,7 +1,7 @@
 //! The way out when nothing can be trusted any more: say what happened, then end the domain.
 
 use super::early_console::EarlyConsole;
-use super::hv::PvHypervisor;
+use super::hv::GuestHypervisor;
 use crate::abi::sched::SHUTDOWN_CRASH;
 use core::cell::Cell;
 use core::fmt;
@@ -40,5 +40,5 @@ pub fn crash(report: fmt::Arguments<'_>) -> ! {
     if !CRASHING.swap(true, Ordering::Relaxed) {
         let _ = fmt::write(&mut CrashConsole, report);
     }
-    PvHypervisor::shutdown(SHUTDOWN_CRASH)
+    GuestHypervisor::shutdown(SHUTDOWN_CRASH)
 }

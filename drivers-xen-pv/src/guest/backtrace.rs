@@ -26,7 +26,7 @@ pub fn backtrace() -> Backtrace {
 
 impl Backtrace {
     /// The calls that led to the instruction at `rip`, with the registers that were there.
-    pub(super) fn from_registers(rip: usize, rbp: usize) -> Self {
+    pub(crate) fn from_registers(rip: usize, rbp: usize) -> Self {
         Self { first: Some(rip), frame: rbp }
     }
 }

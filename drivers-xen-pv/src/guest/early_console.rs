@@ -1,8 +1,9 @@
 //! The console before there is a heap, and after everything else has failed: straight into the ring, waiting for room.
 
-use super::hv::PvHypervisor;
+use super::hv::GuestHypervisor;
 use crate::byte_ring::Producer;
 use crate::console::OUT_RING;
+use crate::machine;
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::cell::OnceCell;
@@ -38,7 +39,10 @@ pub(super) struct EarlyConsole;
 impl EarlyConsole {
     /// Writes all of `bytes`, and does not return before the host has them or has stopped reading.
     pub(super) fn write(&self, mut bytes: &[u8]) {
-        PvHypervisor::console_io(bytes);
+        if machine::is_below() {
+            return machine::write(bytes);
+        }
+        GuestHypervisor::console_io(bytes);
         let Some(Ring { page, port }) = PLACE.0.get() else { return };
         let mut ring = Producer::attach(page.clone(), OUT_RING);
         let mut patience = PATIENCE;
@@ -47,13 +51,13 @@ impl EarlyConsole {
             bytes = bytes.get(written..).unwrap_or_default();
             if written > 0 {
                 patience = PATIENCE;
-                PvHypervisor::notify(*port);
+                GuestHypervisor::notify(*port);
             }
             if bytes.is_empty() && ring.pending() == Ok(0) {
                 return;
             }
             patience -= 1;
-            PvHypervisor::nap();
+            GuestHypervisor::nap();
         }
     }
 }

@@ -60,7 +60,6 @@ hypercall!(/// `mmu_update`: checked writes to page tables.
     mmu_update = 1 (requests: *const MmuUpdate => address(requests), count: usize => count,
     done: *mut u32 => address(done), domain: usize => domain));
 hypercall!(/// `memory_op`.
-    #[allow(dead_code)]
     memory_op = 12 (command: usize => command, argument: *mut c_void => address(argument)));
 hypercall!(/// `update_va_mapping`: one page-table entry by the address it maps.
     update_va_mapping = 14 (va: usize => va, entry: u64 => entry as usize, flags: usize => flags));
@@ -74,3 +73,5 @@ hypercall!(/// `sched_op`.
     sched_op = 29 (command: usize => command, argument: *const c_void => address(argument)));
 hypercall!(/// `event_channel_op`.
     event_channel_op = 32 (command: usize => command, argument: *mut c_void => address(argument)));
+hypercall!(/// `hvm_op`.
+    hvm_op = 34 (command: usize => command, argument: *mut c_void => address(argument)));

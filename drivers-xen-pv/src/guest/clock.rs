@@ -3,6 +3,7 @@
 use super::hypercall;
 use crate::abi::shared_info::{SharedInfo, VcpuTimeInfo};
 use crate::abi::vcpu::{RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VcpuRunstateInfo};
+use crate::machine;
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
@@ -69,6 +70,9 @@ pub(super) fn wall_clock(shared: *const SharedInfo, at: Instant) -> SystemTime {
 
 /// Processor time that the hypervisor has charged this vCPU since the domain was made, nanoseconds.
 pub fn cpu_time() -> Duration {
+    if machine::is_below() {
+        return Duration::ZERO;
+    }
     let mut info = VcpuRunstateInfo::default();
     let argument = (&raw mut info).cast();
     // SAFETY: the hypervisor writes one `VcpuRunstateInfo` to `info`.

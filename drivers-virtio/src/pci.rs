@@ -1,0 +1,82 @@
+//! The machine's first PCI bus, by the two ports that every PC has for it, and messages instead of interrupt lines.
+
+use crate::hal::GuestHal;
+use fata_xen::machine;
+use virtio_drivers::Hal;
+use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
+
+const ADDRESS: u16 = 0xcf8;
+const DATA: u16 = 0xcfc;
+const MSI_X: u8 = 0x11;
+const VENDOR: u8 = 0x09;
+const COMMON: u16 = 1;
+/// In virtio's common configuration: which queue, and its message.
+const QUEUE_SELECT: usize = 0x16;
+const QUEUE_VECTOR: usize = 0x1a;
+
+/// Configuration space.
+pub(crate) struct Ports;
+
+fn select(function: DeviceFunction, register: u8) {
+    let DeviceFunction { bus, device, function } = function;
+    let address = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
+    // SAFETY: choosing a register has no effect but that.
+    unsafe { machine::write_u32(ADDRESS, 1 << 31 | address | u32::from(register & !3)) };
+}
+
+impl ConfigurationAccess for Ports {
+    fn read_word(&self, function: DeviceFunction, register: u8) -> u32 {
+        select(function, register);
+        // SAFETY: reading configuration space changes nothing.
+        unsafe { machine::read_u32(DATA) }
+    }
+
+    fn write_word(&mut self, function: DeviceFunction, register: u8, data: u32) {
+        select(function, register);
+        // SAFETY: this crate and virtio-drivers write what concerns a device they drive.
+        unsafe { machine::write_u32(DATA, data) };
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self
+    }
+}
+
+/// Lets a device read and write memory, and answer.
+pub(crate) fn enable(root: &mut PciRoot<Ports>, function: DeviceFunction) {
+    root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
+}
+
+/// Where a part of a device's registers is: `bar` and `offset` as a capability names them.
+fn region(root: &mut PciRoot<Ports>, function: DeviceFunction, bar: u8, offset: u32) -> Option<*mut u32> {
+    let (address, size) = root.bar_info(function, bar).ok()??.memory_address_size()?;
+    let inside = address != 0 && u64::from(offset) + 64 <= size;
+    // SAFETY: the firmware has given the device these addresses.
+    inside.then(|| unsafe { GuestHal::mmio_phys_to_virt(address + u64::from(offset), 64) }.cast().as_ptr())
+}
+
+/// Lets the first `queues` queues of a device wake the guest by the message that the machine takes. Its queues must be set up.
+pub(crate) fn use_messages(root: &mut PciRoot<Ports>, function: DeviceFunction, queues: u16) -> Option<()> {
+    let capabilities = || root.capabilities(function);
+    let msi_x = capabilities().find(|c| c.id == MSI_X)?.offset;
+    let common = capabilities().find(|c| c.id == VENDOR && c.private_header >> 8 == COMMON)?.offset;
+    let table = Ports.read_word(function, msi_x + 4);
+    let table = region(root, function, table as u8 & 7, table & !7)?;
+    let (bar, offset) = (Ports.read_word(function, common + 4) as u8, Ports.read_word(function, common + 8));
+    let common = region(root, function, bar, offset)?;
+    let (address, data) = machine::message();
+    for (n, word) in [address as u32, (address >> 32) as u32, data, 0].into_iter().enumerate() {
+        // SAFETY: the first line of the table is mapped, 16 octets long.
+        unsafe { table.add(n).write_volatile(word) };
+    }
+    let control = Ports.read_word(function, msi_x);
+    Ports.write_word(function, msi_x, control & !(1 << 30) | 1 << 31);
+    for queue in 0..queues {
+        // SAFETY: both registers lie in the common configuration, which is mapped.
+        unsafe {
+            common.byte_add(QUEUE_SELECT).cast::<u16>().write_volatile(queue);
+            common.byte_add(QUEUE_VECTOR).cast::<u16>().write_volatile(0);
+        }
+    }
+    Some(())
+}

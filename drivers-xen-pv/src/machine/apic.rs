@@ -1,0 +1,119 @@
+//! Interrupts, for one purpose: to wake the processor from its sleep. One vector for all; the handler says that there was one
+//! and nothing else. They are let in only while the guest sleeps or looks.
+
+use super::{map_device, port};
+use crate::guest::GuestHypervisor;
+use core::arch::{asm, global_asm};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use fata_libos::time::Instant;
+
+/// The one vector.
+pub(crate) const WAKE_VECTOR: usize = 32;
+
+const LOCAL: u64 = 0xfee0_0000;
+const SPURIOUS: usize = 0xf0;
+const TIMER: usize = 0x320;
+const LINT0: usize = 0x350;
+const COUNT: usize = 0x380;
+const COUNTED: usize = 0x390;
+const DIVIDE: usize = 0x3e0;
+const MASKED: u32 = 1 << 16;
+/// The I/O interrupt controllers of a PC and QEMU's second one, with 24 inputs each.
+const IO: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
+const IO_INPUTS: u32 = 24;
+const SERIAL_INPUT: u32 = 4;
+
+/// Ticks of the timer in 1024 ns, by 1024.
+static RATE: AtomicU64 = AtomicU64::new(0);
+static WOKEN: AtomicU8 = AtomicU8::new(0);
+
+// The end-of-interrupt register, at the address that `map_device` gives it.
+global_asm!(
+    r#"
+    .section .text.entry, "ax", @progbits
+    .global fata_wake_stub
+fata_wake_stub:
+    push rax
+    mov byte ptr [{woken}], 1
+    movabs rax, 0xffff9000fee000b0
+    mov dword ptr [rax], 0
+    pop rax
+    iretq
+"#,
+    woken = sym WOKEN,
+);
+
+fn register(offset: usize) -> NonNull<u32> {
+    // SAFETY: within the page of registers.
+    unsafe { map_device(LOCAL).add(offset) }.cast()
+}
+
+#[inline(never)]
+fn read(offset: usize) -> u32 {
+    // SAFETY: the local APIC's registers are mapped and aligned.
+    unsafe { register(offset).read_volatile() }
+}
+
+#[inline(never)]
+fn write(offset: usize, value: u32) {
+    // SAFETY: as above; what is written concerns this processor's interrupts only.
+    unsafe { register(offset).write_volatile(value) };
+}
+
+pub(super) fn init() {
+    // The old controllers are silent.
+    port::write(0x21, 0xff);
+    port::write(0xa1, 0xff);
+    write(LINT0, MASKED);
+    write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
+    write(DIVIDE, 0xb);
+    write(TIMER, MASKED);
+    write(COUNT, u32::MAX);
+    let start = now();
+    while now() - start < 1 << 20 {}
+    let (ticks, time) = (u64::from(u32::MAX - read(COUNTED)), now() - start);
+    RATE.store((ticks << 20) / time, Ordering::Relaxed);
+    write(COUNT, 0);
+    write(TIMER, WAKE_VECTOR as u32);
+    route(SERIAL_INPUT);
+}
+
+#[inline(never)]
+fn now() -> u64 {
+    GuestHypervisor::system_time().as_nanos()
+}
+
+/// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
+pub fn route(input: u32) {
+    let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
+    let base: NonNull<u32> = map_device(controller).cast();
+    let line = 0x10 + 2 * (input % IO_INPUTS);
+    for (index, value) in [(line + 1, 0), (line, WAKE_VECTOR as u32)] {
+        // SAFETY: the index register and, 16 octets behind it, the data register are mapped.
+        unsafe {
+            base.write_volatile(index);
+            base.add(4).write_volatile(value);
+        }
+    }
+}
+
+/// Address and data of the message by which a device wakes the guest.
+pub fn message() -> (u64, u32) {
+    (LOCAL, WAKE_VECTOR as u32)
+}
+
+/// Sleeps until an interrupt or `deadline`; a deadline of zero only looks. Whether there was an interrupt.
+pub(super) fn wait(deadline: Option<Instant>) -> bool {
+    if deadline == Some(Instant::default()) {
+        // SAFETY: the handler saves what it uses; `nop` is the one instruction at which interrupts come.
+        unsafe { asm!("sti", "nop", "cli") };
+    } else {
+        let left = deadline.map_or(0, |d| d.as_nanos().saturating_sub(now()).max(1));
+        let ticks = (u128::from(left) * u128::from(RATE.load(Ordering::Relaxed))) >> 20;
+        write(COUNT, if left == 0 { 0 } else { ticks.clamp(1, u32::MAX.into()) as u32 });
+        // SAFETY: as above; an interrupt that is due ends the sleep at once.
+        unsafe { asm!("sti", "hlt", "cli") };
+    }
+    WOKEN.swap(0, Ordering::Acquire) != 0
+}

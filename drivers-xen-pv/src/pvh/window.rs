@@ -1,0 +1,110 @@
+//! Memory behind the image: frame `n` appears at `WINDOW + n * 4096`, 2 MiB at a time, when it is first needed. So a boot
+//! costs the same whatever the guest was given.
+
+use super::paging::{self, CHUNK, Table};
+use super::xen;
+use crate::abi::memory::XENMAPSPACE_GRANT_TABLE;
+use crate::guest::image::VIRT_BASE;
+use crate::guest::memory::{Frames, pointer};
+use crate::memory_map::{MAX_RANGES, MemoryMap};
+use crate::types::{Mfn, PAGE_SIZE};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// Where a PV guest has it too.
+const WINDOW: usize = 0xffff_8800_0000_0000;
+/// Where devices' registers appear, at their physical addresses from here on.
+const DEVICES: usize = 0xffff_9000_0000_0000;
+/// Tables for those: of level 3, and of level 2 for so many different GiB.
+const DEVICE_TABLES: usize = 1 + 5;
+const GIB: usize = 512 * CHUNK;
+
+/// A range of frames: those below `next` are given out, those below `mapped` are mapped.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    next: usize,
+    mapped: usize,
+    end: usize,
+}
+
+pub(super) struct Window {
+    parts: [Part; MAX_RANGES],
+    /// Frames for page tables.
+    supply: Range<usize>,
+}
+
+impl Window {
+    /// Tables that mapping all of a memory takes at most: of level 3, of level 2 for each GiB, of level 1 where a range begins
+    /// or ends within 2 MiB.
+    pub(super) fn tables(map: &MemoryMap) -> usize {
+        let of = |r: &Range<usize>| r.end.div_ceil(GIB) - r.start / GIB + 2;
+        DEVICE_TABLES + 1 + map.ranges().iter().map(of).sum::<usize>()
+    }
+
+    /// For the memory from frame `start` on.
+    pub(super) fn new(map: &MemoryMap, start: usize, supply: Range<usize>) -> Self {
+        let mut parts = [Part::default(); MAX_RANGES];
+        for (part, range) in parts.iter_mut().zip(map.ranges()) {
+            let first = range.start.max(start);
+            *part = Part { next: first, mapped: first, end: range.end.max(first) };
+        }
+        Self { parts, supply }
+    }
+
+    /// Where the registers at a physical address are, mapped uncached with the 2 MiB around them.
+    pub(super) fn map_device(&mut self, physical: u64) -> NonNull<u8> {
+        let frame = physical as usize / PAGE_SIZE;
+        let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
+        let l2 = l3.below(frame / GIB % 512, &mut self.supply);
+        // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
+        unsafe { l2.set(frame / CHUNK % 512, paging::device(frame / CHUNK * CHUNK)) };
+        pointer(DEVICES + physical as usize)
+    }
+
+    /// Maps what is left of the 2 MiB that the next frame of a part lies in.
+    fn map_next(&mut self, n: usize) {
+        let Part { mapped: start, end, .. } = self.parts[n];
+        let chunk = start / CHUNK;
+        let end = end.min((chunk + 1) * CHUNK);
+        let l3 = Table::level(4).below(WINDOW >> 39 & 511, &mut self.supply);
+        let l2 = l3.below(start / GIB, &mut self.supply);
+        if end - start == CHUNK {
+            // SAFETY: the frames are memory, and nobody's.
+            unsafe { l2.set(chunk % 512, paging::large_data(start)) };
+        } else {
+            let l1 = l2.below(chunk % 512, &mut self.supply);
+            for frame in start..end {
+                // SAFETY: as above.
+                unsafe { l1.set(frame % CHUNK, paging::data(frame)) };
+            }
+        }
+        self.parts[n].mapped = end;
+    }
+}
+
+impl Frames for Window {
+    fn left(&self) -> usize {
+        self.parts.iter().map(|part| part.end - part.next).sum()
+    }
+
+    fn take(&mut self, min: usize, wanted: usize) -> Option<(NonNull<u8>, usize)> {
+        let n = self.parts.iter().position(|part| part.end - part.next >= min.max(1))?;
+        let Part { next: start, end, .. } = self.parts[n];
+        let pages = wanted.min(end - start);
+        self.parts[n].next += pages;
+        while self.parts[n].mapped < start + pages {
+            self.map_next(n);
+        }
+        Some((pointer(WINDOW + start * PAGE_SIZE), pages))
+    }
+
+    fn frame_of(&self, va: usize) -> Mfn {
+        let offset = va.checked_sub(VIRT_BASE).unwrap_or_else(|| va - WINDOW);
+        Mfn((offset / PAGE_SIZE) as u64)
+    }
+
+    unsafe fn map_grant_frame(&mut self, index: u32, page: usize) -> Result<(), i32> {
+        // SAFETY: by the caller.
+        unsafe { xen::add_to_physmap(XENMAPSPACE_GRANT_TABLE, u64::from(index), self.frame_of(page).0) }
+    }
+}
