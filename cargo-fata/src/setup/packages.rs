@@ -10,8 +10,9 @@ use crate::{command, ui};
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, and what makes networks for them.
+/// the configurations made for it; peers for processes, and what makes networks and root folders for them.
 pub const TEST: &[&str] = &[
+    "cpio",
     "gcc",
     "gdb",
     "libc6-dev",
