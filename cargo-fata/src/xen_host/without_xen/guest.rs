@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,8 @@ impl LoneGuest {
         spec: &GuestSpec,
         log: &Path,
     ) -> Result<Self> {
-        let socket = log.with_extension("socket");
+        // Not among the logs, where it would be read as one.
+        let socket = namespaces.folder.join("run").join(log.file_name().unwrap_or_default());
         let mut qemu = namespaces.command(Path::new("qemu-system-x86_64"))?;
         qemu.args(["-accel", "tcg", "-cpu", "max", "-m", &spec.memory_mb.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
@@ -71,6 +72,9 @@ impl LoneGuest {
         }
         let child = spawn(qemu, log)?;
         let input = connect(&socket)?;
+        // Read, though the log has it: QEMU and the guest in it wait for whoever is connected.
+        let mut output = input.try_clone()?;
+        std::thread::spawn(move || io::copy(&mut output, &mut io::sink()));
         Ok(Self { child, input: RefCell::new(Box::new(input)), is_process: false })
     }
 
