@@ -21,8 +21,10 @@ pub struct Said {
 /// Runs a command to its end, quietly; it is killed if the user interrupts.
 pub fn run(command: &mut Command) -> Result<Said> {
     let name = describe(command);
+    if !command.get_envs().any(|(variable, _)| variable == "PATH") {
+        command.env("PATH", search_path());
+    }
     let mut child = command
-        .env("PATH", search_path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

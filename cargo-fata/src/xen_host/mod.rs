@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
+pub use self::agent_program::is_asked_for as is_agent;
 use self::guest::{Domain, Guest, GuestSpec, Image, Kind};
 use self::qemu::{Options, Qemu};
 use crate::{cache, ui};
