@@ -1,5 +1,6 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
+mod bare_qemu;
 mod dns;
 mod examples;
 mod faults;

@@ -224,9 +224,11 @@ mod tests {
         let by_version = manifest(&Source::Version);
         assert!(by_version.contains(&format!("fata = {VERSION:?}\n")), "{by_version}");
         assert!(by_version.contains(&format!("fata-build = {VERSION:?}\n")), "{by_version}");
-        let by_path = manifest(&Source::Checkout("/somewhere".into()));
-        assert!(by_path.contains("fata = { path = \"/somewhere\" }\n"), "{by_path}");
-        assert!(by_path.contains("fata-build = { path = \"/somewhere/fata-build\" }\n"), "{by_path}");
+        let here = Source::of_tool(Path::new(CHECKOUT)).unwrap();
+        let Source::Checkout(path) = &here else { panic!("no checkout around this test") };
+        let by_path = manifest(&here);
+        assert!(by_path.contains(&format!("fata = {{ path = {path:?} }}\n")), "{by_path}");
+        assert!(by_path.contains(&format!("fata-build = {{ path = \"{path}/fata-build\" }}\n")), "{by_path}");
     }
 
     #[test]

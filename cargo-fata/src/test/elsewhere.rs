@@ -71,11 +71,6 @@ impl Elsewhere {
         cargo
     }
 
-    /// The program that `cargo build` has built here.
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.target.join("debug").join(name)
-    }
-
     /// The image that a release build for the guest has built here.
     pub fn image(&self, name: &str) -> PathBuf {
         self.target.join("x86_64-xen-pv/release").join(name)
