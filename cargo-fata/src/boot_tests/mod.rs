@@ -12,6 +12,7 @@ mod linux;
 mod manifest;
 mod net;
 mod new;
+mod parameters;
 mod run;
 mod web;
 
@@ -110,6 +111,7 @@ pub fn all() -> Vec<BootTest> {
         guest::TESTS,
         faults::TESTS,
         manifest::TESTS,
+        parameters::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
         net::TESTS,
