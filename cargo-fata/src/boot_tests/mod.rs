@@ -1,5 +1,6 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
+mod bare_qemu;
 mod dns;
 mod examples;
 mod faults;
@@ -11,6 +12,7 @@ mod linux;
 mod manifest;
 mod net;
 mod new;
+mod parameters;
 mod run;
 mod web;
 
@@ -138,6 +140,7 @@ pub fn all() -> Vec<BootTest> {
         guest::TESTS,
         faults::TESTS,
         manifest::TESTS,
+        parameters::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
         net::TESTS,

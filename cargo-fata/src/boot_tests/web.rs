@@ -9,7 +9,7 @@ use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{Guest, GuestSpec};
 
-#[path = "../../../http/tests/malformed/table.rs"]
+#[path = "../../assets/malformed/table.rs"]
 mod malformed_table;
 
 const SOON: Duration = Duration::from_secs(30);

@@ -1,10 +1,12 @@
-//! `cargo fata test`: checks, host tests, sizes and contents of images, boot tests, one line each, and a last line that counts them.
+//! `cargo fata test`: checks, host tests, sizes and contents of images, packages, boot tests, one line each, and a last line that counts them.
 
 mod boot;
 mod checks;
 mod contents;
+pub mod elsewhere;
 mod host_tests;
 mod libtest;
+mod packages;
 mod report;
 mod sizes;
 
@@ -27,11 +29,12 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
-    let contents = contents::select(filter);
+    let (contents, packages) = (contents::select(filter), packages::select(filter, args.long));
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
+        packages.iter().for_each(|test| println!("{}", test.name));
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -45,7 +48,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    let ours = checks.len() + sizes.len() + contents.len() + boot_tests.len();
+    let ours = checks.len() + sizes.len() + contents.len() + packages.len() + boot_tests.len();
     if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
@@ -55,6 +58,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     for contents in &contents {
         report.run(contents.name, || contents.check(&workspace));
+    }
+    for test in &packages {
+        report.run(test.name, || test.run(&workspace));
     }
     if !boot_tests.is_empty() {
         let built = build_images(&workspace, &mut report);

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 pub use self::agent::{Agent, Output};
+pub use self::agent_program::is_asked_for as is_agent;
 use self::guest::{Body, Domain, Guest, GuestSpec, Image, Kind, Place};
 use self::qemu::{Options, Qemu};
 use self::without_xen::Namespaces;

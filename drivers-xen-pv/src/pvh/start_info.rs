@@ -60,6 +60,6 @@ fn copy_command_line(address: u64) {
                 return;
             }
         }
-        refuse("its command line is too long")
+        refuse("its command line has more than 4095 octets")
     });
 }

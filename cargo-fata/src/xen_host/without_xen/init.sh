@@ -15,7 +15,7 @@ mount -t sysfs sys sys
 mount --rbind /dev dev
 mount -t tmpfs tmp tmp
 mount --bind "$folder/logs" var/log/xen
-cp "$agent" fata/agent
+cp "$agent" fata/fata-agent
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/opt/busybox HOME=/root TERM=dumb LANG=C
 for library in blas/libblas.so.3 lapack/liblapack.so.3; do
     libraries=usr/lib/x86_64-linux-gnu
@@ -33,4 +33,4 @@ ip address add 10.0.2.14/24 dev xenbr0
 ip route add default via 10.0.2.2
 ip address add 10.0.3.1/24 dev xenbr1
 END
-exec nsenter --net=/proc/self/fd/9 chroot . /fata/agent 127.0.0.1:0
+exec nsenter --net=/proc/self/fd/9 chroot . /fata/fata-agent 127.0.0.1:0
