@@ -1,10 +1,10 @@
 //! Interrupts, for one purpose: to wake the processor from its sleep. One vector for all; the handler says that there was one
 //! and nothing else. They are let in only while the guest sleeps or looks.
 
-use super::{map_device, port};
+use super::port;
+use crate::pvh;
 use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
-use crate::types::PAGE_SIZE;
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ const LINT0: usize = 0x350;
 const COUNT: usize = 0x380;
 const COUNTED: usize = 0x390;
 const DIVIDE: usize = 0x3e0;
+const UNDIVIDED: u32 = 0xb;
 const MASKED: u32 = 1 << 16;
 /// The I/O interrupt controllers of a PC and QEMU's second one, with 24 inputs each.
 const IO: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
@@ -49,7 +50,7 @@ fata_wake_stub:
 /// Registers that every such machine has.
 #[inline(never)]
 fn registers(physical: u64) -> NonNull<u32> {
-    match map_device(physical, PAGE_SIZE) {
+    match pvh::map_device(physical) {
         Some(at) => at.cast(),
         None => super::leave(SHUTDOWN_CRASH),
     }
@@ -72,13 +73,22 @@ fn write(offset: usize, value: u32) {
     unsafe { register(offset).write_volatile(value) };
 }
 
+/// Waits for so many ticks of the timer.
+pub(super) fn wait_ticks(ticks: u32) {
+    write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
+    write(DIVIDE, UNDIVIDED);
+    write(TIMER, MASKED);
+    write(COUNT, u32::MAX);
+    while u32::MAX - read(COUNTED) < ticks {}
+}
+
 pub(super) fn init() {
     // The old controllers are silent.
     port::write(0x21, 0xff);
     port::write(0xa1, 0xff);
     write(LINT0, MASKED);
     write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
-    write(DIVIDE, 0xb);
+    write(DIVIDE, UNDIVIDED);
     write(TIMER, MASKED);
     write(COUNT, u32::MAX);
     let start = now();

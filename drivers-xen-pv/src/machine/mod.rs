@@ -13,6 +13,7 @@ mod serial;
 use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
+use core::arch::x86_64::__cpuid;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::task::WakerSet;
@@ -24,7 +25,22 @@ pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
 pub use serial::SerialConsole;
 
-pub use crate::pvh::map_device;
+use crate::pvh;
+
+/// Registers of a device are mapped by so many octets.
+const BLOCK: u64 = 2 << 20;
+
+/// Where `len` octets of a device's registers at a physical address are; they stay mapped for ever. `None` when there is no
+/// room for more (128 MiB in all), they are more than 2 MiB, or the processor has no such address.
+pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
+    let last = physical.checked_add((len as u64).clamp(1, BLOCK) - 1)?;
+    if len as u64 > BLOCK || last >> (__cpuid(0x8000_0008).eax & 0xff).clamp(36, 52) != 0 {
+        return None;
+    }
+    let (start, end) = (pvh::map_device(physical)?, pvh::map_device(last)?);
+    // The end may be in a block that was mapped before, at another place.
+    (end.addr().get().wrapping_sub(start.addr().get()) == (last - physical) as usize).then_some(start)
+}
 
 /// What a boot hands to the appliance's side.
 pub struct MachineBoot {
@@ -51,9 +67,10 @@ pub(crate) fn is_below() -> bool {
     IS_BELOW.load(Ordering::Relaxed)
 }
 
-/// The first act of a boot without Xen: from here on there is a console.
-pub(crate) fn found() {
+/// The first act of a boot without Xen: from here on there is a console. ACPI's root pointer is at `rsdp`, if not 0.
+pub(crate) fn found(rsdp: u64) {
     IS_BELOW.store(true, Ordering::Relaxed);
+    power::RSDP.store(rsdp, Ordering::Relaxed);
     serial::init();
 }
 
