@@ -2,20 +2,21 @@
 //! machine's PCI buses.
 
 use crate::VirtioError;
+use crate::entropy::Rng;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
-use crate::pci::{self, Ports};
+use crate::pci::{self, Doorbells, Ports};
+use crate::transport::DeviceTransport;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 use fata_libos::net::NetDevice;
+use fata_libos::time::Duration;
+use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::pci::PciTransport;
 use virtio_drivers::transport::pci::bus::{DeviceFunction, PciRoot};
-use virtio_drivers::transport::{DeviceType, SomeTransport};
-
-/// The way to a device's registers.
-pub type DeviceTransport = SomeTransport<'static>;
+use virtio_drivers::transport::DeviceType;
 
 /// A device that nobody drives yet.
 pub struct Found {
@@ -52,7 +53,21 @@ impl Wake {
 /// The machine's network device number `index`.
 pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
     let Found { transport, wake } = open(boot, DeviceType::Network, index)?;
-    Ok(Box::new(VirtioNet::new(transport, || wake.enable(2))?))
+    Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
+}
+
+/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
+pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
+    let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
+    let Ok(mut rng) = Rng::<GuestHal, _>::new(transport) else { return false };
+    let start = GuestHypervisor::system_time();
+    match rng.fill(seed, || GuestHypervisor::system_time() - start < PATIENCE) {
+        Ok(()) => true,
+        Err(fault) => {
+            log::error!("virtio-rng: the device is given up: {fault}");
+            false
+        }
+    }
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.
@@ -71,12 +86,16 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
             // SAFETY: the machine names the region; it stays mapped for ever.
             let transport = unsafe { MmioTransport::new(registers.cast(), size) };
             let transport = transport.map_err(|_| VirtioError::Device)?.into();
+            let transport = DeviceTransport::new(transport, None);
             return Ok(Found { transport, wake: Wake(By::Inputs(inputs)) });
         }
     }
     let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
     open_pci(function)
 }
+
+/// How long random octets may take.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line
 /// (`hw/i386/microvm.c`): so many octets each, up to so many of them. They raise the inputs of the second interrupt
@@ -119,8 +138,10 @@ fn open_pci(function: DeviceFunction) -> Result<Found, VirtioError> {
         return Err(VirtioError::Legacy);
     }
     pci::enable(&mut root, function);
-    let transport =
-        PciTransport::new::<GuestHal, _>(&mut root, function).map_err(|_| VirtioError::Device)?.into();
+    // First, as it looks whether the registers are where they can be mapped.
+    let doorbells = Doorbells::of(&mut root, function).ok_or(VirtioError::Registers)?;
+    let transport = PciTransport::new::<GuestHal, _>(&mut root, function).map_err(|_| VirtioError::Device)?;
+    let transport = DeviceTransport::new(transport.into(), Some(doorbells));
     Ok(Found { transport, wake: Wake(By::Message(function)) })
 }
 

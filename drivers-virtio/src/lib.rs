@@ -1,23 +1,32 @@
-//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, over PCI and MMIO.
+//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net and entropy, over PCI and MMIO.
 //!
-//! [`net`] is the driver, over any transport; [`find`] looks for devices, where [`pci`] is the machine's configuration space;
-//! [`hal`] is memory as devices see it. The machine below is `fata_xen::machine`.
+//! [`net`] and [`entropy`] are the drivers, over any transport and any memory, so that host tests run them against a device of
+//! their own; [`queue`] is what they have in common: queues whose device is not trusted. On a guest, `find` looks for devices,
+//! `pci` is the machine's configuration space, `transport` the way to registers, `hal` memory as devices see it. The machine
+//! below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
-#[cfg(target_os = "xen")]
 extern crate alloc;
 
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+pub mod entropy;
+#[cfg(test)]
+mod fake;
 #[cfg(target_os = "xen")]
 pub mod find;
 #[cfg(target_os = "xen")]
 mod hal;
-#[cfg(target_os = "xen")]
 pub mod net;
 #[cfg(target_os = "xen")]
 mod pci;
+mod queue;
+#[cfg(target_os = "xen")]
+mod transport;
 
 #[cfg(target_os = "xen")]
-pub use find::open_net;
+pub use find::{open_net, seed};
+#[cfg(target_os = "xen")]
+pub use transport::DeviceTransport;
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +48,9 @@ pub enum VirtioError {
         "the virtio device is of before virtio 1.0 on PCI, which is not driven (QEMU: disable-modern=off)"
     )]
     Legacy,
+    /// Its registers are nowhere: the firmware has not said where, or they have no room.
+    #[error("the virtio device's registers are not where they can be mapped")]
+    Registers,
     /// There is no memory for its buffers.
     #[error("no memory for a virtio device's buffers")]
     Memory,
