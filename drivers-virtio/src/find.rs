@@ -2,20 +2,17 @@
 //! machine's PCI buses.
 
 use crate::VirtioError;
-use crate::entropy::Rng;
+use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
-use crate::pci::{self, Doorbells, Ports};
-use crate::transport::DeviceTransport;
+use crate::pci;
+use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
-use core::ptr::NonNull;
 use fata_libos::net::NetDevice;
 use fata_libos::time::Duration;
 use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
-use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::pci::PciTransport;
-use virtio_drivers::transport::pci::bus::{DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::bus::DeviceFunction;
 use virtio_drivers::transport::DeviceType;
 
 /// A device that nobody drives yet.
@@ -41,7 +38,7 @@ impl Wake {
         match self.0 {
             By::Inputs(inputs) => inputs.into_iter().for_each(machine::route),
             By::Message(function) => {
-                if pci::use_messages(&mut PciRoot::new(Ports), function, queues).is_none() {
+                if pci::use_messages(function, queues).is_none() {
                     log::warn!("a virtio device has no MSI-X: it is looked at each millisecond");
                     machine::look_often();
                 }
@@ -59,15 +56,14 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
 /// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
 pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
     let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
-    let Ok(mut rng) = Rng::<GuestHal, _>::new(transport) else { return false };
     let start = GuestHypervisor::system_time();
-    match rng.fill(seed, || GuestHypervisor::system_time() - start < PATIENCE) {
-        Ok(()) => true,
-        Err(fault) => {
-            log::error!("virtio-rng: the device is given up: {fault}");
-            false
-        }
+    let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
+    match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
+        Ok(Ok(())) => return true,
+        Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
+        Err(error) => log::error!("virtio-rng: {error}"),
     }
+    false
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.
@@ -82,16 +78,16 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
     };
     for (base, size, inputs) in mmio_devices(boot) {
         let Some(registers) = machine::map_device(base, size) else { continue };
+        // SAFETY: the machine names the region; it stays mapped for ever.
+        let registers = unsafe { Region::new(registers, size) };
         if mmio_kind(registers).is_some_and(&mut is_it) {
-            // SAFETY: the machine names the region; it stays mapped for ever.
-            let transport = unsafe { MmioTransport::new(registers.cast(), size) };
-            let transport = transport.map_err(|_| VirtioError::Device)?.into();
-            let transport = DeviceTransport::new(transport, None);
+            let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device)?;
             return Ok(Found { transport, wake: Wake(By::Inputs(inputs)) });
         }
     }
     let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
-    open_pci(function)
+    let transport = DeviceTransport::of_pci(kind, pci::open(function)?);
+    Ok(Found { transport, wake: Wake(By::Message(function)) })
 }
 
 /// How long random octets may take.
@@ -122,27 +118,6 @@ fn mmio_device(text: &str) -> Option<Place> {
     let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
     let input = place.next()?.parse().ok()?;
     (base % 4 == 0 && size >= 0x100).then_some((base, size, [input; 2]))
-}
-
-/// The kind of a device of MMIO (virtio 1.2, section 4.2.2): 0 where there is a place but no device.
-fn mmio_kind(registers: NonNull<u8>) -> Option<u32> {
-    const MAGIC: u32 = 0x7472_6976;
-    // SAFETY: the registers are mapped and aligned; reading these changes nothing.
-    let read = |n: usize| unsafe { registers.cast::<u32>().add(n).read_volatile() };
-    (read(0) == MAGIC).then(|| read(2))
-}
-
-fn open_pci(function: DeviceFunction) -> Result<Found, VirtioError> {
-    let mut root = PciRoot::new(Ports);
-    if !pci::is_modern(&root, function) {
-        return Err(VirtioError::Legacy);
-    }
-    pci::enable(&mut root, function);
-    // First, as it looks whether the registers are where they can be mapped.
-    let doorbells = Doorbells::of(&mut root, function).ok_or(VirtioError::Registers)?;
-    let transport = PciTransport::new::<GuestHal, _>(&mut root, function).map_err(|_| VirtioError::Device)?;
-    let transport = DeviceTransport::new(transport.into(), Some(doorbells));
-    Ok(Found { transport, wake: Wake(By::Message(function)) })
 }
 
 fn name_of(kind: DeviceType) -> &'static str {

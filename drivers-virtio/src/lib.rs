@@ -9,7 +9,7 @@
 extern crate alloc;
 
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
-pub mod entropy;
+mod entropy;
 #[cfg(test)]
 mod fake;
 #[cfg(target_os = "xen")]
@@ -20,6 +20,8 @@ pub mod net;
 #[cfg(target_os = "xen")]
 mod pci;
 mod queue;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod single;
 #[cfg(target_os = "xen")]
 mod transport;
 

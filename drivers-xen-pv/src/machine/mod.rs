@@ -11,6 +11,7 @@ mod power;
 mod serial;
 
 use crate::guest::{GuestHypervisor, HYPERVISOR};
+use crate::guest::memory::Place;
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
 use core::arch::x86_64::__cpuid;
@@ -43,6 +44,7 @@ pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
 }
 
 /// What a boot hands to the appliance's side.
+#[derive(Clone, Copy)]
 pub struct MachineBoot {
     /// Memory and clock; its hypercalls are not to be used.
     pub hypervisor: &'static GuestHypervisor,
@@ -52,6 +54,7 @@ pub struct MachineBoot {
     pub mmio_devices: &'static str,
 }
 
+static BOOT: Place<Option<MachineBoot>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
 static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
@@ -72,6 +75,16 @@ pub(crate) fn found(rsdp: u64) {
     IS_BELOW.store(true, Ordering::Relaxed);
     power::RSDP.store(rsdp, Ordering::Relaxed);
     serial::init();
+}
+
+/// Keeps what a boot handed over, for those to whom nobody hands it.
+pub(crate) fn keep(boot: MachineBoot) {
+    BOOT.with(|kept| *kept = Some(boot));
+}
+
+/// What the boot handed over; `None` where Xen is below.
+pub fn boot() -> Option<MachineBoot> {
+    BOOT.with(|kept| *kept)
 }
 
 /// When memory is mapped: clock and interrupts.
