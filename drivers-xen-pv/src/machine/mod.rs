@@ -10,8 +10,8 @@ mod port;
 mod power;
 mod serial;
 
-use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::guest::memory::Place;
+use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
 use core::arch::x86_64::__cpuid;
