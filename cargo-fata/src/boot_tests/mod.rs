@@ -12,6 +12,7 @@ mod manifest;
 mod net;
 mod new;
 mod run;
+pub mod virtio;
 mod web;
 
 use std::time::Duration;
