@@ -89,8 +89,12 @@ pub(crate) struct State {
     pub(crate) queue_max: u32,
     /// Refuses the features.
     pub(crate) refuses: bool,
+    /// What the device does when it is told of news in a queue.
+    pub(crate) on_notify: Option<OnNotify>,
     queues: [Rings; 4],
 }
+
+pub(crate) type OnNotify = Rc<dyn Fn(&FakeDevice, u16)>;
 
 /// The device, and the driver's way to it: clones are the same device.
 #[derive(Clone)]
@@ -118,6 +122,7 @@ impl FakeDevice {
             notified: Vec::new(),
             queue_max: 256,
             refuses: false,
+            on_notify: None,
             queues: [Rings::default(); 4],
         })))
     }
@@ -186,6 +191,10 @@ impl Transport for FakeDevice {
 
     fn notify(&mut self, queue: u16) {
         self.0.borrow_mut().notified.push(queue);
+        let on_notify = self.0.borrow().on_notify.clone();
+        if let Some(on_notify) = on_notify {
+            on_notify(self, queue);
+        }
     }
 
     fn get_status(&self) -> DeviceStatus {

@@ -42,7 +42,7 @@ pub const TESTS: &[MachineTest] = &[
     MachineTest { name: "virtio::reboot", run: reboot },
     MachineTest { name: "virtio::a_panic_has_its_status", run: a_panic_has_its_status },
     MachineTest { name: "virtio::clocks", run: clocks },
-    MachineTest { name: "virtio::serial_console", run: serial_console },
+    MachineTest { name: "virtio::console", run: console },
 ];
 
 /// Those whose names contain `filter`.
@@ -81,7 +81,10 @@ impl Machine {
         let log = logs.join(format!("virtio-{}.log", free_port()?));
         let said = File::create(&log)?;
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-m", "64", "-display", "none", "-nic", "none", "-serial", "stdio"]);
+        qemu.args(["-m", "64", "-display", "none", "-nic", "none"]);
+        if !machine.contains("-serial ") {
+            qemu.args(["-serial", "stdio"]);
+        }
         if !machine.contains("-cpu ") {
             qemu.args(["-cpu", "max"]);
         }
@@ -367,15 +370,33 @@ fn clocks(logs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn serial_console(logs: &Path) -> Result<()> {
-    for machine in ["-M q35", "-M microvm"] {
-        let mut guest = Machine::start(logs, "probe", "case=console", &format!("{machine} -no-reboot"))?;
-        guest.wait_log("type")?;
+fn console(logs: &Path) -> Result<()> {
+    // The guest's console is QEMU's standard input and output, whichever device it is.
+    let virtio = "-serial none -chardev stdio,id=c0";
+    for machine in [
+        "-serial stdio -M q35".to_owned(),
+        "-serial stdio -M microvm".to_owned(),
+        format!("{virtio} -M q35 -device virtio-serial-pci -device virtconsole,chardev=c0"),
+        format!(
+            "{virtio} -M microvm,isa-serial=off -device virtio-serial-device -device virtconsole,chardev=c0"
+        ),
+        format!(
+            "{virtio} -M microvm,acpi=off,isa-serial=off -device virtio-serial-device -device virtconsole,chardev=c0"
+        ),
+    ] {
+        let exit = "-no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4";
+        let start = |case| Machine::start(logs, "probe", case, &format!("{machine} {exit}"));
+        let mut guest = start("case=console")?;
+        guest.wait_log("type").context(machine.clone())?;
         guest.type_line("some words\r")?;
-        guest.wait_log("10 octets: some words")?;
+        guest.wait_log("10 octets: some words").context(machine.clone())?;
         guest.type_line("end\r")?;
         let (status, log) = guest.wait_end()?;
         ensure!(status == 0 && log.contains("3 octets: end"), "{machine}: {status}: {log}");
+        // Its last words too, after more than any queue holds.
+        let (status, log) = start("case=flood")?.wait_end()?;
+        let lines = log.matches(" of a flood").count();
+        ensure!(status == 99 && lines == 1000 && log.contains("after the flood"), "{machine}: {lines} lines");
     }
     Ok(())
 }
