@@ -85,7 +85,9 @@ impl<H: Hal, const N: usize> Queue<H, N> {
         let from = self.slice(buffer);
         assert!(offset.checked_add(to.len()).is_some_and(|end| end <= from.len()));
         // SAFETY: within the buffer; the memory is no Rust object, whatever a device does with it meanwhile.
-        unsafe { ptr::copy_nonoverlapping(from.cast::<u8>().as_ptr().add(offset), to.as_mut_ptr(), to.len()) };
+        unsafe {
+            ptr::copy_nonoverlapping(from.cast::<u8>().as_ptr().add(offset), to.as_mut_ptr(), to.len())
+        };
     }
 
     /// Gives the device a buffer; false if the queue is full.

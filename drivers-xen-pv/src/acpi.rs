@@ -69,7 +69,11 @@ impl Tables {
         let (address, value) = (field(8, 248), kind << 2 | 1 << 5);
         // In memory, or a port; the one beside it only tells of waking up.
         let is_port = field(1, 244) != 0;
-        Some(if is_port { PowerOff::Port(address as u16, value.into()) } else { PowerOff::Memory(address, value) })
+        Some(if is_port {
+            PowerOff::Port(address as u16, value.into())
+        } else {
+            PowerOff::Memory(address, value)
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod net;
 mod new;
 mod parameters;
 mod run;
+pub mod virtio;
 mod web;
 
 use std::time::Duration;

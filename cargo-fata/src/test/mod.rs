@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use self::report::Report;
-use crate::boot_tests;
+use crate::boot_tests::{self, virtio};
 use crate::cli::TestArgs;
 use crate::setup;
 use crate::workspace::{self, Workspace};
@@ -30,11 +30,13 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     let (contents, packages) = (contents::select(filter), packages::select(filter, args.long));
+    let machine_tests = virtio::select(filter);
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
         packages.iter().for_each(|test| println!("{}", test.name));
+        machine_tests.iter().for_each(|test| println!("{}", test.name));
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -48,7 +50,8 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    let ours = checks.len() + sizes.len() + contents.len() + packages.len() + boot_tests.len();
+    let ours =
+        checks.len() + sizes.len() + contents.len() + packages.len() + machine_tests.len() + boot_tests.len();
     if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
@@ -62,8 +65,11 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     for test in &packages {
         report.run(test.name, || test.run(&workspace));
     }
-    if !boot_tests.is_empty() {
+    if !boot_tests.is_empty() || !machine_tests.is_empty() {
         let built = build_images(&workspace, &mut report);
+        for test in machine_tests.iter().filter(|_| built || args.keep_going) {
+            report.run(test.name, || test.run(&logs));
+        }
         if built || args.keep_going {
             boot::run(&boot_tests, &logs, &mut report)?;
         } else {

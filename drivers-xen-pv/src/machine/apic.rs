@@ -2,9 +2,9 @@
 //! and nothing else. They are let in only while the guest sleeps or looks.
 
 use super::port;
-use crate::pvh;
 use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
+use crate::pvh;
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
