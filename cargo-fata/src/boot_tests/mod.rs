@@ -16,6 +16,7 @@ mod parameters;
 mod run;
 mod web;
 
+pub use bare_qemu::free_port;
 use std::time::Duration;
 
 use anyhow::Result;
