@@ -17,6 +17,7 @@ mod run;
 pub mod virtio;
 mod web;
 
+pub use bare_qemu::free_port;
 use std::time::Duration;
 
 use anyhow::Result;
