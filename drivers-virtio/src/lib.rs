@@ -1,7 +1,7 @@
 //! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, over PCI and MMIO.
 //!
-//! [`net`] is the driver, over any transport; [`find`] looks for devices, where [`pci`] is the machine's configuration space;
-//! [`hal`] is memory as devices see it. The machine below is `fata_xen::machine`.
+//! `net` is the driver, over any transport; `find` looks for devices, where `pci` is the machine's configuration space;
+//! `hal` is memory as devices see it. The machine below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
 #[cfg(target_os = "xen")]
