@@ -1,5 +1,7 @@
-//! `cargo fata test`: checks, host tests, sizes and contents of images, boot tests, one line each, and a last line that counts them.
+//! `cargo fata test`: checks, host tests, sizes and contents of images, the book, boot tests, one line each, and a last line
+//! that counts them.
 
+mod book;
 mod boot;
 mod checks;
 mod contents;
@@ -16,6 +18,7 @@ use anyhow::{Context, Result};
 use self::report::Report;
 use crate::boot_tests;
 use crate::cli::TestArgs;
+use crate::interrupt;
 use crate::setup;
 use crate::workspace::{self, Workspace};
 
@@ -28,10 +31,12 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     let contents = contents::select(filter);
+    let book = book::select(filter, args.long)?;
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
+        book.iter().for_each(|test| println!("{}", test.name));
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -45,7 +50,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    let ours = checks.len() + sizes.len() + contents.len() + boot_tests.len();
+    let ours = checks.len() + sizes.len() + contents.len() + book.len() + boot_tests.len();
     if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
@@ -55,6 +60,10 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     for contents in &contents {
         report.run(contents.name, || contents.check(&workspace));
+    }
+    for test in &book {
+        interrupt::check()?;
+        report.run(&test.name, || test.run(&workspace, args.long));
     }
     if !boot_tests.is_empty() {
         let built = build_images(&workspace, &mut report);
