@@ -74,7 +74,7 @@ fn measure() -> u64 {
     if ticks < 1_000_000 { 1_000_000_000 } else { ticks * TIMER_HZ / TIMER_TICKS }
 }
 
-/// See [`VcpuTimeInfo::tsc_to_system_mul`].
+/// See [`crate::abi::shared_info::VcpuTimeInfo::tsc_to_system_mul`].
 fn scale(hz: u64) -> (u32, i8) {
     let (mut mul, mut shift) = ((1_000_000_000 << 32) / hz, 0);
     while mul >> 32 != 0 {
