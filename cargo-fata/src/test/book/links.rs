@@ -75,6 +75,7 @@ fn check_include(here: &Path, include: &str) -> Result<()> {
         include.split_once(':').map_or((include, None), |(file, anchor)| (file, Some(anchor)));
     let text = fs::read_to_string(here.join(file)).context("there is no such file")?;
     let Some(anchor) = anchor else { return Ok(()) };
+    ensure!(!anchor.starts_with(|c: char| c.is_ascii_digit()), "lines move: an anchor stays where it is");
     for mark in ["ANCHOR", "ANCHOR_END"] {
         let mark = format!("{mark}: {anchor}");
         let found = text.lines().filter(|line| line.trim_end().ends_with(&mark)).count();
