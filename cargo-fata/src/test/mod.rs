@@ -31,7 +31,8 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     let contents = contents::select(filter);
-    let book = book::select(filter, args.long)?;
+    let workspace = Workspace::current()?;
+    let book = book::select(&workspace, filter, args.long)?;
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
@@ -40,7 +41,6 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
-    let workspace = Workspace::current()?;
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;

@@ -19,9 +19,6 @@ use crate::xen_host::Host;
 use crate::xen_host::qemu::Options;
 use crate::{command, interrupt};
 
-/// The checkout that this tool was built from.
-const CLONE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
 /// How long a block may take, or what runs in a terminal until it has said what it should.
 const LIMIT: Duration = Duration::from_secs(600);
 /// How long it may take to end when it is asked to.
@@ -37,6 +34,8 @@ pub struct Chapter {
     folder: Folder,
     /// Where the next block begins.
     current: PathBuf,
+    /// The repository.
+    clone: PathBuf,
     /// Where cargo's output is kept.
     target: PathBuf,
     network: Option<Running>,
@@ -46,8 +45,8 @@ pub struct Chapter {
 }
 
 impl Chapter {
-    /// A fresh folder for the chapter of that name.
-    pub fn new(name: &str, target: &Path) -> Result<Self> {
+    /// A fresh folder for the chapter of that name, in the book of the repository `clone`.
+    pub fn new(name: &str, clone: &Path, target: &Path) -> Result<Self> {
         let folder = Folder(std::env::temp_dir().join(format!("fata-book-{}-{name}", std::process::id())));
         let current = folder.0.join("work");
         fs::create_dir_all(&current)?;
@@ -56,8 +55,8 @@ impl Chapter {
         fs::create_dir(&bin)?;
         fs::copy(std::env::current_exe()?, bin.join("cargo-fata")).context("cannot copy the tool")?;
         let network = network(&folder.0)?;
-        let (target, terminals) = (target.to_owned(), Vec::new());
-        Ok(Self { folder, current, target, network, host: None, terminals, blocks: 0 })
+        let (clone, target, terminals) = (clone.to_owned(), target.to_owned(), Vec::new());
+        Ok(Self { folder, current, clone, target, network, host: None, terminals, blocks: 0 })
     }
 
     /// Does one step.
@@ -70,7 +69,7 @@ impl Chapter {
             Deed::Dom0 => self.run_in_dom0(step),
             Deed::Copy => self.copy_to_dom0(step),
             Deed::Clone => {
-                self.current = Path::new(CLONE).canonicalize()?;
+                self.current.clone_from(&self.clone);
                 Ok(())
             }
         }
@@ -304,7 +303,7 @@ mod tests {
 
     fn outcome(text: &str) -> Result<()> {
         let name = format!("test-{}", crate::cache::digest(&[text]));
-        let mut chapter = Chapter::new(&name, &std::env::temp_dir())?;
+        let mut chapter = Chapter::new(&name, Path::new("."), &std::env::temp_dir())?;
         page::parse(text)?.steps.iter().try_for_each(|step| chapter.step(step))
     }
 

@@ -15,8 +15,8 @@ use self::chapter::Chapter;
 use self::page::{Step, When};
 use crate::workspace::Workspace;
 
-/// The book of the checkout that this tool was built from.
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+/// Its place in the workspace.
+const FOLDER: &str = "docs";
 
 /// A test of the book.
 pub struct BookTest {
@@ -37,10 +37,10 @@ enum What {
 }
 
 /// Those whose names contain `filter`; the long ones only if asked for.
-pub fn select(filter: &str, long: bool) -> Result<Vec<BookTest>> {
-    let folder = Path::new(FOLDER);
+pub fn select(workspace: &Workspace, filter: &str, long: bool) -> Result<Vec<BookTest>> {
+    let folder = workspace.root.join(FOLDER);
     let mut tests = vec![BookTest { name: "book::pages".to_owned(), what: What::Pages, long: false }];
-    for file in links::chapters(folder)? {
+    for file in links::chapters(&folder)? {
         // What is wrong with a page is book::pages' to say.
         let steps = links::read(&folder.join(&file)).map(|page| page.steps).unwrap_or_default();
         let commands = || steps.iter().filter(|step| !step.is_hidden);
@@ -58,18 +58,19 @@ pub fn select(filter: &str, long: bool) -> Result<Vec<BookTest>> {
 impl BookTest {
     /// Runs it; with `long`, a chapter's long blocks too.
     pub fn run(&self, workspace: &Workspace, long: bool) -> Result<()> {
+        let folder = workspace.root.join(FOLDER);
         match &self.what {
-            What::Pages => links::check(Path::new(FOLDER)),
+            What::Pages => links::check(&folder),
             What::Chapter(file) => self.run_chapter(file, workspace, long),
-            What::Build => program::check(Path::new(FOLDER), &workspace.target_dir.join("fata-book")),
+            What::Build => program::check(&folder, &workspace.target_dir.join("fata-book")),
         }
     }
 
     fn run_chapter(&self, file: &Path, workspace: &Workspace, long: bool) -> Result<()> {
-        let steps = links::read(&Path::new(FOLDER).join(file))?.steps;
+        let steps = links::read(&workspace.root.join(FOLDER).join(file))?.steps;
         // The boot tests of new appliances build the same.
         let target = workspace.target_dir.join("fata-new");
-        let mut chapter = Chapter::new(&self.name.replace("::", "-"), &target)?;
+        let mut chapter = Chapter::new(&self.name.replace("::", "-"), &workspace.root, &target)?;
         let wanted = |step: &&Step| long || step.when == When::Always;
         let outcome = steps.iter().filter(wanted).try_for_each(|step| chapter.step(step));
         outcome.with_context(|| format!("docs/{}", file.display()))
