@@ -55,6 +55,9 @@ pub struct NewArgs {
     /// What it begins as.
     #[arg(long, value_name = "TEMPLATE", default_value = "hello", value_parser = TEMPLATES)]
     pub template: String,
+    /// Depend on the published packages of this version, and not on the checkout that this tool was built from.
+    #[arg(long)]
+    pub by_version: bool,
 }
 
 /// What there is to begin with: a greeting, a TCP service, a web server.

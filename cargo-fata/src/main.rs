@@ -33,6 +33,15 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    if xen_host::is_agent() {
+        return match fata_dom0::agent::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the agent cannot listen: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     // `cargo-fata` as a subcommand gets its own name as the first argument.
     let mut words: Vec<_> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "fata") {

@@ -87,6 +87,9 @@ async fn run(appliance: Appliance, world: World) -> Result<Leave> {
         console::write(params.help().as_bytes());
         return Ok(Leave::PowerOff);
     }
+    if let Some(check) = appliance.check {
+        check(&params)?;
+    }
     logging::set_filter(params.get_as("log").unwrap_or_default());
     let before = match &world {
         World::Xen(boot, _) => boot.cpu_at_entry,

@@ -1,10 +1,12 @@
-//! The protocol between `cargo fata` and its agent in dom0.
+//! The protocol between `cargo fata` and its agent in dom0, and the [`agent`] itself.
 //!
 //! One TCP connection carries one request. Both directions are a sequence of [frames](write_frame): a tag byte, a
 //! big-endian length, that many bytes. The tool opens with a request frame ([`tag::RUN`], [`tag::PUT`], ...), on a
 //! dom0 that others use too with [`tag::TOKEN`] before it; the agent answers with output and data frames and closes with
 //! [`tag::EXIT`], [`tag::END`] or [`tag::ERROR`]. When the tool hangs up early, whatever the request started is killed, so
 //! that nothing outlives a time limit.
+
+pub mod agent;
 
 use std::io::{self, Read, Write};
 
@@ -16,6 +18,9 @@ pub const MAX_FRAME_BYTES: usize = 1 << 20;
 
 /// The environment variable that gives the agent the secret it demands at the start of each connection.
 pub const TOKEN_VARIABLE: &str = "FATA_AGENT_TOKEN";
+
+/// The environment variable with the descriptor of the network namespace where scripts run, if that is not the agent's own.
+pub const NETWORK_VARIABLE: &str = "FATA_AGENT_NETWORK";
 
 /// What a frame says.
 pub mod tag {

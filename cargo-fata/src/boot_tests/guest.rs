@@ -27,7 +27,6 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::wall_clock", 60, wall_clock).both(),
     BootTest::new("boot::guest::console_input", 60, console_input).both(),
     BootTest::new("boot::guest::log_filter", 60, log_filter),
-    BootTest::new("boot::guest::bad_parameters", 120, bad_parameters),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main),
 ];
 
@@ -137,28 +136,6 @@ fn log_filter(host: &mut Host) -> Result<()> {
         ensure!(!console.contains(line), "{line:?} in {console}");
     }
     ensure!(!said("off")?.contains("an error"), "log=off was not off");
-    Ok(())
-}
-
-/// Each stops the boot with its one line: no line of the appliance's own comes.
-fn bad_parameters(host: &mut Host) -> Result<()> {
-    for (extra, line) in [
-        ("colour=red", "boot parameter \"colour\" is unknown; known are: log, case"),
-        ("cas=memory", "boot parameter \"cas\" is unknown: did you mean \"case\"?"),
-        ("log=loud", "boot parameter log: \"loud\" is not a log filter"),
-        ("log", "boot parameter \"log\" has no value: write log=VALUE"),
-        ("case=clock case=clock", "boot parameter case is given twice"),
-        ("ipv4=dhcp case=clock", "boot parameter \"ipv4\" is unknown"),
-        ("case=\"clock", "a quote in the boot parameters does not end"),
-    ] {
-        let guest = host.create(&probe("clock")?.extra(extra))?;
-        let end = guest.wait_gone(SOON)?;
-        let console = guest.console();
-        ensure!(end == End::Crash, "{extra}: it ended with {end:?}");
-        ensure!(console.contains(line), "{extra}: no {line:?} in {console}");
-        ensure!(!console.contains("wall"), "{extra}: the appliance ran: {console}");
-        ensure!(console.trim().lines().count() == 1, "{extra}: more than a line: {console}");
-    }
     Ok(())
 }
 

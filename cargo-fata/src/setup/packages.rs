@@ -10,9 +10,10 @@ use crate::{command, ui};
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, what makes networks for them, and what
-/// reads captures.
+/// the configurations made for it; peers for processes, what makes networks and root folders for
+/// them, and what reads captures.
 pub const TEST: &[&str] = &[
+    "cpio",
     "gcc",
     "gdb",
     "libc6-dev",

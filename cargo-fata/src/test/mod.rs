@@ -1,12 +1,14 @@
-//! `cargo fata test`: checks, host tests, sizes and contents of images, the book, boot tests, one line each, and a last line
-//! that counts them.
+//! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
+//! line that counts them.
 
 mod book;
 mod boot;
 mod checks;
 mod contents;
+pub mod elsewhere;
 mod host_tests;
 mod libtest;
+mod packages;
 mod report;
 mod sizes;
 
@@ -30,13 +32,14 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
-    let contents = contents::select(filter);
+    let (contents, packages) = (contents::select(filter), packages::select(filter, args.long));
     let workspace = Workspace::current()?;
     let book = book::select(&workspace, filter, args.long)?;
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
+        packages.iter().for_each(|test| println!("{}", test.name));
         book.iter().for_each(|test| println!("{}", test.name));
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
@@ -50,7 +53,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    let ours = checks.len() + sizes.len() + contents.len() + book.len() + boot_tests.len();
+    let ours = checks.len() + sizes.len() + contents.len() + packages.len() + book.len() + boot_tests.len();
     if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
@@ -60,6 +63,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     for contents in &contents {
         report.run(contents.name, || contents.check(&workspace));
+    }
+    for test in &packages {
+        report.run(test.name, || test.run(&workspace));
     }
     for test in &book {
         interrupt::check()?;

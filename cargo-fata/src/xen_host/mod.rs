@@ -1,18 +1,19 @@
 //! The Xen host: a real hypervisor and a Debian dom0, in QEMU or, on a dom0, the machine itself.
 //!
 //! [`recipe`] says what it is made of, [`build`] makes it, [`qemu`] runs it, [`agent`] talks with dom0, [`guest`] is what runs
-//! on it. [`Host`] puts them together.
+//! on it. [`Host`] puts them together. [`without_xen`] stands in for it where tests run the same guests elsewhere.
 
 pub mod agent;
 mod agent_program;
 pub mod build;
 mod cpio;
 pub mod guest;
-mod guest_spec;
+pub mod guest_spec;
 pub mod linux_guest;
 mod local;
 pub mod qemu;
 pub mod recipe;
+pub mod without_xen;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -20,11 +21,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 pub use self::agent::{Agent, Output};
-use self::guest::{Domain, Guest, GuestSpec, Image, Kind};
+pub use self::agent_program::is_asked_for as is_agent;
+use self::guest::{Body, Domain, Guest, GuestSpec, Image, Kind, Place};
 use self::qemu::{Options, Qemu};
+use self::without_xen::Namespaces;
+use self::without_xen::guest::LoneGuest;
 use crate::{cache, ui};
 
 const XL_LIMIT: Duration = Duration::from_secs(120);
@@ -35,6 +39,8 @@ const KILL_TIME: Duration = Duration::from_millis(300);
 enum Machine {
     Qemu(Qemu),
     Local(local::LocalAgent),
+    /// No Xen: namespaces of this machine.
+    Namespaces(Namespaces),
 }
 
 /// A Xen host that is up.
@@ -43,8 +49,8 @@ pub struct Host {
     options: Option<Options>,
     uploaded: HashSet<String>,
     guests_made: u32,
-    /// The type of guests that are specified as PV.
-    kind: Kind,
+    /// What guests run on that are specified as PV.
+    place: Place,
 }
 
 impl Host {
@@ -57,13 +63,22 @@ impl Host {
         let _ = std::fs::remove_file(&overlay);
         let machine = Machine::Qemu(booted?);
         step.done();
-        Ok(Self { machine, options: Some(options), uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
+        Ok(Self::on(machine, Some(options)))
+    }
+
+    fn on(machine: Machine, options: Option<Options>) -> Self {
+        Self { machine, options, uploaded: HashSet::new(), guests_made: 0, place: Place::Xen(Kind::Pv) }
+    }
+
+    /// No Xen, but the same peers: for guests on other places, in `folder`.
+    pub fn without_xen(folder: &Path) -> Result<Self> {
+        Ok(Self::on(Machine::Namespaces(Namespaces::start(folder)?), None))
     }
 
     /// The machine the tool runs on, which must be a dom0.
     pub fn local() -> Result<Self> {
         let machine = Machine::Local(local::LocalAgent::start()?);
-        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
+        Ok(Self::on(machine, None))
     }
 
     /// Whether the tool runs on a dom0.
@@ -74,21 +89,6 @@ impl Host {
     /// Whether this is the machine the tool runs on.
     pub fn is_local(&self) -> bool {
         matches!(self.machine, Machine::Local(_))
-    }
-
-    /// Starts again from nothing: all guests and files are gone.
-    pub fn restart(&mut self) -> Result<()> {
-        let Some(options) = self.options.clone() else {
-            bail!("this machine's own Xen is not ours to restart")
-        };
-        // The old machine ends first: its forwarded ports are needed.
-        if let Machine::Qemu(qemu) = &mut self.machine {
-            qemu.end();
-        }
-        let (guests_made, kind) = (self.guests_made, self.kind);
-        *self = Self::boot(options)?;
-        (self.guests_made, self.kind) = (guests_made, kind);
-        Ok(())
     }
 
     /// Ends a machine of ours at once, whatever it does.
@@ -106,14 +106,14 @@ impl Host {
         Ok(())
     }
 
-    /// From now on guests are of this type, those that are specified as PVH are in any case.
-    pub fn set_kind(&mut self, kind: Kind) {
-        self.kind = kind;
+    /// From now on guests run on this; those that are specified as PVH are that in any case.
+    pub fn set_place(&mut self, place: Place) {
+        self.place = place;
     }
 
-    /// The type of guests that do not say theirs.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// What guests run on that do not say it.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// How many guests have been made: the number at the end of the latest one's name.
@@ -125,6 +125,7 @@ impl Host {
     pub fn is_alive(&mut self) -> bool {
         let running = match &mut self.machine {
             Machine::Qemu(qemu) => qemu.is_alive(),
+            Machine::Namespaces(namespaces) => namespaces.is_alive(),
             Machine::Local(_) => true,
         };
         running && self.agent().ping()
@@ -135,6 +136,7 @@ impl Host {
         match &self.machine {
             Machine::Qemu(qemu) => qemu.agent,
             Machine::Local(local) => local.agent,
+            Machine::Namespaces(namespaces) => namespaces.agent,
         }
     }
 
@@ -165,8 +167,16 @@ impl Host {
         Ok(path)
     }
 
-    /// Creates a guest with `xl create`.
+    /// Creates a guest: on Xen with `xl create`.
     pub fn create(&mut self, spec: &GuestSpec) -> Result<Guest> {
+        if let Machine::Namespaces(namespaces) = &self.machine {
+            self.guests_made += 1;
+            let name = format!("{}-{}", spec.name, self.guests_made);
+            let started = Instant::now();
+            let lone = LoneGuest::start(namespaces, self.place, spec, &name)?;
+            let body = Body::Lone(lone);
+            return Ok(Guest { agent: self.agent(), name, body, create_time: started.elapsed() });
+        }
         let kernel = match &spec.image {
             Image::Local(file) => self.upload(file)?,
             Image::InDom0(path) => path.clone(),
@@ -175,12 +185,12 @@ impl Host {
         let name = self.guest_name(&spec.name);
         let config = format!("{}/{name}.cfg", self.folder());
         let mut spec = spec.clone();
-        if self.kind == Kind::Pvh {
+        if self.place == Place::Xen(Kind::Pvh) {
             spec.kind = Kind::Pvh;
         }
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
-        let domain = Domain { agent: self.agent(), name: name.clone() };
+        let owned = Domain { agent: self.agent(), name: name.clone() };
         let started = Instant::now();
         let paused = if spec.paused { "-p" } else { "" };
         let script = format!("xl create -q {paused} {config} && xl domid {name}");
@@ -190,7 +200,8 @@ impl Host {
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
         let domid =
             created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
-        Ok(Guest { domain, domid: Cell::new(domid), at_end: spec.at_end, create_time })
+        let body = Body::Domain { owned, domid: Cell::new(domid), at_end: spec.at_end };
+        Ok(Guest { agent: self.agent(), name, body, create_time })
     }
 
     /// What the hypervisor has logged.
@@ -206,7 +217,7 @@ impl Host {
     /// Where images and configurations go in dom0.
     fn folder(&self) -> Cow<'_, str> {
         match &self.machine {
-            Machine::Qemu(_) => "/tmp/fata".into(),
+            Machine::Qemu(_) | Machine::Namespaces(_) => "/tmp/fata".into(),
             Machine::Local(local) => local.folder().to_string_lossy(),
         }
     }
@@ -214,7 +225,7 @@ impl Host {
     /// Unique on a host of ours; on a dom0 that others use too, unique by process.
     fn guest_name(&self, name: &str) -> String {
         match &self.machine {
-            Machine::Qemu(_) => format!("{name}-{}", self.guests_made),
+            Machine::Qemu(_) | Machine::Namespaces(_) => format!("{name}-{}", self.guests_made),
             Machine::Local(_) => format!("{name}-{}-{}", std::process::id(), self.guests_made),
         }
     }

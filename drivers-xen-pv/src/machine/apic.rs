@@ -1,8 +1,10 @@
 //! Interrupts, for one purpose: to wake the processor from its sleep. One vector for all; the handler says that there was one
 //! and nothing else. They are let in only while the guest sleeps or looks.
 
-use super::{map_device, port};
+use super::port;
+use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
+use crate::pvh;
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -18,6 +20,7 @@ const LINT0: usize = 0x350;
 const COUNT: usize = 0x380;
 const COUNTED: usize = 0x390;
 const DIVIDE: usize = 0x3e0;
+const UNDIVIDED: u32 = 0xb;
 const MASKED: u32 = 1 << 16;
 /// The I/O interrupt controllers of a PC and QEMU's second one, with 24 inputs each.
 const IO: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
@@ -28,7 +31,7 @@ const SERIAL_INPUT: u32 = 4;
 static RATE: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU8 = AtomicU8::new(0);
 
-// The end-of-interrupt register, at the address that `map_device` gives it.
+// The end-of-interrupt register, at the address that `map_device` gives it: it is asked for these registers first.
 global_asm!(
     r#"
     .section .text.entry, "ax", @progbits
@@ -36,7 +39,7 @@ global_asm!(
 fata_wake_stub:
     push rax
     mov byte ptr [{woken}], 1
-    movabs rax, 0xffff9000fee000b0
+    movabs rax, 0xffff9000000000b0
     mov dword ptr [rax], 0
     pop rax
     iretq
@@ -44,9 +47,18 @@ fata_wake_stub:
     woken = sym WOKEN,
 );
 
+/// Registers that every such machine has.
+#[inline(never)]
+fn registers(physical: u64) -> NonNull<u32> {
+    match pvh::map_device(physical) {
+        Some(at) => at.cast(),
+        None => super::leave(SHUTDOWN_CRASH),
+    }
+}
+
 fn register(offset: usize) -> NonNull<u32> {
     // SAFETY: within the page of registers.
-    unsafe { map_device(LOCAL).add(offset) }.cast()
+    unsafe { registers(LOCAL).byte_add(offset) }
 }
 
 #[inline(never)]
@@ -61,13 +73,22 @@ fn write(offset: usize, value: u32) {
     unsafe { register(offset).write_volatile(value) };
 }
 
+/// Waits for so many ticks of the timer.
+pub(super) fn wait_ticks(ticks: u32) {
+    write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
+    write(DIVIDE, UNDIVIDED);
+    write(TIMER, MASKED);
+    write(COUNT, u32::MAX);
+    while u32::MAX - read(COUNTED) < ticks {}
+}
+
 pub(super) fn init() {
     // The old controllers are silent.
     port::write(0x21, 0xff);
     port::write(0xa1, 0xff);
     write(LINT0, MASKED);
     write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
-    write(DIVIDE, 0xb);
+    write(DIVIDE, UNDIVIDED);
     write(TIMER, MASKED);
     write(COUNT, u32::MAX);
     let start = now();
@@ -87,7 +108,7 @@ fn now() -> u64 {
 /// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
 pub fn route(input: u32) {
     let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
-    let base: NonNull<u32> = map_device(controller).cast();
+    let base = registers(controller);
     let line = 0x10 + 2 * (input % IO_INPUTS);
     for (index, value) in [(line + 1, 0), (line, WAKE_VECTOR as u32)] {
         // SAFETY: the index register and, 16 octets behind it, the data register are mapped.

@@ -10,13 +10,15 @@ mod port;
 mod power;
 mod serial;
 
+use crate::guest::memory::Place;
 use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
+use core::arch::x86_64::__cpuid;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::task::WakerSet;
-use fata_libos::time::Instant;
+use fata_libos::time::{Duration, Instant};
 
 pub(crate) use apic::WAKE_VECTOR;
 pub use apic::{message, route};
@@ -24,9 +26,25 @@ pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
 pub use serial::SerialConsole;
 
-pub use crate::pvh::map_device;
+use crate::pvh;
+
+/// Registers of a device are mapped by so many octets.
+const BLOCK: u64 = 2 << 20;
+
+/// Where `len` octets of a device's registers at a physical address are; they stay mapped for ever. `None` when there is no
+/// room for more (128 MiB in all), they are more than 2 MiB, or the processor has no such address.
+pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
+    let last = physical.checked_add((len as u64).clamp(1, BLOCK) - 1)?;
+    if len as u64 > BLOCK || last >> (__cpuid(0x8000_0008).eax & 0xff).clamp(36, 52) != 0 {
+        return None;
+    }
+    let (start, end) = (pvh::map_device(physical)?, pvh::map_device(last)?);
+    // The end may be in a block that was mapped before, at another place.
+    (end.addr().get().wrapping_sub(start.addr().get()) == (last - physical) as usize).then_some(start)
+}
 
 /// What a boot hands to the appliance's side.
+#[derive(Clone, Copy)]
 pub struct MachineBoot {
     /// Memory and clock; its hypercalls are not to be used.
     pub hypervisor: &'static GuestHypervisor,
@@ -36,7 +54,9 @@ pub struct MachineBoot {
     pub mmio_devices: &'static str,
 }
 
+static BOOT: Place<Option<MachineBoot>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
+static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
 struct Waiting(WakerSet);
 
@@ -50,10 +70,21 @@ pub(crate) fn is_below() -> bool {
     IS_BELOW.load(Ordering::Relaxed)
 }
 
-/// The first act of a boot without Xen: from here on there is a console.
-pub(crate) fn found() {
+/// The first act of a boot without Xen: from here on there is a console. ACPI's root pointer is at `rsdp`, if not 0.
+pub(crate) fn found(rsdp: u64) {
     IS_BELOW.store(true, Ordering::Relaxed);
+    power::RSDP.store(rsdp, Ordering::Relaxed);
     serial::init();
+}
+
+/// Keeps what a boot handed over, for those to whom nobody hands it.
+pub(crate) fn keep(boot: MachineBoot) {
+    BOOT.with(|kept| *kept = Some(boot));
+}
+
+/// What the boot handed over; `None` where Xen is below.
+pub fn boot() -> Option<MachineBoot> {
+    BOOT.with(|kept| *kept)
 }
 
 /// When memory is mapped: clock and interrupts.
@@ -87,9 +118,20 @@ pub fn interrupted() -> &'static WakerSet {
     &WAITING.0
 }
 
+/// How often devices are looked at that cannot wake the guest.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// From now on those who wait for an interrupt are woken each millisecond too: there is a device that has none.
+pub fn look_often() {
+    LOOKS_OFTEN.store(true, Ordering::Relaxed);
+}
+
 /// Sleeps until there was an interrupt or `deadline` has passed; a deadline of zero only looks.
 pub fn wait(deadline: Option<Instant>) {
-    if apic::wait(deadline) {
+    let looks = LOOKS_OFTEN.load(Ordering::Relaxed) && !WAITING.0.is_empty();
+    let next_look = looks.then(|| GuestHypervisor::system_time() + LOOK);
+    let until = deadline.into_iter().chain(next_look).min();
+    if apic::wait(until) || looks {
         WAITING.0.wake_all();
     }
 }
