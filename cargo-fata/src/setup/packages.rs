@@ -10,7 +10,8 @@ use crate::{command, ui};
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, and what makes networks and root folders for them.
+/// the configurations made for it; peers for processes, what makes networks and root folders for
+/// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "cpio",
     "gcc",
@@ -24,6 +25,7 @@ pub const TEST: &[&str] = &[
     "iproute2",
     "iputils-ping",
     "netcat-openbsd",
+    "tcpdump",
     "util-linux",
 ];
 
