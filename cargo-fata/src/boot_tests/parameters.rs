@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Guest, GuestSpec, Kind, Place};
+use crate::xen_host::guest::{End, Guest, GuestSpec, Kind};
 
 #[path = "../../assets/bad_parameters/table.rs"]
 mod table;
@@ -74,8 +74,8 @@ fn nothing_half_configured_starts(host: &mut Host) -> Result<()> {
 /// Xen's tools cut a command line where its place ends. What is left may make sense, but is not what was meant.
 fn what_was_cut_off_is_refused(host: &mut Host) -> Result<()> {
     let line = |octets: usize| format!("greeting={}", "x".repeat(octets - "greeting=".len()));
-    let most = match host.place() {
-        Place::Xen(Kind::Pv) => 1022,
+    let most = match host.kind() {
+        Kind::Pv => 1022,
         _ => 4094,
     };
     let said = "fata: the boot parameters are too long: 1022 octets for PV, 4094 for PVH\n";
