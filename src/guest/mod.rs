@@ -79,7 +79,7 @@ fn leave(platform: &GuestPlatform, left: Result<Leave>) -> ! {
 async fn run(appliance: Appliance, world: World) -> Result<Leave> {
     let (console, command_line) = match &world {
         World::Xen(boot, xen) => (console::init(xen, boot.console.clone())?, boot.command_line),
-        World::Machine(boot) => (Rc::new(SerialConsole::default()) as Rc<dyn Console>, boot.command_line),
+        World::Machine(boot) => (Rc::new(SerialConsole) as Rc<dyn Console>, boot.command_line),
     };
     logging::init(console::write);
     let params = Params::parse(command_line, &[&PARAMS, appliance.params])?;

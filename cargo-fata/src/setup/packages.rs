@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{command, ui};
 
+/// What runs guests without Xen.
+pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of

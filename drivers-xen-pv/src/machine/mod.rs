@@ -1,7 +1,7 @@
 //! A PVH guest without Xen below it (QEMU's `-kernel`, say): the few parts of a PC that a guest needs.
 //!
 //! [`serial`] is its console, [`clock`] fills the fields that Xen would fill, [`apic`] wakes the processor from its sleep,
-//! [`power`] is the way out. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
+//! [`power`] is the way out and the button. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
 //! [`map_device`], [`interrupted`], [`route`] and [`message`].
 
 mod apic;
@@ -15,10 +15,12 @@ use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
+use fata_libos::platform::Leave;
+use fata_libos::shutdown;
 use fata_libos::task::WakerSet;
 use fata_libos::time::Instant;
 
-pub(crate) use apic::WAKE_VECTOR;
+pub(crate) use apic::{LINE_VECTOR, WAKE_VECTOR};
 pub use apic::{message, route};
 pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
@@ -60,6 +62,7 @@ pub(crate) fn found() {
 pub(crate) fn init() {
     clock::init();
     apic::init();
+    power::init();
 }
 
 /// Zeroed pages, contiguous for devices too; `None` when the guest has no more memory.
@@ -89,7 +92,12 @@ pub fn interrupted() -> &'static WakerSet {
 
 /// Sleeps until there was an interrupt or `deadline` has passed; a deadline of zero only looks.
 pub fn wait(deadline: Option<Instant>) {
-    if apic::wait(deadline) {
+    let woken = apic::wait(deadline);
+    // What `xl shutdown` is on Xen: the power button, or a break on the serial line.
+    if woken.by_line && (serial::take_input() | power::is_button_pressed()) {
+        shutdown::request(Leave::PowerOff);
+    }
+    if woken.by_interrupt {
         WAITING.0.wake_all();
     }
 }
