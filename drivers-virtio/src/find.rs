@@ -5,6 +5,7 @@ use crate::hal::GuestHal;
 use crate::net::VirtioNet;
 use crate::pci::{self, Ports};
 use alloc::boxed::Box;
+use core::mem::ManuallyDrop;
 use fata_libos::net::NetDevice;
 use fata_xen::machine::{self, MachineBoot};
 use virtio_drivers::transport::mmio::MmioTransport;
@@ -19,6 +20,8 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
         let header = machine::map_device(base);
         // SAFETY: the machine names the region; it stays mapped for ever.
         let Ok(transport) = (unsafe { MmioTransport::new(header.cast(), size) }) else { continue };
+        // Dropping a transport resets its device, which may be at work: only the one that is opened is taken.
+        let transport = ManuallyDrop::new(transport);
         if transport.device_type() != DeviceType::Network {
             continue;
         }
@@ -26,6 +29,7 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
             left -= 1;
             continue;
         }
+        let transport = ManuallyDrop::into_inner(transport);
         machine::route(input);
         return Ok(Box::new(VirtioNet::new(transport.into(), &mut || {})?));
     }

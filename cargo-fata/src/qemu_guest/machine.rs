@@ -145,14 +145,14 @@ impl Machine {
         }
     }
 
-    /// QEMU's arguments. Its console is standard input, both ways; standard output is the monitor (see [`super::process`]).
+    /// QEMU's arguments. Its console is standard input and output; standard error is the monitor (see [`super::process`]).
     pub fn arguments(&self) -> Vec<String> {
         let accelerator = self.accelerator.name();
         // Not the newest instructions: what QEMU's software has, or KVM passes on.
         let mut line = format!(
             "-M {} -accel {accelerator} -cpu max -m {} -nodefaults -no-user-config -display none \
-             -chardev socket,id=console,fd=0 -serial chardev:console \
-             -chardev socket,id=monitor,fd=1 -mon chardev=monitor,mode=control \
+             -chardev stdio,id=console,signal=off -serial chardev:console \
+             -chardev socket,id=monitor,fd=2 -mon chardev=monitor,mode=control \
              -device isa-debug-exit,iobase=0xf4,iosize=4",
             self.board.option(),
             self.memory_mb,

@@ -1,13 +1,15 @@
-//! QEMU at work: the guest's console on its standard input, which is a socket, the monitor on its standard output.
+//! QEMU at work: the guest's console on its standard input and output, the monitor on its standard error, which is a socket.
+//!
+//! The console has pipes: a socket holds a few hundred octets where they are written one by one, and QEMU's serial port drops
+//! what it cannot write soon.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -18,8 +20,6 @@ use crate::command;
 use crate::xen_host::guest::End;
 use crate::xen_host::qemu::end_with_this_thread;
 
-/// How long a look at the console waits for something to come.
-const TICK: Duration = Duration::from_millis(50);
 /// The statuses that a guest chooses at the port of `isa-debug-exit` (`drivers-xen-pv/src/machine/power.rs`).
 const CRASHED: i32 = 99;
 const POWERED_OFF: i32 = 33;
@@ -28,17 +28,17 @@ const POWERED_OFF: i32 = 33;
 pub struct Process {
     child: Child,
     board: Board,
-    console: UnixStream,
+    keyboard: ChildStdin,
+    reader: JoinHandle<()>,
     qmp: Qmp,
-    said: Option<JoinHandle<String>>,
     end: Option<End>,
 }
 
 impl Process {
-    /// Starts a machine.
+    /// Starts a machine. `print` is given what its console says, on a thread of its own.
     ///
     /// To be called from a thread that lives as long as the machine: the kernel ends QEMU when that thread ends.
-    pub fn start(machine: &Machine) -> Result<Self> {
+    pub fn start(machine: &Machine, mut print: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
         let mut command = match machine.wrapper.split_first() {
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
@@ -47,53 +47,31 @@ impl Process {
             }
             None => Command::new("qemu-system-x86_64"),
         };
-        let (console, theirs) = UnixStream::pair()?;
         let (monitor, monitored) = UnixStream::pair()?;
         command
             .args(machine.arguments())
-            .stdin(OwnedFd::from(theirs))
-            .stdout(OwnedFd::from(monitored))
-            .stderr(Stdio::piped());
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(OwnedFd::from(monitored));
         // A Ctrl-C on the terminal is for the tool, which tells the guest.
         command.process_group(0);
         end_with_this_thread(&mut command);
         let mut child =
             command.spawn().context("cannot start qemu-system-x86_64: is qemu-system-x86 installed?")?;
-        // Only QEMU has its ends now, so that ours tell of its end.
-        drop(command);
-        console.set_read_timeout(Some(TICK))?;
-        let mut stderr = child.stderr.take().context("QEMU has no stderr")?;
-        let said = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
+        let keyboard = child.stdin.take().context("QEMU has no standard input")?;
+        let mut console = child.stdout.take().context("QEMU has no standard output")?;
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 16 << 10];
+            while let Ok(length @ 1..) = console.read(&mut buffer) {
+                print(&buffer[..length]);
+            }
         });
-        let qmp = Qmp::new(monitor)?;
-        Ok(Self { child, board: machine.board, console, qmp, said: Some(said), end: None })
-    }
-
-    /// What its console says next: empty when nothing came for a moment, `None` when QEMU has ended.
-    pub fn read(&mut self) -> Result<Option<Vec<u8>>> {
-        let mut buffer = [0; 16 << 10];
-        match self.console.read(&mut buffer) {
-            Ok(0) => Ok(None),
-            Ok(length) => Ok(Some(buffer[..length].to_vec())),
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(Some(Vec::new())),
-                ErrorKind::ConnectionReset => Ok(None),
-                _ => Err(error).context("cannot read the guest's console"),
-            },
-        }
-    }
-
-    /// Another hand on its console: for a thread that reads, or one that types.
-    pub fn console(&self) -> Result<UnixStream> {
-        Ok(self.console.try_clone()?)
+        Ok(Self { child, board: machine.board, keyboard, reader, qmp: Qmp::new(monitor)?, end: None })
     }
 
     /// Types on its console.
     pub fn type_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.console.write_all(bytes).context("cannot type on the guest's console")
+        self.keyboard.write_all(bytes).context("cannot type on the guest's console")
     }
 
     /// Lets a machine that was started paused go.
@@ -125,9 +103,10 @@ impl Process {
         Ok(spent)
     }
 
-    /// How it ended, if it has. An error where QEMU failed.
+    /// How it ended, if it has, and all that it said has been printed. An error where QEMU failed.
     pub fn end(&mut self) -> Result<Option<End>> {
         if self.end.is_none()
+            && self.reader.is_finished()
             && let Some(status) = self.child.try_wait()?
         {
             self.end = Some(self.end_of(status)?);
@@ -142,8 +121,7 @@ impl Process {
             (Some(0), Some(Cause::Reset)) => Ok(End::Reboot),
             (Some(0), _) => Ok(End::Destroyed),
             _ => {
-                let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
-                bail!("QEMU ended with {status}:\n{}", command::last_lines(&said, 12))
+                bail!("QEMU ended with {status}:\n{}", command::last_lines(self.qmp.complaints(), 12))
             }
         }
     }

@@ -1,4 +1,5 @@
 //! QEMU's monitor, in JSON lines (docs/interop/qmp-spec): commands without a look at their answers, and why the machine stopped.
+//! What QEMU complains of comes between them, as lines of text.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -22,13 +23,14 @@ pub struct Qmp {
     stream: UnixStream,
     received: Vec<u8>,
     cause: Option<Cause>,
+    complaints: String,
 }
 
 impl Qmp {
     /// Over a connection that never makes its reader wait.
     pub fn new(stream: UnixStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        let mut qmp = Self { stream, received: Vec::new(), cause: None };
+        let mut qmp = Self { stream, received: Vec::new(), cause: None, complaints: String::new() };
         // QEMU reads it once it has greeted.
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
@@ -53,14 +55,21 @@ impl Qmp {
         }
         while let Some(end) = self.received.iter().position(|octet| *octet == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
-            self.cause = cause_in(&line).or(self.cause);
+            match serde_json::from_slice(&line) {
+                Ok(said) => self.cause = cause_in(&said).or(self.cause),
+                Err(_) => self.complaints += &String::from_utf8_lossy(&line),
+            }
         }
         self.cause
     }
+
+    /// What QEMU has complained of, as far as [`cause`](Self::cause) has read.
+    pub fn complaints(&self) -> &str {
+        &self.complaints
+    }
 }
 
-fn cause_in(line: &[u8]) -> Option<Cause> {
-    let said: Value = serde_json::from_slice(line).ok()?;
+fn cause_in(said: &Value) -> Option<Cause> {
     if said["event"] != "SHUTDOWN" {
         return None;
     }
@@ -80,7 +89,9 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut qmp = Qmp::new(ours).unwrap();
         theirs.write_all(b"{\"QMP\": {}}\r\n{\"return\": {}}\r\n{\"event\": \"RESUME\"}\r\n").unwrap();
+        theirs.write_all(b"qemu-system-x86_64: something is odd\n").unwrap();
         assert_eq!(qmp.cause(), None);
+        assert_eq!(qmp.complaints(), "qemu-system-x86_64: something is odd\n");
         let event = r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}"#;
         theirs.write_all(event[..30].as_bytes()).unwrap();
         assert_eq!(qmp.cause(), None);

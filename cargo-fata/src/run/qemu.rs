@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -21,6 +22,8 @@ use crate::{interrupt, ui};
 
 /// The first of QEMU's networks is 10.0.2.0/24, as is our Xen host's.
 const FIRST_NETWORK: usize = 2;
+/// How long a look at the console waits for something to come.
+const TICK: Duration = Duration::from_millis(50);
 /// A guest that asks for a reboot so soon, so often in a row, would do so for ever.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 const SHORT_LIVES: u32 = 5;
@@ -139,20 +142,22 @@ impl Session {
         for (nic, path) in self.machine.nics.iter_mut().zip(&captures) {
             nic.pcap = Some(path.clone());
         }
-        let mut process = Process::start(&self.machine)?;
+        let (sender, console) = channel();
+        let print = move |bytes: &[u8]| drop(sender.send(bytes.to_vec()));
+        let mut guest = Guest { process: Process::start(&self.machine, print)?, console };
         let Machine { board, accelerator, memory_mb, .. } = &self.machine;
         ui::say(format!("in QEMU: {board} with {memory_mb} MiB, {}; Ctrl-C ends it", accelerator.name()));
         if let Some(gdb) = &self.gdb {
             gdb.announce_machine(self.entry);
         }
-        let end = self.watch(&mut process);
-        process.destroy();
+        let end = self.watch(&mut guest);
+        guest.process.destroy();
         self.pcap.as_mut().map_or(Ok(()), |pcap| pcap.keep(&captures))?;
         end
     }
 
     /// Shows the guest's console until it ends or the user ends it.
-    fn watch(&self, process: &mut Process) -> Result<End> {
+    fn watch(&self, guest: &mut Guest) -> Result<End> {
         let mut screen = Screen::new(&self.symbols);
         let mut debugged = Debugged::NotYet;
         loop {
@@ -162,12 +167,12 @@ impl Session {
             if interrupt::requested() {
                 // What gdb has stopped hears nothing.
                 let is_deaf = self.gdb.is_some() && debugged != Debugged::Over;
-                return if is_deaf { Ok(End::Destroyed) } else { stop(process, &mut screen) };
+                return if is_deaf { Ok(End::Destroyed) } else { guest.stop(&mut screen) };
             }
-            if let Some(end) = step(process, &mut screen)? {
+            if let Some(end) = guest.step(&mut screen)? {
                 return Ok(end);
             }
-            self.keyboard.forward(|line| process.type_bytes(format!("{line}\n").as_bytes()))?;
+            self.keyboard.forward(|line| guest.process.type_bytes(format!("{line}\n").as_bytes()))?;
         }
     }
 }
@@ -190,32 +195,41 @@ impl Debugged {
     }
 }
 
-/// Prints what comes next; how the guest ended, once all it said has been printed.
-fn step(process: &mut Process, screen: &mut Screen<'_>) -> Result<Option<End>> {
-    match process.read()? {
-        Some(bytes) => screen.print(&bytes).map(|()| None),
-        None => {
-            screen.end()?;
-            // Its console is closed a moment before it is gone.
-            std::thread::sleep(Duration::from_millis(5));
-            process.end()
-        }
-    }
+/// One life of the guest.
+struct Guest {
+    process: Process,
+    console: Receiver<Vec<u8>>,
 }
 
-/// Asks the guest to leave, then makes it. A second Ctrl-C does not wait.
-fn stop(process: &mut Process, screen: &mut Screen<'_>) -> Result<End> {
-    interrupt::clear();
-    ui::say("stopping the guest");
-    process.ask_to_leave()?;
-    let asked = Instant::now();
-    while asked.elapsed() < GRACE && !interrupt::requested() {
-        if let Some(end) = step(process, screen)? {
-            // Nobody who asks it to leave wants it again.
-            return Ok(if end == End::Reboot { End::PowerOff } else { end });
+impl Guest {
+    /// Prints what comes next; how the guest ended, once all it said has been printed.
+    fn step(&mut self, screen: &mut Screen<'_>) -> Result<Option<End>> {
+        match self.console.recv_timeout(TICK) {
+            Ok(bytes) => screen.print(&bytes).map(|()| None),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                screen.end()?;
+                // Its console is closed a moment before it is gone.
+                std::thread::sleep(Duration::from_millis(5));
+                self.process.end()
+            }
         }
     }
-    interrupt::clear();
-    ui::warn("the guest did not leave when asked");
-    Ok(End::Destroyed)
+
+    /// Asks the guest to leave, then makes it. A second Ctrl-C does not wait.
+    fn stop(&mut self, screen: &mut Screen<'_>) -> Result<End> {
+        interrupt::clear();
+        ui::say("stopping the guest");
+        self.process.ask_to_leave()?;
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE && !interrupt::requested() {
+            if let Some(end) = self.step(screen)? {
+                // Nobody who asks it to leave wants it again.
+                return Ok(if end == End::Reboot { End::PowerOff } else { end });
+            }
+        }
+        interrupt::clear();
+        ui::warn("the guest did not leave when asked");
+        Ok(End::Destroyed)
+    }
 }

@@ -20,6 +20,7 @@ pub const TEST: &[&str] = &[
     "libvirt-clients",
     "libxen-dev",
     "libxml2-utils",
+    "cpio",
     "curl",
     "dnsmasq-base",
     "iproute2",
@@ -96,7 +97,8 @@ fn apt_get() -> Command {
     apt
 }
 
-fn is_root() -> bool {
+/// Whether the tool is run by root.
+pub fn is_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
