@@ -12,6 +12,7 @@ mod linux;
 mod manifest;
 mod net;
 mod new;
+mod qemu;
 mod run;
 mod web;
 
@@ -119,11 +120,10 @@ impl BootTest {
         self
     }
 
-    /// The same test, not with guests of Xen.
-    #[expect(dead_code)]
+    /// The same test on both boards, not with guests of Xen.
     pub const fn without_xen(mut self) -> Self {
         (self.pv, self.pvh) = (Wanted::Never, Wanted::Never);
-        self
+        self.on_both_boards()
     }
 
     /// The test, as one of each kind of guest.
@@ -164,6 +164,7 @@ pub fn all() -> Vec<BootTest> {
         http::TESTS,
         web::TESTS,
         linux::TESTS,
+        qemu::TESTS,
         run::TESTS,
         new::TESTS,
     ];

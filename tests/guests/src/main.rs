@@ -23,6 +23,10 @@ async fn main(env: Env) -> Result<()> {
         "console" => echo_lines(&env).await,
         "flood" => flood(&env),
         "shutdown" => wait_for_shutdown(&env).await,
+        "reboot" => {
+            println!(env, "once more");
+            fata::shutdown::request(fata::platform::Leave::Reboot);
+        }
         "deaf" => core::future::pending().await,
         "error" => return Err("this main ends with an error".into()),
         "panic" => panic!("this panic is the test: {}", 6 * 7),
