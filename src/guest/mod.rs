@@ -84,7 +84,7 @@ fn console_of_machine(_boot: &MachineBoot) -> Rc<dyn Console> {
     {
         return console;
     }
-    Rc::new(SerialConsole::default())
+    Rc::new(SerialConsole)
 }
 
 async fn run(appliance: Appliance, world: World) -> Result<Leave> {
