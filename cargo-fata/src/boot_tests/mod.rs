@@ -48,6 +48,7 @@ pub struct BootTest {
     pvh: Wanted,
     microvm: Wanted,
     q35: Wanted,
+    process: Wanted,
     /// The kind of the guests it makes.
     pub kind: Kind,
     /// The test.
@@ -77,6 +78,7 @@ impl BootTest {
             pvh: Wanted::Long,
             microvm: Wanted::Never,
             q35: Wanted::Never,
+            process: Wanted::Never,
             kind: Kind::Pv,
             run,
         }
@@ -124,6 +126,18 @@ impl BootTest {
         self
     }
 
+    /// The same test, of the appliance as a process too.
+    pub const fn as_process(mut self) -> Self {
+        self.process = Wanted::Always;
+        self
+    }
+
+    /// The same with `--long`.
+    pub const fn as_process_long(mut self) -> Self {
+        self.process = Wanted::Long;
+        self
+    }
+
     /// The same test on both boards, not with guests of Xen.
     pub const fn without_xen(mut self) -> Self {
         (self.pv, self.pvh) = (Wanted::Never, Wanted::Never);
@@ -137,19 +151,24 @@ impl BootTest {
             (Kind::Pvh, self.pvh),
             (Kind::Machine(Board::Microvm), self.microvm),
             (Kind::Machine(Board::Q35), self.q35),
+            (Kind::Process, self.process),
         ];
         let wanted = kinds.into_iter().filter(|(_, wanted)| *wanted != Wanted::Never);
         wanted.map(move |(kind, wanted)| Self { kind, long: self.long || wanted == Wanted::Long, ..self })
     }
 
-    /// Its name in reports: of a test with PVH guests `boot::topic::what::pvh`, without Xen `qemu::topic::what::BOARD`.
+    fn topic(&self) -> &'static str {
+        self.name.strip_prefix("boot::").unwrap_or(self.name)
+    }
+
+    /// Its name in reports: of a test with PVH guests `boot::topic::what::pvh`, without Xen `qemu::topic::what::BOARD` or
+    /// `process::topic::what`.
     pub fn full_name(&self) -> String {
         match self.kind {
             Kind::Pv => self.name.to_owned(),
             Kind::Pvh => format!("{}::pvh", self.name),
-            Kind::Machine(board) => {
-                format!("qemu::{}::{board}", self.name.strip_prefix("boot::").unwrap_or(self.name))
-            }
+            Kind::Machine(board) => format!("qemu::{}::{board}", self.topic()),
+            Kind::Process => format!("process::{}", self.topic()),
         }
     }
 }

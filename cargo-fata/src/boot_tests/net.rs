@@ -14,22 +14,25 @@ const SLOW: Duration = Duration::from_secs(200);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().on_both_boards(),
-    BootTest::new("boot::net::dhcp", 90, dhcp).on_qemu(),
-    BootTest::new("boot::net::two_vifs", 90, two_vifs).on_both_boards(),
+    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().on_both_boards().as_process(),
+    BootTest::new("boot::net::dhcp", 90, dhcp).on_qemu().as_process(),
+    BootTest::new("boot::net::two_vifs", 90, two_vifs).on_both_boards().as_process(),
     BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named),
-    BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters).on_qemu(),
+    BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters)
+        .on_qemu()
+        .as_process_long(),
     BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge),
-    BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib).on_both_boards(),
+    BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib).on_both_boards().as_process(),
     BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached)
         .both(),
-    BootTest::new("boot::net::closed_ports", 60, closed_ports).on_qemu(),
-    BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")).on_qemu(),
+    BootTest::new("boot::net::closed_ports", 60, closed_ports).on_qemu().as_process(),
+    BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")).on_qemu().as_process(),
     BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long().on_qemu_long(),
-    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities).on_qemu_long(),
+    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities).on_qemu_long().as_process_long(),
     BootTest::new("boot::net::dhcp_renewal_and_lease_loss", 600, dhcp_renewal_and_lease_loss)
         .long()
-        .on_qemu_long(),
+        .on_qemu_long()
+        .as_process_long(),
 ];
 
 /// Statically configured as 10.0.2.15 on the bridge that dom0 is on.

@@ -17,21 +17,25 @@ const SLOW: Duration = Duration::from_secs(280);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards(),
+    BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards().as_process(),
     BootTest::new("boot::web::least_memory", 60, least_memory).on_qemu(),
-    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10)).on_qemu_long(),
+    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10))
+        .on_qemu_long()
+        .as_process_long(),
     BootTest::new("boot::web::wrk_keep_alive_30_s", 120, |h| wrk_keep_alive(h, 30)).long(),
     BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 10))
-        .on_qemu_long(),
+        .on_qemu_long()
+        .as_process_long(),
     BootTest::new("boot::web::wrk_connection_per_request_30_s", 120, |h| wrk_connection_per_request(h, 30))
         .long(),
     // http's own tests have the whole table; each case costs dom0 a process.
-    BootTest::new("boot::web::malformed_requests", 300, |h| malformed_requests(h, 4)).on_qemu(),
+    BootTest::new("boot::web::malformed_requests", 300, |h| malformed_requests(h, 4)).on_qemu().as_process(),
     BootTest::new("boot::web::malformed_requests_all", 300, |h| malformed_requests(h, 1))
         .long()
-        .on_qemu_long(),
+        .on_qemu_long()
+        .as_process_long(),
     BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory).long().on_qemu(),
-    BootTest::new("boot::web::slow_clients", 280, slow_clients).long().on_qemu_long(),
+    BootTest::new("boot::web::slow_clients", 280, slow_clients).long().on_qemu_long().as_process_long(),
 ];
 
 fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {

@@ -28,7 +28,7 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
 /// Runs them, a report line each: first those without Xen, which are quick.
 pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
     let (without, with): (Vec<&BootTest>, Vec<&BootTest>) =
-        tests.iter().partition(|test| matches!(test.kind, Kind::Machine(_)));
+        tests.iter().partition(|test| matches!(test.kind, Kind::Machine(_) | Kind::Process));
     let memory_mb = with.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
     let options = Options { memory_mb, forwards: Vec::new(), log, gdb_port: None };

@@ -10,6 +10,7 @@ use fata_dom0::DomainInfo;
 use super::agent::{Agent, Stream};
 pub use super::guest_spec::{AtEnd, GuestSpec, Image, Kind, Vif};
 use super::machine_guest::MachineGuest;
+use super::process_guest::ProcessGuest;
 use crate::{command, interrupt};
 
 /// Longer than `xl shutdown` waits for a guest to hear it.
@@ -75,6 +76,7 @@ impl Drop for Domain {
 pub(super) enum Life {
     Domain(Domain),
     Machine(MachineGuest),
+    Process(ProcessGuest),
 }
 
 /// A guest that `xl create` made, or that QEMU runs alone. Dropping it ends it.
@@ -93,6 +95,7 @@ impl Guest {
         match &self.life {
             Life::Domain(domain) => &domain.name,
             Life::Machine(machine) => machine.name(),
+            Life::Process(process) => process.name(),
         }
     }
 
@@ -100,7 +103,7 @@ impl Guest {
     fn domain(&self) -> Result<&Domain> {
         match &self.life {
             Life::Domain(domain) => Ok(domain),
-            Life::Machine(machine) => bail!("guest {} is none of Xen's", machine.name()),
+            Life::Machine(_) | Life::Process(_) => bail!("guest {} is none of Xen's", self.name()),
         }
     }
 
@@ -124,6 +127,7 @@ impl Guest {
         let bytes = match &self.life {
             Life::Domain(domain) => domain.agent.get(&self.console_path()).unwrap_or_default(),
             Life::Machine(machine) => machine.console(),
+            Life::Process(process) => process.console(),
         };
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
@@ -186,8 +190,10 @@ impl Guest {
 
     /// Types bytes on its console.
     pub fn type_bytes(&self, bytes: &[u8]) -> Result<()> {
-        if let Life::Machine(machine) = &self.life {
-            return machine.type_bytes(bytes);
+        match &self.life {
+            Life::Machine(machine) => return machine.type_bytes(bytes),
+            Life::Process(process) => return process.type_bytes(bytes),
+            Life::Domain(_) => {}
         }
         let mut console = self.open_console()?;
         console.write(bytes)?;
@@ -203,8 +209,10 @@ impl Guest {
 
     /// Time its vCPU has run, nanoseconds; without Xen, time that QEMU has used for it.
     pub fn cpu_ns(&self) -> Result<u64> {
-        if let Life::Machine(machine) = &self.life {
-            return machine.cpu_ns();
+        match &self.life {
+            Life::Machine(machine) => return machine.cpu_ns(),
+            Life::Process(process) => return process.cpu_ns(),
+            Life::Domain(_) => {}
         }
         let info = self.info()?.with_context(|| format!("guest {} is gone", self.name()))?;
         Ok(info.cpu_ns)
@@ -212,8 +220,10 @@ impl Guest {
 
     /// How it ended, if it has. One that is started again has not.
     pub fn end(&self) -> Result<Option<End>> {
-        if let Life::Machine(machine) = &self.life {
-            return machine.end();
+        match &self.life {
+            Life::Machine(machine) => return machine.end(),
+            Life::Process(process) => return process.end(),
+            Life::Domain(_) => {}
         }
         if self.at_end == AtEnd::Act {
             return self.end_without_return();
@@ -267,6 +277,7 @@ impl Guest {
     pub fn xl(&self, command: &str) -> Result<()> {
         match &self.life {
             Life::Machine(machine) => machine.command(command)?,
+            Life::Process(process) => process.command(command)?,
             Life::Domain(Domain { agent, name }) => {
                 agent.sh(&format!("xl {command} {name}"), XL_LIMIT)?.ok()?;
             }
@@ -278,6 +289,7 @@ impl Guest {
     pub fn ask_to_leave(&self) -> Result<()> {
         match &self.life {
             Life::Machine(machine) => machine.command("shutdown")?,
+            Life::Process(process) => process.command("shutdown")?,
             Life::Domain(Domain { agent, name }) => {
                 let script = format!("xl shutdown {name} </dev/null >/dev/null 2>&1 &");
                 agent.sh(&script, XL_LIMIT)?.ok()?;

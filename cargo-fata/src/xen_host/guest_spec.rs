@@ -29,6 +29,8 @@ pub enum Kind {
     Pvh,
     /// Without Xen, on a board that QEMU emulates.
     Machine(Board),
+    /// No guest, but a process of this machine.
+    Process,
 }
 
 /// A network interface.
@@ -146,7 +148,7 @@ impl GuestSpec {
     pub fn to_xl_config(&self, name: &str, kernel: &str) -> String {
         let kind = match self.kind {
             Kind::Pv => "pv",
-            Kind::Pvh | Kind::Machine(_) => "pvh",
+            Kind::Pvh | Kind::Machine(_) | Kind::Process => "pvh",
         };
         let mut lines = vec![
             format!("name = \"{name}\""),

@@ -35,13 +35,13 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// One for each bridge.
-    pub fn on(agent: Agent, bridges: &[&str], number: &str) -> Result<Self> {
+    /// One for each bridge, with more of `ip tuntap`'s options.
+    pub fn on(agent: Agent, bridges: &[&str], number: &str, options: &str) -> Result<Self> {
         let mut taps = Self { agent, names: Vec::new() };
         for (n, bridge) in bridges.iter().enumerate() {
             let name = format!("tap{number}.{n}");
             let script =
-                format!("ip tuntap add {name} mode tap vnet_hdr && ip link set {name} master {bridge} up");
+                format!("ip tuntap add {name} mode tap {options} && ip link set {name} master {bridge} up");
             agent.sh(&script, IP_LIMIT)?.ok()?;
             taps.names.push(name);
         }

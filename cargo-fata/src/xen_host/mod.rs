@@ -14,6 +14,7 @@ pub mod linux_guest;
 mod local;
 mod machine_guest;
 mod peers;
+mod process_guest;
 pub mod qemu;
 pub mod recipe;
 
@@ -190,9 +191,8 @@ impl Host {
     /// Creates a guest, with `xl create` or, without Xen, as a QEMU of its own.
     pub fn create(&mut self, spec: &GuestSpec) -> Result<Guest> {
         if let Machine::Peers(peers) = &self.machine {
-            let Kind::Machine(board) = self.kind else { bail!("there is no Xen for a guest of Xen") };
             self.guests_made += 1;
-            return peers.create(spec, board, &format!("{}-{}", spec.name, self.guests_made));
+            return peers.create(spec, self.kind, &format!("{}-{}", spec.name, self.guests_made));
         }
         let kernel = match &spec.image {
             Image::Local(file) => self.upload(file)?,

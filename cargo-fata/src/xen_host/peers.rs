@@ -1,5 +1,5 @@
 //! dom0's programs without Xen: the same file system and agent as on a Xen host, as processes of this machine in namespaces of
-//! their own, with the same two bridges. Guests are QEMUs with tap devices on these.
+//! their own, with the same two bridges. Guests are QEMUs or processes with tap devices on these.
 //!
 //! The namespaces' files are in memory, and nothing is left when the first process in them ends. Without root a user
 //! namespace gives the rights that this takes. The agent's socket is made outside, so that the tool reaches it.
@@ -15,8 +15,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::agent::{Agent, Token};
 use super::guest::{Guest, Life};
-use super::guest_spec::{AtEnd, GuestSpec, Image};
+use super::guest_spec::{AtEnd, GuestSpec, Image, Kind};
 use super::machine_guest::{MachineGuest, Taps};
+use super::process_guest::ProcessGuest;
 use super::{agent_program, build, qemu};
 use crate::qemu_guest::{Backend, Board, Machine, Nic};
 use crate::setup::packages;
@@ -92,15 +93,33 @@ impl Peers {
         &self.logs
     }
 
-    /// Starts a guest on a board.
-    pub fn create(&self, spec: &GuestSpec, board: Board, name: &str) -> Result<Guest> {
-        let Image::Local(kernel) = &spec.image else { bail!("{name}: its image is not on this machine") };
+    /// Starts a guest on a board, or a process.
+    pub fn create(&self, spec: &GuestSpec, kind: Kind, name: &str) -> Result<Guest> {
         ensure!(spec.extra_config.is_empty(), "{name}: xl's configuration means nothing without Xen");
         let bridges: Vec<&str> = spec.vifs.iter().map(|vif| vif.bridge.as_str()).collect();
         let number = name.rsplit('-').next().unwrap_or_default();
-        let taps = Taps::on(self.agent, &bridges, number)?;
+        // What QEMU wants of a tap device, a process does not.
+        let options = if kind == Kind::Process { "" } else { "vnet_hdr" };
+        let taps = Taps::on(self.agent, &bridges, number, options)?;
+        let started = Instant::now();
+        let log = self.logs.join(format!("guest-{name}.log"));
+        let life = match kind {
+            Kind::Machine(board) => {
+                let machine = self.machine(spec, board, &taps)?;
+                Life::Machine(MachineGuest::start(name, &machine, taps, &log)?)
+            }
+            Kind::Process => Life::Process(ProcessGuest::start(name, spec, &self.wrapper(), taps, &log)?),
+            Kind::Pv | Kind::Pvh => bail!("there is no Xen for a guest of Xen"),
+        };
+        Ok(Guest { life, domid: 0.into(), at_end: spec.at_end, create_time: started.elapsed() })
+    }
+
+    fn machine(&self, spec: &GuestSpec, board: Board, taps: &Taps) -> Result<Machine> {
+        let Image::Local(kernel) = &spec.image else {
+            bail!("{}: its image is not on this machine", spec.name)
+        };
         let nic = |tap: &String| Nic { backend: Backend::Tap(tap.clone()), pcap: None };
-        let machine = Machine {
+        Ok(Machine {
             memory_mb: spec.memory_mb,
             command_line: spec.extra.clone(),
             nics: taps.names().iter().map(nic).collect(),
@@ -108,19 +127,10 @@ impl Peers {
             reboots: spec.at_end == AtEnd::Act,
             wrapper: self.wrapper(),
             ..Machine::new(board, kernel.clone())
-        };
-        let started = Instant::now();
-        let log = self.logs.join(format!("guest-{name}.log"));
-        let guest = MachineGuest::start(name, &machine, taps, &log)?;
-        Ok(Guest {
-            life: Life::Machine(guest),
-            domid: 0.into(),
-            at_end: spec.at_end,
-            create_time: started.elapsed(),
         })
     }
 
-    /// What starts QEMU in their network: its files are this machine's.
+    /// What starts a program in their network: its files are this machine's.
     fn wrapper(&self) -> Vec<String> {
         let mut wrapper = vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.child.id())];
         if !packages::is_root() {
