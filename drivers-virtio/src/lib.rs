@@ -9,6 +9,8 @@
 extern crate alloc;
 
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod command_line;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod console;
 #[cfg(target_os = "xen")]
 mod console_of_guest;

@@ -4,6 +4,9 @@
 //! notification where to write and panic where that is nowhere, and wait without end for a reset. Here each place is found once
 //! and is inside what was mapped, or is not used; and it is a third of the code.
 
+use bitflags::Flags;
+use core::fmt::Debug;
+use core::ops::BitAnd;
 use core::ptr::NonNull;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr, Result};
@@ -165,6 +168,18 @@ impl DeviceTransport {
 impl Transport for DeviceTransport {
     fn device_type(&self) -> DeviceType {
         self.kind
+    }
+
+    /// As in the trait, but that it says nothing: the texts that it says are of more code than the rest.
+    fn begin_init<F: Flags<Bits = u64> + BitAnd<Output = F> + Debug>(&mut self, supported_features: F) -> F {
+        let start = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
+        self.set_status(DeviceStatus::empty());
+        self.set_status(start);
+        let features = self.read_device_features() & supported_features.bits();
+        self.write_driver_features(features);
+        self.set_status(start | DeviceStatus::FEATURES_OK);
+        self.set_guest_page_size(virtio_drivers::PAGE_SIZE as u32);
+        F::from_bits_truncate(features)
     }
 
     fn read_device_features(&mut self) -> u64 {

@@ -61,6 +61,8 @@ const MACHINES: &[&str] = &[
     "-M q35 -device pcie-root-port,id=rp,chassis=1 -device pcie-pci-bridge,id=br,bus=rp \
      -device virtio-net-pci,netdev=n0,bus=br,addr=3",
     "-M q35 -device virtio-net-pci,netdev=n0,vectors=0",
+    // Registers above 4 GiB.
+    "-M q35 -device pcie-root-port,id=rp,chassis=1,pref64-reserve=8G -device virtio-net-pci,netdev=n0,bus=rp",
     "-M pc -device virtio-net-pci,netdev=n0",
     "-M microvm -device virtio-net-device,netdev=n0",
     "-M microvm,ioapic2=off -device virtio-net-device,netdev=n0",
