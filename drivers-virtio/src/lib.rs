@@ -28,7 +28,7 @@ mod pci;
 mod queue;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod single;
-#[cfg(target_os = "xen")]
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod transport;
 
 #[cfg(target_os = "xen")]
