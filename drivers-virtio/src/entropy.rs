@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_device_that_lies_or_is_silent_gives_no_seed() {
         type Lie<'a> = &'a dyn Fn(&FakeDevice, u32);
-        let lies: &[(Lie, Fault)] = &[
+        let lies: &[(Lie<'_>, Fault)] = &[
             (&|_, _| {}, Fault::Silent),
             (&|device, _| device.give_back(0, 0, 33), Fault::Length { written: 33, room: 32 }),
             (&|device, _| device.give_back(0, 1, 8), Fault::Buffer(1)),

@@ -27,6 +27,7 @@ mod fata_manifest {{
     pub const NOTE: &str = {note:?};
     pub static PARAMS: [::fata::param::Param; {param_count}] = [
 {params}    ];
+    pub const CHECK: Option<fn(&::fata::param::Params) -> ::fata::Result<()>> = {check};
 }}
 "#,
         network_keys = numbered(&manifest.networks, network_key),
@@ -34,6 +35,7 @@ mod fata_manifest {{
         name = image.name,
         param_count = manifest.params.len() + of_interfaces.len(),
         params = numbered(&manifest.params, |_, param| declaration(param)) + &of_interfaces.concat(),
+        check = if of_interfaces.is_empty() { "None" } else { "Some(::fata::net::check_params)" },
     )
 }
 

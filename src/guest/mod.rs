@@ -84,7 +84,7 @@ fn console_of_machine(_boot: &MachineBoot) -> Rc<dyn Console> {
     {
         return console;
     }
-    Rc::new(SerialConsole::default())
+    Rc::new(SerialConsole)
 }
 
 async fn run(appliance: Appliance, world: World) -> Result<Leave> {
@@ -97,6 +97,9 @@ async fn run(appliance: Appliance, world: World) -> Result<Leave> {
     if params.wants_help() {
         console::write(params.help().as_bytes());
         return Ok(Leave::PowerOff);
+    }
+    if let Some(check) = appliance.check {
+        check(&params)?;
     }
     logging::set_filter(params.get_as("log").unwrap_or_default());
     let before = match &world {

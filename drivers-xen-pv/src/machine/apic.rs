@@ -1,5 +1,6 @@
-//! Interrupts, for one purpose: to wake the processor from its sleep. One vector for all; the handler says that there was one
-//! and nothing else. They are let in only while the guest sleeps or looks.
+//! Interrupts, for one purpose: to wake the processor from its sleep. One vector for devices and the timer, one for the machine's
+//! own lines (serial port, power button), where there is more to look at; the handlers say that there was one and nothing else.
+//! They are let in only while the guest sleeps or looks.
 
 use super::port;
 use crate::abi::sched::SHUTDOWN_CRASH;
@@ -10,8 +11,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use fata_libos::time::Instant;
 
-/// The one vector.
+/// The vector of devices and the timer.
 pub(crate) const WAKE_VECTOR: usize = 32;
+/// The vector of the machine's own lines.
+pub(crate) const LINE_VECTOR: usize = 33;
 
 const LOCAL: u64 = 0xfee0_0000;
 const SPURIOUS: usize = 0xf0;
@@ -30,11 +33,15 @@ const SERIAL_INPUT: u32 = 4;
 /// Ticks of the timer in 1024 ns, by 1024.
 static RATE: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU8 = AtomicU8::new(0);
+static LINE_ROSE: AtomicU8 = AtomicU8::new(0);
 
 // The end-of-interrupt register, at the address that `map_device` gives it: it is asked for these registers first.
 global_asm!(
     r#"
     .section .text.entry, "ax", @progbits
+    .global fata_line_stub
+fata_line_stub:
+    mov byte ptr [{line}], 1
     .global fata_wake_stub
 fata_wake_stub:
     push rax
@@ -45,6 +52,7 @@ fata_wake_stub:
     iretq
 "#,
     woken = sym WOKEN,
+    line = sym LINE_ROSE,
 );
 
 /// Registers that every such machine has.
@@ -97,7 +105,7 @@ pub(super) fn init() {
     RATE.store((ticks << 20) / time, Ordering::Relaxed);
     write(COUNT, 0);
     write(TIMER, WAKE_VECTOR as u32);
-    route(SERIAL_INPUT);
+    route_line(SERIAL_INPUT);
 }
 
 #[inline(never)]
@@ -107,10 +115,19 @@ fn now() -> u64 {
 
 /// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
 pub fn route(input: u32) {
+    route_to(input, WAKE_VECTOR);
+}
+
+/// The same for an input that is not a device's: [`wait`] says that it rose.
+pub(super) fn route_line(input: u32) {
+    route_to(input, LINE_VECTOR);
+}
+
+fn route_to(input: u32, vector: usize) {
     let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
     let base = registers(controller);
     let line = 0x10 + 2 * (input % IO_INPUTS);
-    for (index, value) in [(line + 1, 0), (line, WAKE_VECTOR as u32)] {
+    for (index, value) in [(line + 1, 0), (line, vector as u32)] {
         // SAFETY: the index register and, 16 octets behind it, the data register are mapped.
         unsafe {
             base.write_volatile(index);
@@ -124,8 +141,16 @@ pub fn message() -> (u64, u32) {
     (LOCAL, WAKE_VECTOR as u32)
 }
 
-/// Sleeps until an interrupt or `deadline`; a deadline of zero only looks. Whether there was an interrupt.
-pub(super) fn wait(deadline: Option<Instant>) -> bool {
+/// What ended a sleep.
+pub(super) struct Woken {
+    /// An interrupt did, not the deadline.
+    pub(super) by_interrupt: bool,
+    /// One of the machine's own lines.
+    pub(super) by_line: bool,
+}
+
+/// Sleeps until an interrupt or `deadline`; a deadline of zero only looks.
+pub(super) fn wait(deadline: Option<Instant>) -> Woken {
     if deadline == Some(Instant::default()) {
         // SAFETY: the handler saves what it uses; `nop` is the one instruction at which interrupts come.
         unsafe { asm!("sti", "nop", "cli") };
@@ -136,5 +161,6 @@ pub(super) fn wait(deadline: Option<Instant>) -> bool {
         // SAFETY: as above; an interrupt that is due ends the sleep at once.
         unsafe { asm!("sti", "hlt", "cli") };
     }
-    WOKEN.swap(0, Ordering::Acquire) != 0
+    let rose = |flag: &AtomicU8| flag.swap(0, Ordering::Acquire) != 0;
+    Woken { by_interrupt: rose(&WOKEN), by_line: rose(&LINE_ROSE) }
 }

@@ -1,7 +1,7 @@
 //! A PVH guest without Xen below it (QEMU's `-kernel`, say): the few parts of a PC that a guest needs.
 //!
 //! [`serial`] is its console, [`clock`] fills the fields that Xen would fill, [`apic`] wakes the processor from its sleep,
-//! [`power`] is the way out. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
+//! [`power`] is the way out and the button. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
 //! [`map_device`], [`interrupted`], [`route`] and [`message`].
 
 mod apic;
@@ -17,10 +17,12 @@ use crate::types::PAGE_SIZE;
 use core::arch::x86_64::__cpuid;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
+use fata_libos::platform::Leave;
+use fata_libos::shutdown;
 use fata_libos::task::WakerSet;
 use fata_libos::time::{Duration, Instant};
 
-pub(crate) use apic::WAKE_VECTOR;
+pub(crate) use apic::{LINE_VECTOR, WAKE_VECTOR};
 pub use apic::{message, route};
 pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
@@ -94,6 +96,7 @@ pub fn boot() -> Option<MachineBoot> {
 pub(crate) fn init() {
     clock::init();
     apic::init();
+    power::init();
 }
 
 /// Zeroed pages, contiguous for devices too; `None` when the guest has no more memory.
@@ -133,8 +136,12 @@ pub fn look_often() {
 pub fn wait(deadline: Option<Instant>) {
     let looks = LOOKS_OFTEN.load(Ordering::Relaxed) && !WAITING.0.is_empty();
     let next_look = looks.then(|| GuestHypervisor::system_time() + LOOK);
-    let until = deadline.into_iter().chain(next_look).min();
-    if apic::wait(until) || looks {
+    let woken = apic::wait(deadline.into_iter().chain(next_look).min());
+    // What `xl shutdown` is on Xen: the power button, or a break on the serial line.
+    if woken.by_line && (serial::take_input() | power::is_button_pressed()) {
+        shutdown::request(Leave::PowerOff);
+    }
+    if woken.by_interrupt || looks {
         WAITING.0.wake_all();
     }
 }
