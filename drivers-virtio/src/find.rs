@@ -2,6 +2,7 @@
 //! machine's PCI buses.
 
 use crate::VirtioError;
+use crate::command_line::{Place, mmio_devices};
 use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
@@ -79,7 +80,7 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
         left -= usize::from(found == kind as u32 && left > 0);
         it
     };
-    for place in boot.mmio_devices.split_ascii_whitespace().filter_map(mmio_device) {
+    for place in mmio_devices(boot.mmio_devices) {
         if let Some(found) = open_mmio(kind, place, &mut is_it) {
             return found;
         }
@@ -104,9 +105,6 @@ const MICROVM: u64 = 0xfeb0_0000;
 const MICROVM_SIZE: usize = 512;
 const MICROVM_DEVICES: u32 = 24;
 
-/// Where registers of MMIO are, how many octets, and the inputs of interrupt controllers that they may raise.
-type Place = (u64, usize, [u32; 2]);
-
 /// The device at a place, if there is one and it is the one.
 #[inline(never)]
 fn open_mmio(
@@ -122,16 +120,6 @@ fn open_mmio(
     }
     let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device);
     Some(transport.map(|transport| Found { transport, wake: Wake(By::Inputs(inputs)) }))
-}
-
-/// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.
-fn mmio_device(text: &str) -> Option<Place> {
-    let (size, place) = text.strip_prefix("virtio_mmio.device=")?.split_once('@')?;
-    let mut place = place.split(':');
-    let base = u64::from_str_radix(place.next()?.strip_prefix("0x")?, 16).ok()?;
-    let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
-    let input = place.next()?.parse().ok()?;
-    (base % 4 == 0 && size >= 0x100).then_some((base, size, [input; 2]))
 }
 
 fn name_of(kind: DeviceType) -> &'static str {

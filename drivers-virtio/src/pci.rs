@@ -119,7 +119,7 @@ fn capability_of_virtio(function: DeviceFunction, kind: u16) -> Option<u8> {
 
 /// A part of a device's registers: `bar` and `offset` as a capability names them, `len` octets.
 fn region(function: DeviceFunction, bar: u8, offset: u32, len: u32) -> Option<Region> {
-    if bar > 5 || offset % 4 != 0 || len > LEN_MAX {
+    if bar > 5 || !offset.is_multiple_of(4) || len > LEN_MAX {
         return None;
     }
     let (address, size) = PciRoot::new(Ports).bar_info(function, bar).ok()??.memory_address_size()?;

@@ -42,6 +42,7 @@ pub const TESTS: &[MachineTest] = &[
     MachineTest { name: "virtio::reboot", run: reboot },
     MachineTest { name: "virtio::a_panic_has_its_status", run: a_panic_has_its_status },
     MachineTest { name: "virtio::clocks", run: clocks },
+    MachineTest { name: "virtio::idle_sleeps", run: idle_sleeps },
     MachineTest { name: "virtio::console", run: console },
 ];
 
@@ -61,6 +62,8 @@ const MACHINES: &[&str] = &[
     "-M q35 -device pcie-root-port,id=rp,chassis=1 -device pcie-pci-bridge,id=br,bus=rp \
      -device virtio-net-pci,netdev=n0,bus=br,addr=3",
     "-M q35 -device virtio-net-pci,netdev=n0,vectors=0",
+    // Registers above 4 GiB.
+    "-M q35 -device pcie-root-port,id=rp,chassis=1,pref64-reserve=8G -device virtio-net-pci,netdev=n0,bus=rp",
     "-M pc -device virtio-net-pci,netdev=n0",
     "-M microvm -device virtio-net-device,netdev=n0",
     "-M microvm,ioapic2=off -device virtio-net-device,netdev=n0",
@@ -368,6 +371,29 @@ fn clocks(logs: &Path) -> Result<()> {
         ensure!(is_said == machine.contains("rtc=off"), "{machine}: {log}");
     }
     Ok(())
+}
+
+/// A guest that sleeps for 12 s, three times as long as the timer counts, costs its host next to nothing, and wakes in time.
+fn idle_sleeps(logs: &Path) -> Result<()> {
+    let guest = Machine::start(logs, "probe", "case=idle", "-M q35 -no-reboot")?;
+    guest.wait_log("idle")?;
+    let (started, before) = (Instant::now(), cpu_time(guest.child.id())?);
+    std::thread::sleep(Duration::from_secs(5));
+    let spent = cpu_time(guest.child.id())?.saturating_sub(before);
+    ensure!(spent < Duration::from_millis(500), "QEMU has used {spent:?} in 5 s of sleep");
+    let (_, log) = guest.wait_end()?;
+    let slept = started.elapsed();
+    ensure!(log.contains("awake") && slept >= Duration::from_secs(11), "it slept {slept:?}: {log}");
+    Ok(())
+}
+
+/// Processor time of a process and its threads (`proc_pid_stat(5)`, fields 14 and 15, hundredths of a second).
+fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = behind_name.split_ascii_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let ticks = fields.sum::<std::result::Result<u64, _>>().context("a /proc/PID/stat of another kind")?;
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 fn console(logs: &Path) -> Result<()> {

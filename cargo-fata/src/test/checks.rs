@@ -52,7 +52,8 @@ const CHECKS: [Check; 6] = [
         long: true,
         ..Check::new(
             "check::address_sanitizer",
-            "test --quiet --target x86_64-unknown-linux-gnu -p fata-libos -p fata-xen -p fata-unix -p fata-fuzz --tests",
+            "test --quiet --target x86_64-unknown-linux-gnu -p fata-libos -p fata-xen -p fata-virtio -p fata-unix -p fata-fuzz \
+             --tests",
         )
     },
 ];

@@ -1,11 +1,10 @@
 //! What stands before each frame (virtio 1.2, section 5.1.6: `struct virtio_net_hdr`), and the features that say what may.
 
-use core::fmt;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
 
 bitflags::bitflags! {
     /// Section 5.1.3: those that the driver knows; the last is of every device.
-    #[derive(Clone, Copy, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Features: u64 {
         const CSUM = 1 << 0;
         const GUEST_CSUM = 1 << 1;
@@ -18,13 +17,6 @@ bitflags::bitflags! {
         const MRG_RXBUF = 1 << 15;
         const STATUS = 1 << 16;
         const VERSION_1 = 1 << 32;
-    }
-}
-
-impl fmt::Debug for Features {
-    /// virtio-drivers logs them at debug; the names of flags are of more code than that is worth.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.bits(), f)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network device (virtio 1.2, section 5.1): checksums and segmentation offloaded in both directions.
 //!
-//! [`header`] is what stands before each frame, [`pair`] the two queues. Each buffer has its place in memory of the device's
+//! `header` is what stands before each frame, `pair` the two queues. Each buffer has its place in memory of the device's
 //! own, for as long as the device lives: nothing is mapped or allocated a packet. Frames are copied once on their way. A device
 //! that breaks the protocol is given up; the guest lives on without it.
 

@@ -57,7 +57,9 @@ pub struct MachineBoot {
 }
 
 static BOOT: Place<Option<MachineBoot>> = Place::new(None);
-static OUTPUT: Place<Option<fn(&[u8])>> = Place::new(None);
+type Output = fn(&[u8]);
+
+static OUTPUT: Place<Option<Output>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
 static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
@@ -151,6 +153,6 @@ pub(crate) fn write(bytes: &[u8]) {
 
 /// Lets another take all that is written to the console: it must not allocate, and must not return before the bytes are on
 /// their way.
-pub fn set_output(write: fn(&[u8])) {
+pub fn set_output(write: Output) {
     OUTPUT.with(|output| *output = Some(write));
 }
