@@ -200,13 +200,15 @@ fn asked_from_here(template: &Template, port: u16) -> Result<()> {
 }
 
 /// Plain `cargo run` for the guest goes through the runner that the appliance's configuration names: the tool, with a Xen
-/// host of its own.
+/// host of its own. As its README says, as a PV and as a PVH guest.
 fn cargo_run_on_xen(_: &mut Host) -> Result<()> {
     let elsewhere = Elsewhere::new("runner")?;
     elsewhere.make("runner", &[])?;
-    let arguments = ["run", "--quiet", "--release", "--target", "x86_64-xen-pv", "--", "greeting=welcome"];
-    let said = elsewhere.cargo("runner", &arguments)?;
-    ensure!(said.contains("welcome from runner"), "it said {said:?}");
+    for options in [&["greeting=welcome"][..], &["--type", "pvh", "greeting=welcome"]] {
+        let run = ["run", "--quiet", "--release", "--target", "x86_64-xen-pv", "--"];
+        let said = elsewhere.cargo("runner", &[&run, options].concat())?;
+        ensure!(said.contains("welcome from runner"), "with {options:?} it said {said:?}");
+    }
     Ok(())
 }
 
