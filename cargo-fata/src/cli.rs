@@ -22,9 +22,9 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Build an appliance or example and run it on Xen.
+    /// Build an appliance or example and run it: on Xen, as a guest of QEMU alone, or as a process.
     Run(RunArgs),
-    /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
+    /// Run an image: the runner behind `cargo run --target x86_64-xen-pv`.
     Exec(ExecArgs),
     /// Run every test: checks, host tests, sizes and contents of images, and boot tests on a real Xen.
     Test(TestArgs),
@@ -82,8 +82,8 @@ pub struct RunArgs {
     /// Run this example, even where an appliance has the same name.
     #[arg(long, value_name = "NAME", conflicts_with = "app")]
     pub example: Option<String>,
-    /// Where: xen, or unix for a process of this machine.
-    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "unix"])]
+    /// Where: xen, qemu for a guest without Xen, or unix for a process of this machine.
+    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu", "unix"])]
     pub on: String,
     /// How to run it.
     #[command(flatten)]
@@ -95,6 +95,9 @@ pub struct RunArgs {
 pub struct ExecArgs {
     /// The image.
     pub image: PathBuf,
+    /// Where: xen, or qemu for a guest without Xen.
+    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu"])]
+    pub on: String,
     /// How to run it.
     #[command(flatten)]
     pub guest: GuestArgs,
@@ -128,7 +131,10 @@ pub struct GuestArgs {
     /// The guest's type: pv, or pvh for an image that has a PVH entry.
     #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
     pub kind: String,
-    /// Memory of the machine in QEMU; 0 is as much as the guest needs. Not on a dom0.
+    /// The board that QEMU emulates, with `--on qemu`: microvm, where nothing else is said, or q35.
+    #[arg(long, value_name = "BOARD", value_parser = ["microvm", "q35"])]
+    pub machine: Option<String>,
+    /// Memory of the machine in QEMU that Xen runs on; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
 }

@@ -1,56 +1,145 @@
-//! Looks for devices: those of MMIO that the command line names, as QEMU's microvm and Firecracker tell them, then the PCI bus.
+//! Looks for devices: those of MMIO that the command line names, as QEMU's microvm and Firecracker tell them, then those on the
+//! machine's PCI buses.
 
 use crate::VirtioError;
+use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
-use crate::pci::{self, Ports};
+use crate::pci;
+use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
 use fata_libos::net::NetDevice;
+use fata_libos::time::Duration;
+use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
-use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::pci::bus::PciRoot;
-use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
-use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::pci::bus::DeviceFunction;
 
-/// The machine's network device number `index`, in the order in which they are found.
-pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
-    let mut left = index;
-    for (base, size, input) in boot.mmio_devices.split_whitespace().filter_map(mmio_device) {
-        let header = machine::map_device(base);
-        // SAFETY: the machine names the region; it stays mapped for ever.
-        let Ok(transport) = (unsafe { MmioTransport::new(header.cast(), size) }) else { continue };
-        if transport.device_type() != DeviceType::Network {
-            continue;
+/// A device that nobody drives yet.
+pub struct Found {
+    /// Its registers.
+    pub transport: DeviceTransport,
+    /// How it wakes the guest.
+    pub wake: Wake,
+}
+
+/// How a device wakes the guest.
+pub struct Wake(By);
+
+enum By {
+    Inputs([u32; 2]),
+    Message(DeviceFunction),
+}
+
+impl Wake {
+    /// Lets the first `queues` queues of the device wake the guest; they must be set up, the device not yet started. A device
+    /// that has no way to wake the guest is looked at from time to time.
+    pub fn enable(self, queues: u16) {
+        match self.0 {
+            By::Inputs(inputs) => inputs.into_iter().for_each(machine::route),
+            By::Message(function) => {
+                if pci::use_messages(function, queues).is_none() {
+                    log::warn!("a virtio device has no MSI-X: it is looked at each millisecond");
+                    machine::look_often();
+                }
+            }
         }
-        if left > 0 {
-            left -= 1;
-            continue;
-        }
-        machine::route(input);
-        return Ok(Box::new(VirtioNet::new(transport.into(), &mut || {})?));
     }
-    open_pci(left).unwrap_or(Err(VirtioError::Missing { index }))
+}
+
+/// The machine's network device number `index`.
+pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
+    let Found { transport, wake } = open(boot, DeviceType::Network, index)?;
+    Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
+}
+
+/// How long random octets may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
+pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
+    let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
+    let start = GuestHypervisor::system_time();
+    let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
+    match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
+        Ok(Ok(())) => return true,
+        Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
+        Err(error) => log::error!("virtio-rng: {error}"),
+    }
+    false
+}
+
+/// The machine's device number `index` of a kind, from 0 in the order in which they are found.
+///
+/// Devices that are passed over are not touched: somebody may drive them.
+pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found, VirtioError> {
+    let mut left = index;
+    let mut is_it = |found: u32| {
+        let it = found == kind as u32 && left == 0;
+        left -= usize::from(found == kind as u32 && left > 0);
+        it
+    };
+    for place in boot.mmio_devices.split_ascii_whitespace().filter_map(mmio_device) {
+        if let Some(found) = open_mmio(kind, place, &mut is_it) {
+            return found;
+        }
+    }
+    if boot.mmio_devices.is_empty() && !pci::is_there() {
+        for n in 0..MICROVM_DEVICES {
+            let base = MICROVM + u64::from(n) * MICROVM_SIZE as u64;
+            if let Some(found) = open_mmio(kind, (base, MICROVM_SIZE, [24 + n, 16 + n % 8]), &mut is_it) {
+                return found;
+            }
+        }
+    }
+    let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
+    let transport = DeviceTransport::of_pci(kind, pci::open(function)?);
+    Ok(Found { transport, wake: Wake(By::Message(function)) })
+}
+
+/// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line
+/// (`hw/i386/microvm.c`): so many octets each, up to so many of them. They raise the inputs of the second interrupt
+/// controller, or of the first from 16 on.
+const MICROVM: u64 = 0xfeb0_0000;
+const MICROVM_SIZE: usize = 512;
+const MICROVM_DEVICES: u32 = 24;
+
+/// Where registers of MMIO are, how many octets, and the inputs of interrupt controllers that they may raise.
+type Place = (u64, usize, [u32; 2]);
+
+/// The device at a place, if there is one and it is the one.
+#[inline(never)]
+fn open_mmio(
+    kind: DeviceType,
+    (base, size, inputs): Place,
+    is_it: &mut dyn FnMut(u32) -> bool,
+) -> Option<Result<Found, VirtioError>> {
+    let registers = machine::map_device(base, size)?;
+    // SAFETY: the machine names the region; it stays mapped for ever.
+    let registers = unsafe { Region::new(registers, size) };
+    if !is_it(mmio_kind(registers)?) {
+        return None;
+    }
+    let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device);
+    Some(transport.map(|transport| Found { transport, wake: Wake(By::Inputs(inputs)) }))
 }
 
 /// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.
-fn mmio_device(text: &str) -> Option<(u64, usize, u32)> {
+fn mmio_device(text: &str) -> Option<Place> {
     let (size, place) = text.strip_prefix("virtio_mmio.device=")?.split_once('@')?;
     let mut place = place.split(':');
     let base = u64::from_str_radix(place.next()?.strip_prefix("0x")?, 16).ok()?;
     let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
-    Some((base, size, place.next()?.parse().ok()?))
+    let input = place.next()?.parse().ok()?;
+    (base % 4 == 0 && size >= 0x100).then_some((base, size, [input; 2]))
 }
 
-fn open_pci(index: usize) -> Option<Result<Box<dyn NetDevice>, VirtioError>> {
-    let mut root = PciRoot::new(Ports);
-    let is_net = |info: &_| virtio_device_type(info) == Some(DeviceType::Network);
-    let (function, _) = root.enumerate_bus(0).filter(|(_, info)| is_net(info)).nth(index)?;
-    pci::enable(&mut root, function);
-    let transport = PciTransport::new::<GuestHal, _>(&mut root, function).ok()?;
-    let mut wire = || {
-        if pci::use_messages(&mut root, function, 2).is_none() {
-            log::warn!("virtio-net has no MSI-X: it does not wake the guest");
-        }
-    };
-    Some(VirtioNet::new(transport.into(), &mut wire).map(|net| Box::new(net) as Box<dyn NetDevice>))
+fn name_of(kind: DeviceType) -> &'static str {
+    match kind {
+        DeviceType::Network => "network",
+        DeviceType::Block => "block",
+        DeviceType::Console => "console",
+        DeviceType::EntropySource => "entropy",
+        _ => "other",
+    }
 }

@@ -1,37 +1,64 @@
-//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, over PCI and MMIO.
+//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, entropy and console, over PCI and MMIO.
 //!
-//! [`net`] is the driver, over any transport; [`find`] looks for devices, where [`pci`] is the machine's configuration space;
-//! [`hal`] is memory as devices see it. The machine below is `fata_xen::machine`.
+//! [`net`], [`entropy`] and [`console`] are the drivers, over any transport and any memory, so that host tests run them against
+//! a device of their own; [`queue`] and [`single`] are what they stand on: queues whose device is not trusted. On a guest, `find` looks for devices,
+//! `pci` is the machine's configuration space, `transport` the way to registers, `hal` memory as devices see it. The machine
+//! below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
-#[cfg(target_os = "xen")]
 extern crate alloc;
 
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod console;
 #[cfg(target_os = "xen")]
-mod find;
+mod console_of_guest;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod entropy;
+#[cfg(test)]
+mod fake;
+#[cfg(target_os = "xen")]
+pub mod find;
 #[cfg(target_os = "xen")]
 mod hal;
-#[cfg(target_os = "xen")]
 pub mod net;
 #[cfg(target_os = "xen")]
 mod pci;
+mod queue;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod single;
+#[cfg(target_os = "xen")]
+mod transport;
 
 #[cfg(target_os = "xen")]
-pub use find::open_net;
+pub use console_of_guest::open_console;
+#[cfg(target_os = "xen")]
+pub use find::{open_net, seed};
+#[cfg(target_os = "xen")]
+pub use transport::DeviceTransport;
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VirtioError {
     /// The machine has fewer devices of the kind.
-    #[error("there is no virtio network device number {index}")]
+    #[error("there is no virtio {kind} device number {index}")]
     Missing {
+        /// What kind of device.
+        kind: &'static str,
         /// Which was asked for, from 0.
         index: usize,
     },
     /// The device refused, or is none.
     #[error("the virtio device does not work as virtio devices do")]
     Device,
+    /// The device is of the time before virtio 1.0.
+    #[error(
+        "the virtio device is of before virtio 1.0 on PCI, which is not driven (QEMU: disable-modern=off)"
+    )]
+    Legacy,
+    /// Its registers are nowhere: the firmware has not said where, or they have no room.
+    #[error("the virtio device's registers are not where they can be mapped")]
+    Registers,
     /// There is no memory for its buffers.
     #[error("no memory for a virtio device's buffers")]
     Memory,

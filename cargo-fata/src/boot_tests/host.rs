@@ -143,7 +143,7 @@ fn run_until_ctrl_c(_: &mut Host) -> Result<()> {
 }
 
 /// Reads what the tool says up to the URL, and what that answers once the guest is up.
-fn answer_of_the_url(said: impl Read + Send + 'static) -> Result<String> {
+pub(super) fn answer_of_the_url(said: impl Read + Send + 'static) -> Result<String> {
     let mut lines = BufReader::new(said).lines();
     let port = loop {
         let line = lines.next().context("the tool ended without a URL")??;

@@ -19,9 +19,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::manifest::values_are_defaults", 120, values_are_defaults),
-    BootTest::new("boot::manifest::boot_parameters_override_them", 120, boot_parameters_override_them),
-    BootTest::new("boot::manifest::help", 120, help),
+    BootTest::new("boot::manifest::values_are_defaults", 120, values_are_defaults).on_qemu_long(),
+    BootTest::new("boot::manifest::boot_parameters_override_them", 120, boot_parameters_override_them)
+        .on_qemu(),
+    BootTest::new("boot::manifest::help", 120, help).on_qemu(),
     BootTest::new("boot::manifest::xl_starts_from_its_configuration", 120, xl_starts_from_its_configuration),
     BootTest::new("boot::manifest::libvirt_takes_its_configuration", 60, libvirt_takes_its_configuration),
 ];

@@ -3,7 +3,7 @@
 use super::early_console;
 use super::hv::{GuestHypervisor, HYPERVISOR};
 use super::{clock, crash, memory};
-use crate::machine::MachineBoot;
+use crate::machine::{self, MachineBoot};
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::ptr;
@@ -69,8 +69,10 @@ pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
     // As octets: a split of text that may fail brings the printing of any text into each image.
     let (line, devices) = command_line.split_at(devices.unwrap_or(command_line.len()));
     let (command_line, mmio_devices) = (text(line), text(devices));
+    let boot = MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices };
+    machine::keep(boot);
     // SAFETY: as in `enter`.
-    unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices }) }
+    unsafe { fata_machine_main(boot) }
 }
 
 /// A line that fills its place may have been longer, and what is left of it is not what was meant: Xen's tools cut it off

@@ -151,13 +151,10 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
     }
 }
 
-/// Where the registers of a device at a physical address are, on a machine without Xen; mapped where they are not yet.
-///
-/// # Panics
-/// At half a TiB and beyond.
-pub fn map_device(physical: u64) -> NonNull<u8> {
-    assert!(physical < 1 << 39, "no device at {physical:#x}");
-    WINDOW.with(|window| window.as_mut().expect("memory is set up before devices are").map_device(physical))
+/// Where a device's register at a physical address is, on a machine without Xen; mapped, with the 2 MiB around it, where it is
+/// not yet. `None` when there is no room for more. The processor must have such an address.
+pub(crate) fn map_device(physical: u64) -> Option<NonNull<u8>> {
+    WINDOW.with(|window| window.as_mut()?.map_device(physical))
 }
 
 /// Maps a frame that is no memory of ours at a page of the image.

@@ -33,6 +33,11 @@ fn check(end: u64) {
     }
 }
 
+/// ACPI's root pointer; 0 for none.
+pub(super) fn rsdp(address: u32) -> u64 {
+    read::<HvmStartInfo>(address.into()).rsdp_paddr
+}
+
 /// The command line, and the memory.
 pub(super) fn take(address: u32) -> (&'static [u8], MemoryMap) {
     let info: HvmStartInfo = read(u64::from(address));

@@ -1,7 +1,8 @@
 //! The agent in dom0: answers `cargo fata` over TCP (see the crate's documentation for the protocol).
 //!
 //! On a real dom0, where every local user reaches the loopback interface, it demands a secret that only the tool knows. In
-//! the tool's own QEMU, where there is nothing but the tool's guests, it demands none.
+//! the tool's own QEMU, where there is nothing but the tool's guests, it demands none. In a network namespace, which nobody
+//! reaches from outside, it takes the socket to listen on from the tool.
 
 mod console;
 mod files;
@@ -10,6 +11,7 @@ mod xenctrl;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use crate::{AGENT_PORT, TOKEN_VARIABLE, read_frame, tag, write_frame};
@@ -25,14 +27,18 @@ impl Peer {
     }
 }
 
-/// The program `fata-dom0 [ADDRESS:PORT]`; port 0 takes a free one, and the first line of output says which.
+/// The program `fata-dom0 [ADDRESS:PORT]`; port 0 takes a free one, and the first line of output says which. `-` is the socket
+/// that is the standard input.
 ///
 /// # Errors
 /// Where it cannot listen there. Otherwise it does not end.
 pub fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| format!("0.0.0.0:{AGENT_PORT}"));
     let token: Option<Arc<str>> = std::env::var(TOKEN_VARIABLE).ok().map(Into::into);
-    let listener = TcpListener::bind(address)?;
+    let listener = match address.as_str() {
+        "-" => TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?),
+        address => TcpListener::bind(address)?,
+    };
     println!("{}", listener.local_addr()?);
     for connection in listener.incoming() {
         let Ok(stream) = connection else { continue };
