@@ -245,6 +245,10 @@ mod tests {
         let Command::Exec(args) = cli.command else { panic!("not exec") };
         assert!(args.guest.no_net);
         assert_eq!(args.more_params, ["log=debug", "help"]);
+        // As cargo starts it: options and parameters behind the image.
+        let cli = Cli::parse_from(["cargo-fata", "exec", "target/web", "--type", "pvh", "log=debug"]);
+        let Command::Exec(args) = cli.command else { panic!("not exec") };
+        assert_eq!((args.guest.kind.as_str(), args.more_params), ("pvh", vec!["log=debug".to_owned()]));
     }
 
     #[test]

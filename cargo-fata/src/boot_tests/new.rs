@@ -1,6 +1,7 @@
 //! What `cargo fata new` makes: built with plain cargo in an empty folder elsewhere, then asked for its answer through each
 //! door - as a process, as a PV and as a PVH guest of Xen, on QEMU's q35 and microvm. Each is made once.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::BootTest;
-use super::bare_qemu::{BareQemu, Board, free_port};
+use super::bare_qemu::{BareQemu, free_port};
 use crate::test::elsewhere::Elsewhere;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec, Kind};
@@ -84,8 +85,14 @@ fn through_each_door(host: &mut Host, template: &Template) -> Result<()> {
         spec.kind = kind;
         on_xen(host, spec, template).with_context(|| format!("on Xen as {kind:?}"))?;
     }
-    for board in Board::ALL {
-        on_qemu(board, &image, template).with_context(|| format!("on QEMU's {board:?}"))?;
+    let readme = fs::read_to_string(elsewhere.folder().join(&name).join("README.md"))?;
+    let lines = qemu_lines(&readme);
+    ensure!(lines.len() == 2, "its README has {} lines for QEMU", lines.len());
+    for (line, machine) in lines.iter().zip(["-M q35 ", "-M microvm,acpi=off "]) {
+        ensure!(line.contains(machine), "no {machine}in {line}");
+        let line =
+            line.replace(&format!("target/x86_64-xen-pv/release/{name}"), &image.display().to_string());
+        on_qemu(&line, template).with_context(|| line.clone())?;
     }
     Ok(())
 }
@@ -140,16 +147,30 @@ fn ends(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-fn on_qemu(board: Board, image: &std::path::Path, template: &Template) -> Result<()> {
+/// The lines for QEMU that a README has, each put together from its parts.
+fn qemu_lines(readme: &str) -> Vec<String> {
+    let text = readme.replace("\\\n", " ");
+    text.lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("qemu-system-x86_64 "))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// As its README says, but for the port of this machine, which may be taken.
+fn on_qemu(line: &str, template: &Template) -> Result<()> {
     match template.answer {
-        Answer::Line(line) => {
-            let mut qemu = BareQemu::start(board, image, template.parameters, None)?;
-            qemu.wait_console(line, SOON)?;
+        Answer::Line(greeting) => {
+            let mut qemu = BareQemu::start(line)?;
+            qemu.wait_console(greeting, SOON)?;
             qemu.wait_end(SOON)
         }
         Answer::Port { port, .. } => {
+            let (before, after) = line.split_once("hostfwd=tcp:127.0.0.1:").context("it leads no port")?;
+            let (_, after) = after.split_once('-').context("it leads no port")?;
+            ensure!(after.starts_with(&format!(":{port} ")), "it leads to another port");
             let here = free_port()?;
-            let mut qemu = BareQemu::start(board, image, template.parameters, Some((here, port)))?;
+            let mut qemu = BareQemu::start(&format!("{before}hostfwd=tcp:127.0.0.1:{here}-{after}"))?;
             // Its address is from the DHCP server in QEMU.
             qemu.wait_console("main: 10.0.2.15/24", SOON)?;
             asked_from_here(template, here).with_context(|| format!("its console:\n{}", qemu.console()))
@@ -179,13 +200,15 @@ fn asked_from_here(template: &Template, port: u16) -> Result<()> {
 }
 
 /// Plain `cargo run` for the guest goes through the runner that the appliance's configuration names: the tool, with a Xen
-/// host of its own.
+/// host of its own. As its README says, as a PV and as a PVH guest.
 fn cargo_run_on_xen(_: &mut Host) -> Result<()> {
     let elsewhere = Elsewhere::new("runner")?;
     elsewhere.make("runner", &[])?;
-    let arguments = ["run", "--quiet", "--release", "--target", "x86_64-xen-pv", "--", "greeting=welcome"];
-    let said = elsewhere.cargo("runner", &arguments)?;
-    ensure!(said.contains("welcome from runner"), "it said {said:?}");
+    for options in [&["greeting=welcome"][..], &["--type", "pvh", "greeting=welcome"]] {
+        let run = ["run", "--quiet", "--release", "--target", "x86_64-xen-pv", "--"];
+        let said = elsewhere.cargo("runner", &[&run, options].concat())?;
+        ensure!(said.contains("welcome from runner"), "with {options:?} it said {said:?}");
+    }
     Ok(())
 }
 

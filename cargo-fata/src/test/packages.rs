@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,8 +51,11 @@ impl Packages {
         }
         // A place of their own: what cargo builds of them has the names of what it builds of the workspace, this tool's too.
         let target = workspace.target_dir.join("fata-packages");
+        let home = fresh_home(&target)?;
         let package = |more: &[&str]| {
-            command::run(cargo::command().args(&arguments).args(more).env("CARGO_TARGET_DIR", &target))
+            let mut cargo = cargo::command();
+            cargo.args(&arguments).args(more).env("CARGO_TARGET_DIR", &target).env("CARGO_HOME", &home);
+            command::run(&mut cargo)
         };
         // What is built here has been downloaded; where it has not, cargo asks the registry.
         match package(&["--offline"]) {
@@ -87,6 +91,42 @@ impl Packages {
         };
         self.folders.iter().flat_map(patch).collect()
     }
+}
+
+/// A home for cargo that knows no package of ours: what a registry has never changes, so that it would build yesterday's
+/// `fata-libos` into today's `fata`. What it knows of others is the user's.
+fn fresh_home(target: &Path) -> Result<PathBuf> {
+    let users = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let users = users.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let users = users.context("cargo has no home: set CARGO_HOME")?;
+    let home = target.join("home");
+    if home.exists() {
+        fs::remove_dir_all(&home).context("the home of an earlier run")?;
+    }
+    forget_ours(&target.join("debug/.fingerprint"))?;
+    let sources = users.join("registry/src");
+    let sources = fs::read_dir(&sources).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    // Those without a host in their names are of folders, as the registry that cargo makes for a verification.
+    let sources = sources.filter(|name| !name.to_string_lossy().starts_with('-'));
+    let sources = sources.map(|name| Path::new("registry/src").join(name));
+    let others = ["registry/index", "registry/cache", "config.toml"].map(PathBuf::from);
+    fs::create_dir_all(home.join("registry/src"))?;
+    for part in others.into_iter().chain(sources).filter(|part| users.join(part).exists()) {
+        symlink(users.join(&part), home.join(&part))?;
+    }
+    Ok(home)
+}
+
+/// Has cargo forget what it has built of our packages.
+fn forget_ours(fingerprints: &Path) -> Result<()> {
+    for entry in fs::read_dir(fingerprints).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("fata") || name.starts_with("cargo-fata") {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// All members of the workspace.
@@ -182,5 +222,9 @@ fn installed_from_checkout(workspace: &Workspace) -> Result<()> {
     let image = elsewhere.image("greeter").display().to_string();
     let info = elsewhere.cargo("greeter", &["fata", "image", "info", &image])?;
     ensure!(info.contains("greeter"), "of its image the installed tool says:\n{info}");
+    let map = elsewhere.cargo("greeter", &["fata", "image", "map", &image])?;
+    ensure!(map.contains("fata_libos"), "the table of its crates:\n{map}");
+    let config = elsewhere.cargo("greeter", &["fata", "image", "config", &image, "--for", "xl"])?;
+    ensure!(config.contains("memory = 8\n"), "its configuration:\n{config}");
     Ok(())
 }
