@@ -53,6 +53,9 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
     Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
 }
 
+/// How long random octets may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
 pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
     let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
@@ -76,22 +79,23 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
         left -= usize::from(found == kind as u32 && left > 0);
         it
     };
-    for (base, size, inputs) in mmio_devices(boot) {
-        let Some(registers) = machine::map_device(base, size) else { continue };
-        // SAFETY: the machine names the region; it stays mapped for ever.
-        let registers = unsafe { Region::new(registers, size) };
-        if mmio_kind(registers).is_some_and(&mut is_it) {
-            let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device)?;
-            return Ok(Found { transport, wake: Wake(By::Inputs(inputs)) });
+    for place in boot.mmio_devices.split_ascii_whitespace().filter_map(mmio_device) {
+        if let Some(found) = open_mmio(kind, place, &mut is_it) {
+            return found;
+        }
+    }
+    if boot.mmio_devices.is_empty() && !pci::is_there() {
+        for n in 0..MICROVM_DEVICES {
+            let base = MICROVM + u64::from(n) * MICROVM_SIZE as u64;
+            if let Some(found) = open_mmio(kind, (base, MICROVM_SIZE, [24 + n, 16 + n % 8]), &mut is_it) {
+                return found;
+            }
         }
     }
     let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
     let transport = DeviceTransport::of_pci(kind, pci::open(function)?);
     Ok(Found { transport, wake: Wake(By::Message(function)) })
 }
-
-/// How long random octets may take.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line
 /// (`hw/i386/microvm.c`): so many octets each, up to so many of them. They raise the inputs of the second interrupt
@@ -100,14 +104,24 @@ const MICROVM: u64 = 0xfeb0_0000;
 const MICROVM_SIZE: usize = 512;
 const MICROVM_DEVICES: u32 = 24;
 
+/// Where registers of MMIO are, how many octets, and the inputs of interrupt controllers that they may raise.
 type Place = (u64, usize, [u32; 2]);
 
-/// Those that the command line names; where it names none and there is no PCI, those of a microvm.
-fn mmio_devices(boot: &MachineBoot) -> impl Iterator<Item = Place> {
-    let named = boot.mmio_devices.split_whitespace().filter_map(mmio_device);
-    let is_microvm = boot.mmio_devices.is_empty() && !pci::is_there();
-    let place = |n| (MICROVM + u64::from(n) * MICROVM_SIZE as u64, MICROVM_SIZE, [24 + n, 16 + n % 8]);
-    named.chain((0..MICROVM_DEVICES).filter(move |_| is_microvm).map(place))
+/// The device at a place, if there is one and it is the one.
+#[inline(never)]
+fn open_mmio(
+    kind: DeviceType,
+    (base, size, inputs): Place,
+    is_it: &mut dyn FnMut(u32) -> bool,
+) -> Option<Result<Found, VirtioError>> {
+    let registers = machine::map_device(base, size)?;
+    // SAFETY: the machine names the region; it stays mapped for ever.
+    let registers = unsafe { Region::new(registers, size) };
+    if !is_it(mmio_kind(registers)?) {
+        return None;
+    }
+    let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device);
+    Some(transport.map(|transport| Found { transport, wake: Wake(By::Inputs(inputs)) }))
 }
 
 /// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.

@@ -1,13 +1,17 @@
-//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net and entropy, over PCI and MMIO.
+//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, entropy and console, over PCI and MMIO.
 //!
-//! [`net`] and [`entropy`] are the drivers, over any transport and any memory, so that host tests run them against a device of
-//! their own; [`queue`] is what they have in common: queues whose device is not trusted. On a guest, `find` looks for devices,
+//! [`net`], [`entropy`] and [`console`] are the drivers, over any transport and any memory, so that host tests run them against
+//! a device of their own; [`queue`] and [`single`] are what they stand on: queues whose device is not trusted. On a guest, `find` looks for devices,
 //! `pci` is the machine's configuration space, `transport` the way to registers, `hal` memory as devices see it. The machine
 //! below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
 extern crate alloc;
 
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod console;
+#[cfg(target_os = "xen")]
+mod console_of_guest;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod entropy;
 #[cfg(test)]
@@ -25,6 +29,8 @@ mod single;
 #[cfg(target_os = "xen")]
 mod transport;
 
+#[cfg(target_os = "xen")]
+pub use console_of_guest::open_console;
 #[cfg(target_os = "xen")]
 pub use find::{open_net, seed};
 #[cfg(target_os = "xen")]

@@ -79,6 +79,7 @@ fn virtio_kind(id: u32) -> Option<u32> {
 }
 
 /// The first virtio device, bus by bus, that `is_it` says yes to when it is told the kind.
+#[inline(never)]
 pub(crate) fn find(is_it: &mut dyn FnMut(u32) -> bool) -> Option<DeviceFunction> {
     // A bit for each bus that is known; a bus behind a bridge has a higher number than the bridge's.
     let mut buses = [0u64; 4];
@@ -107,12 +108,13 @@ pub(crate) fn find(is_it: &mut dyn FnMut(u32) -> bool) -> Option<DeviceFunction>
     None
 }
 
-fn capability(function: DeviceFunction, is_it: impl Fn(&CapabilityInfo) -> bool) -> Option<u8> {
+#[inline(never)]
+fn capability(function: DeviceFunction, is_it: &dyn Fn(&CapabilityInfo) -> bool) -> Option<u8> {
     PciRoot::new(Ports).capabilities(function).take(CAPABILITIES).find(is_it).map(|c| c.offset)
 }
 
 fn capability_of_virtio(function: DeviceFunction, kind: u16) -> Option<u8> {
-    capability(function, |c| c.id == VENDOR && c.private_header >> 8 == kind)
+    capability(function, &|c| c.id == VENDOR && c.private_header >> 8 == kind)
 }
 
 /// A part of a device's registers: `bar` and `offset` as a capability names them, `len` octets.
@@ -156,7 +158,7 @@ pub(crate) fn open(function: DeviceFunction) -> Result<PciRegions, VirtioError> 
 /// Lets the first `queues` queues of a device, and changes of its configuration, wake the guest by the message that the machine
 /// takes. Its queues must be set up.
 pub(crate) fn use_messages(function: DeviceFunction, queues: u16) -> Option<()> {
-    let at = capability(function, |c| c.id == MSI_X)?;
+    let at = capability(function, &|c| c.id == MSI_X)?;
     let common = registers(function, COMMON, 56)?;
     let table = Ports.read_word(function, at.wrapping_add(4));
     let table = region(function, table as u8 & 7, table & !7, 16)?;

@@ -19,9 +19,6 @@ pub const MAX_FRAME_BYTES: usize = 1 << 20;
 /// The environment variable that gives the agent the secret it demands at the start of each connection.
 pub const TOKEN_VARIABLE: &str = "FATA_AGENT_TOKEN";
 
-/// The environment variable with the descriptor of the network namespace where scripts run, if that is not the agent's own.
-pub const NETWORK_VARIABLE: &str = "FATA_AGENT_NETWORK";
-
 /// What a frame says.
 pub mod tag {
     /// Before the request: the secret of [`TOKEN_VARIABLE`](super::TOKEN_VARIABLE), where the agent was given one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, TAPS};
+use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{Guest, GuestSpec};
@@ -12,7 +12,7 @@ use crate::xen_host::guest::{Guest, GuestSpec};
 const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] = &[BootTest::new("boot::dns::resolves", 120, resolves).also(TAPS)];
+pub const TESTS: &[BootTest] = &[BootTest::new("boot::dns::resolves", 120, resolves)];
 
 /// 10.0.3.2 is the first server that the guest knows, 10.0.3.1 comes with the lease.
 const ZONE: &str = r#"

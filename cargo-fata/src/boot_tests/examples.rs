@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, PROCESS};
+use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, GuestSpec};
@@ -13,8 +13,8 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::examples::clock", 60, clock).also(PROCESS),
-    BootTest::new("boot::examples::udp_echo", 90, udp_echo).also(PROCESS),
+    BootTest::new("boot::examples::clock", 60, clock),
+    BootTest::new("boot::examples::udp_echo", 90, udp_echo),
 ];
 
 /// A line a second, and a last one when it is asked to leave.

@@ -8,7 +8,7 @@ use super::{BootTest, probe};
 use crate::symbols;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Kind, Place};
+use crate::xen_host::guest::{End, Kind};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -54,7 +54,7 @@ fn stack_overflow_is_stopped(host: &mut Host) -> Result<()> {
     let console = guest.console();
     ensure!(end == End::Crash, "it ended with {end:?}: {console}");
     let reported = console.contains("(the stack's guard page: stack overflow)");
-    ensure!(host.place() == Place::Xen(Kind::Pv) || reported, "it is not reported: {console}");
+    ensure!(host.kind() == Kind::Pv || reported, "it is not reported: {console}");
     Ok(())
 }
 

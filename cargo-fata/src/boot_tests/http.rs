@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, MACHINES, PROCESS, TAPS};
+use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
@@ -16,10 +16,10 @@ const SCRIPT: Duration = Duration::from_secs(90);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::http::requests", 180, requests).also(TAPS),
-    BootTest::new("boot::http::content", 240, content).also(TAPS),
-    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads).also(PROCESS),
-    BootTest::new("boot::http::crowds", 280, crowds).long().also(MACHINES),
+    BootTest::new("boot::http::requests", 180, requests),
+    BootTest::new("boot::http::content", 240, content),
+    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads),
+    BootTest::new("boot::http::crowds", 280, crowds).long(),
 ];
 
 fn http(host: &mut Host, extra: &str) -> Result<Guest> {

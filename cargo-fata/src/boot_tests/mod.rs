@@ -14,26 +14,20 @@ mod net;
 mod new;
 mod parameters;
 mod run;
+pub mod virtio;
 mod web;
 
+pub use bare_qemu::free_port;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{GuestSpec, Kind, Place};
-use crate::xen_host::guest_spec::Machine;
+use crate::xen_host::guest::{GuestSpec, Kind};
 
 /// Room for a guest of 2 GiB.
 const HOST_MEMORY_MB: u32 = 4500;
-
-/// What has no Xen, and virtio devices instead.
-const MACHINES: &[Place] = &[Place::Machine(Machine::Q35), Place::Machine(Machine::Microvm)];
-/// Where the stack is the same, on other devices.
-const TAPS: &[Place] = &[Place::Machine(Machine::Q35), Place::Machine(Machine::Microvm), Place::Process];
-/// Where a guest is told to leave.
-const PROCESS: &[Place] = &[Place::Process];
 
 /// One boot test.
 #[derive(Clone, Copy)]
@@ -48,10 +42,8 @@ pub struct BootTest {
     pub host_memory_mb: u32,
     /// How it stands to PVH.
     pvh: Pvh,
-    /// Where it is run too, as often as with PVH guests.
-    elsewhere: &'static [Place],
-    /// What the guests that it makes run on.
-    pub place: Place,
+    /// The type of the guests it makes.
+    pub kind: Kind,
     /// The test.
     pub run: fn(&mut Host) -> Result<()>,
 }
@@ -71,17 +63,7 @@ impl BootTest {
     /// A test that every change runs with PV guests; with `--long`, also with PVH guests.
     pub const fn new(name: &'static str, limit_s: u64, run: fn(&mut Host) -> Result<()>) -> Self {
         let limit = Duration::from_secs(limit_s);
-        let place = Place::Xen(Kind::Pv);
-        Self {
-            name,
-            limit,
-            long: false,
-            host_memory_mb: HOST_MEMORY_MB,
-            pvh: Pvh::Long,
-            elsewhere: &[],
-            place,
-            run,
-        }
+        Self { name, limit, long: false, host_memory_mb: HOST_MEMORY_MB, pvh: Pvh::Long, kind: Kind::Pv, run }
     }
 
     /// The same test, only with `--long`.
@@ -108,28 +90,19 @@ impl BootTest {
         self
     }
 
-    /// The same test, also in these places without Xen.
-    pub const fn also(mut self, places: &'static [Place]) -> Self {
-        self.elsewhere = places;
-        self
-    }
-
-    /// The test, and what it is in each of its other places.
-    fn in_each_place(self) -> impl Iterator<Item = Self> {
+    /// The test, and what it is as a test of PVH guests.
+    fn of_each_type(self) -> impl Iterator<Item = Self> {
         let long = self.long || self.pvh == Pvh::Long;
-        let pvh = (self.pvh != Pvh::Never).then_some(Place::Xen(Kind::Pvh));
-        let others = pvh.into_iter().chain(self.elsewhere.iter().copied());
-        std::iter::once(self).chain(others.map(move |place| Self { place, long, ..self }))
+        let pvh = (self.pvh != Pvh::Never).then_some(Self { kind: Kind::Pvh, long, ..self });
+        std::iter::once(self).chain(pvh)
     }
 
     /// Its name in reports: of a test with PVH guests, `boot::topic::what::pvh`.
     pub fn full_name(&self) -> String {
-        self.place.name().map_or_else(|| self.name.to_owned(), |place| format!("{}::{place}", self.name))
-    }
-
-    /// Whether it needs the Xen host.
-    pub fn needs_xen(&self) -> bool {
-        matches!(self.place, Place::Xen(_))
+        match self.kind {
+            Kind::Pv => self.name.to_owned(),
+            Kind::Pvh => format!("{}::pvh", self.name),
+        }
     }
 }
 
@@ -151,7 +124,7 @@ pub fn all() -> Vec<BootTest> {
         run::TESTS,
         new::TESTS,
     ];
-    topics.into_iter().flatten().copied().flat_map(BootTest::in_each_place).collect()
+    topics.into_iter().flatten().copied().flat_map(BootTest::of_each_type).collect()
 }
 
 /// The image of the test guests (`tests/guests`), set to one of its cases.

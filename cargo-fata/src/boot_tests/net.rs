@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, TAPS};
+use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
@@ -14,22 +14,20 @@ const SLOW: Duration = Duration::from_secs(200);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().also(TAPS),
-    BootTest::new("boot::net::dhcp", 90, dhcp).also(TAPS),
-    BootTest::new("boot::net::two_vifs", 90, two_vifs).also(TAPS),
+    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both(),
+    BootTest::new("boot::net::dhcp", 90, dhcp),
+    BootTest::new("boot::net::two_vifs", 90, two_vifs),
     BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named),
-    BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters).also(TAPS),
+    BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters),
     BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge),
-    BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib).also(TAPS),
+    BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib),
     BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached)
         .both(),
-    BootTest::new("boot::net::closed_ports", 60, closed_ports).also(TAPS),
-    BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")).also(TAPS),
+    BootTest::new("boot::net::closed_ports", 60, closed_ports),
+    BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")),
     BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long(),
-    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities).also(TAPS),
-    BootTest::new("boot::net::dhcp_renewal_and_lease_loss", 600, dhcp_renewal_and_lease_loss)
-        .long()
-        .also(TAPS),
+    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities),
+    BootTest::new("boot::net::dhcp_renewal_and_lease_loss", 600, dhcp_renewal_and_lease_loss).long(),
 ];
 
 /// Statically configured as 10.0.2.15 on the bridge that dom0 is on.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, MACHINES, TAPS};
+use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{Guest, GuestSpec};
@@ -17,19 +17,18 @@ const SLOW: Duration = Duration::from_secs(280);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::web::curl_features", 120, curl_features).both().also(TAPS),
+    BootTest::new("boot::web::curl_features", 120, curl_features).both(),
     BootTest::new("boot::web::least_memory", 60, least_memory),
-    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10)).also(TAPS),
+    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10)),
     BootTest::new("boot::web::wrk_keep_alive_30_s", 120, |h| wrk_keep_alive(h, 30)).long(),
-    BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 10))
-        .also(TAPS),
+    BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 10)),
     BootTest::new("boot::web::wrk_connection_per_request_30_s", 120, |h| wrk_connection_per_request(h, 30))
         .long(),
     // http's own tests have the whole table; each case costs dom0 a process.
     BootTest::new("boot::web::malformed_requests", 300, |h| malformed_requests(h, 4)),
-    BootTest::new("boot::web::malformed_requests_all", 300, |h| malformed_requests(h, 1)).long().also(TAPS),
-    BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory).long().also(MACHINES),
-    BootTest::new("boot::web::slow_clients", 280, slow_clients).long().also(TAPS),
+    BootTest::new("boot::web::malformed_requests_all", 300, |h| malformed_requests(h, 1)).long(),
+    BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory).long(),
+    BootTest::new("boot::web::slow_clients", 280, slow_clients).long(),
 ];
 
 fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {

@@ -13,7 +13,6 @@ pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// the configurations made for it; peers for processes, what makes networks and root folders for
 /// them, and what reads captures.
 pub const TEST: &[&str] = &[
-    "cpio",
     "gcc",
     "gdb",
     "libc6-dev",

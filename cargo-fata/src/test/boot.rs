@@ -25,33 +25,17 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
 
 /// Runs them, a report line each.
 pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
-    let (on_xen, elsewhere): (Vec<&BootTest>, Vec<&BootTest>) =
-        tests.iter().partition(|test| test.needs_xen());
-    let memory_mb = on_xen.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
-    let options = Options { memory_mb, forwards: Vec::new(), log: logs.join("serial.log"), gdb_port: None };
-    run_on(&|| Host::boot(options.clone()), &on_xen, logs, report)?;
-    // Its own folder: what is left of it goes with the host.
-    let folder = std::env::temp_dir().join(format!("fata-namespaces-{}", std::process::id()));
-    run_on(&|| Host::without_xen(&folder), &elsewhere, logs, report)
-}
-
-fn run_on(
-    boot: &dyn Fn() -> Result<Host>,
-    tests: &[&BootTest],
-    logs: &Path,
-    report: &mut Report,
-) -> Result<()> {
+    let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
+    let log = logs.join("serial.log");
     let mut host: Option<Host> = None;
     for test in tests {
         interrupt::check()?;
         let alive = host.as_mut().is_some_and(Host::is_alive);
         let ready = match &mut host {
             Some(_) if alive => Ok(()),
-            _ => {
-                // The old one ends first.
-                host = None;
-                boot().map(|booted| host = Some(booted))
-            }
+            Some(host) => host.restart(),
+            None => Host::boot(Options { memory_mb, forwards: Vec::new(), log: log.clone(), gdb_port: None })
+                .map(|booted| host = Some(booted)),
         };
         match (ready, host.as_mut()) {
             (Ok(()), Some(host)) => run_one(test, host, logs, report),
@@ -68,7 +52,7 @@ fn run_on(
 fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &mut Report) {
     let name = test.full_name();
     let guests_before = host.guests_made();
-    host.set_place(test.place);
+    host.set_kind(test.kind);
     let started = Instant::now();
     interrupt::set_limit(Some(test.limit));
     let outcome = catch_unwind(AssertUnwindSafe(|| (test.run)(host)))
@@ -97,14 +81,11 @@ fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> R
     if let Some(serial) = host.serial_log() {
         fs::copy(serial, folder.join("serial.log")).context("the serial log")?;
     }
-    let names =
-        host.sh("ls /var/log/xen; xl list > /var/log/xen/xl-list.txt 2>&1; true", KEEP_LIMIT)?.ok()?.stdout;
+    let names = host.sh("ls /var/log/xen; xl list > /var/log/xen/xl-list.txt", KEEP_LIMIT)?.ok()?.stdout;
     for name in names.lines().filter(|name| is_of_test(name, guests_before, host.guests_made())) {
         fs::write(folder.join(name), host.get(&format!("/var/log/xen/{name}"))?)?;
     }
-    if test.needs_xen() {
-        fs::write(folder.join("xl-dmesg.txt"), host.xl_dmesg()?)?;
-    }
+    fs::write(folder.join("xl-dmesg.txt"), host.xl_dmesg()?)?;
     Ok(folder)
 }
 

@@ -8,36 +8,18 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::OwnTest;
 use super::elsewhere::Elsewhere;
 use crate::workspace::Workspace;
 use crate::{cargo, command};
 
-/// A test of the packages.
-pub struct Test {
-    /// Its name in the report.
-    pub name: &'static str,
-    long: bool,
-    run: fn(&Workspace) -> Result<()>,
-}
-
-const TESTS: [Test; 4] = [
-    Test { name: "package::each_is_complete", long: false, run: each_is_complete },
-    Test { name: "package::appliance_by_version", long: true, run: appliance_by_version },
-    Test { name: "package::installed_tool", long: true, run: installed_tool },
-    Test { name: "package::installed_from_checkout", long: true, run: installed_from_checkout },
+/// The tests of this topic.
+pub const TESTS: [OwnTest; 4] = [
+    OwnTest::new("package::each_is_complete", each_is_complete),
+    OwnTest::new("package::appliance_by_version", appliance_by_version).long(),
+    OwnTest::new("package::installed_tool", installed_tool).long(),
+    OwnTest::new("package::installed_from_checkout", installed_from_checkout).long(),
 ];
-
-/// Those whose names contain `filter`; the long ones only if asked for.
-pub fn select(filter: &str, long: bool) -> Vec<&'static Test> {
-    const { &TESTS }.iter().filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
-}
-
-impl Test {
-    /// Runs it.
-    pub fn run(&self, workspace: &Workspace) -> Result<()> {
-        (self.run)(workspace)
-    }
-}
 
 /// What every package has beside its source.
 const FILES: [&str; 4] = ["Cargo.toml", "README.md", "LICENSE-APACHE", "LICENSE-MIT"];

@@ -8,8 +8,7 @@ use anyhow::{Context, Result, bail};
 use fata_dom0::DomainInfo;
 
 use super::agent::{Agent, Stream};
-pub use super::guest_spec::{AtEnd, GuestSpec, Image, Kind, Place, Vif};
-use super::without_xen::guest::LoneGuest;
+pub use super::guest_spec::{AtEnd, GuestSpec, Image, Kind, Vif};
 use crate::{command, interrupt};
 
 /// Longer than `xl shutdown` waits for a guest to hear it.
@@ -71,42 +70,25 @@ impl Drop for Domain {
     }
 }
 
-/// A guest. Dropping it destroys it.
+/// A guest that `xl create` made. Dropping it destroys the domain.
 pub struct Guest {
-    pub(super) agent: Agent,
-    pub(super) name: String,
-    pub(super) body: Body,
-    /// How long `xl create` took, or what stands for it.
+    pub(super) domain: Domain,
+    /// Another one after each restart.
+    pub(super) domid: Cell<u32>,
+    pub(super) at_end: AtEnd,
+    /// How long `xl create` took.
     pub create_time: Duration,
-}
-
-/// What it is to the machine it runs on.
-pub(super) enum Body {
-    /// A domain that `xl create` made.
-    Domain {
-        /// Held for its drop.
-        #[allow(dead_code)]
-        owned: Domain,
-        /// Another one after each restart.
-        domid: Cell<u32>,
-        at_end: AtEnd,
-    },
-    /// Without Xen.
-    Lone(LoneGuest),
 }
 
 impl Guest {
     /// The name it has under `xl`.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.domain.name
     }
 
-    /// Its number now. Without Xen there is none: 0, which is dom0's and so no guest's.
+    /// Its number now.
     pub fn domid(&self) -> u32 {
-        match &self.body {
-            Body::Domain { domid, .. } => domid.get(),
-            Body::Lone(_) => 0,
-        }
+        self.domid.get()
     }
 
     /// Lets one that was created paused go.
@@ -116,23 +98,23 @@ impl Guest {
 
     /// Where xenconsoled logs its console, in dom0.
     pub fn console_path(&self) -> String {
-        console_path(&self.name)
+        console_path(&self.domain.name)
     }
 
     /// All it has printed so far.
     pub fn console(&self) -> String {
-        let bytes = self.agent.get(&self.console_path()).unwrap_or_default();
+        let bytes = self.domain.agent.get(&self.console_path()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
     /// Its console as it comes.
     pub fn follow_console(&self) -> Result<Stream> {
-        self.agent.follow(&self.console_path())
+        self.domain.agent.follow(&self.console_path())
     }
 
     /// Its console itself, both ways; what it says from now on goes to one reader only.
     pub fn open_console(&self) -> Result<Stream> {
-        self.agent.console(self.domid())
+        self.domain.agent.console(self.domid.get())
     }
 
     /// Waits until it has printed `text`; gives the console up to then. An error, with the end of the console, if time is up
@@ -162,12 +144,12 @@ impl Guest {
             }
             let tail = || command::last_lines(&console, 15);
             if let Some(end) = end {
-                bail!("guest {} {end} before {what} was on its console:\n{}", self.name, tail());
+                bail!("guest {} {end} before {what} was on its console:\n{}", self.domain.name, tail());
             }
             if started.elapsed() > limit {
                 bail!(
                     "no {what} on the console of {} after {} s:\n{}",
-                    self.name,
+                    self.domain.name,
                     limit.as_secs_f64(),
                     tail()
                 );
@@ -183,9 +165,6 @@ impl Guest {
 
     /// Types bytes on its console.
     pub fn type_bytes(&self, bytes: &[u8]) -> Result<()> {
-        if let Body::Lone(lone) = &self.body {
-            return lone.type_bytes(bytes);
-        }
         let mut console = self.open_console()?;
         console.write(bytes)?;
         // The agent writes before it looks for the next frame; give it time to get there.
@@ -195,24 +174,19 @@ impl Guest {
 
     /// What the hypervisor accounts for it; `None` when it is gone.
     pub fn info(&self) -> Result<Option<DomainInfo>> {
-        Ok(self.agent.domains()?.into_iter().find(|info| info.domid == self.domid()))
+        Ok(self.domain.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
     }
 
     /// Time its vCPU has run, nanoseconds.
     pub fn cpu_ns(&self) -> Result<u64> {
-        if let Body::Lone(lone) = &self.body {
-            return lone.cpu_ns();
-        }
-        let info = self.info()?.with_context(|| format!("guest {} is gone", self.name))?;
+        let info = self.info()?.with_context(|| format!("guest {} is gone", self.domain.name))?;
         Ok(info.cpu_ns)
     }
 
     /// How it ended, if it has. One that is started again has not.
     pub fn end(&self) -> Result<Option<End>> {
-        match &self.body {
-            Body::Lone(lone) => return lone.end(),
-            Body::Domain { domid, at_end: AtEnd::Act, .. } => return self.end_without_return(domid),
-            Body::Domain { .. } => {}
+        if self.at_end == AtEnd::Act {
+            return self.end_without_return();
         }
         Ok(match self.info()? {
             None => Some(End::Destroyed),
@@ -221,16 +195,16 @@ impl Guest {
     }
 
     /// Between two lives there is no domain, but the `xl create` that will make the next one.
-    fn end_without_return(&self, number: &Cell<u32>) -> Result<Option<End>> {
+    fn end_without_return(&self) -> Result<Option<End>> {
         let script = format!(
             "xl domid {0} 2>/dev/null || {{ pgrep -f '[x]l create .*/{0}[.]cfg' >/dev/null && echo between; }}",
-            self.name
+            self.domain.name
         );
-        let said = self.agent.sh(&script, XL_LIMIT)?.stdout;
+        let said = self.domain.agent.sh(&script, XL_LIMIT)?.stdout;
         match said.trim() {
             "" => return Ok(Some(End::Destroyed)),
             "between" => return Ok(None),
-            domid => number.set(domid.parse().with_context(|| format!("`xl domid` said {domid:?}"))?),
+            domid => self.domid.set(domid.parse().with_context(|| format!("`xl domid` said {domid:?}"))?),
         }
         let code = self.info()?.and_then(|info| info.shutdown_code());
         Ok(code.map(End::from_code).filter(|end| *end == End::Crash))
@@ -248,7 +222,11 @@ impl Guest {
             }
             if started.elapsed() > limit {
                 let tail = command::last_lines(&self.console(), 15);
-                bail!("guest {} still runs after {} s; its console:\n{tail}", self.name, limit.as_secs_f64());
+                bail!(
+                    "guest {} still runs after {} s; its console:\n{tail}",
+                    self.domain.name,
+                    limit.as_secs_f64()
+                );
             }
             std::thread::sleep(PERIOD);
         }
@@ -256,33 +234,20 @@ impl Guest {
 
     /// Runs `xl COMMAND NAME` for this guest: `guest.xl("shutdown")`, `guest.xl("pause")`.
     pub fn xl(&self, command: &str) -> Result<()> {
-        if let Body::Lone(lone) = &self.body {
-            return if command == "shutdown" {
-                lone.ask_to_leave()
-            } else {
-                bail!("no xl {command} without Xen")
-            };
-        }
-        self.agent.sh(&format!("xl {command} {}", self.name), XL_LIMIT)?.ok()?;
+        self.domain.agent.sh(&format!("xl {command} {}", self.domain.name), XL_LIMIT)?.ok()?;
         Ok(())
     }
 
     /// Asks it to power off, and does not wait: `xl shutdown` waits a minute for a guest that does not listen.
     pub fn ask_to_leave(&self) -> Result<()> {
-        if let Body::Lone(lone) = &self.body {
-            return lone.ask_to_leave();
-        }
-        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.name);
-        self.agent.sh(&script, XL_LIMIT)?.ok()?;
+        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.domain.name);
+        self.domain.agent.sh(&script, XL_LIMIT)?.ok()?;
         Ok(())
     }
 
     /// Ends the domain at once and waits until it is gone.
     pub fn destroy(self) -> Result<()> {
-        if let Body::Lone(_) = self.body {
-            return Ok(());
-        }
-        self.agent.sh(&format!("xl destroy {}", self.name), XL_LIMIT)?.ok()?;
+        self.domain.agent.sh(&format!("xl destroy {}", self.domain.name), XL_LIMIT)?.ok()?;
         Ok(())
     }
 }

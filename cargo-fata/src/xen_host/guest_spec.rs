@@ -27,57 +27,6 @@ pub enum Kind {
     Pvh,
 }
 
-/// What a guest runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Xen, as a guest of that kind.
-    Xen(Kind),
-    /// QEMU without Xen in it.
-    Machine(Machine),
-    /// This machine, as a process.
-    Process,
-}
-
-impl Place {
-    /// Its name, for that of a test: none for what is usual.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Xen(Kind::Pv) => None,
-            Self::Xen(Kind::Pvh) => Some("pvh"),
-            Self::Machine(Machine::Q35) => Some("q35"),
-            Self::Machine(Machine::Microvm) => Some("microvm"),
-            Self::Process => Some("process"),
-        }
-    }
-}
-
-/// A machine of QEMU's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Machine {
-    /// Devices on PCI.
-    Q35,
-    /// Devices by MMIO.
-    Microvm,
-}
-
-impl Machine {
-    /// For `-M`.
-    pub fn option(self) -> &'static str {
-        match self {
-            Self::Q35 => "q35",
-            Self::Microvm => "microvm,acpi=off",
-        }
-    }
-
-    /// For `-device`.
-    pub fn net_device(self) -> &'static str {
-        match self {
-            Self::Q35 => "virtio-net-pci",
-            Self::Microvm => "virtio-net-device",
-        }
-    }
-}
-
 /// A network interface.
 #[derive(Debug, Clone)]
 pub struct Vif {

@@ -1,19 +1,18 @@
 //! The Xen host: a real hypervisor and a Debian dom0, in QEMU or, on a dom0, the machine itself.
 //!
 //! [`recipe`] says what it is made of, [`build`] makes it, [`qemu`] runs it, [`agent`] talks with dom0, [`guest`] is what runs
-//! on it. [`Host`] puts them together. [`without_xen`] stands in for it where tests run the same guests elsewhere.
+//! on it. [`Host`] puts them together.
 
 pub mod agent;
 mod agent_program;
 pub mod build;
 mod cpio;
 pub mod guest;
-pub mod guest_spec;
+mod guest_spec;
 pub mod linux_guest;
 mod local;
 pub mod qemu;
 pub mod recipe;
-pub mod without_xen;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -21,14 +20,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
 pub use self::agent_program::is_asked_for as is_agent;
-use self::guest::{Body, Domain, Guest, GuestSpec, Image, Kind, Place};
+use self::guest::{Domain, Guest, GuestSpec, Image, Kind};
 use self::qemu::{Options, Qemu};
-use self::without_xen::Namespaces;
-use self::without_xen::guest::LoneGuest;
 use crate::{cache, ui};
 
 const XL_LIMIT: Duration = Duration::from_secs(120);
@@ -39,8 +36,6 @@ const KILL_TIME: Duration = Duration::from_millis(300);
 enum Machine {
     Qemu(Qemu),
     Local(local::LocalAgent),
-    /// No Xen: namespaces of this machine.
-    Namespaces(Namespaces),
 }
 
 /// A Xen host that is up.
@@ -49,8 +44,8 @@ pub struct Host {
     options: Option<Options>,
     uploaded: HashSet<String>,
     guests_made: u32,
-    /// What guests run on that are specified as PV.
-    place: Place,
+    /// The type of guests that are specified as PV.
+    kind: Kind,
 }
 
 impl Host {
@@ -63,22 +58,13 @@ impl Host {
         let _ = std::fs::remove_file(&overlay);
         let machine = Machine::Qemu(booted?);
         step.done();
-        Ok(Self::on(machine, Some(options)))
-    }
-
-    fn on(machine: Machine, options: Option<Options>) -> Self {
-        Self { machine, options, uploaded: HashSet::new(), guests_made: 0, place: Place::Xen(Kind::Pv) }
-    }
-
-    /// No Xen, but the same peers: for guests on other places, in `folder`.
-    pub fn without_xen(folder: &Path) -> Result<Self> {
-        Ok(Self::on(Machine::Namespaces(Namespaces::start(folder)?), None))
+        Ok(Self { machine, options: Some(options), uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
     }
 
     /// The machine the tool runs on, which must be a dom0.
     pub fn local() -> Result<Self> {
         let machine = Machine::Local(local::LocalAgent::start()?);
-        Ok(Self::on(machine, None))
+        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
     }
 
     /// Whether the tool runs on a dom0.
@@ -89,6 +75,21 @@ impl Host {
     /// Whether this is the machine the tool runs on.
     pub fn is_local(&self) -> bool {
         matches!(self.machine, Machine::Local(_))
+    }
+
+    /// Starts again from nothing: all guests and files are gone.
+    pub fn restart(&mut self) -> Result<()> {
+        let Some(options) = self.options.clone() else {
+            bail!("this machine's own Xen is not ours to restart")
+        };
+        // The old machine ends first: its forwarded ports are needed.
+        if let Machine::Qemu(qemu) = &mut self.machine {
+            qemu.end();
+        }
+        let (guests_made, kind) = (self.guests_made, self.kind);
+        *self = Self::boot(options)?;
+        (self.guests_made, self.kind) = (guests_made, kind);
+        Ok(())
     }
 
     /// Ends a machine of ours at once, whatever it does.
@@ -106,14 +107,14 @@ impl Host {
         Ok(())
     }
 
-    /// From now on guests run on this; those that are specified as PVH are that in any case.
-    pub fn set_place(&mut self, place: Place) {
-        self.place = place;
+    /// From now on guests are of this type, those that are specified as PVH are in any case.
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
     }
 
-    /// What guests run on that do not say it.
-    pub fn place(&self) -> Place {
-        self.place
+    /// The type of guests that do not say theirs.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// How many guests have been made: the number at the end of the latest one's name.
@@ -125,7 +126,6 @@ impl Host {
     pub fn is_alive(&mut self) -> bool {
         let running = match &mut self.machine {
             Machine::Qemu(qemu) => qemu.is_alive(),
-            Machine::Namespaces(namespaces) => namespaces.is_alive(),
             Machine::Local(_) => true,
         };
         running && self.agent().ping()
@@ -136,7 +136,6 @@ impl Host {
         match &self.machine {
             Machine::Qemu(qemu) => qemu.agent,
             Machine::Local(local) => local.agent,
-            Machine::Namespaces(namespaces) => namespaces.agent,
         }
     }
 
@@ -167,16 +166,8 @@ impl Host {
         Ok(path)
     }
 
-    /// Creates a guest: on Xen with `xl create`.
+    /// Creates a guest with `xl create`.
     pub fn create(&mut self, spec: &GuestSpec) -> Result<Guest> {
-        if let Machine::Namespaces(namespaces) = &self.machine {
-            self.guests_made += 1;
-            let name = format!("{}-{}", spec.name, self.guests_made);
-            let started = Instant::now();
-            let lone = LoneGuest::start(namespaces, self.place, spec, &name)?;
-            let body = Body::Lone(lone);
-            return Ok(Guest { agent: self.agent(), name, body, create_time: started.elapsed() });
-        }
         let kernel = match &spec.image {
             Image::Local(file) => self.upload(file)?,
             Image::InDom0(path) => path.clone(),
@@ -185,12 +176,12 @@ impl Host {
         let name = self.guest_name(&spec.name);
         let config = format!("{}/{name}.cfg", self.folder());
         let mut spec = spec.clone();
-        if self.place == Place::Xen(Kind::Pvh) {
+        if self.kind == Kind::Pvh {
             spec.kind = Kind::Pvh;
         }
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
-        let owned = Domain { agent: self.agent(), name: name.clone() };
+        let domain = Domain { agent: self.agent(), name: name.clone() };
         let started = Instant::now();
         let paused = if spec.paused { "-p" } else { "" };
         let script = format!("xl create -q {paused} {config} && xl domid {name}");
@@ -200,8 +191,7 @@ impl Host {
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
         let domid =
             created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
-        let body = Body::Domain { owned, domid: Cell::new(domid), at_end: spec.at_end };
-        Ok(Guest { agent: self.agent(), name, body, create_time })
+        Ok(Guest { domain, domid: Cell::new(domid), at_end: spec.at_end, create_time })
     }
 
     /// What the hypervisor has logged.
@@ -217,7 +207,7 @@ impl Host {
     /// Where images and configurations go in dom0.
     fn folder(&self) -> Cow<'_, str> {
         match &self.machine {
-            Machine::Qemu(_) | Machine::Namespaces(_) => "/tmp/fata".into(),
+            Machine::Qemu(_) => "/tmp/fata".into(),
             Machine::Local(local) => local.folder().to_string_lossy(),
         }
     }
@@ -225,7 +215,7 @@ impl Host {
     /// Unique on a host of ours; on a dom0 that others use too, unique by process.
     fn guest_name(&self, name: &str) -> String {
         match &self.machine {
-            Machine::Qemu(_) | Machine::Namespaces(_) => format!("{name}-{}", self.guests_made),
+            Machine::Qemu(_) => format!("{name}-{}", self.guests_made),
             Machine::Local(_) => format!("{name}-{}-{}", std::process::id(), self.guests_made),
         }
     }

@@ -4,9 +4,9 @@ use core::fmt;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
 
 bitflags::bitflags! {
-    /// Section 5.1.3: those that the driver knows.
+    /// Section 5.1.3: those that the driver knows; the last is of every device.
     #[derive(Clone, Copy, PartialEq, Eq)]
-    pub(super) struct Features: u64 {
+    pub(crate) struct Features: u64 {
         const CSUM = 1 << 0;
         const GUEST_CSUM = 1 << 1;
         const MTU = 1 << 3;

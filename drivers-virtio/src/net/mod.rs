@@ -20,7 +20,7 @@ use fata_libos::net::{
     ETHERNET_HEADER, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
 };
 use fata_libos::task::WakerSet;
-use header::Features;
+pub(crate) use header::Features;
 use pair::{BUFFER, Pair, Taken};
 use virtio_drivers::Hal;
 use virtio_drivers::transport::{DeviceStatus, InterruptStatus, Transport};

@@ -22,7 +22,7 @@ const KEYBOARD: u16 = 0x64;
 const RESET: u8 = 0xfe;
 /// A port that does nothing, and how often it is read until a machine that goes out has gone.
 const NOTHING: u16 = 0x80;
-const PATIENCE: u32 = 100_000;
+const PATIENCE: u32 = 50_000;
 
 /// Where ACPI's tables begin; 0 for nowhere.
 pub(super) static RSDP: AtomicU64 = AtomicU64::new(0);
@@ -37,6 +37,7 @@ pub(crate) fn leave(reason: u32) -> ! {
         SHUTDOWN_POWEROFF => power_off(),
         _ => {}
     }
+    (0..PATIENCE).for_each(|_| _ = port::read(NOTHING));
     port::write(KEYBOARD, RESET);
     let none = [0u16; 5];
     // SAFETY: nothing runs after it.
@@ -55,7 +56,6 @@ fn power_off() {
             }
         }
     }
-    (0..PATIENCE).for_each(|_| _ = port::read(NOTHING));
 }
 
 /// An octet of physical memory; 0 where no more can be mapped.

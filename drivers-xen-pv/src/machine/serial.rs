@@ -27,6 +27,11 @@ pub(super) fn init() {
     port::write(MODEM, 0xb);
 }
 
+/// Whether the machine has the port: one that is not there reads as all ones.
+pub fn has_serial() -> bool {
+    port::read(STATUS) != u8::MAX
+}
+
 fn put(byte: u8) {
     let _ = (0..PATIENCE).find(|_| port::read(STATUS) & HAS_ROOM != 0);
     port::write(DATA, byte);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::{NETWORK_VARIABLE, TOKEN_VARIABLE, read_frame, tag};
+use crate::{TOKEN_VARIABLE, read_frame, tag};
 
 use super::Peer;
 
@@ -18,9 +18,7 @@ use super::Peer;
 const TRAILING_OUTPUT: Duration = Duration::from_millis(300);
 
 pub fn run(script: &str, stream: TcpStream, peer: &Peer) -> io::Result<()> {
-    let mut command = Command::new("/bin/bash");
-    enter_network(&mut command);
-    let mut child = command
+    let mut child = Command::new("/bin/bash")
         .args(["-c", script])
         .env_remove(TOKEN_VARIABLE)
         .current_dir("/tmp")
@@ -40,19 +38,6 @@ pub fn run(script: &str, stream: TcpStream, peer: &Peer) -> io::Result<()> {
     peer.send(tag::EXIT, &exit_code(status?).to_be_bytes())?;
     // Wakes the thread that reads from the tool.
     stream.shutdown(Shutdown::Both)
-}
-
-/// Has the command run in the network of [`NETWORK_VARIABLE`].
-fn enter_network(command: &mut Command) {
-    let descriptor = std::env::var(NETWORK_VARIABLE).ok().and_then(|text| text.parse::<i32>().ok());
-    let Some(descriptor) = descriptor else { return };
-    // SAFETY: setns(2) is async-signal-safe, and no memory is allocated between fork and exec.
-    unsafe {
-        command.pre_exec(move || match libc::setns(descriptor, libc::CLONE_NEWNET) {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        });
-    }
 }
 
 /// Copies a pipe to the tool, and says on `drained` when it has been closed.
