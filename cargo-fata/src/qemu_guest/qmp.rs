@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(qmp.cause(), None);
         assert_eq!(qmp.complaints(), "qemu-system-x86_64: something is odd\n");
         let event = r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}"#;
-        theirs.write_all(event[..30].as_bytes()).unwrap();
+        theirs.write_all(&event.as_bytes()[..30]).unwrap();
         assert_eq!(qmp.cause(), None);
         theirs.write_all(format!("{}\r\n", &event[30..]).as_bytes()).unwrap();
         drop(theirs);
