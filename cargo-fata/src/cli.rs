@@ -213,9 +213,9 @@ pub struct TestArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Which benchmark: http.
+    /// Which benchmark: http (guest CPU a request, on Xen), or boot (from QEMU's start to the first HTTP answer).
     pub name: Option<String>,
-    /// How long each run loads a server.
+    /// How long each run loads a server, in http.
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
 }

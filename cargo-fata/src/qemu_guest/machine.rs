@@ -11,6 +11,8 @@ use crate::xen_host::qemu::Forward;
 pub enum Board {
     /// No firmware to speak of, no PCI: virtio over MMIO, named on the kernel's command line.
     Microvm,
+    /// The same with its devices named by ACPI, for Linux; our guests do not find them.
+    MicrovmAcpi,
     /// A PC of 2007: PCI, a power button.
     Q35,
 }
@@ -19,7 +21,7 @@ impl Board {
     /// Its name on our command line, which is QEMU's too.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Microvm => "microvm",
+            Self::Microvm | Self::MicrovmAcpi => "microvm",
             Self::Q35 => "q35",
         }
     }
@@ -28,6 +30,7 @@ impl Board {
         match self {
             // With ACPI the command line does not name the devices.
             Self::Microvm => "microvm,acpi=off",
+            Self::MicrovmAcpi => "microvm,acpi=on,pit=on,pic=on",
             Self::Q35 => "q35",
         }
     }
@@ -35,7 +38,7 @@ impl Board {
     /// The last word of each virtio device's name.
     pub fn bus(self) -> &'static str {
         match self {
-            Self::Microvm => "device",
+            Self::Microvm | Self::MicrovmAcpi => "device",
             Self::Q35 => "pci",
         }
     }

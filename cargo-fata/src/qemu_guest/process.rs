@@ -87,7 +87,7 @@ impl Process {
     /// Asks the guest to power off: by the power button; without one, by a break on the serial line.
     pub fn ask_to_leave(&mut self) -> Result<()> {
         match self.board {
-            Board::Q35 => self.qmp.execute("system_powerdown", json!({})),
+            Board::Q35 | Board::MicrovmAcpi => self.qmp.execute("system_powerdown", json!({})),
             Board::Microvm => self.qmp.execute("chardev-send-break", json!({ "id": "console" })),
         }
     }
