@@ -94,6 +94,14 @@ fn through_each_door(host: &mut Host, template: &Template) -> Result<()> {
             line.replace(&format!("target/x86_64-xen-pv/release/{name}"), &image.display().to_string());
         on_qemu(&line, template).with_context(|| line.clone())?;
     }
+    if let Answer::Line(line) = template.answer {
+        for machine in ["q35", "microvm"] {
+            let run =
+                ["fata", "run", &name, "--on", "qemu", "--machine", machine, "--param", template.parameters];
+            let said = elsewhere.cargo(&name, &run)?;
+            ensure!(said.contains(line), "by the tool on {machine} it said {said:?}");
+        }
+    }
     Ok(())
 }
 
