@@ -30,7 +30,7 @@ fn seeded() -> ChaCha20Rng {
 
 #[cfg(target_os = "xen")]
 unsafe extern "Rust" {
-    /// A guest's [`entropy`](crate::platform::Platform::entropy): defined by whoever links this crate into an image. A function
+    /// A guest's `Platform::entropy`: defined by whoever links this crate into an image. A function
     /// of its own, so that the drivers behind it are only in images that ask for random bytes.
     fn fata_seed(seed: &mut [u8; 32]) -> bool;
 }
