@@ -61,9 +61,9 @@ pub(crate) fn leave(reason: u32) -> ! {
             port::write(PANIC, PANICKED);
         }
         SHUTDOWN_POWEROFF => {
-            power_off();
-            // Power ends a moment later, where it does.
-            (0..PATIENCE).for_each(|_| _ = port::read(IDLE));
+            // Power ends a moment later: where the tables say how, it does, however busy the host is.
+            let patience = if power_off() { 100 * PATIENCE } else { PATIENCE };
+            (0..patience).for_each(|_| _ = port::read(IDLE));
             port::write(DEBUG_EXIT, OFF);
         }
         _ => {}
@@ -75,7 +75,8 @@ pub(crate) fn leave(reason: u32) -> ! {
     unsafe { asm!("lidt [{}]", "ud2", in(reg) &none, options(noreturn)) }
 }
 
-fn power_off() {
+/// Ends power; whether the tables say how.
+fn power_off() -> bool {
     let rsdp = RSDP.load(Ordering::Relaxed);
     let told = if rsdp == 0 { None } else { Tables(read).power_off(rsdp) };
     match told.unwrap_or(PowerOff::Port(PM1_CONTROL, SLEEP)) {
@@ -87,6 +88,7 @@ fn power_off() {
             }
         }
     }
+    told.is_some()
 }
 
 /// An octet of physical memory; 0 where no more can be mapped.
