@@ -1,6 +1,6 @@
 //! What the examples say they do, where no other test has them at work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -19,9 +19,12 @@ pub const TESTS: &[BootTest] = &[
 
 /// A line a second, and a last one when it is asked to leave.
 fn clock(host: &mut Host) -> Result<()> {
+    let started = Instant::now();
     let guest = host.create(&GuestSpec::new("clock", image("clock")?))?;
     let has_four = |console: &str| seconds(console).len() >= 4;
     guest.wait_console_until("four seconds", SOON, has_four)?;
+    // Three whole seconds of ours too.
+    ensure!(started.elapsed() > Duration::from_millis(2500), "its clock is fast: {:?}", started.elapsed());
     guest.xl("shutdown")?;
     ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off");
     let console = guest.console();

@@ -18,7 +18,6 @@ const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 /// The interval timer's rate, and how long it is let run: a hundredth of a second.
 const TIMER_HZ: u64 = 1_193_182;
 const TIMER_TICKS: u64 = TIMER_HZ / 100;
-
 /// Looks at the timer, of a microsecond or so in a virtual machine.
 const TIMER_PATIENCE: u32 = 1_000_000;
 /// No counter is slower.
