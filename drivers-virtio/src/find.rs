@@ -1,35 +1,82 @@
-//! Looks for devices: those of MMIO that the command line names, as QEMU's microvm and Firecracker tell them, then the PCI bus.
+//! Looks for devices: those of MMIO that the command line names, as QEMU's microvm and Firecracker tell them, then those on the
+//! machine's PCI buses.
 
 use crate::VirtioError;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
 use crate::pci::{self, Ports};
 use alloc::boxed::Box;
+use core::ptr::NonNull;
 use fata_libos::net::NetDevice;
 use fata_xen::machine::{self, MachineBoot};
 use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::pci::bus::PciRoot;
-use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
-use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::transport::pci::PciTransport;
+use virtio_drivers::transport::pci::bus::{DeviceFunction, PciRoot};
+use virtio_drivers::transport::{DeviceType, SomeTransport};
 
-/// The machine's network device number `index`, in the order in which they are found.
-pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
-    let mut left = index;
-    for (base, size, input) in boot.mmio_devices.split_whitespace().filter_map(mmio_device) {
-        let header = machine::map_device(base);
-        // SAFETY: the machine names the region; it stays mapped for ever.
-        let Ok(transport) = (unsafe { MmioTransport::new(header.cast(), size) }) else { continue };
-        if transport.device_type() != DeviceType::Network {
-            continue;
+/// The way to a device's registers.
+pub type DeviceTransport = SomeTransport<'static>;
+
+/// A device that nobody drives yet.
+pub struct Found {
+    /// Its registers.
+    pub transport: DeviceTransport,
+    /// How it wakes the guest.
+    pub wake: Wake,
+}
+
+/// How a device wakes the guest.
+pub struct Wake(By);
+
+enum By {
+    Input(u32),
+    Message(DeviceFunction),
+}
+
+impl Wake {
+    /// Lets the first `queues` queues of the device wake the guest; they must be set up, the device not yet started. A device
+    /// that has no way to wake the guest is looked at from time to time.
+    pub fn enable(self, queues: u16) {
+        match self.0 {
+            By::Input(input) => machine::route(input),
+            By::Message(function) => {
+                if pci::use_messages(&mut PciRoot::new(Ports), function, queues).is_none() {
+                    log::warn!("a virtio device has no MSI-X: it is looked at each millisecond");
+                    machine::look_often();
+                }
+            }
         }
-        if left > 0 {
-            left -= 1;
-            continue;
-        }
-        machine::route(input);
-        return Ok(Box::new(VirtioNet::new(transport.into(), &mut || {})?));
     }
-    open_pci(left).unwrap_or(Err(VirtioError::Missing { index }))
+}
+
+/// The machine's network device number `index`.
+pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
+    let Found { transport, wake } = open(boot, DeviceType::Network, index)?;
+    Ok(Box::new(VirtioNet::new(transport, || wake.enable(2))?))
+}
+
+/// The machine's device number `index` of a kind, from 0 in the order in which they are found.
+///
+///
+/// Devices that are passed over are not touched: somebody may drive them.
+pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found, VirtioError> {
+    let mut left = index;
+    let mut is_it = |found: u32| {
+        let it = found == kind as u32 && left == 0;
+        left -= usize::from(found == kind as u32 && left > 0);
+        it
+    };
+    for (base, size, input) in boot.mmio_devices.split_whitespace().filter_map(mmio_device) {
+        let registers = machine::map_device(base);
+        if mmio_kind(registers).is_some_and(&mut is_it) {
+            // SAFETY: the machine names the region; it stays mapped for ever.
+            let transport = unsafe { MmioTransport::new(registers.cast(), size) };
+            let transport = transport.map_err(|_| VirtioError::Device)?.into();
+            return Ok(Found { transport, wake: Wake(By::Input(input)) });
+        }
+    }
+    let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
+    open_pci(function)
 }
 
 /// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.
@@ -38,19 +85,34 @@ fn mmio_device(text: &str) -> Option<(u64, usize, u32)> {
     let mut place = place.split(':');
     let base = u64::from_str_radix(place.next()?.strip_prefix("0x")?, 16).ok()?;
     let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
-    Some((base, size, place.next()?.parse().ok()?))
+    (base % 4 == 0).then_some((base, size, place.next()?.parse().ok()?))
 }
 
-fn open_pci(index: usize) -> Option<Result<Box<dyn NetDevice>, VirtioError>> {
+/// The kind of a device of MMIO (virtio 1.2, section 4.2.2): 0 where there is a place but no device.
+fn mmio_kind(registers: NonNull<u8>) -> Option<u32> {
+    const MAGIC: u32 = 0x7472_6976;
+    // SAFETY: the registers are mapped and aligned; reading these changes nothing.
+    let read = |n: usize| unsafe { registers.cast::<u32>().add(n).read_volatile() };
+    (read(0) == MAGIC).then(|| read(2))
+}
+
+fn open_pci(function: DeviceFunction) -> Result<Found, VirtioError> {
     let mut root = PciRoot::new(Ports);
-    let is_net = |info: &_| virtio_device_type(info) == Some(DeviceType::Network);
-    let (function, _) = root.enumerate_bus(0).filter(|(_, info)| is_net(info)).nth(index)?;
+    if !pci::is_modern(&root, function) {
+        return Err(VirtioError::Legacy);
+    }
     pci::enable(&mut root, function);
-    let transport = PciTransport::new::<GuestHal, _>(&mut root, function).ok()?;
-    let mut wire = || {
-        if pci::use_messages(&mut root, function, 2).is_none() {
-            log::warn!("virtio-net has no MSI-X: it does not wake the guest");
-        }
-    };
-    Some(VirtioNet::new(transport.into(), &mut wire).map(|net| Box::new(net) as Box<dyn NetDevice>))
+    let transport =
+        PciTransport::new::<GuestHal, _>(&mut root, function).map_err(|_| VirtioError::Device)?.into();
+    Ok(Found { transport, wake: Wake(By::Message(function)) })
+}
+
+fn name_of(kind: DeviceType) -> &'static str {
+    match kind {
+        DeviceType::Network => "network",
+        DeviceType::Block => "block",
+        DeviceType::Console => "console",
+        DeviceType::EntropySource => "entropy",
+        _ => "other",
+    }
 }

@@ -8,7 +8,7 @@
 extern crate alloc;
 
 #[cfg(target_os = "xen")]
-mod find;
+pub mod find;
 #[cfg(target_os = "xen")]
 mod hal;
 #[cfg(target_os = "xen")]
@@ -24,14 +24,21 @@ pub use find::open_net;
 #[non_exhaustive]
 pub enum VirtioError {
     /// The machine has fewer devices of the kind.
-    #[error("there is no virtio network device number {index}")]
+    #[error("there is no virtio {kind} device number {index}")]
     Missing {
+        /// What kind of device.
+        kind: &'static str,
         /// Which was asked for, from 0.
         index: usize,
     },
     /// The device refused, or is none.
     #[error("the virtio device does not work as virtio devices do")]
     Device,
+    /// The device is of the time before virtio 1.0.
+    #[error(
+        "the virtio device is of before virtio 1.0 on PCI, which is not driven (QEMU: disable-modern=off)"
+    )]
+    Legacy,
     /// There is no memory for its buffers.
     #[error("no memory for a virtio device's buffers")]
     Memory,

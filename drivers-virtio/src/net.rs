@@ -126,7 +126,7 @@ pub struct VirtioNet {
 
 impl VirtioNet {
     /// Starts the device; `wire` lets its interrupts through, once its queues are there.
-    pub fn new(mut transport: SomeTransport<'static>, wire: &mut dyn FnMut()) -> Result<Self, VirtioError> {
+    pub fn new(mut transport: SomeTransport<'static>, wire: impl FnOnce()) -> Result<Self, VirtioError> {
         let features = transport.begin_init(Features::all());
         let mut mac = [0; 6];
         for (offset, octet) in mac.iter_mut().enumerate() {

@@ -1,4 +1,5 @@
-//! The machine's first PCI bus, by the two ports that every PC has for it, and messages instead of interrupt lines.
+//! The machine's PCI buses, by the two ports that every PC has for them, and messages instead of interrupt lines. Which bus
+//! lies behind a bridge, and where the registers of devices are, is what the firmware has said.
 
 use crate::hal::GuestHal;
 use fata_xen::machine;
@@ -10,6 +11,8 @@ const DATA: u16 = 0xcfc;
 const MSI_X: u8 = 0x11;
 const VENDOR: u8 = 0x09;
 const COMMON: u16 = 1;
+/// Capabilities that are looked at: more do not fit into a function's space, and a list may run in a circle.
+const CAPABILITIES: usize = 48;
 /// In virtio's common configuration: which queue, and its message.
 const QUEUE_SELECT: usize = 0x16;
 const QUEUE_VECTOR: usize = 0x1a;
@@ -42,6 +45,61 @@ impl ConfigurationAccess for Ports {
     }
 }
 
+/// Of virtio's devices: the vendor, and the first of the numbers that tell their kinds (virtio 1.2, section 4.1.2).
+const VIRTIO: u16 = 0x1af4;
+const FIRST_TRANSITIONAL: u16 = 0x1000;
+const FIRST_MODERN: u16 = 0x1040;
+/// Registers of a function: its kind of header, and, of a bridge, the number of the bus behind it.
+const HEADER: u8 = 0xc;
+const BUSES: u8 = 0x18;
+
+/// The kind of a virtio device by its vendor and device number.
+fn virtio_kind(id: u32) -> Option<u32> {
+    let (vendor, device) = (id as u16, (id >> 16) as u16);
+    if vendor != VIRTIO {
+        return None;
+    }
+    match device.checked_sub(FIRST_MODERN) {
+        Some(kind) => Some(kind.into()),
+        // Transitional devices have numbers of their own: network, block, memory balloon, console, SCSI, entropy.
+        None => [1, 2, 5, 3, 8, 4].get(usize::from(device.checked_sub(FIRST_TRANSITIONAL)?)).copied(),
+    }
+}
+
+/// The first virtio device, bus by bus, that `is_it` says yes to when it is told the kind.
+pub(crate) fn find(is_it: &mut dyn FnMut(u32) -> bool) -> Option<DeviceFunction> {
+    // A bit for each bus that is known; a bus behind a bridge has a higher number than the bridge's.
+    let mut buses = [0u64; 4];
+    buses[0] = 1;
+    for bus in 0..=255u8 {
+        if buses[usize::from(bus / 64)] >> (bus % 64) & 1 == 0 {
+            continue;
+        }
+        for n in 0..=255u8 {
+            let at = DeviceFunction { bus, device: n / 8, function: n % 8 };
+            let first = Ports.read_word(DeviceFunction { function: 0, ..at }, HEADER);
+            let has_more = first != u32::MAX && first >> 23 & 1 != 0;
+            if at.function > 0 && !has_more {
+                continue;
+            }
+            let id = Ports.read_word(at, 0);
+            if virtio_kind(id).is_some_and(&mut *is_it) {
+                return Some(at);
+            }
+            if id != u32::MAX && Ports.read_word(at, HEADER) >> 16 & 0x7f == 1 {
+                let behind = (Ports.read_word(at, BUSES) >> 8) as u8;
+                buses[usize::from(behind / 64)] |= 1 << (behind % 64);
+            }
+        }
+    }
+    None
+}
+
+/// Whether a device has the registers of virtio 1.0 and later.
+pub(crate) fn is_modern(root: &PciRoot<Ports>, function: DeviceFunction) -> bool {
+    root.capabilities(function).take(CAPABILITIES).any(|c| c.id == VENDOR && c.private_header >> 8 == COMMON)
+}
+
 /// Lets a device read and write memory, and answer.
 pub(crate) fn enable(root: &mut PciRoot<Ports>, function: DeviceFunction) {
     root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
@@ -57,7 +115,7 @@ fn region(root: &mut PciRoot<Ports>, function: DeviceFunction, bar: u8, offset: 
 
 /// Lets the first `queues` queues of a device wake the guest by the message that the machine takes. Its queues must be set up.
 pub(crate) fn use_messages(root: &mut PciRoot<Ports>, function: DeviceFunction, queues: u16) -> Option<()> {
-    let capabilities = || root.capabilities(function);
+    let capabilities = || root.capabilities(function).take(CAPABILITIES);
     let msi_x = capabilities().find(|c| c.id == MSI_X)?.offset;
     let common = capabilities().find(|c| c.id == VENDOR && c.private_header >> 8 == COMMON)?.offset;
     let table = Ports.read_word(function, msi_x + 4);

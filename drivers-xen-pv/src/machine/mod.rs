@@ -16,7 +16,7 @@ use crate::types::PAGE_SIZE;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::task::WakerSet;
-use fata_libos::time::Instant;
+use fata_libos::time::{Duration, Instant};
 
 pub(crate) use apic::WAKE_VECTOR;
 pub use apic::{message, route};
@@ -37,6 +37,7 @@ pub struct MachineBoot {
 }
 
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
+static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
 struct Waiting(WakerSet);
 
@@ -87,9 +88,20 @@ pub fn interrupted() -> &'static WakerSet {
     &WAITING.0
 }
 
+/// How often devices are looked at that cannot wake the guest.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// From now on those who wait for an interrupt are woken each millisecond too: there is a device that has none.
+pub fn look_often() {
+    LOOKS_OFTEN.store(true, Ordering::Relaxed);
+}
+
 /// Sleeps until there was an interrupt or `deadline` has passed; a deadline of zero only looks.
 pub fn wait(deadline: Option<Instant>) {
-    if apic::wait(deadline) {
+    let looks = LOOKS_OFTEN.load(Ordering::Relaxed) && !WAITING.0.is_empty();
+    let next_look = looks.then(|| GuestHypervisor::system_time() + LOOK);
+    let until = deadline.into_iter().chain(next_look).min();
+    if apic::wait(until) || looks {
         WAITING.0.wake_all();
     }
 }
