@@ -29,7 +29,7 @@ pub struct Found {
 pub struct Wake(By);
 
 enum By {
-    Input(u32),
+    Inputs([u32; 2]),
     Message(DeviceFunction),
 }
 
@@ -38,7 +38,7 @@ impl Wake {
     /// that has no way to wake the guest is looked at from time to time.
     pub fn enable(self, queues: u16) {
         match self.0 {
-            By::Input(input) => machine::route(input),
+            By::Inputs(inputs) => inputs.into_iter().for_each(machine::route),
             By::Message(function) => {
                 if pci::use_messages(&mut PciRoot::new(Ports), function, queues).is_none() {
                     log::warn!("a virtio device has no MSI-X: it is looked at each millisecond");
@@ -57,7 +57,6 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.
 ///
-///
 /// Devices that are passed over are not touched: somebody may drive them.
 pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found, VirtioError> {
     let mut left = index;
@@ -66,26 +65,44 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
         left -= usize::from(found == kind as u32 && left > 0);
         it
     };
-    for (base, size, input) in boot.mmio_devices.split_whitespace().filter_map(mmio_device) {
-        let registers = machine::map_device(base);
+    for (base, size, inputs) in mmio_devices(boot) {
+        let Some(registers) = machine::map_device(base, size) else { continue };
         if mmio_kind(registers).is_some_and(&mut is_it) {
             // SAFETY: the machine names the region; it stays mapped for ever.
             let transport = unsafe { MmioTransport::new(registers.cast(), size) };
             let transport = transport.map_err(|_| VirtioError::Device)?.into();
-            return Ok(Found { transport, wake: Wake(By::Input(input)) });
+            return Ok(Found { transport, wake: Wake(By::Inputs(inputs)) });
         }
     }
     let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
     open_pci(function)
 }
 
+/// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line
+/// (`hw/i386/microvm.c`): so many octets each, up to so many of them. They raise the inputs of the second interrupt
+/// controller, or of the first from 16 on.
+const MICROVM: u64 = 0xfeb0_0000;
+const MICROVM_SIZE: usize = 512;
+const MICROVM_DEVICES: u32 = 24;
+
+type Place = (u64, usize, [u32; 2]);
+
+/// Those that the command line names; where it names none and there is no PCI, those of a microvm.
+fn mmio_devices(boot: &MachineBoot) -> impl Iterator<Item = Place> {
+    let named = boot.mmio_devices.split_whitespace().filter_map(mmio_device);
+    let is_microvm = boot.mmio_devices.is_empty() && !pci::is_there();
+    let place = |n| (MICROVM + u64::from(n) * MICROVM_SIZE as u64, MICROVM_SIZE, [24 + n, 16 + n % 8]);
+    named.chain((0..MICROVM_DEVICES).filter(move |_| is_microvm).map(place))
+}
+
 /// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.
-fn mmio_device(text: &str) -> Option<(u64, usize, u32)> {
+fn mmio_device(text: &str) -> Option<Place> {
     let (size, place) = text.strip_prefix("virtio_mmio.device=")?.split_once('@')?;
     let mut place = place.split(':');
     let base = u64::from_str_radix(place.next()?.strip_prefix("0x")?, 16).ok()?;
     let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
-    (base % 4 == 0).then_some((base, size, place.next()?.parse().ok()?))
+    let input = place.next()?.parse().ok()?;
+    (base % 4 == 0 && size >= 0x100).then_some((base, size, [input; 2]))
 }
 
 /// The kind of a device of MMIO (virtio 1.2, section 4.2.2): 0 where there is a place but no device.

@@ -24,9 +24,10 @@ unsafe impl Hal for GuestHal {
     }
 
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
-        // Mapped by 2 MiB: a region that reaches beyond has its end mapped too.
-        machine::map_device(paddr + (size as u64).saturating_sub(1));
-        machine::map_device(paddr)
+        match machine::map_device(paddr, size) {
+            Some(at) => at,
+            None => panic!("no room for {size} octets of a device's registers at {paddr:#x}"),
+        }
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {

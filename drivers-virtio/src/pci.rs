@@ -1,9 +1,7 @@
 //! The machine's PCI buses, by the two ports that every PC has for them, and messages instead of interrupt lines. Which bus
 //! lies behind a bridge, and where the registers of devices are, is what the firmware has said.
 
-use crate::hal::GuestHal;
 use fata_xen::machine;
-use virtio_drivers::Hal;
 use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
 
 const ADDRESS: u16 = 0xcf8;
@@ -52,6 +50,11 @@ const FIRST_MODERN: u16 = 0x1040;
 /// Registers of a function: its kind of header, and, of a bridge, the number of the bus behind it.
 const HEADER: u8 = 0xc;
 const BUSES: u8 = 0x18;
+
+/// Whether the machine has PCI.
+pub(crate) fn is_there() -> bool {
+    Ports.read_word(DeviceFunction { bus: 0, device: 0, function: 0 }, 0) != u32::MAX
+}
 
 /// The kind of a virtio device by its vendor and device number.
 fn virtio_kind(id: u32) -> Option<u32> {
@@ -109,8 +112,8 @@ pub(crate) fn enable(root: &mut PciRoot<Ports>, function: DeviceFunction) {
 fn region(root: &mut PciRoot<Ports>, function: DeviceFunction, bar: u8, offset: u32) -> Option<*mut u32> {
     let (address, size) = root.bar_info(function, bar).ok()??.memory_address_size()?;
     let inside = address != 0 && u64::from(offset) + 64 <= size;
-    // SAFETY: the firmware has given the device these addresses.
-    inside.then(|| unsafe { GuestHal::mmio_phys_to_virt(address + u64::from(offset), 64) }.cast().as_ptr())
+    let at = inside.then(|| machine::map_device(address.checked_add(offset.into())?, 64)).flatten();
+    at.map(|at| at.cast().as_ptr())
 }
 
 /// Lets the first `queues` queues of a device wake the guest by the message that the machine takes. Its queues must be set up.

@@ -2,7 +2,9 @@
 //! and nothing else. They are let in only while the guest sleeps or looks.
 
 use super::{map_device, port};
+use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
+use crate::types::PAGE_SIZE;
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -28,7 +30,7 @@ const SERIAL_INPUT: u32 = 4;
 static RATE: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU8 = AtomicU8::new(0);
 
-// The end-of-interrupt register, at the address that `map_device` gives it.
+// The end-of-interrupt register, at the address that `map_device` gives it: it is asked for these registers first.
 global_asm!(
     r#"
     .section .text.entry, "ax", @progbits
@@ -36,7 +38,7 @@ global_asm!(
 fata_wake_stub:
     push rax
     mov byte ptr [{woken}], 1
-    movabs rax, 0xffff9000fee000b0
+    movabs rax, 0xffff9000000000b0
     mov dword ptr [rax], 0
     pop rax
     iretq
@@ -44,9 +46,18 @@ fata_wake_stub:
     woken = sym WOKEN,
 );
 
+/// Registers that every such machine has.
+#[inline(never)]
+fn registers(physical: u64) -> NonNull<u32> {
+    match map_device(physical, PAGE_SIZE) {
+        Some(at) => at.cast(),
+        None => super::leave(SHUTDOWN_CRASH),
+    }
+}
+
 fn register(offset: usize) -> NonNull<u32> {
     // SAFETY: within the page of registers.
-    unsafe { map_device(LOCAL).add(offset) }.cast()
+    unsafe { registers(LOCAL).byte_add(offset) }
 }
 
 #[inline(never)]
@@ -87,7 +98,7 @@ fn now() -> u64 {
 /// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
 pub fn route(input: u32) {
     let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
-    let base: NonNull<u32> = map_device(controller).cast();
+    let base = registers(controller);
     let line = 0x10 + 2 * (input % IO_INPUTS);
     for (index, value) in [(line + 1, 0), (line, WAKE_VECTOR as u32)] {
         // SAFETY: the index register and, 16 octets behind it, the data register are mapped.

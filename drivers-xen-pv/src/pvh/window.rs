@@ -13,10 +13,13 @@ use core::ptr::NonNull;
 
 /// Where a PV guest has it too.
 const WINDOW: usize = 0xffff_8800_0000_0000;
-/// Where devices' registers appear, at their physical addresses from here on.
+/// Where devices' registers appear, the local APIC's first: 2 MiB after 2 MiB, in the order in which they are asked for.
 const DEVICES: usize = 0xffff_9000_0000_0000;
-/// Tables for those: of level 3, and of level 2 for so many different GiB.
-const DEVICE_TABLES: usize = 1 + 5;
+const DEVICE_BLOCKS: usize = 64;
+/// Tables for those: one of level 3, one of level 2.
+const DEVICE_TABLES: usize = 2;
+/// A large page has 2 MiB.
+const LARGE_SHIFT: u32 = 21;
 const GIB: usize = 512 * CHUNK;
 
 /// A range of frames: those below `next` are given out, those below `mapped` are mapped.
@@ -31,6 +34,8 @@ pub(super) struct Window {
     parts: [Part; MAX_RANGES],
     /// Frames for page tables.
     supply: Range<usize>,
+    /// Which block of 2 MiB of the physical addresses appears in each of those for devices, and one; 0 for none yet.
+    devices: [u64; DEVICE_BLOCKS],
 }
 
 impl Window {
@@ -48,17 +53,24 @@ impl Window {
             let first = range.start.max(start);
             *part = Part { next: first, mapped: first, end: range.end.max(first) };
         }
-        Self { parts, supply }
+        Self { parts, supply, devices: [0; DEVICE_BLOCKS] }
     }
 
-    /// Where the registers at a physical address are, mapped uncached with the 2 MiB around them.
-    pub(super) fn map_device(&mut self, physical: u64) -> NonNull<u8> {
-        let frame = physical as usize / PAGE_SIZE;
+    /// Where `len` octets of registers at a physical address are, mapped uncached with the 2 MiB around them.
+    pub(super) fn map_device(&mut self, physical: u64, len: usize) -> Option<NonNull<u8>> {
+        let first = physical >> LARGE_SHIFT;
+        let blocks = ((physical + len.max(1) as u64 - 1 >> LARGE_SHIFT) - first + 1) as usize;
+        let suits = |places: &[u64]| (first + 1..).zip(places).all(|(n, &place)| place == 0 || place == n);
+        let start = self.devices.windows(blocks).position(suits)?;
         let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
-        let l2 = l3.below(frame / GIB % 512, &mut self.supply);
-        // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
-        unsafe { l2.set(frame / CHUNK % 512, paging::device(frame / CHUNK * CHUNK)) };
-        pointer(DEVICES + physical as usize)
+        let l2 = l3.below(DEVICES >> 30 & 511, &mut self.supply);
+        for n in 0..blocks {
+            let block = first + n as u64;
+            self.devices[start + n] = block + 1;
+            // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
+            unsafe { l2.set(start + n, paging::device(block as usize * CHUNK)) };
+        }
+        Some(pointer(DEVICES + (start << LARGE_SHIFT) + physical as usize % (CHUNK * PAGE_SIZE)))
     }
 
     /// Maps what is left of the 2 MiB that the next frame of a part lies in.
