@@ -10,10 +10,12 @@
 //! medium when it ends without error, whatever happens to the power then.
 
 mod buffer;
+mod completion;
 mod disk;
 mod error;
 
 pub use buffer::Buffer;
+pub use completion::{Completer, completion};
 pub use disk::Disk;
 pub use error::BlockError;
 
