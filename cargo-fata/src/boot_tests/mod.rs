@@ -1,5 +1,6 @@
 //! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
 
+mod block;
 mod dns;
 mod examples;
 mod faults;
@@ -111,6 +112,7 @@ pub fn all() -> Vec<BootTest> {
         manifest::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
+        block::TESTS,
         net::TESTS,
         dns::TESTS,
         http::TESTS,
