@@ -34,3 +34,9 @@ pub use device::Blkfront;
 pub use fault::BlockFault;
 pub use link::AWAY;
 pub use open::{OpenError, open, open_number};
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod tests;
