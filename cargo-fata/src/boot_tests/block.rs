@@ -1,10 +1,14 @@
 //! Disks: what the guest wrote and what dom0 sees, what is refused, and disks that go.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::BootTest;
+use crate::run::disks::{self, Bus, Disk};
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
@@ -26,6 +30,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::block::disks_are_chosen_by_name", 120, chosen_by_name).both(),
     BootTest::new("boot::block::a_detached_disk_fails_and_the_guest_lives", 180, detached).both(),
     BootTest::new("boot::block::the_example_counts", 120, example).both(),
+    BootTest::new("boot::block::the_tool_hands_a_file_on", 300, file_through_the_tool)
+        .pv_only("is about the tool"),
+    BootTest::new("boot::block::virtio_on_pci", 120, |_| virtio(Bus::Pci)).pv_only("has no Xen below it"),
+    BootTest::new("boot::block::virtio_on_mmio", 120, |_| virtio(Bus::Mmio)).pv_only("has no Xen below it"),
 ];
 
 /// A disk in dom0, of zeros or of random octets, behind a loop device of its own; gives the device's name.
@@ -219,5 +227,115 @@ fn example(host: &mut Host) -> Result<()> {
         let console = says(host, &spec)?;
         ensure!(console.contains(&format!("boot {boots} with this disk of 4194304 octets")), "{console}");
     }
+    Ok(())
+}
+
+/// A file of this machine, removed at the end.
+struct LocalFile(PathBuf);
+
+impl LocalFile {
+    fn new(octets: &[u8]) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("fata-disk-{}.img", std::process::id()));
+        fs::write(&path, octets)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn disk(&self, more: &str) -> Result<Vec<Disk>> {
+        let arg = disks::parse(&format!("data={}{more}", self.0.display())).map_err(anyhow::Error::msg)?;
+        disks::of_process(&[arg])
+    }
+}
+
+impl Drop for LocalFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+/// The tool itself, with Xen hosts of its own: what the guest wrote is in the file when all of them are gone.
+fn file_through_the_tool(_: &mut Host) -> Result<()> {
+    let file = LocalFile::new(&[0; 1 << 20])?;
+    let run = |disk: &str| -> Result<Output> {
+        let mut tool = Command::new(std::env::current_exe()?);
+        tool.args(["exec", "--disk", disk]).arg(image("disk")?);
+        Ok(tool.stdin(Stdio::null()).output()?)
+    };
+    let data = format!("data={}", file.path().display());
+    let output = run(&data)?;
+    let said = text(&output);
+    ensure!(output.status.success() && said.contains("boot 1 with this disk of 1048576 octets"), "{said}");
+    ensure!(fs::read(file.path())?[..8] == 1_u64.to_le_bytes(), "the count is not in the file: {said}");
+    let output = run(&format!("{data},ro"))?;
+    let said = text(&output);
+    ensure!(!output.status.success() && said.contains("the device is read-only"), "{said}");
+    ensure!(fs::read(file.path())?[..8] == 1_u64.to_le_bytes(), "a read-only file was written");
+    for (disk, line) in [
+        ("data=/no/file", "--disk data=/no/file: there is no such file"),
+        ("date=/no/file", "the image has no block device date; it has: data"),
+    ] {
+        let said = text(&run(disk)?);
+        ensure!(said.contains(line), "no {line:?} in {said}");
+    }
+    Ok(())
+}
+
+/// A guest in a QEMU of its own, without Xen: what it says until QEMU ends.
+fn in_qemu(name: &str, bus: Bus, append: &str, disks: &[Disk], more: &str) -> Result<String> {
+    let machine = match bus {
+        Bus::Pci => "q35",
+        Bus::Mmio => "microvm,acpi=off",
+    };
+    let mut qemu = Command::new("timeout");
+    qemu.args(["60", "qemu-system-x86_64", "-M", machine, "-cpu", "max", "-m", "64", "-no-reboot"])
+        .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-append", append])
+        .args(
+            disks::qemu_args(disks, bus)
+                .into_iter()
+                .map(|arg| if arg.starts_with("virtio-blk") { arg + more } else { arg }),
+        )
+        .arg("-kernel")
+        .arg(image(name)?);
+    let output = qemu.stdin(Stdio::null()).output()?;
+    Ok(format!("{}\n{}", text(&output), output.status))
+}
+
+/// The same table as on Xen, as far as it is about the driver.
+fn virtio(bus: Bus) -> Result<()> {
+    let zeros = vec![0; DISK_OCTETS as usize];
+    for (more, geometry) in [
+        ("", "8192 sectors of 512, ReadWrite"),
+        (",logical_block_size=4096", "1024 sectors of 4096, ReadWrite"),
+    ] {
+        let file = LocalFile::new(&zeros)?;
+        let said = in_qemu("block", bus, "case=patterns", &file.disk("")?, more)?;
+        ensure!(said.contains(geometry) && said.contains("64 chunks written and read"), "{said}");
+        ensure!(fs::read(file.path())? == patterns(), "the file has something else");
+    }
+    let file = LocalFile::new(&zeros)?;
+    let said = in_qemu("block", bus, "case=refused", &file.disk(",ro")?, "")?;
+    for line in [
+        "8192 sectors of 512, ReadOnly",
+        "write: sector 0 cannot be written: the device is read-only",
+        "read beyond: 2 sectors from sector 8191 on: the device has 8192",
+        "read the last: done",
+    ] {
+        ensure!(said.contains(line), "no {line:?} in {said}");
+    }
+    ensure!(fs::read(file.path())? == zeros, "a read-only file was written");
+    for boots in 1..=2 {
+        let said = in_qemu("disk", bus, "", &file.disk("")?, "")?;
+        ensure!(said.contains(&format!("boot {boots} with this disk of 4194304 octets")), "{said}");
+    }
+    let said = in_qemu("disk", bus, "data.disk=vdb", &file.disk("")?, "")?;
+    let line = "block device data is missing: the machine has no virtio disk number 1";
+    ensure!(said.contains(line), "no {line:?} in {said}");
     Ok(())
 }

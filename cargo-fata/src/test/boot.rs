@@ -34,8 +34,14 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
         let ready = match &mut host {
             Some(_) if alive => Ok(()),
             Some(host) => host.restart(),
-            None => Host::boot(Options { memory_mb, forwards: Vec::new(), log: log.clone(), gdb_port: None })
-                .map(|booted| host = Some(booted)),
+            None => Host::boot(Options {
+                memory_mb,
+                forwards: Vec::new(),
+                disks: Vec::new(),
+                log: log.clone(),
+                gdb_port: None,
+            })
+            .map(|booted| host = Some(booted)),
         };
         match (ready, host.as_mut()) {
             (Ok(()), Some(host)) => run_one(test, host, logs, report),
