@@ -6,7 +6,7 @@ use super::queue::QueueError;
 use crate::xenbus::{Backend, BackendStates, Device, XenbusState};
 use crate::xenstore::{Errno, StoreError, Watch, XenStore};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
@@ -125,9 +125,18 @@ impl Session {
         }
     }
 
-    /// Shows the back end a state of this end.
+    /// Shows the back end a state of this end. What [`Device::switch_state`] does, whose code, where two call it, the compiler no
+    /// longer puts into its one caller: that made an image with a network alone 1.5 kB larger.
     pub(super) async fn show(&self, state: XenbusState) -> Result<(), Why> {
-        Ok(self.device.switch_state(state).await?)
+        let (key, text) = (format!("{}/state", self.device.path()), state.to_string());
+        let store = self.device.store();
+        let written = store.transaction(async |store| {
+            if store.read(&key).await? == text {
+                return Ok(());
+            }
+            store.write(&key, &text).await
+        });
+        Ok(written.await?)
     }
 }
 
