@@ -312,7 +312,7 @@ fn virtio(bus: Bus) -> Result<()> {
     let zeros = vec![0; DISK_OCTETS as usize];
     for (more, geometry) in [
         ("", "8192 sectors of 512, ReadWrite"),
-        (",logical_block_size=4096", "1024 sectors of 4096, ReadWrite"),
+        (",logical_block_size=4096,physical_block_size=4096", "1024 sectors of 4096, ReadWrite"),
     ] {
         let file = LocalFile::new(&zeros)?;
         let said = in_qemu("block", bus, "case=patterns", &file.disk("")?, more)?;
