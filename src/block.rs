@@ -115,7 +115,13 @@ pub struct NoFile {
 
 #[cfg(test)]
 mod tests {
-    use super::is_disk;
+    use super::{PARAMS, is_disk};
+
+    /// `fata-build` declares them by their places.
+    #[test]
+    fn parameters_are_in_the_order_of_the_manifests_keys() {
+        assert_eq!(PARAMS.each_ref().map(|param| param.name), ["disk", "read-only"]);
+    }
 
     #[test]
     fn disks_are_named_or_counted() {
