@@ -4,7 +4,7 @@ use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
-use fata_libos::param::Param;
+use fata_libos::param::{Param, Params};
 
 /// A running `main`.
 pub type MainFuture = Pin<Box<dyn Future<Output = Result<()>>>>;
@@ -17,6 +17,8 @@ pub struct Appliance {
     pub version: &'static str,
     /// Its boot parameters: its own, and those of its network interfaces.
     pub params: &'static [Param],
+    /// Whether the parameters fit together, where that takes more than looking at each; asked before anything starts.
+    pub check: Option<fn(&Params) -> Result<()>>,
     /// Its `main`.
     pub main: fn(Env) -> MainFuture,
 }
@@ -115,6 +117,7 @@ macro_rules! __appliance {
             name: fata_manifest::NAME,
             version: fata_manifest::VERSION,
             params: &fata_manifest::PARAMS,
+            check: fata_manifest::CHECK,
             main: |env| $crate::__boxed($main(env)),
         }
     };

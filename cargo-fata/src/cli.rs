@@ -24,9 +24,9 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Build an appliance or example and run it on Xen.
+    /// Build an appliance or example and run it: on Xen, as a guest of QEMU alone, or as a process.
     Run(RunArgs),
-    /// Run an image on Xen: the runner behind `cargo run --target x86_64-xen-pv`.
+    /// Run an image: the runner behind `cargo run --target x86_64-xen-pv`.
     Exec(ExecArgs),
     /// Run every test: checks, host tests, sizes and contents of images, and boot tests on a real Xen.
     Test(TestArgs),
@@ -57,6 +57,9 @@ pub struct NewArgs {
     /// What it begins as.
     #[arg(long, value_name = "TEMPLATE", default_value = "hello", value_parser = TEMPLATES)]
     pub template: String,
+    /// Depend on the published packages of this version, and not on the checkout that this tool was built from.
+    #[arg(long)]
+    pub by_version: bool,
 }
 
 /// What there is to begin with: a greeting, a TCP service, a web server.
@@ -81,8 +84,8 @@ pub struct RunArgs {
     /// Run this example, even where an appliance has the same name.
     #[arg(long, value_name = "NAME", conflicts_with = "app")]
     pub example: Option<String>,
-    /// Where: xen, or unix for a process of this machine.
-    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "unix"])]
+    /// Where: xen, qemu for a guest without Xen, or unix for a process of this machine.
+    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu", "unix"])]
     pub on: String,
     /// How to run it.
     #[command(flatten)]
@@ -94,6 +97,9 @@ pub struct RunArgs {
 pub struct ExecArgs {
     /// The image.
     pub image: PathBuf,
+    /// Where: xen, or qemu for a guest without Xen.
+    #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu"])]
+    pub on: String,
     /// How to run it.
     #[command(flatten)]
     pub guest: GuestArgs,
@@ -131,7 +137,10 @@ pub struct GuestArgs {
     /// The guest's type: pv, or pvh for an image that has a PVH entry.
     #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
     pub kind: String,
-    /// Memory of the machine in QEMU; 0 is as much as the guest needs. Not on a dom0.
+    /// The board that QEMU emulates, with `--on qemu`: microvm, where nothing else is said, or q35.
+    #[arg(long, value_name = "BOARD", value_parser = ["microvm", "q35"])]
+    pub machine: Option<String>,
+    /// Memory of the machine in QEMU that Xen runs on; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
 }
@@ -210,9 +219,9 @@ pub struct TestArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Which benchmark: http.
+    /// Which benchmark: http (guest CPU a request, on Xen), or boot (from QEMU's start to the first HTTP answer).
     pub name: Option<String>,
-    /// How long each run loads a server.
+    /// How long each run loads a server, in http.
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
 }
@@ -242,6 +251,10 @@ mod tests {
         let Command::Exec(args) = cli.command else { panic!("not exec") };
         assert!(args.guest.no_net);
         assert_eq!(args.more_params, ["log=debug", "help"]);
+        // As cargo starts it: options and parameters behind the image.
+        let cli = Cli::parse_from(["cargo-fata", "exec", "target/web", "--type", "pvh", "log=debug"]);
+        let Command::Exec(args) = cli.command else { panic!("not exec") };
+        assert_eq!((args.guest.kind.as_str(), args.more_params), ("pvh", vec!["log=debug".to_owned()]));
     }
 
     #[test]

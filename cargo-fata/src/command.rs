@@ -18,11 +18,13 @@ pub struct Said {
     pub stdout: String,
 }
 
-/// Runs a command to its end, quietly; it is killed if the user interrupts.
+/// Runs a command to its end, quietly; it is killed if the user interrupts, or a test's time is up.
 pub fn run(command: &mut Command) -> Result<Said> {
     let name = describe(command);
+    if !command.get_envs().any(|(variable, _)| variable == "PATH") {
+        command.env("PATH", search_path());
+    }
     let mut child = command
-        .env("PATH", search_path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -34,7 +36,7 @@ pub fn run(command: &mut Command) -> Result<Said> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if interrupt::requested() {
+        if interrupt::requested() || interrupt::check().is_err() {
             let _ = child.kill();
         }
         std::thread::sleep(Duration::from_millis(20));

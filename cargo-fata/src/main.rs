@@ -1,6 +1,7 @@
 //! `cargo fata`: sets up, runs, tests and measures Fata appliances on a real Xen.
 //!
-//! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`run`] shows one guest to the user, [`mod@test`] runs
+//! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`qemu_guest`] a guest
+//! without it, [`run`] shows one guest to the user, [`mod@test`] runs
 //! the tests of [`boot_tests`], [`mod@bench`] measures, [`image`] looks into what is built. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
 //! [`note`], [`symbols`], [`ui`], [`workspace`].
 
@@ -14,6 +15,7 @@ mod image;
 mod interrupt;
 mod new;
 mod note;
+mod qemu_guest;
 mod run;
 mod setup;
 mod symbols;
@@ -33,6 +35,15 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    if xen_host::is_agent() {
+        return match fata_dom0::agent::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the agent cannot listen: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     // `cargo-fata` as a subcommand gets its own name as the first argument.
     let mut words: Vec<_> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "fata") {

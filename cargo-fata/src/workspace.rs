@@ -127,7 +127,7 @@ impl ImageTarget {
 
     /// Builds the appliance as a program of this machine, for its debuggers.
     pub fn build_for_host(&self) -> Result<PathBuf> {
-        self.build_with("build", &[], &[])
+        self.build_with("build", &["--quiet"], &[])
     }
 
     fn cargo(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {

@@ -3,13 +3,14 @@
 //! A request's header and status lie in a page of the driver's own. A device that answers what it was not asked is reset, and
 //! its requests end with an error; buffers that it had are not used again.
 
-use crate::find::{self, DeviceTransport, Found};
+use crate::find::{self, Found};
 use crate::hal::GuestHal;
-use crate::{DiskError, VirtioError};
+use crate::{DeviceTransport, VirtioError};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::mem;
@@ -62,6 +63,38 @@ impl core::fmt::Debug for Features {
     /// virtio-drivers logs them at debug; the names of flags are of more code than that is worth.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         core::fmt::Debug::fmt(&self.bits(), f)
+    }
+}
+
+/// Why there is no disk.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The machine has fewer.
+    #[error(
+        "block device {name} is missing: the machine has no virtio disk number {index}; for QEMU it is \
+         `-drive if=none,id=d{index},format=raw,file=PATH -device virtio-blk-pci,drive=d{index}`"
+    )]
+    Missing {
+        /// The appliance's block device.
+        name: String,
+        /// Which was asked for, from 0.
+        index: usize,
+    },
+    /// It does not work.
+    #[error("block device {name}: {error}")]
+    Device {
+        /// The appliance's block device.
+        name: String,
+        /// Why.
+        error: VirtioError,
+    },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl core::fmt::Debug for DiskError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
     }
 }
 

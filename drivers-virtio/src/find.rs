@@ -2,20 +2,19 @@
 //! machine's PCI buses.
 
 use crate::VirtioError;
+use crate::command_line::{Place, mmio_devices};
+use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
-use crate::pci::{self, Ports};
+use crate::pci;
+use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
-use core::ptr::NonNull;
 use fata_libos::net::NetDevice;
+use fata_libos::time::Duration;
+use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
-use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::pci::PciTransport;
-use virtio_drivers::transport::pci::bus::{DeviceFunction, PciRoot};
-use virtio_drivers::transport::{DeviceType, SomeTransport};
-
-/// The way to a device's registers.
-pub type DeviceTransport = SomeTransport<'static>;
+use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::pci::bus::DeviceFunction;
 
 /// A device that nobody drives yet.
 pub struct Found {
@@ -40,7 +39,7 @@ impl Wake {
         match self.0 {
             By::Inputs(inputs) => inputs.into_iter().for_each(machine::route),
             By::Message(function) => {
-                if pci::use_messages(&mut PciRoot::new(Ports), function, queues).is_none() {
+                if pci::use_messages(function, queues).is_none() {
                     log::warn!("a virtio device has no MSI-X: it is looked at each millisecond");
                     machine::look_often();
                 }
@@ -52,7 +51,23 @@ impl Wake {
 /// The machine's network device number `index`.
 pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, VirtioError> {
     let Found { transport, wake } = open(boot, DeviceType::Network, index)?;
-    Ok(Box::new(VirtioNet::new(transport, || wake.enable(2))?))
+    Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
+}
+
+/// How long random octets may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
+pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
+    let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
+    let start = GuestHypervisor::system_time();
+    let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
+    match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
+        Ok(Ok(())) => return true,
+        Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
+        Err(error) => log::error!("virtio-rng: {error}"),
+    }
+    false
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.
@@ -65,17 +80,22 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
         left -= usize::from(found == kind as u32 && left > 0);
         it
     };
-    for (base, size, inputs) in mmio_devices(boot) {
-        let Some(registers) = machine::map_device(base, size) else { continue };
-        if mmio_kind(registers).is_some_and(&mut is_it) {
-            // SAFETY: the machine names the region; it stays mapped for ever.
-            let transport = unsafe { MmioTransport::new(registers.cast(), size) };
-            let transport = transport.map_err(|_| VirtioError::Device)?.into();
-            return Ok(Found { transport, wake: Wake(By::Inputs(inputs)) });
+    for place in mmio_devices(boot.mmio_devices) {
+        if let Some(found) = open_mmio(kind, place, &mut is_it) {
+            return found;
+        }
+    }
+    if boot.mmio_devices.is_empty() && !pci::is_there() {
+        for n in 0..MICROVM_DEVICES {
+            let base = MICROVM + u64::from(n) * MICROVM_SIZE as u64;
+            if let Some(found) = open_mmio(kind, (base, MICROVM_SIZE, [24 + n, 16 + n % 8]), &mut is_it) {
+                return found;
+            }
         }
     }
     let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
-    open_pci(function)
+    let transport = DeviceTransport::of_pci(kind, pci::open(function)?);
+    Ok(Found { transport, wake: Wake(By::Message(function)) })
 }
 
 /// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line
@@ -85,43 +105,21 @@ const MICROVM: u64 = 0xfeb0_0000;
 const MICROVM_SIZE: usize = 512;
 const MICROVM_DEVICES: u32 = 24;
 
-type Place = (u64, usize, [u32; 2]);
-
-/// Those that the command line names; where it names none and there is no PCI, those of a microvm.
-fn mmio_devices(boot: &MachineBoot) -> impl Iterator<Item = Place> {
-    let named = boot.mmio_devices.split_whitespace().filter_map(mmio_device);
-    let is_microvm = boot.mmio_devices.is_empty() && !pci::is_there();
-    let place = |n| (MICROVM + u64::from(n) * MICROVM_SIZE as u64, MICROVM_SIZE, [24 + n, 16 + n % 8]);
-    named.chain((0..MICROVM_DEVICES).filter(move |_| is_microvm).map(place))
-}
-
-/// `virtio_mmio.device=SIZE@BASE:INPUT`; the size is not more than a page.
-fn mmio_device(text: &str) -> Option<Place> {
-    let (size, place) = text.strip_prefix("virtio_mmio.device=")?.split_once('@')?;
-    let mut place = place.split(':');
-    let base = u64::from_str_radix(place.next()?.strip_prefix("0x")?, 16).ok()?;
-    let size = if size == "4K" { 4096 } else { size.parse().ok().filter(|size| *size <= 4096)? };
-    let input = place.next()?.parse().ok()?;
-    (base % 4 == 0 && size >= 0x100).then_some((base, size, [input; 2]))
-}
-
-/// The kind of a device of MMIO (virtio 1.2, section 4.2.2): 0 where there is a place but no device.
-fn mmio_kind(registers: NonNull<u8>) -> Option<u32> {
-    const MAGIC: u32 = 0x7472_6976;
-    // SAFETY: the registers are mapped and aligned; reading these changes nothing.
-    let read = |n: usize| unsafe { registers.cast::<u32>().add(n).read_volatile() };
-    (read(0) == MAGIC).then(|| read(2))
-}
-
-fn open_pci(function: DeviceFunction) -> Result<Found, VirtioError> {
-    let mut root = PciRoot::new(Ports);
-    if !pci::is_modern(&root, function) {
-        return Err(VirtioError::Legacy);
+/// The device at a place, if there is one and it is the one.
+#[inline(never)]
+fn open_mmio(
+    kind: DeviceType,
+    (base, size, inputs): Place,
+    is_it: &mut dyn FnMut(u32) -> bool,
+) -> Option<Result<Found, VirtioError>> {
+    let registers = machine::map_device(base, size)?;
+    // SAFETY: the machine names the region; it stays mapped for ever.
+    let registers = unsafe { Region::new(registers, size) };
+    if !is_it(mmio_kind(registers)?) {
+        return None;
     }
-    pci::enable(&mut root, function);
-    let transport =
-        PciTransport::new::<GuestHal, _>(&mut root, function).map_err(|_| VirtioError::Device)?.into();
-    Ok(Found { transport, wake: Wake(By::Message(function)) })
+    let transport = DeviceTransport::of_mmio(kind, registers).ok_or(VirtioError::Device);
+    Some(transport.map(|transport| Found { transport, wake: Wake(By::Inputs(inputs)) }))
 }
 
 fn name_of(kind: DeviceType) -> &'static str {

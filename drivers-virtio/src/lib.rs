@@ -1,27 +1,46 @@
-//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net and block, over PCI and MMIO.
+//! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, block, entropy and console, over PCI and MMIO.
 //!
-//! [`net`] and [`block`] are drivers, over any transport; [`find`] looks for devices, where [`pci`] is the machine's configuration space;
-//! [`hal`] is memory as devices see it. The machine below is `fata_xen::machine`.
+//! [`net`], `entropy` and `console` are the drivers, over any transport and any memory, so that host tests run them against
+//! a device of their own, and `block` on a guest alone; `queue` and `single` are what they stand on: queues whose device is not trusted. On a guest, `find` looks for devices,
+//! `pci` is the machine's configuration space, `transport` the way to registers, `hal` memory as devices see it. The machine
+//! below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
-#[cfg(target_os = "xen")]
 extern crate alloc;
 
 #[cfg(target_os = "xen")]
 pub mod block;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod command_line;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod console;
+#[cfg(target_os = "xen")]
+mod console_of_guest;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod entropy;
+#[cfg(test)]
+mod fake;
 #[cfg(target_os = "xen")]
 pub mod find;
 #[cfg(target_os = "xen")]
 mod hal;
-#[cfg(target_os = "xen")]
 pub mod net;
 #[cfg(target_os = "xen")]
 mod pci;
+mod queue;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod single;
+#[cfg_attr(not(target_os = "xen"), allow(dead_code))]
+mod transport;
 
 #[cfg(target_os = "xen")]
-pub use block::open_block;
+pub use block::{DiskError, open_block};
 #[cfg(target_os = "xen")]
-pub use find::open_net;
+pub use console_of_guest::open_console;
+#[cfg(target_os = "xen")]
+pub use find::{open_net, seed};
+#[cfg(target_os = "xen")]
+pub use transport::DeviceTransport;
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +62,9 @@ pub enum VirtioError {
         "the virtio device is of before virtio 1.0 on PCI, which is not driven (QEMU: disable-modern=off)"
     )]
     Legacy,
+    /// Its registers are nowhere: the firmware has not said where, or they have no room.
+    #[error("the virtio device's registers are not where they can be mapped")]
+    Registers,
     /// There is no memory for its buffers.
     #[error("no memory for a virtio device's buffers")]
     Memory,
@@ -52,39 +74,5 @@ impl From<virtio_drivers::Error> for VirtioError {
     /// Which of them it was stays untold: their texts, of all kinds of devices, are larger than the driver.
     fn from(_: virtio_drivers::Error) -> Self {
         Self::Device
-    }
-}
-
-/// Why there is no disk.
-#[cfg(target_os = "xen")]
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum DiskError {
-    /// The machine has fewer.
-    #[error(
-        "block device {name} is missing: the machine has no virtio disk number {index}; for QEMU it is \
-         `-drive if=none,id=d{index},format=raw,file=PATH -device virtio-blk-pci,drive=d{index}`"
-    )]
-    Missing {
-        /// The appliance's block device.
-        name: alloc::string::String,
-        /// Which was asked for, from 0.
-        index: usize,
-    },
-    /// It does not work.
-    #[error("block device {name}: {error}")]
-    Device {
-        /// The appliance's block device.
-        name: alloc::string::String,
-        /// Why.
-        error: VirtioError,
-    },
-}
-
-/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
-#[cfg(target_os = "xen")]
-impl core::fmt::Debug for DiskError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(self, f)
     }
 }

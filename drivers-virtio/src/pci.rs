@@ -1,19 +1,36 @@
 //! The machine's PCI buses, by the two ports that every PC has for them, and messages instead of interrupt lines. Which bus
 //! lies behind a bridge, and where the registers of devices are, is what the firmware has said.
 
+use crate::VirtioError;
+use crate::transport::{PciRegions, Region, common};
 use fata_xen::machine;
-use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::bus::{
+    CapabilityInfo, Command, ConfigurationAccess, DeviceFunction, PciRoot,
+};
 
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
+
+/// Registers of a function: its kind of header, and, of a bridge, the number of the bus behind it.
+const HEADER: u8 = 0xc;
+const BUSES: u8 = 0x18;
+/// Kinds of capabilities.
 const MSI_X: u8 = 0x11;
 const VENDOR: u8 = 0x09;
-const COMMON: u16 = 1;
 /// Capabilities that are looked at: more do not fit into a function's space, and a list may run in a circle.
 const CAPABILITIES: usize = 48;
-/// In virtio's common configuration: which queue, and its message.
-const QUEUE_SELECT: usize = 0x16;
-const QUEUE_VECTOR: usize = 0x1a;
+
+/// Of virtio's devices: the vendor, and the first of the numbers that tell their kinds (virtio 1.2, section 4.1.2).
+const VIRTIO: u16 = 0x1af4;
+const FIRST_TRANSITIONAL: u16 = 0x1000;
+const FIRST_MODERN: u16 = 0x1040;
+/// Of virtio's capabilities (section 4.1.4): which registers it is about.
+const COMMON: u16 = 1;
+const NOTIFY: u16 = 2;
+const INTERRUPTED: u16 = 3;
+const CONFIG: u16 = 4;
+/// Octets of registers that are mapped at most.
+const LEN_MAX: u32 = 1 << 20;
 
 /// Configuration space.
 pub(crate) struct Ports;
@@ -43,14 +60,6 @@ impl ConfigurationAccess for Ports {
     }
 }
 
-/// Of virtio's devices: the vendor, and the first of the numbers that tell their kinds (virtio 1.2, section 4.1.2).
-const VIRTIO: u16 = 0x1af4;
-const FIRST_TRANSITIONAL: u16 = 0x1000;
-const FIRST_MODERN: u16 = 0x1040;
-/// Registers of a function: its kind of header, and, of a bridge, the number of the bus behind it.
-const HEADER: u8 = 0xc;
-const BUSES: u8 = 0x18;
-
 /// Whether the machine has PCI.
 pub(crate) fn is_there() -> bool {
     Ports.read_word(DeviceFunction { bus: 0, device: 0, function: 0 }, 0) != u32::MAX
@@ -70,6 +79,7 @@ fn virtio_kind(id: u32) -> Option<u32> {
 }
 
 /// The first virtio device, bus by bus, that `is_it` says yes to when it is told the kind.
+#[inline(never)]
 pub(crate) fn find(is_it: &mut dyn FnMut(u32) -> bool) -> Option<DeviceFunction> {
     // A bit for each bus that is known; a bus behind a bridge has a higher number than the bridge's.
     let mut buses = [0u64; 4];
@@ -78,66 +88,90 @@ pub(crate) fn find(is_it: &mut dyn FnMut(u32) -> bool) -> Option<DeviceFunction>
         if buses[usize::from(bus / 64)] >> (bus % 64) & 1 == 0 {
             continue;
         }
-        for n in 0..=255u8 {
-            let at = DeviceFunction { bus, device: n / 8, function: n % 8 };
-            let first = Ports.read_word(DeviceFunction { function: 0, ..at }, HEADER);
-            let has_more = first != u32::MAX && first >> 23 & 1 != 0;
-            if at.function > 0 && !has_more {
-                continue;
-            }
-            let id = Ports.read_word(at, 0);
-            if virtio_kind(id).is_some_and(&mut *is_it) {
-                return Some(at);
-            }
-            if id != u32::MAX && Ports.read_word(at, HEADER) >> 16 & 0x7f == 1 {
-                let behind = (Ports.read_word(at, BUSES) >> 8) as u8;
-                buses[usize::from(behind / 64)] |= 1 << (behind % 64);
+        for device in 0..32 {
+            let at = |function| DeviceFunction { bus, device, function };
+            let first = Ports.read_word(at(0), HEADER);
+            // A device of several functions says so; one that is not there reads as ones.
+            let functions = if first == u32::MAX { 0 } else { 1 + 7 * (first >> 23 & 1) as u8 };
+            for at in (0..functions).map(at) {
+                let id = Ports.read_word(at, 0);
+                if virtio_kind(id).is_some_and(&mut *is_it) {
+                    return Some(at);
+                }
+                if id != u32::MAX && Ports.read_word(at, HEADER) >> 16 & 0x7f == 1 {
+                    let behind = (Ports.read_word(at, BUSES) >> 8) as u8;
+                    buses[usize::from(behind / 64)] |= 1 << (behind % 64);
+                }
             }
         }
     }
     None
 }
 
-/// Whether a device has the registers of virtio 1.0 and later.
-pub(crate) fn is_modern(root: &PciRoot<Ports>, function: DeviceFunction) -> bool {
-    root.capabilities(function).take(CAPABILITIES).any(|c| c.id == VENDOR && c.private_header >> 8 == COMMON)
+#[inline(never)]
+fn capability(function: DeviceFunction, is_it: &dyn Fn(&CapabilityInfo) -> bool) -> Option<u8> {
+    PciRoot::new(Ports).capabilities(function).take(CAPABILITIES).find(is_it).map(|c| c.offset)
 }
 
-/// Lets a device read and write memory, and answer.
-pub(crate) fn enable(root: &mut PciRoot<Ports>, function: DeviceFunction) {
-    root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
+fn capability_of_virtio(function: DeviceFunction, kind: u16) -> Option<u8> {
+    capability(function, &|c| c.id == VENDOR && c.private_header >> 8 == kind)
 }
 
-/// Where a part of a device's registers is: `bar` and `offset` as a capability names them.
-fn region(root: &mut PciRoot<Ports>, function: DeviceFunction, bar: u8, offset: u32) -> Option<*mut u32> {
-    let (address, size) = root.bar_info(function, bar).ok()??.memory_address_size()?;
-    let inside = address != 0 && u64::from(offset) + 64 <= size;
-    let at = inside.then(|| machine::map_device(address.checked_add(offset.into())?, 64)).flatten();
-    at.map(|at| at.cast().as_ptr())
+/// A part of a device's registers: `bar` and `offset` as a capability names them, `len` octets.
+fn region(function: DeviceFunction, bar: u8, offset: u32, len: u32) -> Option<Region> {
+    if bar > 5 || !offset.is_multiple_of(4) || len > LEN_MAX {
+        return None;
+    }
+    let (address, size) = PciRoot::new(Ports).bar_info(function, bar).ok()??.memory_address_size()?;
+    let is_inside = address != 0 && u64::from(offset) + u64::from(len) <= size;
+    let at = is_inside.then(|| address.checked_add(offset.into())).flatten()?;
+    let start = machine::map_device(at, len as usize)?;
+    // SAFETY: the firmware has given the device these addresses; they stay mapped, and a BAR is aligned.
+    Some(unsafe { Region::new(start, len as usize) })
 }
 
-/// Lets the first `queues` queues of a device wake the guest by the message that the machine takes. Its queues must be set up.
-pub(crate) fn use_messages(root: &mut PciRoot<Ports>, function: DeviceFunction, queues: u16) -> Option<()> {
-    let capabilities = || root.capabilities(function).take(CAPABILITIES);
-    let msi_x = capabilities().find(|c| c.id == MSI_X)?.offset;
-    let common = capabilities().find(|c| c.id == VENDOR && c.private_header >> 8 == COMMON)?.offset;
-    let table = Ports.read_word(function, msi_x + 4);
-    let table = region(root, function, table as u8 & 7, table & !7)?;
-    let (bar, offset) = (Ports.read_word(function, common + 4) as u8, Ports.read_word(function, common + 8));
-    let common = region(root, function, bar, offset)?;
+/// The registers that a capability of virtio's names, at least so many octets of them.
+#[inline(never)]
+fn registers(function: DeviceFunction, kind: u16, least: u32) -> Option<Region> {
+    let at = capability_of_virtio(function, kind)?;
+    let read = |n: u8| Ports.read_word(function, at.wrapping_add(n));
+    let len = read(12);
+    (len >= least).then(|| region(function, read(4) as u8, read(8), len)).flatten()
+}
+
+/// The registers of a device, which is let read and write memory, and answer.
+pub(crate) fn open(function: DeviceFunction) -> Result<PciRegions, VirtioError> {
+    let notify_at = capability_of_virtio(function, NOTIFY).ok_or(VirtioError::Legacy)?;
+    PciRoot::new(Ports).set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
+    let part = |kind, least| registers(function, kind, least).ok_or(VirtioError::Registers);
+    let common = part(COMMON, 56)?;
+    Ok(PciRegions {
+        common,
+        notify: part(NOTIFY, 2)?,
+        multiplier: Ports.read_word(function, notify_at.wrapping_add(16)),
+        interrupted: part(INTERRUPTED, 1)?,
+        // Not every device has one.
+        config: part(CONFIG, 1).unwrap_or(common.nothing()),
+    })
+}
+
+/// Lets the first `queues` queues of a device, and changes of its configuration, wake the guest by the message that the machine
+/// takes. Its queues must be set up.
+pub(crate) fn use_messages(function: DeviceFunction, queues: u16) -> Option<()> {
+    let at = capability(function, &|c| c.id == MSI_X)?;
+    let common = registers(function, COMMON, 56)?;
+    let table = Ports.read_word(function, at.wrapping_add(4));
+    let table = region(function, table as u8 & 7, table & !7, 16)?;
     let (address, data) = machine::message();
     for (n, word) in [address as u32, (address >> 32) as u32, data, 0].into_iter().enumerate() {
-        // SAFETY: the first line of the table is mapped, 16 octets long.
-        unsafe { table.add(n).write_volatile(word) };
+        table.write(4 * n, word);
     }
-    let control = Ports.read_word(function, msi_x);
-    Ports.write_word(function, msi_x, control & !(1 << 30) | 1 << 31);
+    let control = Ports.read_word(function, at);
+    Ports.write_word(function, at, control & !(1 << 30) | 1 << 31);
+    common.write(common::CONFIG_VECTOR, 0_u16);
     for queue in 0..queues {
-        // SAFETY: both registers lie in the common configuration, which is mapped.
-        unsafe {
-            common.byte_add(QUEUE_SELECT).cast::<u16>().write_volatile(queue);
-            common.byte_add(QUEUE_VECTOR).cast::<u16>().write_volatile(0);
-        }
+        common.write(common::QUEUE, queue);
+        common.write(common::QUEUE_VECTOR, 0_u16);
     }
     Some(())
 }

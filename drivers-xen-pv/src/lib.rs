@@ -8,8 +8,12 @@
 extern crate alloc;
 
 pub mod abi;
+#[cfg(any(test, target_os = "xen"))]
+mod acpi;
 pub mod block;
 pub mod byte_ring;
+#[cfg(any(test, target_os = "xen"))]
+mod compare;
 pub mod console;
 pub mod control;
 pub mod events;
@@ -33,6 +37,8 @@ mod pvh;
 pub mod ring;
 pub mod shared;
 pub(crate) mod text;
+#[cfg(any(test, target_os = "xen"))]
+mod timekeeping;
 pub mod types;
 pub mod xen;
 pub mod xenbus;

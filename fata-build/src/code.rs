@@ -33,6 +33,7 @@ mod fata_manifest {{
     pub const NOTE: &str = {note:?};
     pub static PARAMS: [::fata::param::Param; {param_count}] = [
 {params}    ];
+    pub const CHECK: Option<fn(&::fata::param::Params) -> ::fata::Result<()>> = {check};
 }}
 "#,
         network_keys = numbered(&manifest.networks, network_key),
@@ -41,6 +42,7 @@ mod fata_manifest {{
         name = image.name,
         param_count = manifest.params.len() + of_devices.len(),
         params = numbered(&manifest.params, |_, param| declaration(param)) + &of_devices.concat(),
+        check = if manifest.networks.is_empty() { "None" } else { "Some(::fata::net::check_params)" },
     )
 }
 

@@ -6,7 +6,7 @@ use self::table::{Item, Table};
 use crate::kind::{self, KINDS};
 use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 use crate::{Error, ParamKind, Size, near};
-use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix};
+use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix};
 use std::net::Ipv4Addr;
 
 /// What a guest is given where the manifest does not say.
@@ -15,8 +15,14 @@ const MEMORY: Size = Size::mib(16);
 /// What an image needs to boot at all.
 const LEAST_MEMORY: Size = Size::mib(4);
 
+/// What the guest's code can be given at most: its tables of frames are made for no more.
+const MOST_MEMORY: Size = Size::mib(512 * 1024);
+
 /// Names of boot parameters that every guest has.
 const RESERVED: [&str; 2] = ["log", "help"];
+
+/// A boot parameter that every network interface has in a process, beside [`NETWORK_KEYS`].
+const TAP: &str = "tap";
 
 /// The manifest in a text; `file` is for the errors.
 pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
@@ -29,7 +35,11 @@ pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
     };
     let networks = each(&root, "network", network)?;
     let blocks = each(&root, "block", block)?;
-    let own = [(&NETWORK_KEYS[..], networks.is_empty()), (&BLOCK_KEYS[..], blocks.is_empty())];
+    let own = [
+        (&NETWORK_KEYS[..], networks.is_empty()),
+        (&[TAP][..], networks.is_empty()),
+        (&BLOCK_KEYS[..], blocks.is_empty()),
+    ];
     let own: Vec<&str> =
         own.into_iter().filter(|(_, is_empty)| !is_empty).flat_map(|(keys, _)| keys).copied().collect();
     let params = each(&root, "params", |name, table| param(name, table, &own))?;
@@ -88,6 +98,9 @@ fn memory(item: &Item<'_>) -> Result<Size, Error> {
         return item
             .error(format!("{memory} is less than the {LEAST_MEMORY} that the smallest image boots in"));
     }
+    if memory > MOST_MEMORY {
+        return item.error(format!("{memory} is more than the {MOST_MEMORY} that a guest can have"));
+    }
     Ok(memory)
 }
 
@@ -115,6 +128,7 @@ fn network_value(item: &Item<'_>) -> Result<String, Error> {
         "ipv4" => &IPV4_OR_DHCP,
         "gateway" => &IPV4,
         "dns" => &IPV4_LIST,
+        "hostname" => &HOSTNAME,
         "mtu" if !value.parse::<u16>().is_ok_and(|mtu| mtu >= 576) => {
             return item.error(format!("{value} is not a number of octets from 576 to 65535"));
         }
@@ -142,7 +156,11 @@ fn fit_together(table: &Table<'_>) -> Result<(), Error> {
     };
     let Ipv4Prefix { address, prefix_len } = prefix;
     match item.text()?.parse::<Ipv4Addr>() {
-        Ok(gateway) if gateway == address || !prefix.contains(gateway) => {
+        Ok(gateway)
+            if gateway == address
+                || !prefix.contains(gateway)
+                || !(Ipv4Prefix { address: gateway, prefix_len }).is_host() =>
+        {
             item.error(format!("{gateway} is not another host in the network of {address}/{prefix_len}"))
         }
         _ => Ok(()),

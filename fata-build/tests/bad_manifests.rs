@@ -135,7 +135,7 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[network.main]\nhostname = \"a\\nb\"",
-            "unikernel.toml:4: network.main.hostname: a boot parameter cannot hold quotes or line ends",
+            r#"unikernel.toml:4: network.main.hostname: "a\nb" is not a host name: 1 to 63 of a-z, A-Z, 0-9, - and ."#,
         ),
         ("[network.main]\n[network.main]", "unikernel.toml:4: duplicate key"),
         (

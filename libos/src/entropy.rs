@@ -21,9 +21,29 @@ pub fn fill(bytes: &mut [u8]) {
 
 fn seeded() -> ChaCha20Rng {
     let mut seed = [0; 32];
-    let good = crate::task::platform().entropy(&mut seed);
-    assert!(good, "no entropy: the processor has neither RDSEED nor RDRAND");
+    assert!(
+        seed_of_platform(&mut seed),
+        "no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng"
+    );
     ChaCha20Rng::from_seed(seed)
+}
+
+#[cfg(target_os = "xen")]
+unsafe extern "Rust" {
+    /// A guest's `Platform::entropy`: defined by whoever links this crate into an image. A function
+    /// of its own, so that the drivers behind it are only in images that ask for random bytes.
+    fn fata_seed(seed: &mut [u8; 32]) -> bool;
+}
+
+#[cfg(target_os = "xen")]
+fn seed_of_platform(seed: &mut [u8; 32]) -> bool {
+    // SAFETY: the linker found exactly one, and its signature is this crate's own.
+    unsafe { fata_seed(seed) }
+}
+
+#[cfg(not(target_os = "xen"))]
+fn seed_of_platform(seed: &mut [u8; 32]) -> bool {
+    crate::task::platform().entropy(seed)
 }
 
 /// A random number.

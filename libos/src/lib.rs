@@ -4,7 +4,7 @@
 //! the device traits ([`net::NetDevice`], [`block::BlockDevice`], [`console::Console`]); everything above is written against those.
 //!
 //! On a guest (`target_os = "xen"`) the crate is `no_std`; elsewhere it links `std`, so that every library of the project
-//! is tested with plain `cargo test`, with time that a test moves by hand ([`testing`]).
+//! is tested with plain `cargo test`, with time that a test moves by hand (`testing`).
 #![cfg_attr(target_os = "xen", no_std)]
 
 extern crate alloc;

@@ -49,8 +49,10 @@ pub struct Offloads {
     pub tx_checksum_v4: bool,
     /// The same over IPv6.
     pub tx_checksum_v6: bool,
-    /// The largest TCP payload of one frame that the device cuts into segments itself; 0 where it does not.
-    pub tx_segmentation: usize,
+    /// The largest TCP payload of one frame over IPv4 that the device cuts into segments itself; 0 where it does not.
+    pub tx_segmentation_v4: usize,
+    /// The same over IPv6.
+    pub tx_segmentation_v6: usize,
 }
 
 /// What is known of a frame's TCP or UDP checksum.
@@ -89,7 +91,8 @@ impl Received {
 pub struct TransmitMeta {
     /// How the TCP or UDP checksum stands.
     pub checksum: Checksum,
-    /// The payload octets of each segment when the device is to cut the frame up; 0 for a plain frame.
+    /// The payload octets of each segment when the device is to cut the frame up, whose checksum is then
+    /// [`Checksum::Partial`]; 0 for a plain frame.
     pub segment_size: usize,
 }
 
@@ -97,6 +100,11 @@ impl TransmitMeta {
     /// A plain frame whose checksum stands as given.
     pub const fn new(checksum: Checksum) -> Self {
         Self { checksum, segment_size: 0 }
+    }
+
+    /// A frame to be cut into segments of so many octets of TCP payload.
+    pub const fn segmented(segment_size: usize) -> Self {
+        Self { checksum: Checksum::Partial, segment_size }
     }
 }
 
@@ -162,7 +170,7 @@ pub trait NetDevice {
     /// Copies the next frame into `buf`. A frame longer than `buf` is dropped and counted. `None` when there is none.
     fn receive(&mut self, buf: &mut [u8]) -> Option<Received>;
 
-    /// Whether [`transmit`](Self::transmit) would now take a frame of any length up to the largest.
+    /// Whether [`transmit`](Self::transmit) would now take a frame of any length up to the largest that is not to be cut up.
     fn can_transmit(&self) -> bool;
 
     /// Takes one frame of `len` octets, which `fill` writes into the device's own buffer. `fill` is called exactly once

@@ -39,7 +39,9 @@ pub trait Platform {
     /// of what happened. With a deadline in the past, looks at what happened and returns.
     fn wait(&self, deadline: Option<Instant>);
 
-    /// Fills `seed` with bytes that nobody else can guess; false where the platform has no such source.
+    /// Fills `seed` with bytes that nobody else can guess; false where the platform has no such source. On a guest, the
+    /// function `fata_seed` does it.
+    #[cfg(not(target_os = "xen"))]
     fn entropy(&self, seed: &mut [u8; 32]) -> bool;
 
     /// Memory figures.

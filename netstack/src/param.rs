@@ -4,7 +4,7 @@ use crate::config::{Config, Ipv4Config};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use fata_libos::param::{IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, Param, Params, TEXT};
+use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, Param, Params};
 
 static MTU: Kind = Kind {
     what: "a number of octets from 576 to 65535",
@@ -26,7 +26,7 @@ pub static PARAMS: [Param; 5] = [
         default: None,
         help: "name servers, with commas between; with dhcp asked before the server's",
     },
-    Param { name: "hostname", kind: &TEXT, default: None, help: "the name that the DHCP server is told" },
+    Param { name: "hostname", kind: &HOSTNAME, default: None, help: "the name that the DHCP server is told" },
     Param {
         name: "mtu",
         kind: &MTU,
@@ -59,8 +59,8 @@ pub enum ConfigError {
     /// The gateway is the interface itself.
     #[error("boot parameter {0}.gateway: {1} is the interface's own address")]
     GatewayIsSelf(String, Ipv4Addr),
-    /// The address names all hosts of the network, or the network.
-    #[error("boot parameter {0}.ipv4: {1}/{2} is the network's own or broadcast address, not a host's")]
+    /// The parameter's address, or a gateway, names all hosts of the network, or the network.
+    #[error("boot parameter {0}: {1}/{2} is the network's own or broadcast address, not a host's")]
     NotAHost(String, Ipv4Addr, u8),
 }
 
@@ -91,8 +91,10 @@ impl Config {
 
 fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Result<Ipv4Config, ConfigError> {
     let Ipv4Prefix { address, prefix_len } = prefix;
+    let not_a_host =
+        |key, address| Err(ConfigError::NotAHost(alloc::format!("{interface}.{key}"), address, prefix_len));
     if !prefix.is_host() {
-        return Err(ConfigError::NotAHost(interface.into(), address, prefix_len));
+        return not_a_host("ipv4", address);
     }
     if let Some(gateway) = gateway {
         if gateway == address {
@@ -101,6 +103,9 @@ fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Resu
         if !prefix.contains(gateway) {
             let interface = interface.into();
             return Err(ConfigError::GatewayElsewhere { interface, gateway, address, prefix_len });
+        }
+        if !(Ipv4Prefix { address: gateway, prefix_len }).is_host() {
+            return not_a_host("gateway", gateway);
         }
     }
     Ok(Ipv4Config::Static { address, prefix_len, gateway })
@@ -196,6 +201,10 @@ mod tests {
             (
                 "ipv4=10.0.2.255/24",
                 "boot parameter main.ipv4: 10.0.2.255/24 is the network's own or broadcast address, not a host's",
+            ),
+            (
+                "ipv4=10.0.2.15/24 gateway=10.0.2.255",
+                "boot parameter main.gateway: 10.0.2.255/24 is the network's own or broadcast address, not a host's",
             ),
             ("mtu=500", "boot parameter mtu: \"500\" is not a number of octets from 576 to 65535"),
         ] {

@@ -77,16 +77,30 @@ fn leave(platform: &GuestPlatform, left: Result<Leave>) -> ! {
     platform.leave(how)
 }
 
+/// The serial port; where there is none, the first virtio device that is a console, in images that have a driver for it.
+fn console_of_machine(_boot: &MachineBoot) -> Rc<dyn Console> {
+    #[cfg(feature = "virtio-console")]
+    if !fata_xen::machine::has_serial()
+        && let Ok(console) = fata_virtio::open_console(_boot)
+    {
+        return console;
+    }
+    Rc::new(SerialConsole)
+}
+
 async fn run(appliance: Appliance, world: World) -> Result<Leave> {
     let (console, command_line) = match &world {
         World::Xen(boot, xen) => (console::init(xen, boot.console.clone())?, boot.command_line),
-        World::Machine(boot) => (Rc::new(SerialConsole::default()) as Rc<dyn Console>, boot.command_line),
+        World::Machine(boot) => (console_of_machine(boot), boot.command_line),
     };
     logging::init(console::write);
     let params = Params::parse(command_line, &[&PARAMS, appliance.params])?;
     if params.wants_help() {
         console::write(params.help().as_bytes());
         return Ok(Leave::PowerOff);
+    }
+    if let Some(check) = appliance.check {
+        check(&params)?;
     }
     logging::set_filter(params.get_as("log").unwrap_or_default());
     let before = match &world {

@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use fata_libos::platform::{Leave, MemoryStats, Platform};
 use fata_libos::time::{Instant, SystemTime};
 use fata_xen::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
-use fata_xen::guest::GuestHypervisor;
+use fata_xen::guest::{self, GuestHypervisor};
 use fata_xen::machine;
 use fata_xen::xen::Xen;
 
@@ -18,6 +18,18 @@ impl GuestPlatform {
     pub(super) fn new(xen: Option<Rc<Xen>>, hypervisor: &'static GuestHypervisor) -> Self {
         Self { xen, hypervisor }
     }
+}
+
+/// See `fata_libos::entropy`: what the processor has, mixed with what the machine has.
+#[unsafe(no_mangle)]
+extern "Rust" fn fata_seed(seed: &mut [u8; 32]) -> bool {
+    let mut good = guest::seed(seed);
+    let mut more = [0; 32];
+    if machine::boot().is_some_and(|boot| fata_virtio::seed(&boot, &mut more)) {
+        seed.iter_mut().zip(more).for_each(|(octet, more)| *octet ^= more);
+        good = true;
+    }
+    good
 }
 
 impl Platform for GuestPlatform {
@@ -34,10 +46,6 @@ impl Platform for GuestPlatform {
             Some(xen) => xen.wait(deadline),
             None => machine::wait(deadline),
         }
-    }
-
-    fn entropy(&self, seed: &mut [u8; 32]) -> bool {
-        self.hypervisor.entropy(seed)
     }
 
     fn memory(&self) -> MemoryStats {

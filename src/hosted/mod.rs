@@ -45,6 +45,9 @@ pub fn hosted(appliance: Appliance) -> i32 {
         let _ = std::io::stdout().write_all(params.help().as_bytes());
         return exit::POWER_OFF;
     }
+    if let Some(Err(error)) = appliance.check.map(|check| check(&params)) {
+        return failed(error, exit::USAGE);
+    }
     let platform = match UnixPlatform::start() {
         Ok(platform) => platform,
         Err(error) => return failed(error.into(), exit::HOST),

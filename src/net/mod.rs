@@ -5,6 +5,7 @@ use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
 pub use fata_libos::net::NetCounters;
+use fata_libos::param::Params;
 use fata_libos::time::{Duration, Instant, sleep};
 
 #[cfg(target_os = "xen")]
@@ -81,6 +82,17 @@ impl Env {
     pub fn stack(&self) -> Stack {
         (*self.shared.stack.get_or_init(|| Box::leak(Box::new(below::new_stack(&self.shared))))).clone()
     }
+}
+
+/// Whether the parameters of each interface fit together: what is wrong with the second one is to be known before the first
+/// one is connected.
+#[doc(hidden)]
+pub fn check_params(params: &Params) -> Result<()> {
+    for interface in params.declared().filter_map(|param| param.name.strip_suffix(".ipv4")) {
+        Config::from_params(params, interface)?;
+        below::check_params(params, interface)?;
+    }
+    Ok(())
 }
 
 /// The longest time that leaving waits for the last octets of connections.

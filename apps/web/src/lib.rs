@@ -1,6 +1,6 @@
 //! What the web server appliance is made of, but for its start: the content of the image ([`site`]), the choice of a
 //! variant ([`encoding`]), and the pages that show its state ([`state`], [`metrics`], [`status`]).
-#![cfg_attr(target_os = "xen", no_std)]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

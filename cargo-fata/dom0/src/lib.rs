@@ -1,10 +1,12 @@
-//! The protocol between `cargo fata` and its agent in dom0.
+//! The protocol between `cargo fata` and its agent in dom0, and the [`agent`] itself.
 //!
 //! One TCP connection carries one request. Both directions are a sequence of [frames](write_frame): a tag byte, a
 //! big-endian length, that many bytes. The tool opens with a request frame ([`tag::RUN`], [`tag::PUT`], ...), on a
 //! dom0 that others use too with [`tag::TOKEN`] before it; the agent answers with output and data frames and closes with
 //! [`tag::EXIT`], [`tag::END`] or [`tag::ERROR`]. When the tool hangs up early, whatever the request started is killed, so
 //! that nothing outlives a time limit.
+
+pub mod agent;
 
 use std::io::{self, Read, Write};
 

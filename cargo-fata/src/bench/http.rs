@@ -17,7 +17,8 @@ use crate::xen_host::linux_guest::{self, LinuxGuest};
 use crate::xen_host::qemu::Options;
 
 const PAGE: &str = "page.html";
-const PAGE_BYTES: usize = 4096;
+/// The page's length, octets.
+pub const PAGE_BYTES: usize = 4096;
 const CONNECTIONS: u32 = 16;
 const HOST_MEMORY_MB: u32 = 3000;
 const LINUX_MEMORY_MB: u32 = 256;
@@ -165,7 +166,7 @@ fn cpu_at_first_answer(host: &Host, guest: &Guest, address: &str) -> Result<u64>
 }
 
 /// Our web server with the page in it.
-fn build_web(workspace: &Workspace, folder: &Path, page: &[u8]) -> Result<std::path::PathBuf> {
+pub fn build_web(workspace: &Workspace, folder: &Path, page: &[u8]) -> Result<std::path::PathBuf> {
     let site = folder.join("site");
     fs::create_dir_all(&site)?;
     fs::write(site.join(PAGE), page)?;
@@ -173,7 +174,7 @@ fn build_web(workspace: &Workspace, folder: &Path, page: &[u8]) -> Result<std::p
 }
 
 /// A page that does not compress, so that both servers send all of it.
-fn page() -> Vec<u8> {
+pub fn page() -> Vec<u8> {
     let mut state = 1_u32;
     let mut letter = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -1,8 +1,10 @@
-//! `cargo fata bench`: the cost of work in guest CPU time, beside a Linux guest that does the same on the same host.
+//! `cargo fata bench`: the cost of work in guest CPU time, or the time of a boot, beside a Linux guest that does the same on the
+//! same host.
 //!
 //! Under emulation neither clock nor throughput means anything by itself: what counts is the ratio, in one run on one host,
 //! of the time the hypervisor accounted. A machine that does other work at the same time spoils even that.
 
+mod boot;
 mod http;
 mod plot;
 mod wrk;
@@ -23,15 +25,19 @@ const QUIET_LOAD: f64 = 0.7;
 /// The command itself.
 pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     let name = args.name.as_deref().unwrap_or("http");
-    if name != "http" {
-        bail!("there is no benchmark {name}; there is: http");
+    match name {
+        "http" => setup::ensure(&[Need::Target, Need::XenHost])?,
+        "boot" => setup::ensure(&[Need::Target, Need::HostPackages])?,
+        other => bail!("there is no benchmark {other}; there are: http, boot"),
     }
-    setup::ensure(&[Need::Target, Need::XenHost])?;
     let workspace = Workspace::current()?;
     let folder = workspace.target_dir.join("bench");
     fs::create_dir_all(&folder)?;
     warn_if_busy();
-    http::run(&workspace, &folder, args)?;
+    match name {
+        "boot" => boot::run(&workspace, &folder)?,
+        _ => http::run(&workspace, &folder, args)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

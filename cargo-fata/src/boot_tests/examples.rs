@@ -13,8 +13,8 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::examples::clock", 60, clock),
-    BootTest::new("boot::examples::udp_echo", 90, udp_echo),
+    BootTest::new("boot::examples::clock", 60, clock).on_qemu().as_process(),
+    BootTest::new("boot::examples::udp_echo", 90, udp_echo).on_qemu_long().as_process_long(),
 ];
 
 /// A line a second, and a last one when it is asked to leave.

@@ -14,10 +14,11 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::faults::exceptions_are_reported", 240, exceptions_are_reported).both(),
-    BootTest::new("boot::faults::stack_overflow_is_stopped", 60, stack_overflow_is_stopped).both(),
-    BootTest::new("boot::faults::panic_in_a_task", 60, panic_in_a_task),
-    BootTest::new("boot::faults::no_line_is_lost_before_a_crash", 60, no_line_is_lost_before_a_crash),
+    BootTest::new("boot::faults::exceptions_are_reported", 240, exceptions_are_reported).both().on_qemu(),
+    BootTest::new("boot::faults::stack_overflow_is_stopped", 60, stack_overflow_is_stopped).both().on_qemu(),
+    BootTest::new("boot::faults::panic_in_a_task", 60, panic_in_a_task).on_both_boards(),
+    BootTest::new("boot::faults::no_line_is_lost_before_a_crash", 60, no_line_is_lost_before_a_crash)
+        .on_qemu(),
 ];
 
 /// What a case does, and what must stand in its report.
@@ -35,6 +36,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 fn exceptions_are_reported(host: &mut Host) -> Result<()> {
     for (case, report) in EXCEPTIONS {
+        // In ring 0 the fault is an unknown register's, which QEMU's software lets pass.
+        if *case == "privileged" && matches!(host.kind(), Kind::Machine(_)) {
+            continue;
+        }
         let guest = host.create(&probe(case)?)?;
         let end = guest.wait_gone(SOON)?;
         let console = guest.console();

@@ -13,22 +13,23 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib).both(),
-    BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both(),
-    BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)),
-    BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)),
+    BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib).both().on_both_boards(),
+    BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both().on_both_boards(),
+    BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)).on_qemu_long(),
+    BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)).on_qemu_long(),
     BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90))
         .long()
-        .host_memory(10_500),
-    BootTest::new("boot::guest::large_image", 60, large_image).both(),
-    BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory),
-    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).both(),
-    BootTest::new("boot::guest::timers", 60, timers).both(),
-    BootTest::new("boot::guest::wall_clock", 60, wall_clock).both(),
-    BootTest::new("boot::guest::console_input", 60, console_input).both(),
-    BootTest::new("boot::guest::log_filter", 60, log_filter),
-    BootTest::new("boot::guest::bad_parameters", 120, bad_parameters),
-    BootTest::new("boot::guest::error_of_main", 60, error_of_main),
+        .host_memory(10_500)
+        .on_qemu_long(),
+    BootTest::new("boot::guest::large_image", 60, large_image).both().on_qemu(),
+    BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory)
+        .on_qemu_long(),
+    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).both().on_qemu(),
+    BootTest::new("boot::guest::timers", 60, timers).both().on_qemu(),
+    BootTest::new("boot::guest::wall_clock", 60, wall_clock).both().on_both_boards(),
+    BootTest::new("boot::guest::console_input", 60, console_input).both().on_both_boards(),
+    BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
+    BootTest::new("boot::guest::error_of_main", 60, error_of_main).on_qemu(),
 ];
 
 fn hello_in_4_mib(host: &mut Host) -> Result<()> {
@@ -137,28 +138,6 @@ fn log_filter(host: &mut Host) -> Result<()> {
         ensure!(!console.contains(line), "{line:?} in {console}");
     }
     ensure!(!said("off")?.contains("an error"), "log=off was not off");
-    Ok(())
-}
-
-/// Each stops the boot with its one line: no line of the appliance's own comes.
-fn bad_parameters(host: &mut Host) -> Result<()> {
-    for (extra, line) in [
-        ("colour=red", "boot parameter \"colour\" is unknown; known are: log, case"),
-        ("cas=memory", "boot parameter \"cas\" is unknown: did you mean \"case\"?"),
-        ("log=loud", "boot parameter log: \"loud\" is not a log filter"),
-        ("log", "boot parameter \"log\" has no value: write log=VALUE"),
-        ("case=clock case=clock", "boot parameter case is given twice"),
-        ("ipv4=dhcp case=clock", "boot parameter \"ipv4\" is unknown"),
-        ("case=\"clock", "a quote in the boot parameters does not end"),
-    ] {
-        let guest = host.create(&probe("clock")?.extra(extra))?;
-        let end = guest.wait_gone(SOON)?;
-        let console = guest.console();
-        ensure!(end == End::Crash, "{extra}: it ended with {end:?}");
-        ensure!(console.contains(line), "{extra}: no {line:?} in {console}");
-        ensure!(!console.contains("wall"), "{extra}: the appliance ran: {console}");
-        ensure!(console.trim().lines().count() == 1, "{extra}: more than a line: {console}");
-    }
     Ok(())
 }
 

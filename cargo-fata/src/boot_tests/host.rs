@@ -81,13 +81,12 @@ fn cpu_time_in_nanoseconds(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// On a machine that is a dom0 there is no QEMU: the tool, its agent and the image run where the users' guests do.
+/// On a machine that is a dom0 there is no QEMU: the tool, which is its own agent where it has no checkout, and the image run
+/// where the users' guests do.
 fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     host.put("/tmp/tool/cargo-fata", &fs::read(std::env::current_exe()?)?)?;
     host.put("/tmp/tool/hello", &fs::read(image("hello")?)?)?;
-    let exec = |options: &str| {
-        format!("cd /tmp/tool; FATA_DOM0_AGENT=/fata/agent ./cargo-fata exec {options} hello </dev/null")
-    };
+    let exec = |options: &str| format!("cd /tmp/tool; ./cargo-fata exec {options} hello </dev/null");
     let output = host.sh(&exec(""), Duration::from_secs(60))?.ok()?;
     let pvh = host.sh(&exec("--type pvh"), Duration::from_secs(60))?.ok()?;
     for (option, said) in [
@@ -144,7 +143,7 @@ fn run_until_ctrl_c(_: &mut Host) -> Result<()> {
 }
 
 /// Reads what the tool says up to the URL, and what that answers once the guest is up.
-fn answer_of_the_url(said: impl Read + Send + 'static) -> Result<String> {
+pub(super) fn answer_of_the_url(said: impl Read + Send + 'static) -> Result<String> {
     let mut lines = BufReader::new(said).lines();
     let port = loop {
         let line = lines.next().context("the tool ended without a URL")??;

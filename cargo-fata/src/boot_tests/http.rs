@@ -16,10 +16,10 @@ const SCRIPT: Duration = Duration::from_secs(90);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::http::requests", 180, requests),
-    BootTest::new("boot::http::content", 240, content),
-    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads),
-    BootTest::new("boot::http::crowds", 280, crowds).long(),
+    BootTest::new("boot::http::requests", 180, requests).on_qemu().as_process(),
+    BootTest::new("boot::http::content", 240, content).on_qemu().as_process(),
+    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads).on_qemu().as_process(),
+    BootTest::new("boot::http::crowds", 280, crowds).long().on_qemu_long(),
 ];
 
 fn http(host: &mut Host, extra: &str) -> Result<Guest> {
@@ -284,7 +284,7 @@ const DOWNLOADS: &str = r"
     mkdir -p leaving; cd leaving; rm -f *; exec </dev/null >/dev/null 2>&1
     idle() { (printf 'GET /note HTTP/1.1\r\nHost: h\r\n\r\n'; sleep 40) | socat - TCP:10.0.2.15:80 > idle.$1; }
     for n in 1 2 3; do idle $n & done
-    (ask --limit-rate 1M $U/numbers/400000 > short; echo $? > short.status) &
+    (ask --limit-rate 1M $U/numbers/200000 > short; echo $? > short.status) &
     (ask --limit-rate 500k $U/numbers/3000000 > long; echo $? > long.status) &
     (ask $U/numbers/3000000 | sleep 40) &
     for _ in $(seq 50); do [ -s short ] && [ -s long ] && [ -s idle.3 ] && exit 0; sleep 0.1; done; exit 1";
@@ -296,8 +296,8 @@ const ASKED_TO_LEAVE: &str = r"
 
 /// curl's 18: the content is not whole.
 const LEFT: &str = r"
-    cd leaving; for _ in $(seq 150); do [ -s long.status ] && break; sleep 0.1; done; pkill sleep
-    seq 400000 | cmp - short && echo short is whole: $(cat short.status); echo long is cut: $(cat long.status)";
+    cd leaving; for _ in $(seq 150); do [ -s long.status ] && [ -s short.status ] && break; sleep 0.1; done; pkill sleep
+    seq 200000 | cmp - short && echo short is whole: $(cat short.status); echo long is cut: $(cat long.status)";
 
 fn leaves_during_downloads(host: &mut Host) -> Result<()> {
     let guest = http(host, "")?;

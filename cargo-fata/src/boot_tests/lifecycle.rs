@@ -16,11 +16,14 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::lifecycle::shutdown_in_order", 60, |h| {
         leaves(h, "shutdown", "PowerOff", End::PowerOff)
     })
-    .both(),
+    .both()
+    .on_both_boards(),
     BootTest::new("boot::lifecycle::reboot_in_order", 60, |h| leaves(h, "reboot", "Reboot", End::Reboot)),
-    BootTest::new("boot::lifecycle::shutdown_of_one_that_does_not_listen", 60, deaf),
+    BootTest::new("boot::lifecycle::shutdown_of_one_that_does_not_listen", 60, deaf).on_both_boards(),
     BootTest::new("boot::lifecycle::reboot_starts_again", 60, reboot_starts_again).both(),
-    BootTest::new("boot::lifecycle::destroy_and_create_20_times", 240, destroy_and_create),
+    BootTest::new("boot::lifecycle::destroy_and_create_5_times", 120, |h| destroy_and_create(h, 5))
+        .on_qemu_long(),
+    BootTest::new("boot::lifecycle::destroy_and_create_20_times", 240, |h| destroy_and_create(h, 20)).long(),
 ];
 
 fn leaves(host: &mut Host, command: &str, said: &str, wanted: End) -> Result<()> {
@@ -53,8 +56,8 @@ fn reboot_starts_again(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-fn destroy_and_create(host: &mut Host) -> Result<()> {
-    for round in 0..20 {
+fn destroy_and_create(host: &mut Host, rounds: u32) -> Result<()> {
+    for round in 0..rounds {
         let web = GuestSpec::new("again", image("web")?).network();
         let guest = host.create(&web)?;
         let get =

@@ -1,5 +1,7 @@
-//! The boot tests: each a function that is given a Xen host, in a file by topic with its table.
+//! The boot tests: each a function that is given a host, in a file by topic with its table. Those that name nothing of Xen's
+//! are also run without it.
 
+mod bare_qemu;
 mod block;
 mod dns;
 mod examples;
@@ -12,13 +14,18 @@ mod linux;
 mod manifest;
 mod net;
 mod new;
+mod parameters;
+mod qemu;
 mod run;
+pub mod virtio;
 mod web;
 
+pub use bare_qemu::free_port;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::qemu_guest::Board;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{GuestSpec, Kind};
@@ -37,17 +44,21 @@ pub struct BootTest {
     pub long: bool,
     /// Memory of the machine in QEMU that it needs.
     pub host_memory_mb: u32,
-    /// How it stands to PVH.
-    pvh: Pvh,
-    /// The type of the guests it makes.
+    /// How it stands to each kind of guest.
+    pv: Wanted,
+    pvh: Wanted,
+    microvm: Wanted,
+    q35: Wanted,
+    process: Wanted,
+    /// The kind of the guests it makes.
     pub kind: Kind,
     /// The test.
     pub run: fn(&mut Host) -> Result<()>,
 }
 
-/// Whether a test is also run with guests of the other type.
+/// Whether a test is also run with guests of a kind.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pvh {
+enum Wanted {
     /// Whenever the test itself is run.
     Always,
     /// With `--long`.
@@ -59,8 +70,19 @@ enum Pvh {
 impl BootTest {
     /// A test that every change runs with PV guests; with `--long`, also with PVH guests.
     pub const fn new(name: &'static str, limit_s: u64, run: fn(&mut Host) -> Result<()>) -> Self {
-        let limit = Duration::from_secs(limit_s);
-        Self { name, limit, long: false, host_memory_mb: HOST_MEMORY_MB, pvh: Pvh::Long, kind: Kind::Pv, run }
+        Self {
+            name,
+            limit: Duration::from_secs(limit_s),
+            long: false,
+            host_memory_mb: HOST_MEMORY_MB,
+            pv: Wanted::Always,
+            pvh: Wanted::Long,
+            microvm: Wanted::Never,
+            q35: Wanted::Never,
+            process: Wanted::Never,
+            kind: Kind::Pv,
+            run,
+        }
     }
 
     /// The same test, only with `--long`.
@@ -77,28 +99,77 @@ impl BootTest {
 
     /// The same test, with PVH guests too whenever it is run.
     pub const fn both(mut self) -> Self {
-        self.pvh = Pvh::Always;
+        self.pvh = Wanted::Always;
         self
     }
 
     /// The same test, never with PVH guests; why is for the reader of the table.
     pub const fn pv_only(mut self, _why: &'static str) -> Self {
-        self.pvh = Pvh::Never;
+        self.pvh = Wanted::Never;
         self
     }
 
-    /// The test, and what it is as a test of PVH guests.
-    fn of_each_type(self) -> impl Iterator<Item = Self> {
-        let long = self.long || self.pvh == Pvh::Long;
-        let pvh = (self.pvh != Pvh::Never).then_some(Self { kind: Kind::Pvh, long, ..self });
-        std::iter::once(self).chain(pvh)
+    /// The same test, without Xen too: on QEMU's microvm, with `--long` on q35.
+    pub const fn on_qemu(mut self) -> Self {
+        (self.microvm, self.q35) = (Wanted::Always, Wanted::Long);
+        self
     }
 
-    /// Its name in reports: of a test with PVH guests, `boot::topic::what::pvh`.
+    /// The same test, without Xen too, on both boards.
+    pub const fn on_both_boards(mut self) -> Self {
+        (self.microvm, self.q35) = (Wanted::Always, Wanted::Always);
+        self
+    }
+
+    /// The same test, without Xen too with `--long`.
+    pub const fn on_qemu_long(mut self) -> Self {
+        (self.microvm, self.q35) = (Wanted::Long, Wanted::Long);
+        self
+    }
+
+    /// The same test, of the appliance as a process too.
+    pub const fn as_process(mut self) -> Self {
+        self.process = Wanted::Always;
+        self
+    }
+
+    /// The same with `--long`.
+    pub const fn as_process_long(mut self) -> Self {
+        self.process = Wanted::Long;
+        self
+    }
+
+    /// The same test on both boards, not with guests of Xen.
+    pub const fn without_xen(mut self) -> Self {
+        (self.pv, self.pvh) = (Wanted::Never, Wanted::Never);
+        self.on_both_boards()
+    }
+
+    /// The test, as one of each kind of guest.
+    fn of_each_kind(self) -> impl Iterator<Item = Self> {
+        let kinds = [
+            (Kind::Pv, self.pv),
+            (Kind::Pvh, self.pvh),
+            (Kind::Machine(Board::Microvm), self.microvm),
+            (Kind::Machine(Board::Q35), self.q35),
+            (Kind::Process, self.process),
+        ];
+        let wanted = kinds.into_iter().filter(|(_, wanted)| *wanted != Wanted::Never);
+        wanted.map(move |(kind, wanted)| Self { kind, long: self.long || wanted == Wanted::Long, ..self })
+    }
+
+    fn topic(&self) -> &'static str {
+        self.name.strip_prefix("boot::").unwrap_or(self.name)
+    }
+
+    /// Its name in reports: of a test with PVH guests `boot::topic::what::pvh`, without Xen `qemu::topic::what::BOARD` or
+    /// `process::topic::what`.
     pub fn full_name(&self) -> String {
         match self.kind {
             Kind::Pv => self.name.to_owned(),
             Kind::Pvh => format!("{}::pvh", self.name),
+            Kind::Machine(board) => format!("qemu::{}::{board}", self.topic()),
+            Kind::Process => format!("process::{}", self.topic()),
         }
     }
 }
@@ -110,6 +181,7 @@ pub fn all() -> Vec<BootTest> {
         guest::TESTS,
         faults::TESTS,
         manifest::TESTS,
+        parameters::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
         block::TESTS,
@@ -118,10 +190,11 @@ pub fn all() -> Vec<BootTest> {
         http::TESTS,
         web::TESTS,
         linux::TESTS,
+        qemu::TESTS,
         run::TESTS,
         new::TESTS,
     ];
-    topics.into_iter().flatten().copied().flat_map(BootTest::of_each_type).collect()
+    topics.into_iter().flatten().copied().flat_map(BootTest::of_each_kind).collect()
 }
 
 /// The image of the test guests (`tests/guests`), set to one of its cases.

@@ -14,29 +14,24 @@ use crate::xen_host::guest::Guest;
 /// How long the last lines of an ended guest may take to reach us.
 const LAST_LINES: Duration = Duration::from_millis(700);
 
-/// Prints a guest's console as it comes, with function names in backtraces.
+/// A guest's console on the Xen host, printed as it comes.
 pub struct Console<'a> {
     stream: Stream,
-    symbols: &'a Symbols,
-    /// Whether the guest's addresses are reached from here, and are to be told.
-    is_local: bool,
-    /// The line under way.
-    line: String,
-    /// How much of it has been printed already.
-    printed: usize,
+    screen: Screen<'a>,
 }
 
 impl<'a> Console<'a> {
     /// The console of a guest: from the log that xenconsoled writes on a host of ours, elsewhere from the console itself.
     pub fn of(guest: &Guest, is_local: bool, symbols: &'a Symbols) -> Result<Self> {
         let stream = if is_local { guest.open_console()? } else { guest.follow_console()? };
-        Ok(Self { stream, symbols, is_local, line: String::new(), printed: 0 })
+        let screen = Screen { is_local, ..Screen::new(symbols) };
+        Ok(Self { stream, screen })
     }
 
     /// Prints what has come; waits a moment if there is nothing.
     pub fn copy(&mut self) -> Result<()> {
         if let Some(bytes) = self.stream.read()? {
-            self.print(&String::from_utf8_lossy(&bytes))?;
+            self.screen.print(&bytes)?;
         }
         Ok(())
     }
@@ -47,10 +42,30 @@ impl<'a> Console<'a> {
         while started.elapsed() < LAST_LINES {
             self.copy()?;
         }
-        self.print("\n")
+        self.screen.end()
+    }
+}
+
+/// What a guest prints on this terminal, with function names in backtraces.
+pub struct Screen<'a> {
+    symbols: &'a Symbols,
+    /// Whether the guest's addresses are reached from here, and are to be told.
+    is_local: bool,
+    /// The line under way.
+    line: String,
+    /// How much of it has been printed already.
+    printed: usize,
+}
+
+impl<'a> Screen<'a> {
+    /// For a guest whose addresses are not reached from here.
+    pub fn new(symbols: &'a Symbols) -> Self {
+        Self { symbols, is_local: false, line: String::new(), printed: 0 }
     }
 
-    fn print(&mut self, text: &str) -> Result<()> {
+    /// Prints what has come.
+    pub fn print(&mut self, bytes: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(bytes);
         let mut stdout = io::stdout().lock();
         for character in text.chars().filter(|character| *character != '\r') {
             if character != '\n' {
@@ -75,6 +90,11 @@ impl<'a> Console<'a> {
         }
         Ok(stdout.flush()?)
     }
+
+    /// Ends the line under way, if there is one.
+    pub fn end(&mut self) -> Result<()> {
+        if self.line.is_empty() { Ok(()) } else { self.print(b"\n") }
+    }
 }
 
 /// Lines typed on this terminal.
@@ -94,8 +114,8 @@ impl Keyboard {
         Self(receiver)
     }
 
-    /// Types on the guest's console what has been typed here.
-    pub fn forward(&self, guest: &Guest) -> Result<()> {
-        self.0.try_iter().try_for_each(|line| guest.type_line(&line))
+    /// Types on the guest's console what has been typed here: `type_line` is given the lines.
+    pub fn forward(&self, type_line: impl FnMut(String) -> Result<()>) -> Result<()> {
+        self.0.try_iter().try_for_each(type_line)
     }
 }

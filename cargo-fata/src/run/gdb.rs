@@ -5,6 +5,8 @@
 //! all registers. A breakpoint is an address in whatever runs; the image's are nobody else's, as dom0's kernel begins at
 //! 0xffffffff81000000 and Xen above 0xffff820000000000.
 //!
+//! A guest without Xen is all that its QEMU runs, which waits for gdb by itself.
+//!
 //! On a dom0 it is Xen's gdbsx, which stops the guest alone. It wants a hypervisor that was built with `CONFIG_GDBSX`, which
 //! Debian's is not; for PV guests it has no watchpoints, no hardware breakpoints, and no registers of SSE or the FPU.
 
@@ -80,6 +82,13 @@ impl Gdb {
         guest.unpause()?;
         self.announce(&format!("-ex 'target remote 127.0.0.1:{}'", self.port));
         Ok(Server { _running: running })
+    }
+
+    /// Says what to type for a machine without Xen, which waits for gdb before its first instruction. At the guest's entry, a
+    /// physical address, no memory is mapped yet: gdb sees numbers there, and names from `main` on.
+    pub fn announce_machine(&self, entry: u64) {
+        let stop = format!("-ex 'thbreak *{entry:#x}' -ex continue");
+        self.announce(&format!("-ex 'target remote 127.0.0.1:{}' {stop}", self.port));
     }
 
     fn announce(&self, arguments: &str) {

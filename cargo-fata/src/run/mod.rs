@@ -1,4 +1,6 @@
-//! `cargo fata run` and `exec`: one guest on a Xen host, its console here, until it ends or the user stops it.
+//! `cargo fata run` and `exec`: one guest, its console here, until it ends or the user stops it.
+//!
+//! What stands here is for guests on Xen; [`qemu`] is for guests without, [`process`] for an appliance as a process.
 
 mod console;
 pub mod disks;
@@ -6,6 +8,7 @@ pub mod gdb;
 pub mod pcap;
 mod ports;
 mod process;
+mod qemu;
 mod spec;
 
 use std::fs;
@@ -44,13 +47,23 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     }
     setup::ensure(&[Need::Target])?;
     let image = Workspace::current()?.find(name, args.example.is_some())?.build(&[])?;
-    session(&image, &args.guest, &args.guest.params)
+    on(&args.on, &image, &args.guest, &args.guest.params)
 }
 
 /// `cargo fata exec`.
 pub fn exec(args: &ExecArgs) -> Result<ExitCode> {
     let params = [args.guest.params.clone(), args.more_params.clone()].concat();
-    session(&args.image, &args.guest, &params)
+    on(&args.on, &args.image, &args.guest, &params)
+}
+
+fn on(place: &str, image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
+    match place {
+        "qemu" => qemu::session(image, args, params),
+        _ if args.machine.is_some() => {
+            bail!("--machine is for --on qemu: on Xen a guest has no such machine")
+        }
+        _ => session(image, args, params),
+    }
 }
 
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
@@ -133,7 +146,7 @@ impl Session {
         let mut console = Console::of(guest, host.is_local(), &self.symbols)?;
         let mut asked = Instant::now();
         loop {
-            let shown = console.copy().and_then(|()| self.keyboard.forward(guest));
+            let shown = console.copy().and_then(|()| self.keyboard.forward(|line| guest.type_line(&line)));
             if self.is_stopped() {
                 return Ok(End::Destroyed);
             }

@@ -1,4 +1,5 @@
-//! `--pcap`: what crosses a guest's interfaces, from tcpdump on their back ends in dom0 into files here.
+//! `--pcap`: what crosses a guest's interfaces, from tcpdump on their back ends in dom0 into files here. Without Xen QEMU itself
+//! writes them.
 //!
 //! What a guest or dom0 leaves to the other side to compute, checksums that is, is not there yet in what is captured.
 
@@ -79,6 +80,24 @@ impl Pcap {
         Ok(Capture(taps.collect::<Result<_>>()?))
     }
 
+    /// Where QEMU is to write in the guest's next life, which it does from each file's beginning.
+    pub fn next_life(&mut self) -> Vec<PathBuf> {
+        self.lives += 1;
+        let place = |path: &PathBuf| if self.lives > 1 { beside(path) } else { path.clone() };
+        self.files.iter().map(|(path, _)| place(path)).collect()
+    }
+
+    /// Puts what QEMU has written in a later life behind what there is.
+    pub fn keep(&mut self, written: &[PathBuf]) -> Result<()> {
+        for ((path, _), from) in self.files.iter().zip(written).filter(|((path, _), from)| path != *from) {
+            let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+            let mut file = File::options().append(true).open(path)?;
+            file.write_all(bytes.get(HEADER..).unwrap_or_default())?;
+            std::fs::remove_file(from)?;
+        }
+        Ok(())
+    }
+
     /// Says where the packets are.
     pub fn announce(&self) {
         for (path, file) in &self.files {
@@ -98,6 +117,13 @@ impl Capture {
         }
         Ok(())
     }
+}
+
+/// The file for a life that is not the first.
+fn beside(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".again");
+    path.into()
 }
 
 /// Copies until tcpdump has ended, which it is asked to when `stopped` says so.
@@ -143,6 +169,20 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_qemu_writes_of_a_second_life_goes_behind_the_first() {
+        let path = std::env::temp_dir().join(format!("fata-pcap-test-again-{}", std::process::id()));
+        let mut pcap = Pcap::create(&path, 1).unwrap();
+        for life in [b"first", b"again"] {
+            let written = pcap.next_life();
+            std::fs::write(&written[0], [[0; HEADER].as_slice(), life].concat()).unwrap();
+            pcap.keep(&written).unwrap();
+        }
+        let all = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(all, [[0; HEADER].as_slice(), b"firstagain"].concat());
+    }
 
     #[test]
     fn a_second_life_brings_no_second_header() {

@@ -24,6 +24,9 @@ pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
             "--forward, --host-memory, --no-net and --type are for guests: a process has this machine's ports"
         );
     }
+    if guest.machine.is_some() {
+        bail!("--machine is for --on qemu: a process runs on this machine");
+    }
     if guest.gdb || guest.pcap.is_some() {
         bail!(
             "--gdb and --pcap are for guests: start a process in gdb, and capture on this machine's own interfaces"

@@ -36,6 +36,21 @@ pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<G
     if let Some(first) = networks.first() {
         let bridge = if Host::is_dom0() { bridge_of_this_machine()? } else { BRIDGE.to_owned() };
         spec.vifs = vec![Vif::on(&bridge); networks.len()];
+        // On a dom0 the network is the user's: addresses come from DHCP, or from his parameters.
+        if !Host::is_dom0() {
+            spec = default_params(params, first).into_iter().fold(spec, |spec, param| spec.extra(param));
+        }
+    }
+    Ok(params.iter().fold(spec, |spec, param| spec.extra(param)))
+}
+
+/// The same for QEMU alone, whose network looks as our Xen host's does.
+pub fn without_xen(image: &Path, args: &GuestArgs, params: &[String]) -> Result<GuestSpec> {
+    let note = Note::of(image)?;
+    let mut spec = GuestSpec::new("", PathBuf::from(image)).memory(memory_mb(args, note.as_ref()));
+    let networks = if args.no_net { Vec::new() } else { networks(note) };
+    if let Some(first) = networks.first() {
+        spec.vifs = vec![Vif::on(BRIDGE); networks.len()];
         spec = default_params(params, first).into_iter().fold(spec, |spec, param| spec.extra(param));
     }
     Ok(params.iter().fold(spec, |spec, param| spec.extra(param)))
@@ -70,12 +85,12 @@ fn memory_mb(args: &GuestArgs, note: Option<&Note>) -> u32 {
 }
 
 /// Addresses for our own network, those that the user does not give. A parameter without an interface's name is the first
-/// one's. On a dom0 the network is the user's: addresses come from DHCP, or from his parameters.
+/// one's.
 fn default_params(params: &[String], first: &str) -> Vec<&'static str> {
     let name = |param: &String| param.split('=').next().unwrap_or_default().to_owned();
     let is_given = |key: &str| params.iter().map(name).any(|n| n == key || n == format!("{first}.{key}"));
     // They belong together: an address of the user's own has a gateway of its own.
-    if Host::is_dom0() || is_given("ipv4") {
+    if is_given("ipv4") {
         return Vec::new();
     }
     NETWORK.into_iter().filter(|param| !is_given(param.split('=').next().unwrap_or_default())).collect()

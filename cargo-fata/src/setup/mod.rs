@@ -17,6 +17,8 @@ use crate::{command, ui};
 pub enum Need {
     /// The compiler target `x86_64-xen-pv`.
     Target,
+    /// QEMU.
+    Qemu,
     /// The programs that build and run the Xen host.
     HostPackages,
     /// What tests need beside them.
@@ -33,6 +35,7 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     for need in needs {
         match need {
             Need::Target => target::ensure()?,
+            Need::Qemu => packages::ensure(packages::QEMU)?,
             Need::HostPackages => packages::ensure(packages::HOST)?,
             Need::TestPackages => packages::ensure(packages::TEST)?,
             Need::XenHost => {

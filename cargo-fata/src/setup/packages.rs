@@ -7,10 +7,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::{command, ui};
 
+/// What runs guests without Xen.
+pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, and what makes networks for them.
+/// the configurations made for it; peers for processes, what makes networks and root folders for
+/// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "gcc",
     "gdb",
@@ -18,11 +21,13 @@ pub const TEST: &[&str] = &[
     "libvirt-clients",
     "libxen-dev",
     "libxml2-utils",
+    "cpio",
     "curl",
     "dnsmasq-base",
     "iproute2",
     "iputils-ping",
     "netcat-openbsd",
+    "tcpdump",
     "util-linux",
 ];
 
@@ -94,7 +99,8 @@ fn apt_get() -> Command {
     apt
 }
 
-fn is_root() -> bool {
+/// Whether the tool is run by root.
+pub fn is_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }

@@ -14,7 +14,7 @@ use crate::{cache, cargo, command, ui};
 
 /// The target's name.
 pub const NAME: &str = "x86_64-xen-pv";
-const SPECIFICATION: &str = include_str!("../../../targets/x86_64-xen-pv.json");
+const SPECIFICATION: &str = include_str!("../../assets/x86_64-xen-pv.json");
 
 /// Small code as everywhere in an image, except for copying and filling memory.
 const SCRATCH_MANIFEST: &str = r#"

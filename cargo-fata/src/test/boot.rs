@@ -1,4 +1,5 @@
-//! Runs the boot tests, one after the other, on one Xen host; starts the host again when a test has left it unusable.
+//! Runs the boot tests, one after the other, on one host, with Xen or without; starts the host again when a test has left it
+//! unusable.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use super::report::Report;
 use crate::boot_tests::BootTest;
 use crate::xen_host::Host;
+use crate::xen_host::guest::Kind;
 use crate::xen_host::qemu::Options;
 use crate::{interrupt, ui};
 
@@ -23,10 +25,23 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
         .collect()
 }
 
-/// Runs them, a report line each.
+/// Runs them, a report line each: first those without Xen, which are quick.
 pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
-    let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
+    let (without, with): (Vec<&BootTest>, Vec<&BootTest>) =
+        tests.iter().partition(|test| matches!(test.kind, Kind::Machine(_) | Kind::Process));
+    let memory_mb = with.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
+    let options = Options { memory_mb, forwards: Vec::new(), disks: Vec::new(), log, gdb_port: None };
+    run_on(|| Host::without_xen(&logs.join("qemu")), &without, logs, report)?;
+    run_on(|| Host::boot(options.clone()), &with, logs, report)
+}
+
+fn run_on(
+    boot: impl Fn() -> Result<Host>,
+    tests: &[&BootTest],
+    logs: &Path,
+    report: &mut Report,
+) -> Result<()> {
     let mut host: Option<Host> = None;
     for test in tests {
         interrupt::check()?;
@@ -34,19 +49,12 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
         let ready = match &mut host {
             Some(_) if alive => Ok(()),
             Some(host) => host.restart(),
-            None => Host::boot(Options {
-                memory_mb,
-                forwards: Vec::new(),
-                disks: Vec::new(),
-                log: log.clone(),
-                gdb_port: None,
-            })
-            .map(|booted| host = Some(booted)),
+            None => boot().map(|booted| host = Some(booted)),
         };
         match (ready, host.as_mut()) {
             (Ok(()), Some(host)) => run_one(test, host, logs, report),
             (Err(error), _) => {
-                report.failed(&test.full_name(), None, &format!("no Xen host: {error:#}"));
+                report.failed(&test.full_name(), None, &format!("no host: {error:#}"));
                 host = None;
             }
             (Ok(()), None) => {}
@@ -84,6 +92,12 @@ fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &mut Report) {
 fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> Result<PathBuf> {
     let folder = logs.join(test.full_name().replace("::", "-"));
     fs::create_dir_all(&folder)?;
+    if !host.has_xen() {
+        for number in guests_before + 1..=host.guests_made() {
+            keep_console(number, &logs.join("qemu"), &folder)?;
+        }
+        return Ok(folder);
+    }
     if let Some(serial) = host.serial_log() {
         fs::copy(serial, folder.join("serial.log")).context("the serial log")?;
     }
@@ -93,6 +107,15 @@ fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> R
     }
     fs::write(folder.join("xl-dmesg.txt"), host.xl_dmesg()?)?;
     Ok(folder)
+}
+
+/// Keeps the console of a guest without Xen.
+fn keep_console(number: u32, from: &Path, to: &Path) -> Result<()> {
+    let end = format!("-{number}.log");
+    for entry in fs::read_dir(from)?.flatten().filter(|e| e.file_name().to_string_lossy().ends_with(&end)) {
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// `guest-web-7.log` is of the test that made guest 7.

@@ -19,7 +19,7 @@ pub struct Check {
     long: bool,
 }
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new("check::clippy", "clippy --quiet --workspace --all-targets -- --deny warnings"),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
@@ -33,6 +33,18 @@ const CHECKS: [Check; 5] = [
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new("check::doc", "doc --quiet --workspace --no-deps --document-private-items")
     },
+    // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.
+    Check {
+        environment: &[(
+            "RUSTDOCFLAGS",
+            "-Zunstable-options --deny warnings --allow rustdoc::private_intra_doc_links",
+        )],
+        ..Check::new(
+            "check::doc_guest",
+            "doc --quiet --target x86_64-xen-pv -p fata -p fata-libos -p fata-xen -p fata-virtio -p fata-netstack -p fata-http \
+             --no-deps --document-private-items",
+        )
+    },
     // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.
     Check {
         // Tests leak what lives for ever.
@@ -40,7 +52,8 @@ const CHECKS: [Check; 5] = [
         long: true,
         ..Check::new(
             "check::address_sanitizer",
-            "test --quiet --target x86_64-unknown-linux-gnu -p fata-libos -p fata-xen -p fata-unix -p fata-fuzz --tests",
+            "test --quiet --target x86_64-unknown-linux-gnu -p fata-libos -p fata-xen -p fata-virtio -p fata-unix -p fata-fuzz \
+             --tests",
         )
     },
 ];

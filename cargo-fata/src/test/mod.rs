@@ -1,10 +1,17 @@
-//! `cargo fata test`: checks, host tests, sizes and contents of images, boot tests, one line each, and a last line that counts them.
+//! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
+//! line that counts them.
 
+mod book;
 mod boot;
+mod budget;
 mod checks;
 mod contents;
+mod developer_tools;
+pub mod elsewhere;
 mod host_tests;
 mod libtest;
+mod packages;
+mod platforms;
 mod report;
 mod sizes;
 
@@ -14,8 +21,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use self::report::Report;
-use crate::boot_tests;
+use crate::boot_tests::{self, virtio};
 use crate::cli::TestArgs;
+use crate::interrupt;
 use crate::setup;
 use crate::workspace::{self, Workspace};
 
@@ -27,15 +35,20 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
-    let contents = contents::select(filter);
+    let (contents, own_tests) = (contents::select(filter), OwnTest::select(filter, args.long));
+    let machine_tests = virtio::select(filter);
+    let workspace = Workspace::current()?;
+    let book = book::select(&workspace, filter, args.long)?;
     if args.list {
         checks.iter().for_each(|check| println!("{}", check.name));
         sizes.iter().for_each(|size| println!("{}", size.name));
         contents.iter().for_each(|contents| println!("{}", contents.name));
+        own_tests.iter().for_each(|test| println!("{}", test.name));
+        machine_tests.iter().for_each(|test| println!("{}", test.name));
+        book.iter().for_each(|test| println!("{}", test.name));
         boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
         return Ok(ExitCode::SUCCESS);
     }
-    let workspace = Workspace::current()?;
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
@@ -45,7 +58,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(check.name, || check.run(&logs));
     }
     // A filter that names none of ours is for the host tests.
-    let ours = checks.len() + sizes.len() + contents.len() + boot_tests.len();
+    let counts =
+        [checks.len(), sizes.len(), contents.len(), own_tests.len(), machine_tests.len(), book.len()];
+    let ours = counts.iter().sum::<usize>() + boot_tests.len();
     if host_tests::wanted(filter) || ours == 0 {
         host_tests::run(filter, args.long, &logs, &mut report)?;
     }
@@ -56,8 +71,18 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     for contents in &contents {
         report.run(contents.name, || contents.check(&workspace));
     }
-    if !boot_tests.is_empty() {
+    for test in &own_tests {
+        report.run(test.name, || (test.run)(&workspace));
+    }
+    for test in &book {
+        interrupt::check()?;
+        report.run(&test.name, || test.run(&workspace, args.long));
+    }
+    if !boot_tests.is_empty() || !machine_tests.is_empty() {
         let built = build_images(&workspace, &mut report);
+        for test in machine_tests.iter().filter(|_| built || args.keep_going) {
+            report.run(test.name, || test.run(&logs));
+        }
         if built || args.keep_going {
             boot::run(&boot_tests, &logs, &mut report)?;
         } else {
@@ -66,6 +91,35 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         }
     }
     report.finish()
+}
+
+/// A test by the tool itself that needs no Xen host: of what it makes, of what cargo makes, of what others do with it.
+struct OwnTest {
+    name: &'static str,
+    /// Only with `--long`.
+    long: bool,
+    run: fn(&Workspace) -> Result<()>,
+}
+
+impl OwnTest {
+    const fn new(name: &'static str, run: fn(&Workspace) -> Result<()>) -> Self {
+        Self { name, long: false, run }
+    }
+
+    const fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
+    /// Those whose names contain `filter`; the long ones only if asked for.
+    fn select(filter: &str, long: bool) -> Vec<Self> {
+        let all = platforms::TESTS
+            .into_iter()
+            .chain(budget::TESTS)
+            .chain(developer_tools::TESTS)
+            .chain(packages::TESTS);
+        all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
+    }
 }
 
 /// Builds all images; whether it could.

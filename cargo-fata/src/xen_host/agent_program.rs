@@ -12,13 +12,27 @@ use super::cpio::Archive;
 use crate::cargo;
 
 const INIT: &str = include_str!("dom0-init.sh");
-/// The agent's package, beside this one.
+/// The agent's package, beside this one in a checkout.
 const AGENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dom0/Cargo.toml");
+/// The name under which the agent is started, in dom0 and on this machine.
+pub const NAME: &str = "fata-agent";
+
+/// Whether this program was started as the agent: the tool has it in itself.
+pub fn is_asked_for() -> bool {
+    let name = std::env::args_os().next();
+    name.is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == NAME))
+}
 
 /// The agent's program: built for this machine, whose C library is dom0's too, or the one that `FATA_DOM0_AGENT` names.
+///
+/// A tool without a checkout is its own agent. In a checkout it is a program by itself, which is smaller than the tool's
+/// unoptimised build by far.
 pub fn build() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("FATA_DOM0_AGENT") {
         return Ok(path.into());
+    }
+    if !Path::new(AGENT_MANIFEST).exists() {
+        return std::env::current_exe().context("where is this program?");
     }
     let built = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
         .context("cannot build dom0's agent")?;
@@ -36,7 +50,7 @@ pub fn initramfs_with_agent(parts: &Parts, log: &Path) -> Result<PathBuf> {
     io::copy(&mut File::open(&parts.initramfs)?, &mut file)?;
     let mut archive = Archive::new(GzEncoder::new(file, Compression::fast()));
     archive.file("init", 0o755, INIT.as_bytes())?;
-    archive.file("fata/agent", 0o755, &agent)?;
+    archive.file(&format!("fata/{NAME}"), 0o755, &agent)?;
     archive.finish()?.finish()?.flush()?;
     Ok(path)
 }

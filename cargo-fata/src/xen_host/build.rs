@@ -74,7 +74,7 @@ fn build(folder: &Path, step: &ui::Step) -> Result<()> {
 }
 
 /// The package of the current kernel: what the meta package depends on first.
-fn kernel_package() -> Result<String> {
+pub fn kernel_package() -> Result<String> {
     let said = command::run(Command::new("apt-cache").args(["depends", recipe::KERNEL_META_PACKAGE]))?;
     let name = said.stdout.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
     name.map(str::to_owned)
@@ -123,12 +123,16 @@ fn gunzip(from: &Path, to: &Path) -> Result<()> {
     Ok(fs::write(to, bytes)?)
 }
 
-struct Kernel {
-    path: PathBuf,
-    version: String,
+/// A kernel that was unpacked.
+pub struct Kernel {
+    /// The file.
+    pub path: PathBuf,
+    /// The name of its folder of modules.
+    pub version: String,
 }
 
-fn find_kernel(boot: &Path) -> Result<Kernel> {
+/// The kernel in a folder `boot`.
+pub fn find_kernel(boot: &Path) -> Result<Kernel> {
     for entry in fs::read_dir(boot)? {
         let entry = entry?;
         if let Some(version) = entry.file_name().to_string_lossy().strip_prefix("vmlinuz-") {
@@ -175,7 +179,7 @@ fn finish_rootfs(rootfs: &Path) -> Result<()> {
 }
 
 /// Copies the modules that are wanted and what they depend on.
-fn copy_modules(kernel: &Path, version: &str, modules: &[&str], rootfs: &Path) -> Result<()> {
+pub fn copy_modules(kernel: &Path, version: &str, modules: &[&str], rootfs: &Path) -> Result<()> {
     command::run(Command::new("depmod").arg("-b").arg(kernel).arg(version))
         .context("is the package kmod installed?")?;
     let folder = Path::new("lib/modules").join(version);

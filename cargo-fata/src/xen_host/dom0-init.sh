@@ -49,6 +49,6 @@ ip address add 10.0.3.1/24 dev xenbr1
 hostname dom0
 
 stage agent
-(while true; do /fata/agent 0.0.0.0:9999 >/dev/null; sleep 1; done) &
+(while true; do /fata/fata-agent 0.0.0.0:9999 >/dev/null; sleep 1; done) &
 echo FATA-HOST-READY
 while true; do sleep 1000 & wait; done

@@ -9,6 +9,8 @@ use fata_dom0::DomainInfo;
 
 use super::agent::{Agent, Stream};
 pub use super::guest_spec::{AtEnd, GuestSpec, Image, Kind, Vif};
+use super::machine_guest::MachineGuest;
+use super::process_guest::ProcessGuest;
 use crate::{command, interrupt};
 
 /// Longer than `xl shutdown` waits for a guest to hear it.
@@ -70,9 +72,16 @@ impl Drop for Domain {
     }
 }
 
-/// A guest that `xl create` made. Dropping it destroys the domain.
+/// What a guest is below.
+pub(super) enum Life {
+    Domain(Domain),
+    Machine(MachineGuest),
+    Process(ProcessGuest),
+}
+
+/// A guest that `xl create` made, or that QEMU runs alone. Dropping it ends it.
 pub struct Guest {
-    pub(super) domain: Domain,
+    pub(super) life: Life,
     /// Another one after each restart.
     pub(super) domid: Cell<u32>,
     pub(super) at_end: AtEnd,
@@ -83,7 +92,19 @@ pub struct Guest {
 impl Guest {
     /// The name it has under `xl`.
     pub fn name(&self) -> &str {
-        &self.domain.name
+        match &self.life {
+            Life::Domain(domain) => &domain.name,
+            Life::Machine(machine) => machine.name(),
+            Life::Process(process) => process.name(),
+        }
+    }
+
+    /// The domain: what asks for it is for guests of Xen.
+    fn domain(&self) -> Result<&Domain> {
+        match &self.life {
+            Life::Domain(domain) => Ok(domain),
+            Life::Machine(_) | Life::Process(_) => bail!("guest {} is none of Xen's", self.name()),
+        }
     }
 
     /// Its number now.
@@ -98,23 +119,27 @@ impl Guest {
 
     /// Where xenconsoled logs its console, in dom0.
     pub fn console_path(&self) -> String {
-        console_path(&self.domain.name)
+        console_path(self.name())
     }
 
     /// All it has printed so far.
     pub fn console(&self) -> String {
-        let bytes = self.domain.agent.get(&self.console_path()).unwrap_or_default();
+        let bytes = match &self.life {
+            Life::Domain(domain) => domain.agent.get(&self.console_path()).unwrap_or_default(),
+            Life::Machine(machine) => machine.console(),
+            Life::Process(process) => process.console(),
+        };
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
     /// Its console as it comes.
     pub fn follow_console(&self) -> Result<Stream> {
-        self.domain.agent.follow(&self.console_path())
+        self.domain()?.agent.follow(&self.console_path())
     }
 
     /// Its console itself, both ways; what it says from now on goes to one reader only.
     pub fn open_console(&self) -> Result<Stream> {
-        self.domain.agent.console(self.domid.get())
+        self.domain()?.agent.console(self.domid.get())
     }
 
     /// Waits until it has printed `text`; gives the console up to then. An error, with the end of the console, if time is up
@@ -144,12 +169,12 @@ impl Guest {
             }
             let tail = || command::last_lines(&console, 15);
             if let Some(end) = end {
-                bail!("guest {} {end} before {what} was on its console:\n{}", self.domain.name, tail());
+                bail!("guest {} {end} before {what} was on its console:\n{}", self.name(), tail());
             }
             if started.elapsed() > limit {
                 bail!(
                     "no {what} on the console of {} after {} s:\n{}",
-                    self.domain.name,
+                    self.name(),
                     limit.as_secs_f64(),
                     tail()
                 );
@@ -165,6 +190,11 @@ impl Guest {
 
     /// Types bytes on its console.
     pub fn type_bytes(&self, bytes: &[u8]) -> Result<()> {
+        match &self.life {
+            Life::Machine(machine) => return machine.type_bytes(bytes),
+            Life::Process(process) => return process.type_bytes(bytes),
+            Life::Domain(_) => {}
+        }
         let mut console = self.open_console()?;
         console.write(bytes)?;
         // The agent writes before it looks for the next frame; give it time to get there.
@@ -174,17 +204,27 @@ impl Guest {
 
     /// What the hypervisor accounts for it; `None` when it is gone.
     pub fn info(&self) -> Result<Option<DomainInfo>> {
-        Ok(self.domain.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
+        Ok(self.domain()?.agent.domains()?.into_iter().find(|info| info.domid == self.domid.get()))
     }
 
-    /// Time its vCPU has run, nanoseconds.
+    /// Time its vCPU has run, nanoseconds; without Xen, time that QEMU has used for it.
     pub fn cpu_ns(&self) -> Result<u64> {
-        let info = self.info()?.with_context(|| format!("guest {} is gone", self.domain.name))?;
+        match &self.life {
+            Life::Machine(machine) => return machine.cpu_ns(),
+            Life::Process(process) => return process.cpu_ns(),
+            Life::Domain(_) => {}
+        }
+        let info = self.info()?.with_context(|| format!("guest {} is gone", self.name()))?;
         Ok(info.cpu_ns)
     }
 
     /// How it ended, if it has. One that is started again has not.
     pub fn end(&self) -> Result<Option<End>> {
+        match &self.life {
+            Life::Machine(machine) => return machine.end(),
+            Life::Process(process) => return process.end(),
+            Life::Domain(_) => {}
+        }
         if self.at_end == AtEnd::Act {
             return self.end_without_return();
         }
@@ -198,9 +238,9 @@ impl Guest {
     fn end_without_return(&self) -> Result<Option<End>> {
         let script = format!(
             "xl domid {0} 2>/dev/null || {{ pgrep -f '[x]l create .*/{0}[.]cfg' >/dev/null && echo between; }}",
-            self.domain.name
+            self.name()
         );
-        let said = self.domain.agent.sh(&script, XL_LIMIT)?.stdout;
+        let said = self.domain()?.agent.sh(&script, XL_LIMIT)?.stdout;
         match said.trim() {
             "" => return Ok(Some(End::Destroyed)),
             "between" => return Ok(None),
@@ -224,7 +264,7 @@ impl Guest {
                 let tail = command::last_lines(&self.console(), 15);
                 bail!(
                     "guest {} still runs after {} s; its console:\n{tail}",
-                    self.domain.name,
+                    self.name(),
                     limit.as_secs_f64()
                 );
             }
@@ -232,22 +272,37 @@ impl Guest {
         }
     }
 
-    /// Runs `xl COMMAND NAME` for this guest: `guest.xl("shutdown")`, `guest.xl("pause")`.
+    /// Runs `xl COMMAND NAME` for this guest: `guest.xl("shutdown")`, `guest.xl("pause")`. Without Xen these and `unpause` are
+    /// what QEMU does instead.
     pub fn xl(&self, command: &str) -> Result<()> {
-        self.domain.agent.sh(&format!("xl {command} {}", self.domain.name), XL_LIMIT)?.ok()?;
+        match &self.life {
+            Life::Machine(machine) => machine.command(command)?,
+            Life::Process(process) => process.command(command)?,
+            Life::Domain(Domain { agent, name }) => {
+                agent.sh(&format!("xl {command} {name}"), XL_LIMIT)?.ok()?;
+            }
+        }
         Ok(())
     }
 
     /// Asks it to power off, and does not wait: `xl shutdown` waits a minute for a guest that does not listen.
     pub fn ask_to_leave(&self) -> Result<()> {
-        let script = format!("xl shutdown {} </dev/null >/dev/null 2>&1 &", self.domain.name);
-        self.domain.agent.sh(&script, XL_LIMIT)?.ok()?;
+        match &self.life {
+            Life::Machine(machine) => machine.command("shutdown")?,
+            Life::Process(process) => process.command("shutdown")?,
+            Life::Domain(Domain { agent, name }) => {
+                let script = format!("xl shutdown {name} </dev/null >/dev/null 2>&1 &");
+                agent.sh(&script, XL_LIMIT)?.ok()?;
+            }
+        }
         Ok(())
     }
 
     /// Ends the domain at once and waits until it is gone.
     pub fn destroy(self) -> Result<()> {
-        self.domain.agent.sh(&format!("xl destroy {}", self.domain.name), XL_LIMIT)?.ok()?;
+        if let Life::Domain(Domain { agent, name }) = &self.life {
+            agent.sh(&format!("xl destroy {name}"), XL_LIMIT)?.ok()?;
+        }
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::qemu_guest::Board;
+
 /// Where a guest's kernel comes from.
 #[derive(Debug, Clone)]
 pub enum Image {
@@ -25,6 +27,10 @@ pub enum Kind {
     Pv,
     /// Hardware-virtual without emulated devices.
     Pvh,
+    /// Without Xen, on a board that QEMU emulates.
+    Machine(Board),
+    /// No guest, but a process of this machine.
+    Process,
 }
 
 /// A network interface.
@@ -79,7 +85,7 @@ pub struct GuestSpec {
     pub extra: String,
     /// Network interfaces, in order.
     pub vifs: Vec<Vif>,
-    /// PV or PVH.
+    /// PV or PVH, or no guest of Xen.
     pub kind: Kind,
     /// An initial ramdisk, a path in dom0.
     pub ramdisk: Option<String>,
@@ -142,7 +148,7 @@ impl GuestSpec {
     pub fn to_xl_config(&self, name: &str, kernel: &str) -> String {
         let kind = match self.kind {
             Kind::Pv => "pv",
-            Kind::Pvh => "pvh",
+            Kind::Pvh | Kind::Machine(_) | Kind::Process => "pvh",
         };
         let mut lines = vec![
             format!("name = \"{name}\""),

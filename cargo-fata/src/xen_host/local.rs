@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -26,7 +27,7 @@ impl LocalAgent {
         let mut command = Command::new(agent_program::build()?);
         let token = Token::random()?;
         command.env(fata_dom0::TOKEN_VARIABLE, token.to_text());
-        command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg0(agent_program::NAME).arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         qemu::end_with_this_thread(&mut command);
         let mut child = command.spawn().context("cannot start the agent")?;
         let folder = std::env::temp_dir().join(format!("fata-{}-{}", std::process::id(), child.id()));

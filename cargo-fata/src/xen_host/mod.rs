@@ -1,4 +1,5 @@
-//! The Xen host: a real hypervisor and a Debian dom0, in QEMU or, on a dom0, the machine itself.
+//! The Xen host: a real hypervisor and a Debian dom0, in QEMU or, on a dom0, the machine itself. For guests without Xen it is
+//! dom0's programs alone, in a network of their own ([`peers`]).
 //!
 //! [`recipe`] says what it is made of, [`build`] makes it, [`qemu`] runs it, [`agent`] talks with dom0, [`guest`] is what runs
 //! on it. [`Host`] puts them together.
@@ -11,6 +12,9 @@ pub mod guest;
 mod guest_spec;
 pub mod linux_guest;
 mod local;
+mod machine_guest;
+mod peers;
+mod process_guest;
 pub mod qemu;
 pub mod recipe;
 
@@ -23,8 +27,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
-use self::guest::{Domain, Guest, GuestSpec, Image, Kind};
+pub use self::agent_program::is_asked_for as is_agent;
+use self::guest::{Domain, Guest, GuestSpec, Image, Kind, Life};
 use self::qemu::{Options, Qemu};
+use crate::qemu_guest::Board;
 use crate::{cache, ui};
 
 const XL_LIMIT: Duration = Duration::from_secs(120);
@@ -35,6 +41,7 @@ const KILL_TIME: Duration = Duration::from_millis(300);
 enum Machine {
     Qemu(Qemu),
     Local(local::LocalAgent),
+    Peers(peers::Peers),
 }
 
 /// A Xen host that is up.
@@ -66,6 +73,13 @@ impl Host {
         Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0, kind: Kind::Pv })
     }
 
+    /// No Xen, but what stands beside its guests in tests; guests are QEMU's alone. Their consoles are kept in `logs`.
+    pub fn without_xen(logs: &Path) -> Result<Self> {
+        let machine = Machine::Peers(peers::Peers::start(logs)?);
+        let kind = Kind::Machine(Board::Microvm);
+        Ok(Self { machine, options: None, uploaded: HashSet::new(), guests_made: 0, kind })
+    }
+
     /// Whether the tool runs on a dom0.
     pub fn is_dom0() -> bool {
         std::fs::read_to_string("/proc/xen/capabilities").is_ok_and(|text| text.contains("control_d"))
@@ -78,6 +92,13 @@ impl Host {
 
     /// Starts again from nothing: all guests and files are gone.
     pub fn restart(&mut self) -> Result<()> {
+        if let Machine::Peers(peers) = &self.machine {
+            let logs = peers.logs().to_owned();
+            let guests_made = self.guests_made;
+            *self = Self::without_xen(&logs)?;
+            self.guests_made = guests_made;
+            return Ok(());
+        }
         let Some(options) = self.options.clone() else {
             bail!("this machine's own Xen is not ours to restart")
         };
@@ -106,7 +127,7 @@ impl Host {
         Ok(())
     }
 
-    /// From now on guests are of this type, those that are specified as PVH are in any case.
+    /// From now on guests are of this kind, but those that are specified as PVH.
     pub fn set_kind(&mut self, kind: Kind) {
         self.kind = kind;
     }
@@ -126,6 +147,7 @@ impl Host {
         let running = match &mut self.machine {
             Machine::Qemu(qemu) => qemu.is_alive(),
             Machine::Local(_) => true,
+            Machine::Peers(peers) => peers.is_alive(),
         };
         running && self.agent().ping()
     }
@@ -135,6 +157,7 @@ impl Host {
         match &self.machine {
             Machine::Qemu(qemu) => qemu.agent,
             Machine::Local(local) => local.agent,
+            Machine::Peers(peers) => peers.agent,
         }
     }
 
@@ -165,8 +188,12 @@ impl Host {
         Ok(path)
     }
 
-    /// Creates a guest with `xl create`.
+    /// Creates a guest, with `xl create` or, without Xen, as a QEMU of its own.
     pub fn create(&mut self, spec: &GuestSpec) -> Result<Guest> {
+        if let Machine::Peers(peers) = &self.machine {
+            self.guests_made += 1;
+            return peers.create(spec, self.kind, &format!("{}-{}", spec.name, self.guests_made));
+        }
         let kernel = match &spec.image {
             Image::Local(file) => self.upload(file)?,
             Image::InDom0(path) => path.clone(),
@@ -175,8 +202,8 @@ impl Host {
         let name = self.guest_name(&spec.name);
         let config = format!("{}/{name}.cfg", self.folder());
         let mut spec = spec.clone();
-        if self.kind == Kind::Pvh {
-            spec.kind = Kind::Pvh;
+        if self.kind != Kind::Pv {
+            spec.kind = self.kind;
         }
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
@@ -190,12 +217,17 @@ impl Host {
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
         let domid =
             created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
-        Ok(Guest { domain, domid: Cell::new(domid), at_end: spec.at_end, create_time })
+        Ok(Guest { life: Life::Domain(domain), domid: Cell::new(domid), at_end: spec.at_end, create_time })
     }
 
     /// What the hypervisor has logged.
     pub fn xl_dmesg(&self) -> Result<String> {
         Ok(self.sh("xl dmesg", XL_LIMIT)?.ok()?.stdout)
+    }
+
+    /// Whether there is a Xen.
+    pub fn has_xen(&self) -> bool {
+        !matches!(self.machine, Machine::Peers(_))
     }
 
     /// The serial log, where there is one.
@@ -206,7 +238,7 @@ impl Host {
     /// Where images and configurations go in dom0.
     fn folder(&self) -> Cow<'_, str> {
         match &self.machine {
-            Machine::Qemu(_) => "/tmp/fata".into(),
+            Machine::Qemu(_) | Machine::Peers(_) => "/tmp/fata".into(),
             Machine::Local(local) => local.folder().to_string_lossy(),
         }
     }
@@ -214,7 +246,7 @@ impl Host {
     /// Unique on a host of ours; on a dom0 that others use too, unique by process.
     fn guest_name(&self, name: &str) -> String {
         match &self.machine {
-            Machine::Qemu(_) => format!("{name}-{}", self.guests_made),
+            Machine::Qemu(_) | Machine::Peers(_) => format!("{name}-{}", self.guests_made),
             Machine::Local(_) => format!("{name}-{}-{}", std::process::id(), self.guests_made),
         }
     }

@@ -17,7 +17,6 @@ use rustix::process::{Pid, kill_process};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -113,6 +112,23 @@ impl Process {
             assert!(!left.is_zero(), "waited {LIMIT:?} for {text:?}; it has said:\n{said}");
             let waited = self.said.more.wait_timeout(said, left);
             said = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
+    /// Waits until it has said this, or has ended; whether it has said it.
+    ///
+    /// # Panics
+    /// If neither comes in time.
+    fn says(&mut self, text: &str) -> bool {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let has_ended = self.child.try_wait().expect("it is a child of ours").is_some();
+            // What it said last is on its way to us.
+            thread::sleep(PERIOD * if has_ended { 20 } else { 1 });
+            if self.said().contains(text) || has_ended {
+                return self.said().contains(text);
+            }
+            assert!(Instant::now() < until, "waited {LIMIT:?} for {text:?} or an end");
         }
     }
 
@@ -214,11 +230,4 @@ pub fn example(name: &str) -> PathBuf {
 /// Whether this process may do what root may.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// Makes a command run without root's privileges, as the user that owns nothing.
-pub fn unprivileged(command: &mut Command) -> &mut Command {
-    /// `nobody`, on every Linux.
-    const NOBODY: u32 = 65534;
-    command.uid(NOBODY).gid(NOBODY)
 }

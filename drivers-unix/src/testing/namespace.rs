@@ -6,33 +6,60 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// A network namespace, which lives as long as this value.
-pub struct Namespace(Process);
+pub struct Namespace {
+    /// Lives in it, so that it is there.
+    keeper: Process,
+    is_root: bool,
+}
 
 impl Namespace {
-    /// One with tap devices: `tap0` has 10.77.0.1/24 on the host's side, `tap1` 10.77.1.1/24, and so on. `None`, and a line
-    /// that says so, where this process may not make one.
-    pub fn with_taps(count: u8) -> Option<Self> {
-        if !is_root() || !Path::new("/dev/net/tun").exists() {
-            eprintln!("not tested: tap devices need root and /dev/net/tun");
-            return None;
-        }
+    /// One with tap devices: `tap0` has 10.77.0.1/24 on the host's side, `tap1` 10.77.1.1/24, and so on.
+    ///
+    /// Root is not needed where Linux lets everybody make user namespaces.
+    ///
+    /// # Panics
+    /// Where this machine does not let us, with what is to be done.
+    pub fn with_taps(count: u8) -> Self {
+        const DEVICE: &str = "/dev/net/tun";
+        assert!(
+            count == 0 || Path::new(DEVICE).exists(),
+            "this test needs {DEVICE}: as root, `modprobe tun`"
+        );
+        let is_root = is_root();
         let mut keeper = Command::new("unshare");
-        let keeper = Process::spawn(keeper.args(["--net", "sh", "-c", "echo ready; exec sleep 300"]));
-        keeper.wait_for("ready");
-        let namespace = Self(keeper);
+        keeper.args(["--user", "--map-root-user"].iter().take(if is_root { 0 } else { 2 }));
+        let mut keeper = Process::spawn(keeper.args(["--net", "sh", "-c", "echo ready; exec sleep 300"]));
+        assert!(
+            keeper.says("ready"),
+            "this test needs a network namespace: be root, or allow user namespaces \
+             (`sysctl kernel.unprivileged_userns_clone=1`); unshare said: {}",
+            keeper.said()
+        );
+        let namespace = Self { keeper, is_root };
         namespace.run("ip link set lo up");
         for n in 0..count {
             namespace.run(&format!("ip tuntap add tap{n} mode tap"));
             namespace.run(&format!("ip address add 10.77.{n}.1/24 dev tap{n}"));
             namespace.run(&format!("ip link set tap{n} up"));
         }
-        Some(namespace)
+        namespace
     }
 
-    /// A command that will run in it.
+    /// A command that will run in it, as its root.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg(program);
+        let of_process = format!("/proc/{}/ns", self.keeper.id());
+        if !self.is_root {
+            command.arg("--preserve-credentials").arg(format!("--user={of_process}/user"));
+        }
+        command.arg(format!("--net={of_process}/net")).arg(program);
+        command
+    }
+
+    /// A command that will run in it without what root may do more than others.
+    pub fn unprivileged_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(program.as_ref());
         command
     }
 

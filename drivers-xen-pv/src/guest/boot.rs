@@ -3,7 +3,7 @@
 use super::early_console;
 use super::hv::{GuestHypervisor, HYPERVISOR};
 use super::{clock, crash, memory};
-use crate::machine::MachineBoot;
+use crate::machine::{self, MachineBoot};
 use crate::shared::SharedMemory;
 use crate::types::EvtchnPort;
 use core::ptr;
@@ -52,6 +52,7 @@ pub(crate) fn enter(
     xenstore: (SharedMemory, EvtchnPort),
     cpu_at_entry: Duration,
 ) -> ! {
+    refuse_cut(command_line);
     let command_line = text(command_line);
     let boot = Boot { hypervisor: &HYPERVISOR, command_line, console, xenstore, cpu_at_entry };
     // SAFETY: the linker found exactly one, and its signature is this crate's own.
@@ -63,12 +64,25 @@ const MMIO_DEVICES: &[u8] = b"virtio_mmio.device=";
 
 /// Starts the appliance's side where no Xen is below.
 pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
+    refuse_cut(command_line);
     let devices = command_line.windows(MMIO_DEVICES.len()).position(|w| w == MMIO_DEVICES);
     // As octets: a split of text that may fail brings the printing of any text into each image.
     let (line, devices) = command_line.split_at(devices.unwrap_or(command_line.len()));
     let (command_line, mmio_devices) = (text(line), text(devices));
+    let boot = MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices };
+    machine::keep(boot);
     // SAFETY: as in `enter`.
-    unsafe { fata_machine_main(MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices }) }
+    unsafe { fata_machine_main(boot) }
+}
+
+/// A line that fills its place may have been longer, and what is left of it is not what was meant: Xen's tools cut it off
+/// without a word.
+fn refuse_cut(place: &[u8]) {
+    if place.iter().rev().nth(1).is_some_and(|octet| *octet != 0) {
+        crash::crash(format_args!(
+            "fata: the boot parameters are too long: 1022 octets for PV, 4094 for PVH\n"
+        ))
+    }
 }
 
 fn text(command_line: &'static [u8]) -> &'static str {

@@ -1,9 +1,10 @@
 //! Time: the vCPU's time page, the wall clock of the shared info page, and what the vCPU has been charged.
 
 use super::hypercall;
-use crate::abi::shared_info::{SharedInfo, VcpuTimeInfo};
+use crate::abi::shared_info::SharedInfo;
 use crate::abi::vcpu::{RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VcpuRunstateInfo};
 use crate::machine;
+use crate::timekeeping::nanoseconds;
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
@@ -33,7 +34,8 @@ pub(super) fn now(shared: *const SharedInfo) -> Instant {
     let nanos = read_stable(version, || {
         // SAFETY: the page stays mapped; a torn copy is thrown away by `read_stable`.
         let t = unsafe { ptr::read_volatile(time) };
-        t.system_time.wrapping_add(scale(counter().wrapping_sub(t.tsc_timestamp), &t))
+        let ticks = counter().wrapping_sub(t.tsc_timestamp);
+        t.system_time.wrapping_add(nanoseconds(ticks, t.tsc_to_system_mul, t.tsc_shift))
     });
     Instant::from_nanos(nanos)
 }
@@ -45,14 +47,6 @@ fn counter() -> u64 {
         _mm_lfence();
         _rdtsc()
     }
-}
-
-fn scale(ticks: u64, t: &VcpuTimeInfo) -> u64 {
-    let shifted = match t.tsc_shift {
-        s @ 0..=63 => ticks << s,
-        s => ticks >> s.unsigned_abs().min(63),
-    };
-    ((u128::from(shifted) * u128::from(t.tsc_to_system_mul)) >> 32) as u64
 }
 
 /// The time of day: the wall clock at system time 0, and what has passed since.

@@ -7,7 +7,7 @@ use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 const TRIES: u32 = 100;
 
 /// Fills `seed`; false where the processor has no random number generator, or it failed.
-pub(super) fn seed(seed: &mut [u8; 32]) -> bool {
+pub fn seed(seed: &mut [u8; 32]) -> bool {
     let (has_rdseed, has_rdrand) = (has_rdseed(), has_rdrand());
     // What all processors of the host share may be drained by others for long.
     let word = || has_rdseed.then(|| (0..TRIES).find_map(|_| rdseed())).flatten();

@@ -73,11 +73,6 @@ impl GuestHypervisor {
         clock::wall_clock(memory::shared_info(), at)
     }
 
-    /// A seed; false where there is no source.
-    pub fn entropy(&self, seed: &mut [u8; 32]) -> bool {
-        super::entropy::seed(seed)
-    }
-
     /// Memory figures, those of the heap left at 0.
     pub fn memory(&self) -> MemoryStats {
         memory::memory()

@@ -22,6 +22,7 @@ pub(crate) use boot::{console_is_at, enter, enter_without_xen, greet};
 pub use clock::cpu_time;
 pub use crash::{crash, set_writer};
 pub use early_console::early_write;
+pub use entropy::seed;
 pub use hv::GuestHypervisor;
 pub(crate) use hv::HYPERVISOR;
 pub use memory::{grow_heap, memory};

@@ -1,17 +1,20 @@
-//! Interrupts, for one purpose: to wake the processor from its sleep. One vector for all; the handler says that there was one
-//! and nothing else. They are let in only while the guest sleeps or looks.
+//! Interrupts, for one purpose: to wake the processor from its sleep. One vector for devices and the timer, one for the machine's
+//! own lines (serial port, power button), where there is more to look at; the handlers say that there was one and nothing else.
+//! They are let in only while the guest sleeps or looks.
 
-use super::{map_device, port};
+use super::port;
 use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
-use crate::types::PAGE_SIZE;
+use crate::pvh;
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use fata_libos::time::Instant;
 
-/// The one vector.
+/// The vector of devices and the timer.
 pub(crate) const WAKE_VECTOR: usize = 32;
+/// The vector of the machine's own lines.
+pub(crate) const LINE_VECTOR: usize = 33;
 
 const LOCAL: u64 = 0xfee0_0000;
 const SPURIOUS: usize = 0xf0;
@@ -20,6 +23,7 @@ const LINT0: usize = 0x350;
 const COUNT: usize = 0x380;
 const COUNTED: usize = 0x390;
 const DIVIDE: usize = 0x3e0;
+const UNDIVIDED: u32 = 0xb;
 const MASKED: u32 = 1 << 16;
 /// The I/O interrupt controllers of a PC and QEMU's second one, with 24 inputs each.
 const IO: [u64; 2] = [0xfec0_0000, 0xfec1_0000];
@@ -29,11 +33,15 @@ const SERIAL_INPUT: u32 = 4;
 /// Ticks of the timer in 1024 ns, by 1024.
 static RATE: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU8 = AtomicU8::new(0);
+static LINE_ROSE: AtomicU8 = AtomicU8::new(0);
 
 // The end-of-interrupt register, at the address that `map_device` gives it: it is asked for these registers first.
 global_asm!(
     r#"
     .section .text.entry, "ax", @progbits
+    .global fata_line_stub
+fata_line_stub:
+    mov byte ptr [{line}], 1
     .global fata_wake_stub
 fata_wake_stub:
     push rax
@@ -44,12 +52,13 @@ fata_wake_stub:
     iretq
 "#,
     woken = sym WOKEN,
+    line = sym LINE_ROSE,
 );
 
 /// Registers that every such machine has.
 #[inline(never)]
 fn registers(physical: u64) -> NonNull<u32> {
-    match map_device(physical, PAGE_SIZE) {
+    match pvh::map_device(physical) {
         Some(at) => at.cast(),
         None => super::leave(SHUTDOWN_CRASH),
     }
@@ -72,13 +81,22 @@ fn write(offset: usize, value: u32) {
     unsafe { register(offset).write_volatile(value) };
 }
 
+/// Waits for so many ticks of the timer.
+pub(super) fn wait_ticks(ticks: u32) {
+    write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
+    write(DIVIDE, UNDIVIDED);
+    write(TIMER, MASKED);
+    write(COUNT, u32::MAX);
+    while u32::MAX - read(COUNTED) < ticks {}
+}
+
 pub(super) fn init() {
     // The old controllers are silent.
     port::write(0x21, 0xff);
     port::write(0xa1, 0xff);
     write(LINT0, MASKED);
     write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
-    write(DIVIDE, 0xb);
+    write(DIVIDE, UNDIVIDED);
     write(TIMER, MASKED);
     write(COUNT, u32::MAX);
     let start = now();
@@ -87,7 +105,7 @@ pub(super) fn init() {
     RATE.store((ticks << 20) / time, Ordering::Relaxed);
     write(COUNT, 0);
     write(TIMER, WAKE_VECTOR as u32);
-    route(SERIAL_INPUT);
+    route_line(SERIAL_INPUT);
 }
 
 #[inline(never)]
@@ -97,10 +115,19 @@ fn now() -> u64 {
 
 /// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
 pub fn route(input: u32) {
+    route_to(input, WAKE_VECTOR);
+}
+
+/// The same for an input that is not a device's: [`wait`] says that it rose.
+pub(super) fn route_line(input: u32) {
+    route_to(input, LINE_VECTOR);
+}
+
+fn route_to(input: u32, vector: usize) {
     let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
     let base = registers(controller);
     let line = 0x10 + 2 * (input % IO_INPUTS);
-    for (index, value) in [(line + 1, 0), (line, WAKE_VECTOR as u32)] {
+    for (index, value) in [(line + 1, 0), (line, vector as u32)] {
         // SAFETY: the index register and, 16 octets behind it, the data register are mapped.
         unsafe {
             base.write_volatile(index);
@@ -114,8 +141,16 @@ pub fn message() -> (u64, u32) {
     (LOCAL, WAKE_VECTOR as u32)
 }
 
-/// Sleeps until an interrupt or `deadline`; a deadline of zero only looks. Whether there was an interrupt.
-pub(super) fn wait(deadline: Option<Instant>) -> bool {
+/// What ended a sleep.
+pub(super) struct Woken {
+    /// An interrupt did, not the deadline.
+    pub(super) by_interrupt: bool,
+    /// One of the machine's own lines.
+    pub(super) by_line: bool,
+}
+
+/// Sleeps until an interrupt or `deadline`; a deadline of zero only looks.
+pub(super) fn wait(deadline: Option<Instant>) -> Woken {
     if deadline == Some(Instant::default()) {
         // SAFETY: the handler saves what it uses; `nop` is the one instruction at which interrupts come.
         unsafe { asm!("sti", "nop", "cli") };
@@ -126,5 +161,6 @@ pub(super) fn wait(deadline: Option<Instant>) -> bool {
         // SAFETY: as above; an interrupt that is due ends the sleep at once.
         unsafe { asm!("sti", "hlt", "cli") };
     }
-    WOKEN.swap(0, Ordering::Acquire) != 0
+    let rose = |flag: &AtomicU8| flag.swap(0, Ordering::Acquire) != 0;
+    Woken { by_interrupt: rose(&WOKEN), by_line: rose(&LINE_ROSE) }
 }

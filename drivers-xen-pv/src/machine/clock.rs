@@ -1,9 +1,10 @@
 //! The clock, in the form in which Xen gives it: kvmclock fills the same structures; where there is none they are filled once,
 //! from the time stamp counter's rate and the machine's own clock.
 
-use super::port;
+use super::{apic, port};
 use crate::guest::image::VIRT_BASE;
 use crate::guest::memory;
+use crate::timekeeping::{rate_by_crystal, scale, seconds_since_1970};
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 
@@ -18,6 +19,16 @@ const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 const TIMER_HZ: u64 = 1_193_182;
 const TIMER_TICKS: u64 = TIMER_HZ / 100;
 
+/// Looks at the timer, of a microsecond or so in a virtual machine.
+const TIMER_PATIENCE: u32 = 1_000_000;
+/// No counter is slower.
+const SLOWEST: u64 = 100_000_000;
+/// Where there is nothing else to measure by, the local APIC's timer: virtual ones count nanoseconds, as KVM's and QEMU's do.
+const APIC_HZ: u32 = 1_000_000_000;
+/// The leaf in which hypervisors tell the counter's rate, in kHz, and that in which processors do.
+const HYPERVISOR_RATE_LEAF: u32 = 0x4000_0010;
+const CRYSTAL_LEAF: u32 = 0x15;
+
 /// The battery clock's register that says when the others change, and looks at it at most.
 const UPDATE: u8 = 10;
 const PATIENCE: u32 = 100_000;
@@ -31,8 +42,11 @@ pub(super) fn init() {
         write_register(KVM_SYSTEM_TIME, (time.addr() - VIRT_BASE) | 1);
         return;
     }
-    let (mul, shift) = scale(measure());
-    let seconds = time_of_day();
+    let (mul, shift) = scale(rate());
+    let seconds = time_of_day().unwrap_or_else(|| {
+        super::write(b"fata: this machine has no clock of the day: it is taken for 1970\n");
+        0
+    });
     // SAFETY: wc_sec, wc_nsec and wc_sec_hi follow wc_version; nobody else writes there, and nobody reads yet.
     unsafe {
         (&raw mut (*time).tsc_timestamp).write_volatile(counter());
@@ -61,26 +75,39 @@ fn counter() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// The counter's ticks in a second: by the interval timer's second channel, which a guest may gate and read.
-fn measure() -> u64 {
+/// The counter's ticks in a second: as the processor or the hypervisor says, else measured.
+fn rate() -> u64 {
+    told().unwrap_or_else(|| {
+        let start = counter();
+        let ticks = wait_for_timer().then(|| (counter() - start) * TIMER_HZ / TIMER_TICKS);
+        // A machine without the timer answers at once.
+        ticks.filter(|&hz| hz > SLOWEST).unwrap_or_else(|| {
+            let start = counter();
+            apic::wait_ticks(APIC_HZ / 100);
+            (counter() - start) * 100
+        })
+    })
+}
+
+fn told() -> Option<u64> {
+    let hypervisor = __cpuid(HYPERVISOR_RATE_LEAF);
+    if __cpuid(KVM_LEAF).eax >= HYPERVISOR_RATE_LEAF && hypervisor.eax != 0 {
+        return Some(u64::from(hypervisor.eax) * 1000);
+    }
+    if __cpuid(0).eax < CRYSTAL_LEAF {
+        return None;
+    }
+    let said = __cpuid(CRYSTAL_LEAF);
+    rate_by_crystal(said.eax, said.ebx, said.ecx)
+}
+
+/// A hundredth of a second by the interval timer's second channel, which a guest may gate and read; false if it does not end.
+fn wait_for_timer() -> bool {
     port::write(0x61, port::read(0x61) & !2 | 1);
     port::write(0x43, 0xb0);
     port::write(0x42, TIMER_TICKS as u8);
     port::write(0x42, (TIMER_TICKS >> 8) as u8);
-    let start = counter();
-    while port::read(0x61) & 0x20 == 0 {}
-    let ticks = counter() - start;
-    // A machine without the timer answers at once; a counter of 1 GHz is then as good a guess as another.
-    if ticks < 1_000_000 { 1_000_000_000 } else { ticks * TIMER_HZ / TIMER_TICKS }
-}
-
-/// See [`VcpuTimeInfo::tsc_to_system_mul`].
-fn scale(hz: u64) -> (u32, i8) {
-    let (mut mul, mut shift) = ((1_000_000_000 << 32) / hz, 0);
-    while mul >> 32 != 0 {
-        (mul, shift) = (mul >> 1, shift + 1);
-    }
-    (mul as u32, shift)
+    (0..TIMER_PATIENCE).any(|_| port::read(0x61) & 0x20 != 0)
 }
 
 fn clock_register(n: u8) -> u8 {
@@ -88,14 +115,8 @@ fn clock_register(n: u8) -> u8 {
     port::read(0x71)
 }
 
-/// Seconds since 1970, from the battery clock in binary-coded decimal, as every PC has it; read when it says that no second
-/// begins within the time that takes.
-fn time_of_day() -> u64 {
+/// Seconds since 1970, from the battery clock; read when it says that no second begins within the time that takes.
+fn time_of_day() -> Option<u64> {
     let _ = (0..PATIENCE).find(|_| clock_register(UPDATE) & 0x80 == 0);
-    let fields = [0, 2, 4, 7, 8, 9].map(clock_register);
-    let [second, minute, hour, day, month, year] = fields.map(|n| u64::from((n >> 4) * 10 + (n & 15)));
-    // The years run from March, and 2000 to 2099 have no exception to the rule of four.
-    let (y, m) = if month > 2 { (year + 2000, month - 3) } else { (year + 1999, month + 9) };
-    let days = 365 * (y - 1970) + (y / 4 - 492) + (153 * m + 2) / 5 + day + 58;
-    ((days * 24 + hour) * 60 + minute) * 60 + second
+    seconds_since_1970([0, 2, 4, 7, 8, 9].map(clock_register))
 }

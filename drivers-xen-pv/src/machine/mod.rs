@@ -1,7 +1,7 @@
 //! A PVH guest without Xen below it (QEMU's `-kernel`, say): the few parts of a PC that a guest needs.
 //!
 //! [`serial`] is its console, [`clock`] fills the fields that Xen would fill, [`apic`] wakes the processor from its sleep,
-//! [`power`] is the way out. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
+//! [`power`] is the way out and the button. Devices are another crate's (`fata-virtio`), which finds here what it needs of the machine:
 //! [`map_device`], [`interrupted`], [`route`] and [`message`].
 
 mod apic;
@@ -10,23 +10,43 @@ mod port;
 mod power;
 mod serial;
 
+use crate::guest::memory::Place;
 use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
+use core::arch::x86_64::__cpuid;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
+use fata_libos::platform::Leave;
+use fata_libos::shutdown;
 use fata_libos::task::WakerSet;
 use fata_libos::time::{Duration, Instant};
 
-pub(crate) use apic::WAKE_VECTOR;
+pub(crate) use apic::{LINE_VECTOR, WAKE_VECTOR};
 pub use apic::{message, route};
 pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
-pub use serial::SerialConsole;
+pub use serial::{SerialConsole, has_serial};
 
-pub use crate::pvh::map_device;
+use crate::pvh;
+
+/// Registers of a device are mapped by so many octets.
+const BLOCK: u64 = 2 << 20;
+
+/// Where `len` octets of a device's registers at a physical address are; they stay mapped for ever. `None` when there is no
+/// room for more (128 MiB in all), they are more than 2 MiB, or the processor has no such address.
+pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
+    let last = physical.checked_add((len as u64).clamp(1, BLOCK) - 1)?;
+    if len as u64 > BLOCK || last >> (__cpuid(0x8000_0008).eax & 0xff).clamp(36, 52) != 0 {
+        return None;
+    }
+    let (start, end) = (pvh::map_device(physical)?, pvh::map_device(last)?);
+    // The end may be in a block that was mapped before, at another place.
+    (end.addr().get().wrapping_sub(start.addr().get()) == (last - physical) as usize).then_some(start)
+}
 
 /// What a boot hands to the appliance's side.
+#[derive(Clone, Copy)]
 pub struct MachineBoot {
     /// Memory and clock; its hypercalls are not to be used.
     pub hypervisor: &'static GuestHypervisor,
@@ -36,6 +56,10 @@ pub struct MachineBoot {
     pub mmio_devices: &'static str,
 }
 
+static BOOT: Place<Option<MachineBoot>> = Place::new(None);
+type Output = fn(&[u8]);
+
+static OUTPUT: Place<Option<Output>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
 static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
@@ -51,16 +75,28 @@ pub(crate) fn is_below() -> bool {
     IS_BELOW.load(Ordering::Relaxed)
 }
 
-/// The first act of a boot without Xen: from here on there is a console.
-pub(crate) fn found() {
+/// The first act of a boot without Xen: from here on there is a console. ACPI's root pointer is at `rsdp`, if not 0.
+pub(crate) fn found(rsdp: u64) {
     IS_BELOW.store(true, Ordering::Relaxed);
+    power::RSDP.store(rsdp, Ordering::Relaxed);
     serial::init();
+}
+
+/// Keeps what a boot handed over, for those to whom nobody hands it.
+pub(crate) fn keep(boot: MachineBoot) {
+    BOOT.with(|kept| *kept = Some(boot));
+}
+
+/// What the boot handed over; `None` where Xen is below.
+pub fn boot() -> Option<MachineBoot> {
+    BOOT.with(|kept| *kept)
 }
 
 /// When memory is mapped: clock and interrupts.
 pub(crate) fn init() {
     clock::init();
     apic::init();
+    power::init();
 }
 
 /// Zeroed pages, contiguous for devices too; `None` when the guest has no more memory.
@@ -100,13 +136,23 @@ pub fn look_often() {
 pub fn wait(deadline: Option<Instant>) {
     let looks = LOOKS_OFTEN.load(Ordering::Relaxed) && !WAITING.0.is_empty();
     let next_look = looks.then(|| GuestHypervisor::system_time() + LOOK);
-    let until = deadline.into_iter().chain(next_look).min();
-    if apic::wait(until) || looks {
+    let woken = apic::wait(deadline.into_iter().chain(next_look).min());
+    // What `xl shutdown` is on Xen: the power button, or a break on the serial line.
+    if woken.by_line && (serial::take_input() | power::is_button_pressed()) {
+        shutdown::request(Leave::PowerOff);
+    }
+    if woken.by_interrupt || looks {
         WAITING.0.wake_all();
     }
 }
 
 /// Writes to the console.
 pub(crate) fn write(bytes: &[u8]) {
-    serial::write(bytes);
+    OUTPUT.with(|output| *output).unwrap_or(serial::write)(bytes);
+}
+
+/// Lets another take all that is written to the console: it must not allocate, and must not return before the bytes are on
+/// their way.
+pub fn set_output(write: Output) {
+    OUTPUT.with(|output| *output = Some(write));
 }

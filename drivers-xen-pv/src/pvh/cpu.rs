@@ -3,7 +3,7 @@
 use crate::guest::exception::{self, VECTORS};
 use crate::guest::image;
 use crate::guest::memory::Place;
-use crate::machine::WAKE_VECTOR;
+use crate::machine::{LINE_VECTOR, WAKE_VECTOR};
 use core::arch::asm;
 
 /// 64-bit code, data, and the two words of the task state segment.
@@ -18,7 +18,7 @@ const WAKE_GATE: u64 = 0x8e00;
 /// Task state segment: 26 words of 32 bits; words 9 and 10 are the stack of the gates, the last one's high half says that
 /// there is no map of ports.
 static TSS: Place<[u32; 26]> = Place::new([0; 26]);
-static IDT: Place<[[u64; 2]; WAKE_VECTOR + 1]> = Place::new([[0; 2]; WAKE_VECTOR + 1]);
+static IDT: Place<[[u64; 2]; LINE_VECTOR + 1]> = Place::new([[0; 2]; LINE_VECTOR + 1]);
 
 /// What `lgdt` and `lidt` read.
 #[repr(C, packed)]
@@ -34,6 +34,7 @@ fn pointer_to<T>(table: &Place<T>) -> Pointer {
 unsafe extern "C" {
     /// See `machine::apic`.
     static fata_wake_stub: u8;
+    static fata_line_stub: u8;
 }
 
 fn gate(handler: usize, kind: u64) -> [u64; 2] {
@@ -60,6 +61,7 @@ pub(super) fn init() {
             *line = gate(exception::stub_of_processor(vector), GATE);
         }
         idt[WAKE_VECTOR] = gate((&raw const fata_wake_stub).addr(), WAKE_GATE);
+        idt[LINE_VECTOR] = gate((&raw const fata_line_stub).addr(), WAKE_GATE);
     });
     let (gdt, idt) = (pointer_to(&GDT), pointer_to(&IDT));
     // SAFETY: the tables are complete and stay where they are; code and data segments are those in use.

@@ -12,4 +12,4 @@ mod start_info;
 mod window;
 mod xen;
 
-pub use paging::map_device;
+pub(crate) use paging::map_device;

@@ -10,7 +10,6 @@ use crate::guest::memory::{self, PageOfAddresses, Place};
 use crate::memory_map::MemoryMap;
 use crate::types::PAGE_SIZE;
 use core::arch::asm;
-use core::arch::x86_64::__cpuid;
 use core::ops::Range;
 use core::ptr::NonNull;
 
@@ -152,14 +151,10 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
     }
 }
 
-/// Where `len` octets of a device's registers at a physical address are, on a machine without Xen; mapped where they are not
-/// yet. `None` when there is no room for more (128 MiB in all), or the processor has no such address.
-pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
-    let end = 1 << (__cpuid(0x8000_0008).eax & 0xff).clamp(36, 52);
-    if physical >= end || len as u64 > end - physical {
-        return None;
-    }
-    WINDOW.with(|window| window.as_mut()?.map_device(physical, len))
+/// Where a device's register at a physical address is, on a machine without Xen; mapped, with the 2 MiB around it, where it is
+/// not yet. `None` when there is no room for more. The processor must have such an address.
+pub(crate) fn map_device(physical: u64) -> Option<NonNull<u8>> {
+    WINDOW.with(|window| window.as_mut()?.map_device(physical))
 }
 
 /// Maps a frame that is no memory of ours at a page of the image.

@@ -31,7 +31,7 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
 }
 
 fn start_without_xen(start_info: u32) -> ! {
-    machine::found();
+    machine::found(start_info::rsdp(start_info));
     let (command_line, map) = start_info::take(start_info);
     paging::init(&map);
     machine::init();

@@ -56,21 +56,16 @@ impl Window {
         Self { parts, supply, devices: [0; DEVICE_BLOCKS] }
     }
 
-    /// Where `len` octets of registers at a physical address are, mapped uncached with the 2 MiB around them.
-    pub(super) fn map_device(&mut self, physical: u64, len: usize) -> Option<NonNull<u8>> {
-        let first = physical >> LARGE_SHIFT;
-        let blocks = ((physical + len.max(1) as u64 - 1 >> LARGE_SHIFT) - first + 1) as usize;
-        let suits = |places: &[u64]| (first + 1..).zip(places).all(|(n, &place)| place == 0 || place == n);
-        let start = self.devices.windows(blocks).position(suits)?;
+    /// Where the registers at a physical address are, mapped uncached with the 2 MiB around them.
+    pub(super) fn map_device(&mut self, physical: u64) -> Option<NonNull<u8>> {
+        let block = (physical >> LARGE_SHIFT) + 1;
+        let place = self.devices.iter().position(|&known| known == block || known == 0)?;
+        self.devices[place] = block;
         let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
         let l2 = l3.below(DEVICES >> 30 & 511, &mut self.supply);
-        for n in 0..blocks {
-            let block = first + n as u64;
-            self.devices[start + n] = block + 1;
-            // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
-            unsafe { l2.set(start + n, paging::device(block as usize * CHUNK)) };
-        }
-        Some(pointer(DEVICES + (start << LARGE_SHIFT) + physical as usize % (CHUNK * PAGE_SIZE)))
+        // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
+        unsafe { l2.set(place, paging::device((block as usize - 1) * CHUNK)) };
+        Some(pointer(DEVICES + (place << LARGE_SHIFT) + physical as usize % (CHUNK * PAGE_SIZE)))
     }
 
     /// Maps what is left of the 2 MiB that the next frame of a part lies in.

@@ -1,6 +1,6 @@
 //! The ring core of all paravirtual devices: one shared page, requests out, responses in.
 //!
-//! [`FrontRing`] is this guest's side; [`BackRing`] is the other, for the fakes of host tests. A device names its messages
+//! [`FrontRing`] is this guest's side; `BackRing` is the other, for the fakes of host tests. A device names its messages
 //! with a [`Protocol`]; [`IdTable`] remembers what is in flight under which identifier. Nothing here knows a device, and
 //! nothing trusts the peer: indices are read once and range-checked, messages are copied out once, and what makes no
 //! sense is a [`RingFault`].

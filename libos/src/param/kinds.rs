@@ -44,6 +44,15 @@ pub static IPV4_OR_DHCP: Kind = Kind {
     check: |v| v == "dhcp" || v.parse::<Ipv4Prefix>().is_ok(),
 };
 
+/// What a DHCP server may be told that a host is called: a label of RFC 1123, or several.
+pub static HOSTNAME: Kind = Kind {
+    what: "a host name: 1 to 63 of a-z, A-Z, 0-9, - and .",
+    check: |v| {
+        let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        (1..=63).contains(&v.len()) && v.bytes().all(is_of_name)
+    },
+};
+
 /// A log filter.
 pub static LOG: Kind = Kind {
     what: "a log filter, such as info or warn,fata_xen=debug",

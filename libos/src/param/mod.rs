@@ -11,7 +11,7 @@ mod kinds;
 
 pub use key::{Key, Value};
 pub use kinds::{
-    BOOL, DURATION, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
+    BOOL, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
 };
 
 use crate::text::split_once;

@@ -15,7 +15,7 @@ use core::fmt;
 use core::future::pending;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
-use fata_libos::param::Param;
+use fata_libos::param::{Param, Params};
 use fata_unix::{Reactor, socket};
 
 /// All interfaces and sockets of the appliance. Cheap to clone: all clones are the same stack.
@@ -50,11 +50,27 @@ pub struct NoTap {
     pub interface: String,
 }
 
-/// Netstack if any interface has a tap device, else the host's.
-pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
+/// Whether any interface has a tap device.
+fn has_tap(params: &Params) -> bool {
     let is_tap =
         |param: &Param| param.name.strip_suffix(TAP).is_some_and(|interface| interface.ends_with('.'));
-    if shared.params.declared().any(|param| is_tap(param) && shared.params.value(param).is_some()) {
+    params.declared().any(|param| is_tap(param) && params.value(param).is_some())
+}
+
+/// The tap device of an interface, which all have or none has.
+fn tap_of<'p>(params: &'p Params, interface: &str) -> Result<&'p str> {
+    let tap = params.get(&format!("{interface}.{TAP}"));
+    Ok(tap.ok_or_else(|| NoTap { interface: interface.into() })?)
+}
+
+/// What is to be known of an interface's tap device before anything starts.
+pub(in crate::net) fn check_params(params: &Params, interface: &str) -> Result<()> {
+    if has_tap(params) { tap_of(params, interface).map(drop) } else { Ok(()) }
+}
+
+/// Netstack if any interface has a tap device, else the host's.
+pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
+    if has_tap(&shared.params) {
         return Stack::new();
     }
     let reactor = shared.machine.reactor().clone();
@@ -71,11 +87,7 @@ pub(in crate::net) async fn open(
     let name = name.as_str();
     match &stack.0 {
         Below::Netstack(netstack) => {
-            let tap = shared
-                .params
-                .get(&format!("{name}.{TAP}"))
-                .ok_or_else(|| NoTap { interface: name.into() })?;
-            let device = shared.machine.open_tap(tap)?;
+            let device = shared.machine.open_tap(tap_of(&shared.params, name)?)?;
             crate::net::drain_at_end(shared);
             Ok(Interface(Which::Netstack(netstack.add_interface(name, device, config))))
         }

@@ -18,6 +18,7 @@ pub fn by_name(case: &str) -> Option<fn()> {
         "divide" => divide_by_zero,
         "invalid-opcode" => invalid_opcode,
         "privileged" => privileged,
+        "read-behind-heap" => read_behind_heap,
         _ => return None,
     })
 }
@@ -65,6 +66,14 @@ fn execute_data() {
 fn execute_heap() {
     let block = Box::new([0xc3u8; 64]);
     execute(black_box(block.as_ptr()));
+}
+
+/// What a guest does not notice; a process that was built with a sanitizer does.
+#[inline(never)]
+fn read_behind_heap() {
+    let block = Box::new([0x5au8; 64]);
+    // SAFETY: none: the fault is the test.
+    black_box(unsafe { black_box(block.as_ptr()).add(64).read_volatile() });
 }
 
 fn read_unmapped() {

@@ -24,6 +24,11 @@ async fn main(env: Env) -> Result<()> {
         "flood" => flood(&env),
         "shutdown" => wait_for_shutdown(&env).await,
         "deaf" => core::future::pending().await,
+        "reboot" => {
+            println!(env, "once more");
+            fata::shutdown::request(fata::platform::Leave::Reboot);
+            env.shutdown().await;
+        }
         "error" => return Err("this main ends with an error".into()),
         "panic" => panic!("this panic is the test: {}", 6 * 7),
         "panic-in-task" => spawn(async { faults::panic_deep_inside(3) }).await,

@@ -7,7 +7,7 @@ use crate::xen_host::guest::Kind;
 pub(super) fn text(guest: &Guest) -> String {
     let kind = match guest.kind {
         Kind::Pv => "machine=\"xenpv\">linux",
-        Kind::Pvh => "machine=\"xenpvh\">xenpvh",
+        Kind::Pvh | Kind::Machine(_) | Kind::Process => "machine=\"xenpvh\">xenpvh",
     };
     let mut lines = vec![
         "<domain type=\"xen\">".to_owned(),

@@ -11,7 +11,7 @@ pub(super) fn text(guest: &Guest) -> String {
     let memory = guest.memory_mb();
     let mode = match guest.kind {
         Kind::Pv => "pv",
-        Kind::Pvh => "pvh",
+        Kind::Pvh | Kind::Machine(_) | Kind::Process => "pvh",
     };
     let folder = format!("/var/lib/qubes/vm-kernels/fata-{name}");
     let mut lines = vec![

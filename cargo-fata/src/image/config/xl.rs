@@ -8,7 +8,7 @@ pub(super) fn text(guest: &Guest) -> String {
     let name = &guest.manifest.image.name;
     let kind = match guest.kind {
         Kind::Pv => "pv",
-        Kind::Pvh => "pvh",
+        Kind::Pvh | Kind::Machine(_) | Kind::Process => "pvh",
     };
     let mut lines = vec![
         format!("# {name}, as the manifest in its image asks for it. Start it with: xl create -c FILE"),

@@ -7,9 +7,9 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::io;
 use std::sync::OnceLock;
 
-use fata_dom0::{DomainInfo, tag};
+use crate::{DomainInfo, tag};
 
-use crate::Peer;
+use super::Peer;
 
 const VERSIONS: [&CStr; 5] = [
     c"libxenctrl.so.4.17",

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use fata_dom0::{TOKEN_VARIABLE, read_frame, tag};
+use crate::{TOKEN_VARIABLE, read_frame, tag};
 
-use crate::Peer;
+use super::Peer;
 
 /// How long output may trail behind the script's end; what a daemon it left behind says later is lost.
 const TRAILING_OUTPUT: Duration = Duration::from_millis(300);

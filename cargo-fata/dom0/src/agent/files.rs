@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fata_dom0::{read_frame, tag};
+use crate::{read_frame, tag};
 
-use crate::Peer;
+use super::Peer;
 
 const FOLLOW_PERIOD: Duration = Duration::from_millis(20);
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fata_dom0::{read_frame, tag};
+use crate::{read_frame, tag};
 
-use crate::Peer;
+use super::Peer;
 
 /// xenconsoled needs a moment to notice a new domain.
 const TTY_WAIT: Duration = Duration::from_secs(10);

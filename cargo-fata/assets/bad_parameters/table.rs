@@ -1,0 +1,1 @@
+../../../tests/guests/bad_parameters/table.rs

@@ -1,0 +1,84 @@
+//! A folder outside of every repository, and cargo in it: what the tool makes for others is tried there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{cargo, command};
+
+/// An empty folder in the system's temporary one; removed when dropped.
+pub struct Elsewhere {
+    folder: PathBuf,
+    target: PathBuf,
+    /// What each cargo is told beside its command.
+    options: Vec<String>,
+    /// Searched for programs before the rest.
+    programs: Option<PathBuf>,
+}
+
+impl Elsewhere {
+    /// One for the test of that name. What its appliances have in common is built once: they share a folder in ours.
+    pub fn new(name: &str) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("fata-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let target = Workspace::current()?.target_dir.join("fata-new");
+        Ok(Self { folder, target, options: Vec::new(), programs: None })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// With options for each cargo that builds an appliance here.
+    pub fn options(mut self, options: Vec<String>) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// With a folder of programs before all others: that of an installed tool.
+    pub fn programs(mut self, folder: PathBuf) -> Self {
+        self.programs = Some(folder);
+        self
+    }
+
+    /// `cargo fata new` of this very tool: an appliance of that name.
+    pub fn make(&self, name: &str, options: &[&str]) -> Result<()> {
+        let mut new = Command::new(std::env::current_exe()?);
+        command::run(new.args(["new", name]).args(options).current_dir(&self.folder)).map(drop)
+    }
+
+    /// Runs cargo in the folder of an appliance; gives what it, or what it runs, has printed.
+    pub fn cargo(&self, appliance: &str, arguments: &[&str]) -> Result<String> {
+        Ok(command::run(&mut self.command(appliance, arguments))?.stdout)
+    }
+
+    /// The same, not started yet.
+    pub fn command(&self, appliance: &str, arguments: &[&str]) -> Command {
+        let mut cargo = cargo::command();
+        cargo.args(&self.options).args(arguments).current_dir(self.folder.join(appliance));
+        // The appliance's own configuration is to do it.
+        cargo.env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTC_BOOTSTRAP");
+        if let Some(programs) = &self.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let path = [programs.as_os_str(), &path].join(OsStr::new(":"));
+            cargo.env("PATH", path);
+        }
+        cargo
+    }
+
+    /// The image that a release build for the guest has built here.
+    pub fn image(&self, name: &str) -> PathBuf {
+        self.target.join("x86_64-xen-pv/release").join(name)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,102 @@
+//! The entropy device (virtio 1.2, section 5.4): a seed for the generator of `fata_libos::entropy`, and no more.
+
+use crate::VirtioError;
+use crate::net::Features;
+use crate::queue::Fault;
+use crate::single::Single;
+use virtio_drivers::Hal;
+use virtio_drivers::transport::{DeviceStatus, Transport};
+
+/// Fills `seed` with the device's octets, as long as `may_wait` says so; then the device is stopped. Without interrupts: the
+/// guest has nothing else to do before it has a seed.
+pub(crate) fn fill<H: Hal>(
+    mut transport: impl Transport,
+    seed: &mut [u8],
+    may_wait: &dyn Fn() -> bool,
+) -> Result<Result<(), Fault>, VirtioError> {
+    transport.begin_init(Features::VERSION_1);
+    let mut queue = Single::new::<H>(&mut transport, 0)?;
+    transport.finish_init();
+    let outcome = ask(&mut transport, &mut queue, seed, may_wait);
+    // What it was given stays its own: the queue's memory is never given back.
+    transport.set_status(DeviceStatus::empty());
+    Ok(outcome)
+}
+
+fn ask(
+    transport: &mut impl Transport,
+    queue: &mut Single,
+    seed: &mut [u8],
+    may_wait: &dyn Fn() -> bool,
+) -> Result<(), Fault> {
+    let mut filled = 0;
+    while let Some(rest) = seed.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        if !queue.is_given() {
+            queue.ask(transport, rest.len());
+        }
+        // It may give fewer octets than it was asked for, and none for a while.
+        match queue.take()? {
+            Some(written) if written > 0 => {
+                queue.copy_out(&mut rest[..written]);
+                filled += written;
+            }
+            _ if !may_wait() => return Err(Fault::Silent),
+            _ => core::hint::spin_loop(),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeDevice, FakeHal};
+    use std::cell::Cell;
+    use virtio_drivers::transport::DeviceType;
+
+    /// Asks a device that does `step` each time the driver waits.
+    fn ask_device(step: &dyn Fn(&FakeDevice, u32)) -> ([u8; 32], Result<(), Fault>) {
+        let device = FakeDevice::new(DeviceType::EntropySource, Features::VERSION_1.bits(), &[]);
+        let mut seed = [0; 32];
+        let waits = Cell::new(0);
+        let may_wait = || {
+            step(&device, waits.get());
+            waits.set(waits.get() + 1);
+            waits.get() < 100
+        };
+        let outcome = fill::<FakeHal>(device.clone(), &mut seed, &may_wait).unwrap();
+        assert_eq!(device.0.borrow().status, DeviceStatus::empty(), "the device was not stopped");
+        (seed, outcome)
+    }
+
+    #[test]
+    fn a_seed_comes_in_pieces() {
+        let (seed, outcome) = ask_device(&|device, n| {
+            let piece: &[u8] = if n % 3 == 0 { &[] } else { &[n as u8; 8] };
+            device.answer(0, piece);
+        });
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(seed.to_vec(), [[2; 8], [5; 8], [8; 8], [11; 8]].concat());
+        let (seed, outcome) = ask_device(&|device, _| {
+            if let Some(given) = device.next(0) {
+                given.write(&[7; 64][..given.len()]);
+                device.give_back(0, given.id.into(), given.len() as u32);
+            }
+        });
+        assert_eq!((seed, outcome), ([7; 32], Ok(())));
+    }
+
+    #[test]
+    fn a_device_that_lies_or_is_silent_gives_no_seed() {
+        type Lie<'a> = &'a dyn Fn(&FakeDevice, u32);
+        let lies: &[(Lie<'_>, Fault)] = &[
+            (&|_, _| {}, Fault::Silent),
+            (&|device, _| device.give_back(0, 0, 33), Fault::Length { written: 33, room: 32 }),
+            (&|device, _| device.give_back(0, 1, 8), Fault::Buffer(1)),
+            (&|device, _| device.claim(0, 7), Fault::Buffer(0)),
+        ];
+        for (lie, fault) in lies {
+            assert_eq!(ask_device(lie).1, Err(*fault));
+        }
+    }
+}
