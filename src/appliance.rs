@@ -25,8 +25,9 @@ pub struct Appliance {
 
 /// Names the appliance's `async fn main(env: Env) -> Result<()>`, in the root of its crate.
 ///
-/// What the build script made of the manifest becomes two modules beside it: `networks`, a constant for each interface, for
-/// [`Env::network`], and `params`, a constant for each boot parameter, for [`Env::param`].
+/// What the build script made of the manifest becomes three modules beside it: `networks`, a constant for each interface, for
+/// [`Env::network`], `blocks`, one for each block device, for [`Env::block`], and `params`, one for each boot parameter, for
+/// [`Env::param`].
 ///
 /// ```ignore
 /// fata::main!(main);
@@ -45,7 +46,15 @@ pub struct Appliance {
 /// }
 /// ```
 ///
-/// A parameter that it does not declare, or as another type, and an interface that it does not have, do not compile:
+/// A parameter that it does not declare, or as another type, and a device that it does not have, do not compile:
+///
+/// ```compile_fail,E0425
+/// # include!(concat!(env!("OUT_DIR"), "/disk.rs"));
+/// # fn main() {}
+/// async fn with(env: fata::Env) -> fata::Result<fata::block::Disk> {
+///     env.block(blocks::DATE).await
+/// }
+/// ```
 ///
 /// ```compile_fail,E0425
 /// # include!(concat!(env!("OUT_DIR"), "/echo.rs"));

@@ -7,9 +7,9 @@ use fata_libos::console::Console;
 use fata_libos::param::{Key, Param, Params, Value};
 use fata_libos::platform::Leave;
 
-#[cfg(target_os = "xen")]
+#[cfg(all(any(feature = "net", feature = "block"), target_os = "xen"))]
 use crate::guest::Machine;
-#[cfg(all(feature = "net", not(target_os = "xen")))]
+#[cfg(all(any(feature = "net", feature = "block"), not(target_os = "xen")))]
 use crate::hosted::Machine;
 #[cfg(feature = "net")]
 use crate::net::Stack;
@@ -23,8 +23,11 @@ pub struct Env {
 pub(crate) struct Shared {
     pub(crate) params: Params,
     pub(crate) console: Rc<dyn Console>,
-    #[cfg(feature = "net")]
+    #[cfg(any(feature = "net", feature = "block"))]
     pub(crate) machine: Machine,
+    /// The block devices that are open. Leaked, as the stack is.
+    #[cfg(feature = "block")]
+    pub(crate) disks: core::cell::OnceCell<&'static crate::block::Disks>,
     #[cfg(feature = "net")]
     /// Leaked: a value here would bring the stack's drop code into images that have no network.
     pub(crate) stack: core::cell::OnceCell<&'static Stack>,

@@ -22,6 +22,8 @@ extern crate alloc;
 extern crate std;
 
 mod appliance;
+#[cfg(feature = "block")]
+pub mod block;
 mod env;
 mod error;
 #[cfg(target_os = "xen")]

@@ -133,3 +133,64 @@ fn a_port_that_is_taken_is_said() {
     second.wait_for("fata: address already in use");
     assert_eq!(second.wait().code(), Some(1));
 }
+
+/// A file of a test's own, which is removed at its end.
+struct DiskFile(std::path::PathBuf);
+
+impl DiskFile {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fata-{}-{name}.img", std::process::id()));
+        std::fs::File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        Self(path)
+    }
+
+    fn param(&self) -> String {
+        format!("data.file={}", self.0.display())
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn disk_counts_in_its_file() {
+    let file = DiskFile::new("counter");
+    for boots in 1..=3 {
+        let mut disk = Process::start(example("disk"), [file.param()]);
+        disk.wait_for(&format!("boot {boots} with this disk of 1048576 octets"));
+        assert_eq!(disk.wait().code(), Some(0));
+    }
+    let bytes = std::fs::read(&file.0).unwrap();
+    assert_eq!((bytes[0], bytes.len()), (3, 1 << 20));
+    assert!(bytes[1..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn disk_says_what_is_wrong_with_its_file() {
+    let file = DiskFile::new("wrong");
+    for (params, line, status) in [
+        (vec![], "fata: block device data has no file: give data.file=PATH", 64),
+        (
+            vec!["file=/no/file".to_owned()],
+            "fata: block device data: cannot open /no/file: No such file or directory (os error 2)",
+            1,
+        ),
+        (
+            vec![file.param(), "read-only=on".to_owned()],
+            "fata: sector 0 cannot be written: the device is read-only",
+            1,
+        ),
+        (
+            vec!["data.disk=sda".to_owned()],
+            "fata: boot parameter data.disk: \"sda\" is not a disk, such as xvdb, or its place from 0",
+            64,
+        ),
+    ] {
+        let mut disk = Process::start(example("disk"), params);
+        assert_eq!(disk.wait_for("fata: "), line);
+        assert_eq!(disk.wait().code(), Some(status));
+    }
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::run::disks::{self, DiskArg};
+
 /// Sets up, runs, tests and measures Fata appliances on Xen.
 #[derive(Parser)]
 #[command(name = "cargo fata", bin_name = "cargo fata", version)]
@@ -119,6 +121,10 @@ pub struct GuestArgs {
     /// port from 8080 on. Not on a dom0, whose guests have addresses of their own.
     #[arg(long = "forward", value_name = "HOST:GUEST", value_parser = parse_forward)]
     pub forwards: Vec<(u16, u16)>,
+    /// A file, or block device of this machine, as the block device NAME of the image's manifest; `,ro`: only to be read. May be
+    /// given many times.
+    #[arg(long = "disk", value_name = "NAME=FILE[,ro]", value_parser = disks::parse)]
+    pub disks: Vec<DiskArg>,
     /// Write what crosses the guest's network interface to this file, for tshark or tcpdump; a second interface's to FILE.1.
     #[arg(long, value_name = "FILE", conflicts_with = "no_net")]
     pub pcap: Option<PathBuf>,

@@ -88,6 +88,7 @@ fn run_in_dom0(script: &str) -> Result<ExitCode> {
         memory_mb: 4500,
         forwards: Vec::new(),
         log,
+        disks: Vec::new(),
         gdb_port: None,
     })?;
     let output = host.sh(script, Duration::from_secs(600))?;

@@ -5,10 +5,11 @@
 //! them wait through one [`Reactor`]. [`args`] makes boot parameters of arguments, [`exit`] says what exit statuses mean,
 //! and [`testing`] runs an appliance as a process from a test.
 //!
-//! There is no block device yet; files will be ones, beside [`tap`].
+//! [`disk`] is a file as a block device.
 
 pub mod args;
 pub mod console;
+pub mod disk;
 pub mod exit;
 mod memory;
 pub mod panic;

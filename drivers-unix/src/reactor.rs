@@ -81,6 +81,11 @@ impl Reactor {
         }
     }
 
+    /// Ends the loop's sleep, from any thread.
+    pub(crate) fn alarm(&self) -> Arc<Waker> {
+        self.alarm.clone()
+    }
+
     /// Runs what blocks on a thread of its own.
     pub async fn unblock<T: Send + 'static>(
         &self,

@@ -54,6 +54,6 @@ pub unsafe trait Hypervisor {
     /// `start` and `count` are as `alloc_pages` gave them out; nobody uses them any more, no other domain has access.
     unsafe fn free_pages(&self, start: NonNull<u8>, count: usize);
 
-    /// The frame, as a grant entry names it, that `page` lies in; `page` is within memory from `alloc_pages`.
+    /// The frame, as a grant entry names it, that `page` lies in; `page` is within memory from `alloc_pages`, or of the heap.
     fn frame_of(&self, page: NonNull<u8>) -> Mfn;
 }

@@ -1,4 +1,4 @@
-//! A Xen guest: boot, memory, events, grants, XenStore, console, netfront.
+//! A Xen guest: boot, memory, events, grants, XenStore, console, netfront, blkfront.
 //!
 //! Four layers, arrows down only: [`abi`] (the hypervisor's structures, pure data), the ring and table cores (pure logic),
 //! the asynchronous front ends, and below all the [`Hypervisor`] that they call - the real one on a guest, a fake one in
@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod abi;
 #[cfg(any(test, target_os = "xen"))]
 mod acpi;
+pub mod block;
 pub mod byte_ring;
 #[cfg(any(test, target_os = "xen"))]
 mod compare;

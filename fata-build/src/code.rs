@@ -1,19 +1,25 @@
 //! The Rust that `fata::main!` includes: what the manifest says, as constants.
 
-use crate::manifest::{Manifest, NETWORK_KEYS, Network, Param};
+use crate::manifest::{BLOCK_KEYS, Block, Manifest, NETWORK_KEYS, Network, Param};
 use crate::note;
 
 /// The source text. `file` is the manifest's name, for readers of the text.
 pub fn of(manifest: &Manifest, file: &str, version: &str) -> String {
     let image = &manifest.image;
     let note = note::text(manifest, version);
-    let of_interfaces: Vec<String> = manifest.networks.iter().flat_map(interface).collect();
+    let of_interfaces = manifest.networks.iter().flat_map(interface);
+    let of_blocks = manifest.blocks.iter().enumerate().flat_map(|(number, block)| of_block(number, block));
+    let of_devices: Vec<String> = of_interfaces.chain(of_blocks).collect();
     format!(
         r#"// Made by fata-build from {file}, which is the place for changes.
 
 /// Network interfaces, in the order of the guest's `vif`s.
 mod networks {{
 {network_keys}}}
+
+/// Block devices, in the order of the guest's disks.
+mod blocks {{
+{block_keys}}}
 
 /// The appliance's own boot parameters.
 mod params {{
@@ -31,11 +37,12 @@ mod fata_manifest {{
 }}
 "#,
         network_keys = numbered(&manifest.networks, network_key),
+        block_keys = numbered(&manifest.blocks, block_key),
         param_keys = numbered(&manifest.params, param_key),
         name = image.name,
-        param_count = manifest.params.len() + of_interfaces.len(),
-        params = numbered(&manifest.params, |_, param| declaration(param)) + &of_interfaces.concat(),
-        check = if of_interfaces.is_empty() { "None" } else { "Some(::fata::net::check_params)" },
+        param_count = manifest.params.len() + of_devices.len(),
+        params = numbered(&manifest.params, |_, param| declaration(param)) + &of_devices.concat(),
+        check = if manifest.networks.is_empty() { "None" } else { "Some(::fata::net::check_params)" },
     )
 }
 
@@ -47,6 +54,14 @@ fn network_key(number: usize, network: &Network) -> String {
     let Network { name, .. } = network;
     format!(
         "    /// The interface `{name}`.\n    pub const {}: ::fata::net::Name = ::fata::net::Name::new({number}, {name:?});\n",
+        constant(name)
+    )
+}
+
+fn block_key(number: usize, block: &Block) -> String {
+    let Block { name, .. } = block;
+    format!(
+        "    /// The block device `{name}`.\n    pub const {}: ::fata::block::Name = ::fata::block::Name::new({number}, {name:?});\n",
         constant(name)
     )
 }
@@ -74,6 +89,18 @@ fn interface(network: &Network) -> Vec<String> {
         )
     };
     NETWORK_KEYS.iter().enumerate().map(declare).collect()
+}
+
+/// The parameters of a block device: which disk it is, by its place in the manifest, and whether it is only read.
+fn of_block(number: usize, Block { name, read_only, .. }: &Block) -> [String; 2] {
+    let declare = |n: usize, key: &str, default: &str| {
+        format!(
+            "        ::fata::param::Param {{ name: {:?}, default: Some({default:?}), ..::fata::block::PARAMS[{n}] }},\n",
+            format!("{name}.{key}")
+        )
+    };
+    let read_only = if *read_only { "on" } else { "off" };
+    [declare(0, BLOCK_KEYS[0], &number.to_string()), declare(1, BLOCK_KEYS[1], read_only)]
 }
 
 fn declaration(param: &Param) -> String {

@@ -19,6 +19,6 @@ mod size;
 
 pub use error::Error;
 pub use kind::{KINDS, ParamKind};
-pub use manifest::{Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+pub use manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 pub use package::manifest;
 pub use size::Size;

@@ -9,7 +9,7 @@ pub struct Manifest {
     pub image: Image,
     /// `[network.NAME]`, in the order of the file: the first is the first `vif`, and so on.
     pub networks: Vec<Network>,
-    /// `[block.NAME]`, in the order of the file.
+    /// `[block.NAME]`, in the order of the file: the first is the first disk, and so on.
     pub blocks: Vec<Block>,
     /// `[params.NAME]`, in the order of the file.
     pub params: Vec<Param>,
@@ -39,6 +39,9 @@ pub struct Network {
 
 /// The parameters that every network interface has; `fata-netstack` has them in the same order.
 pub const NETWORK_KEYS: [&str; 5] = ["ipv4", "gateway", "dns", "hostname", "mtu"];
+
+/// The parameters that every block device has; `fata::block` has them in the same order. The last is a process's.
+pub const BLOCK_KEYS: [&str; 3] = ["disk", "read-only", "file"];
 
 /// A block device.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,10 +33,6 @@ pub fn read(file: &str, stem: Option<&str>, text: &str) -> Result<Manifest, Erro
     if let Some(stem) = stem.filter(|stem| stem != name) {
         return Err(Error::of_file(file, format!("image.name is {name:?}, but the source is {stem}.rs")));
     }
-    if let Some(block) = manifest.blocks.first() {
-        let message = format!("[block.{}]: there is no driver for block devices yet", block.name);
-        return Err(Error::at(file, block.line, message));
-    }
     Ok(manifest)
 }
 
@@ -227,8 +223,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_ends_the_build() {
-        let files = Files::new("wrong", &[("unikernel.toml", "[image]\nname = \"web\"\n[block.data]\n")]);
+        let files = Files::new("wrong", &[("unikernel.toml", "[image]\nname = \"web\"\n[blok.data]\n")]);
         let said = files.0.write_all().unwrap_err().to_string();
-        assert_eq!(said, "unikernel.toml:3: [block.data]: there is no driver for block devices yet");
+        let expected = r#"unikernel.toml:3: unknown key "blok" at the top: did you mean "block"?; known are: image, network, block, params"#;
+        assert_eq!(said, expected);
     }
 }

@@ -4,7 +4,7 @@ mod table;
 
 use self::table::{Item, Table};
 use crate::kind::{self, KINDS};
-use crate::manifest::{Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 use crate::{Error, ParamKind, Size, near};
 use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix};
 use std::net::Ipv4Addr;
@@ -35,8 +35,14 @@ pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
     };
     let networks = each(&root, "network", network)?;
     let blocks = each(&root, "block", block)?;
-    let has_network = !networks.is_empty();
-    let params = each(&root, "params", |name, table| param(name, table, has_network))?;
+    let own = [
+        (&NETWORK_KEYS[..], networks.is_empty()),
+        (&[TAP][..], networks.is_empty()),
+        (&BLOCK_KEYS[..], blocks.is_empty()),
+    ];
+    let own: Vec<&str> =
+        own.into_iter().filter(|(_, is_empty)| !is_empty).flat_map(|(keys, _)| keys).copied().collect();
+    let params = each(&root, "params", |name, table| param(name, table, &own))?;
     Ok(Manifest { image, networks, blocks, params })
 }
 
@@ -168,9 +174,9 @@ fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
     Ok(Block { name: item.key.to_owned(), size, read_only, line: item.line })
 }
 
-fn param(item: &Item<'_>, table: &Table<'_>, has_network: bool) -> Result<Param, Error> {
+fn param(item: &Item<'_>, table: &Table<'_>, devices: &[&str]) -> Result<Param, Error> {
     let name = item.key;
-    if RESERVED.contains(&name) || (has_network && (NETWORK_KEYS.contains(&name) || name == TAP)) {
+    if RESERVED.contains(&name) || devices.contains(&name) {
         return item.error(format!("the boot parameter {name:?} is there already, Fata's own"));
     }
     table.refuse_unknown(&["type", "default", "help"])?;

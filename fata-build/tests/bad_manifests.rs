@@ -150,7 +150,10 @@ fn what_is_wrong_with_a_device() {
             "[block.data]\nread-only = \"yes\"",
             "unikernel.toml:4: block.data.read-only: expected true or false, found a string",
         ),
-        ("\n[block.data]", "unikernel.toml:4: [block.data]: there is no driver for block devices yet"),
+        (
+            "[block.data]\n[params.disk]\nhelp = \"x\"",
+            r#"unikernel.toml:4: params.disk: the boot parameter "disk" is there already, Fata's own"#,
+        ),
     ] {
         assert_eq!(refused(&format!("{IMAGE}{lines}")), said, "{lines}");
     }

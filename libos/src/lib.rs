@@ -1,7 +1,7 @@
 //! The ground floor of Fata: tasks, time, memory, entropy, log, boot parameters, shutdown, device traits.
 //!
 //! Nothing here knows a platform or a protocol. A platform (the Xen guest, say) implements [`platform::Platform`] and
-//! the device traits ([`net::NetDevice`], [`console::Console`]); everything above is written against those.
+//! the device traits ([`net::NetDevice`], [`block::BlockDevice`], [`console::Console`]); everything above is written against those.
 //!
 //! On a guest (`target_os = "xen"`) the crate is `no_std`; elsewhere it links `std`, so that every library of the project
 //! is tested with plain `cargo test`, with time that a test moves by hand (`testing`).
@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod block;
 pub mod console;
 pub mod entropy;
 mod local;

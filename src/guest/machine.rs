@@ -1,13 +1,15 @@
 //! The devices of the guest, and what the host asks of it.
 
 use super::*;
+#[cfg(feature = "block")]
+use fata_libos::block::{Access, Disk};
 #[cfg(feature = "net")]
 use fata_libos::net::NetDevice;
 use fata_xen::events::Channel;
 use fata_xen::xenstore::XenStore;
 
 /// The way to the devices: XenStore, or the machine's own.
-#[cfg_attr(not(feature = "net"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "net", feature = "block")), allow(dead_code))]
 pub(crate) enum Machine {
     Xen(Rc<Xen>, XenStore),
     Pc(MachineBoot),
@@ -36,6 +38,17 @@ impl Machine {
         match self {
             Self::Xen(xen, store) => Ok(Box::new(fata_xen::net::open(xen, store.clone(), index).await?)),
             Self::Pc(boot) => Ok(fata_virtio::open_net(boot, index)?),
+        }
+    }
+
+    /// A disk of the guest: `which` is a value of the boot parameter `disk`.
+    #[cfg(feature = "block")]
+    pub(crate) async fn open_disk(&self, name: &str, which: &str, access: Access) -> Result<Disk> {
+        match self {
+            Self::Xen(xen, store) => {
+                Ok(fata_xen::block::open(xen, store.clone(), name, which, access).await?)
+            }
+            Self::Pc(boot) => Ok(fata_virtio::open_block(boot, name, which, access)?),
         }
     }
 }

@@ -19,6 +19,7 @@ use fata_libos::task::block_on;
 use fata_xen::guest::{self as xen_guest, Boot, GuestHypervisor};
 use fata_xen::machine::{MachineBoot, SerialConsole};
 use fata_xen::xen::Xen;
+#[cfg_attr(not(any(feature = "net", feature = "block")), allow(unused_imports))]
 pub(crate) use machine::Machine;
 use platform::GuestPlatform;
 
@@ -118,8 +119,10 @@ async fn run(appliance: Appliance, world: World) -> Result<Leave> {
         shared: Rc::new(Shared {
             params,
             console,
-            #[cfg(feature = "net")]
+            #[cfg(any(feature = "net", feature = "block"))]
             machine,
+            #[cfg(feature = "block")]
+            disks: Default::default(),
             #[cfg(feature = "net")]
             stack: Default::default(),
             #[cfg(feature = "net")]

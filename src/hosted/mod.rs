@@ -1,6 +1,6 @@
 //! The appliance as a process on Linux: from C's `main` to its own, and out again.
 
-#[cfg(feature = "net")]
+#[cfg(any(feature = "net", feature = "block"))]
 mod machine;
 pub mod testing;
 
@@ -14,8 +14,12 @@ use fata_libos::platform::{Leave, Platform};
 use fata_libos::task::block_on;
 use fata_unix::console::{self, UnixConsole};
 use fata_unix::{UnixPlatform, args, exit};
+#[cfg(feature = "block")]
+pub(crate) use machine::FILE;
+#[cfg(any(feature = "net", feature = "block"))]
+pub(crate) use machine::Machine;
 #[cfg(feature = "net")]
-pub(crate) use machine::{Machine, TAP};
+pub(crate) use machine::TAP;
 use std::eprintln;
 use std::io::Write;
 
@@ -64,14 +68,14 @@ fn failed(error: crate::Error, status: i32) -> i32 {
 }
 
 fn parse(appliance: &Appliance, line: &str) -> Result<Params> {
-    Ok(Params::parse(line, &[&PARAMS, appliance.params, tap_params(appliance.params)])?)
+    Ok(Params::parse(line, &[&PARAMS, appliance.params, host_params(appliance.params)])?)
 }
 
-#[cfg(feature = "net")]
-use machine::tap_params;
+#[cfg(any(feature = "net", feature = "block"))]
+use machine::host_params;
 
-#[cfg(not(feature = "net"))]
-fn tap_params(_usual: &'static [Param]) -> &'static [Param] {
+#[cfg(not(any(feature = "net", feature = "block")))]
+fn host_params(_usual: &'static [Param]) -> &'static [Param] {
     &[]
 }
 
@@ -79,6 +83,10 @@ fn tap_params(_usual: &'static [Param]) -> &'static [Param] {
 fn is_usage(error: &crate::Error) -> bool {
     #[cfg(feature = "net")]
     if error.is::<crate::net::ConfigError>() || error.is::<crate::net::NoTap>() {
+        return true;
+    }
+    #[cfg(feature = "block")]
+    if error.is::<crate::block::NoFile>() {
         return true;
     }
     error.is::<param::ParamError>()
@@ -105,8 +113,10 @@ fn env(params: Params, platform: &UnixPlatform) -> Env {
         shared: Rc::new(Shared {
             params,
             console: UnixConsole::open(platform.reactor()),
-            #[cfg(feature = "net")]
+            #[cfg(any(feature = "net", feature = "block"))]
             machine: Machine::new(platform),
+            #[cfg(feature = "block")]
+            disks: Default::default(),
             #[cfg(feature = "net")]
             stack: Default::default(),
             #[cfg(feature = "net")]

@@ -21,7 +21,7 @@ pub fn run<F: Future>(params: &str, test: impl FnOnce(Env) -> F) -> F::Output {
     let of_main = super::machine::params_of_main();
     #[cfg(not(feature = "net"))]
     let of_main = &[];
-    let params = Params::parse(params, &[&PARAMS, of_main, super::tap_params(of_main)]);
+    let params = Params::parse(params, &[&PARAMS, of_main, super::host_params(of_main)]);
     let env = env(params.unwrap_or_else(|error| panic!("{error}")), platform);
     block_on(platform, async move { test(env).await })
 }

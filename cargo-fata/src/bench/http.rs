@@ -54,8 +54,13 @@ pub fn run(workspace: &Workspace, folder: &Path, args: &BenchArgs) -> Result<()>
     let image = build_web(workspace, folder, &page)?;
     let linux = linux_guest::build(&[(PAGE, &page)])?;
     let log = folder.join("serial.log");
-    let mut host =
-        Host::boot(Options { memory_mb: HOST_MEMORY_MB, forwards: Vec::new(), log, gdb_port: None })?;
+    let mut host = Host::boot(Options {
+        memory_mb: HOST_MEMORY_MB,
+        forwards: Vec::new(),
+        disks: Vec::new(),
+        log,
+        gdb_port: None,
+    })?;
     let servers = [start_fata(&mut host, &image)?, start_linux(&mut host, &linux)?];
     for server in &servers {
         server.guest.xl("pause")?;

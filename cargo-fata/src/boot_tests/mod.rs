@@ -2,6 +2,7 @@
 //! are also run without it.
 
 mod bare_qemu;
+mod block;
 mod dns;
 mod examples;
 mod faults;
@@ -183,6 +184,7 @@ pub fn all() -> Vec<BootTest> {
         parameters::TESTS,
         lifecycle::TESTS,
         examples::TESTS,
+        block::TESTS,
         net::TESTS,
         dns::TESTS,
         http::TESTS,

@@ -84,11 +84,17 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn check_param(manifest: &Manifest, param: &str) -> Result<()> {
     let name = param.split('=').next().unwrap_or_default();
     let of_interface = |key: &str| fata_build::NETWORK_KEYS.contains(&key) && !manifest.networks.is_empty();
+    // Files are a process's.
+    let of_block = |key: &str| matches!(key, "disk" | "read-only") && !manifest.blocks.is_empty();
     let is_known = match name.split_once('.') {
-        Some((interface, key)) => of_interface(key) && manifest.networks.iter().any(|n| n.name == interface),
+        Some((device, key)) => {
+            of_interface(key) && manifest.networks.iter().any(|n| n.name == device)
+                || of_block(key) && manifest.blocks.iter().any(|b| b.name == device)
+        }
         None => {
             matches!(name, "log" | "help")
                 || of_interface(name)
+                || of_block(name)
                 || manifest.params.iter().any(|p| p.name == name)
         }
     };
@@ -105,7 +111,7 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
-        let text = "[image]\nname = \"web\"\nmemory = \"16 MiB\"\n[network.main]\n[network.back]\n[block.data]\n\
+        let text = "[image]\nname = \"web\"\nmemory = \"16 MiB\"\n[network.main]\n[network.back]\n[block.data]\nsize = \"1 GiB\"\n\
                     [params.port]\ndefault = 80\nhelp = \"the TCP port\"\n";
         Guest {
             manifest: fata_build::read::manifest("web", text).unwrap(),
@@ -154,7 +160,8 @@ mod tests {
         let text = qubes::text(&guest());
         for line in [
             "cp /root/web /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
-            "qvm-prefs web kernelopts 'greeting=\"a b\" ipv4=10.0.0.2/24'",
+            "qvm-prefs web kernelopts 'greeting=\"a b\" ipv4=10.0.0.2/24'\" data.disk=xvdb\"",
+            "qvm-volume resize web:private 1073741824",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
         }
@@ -163,10 +170,27 @@ mod tests {
     #[test]
     fn a_parameter_must_be_one_of_the_images() {
         let manifest = guest().manifest;
-        for good in ["log=debug", "port=8080", "ipv4=10.0.0.2/24", "back.mtu=1400", "help"] {
+        for good in [
+            "log=debug",
+            "port=8080",
+            "ipv4=10.0.0.2/24",
+            "back.mtu=1400",
+            "help",
+            "data.disk=xvdc",
+            "read-only=on",
+        ] {
             assert!(check_param(&manifest, good).is_ok(), "{good}");
         }
-        for bad in ["prot=80", "side.ipv4=dhcp", "main.port=80", "port=`reboot`", "port='"] {
+        for bad in [
+            "data.mtu=1",
+            "main.disk=0",
+            "file=x",
+            "prot=80",
+            "side.ipv4=dhcp",
+            "main.port=80",
+            "port=`reboot`",
+            "port='",
+        ] {
             assert!(check_param(&manifest, bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use crate::run::disks::{self, Bus, Disk};
 use crate::xen_host::qemu::Forward;
 
 /// The boards that boot an ELF file by its PVH entry and have what our guests drive.
@@ -120,6 +121,8 @@ pub struct Machine {
     pub ramdisk: Option<PathBuf>,
     /// Its network interfaces, in order.
     pub nics: Vec<Nic>,
+    /// Its disks, in order.
+    pub disks: Vec<Disk>,
     /// A port of 127.0.0.1 for gdb; the machine waits for it before its first instruction.
     pub gdb_port: Option<u16>,
     /// Whether it waits for [`Process::unpause`](super::Process::unpause) before its first instruction.
@@ -141,6 +144,7 @@ impl Machine {
             command_line: String::new(),
             ramdisk: None,
             nics: Vec::new(),
+            disks: Vec::new(),
             gdb_port: None,
             paused: false,
             reboots: false,
@@ -171,6 +175,8 @@ impl Machine {
         }
         let mut arguments: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
         arguments.extend(self.nics.iter().enumerate().flat_map(|(n, nic)| self.nic(n, nic)));
+        let bus = if self.board == Board::Q35 { Bus::Pci } else { Bus::Mmio };
+        arguments.extend(disks::qemu_args(&self.disks, bus));
         arguments.extend(["-kernel".to_owned(), self.kernel.display().to_string()]);
         arguments.extend(["-append".to_owned(), self.command_line.clone()]);
         let ramdisk = self.ramdisk.iter().map(|path| path.display().to_string());

@@ -3,6 +3,7 @@
 //! What stands here is for guests on Xen; [`qemu`] is for guests without, [`process`] for an appliance as a process.
 
 mod console;
+pub mod disks;
 pub mod gdb;
 pub mod pcap;
 mod ports;
@@ -18,9 +19,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use self::console::{Console, Keyboard};
+use self::disks::Disk;
 use self::gdb::Gdb;
 use self::pcap::Pcap;
 use crate::cli::{ExecArgs, GuestArgs, RunArgs};
+use crate::note::Note;
 use crate::setup::{self, Need};
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
@@ -67,7 +70,12 @@ fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode
     let symbols = Symbols::of(image);
     let spec = spec::guest_spec(image, args, params)?;
     let gdb = if args.gdb { Some(Gdb::prepare(image)?) } else { None };
-    let mut host = host(args, &spec, gdb.as_ref())?;
+    let disks = disks::of(&args.disks, Note::of(image)?.map(|note| note.manifest).as_ref(), params)?;
+    let spec = match disks::xl_line(&disks, Host::is_dom0()) {
+        Some(line) => spec.config(&line),
+        None => spec,
+    };
+    let mut host = host(args, &spec, disks, gdb.as_ref())?;
     let pcap = args.pcap.as_deref().map(|path| Pcap::create(path, spec.vifs.len())).transpose()?;
     let mut session = Session { spec, symbols, keyboard: Keyboard::listen(), pcap, gdb };
     let ended = session.until_end(&mut host);
@@ -187,7 +195,7 @@ fn stop(guest: &Guest, console: &mut Console<'_>) -> Result<End> {
     Ok(End::Destroyed)
 }
 
-fn host(args: &GuestArgs, spec: &GuestSpec, gdb: Option<&Gdb>) -> Result<Host> {
+fn host(args: &GuestArgs, spec: &GuestSpec, disks: Vec<Disk>, gdb: Option<&Gdb>) -> Result<Host> {
     if Host::is_dom0() {
         refuse_what_only_qemu_does(args)?;
         ui::say(format!("this machine is a dom0: using its own Xen{}", network_on_dom0(spec)));
@@ -202,7 +210,7 @@ fn host(args: &GuestArgs, spec: &GuestSpec, gdb: Option<&Gdb>) -> Result<Host> {
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { spec.memory_mb + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let gdb_port = gdb.map(|gdb| gdb.port);
-    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), log, gdb_port })?;
+    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), disks, log, gdb_port })?;
     ports::announce(&forwards);
     Ok(host)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::disks;
 use crate::cli::RunArgs;
 use crate::workspace::ImageTarget;
 use crate::{interrupt, ui};
@@ -32,8 +33,10 @@ pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
         );
     }
     let program = target.build_for_host()?;
+    let disks = disks::of_process(&guest.disks)?;
+    let params = [guest.params.clone(), disks::process_params(&disks)].concat();
     loop {
-        let mut child = Command::new(&program).args(&guest.params).spawn().context("cannot start it")?;
+        let mut child = Command::new(&program).args(&params).spawn().context("cannot start it")?;
         let mut is_asked = false;
         let status = loop {
             if let Some(status) = child.try_wait()? {

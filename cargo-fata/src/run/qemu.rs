@@ -10,9 +10,9 @@ use anyhow::{Result, bail};
 use super::console::{Keyboard, Screen};
 use super::gdb::Gdb;
 use super::pcap::Pcap;
-use super::{GRACE, ports, spec};
+use super::{GRACE, disks, ports, spec};
 use crate::cli::GuestArgs;
-use crate::note::{self, Entries};
+use crate::note::{self, Entries, Note};
 use crate::qemu_guest::{Accelerator, Backend, Board, Machine, Nic, Process};
 use crate::setup::{self, Need};
 use crate::symbols::Symbols;
@@ -38,7 +38,7 @@ pub fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<Exit
     let gdb = if args.gdb { Some(Gdb::prepare(image)?) } else { None };
     let mut plan = Plan { machine: machine(image, args, gdb.as_ref()), forwards: Vec::new() };
     plan.add_networks(image, args, params)?;
-    add_disks(&mut plan.machine, args)?;
+    add_disks(&mut plan.machine, args, params)?;
     let pcap = args.pcap.as_deref().map(|path| Pcap::create(path, plan.machine.nics.len())).transpose()?;
     ports::announce(&plan.forwards);
     let symbols = Symbols::of(image);
@@ -96,8 +96,10 @@ impl Plan {
     }
 }
 
-/// The place for what `--disk` adds to the machine: there is no driver for block devices yet.
-fn add_disks(_machine: &mut Machine, _args: &GuestArgs) -> Result<()> {
+/// The files that are the image's block devices.
+fn add_disks(machine: &mut Machine, args: &GuestArgs, params: &[String]) -> Result<()> {
+    let note = Note::of(&machine.kernel)?;
+    machine.disks = disks::of(&args.disks, note.map(|note| note.manifest).as_ref(), params)?;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
         tests.iter().partition(|test| matches!(test.kind, Kind::Machine(_) | Kind::Process));
     let memory_mb = with.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
-    let options = Options { memory_mb, forwards: Vec::new(), log, gdb_port: None };
+    let options = Options { memory_mb, forwards: Vec::new(), disks: Vec::new(), log, gdb_port: None };
     run_on(|| Host::without_xen(&logs.join("qemu")), &without, logs, report)?;
     run_on(|| Host::boot(options.clone()), &with, logs, report)
 }

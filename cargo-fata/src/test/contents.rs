@@ -45,28 +45,58 @@ const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
 const HTTP: Part = part("fata_http::", "http/src/");
 const HTTP_PARSER: Part = part("httparse::", "/httparse-*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
-const BLOCK: Part = part("fata_xen::block::", "drivers-xen-pv/src/block");
+const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
+const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
+const BLOCK: Part = part("fata_libos::block::", "libos/src/block/");
 const STORAGE: Part = part("fata_storage::", "storage/src/");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 3] = [
+const CONTENTS: [Contents; 4] = [
     Contents {
         name: "contents::hello",
         image: "hello",
         has: &[XENSTORE],
-        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, BLOCK, STORAGE],
+        has_not: &[
+            NETSTACK,
+            TCP_MACHINE,
+            TCP_WIRE,
+            HTTP,
+            HTTP_PARSER,
+            NETFRONT,
+            BLOCK,
+            BLKFRONT,
+            VIRTIO_BLOCK,
+            STORAGE,
+        ],
     },
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
         has: &[XENSTORE, NETFRONT, NETSTACK, UDP],
-        has_not: &[TCP, TCP_MACHINE, TCP_WIRE, RESOLVER, HTTP, HTTP_PARSER, BLOCK, STORAGE],
+        has_not: &[
+            TCP,
+            TCP_MACHINE,
+            TCP_WIRE,
+            RESOLVER,
+            HTTP,
+            HTTP_PARSER,
+            BLOCK,
+            BLKFRONT,
+            VIRTIO_BLOCK,
+            STORAGE,
+        ],
+    },
+    Contents {
+        name: "contents::disk",
+        image: "disk",
+        has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
+        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, STORAGE],
     },
     Contents {
         name: "contents::web",
         image: "web",
         has: &[XENSTORE, NETFRONT, NETSTACK, TCP, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER],
-        has_not: &[RESOLVER, BLOCK, STORAGE],
+        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, STORAGE],
     },
 ];
 

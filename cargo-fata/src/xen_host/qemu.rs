@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::agent::Agent;
 use super::build::Parts;
+use crate::run::disks::{self, Bus, Disk};
 use crate::{command, interrupt};
 
 /// A quiet machine needs 11 s; one that also builds can need many times that.
@@ -39,6 +40,8 @@ pub struct Options {
     pub memory_mb: u32,
     /// TCP ports led to guests.
     pub forwards: Vec<Forward>,
+    /// Disks of the machine, which dom0 has as `/dev/vda` and so on.
+    pub disks: Vec<Disk>,
     /// Where the serial log is written.
     pub log: PathBuf,
     /// A port of 127.0.0.1 for gdb.
@@ -155,6 +158,7 @@ fn qemu_command(parts: &Parts, overlay: &Path, options: &Options, agent_port: u1
         .arg("-kernel")
         .arg(&parts.xen)
         .args(["-append", &xen, "-initrd", &modules, "-nic", &network]);
+    command.args(disks::qemu_args(&options.disks, Bus::Pci));
     if let Some(port) = options.gdb_port {
         command.args(["-gdb", &format!("tcp:127.0.0.1:{port}")]);
     }

@@ -87,6 +87,8 @@ pub const BOOT_MODULES: &[&str] = &[
     "loop",
     "e1000",
     "tun",
+    "virtio_pci",
+    "virtio_blk",
 ];
 
 /// Kernel modules that are there for tests to use.

@@ -3,6 +3,7 @@
 //! Each module names its header (`/usr/include/xen`, package `libxen-dev`). Sizes and offsets are asserted at compile time
 //! here, and compared with the real headers by `tests/abi_layout.rs`. Fields keep the names of the headers.
 
+pub mod blkif;
 pub mod console;
 pub mod elfnote;
 pub mod event_channel;

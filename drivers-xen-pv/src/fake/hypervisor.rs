@@ -237,6 +237,6 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn frame_of(&self, page: NonNull<u8>) -> Mfn {
-        self.memory.borrow().frame_of(page)
+        self.memory.borrow_mut().frame_of(page)
     }
 }

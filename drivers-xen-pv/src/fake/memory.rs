@@ -58,9 +58,16 @@ impl Memory {
         self.live.values().sum()
     }
 
-    pub(super) fn frame_of(&self, address: NonNull<u8>) -> Mfn {
-        let page = address.addr().get() & !(PAGE_SIZE - 1);
-        Mfn(*self.numbers.get(&page).unwrap_or_else(|| panic!("{address:p} is not from alloc_pages")))
+    /// Pages that were not handed out here are the heap's, the host's, and get a number when they are asked for.
+    pub(super) fn frame_of(&mut self, address: NonNull<u8>) -> Mfn {
+        let page =
+            address.map_addr(|at| at.get().wrapping_sub(at.get() % PAGE_SIZE).try_into().unwrap_or(at));
+        let next = FIRST_FRAME + self.frames.len() as u64;
+        let number = *self.numbers.entry(page.addr().get()).or_insert(next);
+        if number == next {
+            self.frames.push(page);
+        }
+        Mfn(number)
     }
 
     pub(super) fn page(&self, frame: u64) -> Option<NonNull<u8>> {

@@ -6,6 +6,7 @@
 //! The fake is strict where the real hypervisor would be silent: a page freed while a grant names it, a page freed twice, a
 //! channel closed twice end the test.
 
+pub mod blkback;
 mod consoled;
 mod grants;
 mod hypervisor;

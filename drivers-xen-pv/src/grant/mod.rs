@@ -1,14 +1,16 @@
 //! Grants: letting another domain read or write pages of this one (`grant_table.h`, version 1 of the table).
 //!
 //! [`GrantTable`] hands out entries; [`GrantedPages`] are pages with their grants as one value, whose drop takes the access
-//! back. What a peer still holds then is parked: neither the entry nor the page is used again before the peer has let go.
+//! back; [`Lent`] are the grants of pages that are somebody else's before and afterwards. What a peer still holds then is parked: neither the entry nor the page is used again before the peer has let go.
 
+mod lent;
 mod pages;
 mod parked;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use lent::Lent;
 pub use pages::GrantedPages;
 pub use table::{Access, GrantCounts, GrantTable};
 

@@ -76,7 +76,8 @@ impl Drop for GrantedPages {
     fn drop(&mut self) {
         let Some(pages) = self.pages.take() else { return };
         let grants = self.xen.grants();
-        let mut parked = Parked::new(pages, core::mem::take(&mut self.refs));
+        let count = pages.count();
+        let mut parked = Parked::new(pages, count, core::mem::take(&mut self.refs));
         if parked.try_end(grants) {
             parked.free();
         } else {

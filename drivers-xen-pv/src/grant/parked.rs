@@ -1,23 +1,25 @@
 //! Pages that their owner has given up while a peer held them.
 
 use super::{GrantError, GrantTable};
-use crate::shared::Pages;
 use crate::types::GrantRef;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Pages and the grants that are still to be ended; never freed by being dropped.
 pub(super) struct Parked {
-    pages: ManuallyDrop<Rc<Pages>>,
+    owner: ManuallyDrop<Rc<dyn Any>>,
+    pages: usize,
     refs: Vec<GrantRef>,
 }
 
 impl Parked {
-    pub(super) fn new(pages: Rc<Pages>, refs: Vec<GrantRef>) -> Self {
-        Self { pages: ManuallyDrop::new(pages), refs }
+    /// `owner` keeps the memory of so many pages.
+    pub(super) fn new(owner: Rc<dyn Any>, pages: usize, refs: Vec<GrantRef>) -> Self {
+        Self { owner: ManuallyDrop::new(owner), pages, refs }
     }
 
     /// Ends what can be ended; true if no grant is left.
@@ -26,10 +28,15 @@ impl Parked {
         self.refs.is_empty()
     }
 
+    /// Grants that are left.
+    pub(super) fn held(&self) -> usize {
+        self.refs.len()
+    }
+
     /// Gives the pages back, once nobody has their memory any more. Only after [`try_end`](Self::try_end) said that no grant is left.
     pub(super) fn free(self) {
         assert!(self.refs.is_empty(), "{} grants left", self.refs.len());
-        drop(ManuallyDrop::into_inner(self.pages));
+        drop(ManuallyDrop::into_inner(self.owner));
     }
 }
 
@@ -50,7 +57,7 @@ impl Parking {
 
     pub(super) fn add(&self, parked: Parked) {
         IS_USED.store(true, Ordering::Relaxed);
-        let pages = parked.pages.count();
+        let pages = parked.pages;
         log::warn!("{} of {pages} pages given up are held by the peer: parked", parked.refs.len());
         self.pages.set(self.pages.get() + pages);
         let mut list = self.parked.borrow_mut();
@@ -73,7 +80,7 @@ impl Parking {
         if list[turn].try_end(table) {
             let parked = list.swap_remove(turn);
             drop(list);
-            self.pages.set(self.pages.get() - parked.pages.count());
+            self.pages.set(self.pages.get() - parked.pages);
             parked.free();
         }
     }

@@ -39,6 +39,14 @@ pub(super) fn text(guest: &Guest) -> String {
         options +=
             &format!("\" ipv4=$(qvm-prefs {name} ip)/16 gateway=$(qvm-prefs {name} visible_gateway)\"");
     }
+    if let Some(block) = guest.manifest.blocks.first() {
+        lines.push(format!("# xvdb, the qube's private volume, is its block device {}.", block.name));
+        lines.extend(block.size.map(|size| format!("qvm-volume resize {name}:private {}", size.octets)));
+        options += &format!("\" {}.disk=xvdb\"", block.name);
+    }
+    if guest.manifest.blocks.len() > 1 {
+        lines.push("# Qubes gives a qube one volume to keep: the others will be missing.".to_owned());
+    }
     lines.push(format!("qvm-prefs {name} kernelopts {options}"));
     lines.push(format!("qvm-start {name}"));
     lines.join("\n") + "\n"

@@ -117,7 +117,13 @@ impl Chapter {
     fn host(&mut self) -> Result<&mut Host> {
         if self.host.is_none() {
             let log = self.folder.0.join("serial.log");
-            let options = Options { memory_mb: HOST_MEMORY_MB, forwards: Vec::new(), log, gdb_port: None };
+            let options = Options {
+                memory_mb: HOST_MEMORY_MB,
+                forwards: Vec::new(),
+                disks: Vec::new(),
+                log,
+                gdb_port: None,
+            };
             self.host = Some(Host::boot(options)?);
         }
         self.host.as_mut().context("no Xen host")

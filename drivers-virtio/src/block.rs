@@ -1,0 +1,417 @@
+//! The block device (virtio 1.2, section 5.2): one queue, many requests in flight, buffers handed over as they are.
+//!
+//! A request's header and status lie in a page of the driver's own. A device that answers what it was not asked is reset, and
+//! its requests end with an error; buffers that it had are not used again.
+
+use crate::find::{self, Found};
+use crate::hal::GuestHal;
+use crate::{DeviceTransport, VirtioError};
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::mem;
+use core::ptr::NonNull;
+use core::slice;
+use core::task::Poll;
+use fata_libos::block::{
+    Access, BlockDevice, BlockError, Completer, Discard, Disk, Geometry, InFlight, Outcome, Request,
+    completion,
+};
+use fata_xen::machine::{self, MachineBoot};
+use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
+
+/// Requests in flight, each of at most three descriptors.
+const SLOTS: usize = 32;
+const DESCRIPTORS: usize = 128;
+/// Octets of a sector in requests, whatever the device's are.
+const SECTOR: usize = 512;
+
+const READ: u32 = 0;
+const WRITE: u32 = 1;
+const FLUSH: u32 = 4;
+const DISCARD: u32 = 11;
+
+const STATUS_OK: u8 = 0;
+
+/// Where in the driver's page the headers begin, what is to be discarded, and the statuses.
+const HEADER: usize = 16;
+const DISCARDS: usize = SLOTS * HEADER;
+const STATUSES: usize = 2 * SLOTS * HEADER;
+
+/// Where in the configuration space these are.
+const CAPACITY: usize = 0;
+const BLK_SIZE: usize = 20;
+const MAX_DISCARD_SECTORS: usize = 36;
+
+bitflags::bitflags! {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Features: u64 {
+        const RO = 1 << 5;
+        const BLK_SIZE = 1 << 6;
+        const FLUSH = 1 << 9;
+        const DISCARD = 1 << 13;
+        const VERSION_1 = 1 << 32;
+    }
+}
+
+impl core::fmt::Debug for Features {
+    /// virtio-drivers logs them at debug; the names of flags are of more code than that is worth.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(&self.bits(), f)
+    }
+}
+
+/// Why there is no disk.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The machine has fewer.
+    #[error(
+        "block device {name} is missing: the machine has no virtio disk number {index}; for QEMU it is \
+         `-drive if=none,id=d{index},format=raw,file=PATH -device virtio-blk-pci,drive=d{index}`"
+    )]
+    Missing {
+        /// The appliance's block device.
+        name: String,
+        /// Which was asked for, from 0.
+        index: usize,
+    },
+    /// It does not work.
+    #[error("block device {name}: {error}")]
+    Device {
+        /// The appliance's block device.
+        name: String,
+        /// Why.
+        error: VirtioError,
+    },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl core::fmt::Debug for DiskError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+/// The machine's disk that `which` means, for the appliance's block device `name`: `vdb`, or its place from 0 in the order in
+/// which disks are found.
+pub fn open_block(boot: &MachineBoot, name: &str, which: &str, access: Access) -> Result<Disk, DiskError> {
+    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"));
+    let index = match letter.and_then(|letter| letter.bytes().next()) {
+        Some(letter) => usize::from(letter.saturating_sub(b'a')),
+        None => which.parse().unwrap_or(usize::MAX),
+    };
+    let Found { transport, wake } = match find::open(boot, DeviceType::Block, index) {
+        Err(VirtioError::Missing { .. }) => return Err(DiskError::Missing { name: name.to_owned(), index }),
+        found => found.map_err(|error| DiskError::Device { name: name.to_owned(), error })?,
+    };
+    let started = VirtioBlk::new(transport, access, || wake.enable(1));
+    let device = started.map_err(|error| DiskError::Device { name: name.to_owned(), error })?;
+    Ok(Disk::new(device))
+}
+
+/// A request that the device has, or will have.
+struct Job {
+    request: Request,
+    done: Completer,
+}
+
+impl Job {
+    /// Ends it before the device had it.
+    fn refuse(self) {
+        let error = BlockError::Gone { sector: self.request.sector() };
+        self.done.complete(Outcome::refused(self.request, error));
+    }
+}
+
+/// A request that the device has, by token of `virtio-drivers`.
+struct InSlot {
+    token: u16,
+    job: Job,
+}
+
+struct State {
+    transport: DeviceTransport,
+    queue: VirtQueue<GuestHal, DESCRIPTORS>,
+    /// The page with headers and statuses.
+    page: NonNull<u8>,
+    slots: [Option<InSlot>; SLOTS],
+    waiting: VecDeque<Job>,
+    status: Status,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Works,
+    /// Nobody wants it any more.
+    Unwanted,
+    /// It broke the rules, and was reset.
+    Broken,
+}
+
+struct Core {
+    state: RefCell<State>,
+    geometry: Geometry,
+    features: Features,
+}
+
+/// A disk, over either transport.
+pub struct VirtioBlk {
+    core: Rc<Core>,
+}
+
+impl VirtioBlk {
+    /// Starts the device; `wake` lets its interrupts through, once its queue is there.
+    pub fn new(
+        mut transport: DeviceTransport,
+        access: Access,
+        wake: impl FnOnce(),
+    ) -> Result<Self, VirtioError> {
+        let features = transport.begin_init(Features::all());
+        let geometry = geometry(&transport, features, access)?;
+        let queue = VirtQueue::new(&mut transport, 0, false, false)?;
+        let page = machine::alloc_pages(1).ok_or(VirtioError::Memory)?;
+        wake();
+        transport.finish_init();
+        log::info!(
+            "virtio-blk: {} sectors of {} octets, {:?}",
+            geometry.sectors,
+            geometry.sector_size,
+            geometry.access
+        );
+        let state = State {
+            transport,
+            queue,
+            page,
+            slots: [const { None }; SLOTS],
+            waiting: VecDeque::new(),
+            status: Status::Works,
+        };
+        let core = Rc::new(Core { state: RefCell::new(state), geometry, features });
+        fata_libos::spawn_detached(serve(core.clone()));
+        Ok(Self { core })
+    }
+}
+
+fn geometry(
+    transport: &DeviceTransport,
+    features: Features,
+    access: Access,
+) -> Result<Geometry, VirtioError> {
+    let sectors = transport.read_config_space::<u32>(CAPACITY)?;
+    let high = transport.read_config_space::<u32>(CAPACITY + 4)?;
+    let sectors = u64::from(sectors) | u64::from(high) << 32;
+    let sector_size = match features.contains(Features::BLK_SIZE) {
+        true => transport.read_config_space::<u32>(BLK_SIZE)? as usize,
+        false => SECTOR,
+    };
+    if !matches!(sector_size, 512 | 4096) || sectors >> 54 != 0 {
+        log::error!("virtio-blk: {sectors} sectors, of {sector_size} octets: expected 512 or 4096");
+        return Err(VirtioError::Device);
+    }
+    let access = if features.contains(Features::RO) { Access::ReadOnly } else { access };
+    let mut geometry = Geometry::new(sector_size, sectors / (sector_size / SECTOR) as u64, access);
+    if features.contains(Features::DISCARD) && transport.read_config_space::<u32>(MAX_DISCARD_SECTORS)? > 0 {
+        geometry.discard = Discard::Supported;
+    }
+    Ok(geometry)
+}
+
+/// Takes responses, until nobody wants the device any more.
+async fn serve(core: Rc<Core>) {
+    poll_fn(|cx| {
+        let mut state = core.state.borrow_mut();
+        // First, so that what comes after it raises a new interrupt.
+        state.transport.ack_interrupt();
+        state.reap();
+        state.pump(&core.geometry);
+        if state.is_over() {
+            return Poll::Ready(());
+        }
+        machine::interrupted().register(cx);
+        Poll::Pending
+    })
+    .await;
+}
+
+impl State {
+    /// Whether the device has nothing to do any more, for ever.
+    fn is_over(&mut self) -> bool {
+        match self.status {
+            Status::Works => false,
+            Status::Broken => true,
+            Status::Unwanted if self.slots.iter().any(Option::is_some) => false,
+            Status::Unwanted => {
+                self.transport.set_status(DeviceStatus::empty());
+                true
+            }
+        }
+    }
+
+    /// A part of the driver's page.
+    fn part(&mut self, offset: usize, len: usize) -> &'static mut [u8] {
+        assert!(offset + len <= 4096, "{len} octets at {offset} of a page");
+        // SAFETY: within the page, which is never given back; callers hold one slice of a place at a time, and none while the
+        // device has it.
+        unsafe { slice::from_raw_parts_mut(self.page.as_ptr().add(offset), len) }
+    }
+
+    /// What the device reads and writes for the request of a slot, before its status.
+    fn with_buffers<R>(
+        &mut self,
+        slot: usize,
+        request: &mut Request,
+        f: impl for<'a> FnOnce(&mut VirtQueue<GuestHal, DESCRIPTORS>, &'a [&'a [u8]], &'a mut [&'a mut [u8]]) -> R,
+    ) -> R {
+        let header = &*self.part(slot * HEADER, HEADER);
+        let status = self.part(STATUSES + slot, 1);
+        match request {
+            Request::Read { buffer, .. } => f(&mut self.queue, &[header], &mut [&mut buffer[..], status]),
+            Request::Write { buffer, .. } => f(&mut self.queue, &[header, &buffer[..]], &mut [status]),
+            Request::Flush => f(&mut self.queue, &[header], &mut [status]),
+            Request::Discard { .. } => {
+                let range = &*self.part(DISCARDS + slot * HEADER, HEADER);
+                f(&mut self.queue, &[header, range], &mut [status])
+            }
+        }
+    }
+
+    /// Hands to the device what there is room for.
+    fn pump(&mut self, geometry: &Geometry) {
+        let mut is_new = false;
+        while self.status == Status::Works
+            && let Some(slot) = self.slots.iter().position(Option::is_none)
+            && let Some(mut job) = self.waiting.pop_front()
+        {
+            self.write_header(slot, &job.request, geometry);
+            // SAFETY: the buffer is the job's, which stays in its slot, untouched, until `reap` pops the token; header and status
+            // are the slot's. Memory that is contiguous for the guest is contiguous for devices too.
+            let added = self.with_buffers(slot, &mut job.request, |queue, read, written| unsafe {
+                queue.add(read, written)
+            });
+            match added {
+                Ok(token) => {
+                    self.slots[slot] = Some(InSlot { token, job });
+                    is_new = true;
+                }
+                Err(_) => {
+                    self.waiting.push_front(job);
+                    break;
+                }
+            }
+        }
+        if is_new && self.queue.should_notify() {
+            self.transport.notify(0);
+        }
+    }
+
+    fn write_header(&mut self, slot: usize, request: &Request, geometry: &Geometry) {
+        let factor = (geometry.sector_size / SECTOR) as u64;
+        let sector = request.sector() * factor;
+        let (kind, at) = match request {
+            Request::Read { .. } => (READ, sector),
+            Request::Write { .. } => (WRITE, sector),
+            Request::Flush => (FLUSH, 0),
+            Request::Discard { .. } => (DISCARD, 0),
+        };
+        let header = self.part(slot * HEADER, HEADER);
+        header.fill(0);
+        header[..4].copy_from_slice(&kind.to_le_bytes());
+        header[8..].copy_from_slice(&at.to_le_bytes());
+        if let Request::Discard { count, .. } = request {
+            let range = self.part(DISCARDS + slot * HEADER, HEADER);
+            range.fill(0);
+            range[..8].copy_from_slice(&sector.to_le_bytes());
+            range[8..12].copy_from_slice(&((count * factor) as u32).to_le_bytes());
+        }
+        self.part(STATUSES + slot, 1)[0] = u8::MAX;
+    }
+
+    /// Takes back what the device has done.
+    fn reap(&mut self) {
+        while self.status != Status::Broken
+            && let Some(token) = self.queue.peek_used()
+        {
+            let of_token = |slot: &Option<InSlot>| slot.as_ref().is_some_and(|slot| slot.token == token);
+            let taken = self.slots.iter().position(of_token);
+            let Some((slot, InSlot { mut job, .. })) = taken.and_then(|n| Some((n, self.slots[n].take()?)))
+            else {
+                log::error!("virtio-blk: the device has used descriptor {token}, which is not in flight");
+                return self.give_up();
+            };
+            // SAFETY: the same buffers as were added for the token.
+            let popped = self.with_buffers(slot, &mut job.request, |queue, read, written| unsafe {
+                queue.pop_used(token, read, written)
+            });
+            if popped.is_err() {
+                self.slots[slot] = Some(InSlot { token, job });
+                return self.give_up();
+            }
+            let status = self.part(STATUSES + slot, 1)[0];
+            let sector = job.request.sector();
+            let result = match status {
+                STATUS_OK => Ok(()),
+                _ => Err(BlockError::Failed { sector, status: status.into() }),
+            };
+            job.done.complete(Outcome { result, buffer: job.request.into_buffer() });
+        }
+    }
+
+    /// The device is not to be trusted any more.
+    fn give_up(&mut self) {
+        self.status = Status::Broken;
+        self.transport.set_status(DeviceStatus::empty());
+        for InSlot { job: Job { request, done }, .. } in self.slots.iter_mut().filter_map(Option::take) {
+            let sector = request.sector();
+            // Who knows whether it has stopped writing there.
+            mem::forget(request.into_buffer());
+            done.complete(Outcome { result: Err(BlockError::Gone { sector }), buffer: None });
+        }
+        mem::take(&mut self.waiting).into_iter().for_each(Job::refuse);
+    }
+}
+
+impl BlockDevice for VirtioBlk {
+    fn geometry(&self) -> Geometry {
+        self.core.geometry
+    }
+
+    fn submit(&self, request: Request) -> InFlight {
+        let Core { state, geometry, features } = &*self.core;
+        let has_nothing = match &request {
+            Request::Read { buffer, .. } | Request::Write { buffer, .. } => buffer.is_empty(),
+            Request::Discard { count, .. } => *count == 0,
+            // A device without a cache has nothing to flush (section 5.2.6.2).
+            Request::Flush => !features.contains(Features::FLUSH),
+        };
+        let result = geometry.check(&request);
+        if result.is_err() || has_nothing {
+            return Box::pin(core::future::ready(Outcome { result, buffer: request.into_buffer() }));
+        }
+        let (done, in_flight) = completion();
+        let job = Job { request, done };
+        let mut state = state.borrow_mut();
+        match state.status {
+            Status::Broken => job.refuse(),
+            _ => state.waiting.push_back(job),
+        }
+        state.pump(geometry);
+        in_flight
+    }
+}
+
+impl Drop for VirtioBlk {
+    fn drop(&mut self) {
+        let mut state = self.core.state.borrow_mut();
+        if state.status == Status::Works {
+            state.status = Status::Unwanted;
+        }
+        drop(state);
+        machine::interrupted().wake_all();
+    }
+}

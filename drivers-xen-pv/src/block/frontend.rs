@@ -1,0 +1,208 @@
+//! The front end's life, over and over: find the device, connect, serve until the connection is lost, close.
+//!
+//! Whatever goes wrong leads to closing; from there the device is tried again when its back end starts anew, ever more slowly
+//! while connections do not last.
+
+use super::fault::BlockFault;
+use super::link::Link;
+use super::queue::Queue;
+use super::session::{Session, Why};
+use super::terms::{Terms, publish};
+use crate::xen::Xen;
+use crate::xenbus::{XenbusState, devices};
+use crate::xenstore::XenStore;
+use alloc::rc::Rc;
+use core::convert::Infallible;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use fata_libos::time::{Duration, Instant, sleep, timeout};
+
+/// How long a back end gets to let go of the pages before they are parked.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// Between two attempts, at first and at most.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(60);
+/// The shortest after a back end that broke the protocol.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
+/// The longest after what is nobody's fault: a back end that is away may be there again soon.
+const LONGEST_AWAY: Duration = Duration::from_secs(5);
+/// A connection that lasted so long was a good one.
+const LASTING: Duration = Duration::from_secs(30);
+
+/// What stays while back ends come and go.
+pub(super) struct Site {
+    pub(super) xen: Rc<Xen>,
+    pub(super) store: XenStore,
+    pub(super) link: Rc<Link>,
+    pub(super) name: Rc<str>,
+    pub(super) number: u32,
+}
+
+/// Keeps the device connected until nobody wants it any more.
+pub(super) async fn run(site: Site) {
+    let mut delay = SHORTEST;
+    loop {
+        let started = Instant::now();
+        let why = site.live().await;
+        if why == Why::Unwanted {
+            site.link.give_up();
+            return;
+        }
+        if started.elapsed() >= LASTING {
+            delay = SHORTEST;
+        }
+        delay = match why {
+            Why::Closing | Why::Gone | Why::Unwanted => delay.min(LONGEST_AWAY),
+            Why::Fault(_) | Why::Store(_) | Why::Resources(_) => delay.max(AFTER_FAULT),
+        };
+        if site.wait(sleep(delay)).await.is_err() {
+            site.link.give_up();
+            return;
+        }
+        delay = (delay * 2).min(LONGEST);
+    }
+}
+
+impl Site {
+    /// One connection, from looking for the device to the end.
+    async fn live(&self) -> Why {
+        if let Err(why) = self.wait_for_directory().await {
+            return why;
+        }
+        let mut session = match Session::open(&self.store, self.number).await {
+            Ok(session) => session,
+            Err(why) => return why,
+        };
+        let Err(why) = self.serve(&mut session).await;
+        self.close(session, why).await
+    }
+
+    async fn serve(&self, session: &mut Session) -> Result<Infallible, Why> {
+        self.wait_for_offer(session).await?;
+        let remote = session.backend.domid();
+        let queue = Queue::new(&self.xen, remote, self.number as u16)?;
+        publish(&session.device, &queue).await?;
+        session.show(XenbusState::Initialised).await?;
+        self.wait_until_connected(session).await?;
+        self.bring_up(session, queue).await?;
+        match session.next_state(&self.link).await? {
+            XenbusState::Closing | XenbusState::Closed => Err(Why::Closing),
+            seen => Err(BlockFault::State { seen, expected: "Connected or Closing" }.into()),
+        }
+    }
+
+    /// Says that this end starts, and waits for the back end to be ready for it.
+    async fn wait_for_offer(&self, session: &mut Session) -> Result<(), Why> {
+        session.show(XenbusState::Initialising).await?;
+        loop {
+            match session.next_state(&self.link).await? {
+                XenbusState::InitWait => return Ok(()),
+                // What an earlier connection left; it starts anew now that this end does, or goes.
+                XenbusState::Closing | XenbusState::Closed if !self.is_online(session).await? => {
+                    return Err(Why::Gone);
+                }
+                XenbusState::Initialising | XenbusState::Closing | XenbusState::Closed => {}
+                seen => return Err(BlockFault::State { seen, expected: "InitWait" }.into()),
+            }
+        }
+    }
+
+    async fn wait_until_connected(&self, session: &mut Session) -> Result<(), Why> {
+        loop {
+            match session.next_state(&self.link).await? {
+                XenbusState::Connected => return Ok(()),
+                XenbusState::InitWait | XenbusState::Initialised => {}
+                XenbusState::Closing | XenbusState::Closed => return Err(Why::Closing),
+                seen => return Err(BlockFault::State { seen, expected: "Connected" }.into()),
+            }
+        }
+    }
+
+    async fn bring_up(&self, session: &Session, mut queue: Queue) -> Result<(), Why> {
+        let terms = Terms::read(&session.backend).await?;
+        let geometry = terms.geometry(&session.backend)?;
+        queue.set_flush(terms.flush());
+        session.show(XenbusState::Connected).await?;
+        let name = &self.name;
+        log::info!(
+            "{name}: connected to domain {}, {} sectors of {} octets, {:?}",
+            session.backend.domid(),
+            geometry.sectors,
+            geometry.sector_size,
+            geometry.access
+        );
+        if terms.flush().is_none() {
+            log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
+        }
+        queue.kick();
+        self.link.bring_up(geometry, queue);
+        Ok(())
+    }
+
+    /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
+    /// the requests.
+    async fn close(&self, mut session: Session, why: Why) -> Why {
+        let queue = self.link.take_down();
+        match &why {
+            Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
+            why => log::error!("{}: closed: {why}", self.name),
+        }
+        let mut why = why;
+        if why != Why::Gone {
+            // Whatever goes wrong now, it is over: the pages are parked if need be.
+            let parted = timeout(CLOSE_WAIT, self.part(&mut session)).await;
+            if let Ok(Err(Why::Unwanted)) = parted {
+                why = Why::Unwanted;
+            }
+        }
+        if let Some(queue) = queue {
+            self.link.retry(queue.end().into_iter());
+        }
+        let stays =
+            !matches!(why, Why::Gone | Why::Unwanted) && self.is_online(&session).await.unwrap_or(false);
+        if !stays {
+            self.link.give_up();
+        }
+        why
+    }
+
+    async fn part(&self, session: &mut Session) -> Result<(), Why> {
+        session.show(XenbusState::Closing).await?;
+        session.show(XenbusState::Closed).await?;
+        let mut wanted = Ok(());
+        while session.state() != XenbusState::Closed {
+            match session.next_state(&self.link).await {
+                // The back end has to let go all the same.
+                Err(Why::Unwanted) => wanted = Err(Why::Unwanted),
+                Err(Why::Fault(_)) => {}
+                other => drop(other?),
+            }
+        }
+        wanted
+    }
+
+    /// Whether the toolstack keeps the device attached.
+    async fn is_online(&self, session: &Session) -> Result<bool, Why> {
+        Ok(session.backend.has_feature("online").await?)
+    }
+
+    /// Waits for the device's directory to be there.
+    async fn wait_for_directory(&self) -> Result<(), Why> {
+        let mut watch = self.store.watch("device/vbd").await?;
+        while !devices(&self.store, "vbd").await?.contains(&self.number) {
+            self.wait(watch.changed()).await??;
+        }
+        Ok(())
+    }
+
+    /// Waits for something, or for the handle to be gone.
+    async fn wait<T>(&self, what: impl Future<Output = T>) -> Result<T, Why> {
+        let mut what = pin!(what);
+        poll_fn(|cx| match self.link.poll(cx) {
+            Poll::Ready(lost) => Poll::Ready(Err(lost.into())),
+            Poll::Pending => what.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+}

@@ -1,0 +1,211 @@
+//! What the handle and the task that keeps the device connected share.
+//!
+//! Requests are kept here from their submission until there is room on the ring. The task brings the link up with a queue and
+//! takes the queue away; whoever sees the back end break the protocol leaves the fault for the task, which closes the device.
+
+use super::fault::BlockFault;
+use super::job::Job;
+use super::queue::{Issued, Queue};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::{Context, Poll};
+use fata_libos::block::{Access, Geometry, Outcome, Request};
+use fata_libos::task::WakerSet;
+use fata_libos::time::{Duration, sleep};
+
+/// How long requests wait for a back end that went away to come back; then they end with an error, and so do new ones until
+/// it is back.
+pub const AWAY: Duration = Duration::from_secs(30);
+
+/// Whether requests go to a back end, or wait for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Up,
+    Away,
+    Gone,
+}
+
+/// Why the handle's side has no use for the connection any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The back end broke the protocol.
+    Fault(BlockFault),
+    /// Nobody has the handle any more.
+    Unwanted,
+}
+
+struct State {
+    geometry: Geometry,
+    status: Status,
+    queue: Option<Queue>,
+    waiting: VecDeque<Rc<Job>>,
+    lost: Option<Lost>,
+    /// Times that the link went up or down.
+    changes: usize,
+}
+
+pub(super) struct Link {
+    state: RefCell<State>,
+    /// What the appliance wants to do with the device.
+    wanted: Access,
+    /// Who waits for the first connection.
+    opener: WakerSet,
+    task: WakerSet,
+}
+
+impl Link {
+    pub(super) fn new(wanted: Access) -> Rc<Self> {
+        let state = State {
+            geometry: Geometry::new(512, 0, wanted),
+            status: Status::Away,
+            queue: None,
+            waiting: VecDeque::new(),
+            lost: None,
+            changes: 0,
+        };
+        Rc::new(Self { state: RefCell::new(state), wanted, opener: WakerSet::new(), task: WakerSet::new() })
+    }
+
+    pub(super) fn geometry(&self) -> Geometry {
+        self.state.borrow().geometry
+    }
+
+    /// Whether the device has been connected.
+    pub(super) fn poll_up(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.state.borrow().status == Status::Up {
+            return Poll::Ready(());
+        }
+        self.opener.register(cx);
+        Poll::Pending
+    }
+
+    /// Begins a request, which waits if it has to.
+    pub(super) fn submit(&self, request: Request) -> Result<Rc<Job>, Outcome> {
+        let mut state = self.state.borrow_mut();
+        if let Err(error) = state.geometry.check(&request) {
+            return Err(Outcome::refused(request, error));
+        }
+        let job = Job::new(request, state.geometry.sector_size);
+        match state.status {
+            Status::Gone => job.fail(job.gone()),
+            Status::Up | Status::Away => state.waiting.push_back(job.clone()),
+        }
+        state.pump();
+        drop(state);
+        job.finish();
+        Ok(job)
+    }
+
+    /// Requests move from now on.
+    pub(super) fn bring_up(&self, mut geometry: Geometry, queue: Queue) {
+        let mut state = self.state.borrow_mut();
+        if self.wanted == Access::ReadOnly {
+            geometry.access = Access::ReadOnly;
+        }
+        state.geometry = geometry;
+        state.queue = Some(queue);
+        state.status = Status::Up;
+        state.changes += 1;
+        state.pump();
+        drop(state);
+        self.opener.wake_all();
+    }
+
+    /// No requests move from now on; those in the queue are the caller's to end, and then to [`return`](Self::retry).
+    pub(super) fn take_down(self: &Rc<Self>) -> Option<Queue> {
+        let mut state = self.state.borrow_mut();
+        let queue = state.queue.take()?;
+        state.status = Status::Away;
+        state.changes += 1;
+        let (link, changes) = (self.clone(), state.changes);
+        fata_libos::spawn_detached(async move {
+            sleep(AWAY).await;
+            if link.state.borrow().changes == changes {
+                link.give_up();
+            }
+        });
+        Some(queue)
+    }
+
+    /// Takes what was in flight on a lost connection: it is issued again, once.
+    pub(super) fn retry(&self, jobs: impl DoubleEndedIterator<Item = Rc<Job>>) {
+        let mut state = self.state.borrow_mut();
+        for job in jobs.rev() {
+            let is_anew = job.begin_anew();
+            let is_known = state.waiting.iter().any(|known| Rc::ptr_eq(known, &job));
+            match is_anew {
+                true if !is_known => state.waiting.push_front(job),
+                true => {}
+                false => {
+                    state.waiting.retain(|known| !Rc::ptr_eq(known, &job));
+                    job.finish();
+                }
+            }
+        }
+    }
+
+    /// Ends all requests that wait, and refuses new ones until a back end is there.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state.borrow_mut();
+        state.status = Status::Gone;
+        let waiting = core::mem::take(&mut state.waiting);
+        drop(state);
+        for job in waiting {
+            job.fail(job.gone());
+            job.finish();
+        }
+    }
+
+    /// The handle is gone: the task closes the device and ends.
+    pub(super) fn abandon(&self) {
+        self.lose(Lost::Unwanted);
+    }
+
+    fn lose(&self, lost: Lost) {
+        self.state.borrow_mut().lost = Some(lost);
+        self.task.wake_all();
+    }
+
+    /// Moves requests and responses; ready when the connection is of no use any more. Each reason is told once.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.serve(cx);
+        if let Some(lost) = self.state.borrow_mut().lost.take() {
+            return Poll::Ready(lost);
+        }
+        self.task.register(cx);
+        Poll::Pending
+    }
+
+    fn serve(&self, cx: &mut Context<'_>) {
+        let mut state = self.state.borrow_mut();
+        let Some(queue) = &mut state.queue else { return };
+        // One that has broken the rules once is not listened to any more.
+        while queue.poll_fired(cx).is_ready() {
+            if let Err(fault) = queue.reap() {
+                state.lost.get_or_insert(Lost::Fault(fault));
+                return;
+            }
+        }
+        state.pump();
+    }
+}
+
+impl State {
+    /// Puts onto the ring what there is room for.
+    fn pump(&mut self) {
+        let Some(queue) = &mut self.queue else { return };
+        if matches!(self.lost, Some(Lost::Fault(_))) {
+            return;
+        }
+        while let Some(job) = self.waiting.front() {
+            if queue.issue(job) == Issued::Partly {
+                break;
+            }
+            if let Some(job) = self.waiting.pop_front() {
+                job.finish();
+            }
+        }
+        queue.push();
+    }
+}

@@ -1,0 +1,42 @@
+//! The block front end (blkfront).
+//!
+//! [`fn@open`] finds a device, waits until its back end is connected, and gives its handle; a task of its own keeps the
+//! device connected. Layers, arrows down only:
+//!
+//! ```text
+//!   device (the handle), open     frontend (the task), session, terms
+//!          \                       /
+//!           link (what both share: requests that wait, the queue while there is one)
+//!            |
+//!           queue (a ring with a channel; what is in flight)
+//!            |
+//!           job (a request and its parts; memory lent for the time of a part)
+//! ```
+//!
+//! and below those [`ring`](crate::ring), [`grant`](crate::grant) and [`abi::blkif`](crate::abi::blkif).
+//!
+//! Pages of a request's buffer are granted when it goes onto the ring and taken back with its response: nothing is copied, and
+//! no page that the back end may write is anybody's. What the back end does wrong is a [`BlockFault`]: it is logged, and the
+//! device is closed. When a back end goes away and stays attached, what was in flight is issued again, once, to the next one;
+//! when the device is detached, or nothing comes for [`AWAY`], requests end with an error.
+
+mod device;
+mod fault;
+mod frontend;
+mod job;
+mod link;
+mod open;
+mod queue;
+mod session;
+mod terms;
+
+pub use device::Blkfront;
+pub use fault::BlockFault;
+pub use link::AWAY;
+pub use open::{OpenError, open, open_number};
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Finding a block device.
+
+use super::device::Blkfront;
+use super::frontend::{self, Site};
+use super::link::Link;
+use crate::xen::Xen;
+use crate::xenbus::devices;
+use crate::xenstore::{StoreError, XenStore};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::fmt;
+use core::future::poll_fn;
+use fata_libos::block::{Access, Disk};
+use fata_libos::time::{Duration, timeout};
+
+/// How long a back end may take to connect for the first time: its hotplug script is part of that.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Major numbers of `xvdX`, in the place where `vbd-interface` has them, and the numbers of one such disk.
+const XVD: u32 = 202 << 8;
+const XVD_STEP: u32 = 16;
+
+/// Why there is no such device.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The domain has no such disk.
+    #[error(
+        "block device {name} is missing: the domain has {have} disks, none is {which}; its xl configuration needs \
+         the line `disk = [ 'format=raw,vdev={vdev},access=rw,target=PATH' ]`"
+    )]
+    Missing {
+        /// The device.
+        name: String,
+        /// Disks that there are.
+        have: usize,
+        /// Which was asked for.
+        which: String,
+        /// What it could be.
+        vdev: String,
+    },
+    /// Its back end does not answer.
+    #[error("block device {name}: the back end of vbd {number} did not connect within {} s", PATIENCE.as_secs())]
+    Silent {
+        /// The device.
+        name: String,
+        /// Its number.
+        number: u32,
+    },
+    /// XenStore did not say which there are.
+    #[error("block device {name}: {error}")]
+    Store {
+        /// The device.
+        name: String,
+        /// What went wrong.
+        error: StoreError,
+    },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Opens a block device of the domain and waits until it is connected. `name` is the appliance's, for messages; `which` says
+/// which disk it is: `xvdb`, or its place in the order of numbers, from 0.
+pub async fn open(
+    xen: &Rc<Xen>,
+    store: XenStore,
+    name: &str,
+    which: &str,
+    access: Access,
+) -> Result<Disk, OpenError> {
+    let store_error = |error| OpenError::Store { name: name.to_owned(), error };
+    let numbers = devices(&store, "vbd").await.map_err(store_error)?;
+    let number = match letter_of(which) {
+        Some(letter) => numbers.iter().find(|number| **number == XVD + XVD_STEP * u32::from(letter)),
+        None => which.parse().ok().and_then(|place: usize| numbers.get(place)),
+    };
+    let Some(number) = number.copied() else {
+        let letter = letter_of(which).or_else(|| which.parse().ok()).unwrap_or_default().min(25);
+        let vdev = format!("xvd{}", char::from(b'a' + letter));
+        let which = match letter_of(which) {
+            Some(_) => which.to_owned(),
+            None => format!("number {which}"),
+        };
+        return Err(OpenError::Missing { name: name.to_owned(), have: numbers.len(), which, vdev });
+    };
+    let device = open_number(xen, store, number, access);
+    let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
+    opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
+    Ok(Disk::new(device))
+}
+
+/// 1 for `xvdb` and `vdb`.
+fn letter_of(which: &str) -> Option<u8> {
+    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"))?;
+    letter.bytes().next().filter(u8::is_ascii_lowercase).map(|letter| letter - b'a')
+}
+
+/// The front end of `vbd` number `number`, which connects in the background: requests wait until then.
+pub fn open_number(xen: &Rc<Xen>, store: XenStore, number: u32, access: Access) -> Blkfront {
+    let link = Link::new(access);
+    let name: Rc<str> = format!("vbd{number}").into();
+    let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), number };
+    fata_libos::spawn_detached(frontend::run(site));
+    Blkfront::new(name, link)
+}

@@ -1,0 +1,140 @@
+//! The block messages as they are here, against the C header that the other side was compiled from.
+//!
+//! Needs a C compiler and the headers of the package libxen-dev; fails without, because nothing else holds the two together.
+
+use fata_xen::abi::blkif::{DiscardRequest, NAMED_VALUES, Request, Response, Segment, Slot};
+use fata_xen::ring::Message;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::mem::{offset_of, size_of};
+use std::process::Command;
+
+/// Sizes and offsets, as C spells them and as they are here.
+fn layouts() -> Vec<(&'static str, i64)> {
+    let table: &[(&str, usize)] = &[
+        ("sizeof(struct blkif_request_segment)", size_of::<Segment>()),
+        ("offsetof(struct blkif_request_segment, gref)", offset_of!(Segment, gref)),
+        ("offsetof(struct blkif_request_segment, first_sect)", offset_of!(Segment, first_sect)),
+        ("offsetof(struct blkif_request_segment, last_sect)", offset_of!(Segment, last_sect)),
+        ("sizeof(blkif_request_t)", size_of::<Request>()),
+        ("offsetof(blkif_request_t, operation)", offset_of!(Request, operation)),
+        ("offsetof(blkif_request_t, nr_segments)", offset_of!(Request, nr_segments)),
+        ("offsetof(blkif_request_t, handle)", offset_of!(Request, handle)),
+        ("offsetof(blkif_request_t, id)", offset_of!(Request, id)),
+        ("offsetof(blkif_request_t, sector_number)", offset_of!(Request, sector_number)),
+        ("offsetof(blkif_request_t, seg)", offset_of!(Request, seg)),
+        ("sizeof(blkif_request_discard_t)", size_of::<DiscardRequest>()),
+        ("offsetof(blkif_request_discard_t, flag)", offset_of!(DiscardRequest, flag)),
+        ("offsetof(blkif_request_discard_t, handle)", offset_of!(DiscardRequest, handle)),
+        ("offsetof(blkif_request_discard_t, id)", offset_of!(DiscardRequest, id)),
+        ("offsetof(blkif_request_discard_t, sector_number)", offset_of!(DiscardRequest, sector_number)),
+        ("offsetof(blkif_request_discard_t, nr_sectors)", offset_of!(DiscardRequest, nr_sectors)),
+        ("sizeof(blkif_response_t)", size_of::<Response>()),
+        ("offsetof(blkif_response_t, id)", offset_of!(Response, id)),
+        ("offsetof(blkif_response_t, operation)", offset_of!(Response, operation)),
+        ("offsetof(blkif_response_t, status)", offset_of!(Response, status)),
+    ];
+    table.iter().map(|(name, value)| (*name, *value as i64)).collect()
+}
+
+/// The octets of each message as the ring writes it, against C filling the same fields.
+fn messages() -> Vec<(&'static str, Vec<u32>)> {
+    let mut request = Request {
+        operation: 1,
+        nr_segments: 2,
+        handle: 0x0304,
+        id: 0x0506_0708_090a_0b0c,
+        sector_number: 0x0d0e_0f10_1112_1314,
+        ..Request::default()
+    };
+    request.seg[0] = Segment { gref: 0x1516_1718, first_sect: 1, last_sect: 7, pad: 0 };
+    request.seg[10] = Segment { gref: 0x191a_1b1c, first_sect: 2, last_sect: 3, pad: 0 };
+    let discard = DiscardRequest {
+        operation: 5,
+        handle: 0x0304,
+        id: 0x0506_0708_090a_0b0c,
+        sector_number: 0x0d0e_0f10_1112_1314,
+        nr_sectors: 0x1516_1718_191a_1b1c,
+        ..DiscardRequest::default()
+    };
+    let response = Response { id: 0x0102_0304_0506_0708, operation: 9, status: -2, ..Response::default() };
+    vec![
+        (
+            "blkif_request_t m = { .operation = 1, .nr_segments = 2, .handle = 0x0304, .id = 0x05060708090a0b0c, \
+             .sector_number = 0x0d0e0f1011121314, .seg = { [0] = { 0x15161718, 1, 7 }, [10] = { 0x191a1b1c, 2, 3 } } }",
+            Slot::from(request).to_words().to_vec(),
+        ),
+        (
+            "blkif_request_discard_t m = { .operation = 5, .handle = 0x0304, .id = 0x05060708090a0b0c, \
+             .sector_number = 0x0d0e0f1011121314, .nr_sectors = 0x15161718191a1b1c }",
+            Slot::from(discard).to_words()[..8].to_vec(),
+        ),
+        (
+            "blkif_response_t m = { .id = 0x0102030405060708, .operation = 9, .status = -2 }",
+            response.to_words().to_vec(),
+        ),
+    ]
+}
+
+fn program() -> String {
+    let mut c = String::from(
+        "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n\
+         #include <xen/xen.h>\n#include <xen/io/blkif.h>\n#include <xen/io/protocols.h>\nint main(void) {\n",
+    );
+    for (name, _) in NAMED_VALUES.iter().copied().chain(layouts()) {
+        let shown = name.replace('"', "\\\"");
+        writeln!(c, "printf(\"%s\\t%lld\\n\", \"{shown}\", (long long)({name}));").unwrap();
+    }
+    for (i, (message, words)) in messages().iter().enumerate() {
+        writeln!(c, "{{ {message}; uint32_t w[28] = {{0}}; memcpy(w, &m, sizeof m);").unwrap();
+        for word in 0..words.len() {
+            writeln!(c, "printf(\"message {i} word {word}\\t%lld\\n\", (long long)w[{word}]);").unwrap();
+        }
+        c.push_str("}\n");
+    }
+    c + "return 0; }\n"
+}
+
+/// What the C compiler makes of it, by name.
+fn seen_by_c() -> BTreeMap<String, i64> {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (source, binary) = (dir.join("blkif_layout.c"), dir.join("blkif_layout"));
+    std::fs::write(&source, program()).unwrap();
+    let compiled = Command::new("cc").arg("-o").arg(&binary).arg(&source).output();
+    let compiled = compiled.unwrap_or_else(|e| panic!("no C compiler: install gcc and libxen-dev ({e})"));
+    let errors = String::from_utf8_lossy(&compiled.stderr);
+    assert!(
+        compiled.status.success(),
+        "cannot compile against the Xen headers: install libxen-dev\n{errors}"
+    );
+    let output = Command::new(&binary).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().filter_map(|l| l.split_once('\t')).map(|(n, v)| (n.into(), v.parse().unwrap())).collect()
+}
+
+#[test]
+fn constants_layouts_and_messages_are_those_of_the_header() {
+    let seen = seen_by_c();
+    let mut expected: Vec<(String, i64)> =
+        NAMED_VALUES.iter().copied().chain(layouts()).map(|(n, v)| (n.to_string(), v)).collect();
+    for (i, (_, words)) in messages().iter().enumerate() {
+        let numbered = words.iter().enumerate();
+        expected.extend(numbered.map(|(j, w)| (format!("message {i} word {j}"), i64::from(*w))));
+    }
+    assert_eq!(seen.len(), expected.len());
+    for (name, value) in expected {
+        assert_eq!(seen[&name], value, "{name}: the header says {}, fata-xen says {value}", seen[&name]);
+    }
+}
+
+#[test]
+fn a_slot_is_read_back_as_it_was_written() {
+    let (request, discard) = (messages()[0].1.clone(), messages()[1].1.clone());
+    let slot = |words: &[u32]| {
+        let mut all = [0; 28];
+        all[..words.len()].copy_from_slice(words);
+        Slot::from_words(all)
+    };
+    assert_eq!(Slot::from(slot(&request).request()), slot(&request));
+    assert_eq!(Slot::from(slot(&discard).discard()), slot(&discard));
+}

@@ -1,0 +1,74 @@
+//! The handle of a block device.
+
+use super::{BlockDevice, BlockError, Buffer, Geometry, InFlight, Outcome, Request};
+use alloc::rc::Rc;
+use core::fmt;
+
+/// A block device, to be shared: a clone is the same device.
+#[derive(Clone)]
+pub struct Disk {
+    device: Rc<dyn BlockDevice>,
+}
+
+impl Disk {
+    /// The handle of a device.
+    pub fn new(device: impl BlockDevice + 'static) -> Self {
+        Self { device: Rc::new(device) }
+    }
+
+    /// What the device is like, as last known.
+    pub fn geometry(&self) -> Geometry {
+        self.device.geometry()
+    }
+
+    /// Octets of a sector.
+    pub fn sector_size(&self) -> usize {
+        self.geometry().sector_size
+    }
+
+    /// Begins a request, which then goes on by itself.
+    pub fn submit(&self, request: Request) -> InFlight {
+        self.device.submit(request)
+    }
+
+    /// The content of `count` sectors from `sector` on, in a new buffer.
+    pub async fn read(&self, sector: u64, count: usize) -> Result<Buffer, BlockError> {
+        let octets = count.saturating_mul(self.sector_size());
+        let buffer = Buffer::try_zeroed(octets).ok_or(BlockError::NoMemory { sector, octets })?;
+        self.read_into(sector, buffer).await
+    }
+
+    /// Fills a buffer, whole sectors long, from `sector` on.
+    pub async fn read_into(&self, sector: u64, buffer: Buffer) -> Result<Buffer, BlockError> {
+        buffer_of(sector, self.submit(Request::Read { sector, buffer }).await)
+    }
+
+    /// Writes a buffer, whole sectors long, from `sector` on, and gives it back. It is on the medium after a
+    /// [`flush`](Self::flush).
+    pub async fn write(&self, sector: u64, buffer: Buffer) -> Result<Buffer, BlockError> {
+        buffer_of(sector, self.submit(Request::Write { sector, buffer }).await)
+    }
+
+    /// Waits until what was written is on the medium: all that was written by calls that have returned.
+    pub async fn flush(&self) -> Result<(), BlockError> {
+        self.submit(Request::Flush).await.result
+    }
+
+    /// Gives up what `count` sectors from `sector` on hold; what they hold afterwards is anything. An error where the device
+    /// has no use for that ([`Geometry::discard`]).
+    pub async fn discard(&self, sector: u64, count: u64) -> Result<(), BlockError> {
+        self.submit(Request::Discard { sector, count }).await.result
+    }
+}
+
+fn buffer_of(sector: u64, Outcome { result, buffer }: Outcome) -> Result<Buffer, BlockError> {
+    result?;
+    buffer.ok_or(BlockError::Gone { sector })
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry { sector_size, sectors, .. } = self.geometry();
+        write!(f, "Disk of {sectors} sectors of {sector_size} octets")
+    }
+}
