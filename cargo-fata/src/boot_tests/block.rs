@@ -22,16 +22,17 @@ const CHUNK: usize = 64 << 10;
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::block::a_copy_is_one_for_dom0_too", 120, copy).both(),
     BootTest::new("boot::block::many_in_flight", 180, many_in_flight).both(),
-    BootTest::new("boot::block::sectors_of_4096", 180, sectors_of_4096).both(),
-    BootTest::new("boot::block::what_was_flushed_outlives_destroy", 120, flushed).both(),
-    BootTest::new("boot::block::a_read_only_disk_is_not_written", 120, read_only).both(),
-    BootTest::new("boot::block::what_leaves_the_disk_is_refused", 120, beyond_the_end).both(),
-    BootTest::new("boot::block::a_missing_disk_is_said", 120, missing).both(),
-    BootTest::new("boot::block::disks_are_chosen_by_name", 120, chosen_by_name).both(),
-    BootTest::new("boot::block::a_detached_disk_fails_and_the_guest_lives", 180, detached).both(),
-    BootTest::new("boot::block::the_example_counts", 120, example).both(),
+    BootTest::new("boot::block::sectors_of_4096", 180, sectors_of_4096),
+    BootTest::new("boot::block::what_was_flushed_outlives_destroy", 120, flushed),
+    BootTest::new("boot::block::a_read_only_disk_is_not_written", 120, read_only),
+    BootTest::new("boot::block::what_leaves_the_disk_is_refused", 120, beyond_the_end),
+    BootTest::new("boot::block::a_missing_disk_is_said", 120, missing),
+    BootTest::new("boot::block::disks_are_chosen_by_name", 120, chosen_by_name).long(),
+    BootTest::new("boot::block::a_detached_disk_fails_and_the_guest_lives", 180, detached),
+    BootTest::new("boot::block::the_example_counts", 120, example),
     BootTest::new("boot::block::the_tool_hands_a_file_on", 300, file_through_the_tool)
-        .pv_only("is about the tool"),
+        .pv_only("is about the tool")
+        .long(),
     BootTest::new("boot::block::virtio_on_pci", 120, |_| virtio(Bus::Pci)).pv_only("has no Xen below it"),
     BootTest::new("boot::block::virtio_on_mmio", 120, |_| virtio(Bus::Mmio)).pv_only("has no Xen below it"),
 ];

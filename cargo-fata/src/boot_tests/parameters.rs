@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::parameters::bad_ones_stop_the_boot", 300, |host| each_stops_the_boot(host, 7)),
+    BootTest::new("boot::parameters::bad_ones_stop_the_boot", 300, |host| each_stops_the_boot(host, 15)),
     BootTest::new("boot::parameters::all_bad_ones_stop_the_boot", 1500, |host| each_stops_the_boot(host, 1))
         .long(),
     BootTest::new("boot::parameters::nothing_half_configured_starts", 120, nothing_half_configured_starts)
