@@ -15,6 +15,10 @@ use core::arch::x86_64::__cpuid;
 
 /// The first of Xen's CPUID leaves; `None` where something else is below.
 fn first_leaf() -> Option<u32> {
+    // No hypervisor at all: the leaves are another's.
+    if __cpuid(1).ecx >> 31 == 0 {
+        return None;
+    }
     let signature = [CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX];
     (CPUID_FIRST_LEAF..CPUID_FIRST_LEAF + 0x1_0000).step_by(0x100).find(|&leaf| {
         let said = __cpuid(leaf);
