@@ -10,6 +10,7 @@ mod host;
 mod http;
 mod lifecycle;
 mod linux;
+mod machine;
 mod manifest;
 mod net;
 mod new;

@@ -18,7 +18,7 @@ use crate::{command, interrupt};
 pub struct MachineTest {
     /// `virtio::what`.
     pub name: &'static str,
-    run: fn(&Path) -> Result<()>,
+    pub(super) run: fn(&Path) -> Result<()>,
 }
 
 impl MachineTest {
@@ -47,7 +47,7 @@ pub const TESTS: &[MachineTest] = &[
 
 /// Those whose names contain `filter`.
 pub fn select(filter: &str) -> Vec<&'static MachineTest> {
-    TESTS.iter().filter(|test| test.name.contains(filter)).collect()
+    TESTS.iter().chain(super::machine::TESTS).filter(|test| test.name.contains(filter)).collect()
 }
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -70,14 +70,14 @@ const MACHINES: &[&str] = &[
 ];
 
 /// A guest in a QEMU of its own; dropping it ends it.
-struct Machine {
+pub(super) struct Machine {
     child: Child,
     log: PathBuf,
 }
 
 impl Machine {
     /// Starts an image with a command line, on a machine in QEMU's words; what its serial port says is the log.
-    fn start(logs: &Path, name: &str, append: &str, machine: &str) -> Result<Self> {
+    pub(super) fn start(logs: &Path, name: &str, append: &str, machine: &str) -> Result<Self> {
         let log = logs.join(format!("virtio-{}.log", free_port()?));
         let said = File::create(&log)?;
         let mut qemu = Command::new("qemu-system-x86_64");
@@ -96,11 +96,11 @@ impl Machine {
         Ok(Self { child, log })
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).replace('\r', "")
     }
 
-    fn wait_log(&self, text: &str) -> Result<()> {
+    pub(super) fn wait_log(&self, text: &str) -> Result<()> {
         self.wait_log_until(text, |log| log.contains(text))
     }
 
@@ -115,7 +115,7 @@ impl Machine {
     }
 
     /// Waits until QEMU ends by itself: its status, and what the guest said.
-    fn wait_end(mut self) -> Result<(i32, String)> {
+    pub(super) fn wait_end(mut self) -> Result<(i32, String)> {
         let end = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait()? {
