@@ -5,7 +5,7 @@
 use super::{clock, port};
 use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
-use crate::pvh;
+use crate::guest::memory::{self, Purpose};
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -58,7 +58,7 @@ fata_wake_stub:
 /// Registers that every such machine has.
 #[inline(never)]
 fn registers(physical: u64) -> NonNull<u32> {
-    match pvh::map_device(physical) {
+    match memory::map_device(physical, Purpose::Registers) {
         Some(at) => at.cast(),
         None => super::leave(SHUTDOWN_CRASH),
     }
@@ -107,7 +107,7 @@ pub(super) fn init() {
 }
 
 #[inline(never)]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     GuestHypervisor::system_time().as_nanos()
 }
 
