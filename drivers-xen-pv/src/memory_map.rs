@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(ranges(&map(&[(0, 0x1800, 1), (0x1800, 0x1800, 1)]).unwrap()), [0..1, 2..3]);
         // However many a firmware makes of one.
         let many: Vec<_> = (0..100).map(|n| (n * 0x1000, 0x1000, 1)).collect();
-        assert_eq!(ranges(&map(&many).unwrap()), [0..100]);
+        assert_eq!(ranges(&map(&many).unwrap()), [Range { start: 0, end: 100 }]);
     }
 
     #[test]

@@ -54,8 +54,10 @@ pub struct MachineBoot {
     pub mmio_devices: &'static str,
 }
 
+type Write = fn(&[u8]);
+
 static BOOT: Place<Option<MachineBoot>> = Place::new(None);
-static OUTPUT: Place<Option<fn(&[u8])>> = Place::new(None);
+static OUTPUT: Place<Option<Write>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
 static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
@@ -171,6 +173,6 @@ pub(crate) fn write(bytes: &[u8]) {
 
 /// Lets another take all that is written to the console: it must not allocate, and must not return before the bytes are on
 /// their way.
-pub fn set_output(write: fn(&[u8])) {
+pub fn set_output(write: Write) {
     OUTPUT.with(|output| *output = Some(write));
 }
