@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use fata_build::Manifest;
 use object::LittleEndian;
-use object::elf::FileHeader64;
+use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// Owner and type of our note.
@@ -58,6 +58,18 @@ pub fn entries(image: &Path) -> Result<Entries> {
     in_image(image, |file| {
         let (pv, pvh) = (find(file, PV_ENTRY)?, find(file, PVH_ENTRY)?);
         Ok(Entries { pv: pv.map(number), pvh: pvh.map(number) })
+    })
+}
+
+/// The memory, MiB, below which an image does not lie in memory as a whole.
+pub fn least_memory_mb(image: &Path) -> Result<u32> {
+    in_image(image, |file| {
+        let header = FileHeader64::<LittleEndian>::parse(file)?;
+        let endian = header.endian()?;
+        let loaded =
+            header.program_headers(endian, file)?.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+        let end = loaded.map(|segment| segment.p_paddr(endian).saturating_add(segment.p_memsz(endian))).max();
+        Ok(u32::try_from(end.unwrap_or(0).div_ceil(1 << 20)).unwrap_or(u32::MAX))
     })
 }
 

@@ -17,13 +17,17 @@ use virtio_drivers::transport::{DeviceStatus, Transport};
 const INPUT: u16 = 0;
 const OUTPUT: u16 = 1;
 
-/// Looks for the host to have taken what was written, before what comes next is dropped.
-const PATIENCE: u32 = 10_000_000;
+/// How long the host may take for what was written, before what comes next is dropped.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// And looks at it meanwhile: the limit while the clock does not go.
+const LOOKS: u32 = 10_000_000;
 
 /// The first port of a console.
 pub(crate) struct Port<T: Transport> {
     /// Never dropped: `virtio-drivers` then waits for the device without end.
     transport: ManuallyDrop<T>,
+    /// The time, nanoseconds.
+    now: fn() -> u64,
     input: Single,
     output: Single,
     /// What was typed since the last end of a line, and the lines before it: from one buffer of input.
@@ -35,8 +39,12 @@ pub(crate) struct Port<T: Transport> {
 }
 
 impl<T: Transport> Port<T> {
-    /// Starts the device; `wire` lets the interrupts of its first queue through.
-    pub(crate) fn new<H: Hal>(mut transport: T, wire: impl FnOnce()) -> Result<Self, VirtioError> {
+    /// Starts the device; `wire` lets the interrupts of its first queue through, `now` tells the time in nanoseconds.
+    pub(crate) fn new<H: Hal>(
+        mut transport: T,
+        now: fn() -> u64,
+        wire: impl FnOnce(),
+    ) -> Result<Self, VirtioError> {
         transport.begin_init(Features::VERSION_1);
         let input = Single::new::<H>(&mut transport, INPUT)?;
         let output = Single::new::<H>(&mut transport, OUTPUT)?;
@@ -44,7 +52,7 @@ impl<T: Transport> Port<T> {
         transport.finish_init();
         let (line, lines) = (Vec::new(), VecDeque::new());
         let transport = ManuallyDrop::new(transport);
-        let mut port = Self { transport, input, output, line, lines, stalled: false, dead: false };
+        let mut port = Self { transport, now, input, output, line, lines, stalled: false, dead: false };
         port.input.ask(&mut *port.transport, BUFFER);
         Ok(port)
     }
@@ -56,14 +64,17 @@ impl<T: Transport> Port<T> {
 
     /// Waits until the host has what was written; false if it does not take it, or the device is given up.
     fn wait_for_room(&mut self) -> bool {
-        let looks = if self.stalled { 1 } else { PATIENCE };
-        for _ in 0..looks {
+        let end = (self.now)() + if self.stalled { 0 } else { PATIENCE_NS };
+        for _ in 0..LOOKS {
             if self.dead || !self.output.is_given() {
                 self.stalled = false;
                 return !self.dead;
             }
             if self.output.take().is_err() {
                 self.give_up();
+            }
+            if self.output.is_given() && (self.now)() >= end {
+                break;
             }
             core::hint::spin_loop();
         }
@@ -127,9 +138,19 @@ impl<T: Transport> Port<T> {
 mod tests {
     use super::*;
     use crate::fake::{FakeDevice, FakeHal};
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
     use virtio_drivers::transport::DeviceType;
+
+    thread_local! {
+        static CLOCK: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Each look at the clock takes a millisecond.
+    fn now() -> u64 {
+        CLOCK.set(CLOCK.get() + 1_000_000);
+        CLOCK.get()
+    }
 
     /// A device whose host reads each octet at once, if it reads at all.
     fn open(reads: bool) -> (Port<FakeDevice>, FakeDevice, Rc<RefCell<Vec<u8>>>) {
@@ -145,7 +166,7 @@ mod tests {
                 }
             }));
         }
-        (Port::new::<FakeHal>(device.clone(), || {}).unwrap(), device, said)
+        (Port::new::<FakeHal>(device.clone(), now, || {}).unwrap(), device, said)
     }
 
     #[test]
@@ -180,8 +201,12 @@ mod tests {
     #[test]
     fn a_host_that_reads_no_more_holds_nobody() {
         let (mut port, device, _said) = open(false);
+        // It is waited for by time, and once.
         port.write(b"into the void\n");
+        let waited = CLOCK.take();
+        assert!((PATIENCE_NS..PATIENCE_NS + 100_000_000).contains(&waited), "{waited} ns");
         port.write(b"and again\n");
+        assert!(CLOCK.get() < 100_000_000);
         let given = device.next(1).unwrap();
         assert_eq!(given.read(), b"into the void");
         assert!(device.next(1).is_none());

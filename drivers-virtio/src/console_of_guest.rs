@@ -13,6 +13,7 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::console::Console;
+use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
 use virtio_drivers::transport::DeviceType;
 
@@ -28,10 +29,14 @@ static CONSOLE: Place = Place(OnceCell::new());
 /// The machine's console device, which from now on takes all that the guest writes, its last words too.
 pub fn open_console(boot: &MachineBoot) -> Result<Rc<dyn Console>, VirtioError> {
     let Found { transport, wake } = find::open(boot, DeviceType::Console, 0)?;
-    let port = Port::new::<GuestHal>(transport, || wake.enable(1))?;
+    let port = Port::new::<GuestHal>(transport, now, || wake.enable(1))?;
     let console = CONSOLE.0.get_or_init(|| Rc::new(VirtioConsole(RefCell::new(port)))).clone();
     machine::set_output(write);
     Ok(console)
+}
+
+fn now() -> u64 {
+    GuestHypervisor::system_time().as_nanos()
 }
 
 fn write(bytes: &[u8]) {

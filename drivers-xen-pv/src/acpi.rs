@@ -5,6 +5,7 @@
 const TABLES: u64 = 64;
 const DSDT_MAX: u64 = 1 << 20;
 
+const RSD_PTR: u64 = u64::from_le_bytes(*b"RSD PTR ");
 const FADT: u64 = u32::from_le_bytes(*b"FACP") as u64;
 const S5: u64 = u32::from_le_bytes(*b"_S5_") as u64;
 /// Of the FADT's flags.
@@ -15,6 +16,8 @@ const HARDWARE_REDUCED: u64 = 1 << 20;
 pub(crate) enum PowerOff {
     /// 16 bits to a port.
     Port(u16, u16),
+    /// An octet to a port.
+    PortByte(u16, u8),
     /// An octet to a physical address.
     Memory(u64, u8),
 }
@@ -60,17 +63,24 @@ impl Tables {
 
     /// How the machine is to be switched off, by its root pointer.
     pub(crate) fn power_off(&self, rsdp: u64) -> Option<PowerOff> {
+        let sum = (0..20).fold(0, |sum: u8, n| sum.wrapping_add((self.0)(rsdp.wrapping_add(n))));
+        if self.number(8, rsdp) != RSD_PTR || sum != 0 {
+            return None;
+        }
         let fadt = self.fadt(rsdp)?;
         let field = |octets, offset| self.number(octets, fadt.wrapping_add(offset));
-        let kind = self.sleep_type(field(4, 40));
+        // The address of 64 bits goes before that of 32, where the table is long enough for it.
+        let wide = if field(4, 4) >= 148 { field(8, 140) } else { 0 };
+        let kind = self.sleep_type(if wide != 0 { wide } else { field(4, 40) });
         if field(4, 112) & HARDWARE_REDUCED == 0 {
             return Some(PowerOff::Port(field(2, 64) as u16, u16::from(kind) << 10 | 1 << 13));
         }
+        // The sleep control register: always of 8 bits.
         let (address, value) = (field(8, 248), kind << 2 | 1 << 5);
         // In memory, or a port; the one beside it only tells of waking up.
         let is_port = field(1, 244) != 0;
         Some(if is_port {
-            PowerOff::Port(address as u16, value.into())
+            PowerOff::PortByte(address as u16, value)
         } else {
             PowerOff::Memory(address, value)
         })
@@ -121,7 +131,13 @@ mod tests {
         }
 
         fn power_off(&self) -> Option<PowerOff> {
-            MEMORY.set(self.memory.clone());
+            let mut memory = self.memory.clone();
+            memory[8] = 0u8.wrapping_sub(memory[..20].iter().fold(0, |sum: u8, n| sum.wrapping_add(*n)));
+            self.power_off_of(memory)
+        }
+
+        fn power_off_of(&self, memory: Vec<u8>) -> Option<PowerOff> {
+            MEMORY.set(memory);
             Tables(|at| {
                 let n = at.checked_sub(RSDP).map_or(usize::MAX, |n| n as usize);
                 MEMORY.with_borrow(|memory| memory.get(n).copied().unwrap_or(0xff))
@@ -152,7 +168,34 @@ mod tests {
         assert_eq!(microvm.power_off(), Some(PowerOff::Memory(0xfea0_0200, 5 << 2 | 1 << 5)));
         microvm.put(0x300 + 244, &[1]);
         microvm.put(0x300 + 248, &0x600_u64.to_le_bytes());
-        assert_eq!(microvm.power_off(), Some(PowerOff::Port(0x600, 5 << 2 | 1 << 5)));
+        assert_eq!(microvm.power_off(), Some(PowerOff::PortByte(0x600, 5 << 2 | 1 << 5)));
+    }
+
+    /// Cloud Hypervisor fills the address of 64 bits only.
+    #[test]
+    fn a_dsdt_by_its_wide_address() {
+        let mut machine = Machine::new(true, b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0");
+        machine.put(0x300 + 112, &(HARDWARE_REDUCED as u32).to_le_bytes());
+        machine.put(0x300 + 244, &[1]);
+        machine.put(0x300 + 248, &0x3c0_u64.to_le_bytes());
+        machine.put(0x300 + 40, &0x4000_0000_u32.to_le_bytes());
+        machine.put(0x300 + 140, &(RSDP + 0x800).to_le_bytes());
+        // A table that ends before it has none.
+        machine.put(0x304, &116_u32.to_le_bytes());
+        assert_eq!(machine.power_off(), Some(PowerOff::PortByte(0x3c0, 1 << 5)));
+        machine.put(0x304, &276_u32.to_le_bytes());
+        assert_eq!(machine.power_off(), Some(PowerOff::PortByte(0x3c0, 5 << 2 | 1 << 5)));
+    }
+
+    #[test]
+    fn what_is_no_root_pointer_is_not_followed() {
+        let mut pc = Machine::new(true, b"\x08_S5_\x12\x06\x04\0\0\0\0");
+        assert!(pc.power_off().is_some());
+        let mut wrong_sum = pc.memory.clone();
+        wrong_sum[8] = wrong_sum[8].wrapping_add(1);
+        assert_eq!(pc.power_off_of(wrong_sum), None);
+        pc.put(0, b"RSD PTR?");
+        assert_eq!(pc.power_off(), None);
     }
 
     proptest! {

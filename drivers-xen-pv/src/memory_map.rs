@@ -16,8 +16,6 @@ pub(crate) enum MapError {
     Overflow,
     /// One part is said to be memory and something else, or twice memory.
     Overlap,
-    /// More ranges of memory than a machine of this kind has.
-    TooMany,
 }
 
 impl MapError {
@@ -25,16 +23,17 @@ impl MapError {
         match self {
             Self::Overflow => "an entry has no end",
             Self::Overlap => "entries overlap",
-            Self::TooMany => "too many ranges",
         }
     }
 }
 
-/// Ranges of page frames that are memory, in order.
+/// Ranges of page frames that are memory, apart from each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryMap {
+    /// Empty ones among them.
     ranges: [Range<usize>; MAX_RANGES],
-    count: usize,
+    /// Ranges that found no place.
+    pub(crate) ignored: usize,
 }
 
 impl MemoryMap {
@@ -56,44 +55,50 @@ impl MemoryMap {
                 return Err(MapError::Overlap);
             }
             let page = PAGE_SIZE as u64;
-            map.add(entry.addr.div_ceil(page).min(FRAMES_END)..(end / page).min(FRAMES_END))?;
+            map.add(
+                entry.addr.div_ceil(page).min(FRAMES_END) as usize..(end / page).min(FRAMES_END) as usize,
+            );
         }
         Ok(map)
     }
 
-    fn add(&mut self, frames: Range<u64>) -> Result<(), MapError> {
+    /// Adds a range that overlaps none; as one with those that it touches.
+    fn add(&mut self, mut frames: Range<usize>) {
         if frames.is_empty() {
-            return Ok(());
+            return;
         }
-        if self.count == MAX_RANGES {
-            return Err(MapError::TooMany);
+        for range in &mut self.ranges {
+            if range.end == frames.start || range.start == frames.end {
+                frames = range.start.min(frames.start)..range.end.max(frames.end);
+                *range = 0..0;
+            }
         }
-        let place = self.ranges().iter().position(|r| r.start as u64 > frames.start).unwrap_or(self.count);
-        self.ranges[self.count] = frames.start as usize..frames.end as usize;
-        self.count += 1;
-        self.ranges[place..self.count].rotate_right(1);
-        Ok(())
+        match self.ranges.iter_mut().find(|range| range.start >= range.end) {
+            Some(place) => *place = frames,
+            None => self.ignored += 1,
+        }
     }
 
-    pub(crate) fn ranges(&self) -> &[Range<usize>] {
-        self.ranges.get(..self.count).unwrap_or_default()
+    /// Leaves only the first `frames`.
+    pub(crate) fn keep(&mut self, mut frames: usize) {
+        for range in &mut self.ranges {
+            range.end = range.end.min(range.start.saturating_add(frames));
+            frames -= range.len();
+        }
+    }
+
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.ranges.iter().filter(|range| !range.is_empty())
     }
 
     /// Frames in all ranges.
     pub(crate) fn total(&self) -> usize {
-        self.ranges().iter().map(Range::len).sum()
+        self.ranges.iter().map(Range::len).sum()
     }
 
-    /// Whether a frame is memory.
-    pub(crate) fn contains(&self, frame: usize) -> bool {
-        self.ranges().iter().any(|range| range.contains(&frame))
-    }
-
-    /// The part of the memory that lies in `frames`; where that is in several pieces, the last of them.
-    #[inline(never)]
-    pub(crate) fn last_within(&self, frames: Range<usize>) -> Range<usize> {
-        let mut parts = self.ranges().iter().map(|r| r.start.max(frames.start)..r.end.min(frames.end));
-        parts.rfind(|part| !part.is_empty()).unwrap_or(0..0)
+    /// Whether frames are memory, in one piece.
+    pub(crate) fn contains(&self, frames: Range<usize>) -> bool {
+        self.ranges.iter().any(|range| range.start <= frames.start && frames.end <= range.end)
     }
 }
 
@@ -101,6 +106,10 @@ impl MemoryMap {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn ranges(map: &MemoryMap) -> Vec<Range<usize>> {
+        map.ranges().cloned().collect()
+    }
 
     fn map(entries: &[(u64, u64, u32)]) -> Result<MemoryMap, MapError> {
         MemoryMap::new(entries.iter().map(|&(addr, size, kind)| HvmMemmapTableEntry::new(addr, size, kind)))
@@ -117,12 +126,44 @@ mod tests {
             (0xfffc_0000, 0x4_0000, 2),
         ];
         let map = map(&entries).unwrap();
-        assert_eq!(map.ranges(), [0..0x9f, 0x100..0x7ffd, 0x10_0000..0x14_0000]);
+        assert_eq!(ranges(&map), [0..0x9f, 0x100..0x7ffd, 0x10_0000..0x14_0000]);
         assert_eq!(map.total(), 0x9f + 0x7efd + 0x4_0000);
-        assert!(map.contains(0x100) && !map.contains(0xff) && !map.contains(0x7ffd));
-        assert_eq!(map.last_within(0..0x200), 0x100..0x200);
-        assert_eq!(map.last_within(0..0x100), 0..0x9f);
-        assert_eq!(map.last_within(0xa0..0x100), 0..0);
+        assert!(map.contains(0x100..0x101) && map.contains(0x100..0x7ffd) && map.contains(0..0x9f));
+        assert!(!map.contains(0xff..0x100) && !map.contains(0x7ffc..0x7ffe) && !map.contains(0..0x200));
+    }
+
+    #[test]
+    fn neighbours_are_one() {
+        let apart = [(0x1000, 0x1000, 1), (0x3000, 0x1000, 1), (0x8000, 0x1000, 1)];
+        assert_eq!(ranges(&map(&apart).unwrap()), [1..2, 3..4, 8..9]);
+        let joined = [&apart[..], &[(0x2000, 0x1000, 1)]].concat();
+        assert_eq!(ranges(&map(&joined).unwrap()), [1..4, 8..9]);
+        // Kept apart by octets that are no whole page.
+        assert_eq!(ranges(&map(&[(0, 0x1800, 1), (0x1800, 0x1800, 1)]).unwrap()), [0..1, 2..3]);
+        // However many a firmware makes of one.
+        let many: Vec<_> = (0..100).map(|n| (n * 0x1000, 0x1000, 1)).collect();
+        assert_eq!(ranges(&map(&many).unwrap()), [Range { start: 0, end: 100 }]);
+    }
+
+    #[test]
+    fn what_finds_no_place_is_told() {
+        let many: Vec<_> = (0..20).map(|n| (n * 0x10_0000, 0x2000, 1)).collect();
+        let map = map(&many).unwrap();
+        assert_eq!((map.ranges().count(), map.ignored), (MAX_RANGES, 12));
+        assert_eq!(map.ranges().last(), Some(&(0x700..0x702)));
+    }
+
+    #[test]
+    fn a_map_is_cut_at_its_end() {
+        let entries = [(0, 0x9_f000, 1), (0x10_0000, 0x100_0000, 1), (0x1_0000_0000, 0x100_0000, 1)];
+        for (frames, left) in
+            [(usize::MAX, 0x209f), (0x2000, 0x2000), (0x109f, 0x109f), (0x100, 0x100), (0x50, 0x50), (0, 0)]
+        {
+            let mut map = map(&entries).unwrap();
+            map.keep(frames);
+            assert_eq!(map.total(), left);
+            assert_eq!(map.contains(0x160..0x161), frames >= 0x100);
+        }
     }
 
     #[test]
@@ -130,18 +171,19 @@ mod tests {
         assert_eq!(map(&[(u64::MAX, 2, 1)]).unwrap_err(), MapError::Overflow);
         assert_eq!(map(&[(0, 0x2000, 1), (0x1000, 0x1000, 2)]).unwrap_err(), MapError::Overlap);
         assert_eq!(map(&[(0, 0x2000, 1), (0, 0x2000, 1)]).unwrap_err(), MapError::Overlap);
-        let many: Vec<_> = (0..20).map(|n| (n * 0x10_0000, 0x1000, 1)).collect();
-        assert_eq!(map(&many).unwrap_err(), MapError::TooMany);
     }
 
     proptest! {
         #[test]
-        fn whatever_the_loader_says_ranges_are_in_order_and_apart(
+        fn whatever_the_loader_says_ranges_are_apart(
             entries in proptest::collection::vec((any::<u64>(), any::<u64>(), 0u32..3), 0..12),
         ) {
             if let Ok(map) = map(&entries) {
-                prop_assert!(map.ranges().is_sorted_by(|a, b| a.end <= b.start));
-                prop_assert!(map.ranges().iter().all(|r| !r.is_empty() && r.end as u64 <= FRAMES_END));
+                let ranges = ranges(&map);
+                for (n, a) in ranges.iter().enumerate() {
+                    prop_assert!(ranges[..n].iter().all(|b| a.end < b.start || b.end < a.start));
+                    prop_assert!(!a.is_empty() && a.end as u64 <= FRAMES_END);
+                }
             }
         }
     }

@@ -29,14 +29,14 @@ pub(crate) fn rate_by_crystal(denominator: u32, numerator: u32, crystal_hz: u32)
 /// Seconds since 1970 by the battery clock's registers: second, minute, hour, day, month, year of the century, in
 /// binary-coded decimal and 24 hours, as every virtual machine has them. `None` where there is no clock, which reads as ones.
 pub(crate) fn seconds_since_1970(fields: [u8; 6]) -> Option<u64> {
-    let [second, minute, hour, day, month, year] = fields.map(|n| u64::from((n >> 4) * 10 + (n & 15)));
+    let [second, minute, hour, day, month, year] = fields.map(|n| u32::from((n >> 4) * 10 + (n & 15)));
     if second > 60 || month == 0 || day == 0 {
         return None;
     }
     // The years run from March, and 2000 to 2099 have no exception to the rule of four.
     let (y, m) = if month > 2 { (year + 2000, month - 3) } else { (year + 1999, month + 9) };
     let days = 365 * (y - 1970) + (y / 4 - 492) + (153 * m + 2) / 5 + day + 58;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    Some(u64::from((days * 24 + hour) * 60 + minute) * 60 + u64::from(second))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{BootTest, probe};
 use crate::workspace::image;
@@ -17,6 +17,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both().on_both_boards(),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)).on_qemu_long(),
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)).on_qemu_long(),
+    BootTest::new("boot::guest::memory_below_maxmem", 120, memory_below_maxmem).both(),
     BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90))
         .long()
         .host_memory(10_500)
@@ -49,6 +50,19 @@ fn fills_memory(host: &mut Host, memory_mb: u32, percent: u64) -> Result<()> {
         let filled: u64 = line.split(' ').next().unwrap_or_default().parse()?;
         ensure!(filled >= percent, "only {filled} % could be filled: {console}");
     }
+    Ok(())
+}
+
+/// A domain that may grow has, until it does, what `memory` says, and fills that.
+fn memory_below_maxmem(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("memory")?.memory(32).config("maxmem = 128"))?;
+    let end = guest.wait_gone(Duration::from_secs(60))?;
+    let console = guest.console();
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {console}");
+    let line = console.lines().find_map(|l| l.strip_prefix("round 2: ")).context("no figures")?;
+    let figures: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [percent, kib] = figures[..] else { bail!("no figures in {line:?}") };
+    ensure!(percent >= 88 && (30 << 10..=32 << 10).contains(&kib), "{console}");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod host;
 mod http;
 mod lifecycle;
 mod linux;
+mod machine;
 mod manifest;
 mod net;
 mod new;
@@ -47,6 +48,7 @@ pub struct BootTest {
     /// How it stands to each kind of guest.
     pv: Wanted,
     pvh: Wanted,
+    why_pv_only: Option<&'static str>,
     microvm: Wanted,
     q35: Wanted,
     process: Wanted,
@@ -77,6 +79,7 @@ impl BootTest {
             host_memory_mb: HOST_MEMORY_MB,
             pv: Wanted::Always,
             pvh: Wanted::Long,
+            why_pv_only: None,
             microvm: Wanted::Never,
             q35: Wanted::Never,
             process: Wanted::Never,
@@ -103,9 +106,9 @@ impl BootTest {
         self
     }
 
-    /// The same test, never with PVH guests; why is for the reader of the table.
-    pub const fn pv_only(mut self, _why: &'static str) -> Self {
-        self.pvh = Wanted::Never;
+    /// The same test, never with PVH guests; `test --list` says why.
+    pub const fn pv_only(mut self, why: &'static str) -> Self {
+        (self.pvh, self.why_pv_only) = (Wanted::Never, Some(why));
         self
     }
 
@@ -160,6 +163,12 @@ impl BootTest {
 
     fn topic(&self) -> &'static str {
         self.name.strip_prefix("boot::").unwrap_or(self.name)
+    }
+
+    /// Its line in the list of tests.
+    pub fn listed(&self) -> String {
+        let why = self.why_pv_only.filter(|_| self.kind == Kind::Pv);
+        why.map_or_else(|| self.full_name(), |why| format!("{} (not as PVH: {why})", self.full_name()))
     }
 
     /// Its name in reports: of a test with PVH guests `boot::topic::what::pvh`, without Xen `qemu::topic::what::BOARD` or

@@ -24,6 +24,7 @@ pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<G
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let note = Note::of(image)?;
     let mut spec = GuestSpec::new(&name, PathBuf::from(image)).memory(memory_mb(args, note.as_ref()));
+    check_memory(image, spec.memory_mb)?;
     // Whoever looks at it looks from its first instruction on.
     spec.paused = args.pcap.is_some() || args.gdb;
     spec.kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
@@ -48,12 +49,24 @@ pub fn guest_spec(image: &Path, args: &GuestArgs, params: &[String]) -> Result<G
 pub fn without_xen(image: &Path, args: &GuestArgs, params: &[String]) -> Result<GuestSpec> {
     let note = Note::of(image)?;
     let mut spec = GuestSpec::new("", PathBuf::from(image)).memory(memory_mb(args, note.as_ref()));
+    check_memory(image, spec.memory_mb)?;
     let networks = if args.no_net { Vec::new() } else { networks(note) };
     if let Some(first) = networks.first() {
         spec.vifs = vec![Vif::on(BRIDGE); networks.len()];
         spec = default_params(params, first).into_iter().fold(spec, |spec, param| spec.extra(param));
     }
     Ok(params.iter().fold(spec, |spec, param| spec.extra(param)))
+}
+
+/// A guest whose image does not fit into its memory does not get as far as saying so.
+fn check_memory(image: &Path, memory_mb: u32) -> Result<()> {
+    let least = note::least_memory_mb(image)?;
+    if memory_mb < least {
+        bail!(
+            "{memory_mb} MiB of memory are too few: the image alone takes {least}, up to where it is loaded"
+        );
+    }
+    Ok(())
 }
 
 /// The address to which this machine's ports lead, if the guest has a network.

@@ -48,7 +48,9 @@ const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
 const BLOCK: Part = part("fata_libos::block::", "libos/src/block/");
-const STORAGE: Part = part("fata_storage::", "storage/src/");
+const VIRTIO_NET: Part = part("fata_virtio::net::", "drivers-virtio/src/net/");
+const VIRTIO_ENTROPY: Part = part("fata_virtio::entropy::", "drivers-virtio/src/entropy");
+const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
 const CONTENTS: [Contents; 4] = [
@@ -63,16 +65,18 @@ const CONTENTS: [Contents; 4] = [
             HTTP,
             HTTP_PARSER,
             NETFRONT,
+            VIRTIO_NET,
+            VIRTIO_ENTROPY,
+            VIRTIO_CONSOLE,
             BLOCK,
             BLKFRONT,
             VIRTIO_BLOCK,
-            STORAGE,
         ],
     },
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
-        has: &[XENSTORE, NETFRONT, NETSTACK, UDP],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP],
         has_not: &[
             TCP,
             TCP_MACHINE,
@@ -83,20 +87,31 @@ const CONTENTS: [Contents; 4] = [
             BLOCK,
             BLKFRONT,
             VIRTIO_BLOCK,
-            STORAGE,
+            VIRTIO_CONSOLE,
         ],
     },
     Contents {
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, STORAGE],
+        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
         image: "web",
-        has: &[XENSTORE, NETFRONT, NETSTACK, TCP, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER],
-        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, STORAGE],
+        has: &[
+            XENSTORE,
+            NETFRONT,
+            VIRTIO_NET,
+            VIRTIO_ENTROPY,
+            NETSTACK,
+            TCP,
+            TCP_MACHINE,
+            TCP_WIRE,
+            HTTP,
+            HTTP_PARSER,
+        ],
+        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];
 

@@ -46,7 +46,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         own_tests.iter().for_each(|test| println!("{}", test.name));
         machine_tests.iter().for_each(|test| println!("{}", test.name));
         book.iter().for_each(|test| println!("{}", test.name));
-        boot_tests.iter().for_each(|test| println!("{}", test.full_name()));
+        boot_tests.iter().for_each(|test| println!("{}", test.listed()));
         return Ok(ExitCode::SUCCESS);
     }
     let logs = workspace.target_dir.join("fata-logs");

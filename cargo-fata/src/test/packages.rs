@@ -148,7 +148,7 @@ fn text(package: &Value, key: &str) -> Result<String> {
 fn each_is_complete(workspace: &Workspace) -> Result<()> {
     for package in metadata()?.iter().filter(|package| package["publish"].is_null()) {
         let name = text(package, "name")?;
-        for key in ["description", "license", "readme", "documentation", "rust_version"] {
+        for key in ["description", "license", "readme", "rust_version"] {
             text(package, key).with_context(|| format!("the package {name}"))?;
         }
         for (key, most) in [("keywords", 5), ("categories", 5), ("authors", 99)] {

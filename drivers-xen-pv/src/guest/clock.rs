@@ -6,8 +6,7 @@ use crate::abi::vcpu::{RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VcpuRunstateI
 use crate::machine;
 use crate::timekeeping::nanoseconds;
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
-use core::ptr;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 use fata_libos::time::{Duration, Instant, SystemTime};
 
 /// Reads what the hypervisor may change meanwhile until nothing changed while it was read.
@@ -26,18 +25,40 @@ fn read_stable<T>(version: *const u32, read: impl Fn() -> T) -> T {
     }
 }
 
-/// Nanoseconds of Xen's system time, the time base of timers and polls.
+/// The last moment that was told.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds of Xen's system time, the time base of timers and polls. Never earlier than what was told before, whatever the
+/// hypervisor writes.
 pub(super) fn now(shared: *const SharedInfo) -> Instant {
     // SAFETY: only an address is formed, within the shared info page.
     let time = unsafe { &raw const (*shared).vcpu_info[0].time };
-    let version = time.cast::<u32>();
-    let nanos = read_stable(version, || {
+    let nanos = read_stable(time.cast(), || {
         // SAFETY: the page stays mapped; a torn copy is thrown away by `read_stable`.
-        let t = unsafe { ptr::read_volatile(time) };
-        let ticks = counter().wrapping_sub(t.tsc_timestamp);
-        t.system_time.wrapping_add(nanoseconds(ticks, t.tsc_to_system_mul, t.tsc_shift))
+        let (since, start) = unsafe {
+            (
+                (&raw const (*time).tsc_timestamp).read_volatile(),
+                (&raw const (*time).system_time).read_volatile(),
+            )
+        };
+        start.wrapping_add(passed(shared, counter().saturating_sub(since)))
     });
+    // One thread, and no interrupt asks.
+    let nanos = nanos.max(LAST.load(Ordering::Relaxed));
+    LAST.store(nanos, Ordering::Relaxed);
     Instant::from_nanos(nanos)
+}
+
+/// What so many ticks of the time stamp counter are, nanoseconds.
+#[inline(never)]
+pub(super) fn passed(shared: *const SharedInfo, ticks: u64) -> u64 {
+    // SAFETY: only addresses are formed, within the shared info page.
+    let (mul, shift) = unsafe {
+        let time = &raw const (*shared).vcpu_info[0].time;
+        (&raw const (*time).tsc_to_system_mul, &raw const (*time).tsc_shift)
+    };
+    // SAFETY: the page stays mapped.
+    unsafe { nanoseconds(ticks, mul.read_volatile(), shift.read_volatile()) }
 }
 
 /// The time stamp counter, not earlier than what came before.

@@ -68,6 +68,11 @@ impl GuestHypervisor {
         clock::now(memory::shared_info())
     }
 
+    /// What so many ticks of the time stamp counter are of system time.
+    pub(crate) fn nanoseconds(ticks: u64) -> u64 {
+        clock::passed(memory::shared_info(), ticks)
+    }
+
     /// The time of day at a moment of system time.
     pub fn wall_clock(&self, at: Instant) -> SystemTime {
         clock::wall_clock(memory::shared_info(), at)

@@ -17,6 +17,15 @@ const HEAP_STEP: usize = 64;
 /// this many are never asked for.
 pub(crate) const GRANT_FRAMES_MAX: usize = 256;
 
+/// What is done with a physical address that is not the guest's memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Registers of a device: read and written, and nowhere near memory.
+    Registers,
+    /// Tables of the firmware: read, wherever they are.
+    Tables,
+}
+
 /// Memory that nobody was given yet, and mappings: what the doors do each in their own way.
 pub(crate) trait Frames {
     /// Pages that [`take`](Self::take) has not given out yet.
@@ -33,6 +42,11 @@ pub(crate) trait Frames {
     /// # Safety
     /// The page is nobody's.
     unsafe fn map_grant_frame(&mut self, index: u32, page: usize) -> Result<(), i32>;
+
+    /// See [`map_device`].
+    fn map_device(&mut self, _physical: u64, _purpose: Purpose) -> Option<NonNull<u8>> {
+        None
+    }
 }
 
 struct Memory {
@@ -98,17 +112,26 @@ fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     MEMORY.with(|memory| f(memory.as_mut().expect("memory is set up before it is used")))
 }
 
-/// Takes stock of the memory: `total` pages the guest has, of which those at `free` are mapped and nobody's.
+/// Takes stock of the memory: `total` pages the guest has.
+pub(crate) fn init(frames: &'static mut dyn Frames, total: usize) {
+    MEMORY.with(|place| *place = Some(Memory { free: PageRuns::new(), frames, total }));
+}
+
+/// Adds addresses to those that may be given out.
 ///
 /// # Safety
-/// The addresses in `free` are whole pages, mapped for reading and writing, and nobody uses them.
-pub(crate) unsafe fn init(frames: &'static mut dyn Frames, total: usize, free: &[Range<usize>]) {
-    let mut runs = PageRuns::new();
-    for range in free.iter().filter(|range| !range.is_empty()) {
+/// They are whole pages, mapped for reading and writing, and nobody uses them.
+pub(crate) unsafe fn add(free: Range<usize>) {
+    if !free.is_empty() {
         // SAFETY: by the caller.
-        unsafe { runs.add(pointer(range.start), range.len() / PAGE_SIZE) };
+        unsafe { free_pages(pointer(free.start), free.len() / PAGE_SIZE) };
     }
-    MEMORY.with(|place| *place = Some(Memory { free: runs, frames, total }));
+}
+
+/// Where a physical address is on a machine without Xen; mapped, with the 2 MiB around it, where it is not yet, and for ever.
+/// `None` when there is no room for more, the processor has no such address, or there is memory where registers shall be.
+pub(crate) fn map_device(physical: u64, purpose: Purpose) -> Option<NonNull<u8>> {
+    MEMORY.with(|memory| memory.as_mut()?.frames.map_device(physical, purpose))
 }
 
 /// The address of physical page 0, if it were there, to the image's start: free where there is memory.
@@ -153,7 +176,7 @@ pub(super) fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
 
 /// # Safety
 /// From [`alloc_pages`], used by nobody any more, in this domain or another.
-pub(super) unsafe fn free_pages(start: NonNull<u8>, count: usize) {
+pub(crate) unsafe fn free_pages(start: NonNull<u8>, count: usize) {
     // SAFETY: by the caller.
     with(|m| unsafe { m.free.add(start, count) });
 }

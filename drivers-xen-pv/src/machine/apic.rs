@@ -2,10 +2,10 @@
 //! own lines (serial port, power button), where there is more to look at; the handlers say that there was one and nothing else.
 //! They are let in only while the guest sleeps or looks.
 
-use super::port;
+use super::{clock, port};
 use crate::abi::sched::SHUTDOWN_CRASH;
 use crate::guest::GuestHypervisor;
-use crate::pvh;
+use crate::guest::memory::{self, Purpose};
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -58,7 +58,7 @@ fata_wake_stub:
 /// Registers that every such machine has.
 #[inline(never)]
 fn registers(physical: u64) -> NonNull<u32> {
-    match pvh::map_device(physical) {
+    match memory::map_device(physical, Purpose::Registers) {
         Some(at) => at.cast(),
         None => super::leave(SHUTDOWN_CRASH),
     }
@@ -81,13 +81,17 @@ fn write(offset: usize, value: u32) {
     unsafe { register(offset).write_volatile(value) };
 }
 
-/// Waits for so many ticks of the timer.
-pub(super) fn wait_ticks(ticks: u32) {
+/// Lets the timer count, and interrupt nobody.
+pub(super) fn count_freely() {
     write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
     write(DIVIDE, UNDIVIDED);
     write(TIMER, MASKED);
     write(COUNT, u32::MAX);
-    while u32::MAX - read(COUNTED) < ticks {}
+}
+
+/// Its ticks since then.
+pub(super) fn count() -> u32 {
+    u32::MAX - read(COUNTED)
 }
 
 pub(super) fn init() {
@@ -95,25 +99,20 @@ pub(super) fn init() {
     port::write(0x21, 0xff);
     port::write(0xa1, 0xff);
     write(LINT0, MASKED);
-    write(SPURIOUS, 0x100 | WAKE_VECTOR as u32);
-    write(DIVIDE, UNDIVIDED);
-    write(TIMER, MASKED);
-    write(COUNT, u32::MAX);
-    let start = now();
-    while now() - start < 1 << 20 {}
-    let (ticks, time) = (u64::from(u32::MAX - read(COUNTED)), now() - start);
-    RATE.store((ticks << 20) / time, Ordering::Relaxed);
+    count_freely();
+    RATE.store(clock::rate_of(count), Ordering::Relaxed);
     write(COUNT, 0);
     write(TIMER, WAKE_VECTOR as u32);
     route_line(SERIAL_INPUT);
 }
 
 #[inline(never)]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     GuestHypervisor::system_time().as_nanos()
 }
 
-/// Lets an input of the machine's interrupt controllers wake the guest, each time it rises.
+/// Lets an input of the machine's interrupt controllers wake the guest, each time it rises; where they have no such input,
+/// the guest looks each millisecond.
 pub fn route(input: u32) {
     route_to(input, WAKE_VECTOR);
 }
@@ -124,7 +123,7 @@ pub(super) fn route_line(input: u32) {
 }
 
 fn route_to(input: u32, vector: usize) {
-    let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return };
+    let Some(&controller) = IO.get((input / IO_INPUTS) as usize) else { return super::look_often() };
     let base = registers(controller);
     let line = 0x10 + 2 * (input % IO_INPUTS);
     for (index, value) in [(line + 1, 0), (line, vector as u32)] {

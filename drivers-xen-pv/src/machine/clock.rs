@@ -3,7 +3,7 @@
 
 use super::{apic, port};
 use crate::guest::image::VIRT_BASE;
-use crate::guest::memory;
+use crate::guest::{GuestHypervisor, memory};
 use crate::timekeeping::{rate_by_crystal, scale, seconds_since_1970};
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
@@ -15,22 +15,30 @@ const KVM_CLOCKSOURCE2: u32 = 1 << 3;
 const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 
-/// The interval timer's rate, and how long it is let run: a hundredth of a second.
-const TIMER_HZ: u64 = 1_193_182;
-const TIMER_TICKS: u64 = TIMER_HZ / 100;
-/// Looks at the timer, of a microsecond or so in a virtual machine.
-const TIMER_PATIENCE: u32 = 1_000_000;
+/// The interval timer's rate, and what it begins to count from.
+const TIMER_HZ: u32 = 1_193_182;
+const TIMER_START: u16 = u16::MAX;
+/// Its output, in the register of the gate: high when it has counted to the end, or is not there.
+const TIMER_OUTPUT: u8 = 1 << 5;
+/// Measurements by it that may be spoilt because the guest stood still for longer than it counts, 55 ms.
+const ATTEMPTS: u32 = 10;
+
+/// Looks of which the shortest counts, and such rounds until a timer that stands still is given up.
+const LOOKS: u32 = 8;
+const ROUNDS: u32 = 50_000;
 /// No counter is slower.
 const SLOWEST: u64 = 100_000_000;
 /// Where there is nothing else to measure by, the local APIC's timer: virtual ones count nanoseconds, as KVM's and QEMU's do.
 const APIC_HZ: u32 = 1_000_000_000;
+/// Ticks by which its true rate is measured: between a quarter of a millisecond and ten.
+const RATE_TICKS: u32 = 1 << 18;
 /// The leaf in which hypervisors tell the counter's rate, in kHz, and that in which processors do.
 const HYPERVISOR_RATE_LEAF: u32 = 0x4000_0010;
 const CRYSTAL_LEAF: u32 = 0x15;
 
-/// The battery clock's register that says when the others change, and looks at it at most.
+/// The battery clock's register that says when the others change, and passes over those at most.
 const UPDATE: u8 = 10;
-const PATIENCE: u32 = 100_000;
+const PATIENCE: u32 = 1000;
 
 pub(super) fn init() {
     let shared = memory::shared_info().cast_mut();
@@ -76,16 +84,69 @@ fn counter() -> u64 {
 
 /// The counter's ticks in a second: as the processor or the hypervisor says, else measured.
 fn rate() -> u64 {
-    told().unwrap_or_else(|| {
-        let start = counter();
-        let ticks = wait_for_timer().then(|| (counter() - start) * TIMER_HZ / TIMER_TICKS);
-        // A machine without the timer answers at once.
-        ticks.filter(|&hz| hz > SLOWEST).unwrap_or_else(|| {
-            let start = counter();
-            apic::wait_ticks(APIC_HZ / 100);
-            (counter() - start) * 100
-        })
+    let measured = || (0..ATTEMPTS).map(|_| by_timer()).find(|&hz| hz > SLOWEST);
+    told().or_else(measured).unwrap_or_else(|| {
+        apic::count_freely();
+        by(APIC_HZ, apic::count)
     })
+}
+
+/// The counter's ticks in a second, in a hundredth of one by a timer of `hz`; 0 where that stands still.
+#[inline(never)]
+fn by(hz: u32, count: fn() -> u32) -> u64 {
+    let (ticks, counted) = meanwhile(count, hz / 100);
+    ticks * u64::from(hz) / u64::from(counted.max(1))
+}
+
+fn timer_is_over() -> bool {
+    port::read(0x61) & TIMER_OUTPUT != 0
+}
+
+/// By the interval timer's second channel, which a guest may gate and read; 0 where there is none, or it came to its end.
+fn by_timer() -> u64 {
+    port::write(0x61, port::read(0x61) & !2 | 1);
+    port::write(0x43, 0xb0);
+    port::write(0x42, TIMER_START as u8);
+    port::write(0x42, (TIMER_START >> 8) as u8);
+    if timer_is_over() {
+        return 0;
+    }
+    let hz = by(TIMER_HZ, timer_count);
+    if timer_is_over() { 0 } else { hz }
+}
+
+fn timer_count() -> u32 {
+    port::write(0x43, 0x80);
+    u32::from(TIMER_START - u16::from_le_bytes([port::read(0x42), port::read(0x42)]))
+}
+
+/// Counter and a timer's count at one moment. The guest may stand still at any, for as long as the host has others to run: of
+/// several looks the shortest counts.
+#[inline(never)]
+fn look(count: fn() -> u32) -> (u64, u32) {
+    let (mut best, mut found) = (u64::MAX, (0, 0));
+    for _ in 0..LOOKS {
+        let (before, counted) = (counter(), count());
+        let took = counter() - before;
+        if took < best {
+            (best, found) = (took, (before, counted));
+        }
+    }
+    found
+}
+
+/// How far the counter came until a timer had counted to `enough`, and how far that one; 0 and 0 where it stands still.
+#[inline(never)]
+fn meanwhile(count: fn() -> u32, enough: u32) -> (u64, u32) {
+    let (start, from) = look(count);
+    for _ in 0..ROUNDS {
+        let (end, to) = look(count);
+        let counted = to.wrapping_sub(from);
+        if counted >= enough {
+            return (end - start, counted);
+        }
+    }
+    (0, 0)
 }
 
 fn told() -> Option<u64> {
@@ -100,13 +161,10 @@ fn told() -> Option<u64> {
     rate_by_crystal(said.eax, said.ebx, said.ecx)
 }
 
-/// A hundredth of a second by the interval timer's second channel, which a guest may gate and read; false if it does not end.
-fn wait_for_timer() -> bool {
-    port::write(0x61, port::read(0x61) & !2 | 1);
-    port::write(0x43, 0xb0);
-    port::write(0x42, TIMER_TICKS as u8);
-    port::write(0x42, (TIMER_TICKS >> 8) as u8);
-    (0..TIMER_PATIENCE).any(|_| port::read(0x61) & 0x20 != 0)
+/// A timer's ticks in 1024 ns, by 1024, when the clock goes.
+pub(super) fn rate_of(count: fn() -> u32) -> u64 {
+    let (ticks, counted) = meanwhile(count, RATE_TICKS);
+    (u64::from(counted) << 20) / GuestHypervisor::nanoseconds(ticks).max(1)
 }
 
 fn clock_register(n: u8) -> u8 {
@@ -114,8 +172,15 @@ fn clock_register(n: u8) -> u8 {
     port::read(0x71)
 }
 
-/// Seconds since 1970, from the battery clock; read when it says that no second begins within the time that takes.
+/// Seconds since 1970, from the battery clock: read until two passes agree, between which nothing has changed.
 fn time_of_day() -> Option<u64> {
-    let _ = (0..PATIENCE).find(|_| clock_register(UPDATE) & 0x80 == 0);
-    seconds_since_1970([0, 2, 4, 7, 8, 9].map(clock_register))
+    let mut fields = [0; 6];
+    for _ in 0..PATIENCE {
+        let before = fields;
+        fields = [0, 2, 4, 7, 8, 9].map(clock_register);
+        if fields == before && clock_register(UPDATE) & 0x80 == 0 {
+            break;
+        }
+    }
+    seconds_since_1970(fields)
 }

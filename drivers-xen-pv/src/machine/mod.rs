@@ -10,11 +10,10 @@ mod port;
 mod power;
 mod serial;
 
-use crate::guest::memory::Place;
+use crate::guest::memory::{self, Place, Purpose};
 use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
-use core::arch::x86_64::__cpuid;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::platform::Leave;
@@ -28,19 +27,18 @@ pub use port::{read_u32, write_u32};
 pub(crate) use power::leave;
 pub use serial::{SerialConsole, has_serial};
 
-use crate::pvh;
-
 /// Registers of a device are mapped by so many octets.
 const BLOCK: u64 = 2 << 20;
 
 /// Where `len` octets of a device's registers at a physical address are; they stay mapped for ever. `None` when there is no
-/// room for more (128 MiB in all), they are more than 2 MiB, or the processor has no such address.
+/// room for more (128 MiB in all), they are more than 2 MiB, the processor has no such address, or memory is near it.
 pub fn map_device(physical: u64, len: usize) -> Option<NonNull<u8>> {
     let last = physical.checked_add((len as u64).clamp(1, BLOCK) - 1)?;
-    if len as u64 > BLOCK || last >> (__cpuid(0x8000_0008).eax & 0xff).clamp(36, 52) != 0 {
+    if len as u64 > BLOCK {
         return None;
     }
-    let (start, end) = (pvh::map_device(physical)?, pvh::map_device(last)?);
+    let map = |physical| memory::map_device(physical, Purpose::Registers);
+    let (start, end) = (map(physical)?, map(last)?);
     // The end may be in a block that was mapped before, at another place.
     (end.addr().get().wrapping_sub(start.addr().get()) == (last - physical) as usize).then_some(start)
 }
@@ -56,10 +54,10 @@ pub struct MachineBoot {
     pub mmio_devices: &'static str,
 }
 
-static BOOT: Place<Option<MachineBoot>> = Place::new(None);
-type Output = fn(&[u8]);
+type Write = fn(&[u8]);
 
-static OUTPUT: Place<Option<Output>> = Place::new(None);
+static BOOT: Place<Option<MachineBoot>> = Place::new(None);
+static OUTPUT: Place<Option<Write>> = Place::new(None);
 static IS_BELOW: AtomicBool = AtomicBool::new(false);
 static LOOKS_OFTEN: AtomicBool = AtomicBool::new(false);
 
@@ -75,11 +73,15 @@ pub(crate) fn is_below() -> bool {
     IS_BELOW.load(Ordering::Relaxed)
 }
 
-/// The first act of a boot without Xen: from here on there is a console. ACPI's root pointer is at `rsdp`, if not 0.
-pub(crate) fn found(rsdp: u64) {
+/// The first act of a boot without Xen: from here on there is a console.
+pub(crate) fn found() {
     IS_BELOW.store(true, Ordering::Relaxed);
-    power::RSDP.store(rsdp, Ordering::Relaxed);
     serial::init();
+}
+
+/// Keeps where ACPI's root pointer is; 0 for nowhere.
+pub(crate) fn has_tables_at(rsdp: u64) {
+    power::RSDP.store(rsdp, Ordering::Relaxed);
 }
 
 /// Keeps what a boot handed over, for those to whom nobody hands it.
@@ -146,6 +148,24 @@ pub fn wait(deadline: Option<Instant>) {
     }
 }
 
+/// Looks at something that is waited for at most: the limit while the clock does not go.
+const LOOKS: u32 = 20_000_000;
+
+/// Waits until `is_so`, so many nanoseconds at most; false if it was not.
+#[inline(never)]
+fn wait_for(limit_ns: u64, is_so: fn() -> bool) -> bool {
+    let end = apic::now() + limit_ns;
+    for _ in 0..LOOKS {
+        if is_so() {
+            return true;
+        }
+        if apic::now() >= end {
+            break;
+        }
+    }
+    false
+}
+
 /// Writes to the console.
 pub(crate) fn write(bytes: &[u8]) {
     OUTPUT.with(|output| *output).unwrap_or(serial::write)(bytes);
@@ -153,6 +173,6 @@ pub(crate) fn write(bytes: &[u8]) {
 
 /// Lets another take all that is written to the console: it must not allocate, and must not return before the bytes are on
 /// their way.
-pub fn set_output(write: Output) {
+pub fn set_output(write: Write) {
     OUTPUT.with(|output| *output = Some(write));
 }

@@ -3,7 +3,7 @@
 use super::{apic, port};
 use crate::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF};
 use crate::acpi::{PowerOff, Tables};
-use crate::pvh;
+use crate::guest::memory::{self, Purpose};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,9 +28,8 @@ const NOTHING: u16 = 0xffff;
 /// The keyboard controller's command port, and its pulse on the reset line.
 const KEYBOARD: u16 = 0x64;
 const RESET: u8 = 0xfe;
-/// A port that does nothing, and how often it is read until a machine that goes out has gone.
-const IDLE: u16 = 0x80;
-const PATIENCE: u32 = 50_000;
+/// How long a machine that was told to go out is waited for.
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// Where ACPI's tables begin; 0 for nowhere.
 pub(super) static RSDP: AtomicU64 = AtomicU64::new(0);
@@ -53,46 +52,53 @@ pub(super) fn is_button_pressed() -> bool {
     is_pressed
 }
 
-/// Leaves, by the first way that the machine has; without one, by a fault that no handler takes, which resets it.
+/// Leaves, by the first way that the machine has; without one, by a fault that no handler takes, which resets it. After a crash
+/// that nobody is told of the guest stands still: what made it crash would do so again.
 pub(crate) fn leave(reason: u32) -> ! {
     match reason {
         SHUTDOWN_CRASH => {
             port::write(DEBUG_EXIT, CRASH);
             port::write(PANIC, PANICKED);
+            loop {
+                // SAFETY: nothing runs after it.
+                unsafe { asm!("cli", "hlt") }
+            }
         }
         SHUTDOWN_POWEROFF => {
-            // Power ends a moment later: where the tables say how, it does, however busy the host is.
-            let patience = if power_off() { 100 * PATIENCE } else { PATIENCE };
-            (0..patience).for_each(|_| _ = port::read(IDLE));
+            if power_off() {
+                // Power ends a moment later, where it does.
+                super::wait_for(PATIENCE_NS, || false);
+            }
             port::write(DEBUG_EXIT, OFF);
         }
         _ => {}
     }
-    (0..PATIENCE).for_each(|_| _ = port::read(IDLE));
     port::write(KEYBOARD, RESET);
     let none = [0u16; 5];
     // SAFETY: nothing runs after it.
     unsafe { asm!("lidt [{}]", "ud2", in(reg) &none, options(noreturn)) }
 }
 
-/// Ends power; whether the tables say how.
+/// Does what the tables say, or what a PC has; false where there is nothing to do.
 fn power_off() -> bool {
     let rsdp = RSDP.load(Ordering::Relaxed);
     let told = if rsdp == 0 { None } else { Tables(read).power_off(rsdp) };
-    match told.unwrap_or(PowerOff::Port(PM1_CONTROL, SLEEP)) {
-        PowerOff::Port(port, value) => port::write_u16(port, value),
-        PowerOff::Memory(at, value) => {
-            if let Some(at) = pvh::map_device(at) {
-                // SAFETY: mapped, and what ends power.
-                unsafe { at.write_volatile(value) };
-            }
+    match told {
+        Some(PowerOff::Port(port, value)) => port::write_u16(port, value),
+        Some(PowerOff::PortByte(port, value)) => port::write(port, value),
+        Some(PowerOff::Memory(at, value)) => {
+            let Some(at) = memory::map_device(at, Purpose::Registers) else { return false };
+            // SAFETY: mapped, and what ends power.
+            unsafe { at.write_volatile(value) };
         }
+        None if port::read_u16(PM1_CONTROL) == NOTHING => return false,
+        None => port::write_u16(PM1_CONTROL, SLEEP),
     }
-    told.is_some()
+    true
 }
 
 /// An octet of physical memory; 0 where no more can be mapped.
 fn read(at: u64) -> u8 {
     // SAFETY: reading the firmware's tables changes nothing, nor does reading whatever is there instead.
-    pvh::map_device(at).map_or(0, |at| unsafe { at.read_volatile() })
+    memory::map_device(at, Purpose::Tables).map_or(0, |at| unsafe { at.read_volatile() })
 }

@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
 use fata_libos::console::{Console, MAX_LINE};
 use fata_libos::platform::Leave;
@@ -23,8 +24,10 @@ const BREAK: u8 = 1 << 4;
 /// No 16550 without FIFO has an error in it.
 const NOTHING: u8 = 1 << 7;
 const HAS_ROOM: u8 = 1 << 5;
-/// Looks for room before an octet is dropped.
-const PATIENCE: u32 = 100_000;
+/// How long room is waited for before octets are dropped, until there is room again.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// Whether octets were dropped since there was room.
+static DROPS: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn init() {
     // Tell of data; DTR, RTS, and OUT2, which lets the interrupt out.
@@ -37,9 +40,20 @@ pub fn has_serial() -> bool {
     port::read(STATUS) != u8::MAX
 }
 
+fn has_room() -> bool {
+    port::read(STATUS) & HAS_ROOM != 0
+}
+
 fn put(byte: u8) {
-    let _ = (0..PATIENCE).find(|_| port::read(STATUS) & HAS_ROOM != 0);
-    port::write(DATA, byte);
+    let drops = DROPS.load(Ordering::Relaxed);
+    let is_taken = super::wait_for(if drops { 0 } else { PATIENCE_NS }, has_room);
+    DROPS.store(!is_taken, Ordering::Relaxed);
+    if is_taken {
+        if drops {
+            write(b"\nfata: output was lost here\n");
+        }
+        port::write(DATA, byte);
+    }
 }
 
 pub(super) fn write(bytes: &[u8]) {

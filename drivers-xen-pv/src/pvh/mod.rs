@@ -11,5 +11,3 @@ mod start;
 mod start_info;
 mod window;
 mod xen;
-
-pub(crate) use paging::map_device;

@@ -11,7 +11,6 @@ use crate::memory_map::MemoryMap;
 use crate::types::PAGE_SIZE;
 use core::arch::asm;
 use core::ops::Range;
-use core::ptr::NonNull;
 
 pub(super) const ENTRIES: usize = 512;
 /// Frames that a table of the lowest level maps: a large page.
@@ -37,6 +36,11 @@ pub(super) const fn large_data(frame: usize) -> u64 {
 /// 2 MiB of a device's registers: uncached.
 pub(super) const fn device(frame: usize) -> u64 {
     large_data(frame) | UNCACHED
+}
+
+/// 2 MiB that hold memory beside what is looked for: uncached, never written.
+pub(super) const fn tables(frame: usize) -> u64 {
+    device(frame) & !WRITABLE
 }
 
 fn image_page(frame: usize) -> u64 {
@@ -109,7 +113,7 @@ pub(super) fn init(map: &MemoryMap) {
     let tables = Window::tables(map) + image_end / CHUNK + 4;
     let tables_end = image_end + tables;
     let boot_end = tables_end.next_multiple_of(CHUNK);
-    if map.last_within(image_start..tables_end) != (image_start..tables_end) {
+    if !map.contains(image_start..tables_end) {
         crash(format_args!("fata: the image does not lie in memory\n"))
     }
     let mut supply = image_end..tables_end;
@@ -117,10 +121,15 @@ pub(super) fn init(map: &MemoryMap) {
     let window = Window::new(map, boot_end, supply);
     // SAFETY: a boot comes here once, so that this is the only reference.
     let window = unsafe { &mut *WINDOW.get() }.insert(window);
-    let free = [map.last_within(0..image_start), map.last_within(tables_end..boot_end)]
-        .map(|frames| VIRT_BASE + frames.start * PAGE_SIZE..VIRT_BASE + frames.end * PAGE_SIZE);
-    // SAFETY: behind the tables and below the image nothing lies that is still needed.
-    unsafe { memory::init(window, map.total(), &free) };
+    memory::init(window, map.total());
+    let address = |frame| VIRT_BASE + frame * PAGE_SIZE;
+    for range in map.ranges() {
+        for free in [0..image_start, tables_end..boot_end] {
+            let (start, end) = (range.start.max(free.start), range.end.min(free.end));
+            // SAFETY: behind the tables and below the image nothing lies that is still needed.
+            unsafe { memory::add(address(start)..address(end)) };
+        }
+    }
 }
 
 /// Replaces the entry code's large pages.
@@ -138,7 +147,7 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
             let table = Table::at(frame);
             for i in 0..ENTRIES {
                 let mapped = chunk * CHUNK + i;
-                table.set(i, if map.contains(mapped) { image_page(mapped) } else { 0 });
+                table.set(i, if map.contains(mapped..mapped + 1) { image_page(mapped) } else { 0 });
             }
             l2.set(chunk, (frame * PAGE_SIZE) as u64 | PRESENT | WRITABLE);
         }
@@ -149,12 +158,6 @@ fn map_image(map: &MemoryMap, boot_end: usize, supply: &mut Range<usize>) {
         l3.set(0, 0);
         asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags));
     }
-}
-
-/// Where a device's register at a physical address is, on a machine without Xen; mapped, with the 2 MiB around it, where it is
-/// not yet. `None` when there is no room for more. The processor must have such an address.
-pub(crate) fn map_device(physical: u64) -> Option<NonNull<u8>> {
-    WINDOW.with(|window| window.as_mut()?.map_device(physical))
 }
 
 /// Maps a frame that is no memory of ours at a page of the image.

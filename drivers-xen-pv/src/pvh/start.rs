@@ -22,7 +22,12 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     }
     map_shared_info();
     let cpu_at_entry = guest::greet();
-    let (command_line, map) = start_info::take(start_info);
+    let (command_line, mut map) = start_info::take(start_info);
+    // Where the domain may grow (`maxmem`) the map has more than Xen has memory for.
+    let there = xen::pages_there();
+    if there < map.total() {
+        map.keep(there.saturating_sub(xen::SPECIAL_PAGES));
+    }
     paging::init(&map);
     let console = xen::ring(PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN, &CONSOLE);
     guest::console_is_at(&console);
@@ -31,7 +36,8 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
 }
 
 fn start_without_xen(start_info: u32) -> ! {
-    machine::found(start_info::rsdp(start_info));
+    machine::found();
+    machine::has_tables_at(start_info::rsdp(start_info));
     let (command_line, map) = start_info::take(start_info);
     paging::init(&map);
     machine::init();

@@ -1,8 +1,8 @@
 //! `hvm_start_info`: read once, checked, and copied out of memory that will be given away.
 
 use crate::abi::hvm::{HvmMemmapTableEntry, HvmStartInfo, START_MAGIC_VALUE};
-use crate::guest::crash;
 use crate::guest::memory::Place;
+use crate::guest::{crash, early_write};
 use crate::memory_map::MemoryMap;
 
 /// The longest command line, its end included.
@@ -49,6 +49,9 @@ pub(super) fn take(address: u32) -> (&'static [u8], MemoryMap) {
     }
     let entry = |n: u32| read::<HvmMemmapTableEntry>(info.memmap_paddr.saturating_add(u64::from(n) * 24));
     let map = MemoryMap::new((0..info.memmap_entries).map(entry)).unwrap_or_else(|e| refuse(e.text()));
+    if map.ignored != 0 {
+        early_write(b"fata: memory in more than 8 pieces is not used\n");
+    }
     if info.cmdline_paddr != 0 {
         copy_command_line(info.cmdline_paddr);
     }

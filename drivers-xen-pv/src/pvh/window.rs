@@ -5,9 +5,10 @@ use super::paging::{self, CHUNK, Table};
 use super::xen;
 use crate::abi::memory::XENMAPSPACE_GRANT_TABLE;
 use crate::guest::image::VIRT_BASE;
-use crate::guest::memory::{Frames, pointer};
+use crate::guest::memory::{Frames, Purpose, pointer};
 use crate::memory_map::{MAX_RANGES, MemoryMap};
 use crate::types::{Mfn, PAGE_SIZE};
+use core::arch::x86_64::__cpuid;
 use core::ops::Range;
 use core::ptr::NonNull;
 
@@ -21,10 +22,13 @@ const DEVICE_TABLES: usize = 2;
 /// A large page has 2 MiB.
 const LARGE_SHIFT: u32 = 21;
 const GIB: usize = 512 * CHUNK;
+/// CPUID's leaf with the number of bits of physical addresses.
+const ADDRESS_SIZES_LEAF: u32 = 0x8000_0008;
 
-/// A range of frames: those below `next` are given out, those below `mapped` are mapped.
+/// A range of frames from `start` on: those below `next` are given out, those below `mapped` are mapped.
 #[derive(Clone, Copy, Default)]
 struct Part {
+    start: usize,
     next: usize,
     mapped: usize,
     end: usize,
@@ -34,8 +38,10 @@ pub(super) struct Window {
     parts: [Part; MAX_RANGES],
     /// Frames for page tables.
     supply: Range<usize>,
+    /// Of the processor's physical addresses.
+    address_bits: u32,
     /// Which block of 2 MiB of the physical addresses appears in each of those for devices, and one; 0 for none yet.
-    devices: [u64; DEVICE_BLOCKS],
+    devices: [usize; DEVICE_BLOCKS],
 }
 
 impl Window {
@@ -43,7 +49,7 @@ impl Window {
     /// or ends within 2 MiB.
     pub(super) fn tables(map: &MemoryMap) -> usize {
         let of = |r: &Range<usize>| r.end.div_ceil(GIB) - r.start / GIB + 2;
-        DEVICE_TABLES + 1 + map.ranges().iter().map(of).sum::<usize>()
+        DEVICE_TABLES + 1 + map.ranges().map(of).sum::<usize>()
     }
 
     /// For the memory from frame `start` on.
@@ -51,21 +57,10 @@ impl Window {
         let mut parts = [Part::default(); MAX_RANGES];
         for (part, range) in parts.iter_mut().zip(map.ranges()) {
             let first = range.start.max(start);
-            *part = Part { next: first, mapped: first, end: range.end.max(first) };
+            *part = Part { start: range.start, next: first, mapped: first, end: range.end.max(first) };
         }
-        Self { parts, supply, devices: [0; DEVICE_BLOCKS] }
-    }
-
-    /// Where the registers at a physical address are, mapped uncached with the 2 MiB around them.
-    pub(super) fn map_device(&mut self, physical: u64) -> Option<NonNull<u8>> {
-        let block = (physical >> LARGE_SHIFT) + 1;
-        let place = self.devices.iter().position(|&known| known == block || known == 0)?;
-        self.devices[place] = block;
-        let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
-        let l2 = l3.below(DEVICES >> 30 & 511, &mut self.supply);
-        // SAFETY: a device's registers are no memory that anybody uses; what was mapped before was the same.
-        unsafe { l2.set(place, paging::device((block as usize - 1) * CHUNK)) };
-        Some(pointer(DEVICES + (place << LARGE_SHIFT) + physical as usize % (CHUNK * PAGE_SIZE)))
+        let address_bits = (__cpuid(ADDRESS_SIZES_LEAF).eax & 0xff).clamp(36, 52);
+        Self { parts, supply, address_bits, devices: [0; DEVICE_BLOCKS] }
     }
 
     /// Maps what is left of the 2 MiB that the next frame of a part lies in.
@@ -113,5 +108,25 @@ impl Frames for Window {
     unsafe fn map_grant_frame(&mut self, index: u32, page: usize) -> Result<(), i32> {
         // SAFETY: by the caller.
         unsafe { xen::add_to_physmap(XENMAPSPACE_GRANT_TABLE, u64::from(index), self.frame_of(page).0) }
+    }
+
+    fn map_device(&mut self, physical: u64, purpose: Purpose) -> Option<NonNull<u8>> {
+        if physical >> self.address_bits != 0 {
+            return None;
+        }
+        let block = (physical >> LARGE_SHIFT) as usize;
+        let frame = block * CHUNK;
+        let has_memory = self.parts.iter().any(|part| part.start < frame + CHUNK && frame < part.end);
+        if has_memory && purpose == Purpose::Registers {
+            return None;
+        }
+        let place = self.devices.iter().position(|&known| known == block + 1 || known == 0)?;
+        self.devices[place] = block + 1;
+        let l3 = Table::level(4).below(DEVICES >> 39 & 511, &mut self.supply);
+        let l2 = l3.below(DEVICES >> 30 & 511, &mut self.supply);
+        let entry = if has_memory { paging::tables(frame) } else { paging::device(frame) };
+        // SAFETY: what can be written there is no memory of ours; what was mapped before was the same.
+        unsafe { l2.set(place, entry) };
+        Some(pointer(DEVICES + (place << LARGE_SHIFT) + physical as usize % (CHUNK * PAGE_SIZE)))
     }
 }

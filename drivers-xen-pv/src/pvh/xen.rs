@@ -5,7 +5,7 @@ use crate::abi::hvm::{
     CPUID_FIRST_LEAF, CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX, HVMOP_GET_PARAM,
     XenHvmParam,
 };
-use crate::abi::memory::{AddToPhysmap, XENMEM_ADD_TO_PHYSMAP};
+use crate::abi::memory::{AddToPhysmap, XENMEM_ADD_TO_PHYSMAP, XENMEM_CURRENT_RESERVATION};
 use crate::guest::memory::PageOfAddresses;
 use crate::guest::{crash, hypercall, image};
 use crate::shared::SharedMemory;
@@ -15,6 +15,10 @@ use core::arch::x86_64::__cpuid;
 
 /// The first of Xen's CPUID leaves; `None` where something else is below.
 fn first_leaf() -> Option<u32> {
+    // No hypervisor at all: the leaves are another's.
+    if __cpuid(1).ecx >> 31 == 0 {
+        return None;
+    }
     let signature = [CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX];
     (CPUID_FIRST_LEAF..CPUID_FIRST_LEAF + 0x1_0000).step_by(0x100).find(|&leaf| {
         let said = __cpuid(leaf);
@@ -44,6 +48,19 @@ pub(super) unsafe fn add_to_physmap(space: u32, idx: u64, frame: u64) -> Result<
     // SAFETY: the hypervisor reads one `AddToPhysmap`; the frame is nobody's by the caller.
     let result = unsafe { hypercall::memory_op(XENMEM_ADD_TO_PHYSMAP as usize, (&raw mut argument).cast()) };
     if result < 0 { Err(-result as i32) } else { Ok(()) }
+}
+
+/// Pages that the builder has beside those of the memory map: rings, ACPI's tables and the like; a few, and some to spare.
+pub(super) const SPECIAL_PAGES: usize = 32;
+
+/// Pages that the domain has.
+pub(super) fn pages_there() -> usize {
+    let mut domain = DomId::SELF.0;
+    // SAFETY: the hypervisor reads a domain's number.
+    let pages =
+        unsafe { hypercall::memory_op(XENMEM_CURRENT_RESERVATION as usize, (&raw mut domain).cast()) };
+    // An errno is more than any.
+    pages as usize
 }
 
 fn param(index: u32) -> u64 {

@@ -1,4 +1,4 @@
-//! mdBook, built from crates.io into the cache when a test needs it.
+//! mdBook, built from its package into the cache when a test needs it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -45,6 +45,10 @@ pub(super) fn init(start_info: &StartInfo) {
     // SAFETY: a boot comes here once, so that this is the only reference.
     let window = unsafe { &mut *WINDOW.get() }.insert(window);
     let behind_image = boot_end..VIRT_BASE + mapped * PAGE_SIZE;
+    memory::init(window, total);
     // SAFETY: between the builder's last page and the end of what it mapped, and below the image, nothing lies.
-    unsafe { memory::init(window, total, &[memory::below_image(), behind_image]) };
+    unsafe {
+        memory::add(memory::below_image());
+        memory::add(behind_image);
+    }
 }
