@@ -49,7 +49,7 @@ const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
 const BLOCK: Part = part("fata_libos::block::", "libos/src/block/");
 const VIRTIO_NET: Part = part("fata_virtio::net::", "drivers-virtio/src/net/");
-const VIRTIO_ENTROPY: Part = part("fata_virtio::entropy::", "drivers-virtio/src/entropy");
+const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
