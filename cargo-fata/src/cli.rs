@@ -181,9 +181,9 @@ pub struct ConfigArgs {
     /// The bridge of the first network interface, then of the next; the last one is that of all others.
     #[arg(long, value_name = "NAME", default_value = "xenbr0")]
     pub bridge: Vec<String>,
-    /// The guest's type: pv, or pvh for an image that has a PVH entry.
-    #[arg(long = "type", value_name = "TYPE", default_value = "pv", value_parser = ["pv", "pvh"])]
-    pub kind: String,
+    /// The guest's type: pv, or pvh for an image that has a PVH entry. Where nothing is said: pvh for Qubes, as its own are; else pv.
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["pv", "pvh"])]
+    pub kind: Option<String>,
     /// A boot parameter; may be given many times.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,

@@ -104,7 +104,7 @@ fn config_of(name: &str, toolstack: Toolstack, kernel: Option<&str>) -> Result<S
         toolstack,
         kernel: kernel.map(Into::into),
         bridge: vec!["xenbr0".to_owned(), "xenbr1".to_owned()],
-        kind: "pv".to_owned(),
+        kind: None,
         params: Vec::new(),
     })
 }

@@ -36,8 +36,13 @@ pub fn text(args: &ConfigArgs) -> Result<String> {
 impl Guest {
     fn of(args: &ConfigArgs) -> Result<Self> {
         let manifest = note_of(&args.image)?.manifest;
-        let kind = if args.kind == "pvh" { Kind::Pvh } else { Kind::Pv };
-        if kind == Kind::Pvh && !note::has_pvh_entry(&args.image)? {
+        let has_pvh = note::has_pvh_entry(&args.image)?;
+        let kind = match args.kind.as_deref() {
+            Some("pvh") => Kind::Pvh,
+            None if matches!(args.toolstack, Toolstack::Qubes) && has_pvh => Kind::Pvh,
+            _ => Kind::Pv,
+        };
+        if kind == Kind::Pvh && !has_pvh {
             bail!("--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY)");
         }
         for param in &args.params {

@@ -17,8 +17,14 @@ const HEADER_SIZE: usize = 64;
 pub fn of(image: &Path) -> Result<PathBuf> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
-    let workspace = Workspace::current()?;
-    let target = workspace.find(&name, is_example)?;
+    let workspace = Workspace::current()
+        .context("an image's symbols come from its source: run this in its package's folder")?;
+    let target = workspace.find(&name, is_example).with_context(|| {
+        format!(
+            "{} has no symbols: they come from its source, so run this in the folder of its package",
+            image.display()
+        )
+    })?;
     let step = ui::step(format!("building the symbols of {name}"));
     let twin = target.build_twin(&workspace.symbols_dir())?;
     ensure!(

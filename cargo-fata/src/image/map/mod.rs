@@ -13,11 +13,12 @@ mod tree;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use self::owner::Ranks;
 use self::pieces::Piece;
 use crate::cli::MapArgs;
+use crate::note::Note;
 use crate::workspace::Workspace;
 use crate::{setup, symbols, ui};
 
@@ -37,6 +38,7 @@ pub fn run(args: &MapArgs) -> Result<()> {
 
 /// What the bytes of an image are: together as many as the file has.
 pub fn pieces_of(image: &Path) -> Result<Vec<Piece>> {
+    ensure!(Note::of(image)?.is_some(), "{} is no image: it has no manifest", image.display());
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let (bytes, with_symbols) = (read(image)?, read(&symbols::file_of(image)?)?);
     let lock = Workspace::current()
