@@ -44,8 +44,8 @@ impl Drop for Ended {
 /// Where the processor does not tell its counter's rate the guest measures it, and others run meanwhile.
 fn clock_on_a_busy_host(logs: &Path) -> Result<()> {
     let processors = std::thread::available_parallelism()?.get();
-    let spinners = (0..6 * processors).map(|_| Ended::spinner()).collect::<Result<Vec<_>>>()?;
     for machine in ["-M q35", "-M microvm", "-M microvm,pit=off,pic=off"] {
+        let mut spinners = (0..6 * processors).map(|_| Ended::spinner()).collect::<Result<Vec<_>>>()?;
         let guests = (0..4).map(|_| Machine::start(logs, "probe", "case=idle", machine));
         let guests = guests.collect::<Result<Vec<_>>>()?;
         // What passes of the guest's 12 s is seen as late as the guest and this process come to run.
@@ -60,14 +60,18 @@ fn clock_on_a_busy_host(logs: &Path) -> Result<()> {
                     }
                 }
             }
+            // They have measured: what follows is seen sooner without the others.
+            if seen.iter().all(|(idle, _)| idle.is_some()) {
+                spinners.clear();
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
         for (idle, awake) in seen {
             let slept = awake.zip(idle).map_or(0.0, |(awake, idle)| (awake - idle).as_secs_f64());
-            ensure!((11.64..12.36).contains(&slept), "{machine}: 12 s of the guest took {slept:.2} s");
+            // Within 3 %, and half a second for what was seen late.
+            ensure!((11.14..12.86).contains(&slept), "{machine}: 12 s of the guest took {slept:.2} s");
         }
     }
-    drop(spinners);
     Ok(())
 }
 
