@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::faults::exceptions_are_reported", 240, exceptions_are_reported).both().on_qemu(),
+    BootTest::new("boot::faults::exceptions_are_reported", 240, exceptions_are_reported).on_qemu(),
     BootTest::new("boot::faults::stack_overflow_is_stopped", 60, stack_overflow_is_stopped).both().on_qemu(),
     BootTest::new("boot::faults::panic_in_a_task", 60, panic_in_a_task).on_both_boards(),
     BootTest::new("boot::faults::no_line_is_lost_before_a_crash", 60, no_line_is_lost_before_a_crash)

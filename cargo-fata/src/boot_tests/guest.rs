@@ -25,7 +25,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::large_image", 60, large_image).both().on_qemu(),
     BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory)
         .on_qemu_long(),
-    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).both().on_qemu(),
+    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).on_qemu_long(),
     BootTest::new("boot::guest::timers", 60, timers).both().on_qemu(),
     BootTest::new("boot::guest::wall_clock", 60, wall_clock).both().on_both_boards(),
     BootTest::new("boot::guest::console_input", 60, console_input).both().on_both_boards(),

@@ -21,7 +21,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::lifecycle::reboot_in_order", 60, |h| leaves(h, "reboot", "Reboot", End::Reboot)),
     BootTest::new("boot::lifecycle::shutdown_of_one_that_does_not_listen", 60, deaf).on_both_boards(),
     BootTest::new("boot::lifecycle::reboot_starts_again", 60, reboot_starts_again).both(),
-    BootTest::new("boot::lifecycle::destroy_and_create_5_times", 120, |h| destroy_and_create(h, 5))
+    BootTest::new("boot::lifecycle::destroy_and_create_3_times", 120, |h| destroy_and_create(h, 3))
         .on_qemu_long(),
     BootTest::new("boot::lifecycle::destroy_and_create_20_times", 240, |h| destroy_and_create(h, 20)).long(),
 ];

@@ -19,6 +19,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::net::two_vifs", 90, two_vifs).on_both_boards().as_process(),
     BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named),
     BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters)
+        .long()
         .on_qemu()
         .as_process_long(),
     BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge),

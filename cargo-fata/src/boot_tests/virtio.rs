@@ -47,9 +47,13 @@ pub const TESTS: &[MachineTest] = &[
 ];
 
 /// Those whose names contain `filter`.
-pub fn select(filter: &str) -> Vec<&'static MachineTest> {
-    TESTS.iter().chain(super::machine::TESTS).filter(|test| test.name.contains(filter)).collect()
+pub fn select(filter: &str, long: bool) -> Vec<&'static MachineTest> {
+    let all = TESTS.iter().chain(super::machine::TESTS);
+    all.filter(|test| test.name.contains(filter) && (long || !LONG.contains(&test.name))).collect()
 }
+
+/// Those that take long, or the processors from others: only with `--long`.
+const LONG: [&str; 2] = ["machine::clock_on_a_busy_host", "virtio::idle_sleeps"];
 
 const LIMIT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(30);

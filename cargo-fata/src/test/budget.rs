@@ -10,7 +10,8 @@ use crate::setup::target;
 use crate::workspace::Workspace;
 
 /// The tests of this topic.
-pub const TESTS: [OwnTest; 1] = [OwnTest::new("budget::max_size_stops_the_build", max_size_stops_the_build)];
+pub const TESTS: [OwnTest; 1] =
+    [OwnTest::new("budget::max_size_stops_the_build", max_size_stops_the_build).long()];
 
 const NAME: &str = "budget";
 const BUILD: [&str; 5] = ["build", "--quiet", "--release", "--target", target::NAME];

@@ -36,7 +36,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let boot_tests = boot::select(filter, args.long);
     let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
     let (contents, own_tests) = (contents::select(filter), OwnTest::select(filter, args.long));
-    let machine_tests = virtio::select(filter);
+    let machine_tests = virtio::select(filter, args.long);
     let workspace = Workspace::current()?;
     let book = book::select(&workspace, filter, args.long)?;
     if args.list {

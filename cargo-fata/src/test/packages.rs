@@ -16,7 +16,7 @@ use crate::{cargo, command};
 
 /// The tests of this topic.
 pub const TESTS: [OwnTest; 4] = [
-    OwnTest::new("package::each_is_complete", each_is_complete),
+    OwnTest::new("package::each_is_complete", each_is_complete).long(),
     OwnTest::new("package::appliance_by_version", appliance_by_version).long(),
     OwnTest::new("package::installed_tool", installed_tool).long(),
     OwnTest::new("package::installed_from_checkout", installed_from_checkout).long(),
