@@ -14,6 +14,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::hello_in_4_mib", 60, hello_in_4_mib).both().on_both_boards(),
+    BootTest::new("boot::guest::memory_on_both_sides_of_4_gib", 60, memory_on_both_sides_of_4_gib)
+        .without_xen(),
     BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both().on_both_boards(),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)).on_qemu_long(),
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)).on_qemu_long(),
@@ -32,6 +34,15 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main).on_qemu(),
 ];
+
+/// On q35 the memory is then in pieces on both sides of 4 GiB, which a guest of the default size never sees.
+fn memory_on_both_sides_of_4_gib(host: &mut Host) -> Result<()> {
+    let guest = host.create(&GuestSpec::new("hello", image("hello")?).memory(5000))?;
+    guest.wait_console("hello", SOON)?;
+    let end = guest.wait_gone(SOON)?;
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {}", guest.console());
+    Ok(())
+}
 
 fn hello_in_4_mib(host: &mut Host) -> Result<()> {
     let guest = host.create(&GuestSpec::new("hello", image("hello")?).memory(4))?;

@@ -126,8 +126,10 @@ pub(super) fn init(map: &MemoryMap) {
     for range in map.ranges() {
         for free in [0..image_start, tables_end..boot_end] {
             let (start, end) = (range.start.max(free.start), range.end.min(free.end));
-            // SAFETY: behind the tables and below the image nothing lies that is still needed.
-            unsafe { memory::add(address(start)..address(end)) };
+            if start < end {
+                // SAFETY: behind the tables and below the image nothing lies that is still needed.
+                unsafe { memory::add(address(start)..address(end)) };
+            }
         }
     }
 }
