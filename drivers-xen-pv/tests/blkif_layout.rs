@@ -2,12 +2,12 @@
 //!
 //! Needs a C compiler and the headers of the package libxen-dev; fails without, because nothing else holds the two together.
 
+mod header;
+
 use fata_xen::abi::blkif::{DiscardRequest, NAMED_VALUES, Request, Response, Segment, Slot};
 use fata_xen::ring::Message;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use header::Header;
 use std::mem::{offset_of, size_of};
-use std::process::Command;
 
 /// Sizes and offsets, as C spells them and as they are here.
 fn layouts() -> Vec<(&'static str, i64)> {
@@ -76,55 +76,10 @@ fn messages() -> Vec<(&'static str, Vec<u32>)> {
     ]
 }
 
-fn program() -> String {
-    let mut c = String::from(
-        "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n\
-         #include <xen/xen.h>\n#include <xen/io/blkif.h>\n#include <xen/io/protocols.h>\nint main(void) {\n",
-    );
-    for (name, _) in NAMED_VALUES.iter().copied().chain(layouts()) {
-        let shown = name.replace('"', "\\\"");
-        writeln!(c, "printf(\"%s\\t%lld\\n\", \"{shown}\", (long long)({name}));").unwrap();
-    }
-    for (i, (message, words)) in messages().iter().enumerate() {
-        writeln!(c, "{{ {message}; uint32_t w[28] = {{0}}; memcpy(w, &m, sizeof m);").unwrap();
-        for word in 0..words.len() {
-            writeln!(c, "printf(\"message {i} word {word}\\t%lld\\n\", (long long)w[{word}]);").unwrap();
-        }
-        c.push_str("}\n");
-    }
-    c + "return 0; }\n"
-}
-
-/// What the C compiler makes of it, by name.
-fn seen_by_c() -> BTreeMap<String, i64> {
-    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (source, binary) = (dir.join("blkif_layout.c"), dir.join("blkif_layout"));
-    std::fs::write(&source, program()).unwrap();
-    let compiled = Command::new("cc").arg("-o").arg(&binary).arg(&source).output();
-    let compiled = compiled.unwrap_or_else(|e| panic!("no C compiler: install gcc and libxen-dev ({e})"));
-    let errors = String::from_utf8_lossy(&compiled.stderr);
-    assert!(
-        compiled.status.success(),
-        "cannot compile against the Xen headers: install libxen-dev\n{errors}"
-    );
-    let output = Command::new(&binary).output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    lines.lines().filter_map(|l| l.split_once('\t')).map(|(n, v)| (n.into(), v.parse().unwrap())).collect()
-}
-
 #[test]
 fn constants_layouts_and_messages_are_those_of_the_header() {
-    let seen = seen_by_c();
-    let mut expected: Vec<(String, i64)> =
-        NAMED_VALUES.iter().copied().chain(layouts()).map(|(n, v)| (n.to_string(), v)).collect();
-    for (i, (_, words)) in messages().iter().enumerate() {
-        let numbered = words.iter().enumerate();
-        expected.extend(numbered.map(|(j, w)| (format!("message {i} word {j}"), i64::from(*w))));
-    }
-    assert_eq!(seen.len(), expected.len());
-    for (name, value) in expected {
-        assert_eq!(seen[&name], value, "{name}: the header says {}, fata-xen says {value}", seen[&name]);
-    }
+    let values = NAMED_VALUES.iter().copied().chain(layouts()).collect();
+    Header { name: "blkif", includes: &["xen/io/protocols.h"], values, messages: messages() }.is_the_same();
 }
 
 #[test]
