@@ -48,7 +48,10 @@ const CHECKS: [Check; 6] = [
     // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.
     Check {
         // Tests leak what lives for ever, and ask for more memory than there can be.
-        environment: &[("RUSTFLAGS", "-Zsanitizer=address"), ("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1")],
+        environment: &[
+            ("RUSTFLAGS", "-Zsanitizer=address"),
+            ("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1"),
+        ],
         long: true,
         ..Check::new(
             "check::address_sanitizer",
