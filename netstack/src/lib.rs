@@ -28,7 +28,7 @@ mod param;
 mod port;
 mod stack;
 mod stats;
-mod tcp;
+pub(crate) mod tcp;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
 mod transport;

@@ -132,6 +132,22 @@ impl Share {
     }
 }
 
+impl Share {
+    /// Gives some of it back.
+    pub(crate) fn shrink(&mut self, octets: usize) {
+        let octets = octets.min(self.octets);
+        let used = &self.memory.used[self.of as usize];
+        used.set(used.get() - octets);
+        self.octets -= octets;
+    }
+}
+
+impl core::fmt::Debug for Share {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} octets", self.octets)
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         let used = &self.memory.used[self.of as usize];

@@ -1,6 +1,6 @@
 //! The sizes of connections' buffers, by the memory there is.
 
-use super::machine::window_room;
+use super::smol::window_room;
 use crate::memory::{Memory, Share, Use};
 use alloc::rc::Rc;
 

@@ -1,6 +1,6 @@
 //! One connection: its state machine, who waits for it, and its deadlines.
 
-use super::machine::{Machine, Sent, Wire};
+use super::smol::{Machine, Sent, Wire};
 use super::segment::{self, Segment, before};
 use super::{Flow, Place};
 use crate::error::Error;

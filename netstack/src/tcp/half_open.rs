@@ -8,7 +8,7 @@
 
 use super::buffers::LEAST;
 use super::listener::Listening;
-use super::machine::{Machine, Nowhere, initial_sequence, window_shift};
+use super::smol::{Machine, Nowhere, initial_sequence, window_shift};
 use super::segment::{self, Segment, Syn};
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;

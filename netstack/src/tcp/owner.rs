@@ -1,7 +1,7 @@
 //! What the owner of a connection does with it: reading, writing, closing.
 
 use super::conn::Conn;
-use super::machine::Machine;
+use super::smol::Machine;
 use crate::error::Error;
 use alloc::rc::Rc;
 use core::task::{Context, Poll};

@@ -1,7 +1,7 @@
 //! Streams: the owner's side of a connection.
 
 use super::conn::Conn;
-use super::machine::Machine;
+use super::smol::Machine;
 use super::{Buffers, Flow, Place};
 use crate::error::Error;
 use crate::port;
