@@ -18,6 +18,8 @@ pub(crate) enum Unreachable {
     Port,
     /// No way leads there.
     Host,
+    /// A link on the way takes IP packets of so many octets only (RFC 1191, 4).
+    TooBig(u16),
 }
 
 /// The code of a destination-unreachable message: port.
@@ -64,7 +66,7 @@ pub(crate) fn receive(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, header: 
     }
     match (icmp.msg_type(), icmp.msg_code()) {
         (Icmpv4Message::EchoRequest, 0) if header.is_unicast => echo(core, iface, now, header, message),
-        (Icmpv4Message::DstUnreachable, code) => unreachable(core, code, &message[HEADER..]),
+        (Icmpv4Message::DstUnreachable, code) => unreachable(core, code, message),
         _ => {}
     }
 }
@@ -111,8 +113,11 @@ pub(crate) fn send_port_unreachable(
 }
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
-fn unreachable(core: &Rc<Core>, code: u8, quote: &[u8]) {
+fn unreachable(core: &Rc<Core>, code: u8, message: &[u8]) {
+    // RFC 1191, 4: the last two octets of the header.
+    let (mtu, quote) = (&message[HEADER - 2..HEADER], &message[HEADER..]);
     let what = match code {
+        4 => Unreachable::TooBig(u16::from_be_bytes([mtu[0], mtu[1]])),
         0 | 1 | 5..=13 => Unreachable::Host,
         2 | 3 => Unreachable::Port,
         _ => return,

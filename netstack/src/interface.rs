@@ -93,7 +93,7 @@ impl Iface {
 
     /// Whether a packet is for this host, and if so how.
     pub(crate) fn accepts(&self, source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Option<Header> {
-        let header = |is_unicast| Header { source, destination, is_unicast, verified: false };
+        let header = |is_unicast| Header { source, destination, is_unicast, verified: false, marked: false };
         let Some(net) = self.net.get() else {
             // Without an address only an answer to the DHCP client is for us, to whatever address it is sent.
             return (protocol == ip::UDP).then(|| header(false));

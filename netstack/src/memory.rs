@@ -109,6 +109,11 @@ impl Memory {
         stats.total == 0 || stats.free >= reserve(stats.total) + octets as u64
     }
 
+    /// Whether more than half of what there is for a use is used, or nothing is free.
+    pub(crate) fn is_scarce(&self, of: Use) -> bool {
+        self.used(of) > self.limit(of) / 2 || !self.is_free(0)
+    }
+
     /// Brings the gauges up to date.
     pub(crate) fn count(&self, counters: &Counters) {
         counters.memory_octets.set(self.used.iter().map(|used| used.get() as u64).sum());
@@ -133,6 +138,11 @@ impl Share {
 }
 
 impl Share {
+    /// Whether more than half of what there is for this use is used, or nothing is free.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.memory.is_scarce(self.of)
+    }
+
     /// Gives some of it back.
     pub(crate) fn shrink(&mut self, octets: usize) {
         let octets = octets.min(self.octets);

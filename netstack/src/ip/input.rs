@@ -52,11 +52,12 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
     counters.rx_packets.one();
     if !ip.more_frags() && ip.frag_offset() == 0 {
         let verified = checksum != Checksum::Complete;
+        let marked = data[1] & 3 == 3;
         return deliver(
             core,
             iface,
             now,
-            Header { verified, ..header },
+            Header { verified, marked, ..header },
             protocol,
             &mut data[..total],
             header_len,
@@ -72,7 +73,7 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
         Outcome::Dropped => counters.fragments_dropped.one(),
         Outcome::Complete(mut whole) => {
             counters.fragments_reassembled.one();
-            write_header(&mut whole, source, destination, protocol);
+            write_header(&mut whole, source, destination, protocol, false);
             deliver(core, iface, now, header, protocol, &mut whole, HEADER);
         }
     }

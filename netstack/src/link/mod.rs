@@ -20,11 +20,15 @@ use core::net::Ipv4Addr;
 use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, NetDevice, TransmitError, TransmitMeta};
 use fata_libos::time::Instant;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN,
+    Ipv4Packet,
 };
 
 /// Frames that wait for room in the device.
 const QUEUE: usize = 256;
+/// The largest IPv4 packet, and TCP header, octets.
+const MAX_PACKET: usize = 65_535;
+const TCP_MOST: usize = 60;
 const BROADCAST: MacAddress = MacAddress([0xff; 6]);
 
 /// Where on the link a packet goes.
@@ -47,6 +51,20 @@ pub(crate) enum Carries {
     Udp,
     /// Anything else: the packet is complete.
     Other,
+}
+
+/// What is said of a packet to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Send {
+    pub(crate) now: Instant,
+    /// This host's address.
+    pub(crate) own: Ipv4Addr,
+    pub(crate) hop: Hop,
+    /// Octets of the packet.
+    pub(crate) len: usize,
+    pub(crate) carries: Carries,
+    /// TCP data in each of the packets into which the device is to cut it, octets; 0 for one that is whole.
+    pub(crate) segment_size: usize,
 }
 
 /// See the module.
@@ -107,8 +125,7 @@ impl Link {
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
-            let Some(Waiting { frame, checksum, .. }) = self.queue.pop_front() else { break };
-            let meta = TransmitMeta::new(checksum);
+            let Some(Waiting { frame, meta, .. }) = self.queue.pop_front() else { break };
             if self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)).is_err() {
                 counters.tx_dropped.one();
             }
@@ -124,21 +141,23 @@ impl Link {
         due.lost
     }
 
-    /// Sends an IP packet of `len` octets, written by `fill`, which is called once or never. The checksum inside what it
-    /// carries is completed here or left to the device.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
-        own: Ipv4Addr,
-        hop: Hop,
-        len: usize,
-        carries: Carries,
-        counters: &Counters,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) {
+    /// The largest TCP data that the device cuts into segments, octets; 0 where it does not.
+    pub(crate) fn largest_send(&self) -> usize {
+        let most = MAX_PACKET - IPV4_HEADER_LEN - TCP_MOST;
+        self.device.offloads().tx_segmentation_v4.min(most)
+    }
+
+    /// Sends an IP packet, written by `fill`, which is called once or never. The checksum inside what it carries is completed
+    /// here or left to the device.
+    pub(crate) fn send(&mut self, send: Send, counters: &Counters, fill: &mut dyn FnMut(&mut [u8])) {
+        let Send { now, own, hop, len, carries, segment_size } = send;
         let partial = carries != Carries::Other && self.device.offloads().tx_checksum_v4;
-        let checksum = if partial { Checksum::Partial } else { Checksum::Complete };
+        let partial = partial || segment_size > 0;
+        let meta = match (segment_size, partial) {
+            (0, true) => TransmitMeta::new(Checksum::Partial),
+            (0, false) => TransmitMeta::new(Checksum::Complete),
+            (size, _) => TransmitMeta::segmented(size),
+        };
         let mut build = |packet: &mut [u8]| {
             fill(packet);
             complete(packet, carries, partial);
@@ -160,7 +179,7 @@ impl Link {
                     }
                     let mut header = [0; ETHERNET_HEADER];
                     self.header(&mut header, BROADCAST, EthernetProtocol::Ipv4);
-                    let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, checksum) else {
+                    let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, meta) else {
                         return counters.arp_dropped.one();
                     };
                     frame[..ETHERNET_HEADER].copy_from_slice(&header);
@@ -168,7 +187,7 @@ impl Link {
                 }
             },
         };
-        self.send_frame(to, EthernetProtocol::Ipv4, len, checksum, counters, &mut build);
+        self.send_frame(to, EthernetProtocol::Ipv4, len, meta, counters, &mut build);
     }
 
     /// Answers an ARP packet and learns from it. `true` if it claims the address `own` for somebody else.
@@ -243,7 +262,7 @@ impl Link {
             target_protocol_addr: target,
         };
         let fill = &mut |buf: &mut [u8]| arp.emit(&mut ArpPacket::new_unchecked(buf));
-        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), Checksum::Complete, counters, fill);
+        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), TransmitMeta::default(), counters, fill);
     }
 
     fn header(&self, frame: &mut [u8], to: MacAddress, protocol: EthernetProtocol) {
@@ -258,7 +277,7 @@ impl Link {
         to: MacAddress,
         protocol: EthernetProtocol,
         len: usize,
-        checksum: Checksum,
+        meta: TransmitMeta,
         counters: &Counters,
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
@@ -271,13 +290,13 @@ impl Link {
             fill(packet);
         };
         if self.queue.is_empty() {
-            match self.device.transmit(total, TransmitMeta::new(checksum), &mut build) {
+            match self.device.transmit(total, meta, &mut build) {
                 Ok(()) => return,
                 Err(TransmitError::Full) => {}
                 Err(TransmitError::Down | TransmitError::TooLong { .. }) => return counters.tx_dropped.one(),
             }
         }
-        let waiting = Waiting::new(&self.memory, total, checksum).is_some_and(|mut waiting| {
+        let waiting = Waiting::new(&self.memory, total, meta).is_some_and(|mut waiting| {
             build(&mut waiting.frame);
             self.enqueue(waiting)
         });

@@ -1,13 +1,14 @@
 //! TIME-WAIT: a small record instead of a connection, so that segments that come late are not taken for another's.
 
-use super::segment::{self, Segment, before};
+use super::half_open::is_opening;
+use super::machine::{Flags, Header, Machine, Options, Seq, Timestamp};
+use super::segment;
 use super::{Flow, Place, Table};
 use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
 use alloc::rc::Rc;
 use fata_libos::time::{Duration, Instant};
-use smoltcp::wire::TcpControl;
 
 /// How long: twice the lifetime that a segment is granted here.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
@@ -20,39 +21,51 @@ pub(crate) const COST: usize = 256;
 pub(crate) struct TimeWait {
     iface: Rc<Iface>,
     pub(crate) since: Instant,
-    snd_next: u32,
-    rcv_next: u32,
+    snd_next: Seq,
+    rcv_next: Seq,
+    /// The peer's clock as it was seen last, and what is added to this side's, where both send theirs.
+    clocks: Option<(u32, u32)>,
     _share: Share,
 }
 
 impl Place {
     /// A record, if there is memory for one.
-    pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, snd_next: u32, rcv_next: u32) -> Option<Self> {
+    pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, machine: &Machine) -> Option<Self> {
         let (iface, since, _share) = (iface.clone(), Instant::recent(), table.reserve_time_wait()?);
-        Some(Self::TimeWait(Rc::new(TimeWait { iface, since, snd_next, rcv_next, _share })))
+        let ((snd_next, rcv_next), clocks) = (machine.numbers(), machine.clocks());
+        Some(Self::TimeWait(Rc::new(TimeWait { iface, since, snd_next, rcv_next, clocks, _share })))
     }
 }
 
 impl TimeWait {
-    /// Whether a SYN may open the connection anew (RFC 9293, 3.6.1): it lies beyond all that was received.
-    pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
-        segment.syn && !segment.has_ack && !segment.rst && before(self.rcv_next, segment.seq.wrapping_add(1))
+    /// Whether a SYN may open the connection anew: it lies beyond all that was received (RFC 9293, 3.6.1), or its clock is
+    /// later (RFC 6191, 2).
+    pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
+        let later = match (self.clocks, header.options.timestamp) {
+            (Some((recent, _)), Some(peer)) => (peer.value.wrapping_sub(recent) as i32) > 0,
+            _ => false,
+        };
+        is_opening(header) && (later || header.seq.after(self.rcv_next))
     }
 
     /// Answers what needs an answer. A reset is believed if it has the one number that a peer who knows nothing of the
     /// connection gives it, in reply to our acknowledgement of its SYN: it may come again then (as RFC 5961, 3).
-    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: &Segment) {
-        if segment.rst {
-            return if segment.seq == self.rcv_next {
+    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, header: &Header, data: usize) {
+        if header.flags.has(Flags::RST) {
+            return if header.seq == self.rcv_next {
                 core.tcp.closed(flow, None)
             } else {
                 core.counters.tcp_resets_ignored.one()
             };
         }
-        if segment.len() == 0 && segment.seq == self.rcv_next {
+        if header.space(data) == 0 && header.seq == self.rcv_next {
             return;
         }
-        let reply = segment::repr(flow, TcpControl::None, self.snd_next, Some(self.rcv_next));
+        let timestamp = self
+            .clocks
+            .map(|(echo, offset)| Timestamp { value: super::machine::clock(offset, now), echo });
+        let options = Options { timestamp, ..Options::default() };
+        let reply = Header { options, ..segment::bare(Flags::ACK, self.snd_next, self.rcv_next) };
         segment::send(core, &self.iface, now, flow, &reply);
     }
 }

@@ -112,6 +112,7 @@ pub(crate) fn unreachable(core: &Core, local: SocketAddr, remote: SocketAddr, wh
         bound.fail(match what {
             Unreachable::Port => Error::ConnectionRefused,
             Unreachable::Host => Error::HostUnreachable,
+            Unreachable::TooBig(_) => return,
         });
     }
 }

@@ -177,7 +177,7 @@ impl Machine {
             self.state = match self.state {
                 State::FinWait1 => State::FinWait2,
                 State::Closing => State::TimeWait,
-                State::LastAck => State::Closed,
+                State::LastAck => return self.die(),
                 state => state,
             };
         }

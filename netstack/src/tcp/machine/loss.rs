@@ -17,7 +17,8 @@ impl Machine {
     /// Octets on the way (RFC 6675's "pipe").
     pub(super) fn on_the_way(&self) -> u32 {
         let queue = &self.snd.queue;
-        if self.sack {
+        let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        if self.sack || in_timeout {
             return queue.in_flight();
         }
         // Each duplicate says that a segment has left the network.

@@ -32,7 +32,7 @@ pub use header::{Flags, HEADER, Header, Options, Parsed, Sacks, Timestamp};
 pub use owner::Info;
 pub use seq::Seq;
 pub use synchronize::answer;
-pub(crate) use synchronize::window_scale;
+pub(crate) use synchronize::clock;
 pub use transmit::Transmit;
 
 use crate::memory::Share;
@@ -160,6 +160,11 @@ impl Account {
         self.0.as_mut().is_none_or(|share| share.grow(octets))
     }
 
+    /// Whether others may need what is left more than who has much.
+    fn is_scarce(&self) -> bool {
+        self.0.as_ref().is_some_and(Share::is_scarce)
+    }
+
     fn shrink(&mut self, octets: usize) {
         if let Some(share) = &mut self.0 {
             share.shrink(octets);
@@ -282,16 +287,16 @@ struct Clocks {
 }
 
 /// Counts since the connection began.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    repeats: u32,
-    timeouts: u32,
-    recoveries: u32,
-    undone: u32,
-    duplicates: u32,
-    out_of_order: u32,
-    no_memory: u32,
-    marks: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) repeats: u32,
+    pub(crate) timeouts: u32,
+    pub(crate) recoveries: u32,
+    pub(crate) undone: u32,
+    pub(crate) duplicates: u32,
+    pub(crate) out_of_order: u32,
+    pub(crate) no_memory: u32,
+    pub(crate) marks: u32,
 }
 
 /// A connection. See the module.

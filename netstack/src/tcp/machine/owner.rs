@@ -1,6 +1,6 @@
 //! What the owner of a connection does with it, and sees of it.
 
-use super::{Account, FIRST_SEND, Machine, NEVER, State};
+use super::{Account, Counts, FIRST_SEND, Machine, NEVER, State};
 use fata_libos::time::{Duration, Instant};
 
 /// How a connection does.
@@ -57,6 +57,11 @@ impl Machine {
         let timers = [snd.rto_at, snd.tlp_at, snd.reorder_at, snd.persist_at, snd.paced_at, self.rcv.ack_at];
         let first = timers.into_iter().chain(self.keep_alive_at()).min()?;
         (first != NEVER && self.state != State::Closed).then_some(first)
+    }
+
+    /// Whether something is to be sent at once, after the owner has read.
+    pub fn wants_to_send(&self, now: Instant) -> bool {
+        self.rcv.ack_now || self.rcv.ack_at <= now
     }
 
     /// Octets that can be read.
@@ -236,19 +241,19 @@ impl Machine {
         (self.snd.next, self.rcv.next)
     }
 
-    /// The peer's clock, where it sends one: what was seen last.
-    pub(crate) fn peer_clock(&self) -> Option<u32> {
-        self.clocks.on.then_some(self.clocks.recent)
-    }
-
-    /// This side's clock, where it sends one: what is added to the time.
-    pub(crate) fn clock_offset(&self) -> Option<u32> {
-        self.clocks.on.then_some(self.clocks.offset)
+    /// The peer's clock as it was seen last, and what is added to this side's, where both send theirs.
+    pub(crate) fn clocks(&self) -> Option<(u32, u32)> {
+        self.clocks.on.then_some((self.clocks.recent, self.clocks.offset))
     }
 
     /// Charges what it allocates from now on to an account.
     pub(crate) fn charge(&mut self, account: Account) {
         self.account = account;
+    }
+
+    /// Counts since the connection began.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// How it does.

@@ -84,6 +84,7 @@ impl Queue {
         self.waiting
     }
 
+    #[cfg(test)]
     pub(super) fn entries(&self) -> impl Iterator<Item = &Sent> {
         self.sent.iter()
     }

@@ -27,7 +27,18 @@ impl Machine {
     }
 
     fn receive_synchronized(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
+        let together = Header { seq: header.seq + 1, flags: Flags(header.flags.0 & !Flags::SYN.0), ..*header };
+        let answers = self.state == State::SynReceived
+            && header.flags.has(Flags::SYN | Flags::ACK)
+            && header.seq == self.rcv.irs;
+        // Both opened at once: the peer's SYN comes again with the acknowledgement of this side's (RFC 9293, figure 8).
+        let header = if answers { &together } else { header };
         let flags = header.flags;
+        if flags.has(Flags::SYN) {
+            // Wherever it stands (RFC 5961, 4.2).
+            self.challenge(now);
+            return Verdict::NotBelieved;
+        }
         if self.clocks.on && !flags.has(Flags::RST) {
             let Some(peer) = header.options.timestamp else { return Verdict::Bad };
             let old = (peer.value.wrapping_sub(self.clocks.recent) as i32) < 0;
@@ -37,10 +48,11 @@ impl Machine {
             }
         }
         if !self.is_acceptable(header, data.len()) {
-            if !flags.has(Flags::RST) {
-                self.note_duplicate(header, data.len());
-                self.answer_outside(now, header.space(data.len()));
+            if flags.has(Flags::RST) {
+                return Verdict::NotBelieved;
             }
+            self.note_duplicate(header, data.len());
+            self.answer_outside(now, header.space(data.len()));
             return Verdict::Outside;
         }
         if flags.has(Flags::RST) {
@@ -50,10 +62,6 @@ impl Machine {
             }
             self.die();
             return Verdict::Reset;
-        }
-        if flags.has(Flags::SYN) {
-            self.challenge(now);
-            return Verdict::NotBelieved;
         }
         if !flags.has(Flags::ACK) {
             return Verdict::Bad;
@@ -135,6 +143,7 @@ impl Machine {
         self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(self.offers.mtu)));
         if fin && !cut {
             self.rcv.fin = Some(seq + fresh.len() as u32);
+            self.rcv.ack_now = true;
         }
         self.rcv.ack_now |= cut;
         if !self.store(seq, fresh) {

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 /// The least that is allocated, octets.
 const LEAST: usize = 2048;
+/// What a connection may have even where memory is scarce, octets.
+const ALWAYS: usize = 4096;
 
 /// See the module. The capacity is a power of two, or nothing.
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ impl Ring {
             return true;
         }
         let capacity = octets.next_power_of_two().max(LEAST);
-        if !account.grow(capacity - self.data.len()) {
+        if capacity > ALWAYS && account.is_scarce() || !account.grow(capacity - self.data.len()) {
             return false;
         }
         let Some(mut data) = zeroed(capacity) else {

@@ -79,11 +79,6 @@ impl Rtt {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// How often it was doubled since the last sample.
-    pub(super) fn backed_off(&self) -> u8 {
-        self.backoff
-    }
-
     pub(super) fn end_backing_off(&mut self) {
         self.backoff = 0;
     }

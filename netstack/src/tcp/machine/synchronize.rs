@@ -8,7 +8,7 @@ use super::{
 use fata_libos::time::{Duration, Instant};
 
 /// The shift that a window of so many octets needs (RFC 7323, 2.3).
-pub(crate) fn window_scale(octets: usize) -> u8 {
+fn window_scale(octets: usize) -> u8 {
     (usize::BITS - octets.leading_zeros()).saturating_sub(16).min(14) as u8
 }
 
@@ -35,7 +35,7 @@ pub fn answer(config: &Config, syn: &Header, now: Instant) -> Header {
 }
 
 /// The clock of timestamps: milliseconds.
-pub(super) fn clock(offset: u32, now: Instant) -> u32 {
+pub(crate) fn clock(offset: u32, now: Instant) -> u32 {
     ((now.as_nanos() / 1_000_000) as u32).wrapping_add(offset)
 }
 
@@ -45,17 +45,17 @@ impl Machine {
         Self::new(config, State::SynSent, now)
     }
 
-    /// Takes the connection that a peer opens with `syn`, whose SYN-ACK was sent at `sent`: to be followed by the segment
-    /// that acknowledges it.
-    pub fn accept(config: Config, syn: &Header, sent: Instant, now: Instant) -> Self {
+    /// Takes the connection that a peer opens with `syn`, whose SYN-ACK was sent at `sent`, where it was sent once and that
+    /// is known: to be followed by the segment that acknowledges it.
+    pub fn accept(config: Config, syn: &Header, sent: Option<Instant>, now: Instant) -> Self {
         let mut machine = Self::new(config, State::SynReceived, now);
         machine.learn(syn, now);
         machine.snd.next = machine.snd.iss + 1;
-        machine.snd.last = sent;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
         let (seq, end) = (machine.snd.iss, machine.snd.next);
-        machine.snd.queue.push(super::queue::Sent { seq, end, at: sent, flags: 0, repeats: 0 });
+        let (at, repeats) = (sent.unwrap_or(now), u8::from(sent.is_none()));
+        machine.snd.queue.push(super::queue::Sent { seq, end, at, flags: 0, repeats });
         machine.snd.rto_at = now + machine.rtt.timeout();
         machine
     }

@@ -91,7 +91,7 @@ impl Net {
                 None if header.flags.has(Flags::SYN) => {
                     let config = config(7);
                     let answer = synchronize::answer(&config, &header, self.now);
-                    let machine = Machine::accept(config, &header, self.now, self.now);
+                    let machine = Machine::accept(config, &header, Some(self.now), self.now);
                     self.ends[to] = Some(machine);
                     self.count += 1;
                     self.travelling.insert((self.now + self.delay, self.count), (1 - to, answer, Vec::new()));

@@ -58,7 +58,7 @@ impl Machine {
             return Some(transmit);
         }
         let due = self.rcv.ack_now || self.rcv.ack_at <= now;
-        (due && self.state != State::SynSent && self.state != State::SynReceived).then(|| self.send_ack(now))
+        (due && self.state != State::SynSent).then(|| self.send_ack(now))
     }
 
     /// Copies the data of what is to be sent; `buf` has its length.
