@@ -80,8 +80,9 @@ impl Machine {
             return;
         }
         (snd.wl1, snd.wl2) = (header.seq, header.ack);
-        // Whoever answers may keep the window closed for as long as he likes.
-        snd.probes = 0;
+        if (header.ack + window).after(snd.edge) {
+            snd.probes = 0;
+        }
         snd.edge = header.ack + window;
         snd.max_window = snd.max_window.max(window);
         if snd.edge.after(snd.next) {
@@ -217,16 +218,24 @@ impl Machine {
             Frto::Begun if news.acked > 0 => {
                 // All of it at once says nothing; else new data is tried before anything else goes out again.
                 let some = self.snd.una.before(end);
-                self.snd.frto = if some { Frto::New } else { Frto::No };
+                let limit = self.snd.next + 2 * self.snd.mss;
+                self.snd.frto = if some { Frto::New(limit) } else { Frto::No };
                 false
             }
             // What was sent once, before the timeout, arrives after all.
-            Frto::New if moved => {
+            Frto::New(_) if moved => {
                 self.snd.frto = Frto::No;
-                news.fresh && !news.fresh_end.after(end)
+                let spurious = news.fresh && !news.fresh_end.after(end);
+                if !spurious {
+                    self.congestion.narrow(3 * self.snd.mss);
+                }
+                spurious
             }
             _ => {
                 if news.repeated || news.sacked {
+                    if matches!(self.snd.frto, Frto::New(_)) {
+                        self.congestion.narrow(3 * self.snd.mss);
+                    }
                     self.snd.frto = Frto::No;
                 }
                 false

@@ -35,6 +35,8 @@ pub(super) struct Undo {
     cubic: Cubic,
     /// The clock of timestamps when something was first sent again.
     pub(super) stamp: Option<u32>,
+    /// The first number that was not acknowledged when it began.
+    pub(super) from: Seq,
     /// Segments sent again, less those of which the peer says that it got them twice.
     pub(super) repeats: u32,
 }
@@ -104,6 +106,11 @@ impl Congestion {
         self.window = (window * size).min(f64::from(1 << 30)) as u32;
     }
 
+    /// After a timeout that was none of F-RTO's: what was tried has room, and one segment more (RFC 5682, 2.1, step 3a).
+    pub(super) fn narrow(&mut self, octets: u32) {
+        self.window = octets;
+    }
+
     /// The application did not fill the window.
     pub(super) fn pause(&mut self, now: Instant) {
         self.cubic.pause(now);
@@ -124,12 +131,13 @@ impl Congestion {
     }
 
     /// Brings the window down; what is sent meanwhile follows [`recover`](Self::recover).
-    pub(super) fn react(&mut self, kind: Kind, end: Seq, flight: u32, mss: u32) {
+    pub(super) fn react(&mut self, kind: Kind, (from, end): (Seq, Seq), flight: u32, mss: u32) {
         let before = Undo {
             window: self.window.max(self.recovery.map_or(0, |_| self.threshold)),
             threshold: self.threshold,
             cubic: self.cubic,
             stamp: None,
+            from,
             repeats: 0,
         };
         let again = self.recovery.is_some_and(|r| r.kind == Kind::Timeout) && kind == Kind::Timeout;
@@ -218,7 +226,7 @@ mod tests {
         assert_eq!(congestion.window(), 10_000);
         congestion.grow(Instant::default(), 10_000, MSS, Duration::from_millis(10));
         assert_eq!(congestion.window(), 20_000);
-        congestion.react(Kind::Fast, Seq(20_000), 20_000, MSS);
+        congestion.react(Kind::Fast, (Seq(0), Seq(20_000)), 20_000, MSS);
         assert_eq!(congestion.threshold(), 14_000);
         // Twenty segments on the way, one lost, the others acknowledged one by one: fourteen go out in their place.
         let mut out = 0;
@@ -239,9 +247,9 @@ mod tests {
     #[test]
     fn a_reaction_can_be_taken_back() {
         let mut congestion = Congestion::new(MSS);
-        congestion.react(Kind::Timeout, Seq(0), 10_000, MSS);
+        congestion.react(Kind::Timeout, (Seq(0), Seq(0)), 10_000, MSS);
         assert_eq!(congestion.window(), MSS);
-        congestion.react(Kind::Timeout, Seq(0), 10_000, MSS);
+        congestion.react(Kind::Timeout, (Seq(0), Seq(0)), 10_000, MSS);
         assert_eq!(congestion.threshold(), 7000, "once only");
         congestion.take_back();
         assert_eq!((congestion.window(), congestion.threshold()), (10_000, u32::MAX));

@@ -56,8 +56,8 @@ impl Machine {
             // The probe mended a loss: that counts as congestion.
             self.snd.tlp = None;
             if self.congestion.recovery.is_none() {
-                let (next, flight) = (self.snd.next, self.on_the_way());
-                self.congestion.react(Kind::Marked, next, flight, self.snd.mss);
+                let (range, flight) = ((self.snd.una, self.snd.next), self.on_the_way());
+                self.congestion.react(Kind::Marked, range, flight, self.snd.mss);
                 self.congestion.undo = None;
             }
         }
@@ -65,12 +65,18 @@ impl Machine {
 
     /// The peer got twice what was sent twice.
     fn notice_duplicate(&mut self, news: &News) {
-        if news.duplicate.is_none() {
+        let Some((from, to)) = news.duplicate else { return };
+        self.counts.twice += (to - from).div_ceil(self.snd.mss);
+        if self.counts.twice > self.counts.repeats {
+            // The network makes copies: they say nothing of what was sent again (RFC 3708, 3).
             return;
         }
         self.rack.duplicated(self.snd.una, self.snd.next);
         let Some(undo) = &mut self.congestion.undo else { return };
-        undo.repeats = undo.repeats.saturating_sub(1);
+        if from.before(undo.from) {
+            return;
+        }
+        undo.repeats = undo.repeats.saturating_sub((to - from).div_ceil(self.snd.mss));
         if undo.stamp.is_some() && undo.repeats == 0 && self.snd.queue.waiting() == 0 {
             self.take_back();
         }
@@ -176,7 +182,7 @@ impl Machine {
             None => {
                 self.counts.recoveries += 1;
                 let flight = self.snd.queue.in_flight() + self.snd.queue.waiting() + news.delivered;
-                self.congestion.react(Kind::Fast, self.snd.next, flight, self.snd.mss);
+                self.congestion.react(Kind::Fast, (self.snd.una, self.snd.next), flight, self.snd.mss);
             }
             Some(recovery) if recovery.kind == Kind::Marked => recovery.kind = Kind::Fast,
             Some(_) => {}
@@ -186,8 +192,8 @@ impl Machine {
     /// The peer has seen a mark of congestion (RFC 3168, 6.1.2): once in a round trip.
     fn heed_mark(&mut self, header: &Header) {
         if self.ecn && header.flags.has(Flags::ECE) && self.congestion.recovery.is_none() {
-            let (next, flight) = (self.snd.next, self.on_the_way());
-            self.congestion.react(Kind::Marked, next, flight, self.snd.mss);
+            let (range, flight) = ((self.snd.una, self.snd.next), self.on_the_way());
+            self.congestion.react(Kind::Marked, range, flight, self.snd.mss);
             self.congestion.undo = None;
             self.snd.reduced = true;
         }
@@ -254,10 +260,11 @@ impl Machine {
             let lost = self.detect_by_time(now);
             self.follow_loss(lost, &News::default());
         }
-        if self.snd.rto_at <= now {
-            self.time_out(now);
-        } else if self.snd.tlp_at <= now {
+        // Where both are due, the probe comes first (RFC 8985, 7.2).
+        if self.snd.tlp_at <= now {
             self.probe_tail(now);
+        } else if self.snd.rto_at <= now {
+            self.time_out(now);
         }
     }
 
@@ -301,7 +308,7 @@ impl Machine {
         }
         let again = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
         self.snd.frto = if again { Frto::No } else { Frto::Begun };
-        self.congestion.react(Kind::Timeout, self.snd.next, self.on_the_way(), self.snd.mss);
+        self.congestion.react(Kind::Timeout, (self.snd.una, self.snd.next), self.on_the_way(), self.snd.mss);
         self.snd.dup_acks = 0;
         self.mark_all_lost(now);
         let full = first.len() >= self.snd.mss;

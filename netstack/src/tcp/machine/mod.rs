@@ -237,8 +237,8 @@ enum Frto {
     No,
     /// The first segment was sent again.
     Begun,
-    /// Then something was acknowledged, and new data goes out before anything else.
-    New,
+    /// Then something was acknowledged, and new data goes out before anything else: up to this number.
+    New(Seq),
 }
 
 /// What comes in.
@@ -297,6 +297,8 @@ pub(crate) struct Counts {
     pub(crate) out_of_order: u32,
     pub(crate) no_memory: u32,
     pub(crate) marks: u32,
+    /// Segments that the peer says it got twice.
+    pub(crate) twice: u32,
 }
 
 /// A connection. See the module.

@@ -71,7 +71,7 @@ impl Machine {
         {
             (self.clocks.recent, self.clocks.recent_at) = (peer.value, now);
         }
-        if let Some(verdict) = self.check_acknowledgement(now, header) {
+        if let Some(verdict) = self.check_acknowledgement(now, header, answers) {
             return verdict;
         }
         self.heard = now;
@@ -98,15 +98,17 @@ impl Machine {
         }
     }
 
-    /// Whether the acknowledgement can be true (RFC 5961, 5.2); what became of the segment where not.
-    fn check_acknowledgement(&mut self, now: Instant, header: &Header) -> Option<Verdict> {
+    /// Whether the acknowledgement can be true (RFC 5961, 5.2); what became of the segment where not. `answers`: it is of a
+    /// SYN, whose window is never shifted (RFC 7323, 2.2).
+    fn check_acknowledgement(&mut self, now: Instant, header: &Header, answers: bool) -> Option<Verdict> {
         let most = self.snd.next + u32::from(self.snd.probing);
         if self.state == State::SynReceived {
             if !header.ack.after(self.snd.una) || header.ack.after(most) {
                 return Some(Verdict::Refused(header.ack));
             }
             self.established(now, self.snd.iss + 1);
-            self.snd.max_window = u32::from(header.window) << self.snd.scale;
+            let scale = if answers { 0 } else { self.snd.scale };
+            self.snd.max_window = u32::from(header.window) << scale;
             self.snd.edge = self.snd.iss + 1 + self.snd.max_window;
             (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
             return None;

@@ -88,8 +88,12 @@ impl Machine {
 
     /// What is lost goes first (RFC 6675, 5), except while F-RTO tries new data.
     fn send_again(&mut self, now: Instant, most: usize) -> Option<Transmit> {
-        if self.snd.frto == Frto::New && self.has_new() {
-            return None;
+        if let Frto::New(limit) = self.snd.frto {
+            // Either new data is tried first, or there is none.
+            if self.has_new() || self.snd.next + 2 * self.snd.mss != limit {
+                return None;
+            }
+            self.snd.frto = Frto::No;
         }
         let n = self.snd.queue.next_waiting()?;
         let first = *self.snd.queue.get(n)?;
@@ -125,10 +129,12 @@ impl Machine {
 
     fn syn_again(&mut self, now: Instant, n: usize) -> Transmit {
         self.snd.force = false;
+        // Without a timeout it is the answer to a SYN that has crossed this side's.
+        let timeouts = self.counts.timeouts.min(255) as u8;
         self.snd.queue.update(n, |sent| {
             sent.flags = 0;
             sent.at = now;
-            sent.repeats = sent.repeats.saturating_add(1);
+            sent.repeats = timeouts;
         });
         self.set_timers(now, true);
         (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
@@ -177,6 +183,10 @@ impl Machine {
         let force = self.snd.force;
         let room = self.congestion.window().saturating_sub(self.on_the_way());
         let room = if force { room.max(mss) } else { room };
+        let room = match self.snd.frto {
+            Frto::New(limit) => room.min(limit.beyond(self.snd.next)),
+            _ => room,
+        };
         if room < unsent.min(mss).max(1) {
             self.snd.full = self.snd.next;
         }
