@@ -80,7 +80,9 @@ impl Machine {
             self.rcv.marked = (self.rcv.marked && !flags.has(Flags::CWR)) || marked;
             self.counts.marks += u32::from(marked);
         }
-        self.acknowledge(now, header, data.len());
+        if !answers {
+            self.acknowledge(now, header, data.len());
+        }
         self.take(now, header, data)
     }
 
