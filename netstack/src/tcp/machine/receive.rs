@@ -188,7 +188,7 @@ impl Machine {
             rcv.ack_now |= filled;
             return true;
         }
-        if !rcv.assembler.add(seq, end) {
+        if !rcv.assembler.add(seq, end, rcv.ring.capacity()) {
             return false;
         }
         rcv.ring.write(offset, data);
