@@ -74,14 +74,16 @@ fn end() -> impl Strategy<Value = End> {
     let large = select(&[0, 0, 9000, 65_000][..]);
     (config, large, any::<bool>(), keep_alive, total, pace, any::<bool>()).prop_map(
         |(config, large, nodelay, keep_alive, total, pace, closes_last)| {
-            // One octet at a time, each with a pause, is for short streams.
-            let total = match pace {
-                Pace::Pieces { most, .. } => total.min(most * 300),
-                Pace::Bulk => total,
-            };
             End { config, large, nodelay, keep_alive, total, pace, closes_last }
         },
     )
+}
+
+fn piece(pace: Pace) -> Option<u64> {
+    match pace {
+        Pace::Bulk => None,
+        Pace::Pieces { most, .. } => Some(most),
+    }
 }
 
 fn event(aborts: bool) -> impl Strategy<Value = Event> {
@@ -100,8 +102,12 @@ fn scene(aborts: bool) -> impl Strategy<Value = Scene> {
     let stripped = vec(select(&[3_u8, 4, 8, 2][..]), 0..3);
     let events = vec((0..20_000_u16, event(aborts)), 0..8);
     (any::<u64>(), [end(), end()], any::<[u64; 2]>(), stripped, events).prop_map(
-        |(seed, ends, lines, stripped, mut events)| {
+        |(seed, mut ends, lines, stripped, mut events)| {
             events.sort_by_key(|(at, _)| *at);
+            // An octet at a time, each with a pause, is for short streams.
+            for most in [ends[0].pace, ends[1].pace].into_iter().filter_map(piece) {
+                ends.iter_mut().for_each(|end| end.total = end.total.min(most * 300));
+            }
             Scene { seed, ends, lines, stripped, events }
         },
     )
@@ -212,7 +218,9 @@ fn converse(scene: &Scene, is_cut: bool) {
     let mut network = start(scene);
     let mut events = scene.events.iter().peekable();
     let mut broken = None;
-    let stop = network.run(PATIENCE, |network| {
+    // Who is lied to may wait for ever.
+    let patience = if is_cut { PATIENCE / 12 } else { PATIENCE };
+    let stop = network.run(patience, |network| {
         while let Some((_, event)) =
             events.next_if(|(at, _)| Instant::default() + MS * (*at).into() <= network.now)
         {

@@ -117,7 +117,7 @@ impl App {
     }
 
     fn read<E: Endpoint + ?Sized>(&mut self, now: Instant, end: &mut E) -> Result<(), String> {
-        let mut most = self.piece();
+        let (mut most, before) = (self.piece(), self.got);
         while most > 0 {
             let len = most.min(self.buf.len() as u64) as usize;
             let n = end.read(now, &mut self.buf[..len]);
@@ -138,12 +138,13 @@ impl App {
         if self.got == self.expected && self.complete_at.is_none() {
             self.complete_at = Some(now);
         }
-        self.next_read = self.pause(now);
+        // Where there was nothing, something has to come first.
+        self.next_read = if self.got > before { self.pause(now) } else { now };
         Ok(())
     }
 
     fn write<E: Endpoint + ?Sized>(&mut self, now: Instant, end: &mut E) {
-        let mut most = self.piece().min(self.total - self.written);
+        let (mut most, before) = (self.piece().min(self.total - self.written), self.written);
         while most > 0 {
             let len = most.min(PERIOD) as usize;
             let start = (self.written % PERIOD) as usize;
@@ -154,6 +155,6 @@ impl App {
                 break;
             }
         }
-        self.next_write = self.pause(now);
+        self.next_write = if self.written > before { self.pause(now) } else { now };
     }
 }
