@@ -14,7 +14,7 @@ use super::link::Terms;
 use super::pace::Pace;
 use super::queue::{Queue, QueueConfig, hypercall_time};
 use super::session::{Session, Site, Why};
-use super::terms::{Features, Identity, publish};
+use super::terms::{Features, Identity, add_segmentation, publish};
 use crate::xenbus::{Device, XenbusState, devices};
 use crate::xenstore::StoreError;
 use core::convert::Infallible;
@@ -143,16 +143,19 @@ impl Offer {
         let Session { site, device, backend, .. } = &self.0;
         let identity = Identity::read(device).await?;
         let features = Features::read(backend).await?;
-        let terms = features.terms(identity, backend)?;
+        let mut terms = features.terms(identity, backend)?;
+        let segmentation = features.segmentation();
         log::debug!("{}: {} offers {features:?}", site.name, backend.path());
         let config = QueueConfig {
             remote: backend.domid(),
             channels: features.channels(),
             limits: site.limits,
             max_frame: terms.max_frame(),
+            segmentation,
             hypercall: hypercall_time(site.xen.hv()),
         };
         let mut queue = Queue::new(&site.xen, config)?;
+        add_segmentation(&mut terms.offloads, segmentation, queue.longest());
         queue.flush();
         publish(device, &queue).await?;
         self.0.show(XenbusState::Connected).await?;

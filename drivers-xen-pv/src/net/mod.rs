@@ -10,9 +10,9 @@
 //!            |
 //!           queue (a pair of rings with pages and channels)
 //!          /     \
-//!         rx      tx       what goes over each ring; chain: the checks of what comes
+//!         rx      tx       what goes over each ring; chain: the checks of what comes; cut: what is to be cut up
 //!          \     /
-//!           pool (granted pages)
+//!       pool, tx_pool      granted pages
 //! ```
 //!
 //! and below those [`ring`](crate::ring) and [`abi::netif`](crate::abi::netif).
@@ -21,6 +21,7 @@
 //! wrong is a [`NetFault`]: it is logged and counted, the device is closed, and tried again when the back end starts anew.
 
 mod chain;
+mod cut;
 mod device;
 mod fault;
 mod frontend;
@@ -34,6 +35,7 @@ mod rx;
 mod session;
 mod terms;
 mod tx;
+mod tx_pool;
 
 pub use device::Netfront;
 pub use fault::NetFault;
@@ -49,5 +51,7 @@ mod hostile_tests;
 mod life_tests;
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod segmentation_tests;
 #[cfg(test)]
 mod waiting_tests;

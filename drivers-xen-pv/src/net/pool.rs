@@ -1,6 +1,7 @@
 //! Granted pages that live as long as a connection: no grant is made or ended per packet.
 //!
-//! Both pools grow by small chunks up to their limit, so that a small guest pays for what it uses.
+//! Both pools - that for sending is `tx_pool` - grow by small chunks up to their limit, so that a small guest pays for what
+//! it uses.
 
 use crate::grant::{Access, GrantError, GrantedPages};
 use crate::shared::SharedMemory;
@@ -11,8 +12,6 @@ use alloc::vec::Vec;
 
 /// Pages of a chunk that a receive pool grows by.
 pub(super) const RX_CHUNK: usize = 32;
-/// Pages of a chunk that a transmit pool grows by.
-const TX_CHUNK: usize = 8;
 
 /// How many pages a device may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,26 +35,40 @@ impl Limits {
 }
 
 /// Where chunks come from.
-struct Source {
+pub(super) struct Source {
     xen: Rc<Xen>,
     remote: DomId,
     chunks: Vec<GrantedPages>,
+    pages: usize,
     limit: usize,
 }
 
 impl Source {
-    fn new(xen: &Rc<Xen>, remote: DomId, limit: usize) -> Self {
-        Self { xen: xen.clone(), remote, chunks: Vec::new(), limit }
+    pub(super) fn new(xen: &Rc<Xen>, remote: DomId, limit: usize) -> Self {
+        Self { xen: xen.clone(), remote, chunks: Vec::new(), pages: 0, limit }
     }
 
-    /// Another chunk, `None` at the limit.
-    fn grow(&mut self, pages: usize, access: Access) -> Result<Option<&GrantedPages>, GrantError> {
-        if (self.chunks.len() + 1) * pages > self.limit {
-            return Ok(None);
+    /// Pages of all chunks.
+    pub(super) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    pub(super) fn chunks(&self) -> &[GrantedPages] {
+        &self.chunks
+    }
+
+    pub(super) fn chunks_mut(&mut self) -> &mut [GrantedPages] {
+        &mut self.chunks
+    }
+
+    /// Another chunk of so many pages, or of none at the limit; returns how many they are.
+    pub(super) fn grow(&mut self, pages: usize, access: Access) -> Result<usize, GrantError> {
+        if self.pages + pages > self.limit {
+            return Ok(0);
         }
-        let chunk = GrantedPages::alloc(&self.xen, self.remote, pages, access)?;
-        self.chunks.push(chunk);
-        Ok(self.chunks.last())
+        self.chunks.push(GrantedPages::alloc(&self.xen, self.remote, pages, access)?);
+        self.pages += pages;
+        Ok(pages)
     }
 }
 
@@ -83,47 +96,14 @@ impl RxPool {
 
     /// Adds pages and returns how many; none at the limit.
     pub(super) fn grow(&mut self) -> Result<usize, GrantError> {
-        let Some(chunk) = self.source.grow(RX_CHUNK, Access::ReadWrite)? else { return Ok(0) };
+        let added = self.source.grow(RX_CHUNK, Access::ReadWrite)?;
+        let Some(chunk) = self.source.chunks().last().filter(|_| added > 0) else { return Ok(0) };
         let memory = chunk.memory();
         let page = |(i, gref): (usize, &GrantRef)| RxPage {
             memory: memory.part(i * PAGE_SIZE, PAGE_SIZE),
             gref: *gref,
         };
         self.pages.extend(chunk.refs().iter().enumerate().map(page));
-        Ok(RX_CHUNK)
-    }
-}
-
-/// Pages that the back end only reads, so that frames are written in place.
-pub(super) struct TxPool(Source);
-
-impl TxPool {
-    pub(super) fn new(xen: &Rc<Xen>, remote: DomId, limit: usize) -> Self {
-        Self(Source::new(xen, remote, limit))
-    }
-
-    /// Pages.
-    pub(super) fn len(&self) -> usize {
-        self.0.chunks.len() * TX_CHUNK
-    }
-
-    /// Adds pages and returns how many; none at the limit.
-    pub(super) fn grow(&mut self) -> Result<usize, GrantError> {
-        Ok(self.0.grow(TX_CHUNK, Access::ReadOnly)?.map_or(0, GrantedPages::count))
-    }
-
-    /// The grant of page `id`.
-    pub(super) fn gref(&self, id: u16) -> GrantRef {
-        let id = usize::from(id);
-        self.0.chunks[id / TX_CHUNK].refs()[id % TX_CHUNK]
-    }
-
-    /// The first `len` octets of page `id`.
-    pub(super) fn page_mut(&mut self, id: u16, len: usize) -> &mut [u8] {
-        assert!(len <= PAGE_SIZE, "{len} octets of a page");
-        let id = usize::from(id);
-        let chunk = &mut self.0.chunks[id / TX_CHUNK];
-        // SAFETY: a transmit pool keeps its chunks to itself and never asks them for their shared memory.
-        unsafe { chunk.private_mut(id % TX_CHUNK * PAGE_SIZE, len) }
+        Ok(added)
     }
 }

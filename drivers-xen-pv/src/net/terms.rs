@@ -1,5 +1,6 @@
 //! What both ends say of themselves in XenStore, and what follows for the connection.
 
+use super::cut::Segmentation;
 use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
@@ -16,6 +17,8 @@ const DEFAULT_MTU: usize = 1500;
 const MIN_MTU: usize = 576;
 /// The most that a transmit request can say.
 const MAX_MTU: usize = MAX_TX_SIZE - ETHERNET_HEADER;
+/// The most octets of headers in a frame to be cut up: IPv4 and TCP with all options.
+const MAX_HEADERS: usize = ETHERNET_HEADER + 60 + 60;
 
 /// What the toolstack has written for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub(super) struct Features {
     several_slots: bool,
     checksum_v4: bool,
     checksum_v6: bool,
+    segments_v4: bool,
+    segments_v6: bool,
     split_channels: bool,
     /// Queues possible; one is used.
     max_queues: u32,
@@ -78,6 +83,8 @@ impl Features {
             several_slots: backend.has_feature("feature-sg").await?,
             checksum_v4: !backend.has_feature("feature-no-csum-offload").await?,
             checksum_v6: backend.has_feature("feature-ipv6-csum-offload").await?,
+            segments_v4: backend.has_feature("feature-gso-tcpv4").await?,
+            segments_v6: backend.has_feature("feature-gso-tcpv6").await?,
             split_channels: backend.has_feature("feature-split-event-channels").await?,
             max_queues: backend.read_optional("multi-queue-max-queues").await?.unwrap_or(1),
         })
@@ -96,9 +103,24 @@ impl Features {
         Ok(Terms { mac: identity.mac, mtu, offloads })
     }
 
+    /// What it cuts up: only packets of several slots that it completes checksums of.
+    pub(super) fn segmentation(&self) -> Segmentation {
+        Segmentation {
+            v4: self.segments_v4 && self.several_slots && self.checksum_v4,
+            v6: self.segments_v6 && self.several_slots && self.checksum_v6,
+        }
+    }
+
     pub(super) fn channels(&self) -> Channels {
         if self.split_channels { Channels::Split } else { Channels::One }
     }
+}
+
+/// What a queue that takes frames of `longest` octets to be cut up adds to the terms.
+pub(super) fn add_segmentation(offloads: &mut Offloads, agreed: Segmentation, longest: usize) {
+    let payload = longest.saturating_sub(MAX_HEADERS);
+    offloads.tx_segmentation_v4 = if agreed.v4 { payload } else { 0 };
+    offloads.tx_segmentation_v6 = if agreed.v6 { payload } else { 0 };
 }
 
 /// Says to the back end where the queue is, and what it may send.
@@ -113,6 +135,8 @@ pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreE
         ("feature-sg", 1),
         ("feature-no-csum-offload", 0),
         ("feature-ipv6-csum-offload", 1),
+        ("feature-gso-tcpv4", 1),
+        ("feature-gso-tcpv6", 1),
     ];
     device
         .store()
