@@ -18,6 +18,7 @@ mod new;
 mod parameters;
 mod qemu;
 mod run;
+mod segments;
 pub mod virtio;
 mod web;
 
@@ -195,6 +196,7 @@ pub fn all() -> Vec<BootTest> {
         examples::TESTS,
         block::TESTS,
         net::TESTS,
+        segments::TESTS,
         dns::TESTS,
         http::TESTS,
         web::TESTS,
