@@ -19,7 +19,8 @@ pub(super) fn check_params(_params: &Params, _interface: &str) -> Result<()> {
 
 /// Opens an interface's device.
 pub(super) async fn open_device(shared: &Shared, name: Name) -> Result<Box<dyn NetDevice>> {
-    shared.machine.open_network(name.index).await
+    let queues = shared.params.get(&alloc::format!("{}.queues", name.name)).and_then(|v| v.parse().ok());
+    shared.machine.open_network(name.index, queues.unwrap_or(1)).await
 }
 
 /// Opens an interface.

@@ -14,11 +14,11 @@ mod linux;
 mod machine;
 mod manifest;
 mod net;
+mod netfront;
 mod new;
 mod parameters;
 mod qemu;
 mod run;
-mod segments;
 pub mod virtio;
 mod web;
 
@@ -196,7 +196,7 @@ pub fn all() -> Vec<BootTest> {
         examples::TESTS,
         block::TESTS,
         net::TESTS,
-        segments::TESTS,
+        netfront::TESTS,
         dns::TESTS,
         http::TESTS,
         web::TESTS,

@@ -32,7 +32,11 @@ impl Bench {
     }
 
     pub(super) async fn open(&self) -> Netfront {
-        open_with(&self.xen, self.store.clone(), 0, Limits::FULL).await.unwrap()
+        self.open_with_queues(1).await
+    }
+
+    pub(super) async fn open_with_queues(&self, queues: usize) -> Netfront {
+        open_with(&self.xen, self.store.clone(), 0, Limits::for_memory(0, queues)).await.unwrap()
     }
 
     pub(super) async fn connected(&self) -> Netfront {
@@ -288,7 +292,7 @@ fn two_interfaces_are_two_devices_in_the_order_of_their_numbers() {
         let second = FakeNetback::attach(b.hv, &b.daemon, DomId(8), 10);
         FakeNetback::attach(b.hv, &b.daemon, DomId(8), 2);
         let mut net = b.connected().await;
-        let mut tenth = open(&b.xen, b.store.clone(), 2).await.unwrap();
+        let mut tenth = open(&b.xen, b.store.clone(), 2, 1).await.unwrap();
         assert_eq!(tenth.name(), "vif10");
         until("both are up", || tenth.is_up()).await;
         send(&mut net, &frame(60, 0)).unwrap();
@@ -297,7 +301,7 @@ fn two_interfaces_are_two_devices_in_the_order_of_their_numbers() {
         tenth.flush();
         assert_eq!(b.back.with_rings(|r| r.take_sent())[0].bytes, frame(60, 0));
         assert_eq!(second.with_rings(|r| r.take_sent())[0].bytes, frame(60, 10));
-        let none = open(&b.xen, b.store.clone(), 3).await.err();
+        let none = open(&b.xen, b.store.clone(), 3, 1).await.err();
         assert_eq!(none, Some(OpenError::NoSuchVif { index: 3, have: 3 }));
         net
     });

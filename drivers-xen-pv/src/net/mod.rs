@@ -8,6 +8,8 @@
 //!          \                 /
 //!           link (what both share)
 //!            |
+//!           queues (one, or several)
+//!            |
 //!           queue (a pair of rings with pages and channels)
 //!          /     \
 //!         rx      tx       what goes over each ring; chain: the checks of what comes; cut: what is to be cut up
@@ -31,6 +33,7 @@ mod open;
 mod pace;
 mod pool;
 mod queue;
+mod queues;
 mod rx;
 mod session;
 mod terms;
@@ -51,6 +54,8 @@ mod hostile_tests;
 mod life_tests;
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod queues_tests;
 #[cfg(test)]
 mod segmentation_tests;
 #[cfg(test)]

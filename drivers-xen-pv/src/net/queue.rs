@@ -1,4 +1,4 @@
-//! A queue pair: transmit and receive ring, their pages, their event channels. A device has one, later several.
+//! A queue pair: transmit and receive ring, their pages, their event channels.
 
 use super::cut::Segmentation;
 use super::fault::NetFault;
@@ -82,10 +82,6 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(xen: &Rc<Xen>, config: QueueConfig) -> Result<Self, QueueError> {
         let QueueConfig { remote, channels, limits, max_frame, segmentation, hypercall } = config;
-        let pages = xen.grants().counts().parked_pages;
-        if pages > limits.rx_pages + limits.tx_pages {
-            return Err(QueueError::Held { pages });
-        }
         let events = Events::new(xen, remote, channels)?;
         let tx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
         let rx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;

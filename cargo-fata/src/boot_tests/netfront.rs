@@ -1,4 +1,4 @@
-//! Segmentation offload, both ways, against netback and a host of its own behind it.
+//! What netfront has negotiated with netback: segmentation both ways, several queues.
 
 use std::time::Duration;
 
@@ -7,14 +7,16 @@ use anyhow::{Context, Result, ensure};
 use super::BootTest;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{Guest, GuestSpec, Vif};
+use crate::xen_host::guest::{GuestSpec, Vif};
 
 const SOON: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(130);
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] =
-    &[BootTest::new("boot::net::large_segments_both_ways", 240, large_segments).both()];
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::netfront::large_segments_both_ways", 240, large_segments).both(),
+    BootTest::new("boot::netfront::two_queues", 240, two_queues).both(),
+];
 
 const GUEST_MAC: &str = "00:16:3e:00:00:77";
 const PEER_MAC: &str = "02:00:00:00:00:99";
@@ -57,8 +59,7 @@ fn talk(host: &mut Host) -> Result<()> {
         received_long(&console, family)?;
     }
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
-    sent_as_said(host)?;
-    stop(&guest)
+    sent_as_said(host)
 }
 
 /// What came back was put together of segments by the kernel, and stayed so up to the guest.
@@ -90,6 +91,33 @@ fn sent_as_said(host: &Host) -> Result<()> {
     Ok(())
 }
 
-fn stop(guest: &Guest) -> Result<()> {
-    guest.xl("shutdown")
+/// netback offers as many queues as dom0 has processors, unless it is told otherwise.
+const OFFER_TWO: &str = "cd /sys/module/xen_netback/parameters; cat max_queues; echo 2 > max_queues";
+
+fn two_queues(host: &mut Host) -> Result<()> {
+    let before = host.sh(OFFER_TWO, SOON)?.ok()?.stdout;
+    let result = serve_on_two(host);
+    host.sh(&format!("echo {} > /sys/module/xen_netback/parameters/max_queues", before.trim()), SOON)?
+        .ok()?;
+    result
+}
+
+fn serve_on_two(host: &mut Host) -> Result<()> {
+    let guest = host.create(&GuestSpec::new("queues", image("echo")?).network().extra("queues=2"))?;
+    guest.wait_console("vif0: 2 queues", SOON)?;
+    guest.wait_console("link up", SOON)?;
+    let script = "head -c 300000 /dev/urandom > /tmp/in; rm -f /tmp/out.*
+        for n in $(seq 24); do timeout 60 socat -t30 - TCP:10.0.2.15:7 < /tmp/in > /tmp/out.$n & done; wait
+        for n in $(seq 24); do cmp /tmp/in /tmp/out.$n || exit 1; done";
+    host.sh(script, SLOW)?.ok().context("24 echoes at once")?;
+    // What came to netback and what it was told of the pages it had filled, queue by queue.
+    let interrupts = format!("awk '/vif{0}\\.0-q/ {{ print $NF, $2 }}' /proc/interrupts", guest.domid());
+    let counts = host.sh(&interrupts, SOON)?.ok()?.stdout;
+    for channel in ["q0-tx", "q0-rx", "q1-tx", "q1-rx"] {
+        let count =
+            counts.lines().find_map(|line| line.split_once(&format!("{channel} "))?.1.parse::<u64>().ok());
+        ensure!(count.is_some_and(|count| count > 0), "nothing on {channel}: {counts}");
+    }
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
 }
