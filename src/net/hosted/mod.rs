@@ -14,6 +14,6 @@ pub use fata_netstack::{
 };
 pub use resolver::Resolver;
 pub use stack::{Addressing, Interface, NoTap, Stack};
-pub(super) use stack::{check_params, new_stack, open};
+pub(super) use stack::{check_params, new_stack, open, open_device};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use udp::UdpSocket;

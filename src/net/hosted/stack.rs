@@ -77,6 +77,11 @@ pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
     Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default() })))
 }
 
+/// Opens an interface's tap device.
+pub(in crate::net) async fn open_device(shared: &Shared, name: Name) -> Result<Box<dyn NetDevice>> {
+    shared.machine.open_tap(tap_of(&shared.params, name.as_str())?)
+}
+
 /// Opens an interface.
 pub(in crate::net) async fn open(
     shared: &Shared,
