@@ -31,6 +31,7 @@ mod stats;
 mod tcp;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
+mod traffic;
 mod transport;
 mod udp;
 mod work;
@@ -42,4 +43,5 @@ pub use param::{ConfigError, PARAMS};
 pub use stack::{Addressing, Interface, Stack};
 pub use stats::{Figure, Kind, Stats};
 pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
-pub use udp::UdpSocket;
+pub use traffic::{Direction, Packets};
+pub use udp::{SendManyError, UdpSocket};

@@ -8,6 +8,7 @@ use crate::ip::Net;
 use crate::link::Hop;
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
+use crate::traffic::Packets;
 use crate::transport::Slot;
 use crate::udp;
 use alloc::boxed::Box;
@@ -184,6 +185,17 @@ impl Interface {
     /// The device's counters.
     pub fn device_counters(&self) -> NetCounters {
         self.0.link.borrow_mut().device().counters()
+    }
+
+    /// Calls `f` with the number of packets of each protocol that came and went.
+    pub fn each_packets(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_packets(f);
+    }
+
+    /// Calls `f` with the number of packets dropped, of each protocol and for each reason. What is wrong with a packet that is
+    /// to be sent before it has an interface is in [`Stats`] alone.
+    pub fn each_dropped(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_lost(f);
     }
 
     /// Its address, if it has one.

@@ -110,9 +110,12 @@ counters! {
     tcp_resets_ignored: "Segments not believed (RST, SYN, acknowledging what was not sent): answered with a challenge ACK at most",
     tcp_timed_out: "Connections given up because the peer was silent",
     tcp_retransmits: "Data segments sent again",
+    tcp_retransmit_timeouts: "Times the retransmission timer of a connection ran out",
+    tcp_out_of_order: "Data segments received before what precedes them",
+    tcp_reordered: "Segments that reached the peer after later ones, as its acknowledgements say",
     udp_received: "UDP datagrams handed to sockets",
     udp_no_port: "UDP datagrams for ports nobody has bound",
-    udp_dropped: "UDP datagrams dropped because the socket's queue was full",
+    udp_dropped: "UDP datagrams dropped because the socket's queue was full or memory short",
     dns_queries: "Queries sent to name servers",
     dns_hits: "Names resolved from the cache",
 }

@@ -4,7 +4,7 @@
 use crate::state::State;
 use alloc::string::String;
 use core::fmt::Write;
-use fata::net::{Figure, Interface, Kind, NetCounters, Stack};
+use fata::net::{Direction, Figure, Interface, Kind, NetCounters, Packets, Stack};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,6 +80,36 @@ const DEVICE: [(&str, &str, Count); 8] = [
     ("fata_interface_faults_total", "Back ends given up because they broke the protocol.", |c| c.faults),
 ];
 
+type Each = fn(&Interface, &mut dyn FnMut(Packets));
+
+/// What each interface counts by protocol: name, help, which way, and how to get at it.
+const PACKETS: [(&str, &str, Direction, Each); 4] = [
+    (
+        "fata_interface_rx_packets_total",
+        "Packets that came to a protocol.",
+        Direction::Rx,
+        Interface::each_packets,
+    ),
+    (
+        "fata_interface_tx_packets_total",
+        "Packets that a protocol sent.",
+        Direction::Tx,
+        Interface::each_packets,
+    ),
+    (
+        "fata_interface_rx_dropped_total",
+        "Packets received and dropped.",
+        Direction::Rx,
+        Interface::each_dropped,
+    ),
+    (
+        "fata_interface_tx_dropped_total",
+        "Packets to be sent and dropped.",
+        Direction::Tx,
+        Interface::each_dropped,
+    ),
+];
+
 fn label(name: &str, value: &str) -> String {
     alloc::format!("{{{name}=\"{value}\"}}")
 }
@@ -114,6 +144,25 @@ impl Text {
             let value = |interface: &Interface| value(&interface.device_counters());
             self.of_interfaces(name, "counter", help, &interfaces, &value);
         }
+        for (name, help, direction, each) in &PACKETS {
+            self.head(name, "counter", help);
+            for interface in &interfaces {
+                each(interface, &mut |packets| {
+                    if packets.direction == *direction {
+                        self.packets(name, interface.name(), packets);
+                    }
+                });
+            }
+        }
+    }
+
+    fn packets(&mut self, name: &str, interface: &str, packets: Packets) {
+        let Packets { protocol, reason, count, .. } = packets;
+        let _ = write!(self.0, "{name}{{interface=\"{interface}\",protocol=\"{protocol}\"");
+        if let Some(reason) = reason {
+            let _ = write!(self.0, ",reason=\"{reason}\"");
+        }
+        let _ = writeln!(self.0, "}} {count}");
     }
 
     // Once in the image, not once for each figure.

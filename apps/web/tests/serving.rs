@@ -214,6 +214,12 @@ fn metrics_are_well_formed() {
             "fata_interface_tx_frames_total{interface=\"main\"} 1",
             "fata_interface_tx_frames_total{interface=\"back\"} 1",
             "fata_interface_rx_errors_total{interface=\"back\"} 0",
+            "fata_interface_tx_packets_total{interface=\"main\",protocol=\"udp\"} 1",
+            "fata_interface_rx_packets_total{interface=\"main\",protocol=\"ip\"} 1",
+            "fata_interface_rx_dropped_total{interface=\"back\",protocol=\"udp\",reason=\"queue_full\"} 0",
+            "fata_interface_tx_dropped_total{interface=\"main\",protocol=\"ip\",reason=\"no_neighbour\"} 0",
+            "# TYPE fata_net_tcp_retransmits_total counter",
+            "# TYPE fata_net_tcp_reordered_total counter",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line}: {text}");
         }
