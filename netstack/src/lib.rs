@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod checksum;
 mod config;
+mod connections;
 mod dhcp;
 mod dns;
 mod error;
@@ -37,6 +38,7 @@ mod udp;
 mod work;
 
 pub use config::{Config, Ipv4Config};
+pub use connections::ConnectionInfo;
 pub use dns::Resolver;
 pub use error::Error;
 pub use param::{ConfigError, PARAMS};

@@ -1,6 +1,7 @@
 //! The stack: all interfaces and sockets of the guest.
 
 use crate::config::Config;
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
@@ -22,6 +23,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
 use fata_libos::spawn_detached;
+use fata_libos::time::Instant;
 
 /// What all parts of the stack share.
 pub(crate) struct Core {
@@ -117,6 +119,12 @@ impl Stack {
         if let Some(tcp) = self.0.tcp.in_use() {
             tcp.abort_all();
         }
+    }
+
+    /// Calls `visit` with what is known of at most `most` TCP connections, those that carry data before those that do not yet or
+    /// no longer, and returns how many there are. `visit` is to leave the stack's sockets alone.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        self.0.tcp.in_use().map_or(0, |tcp| tcp.connections(Instant::recent(), most, visit))
     }
 
     /// The stack's figures.

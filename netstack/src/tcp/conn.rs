@@ -3,6 +3,7 @@
 use super::machine::{Machine, Sent, Wire};
 use super::segment::{self, Segment, before};
 use super::{Flow, Place};
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::interface::Iface;
 use crate::link::{Carries, Hop};
@@ -176,6 +177,32 @@ impl Conn {
             writer: None,
         });
         Rc::new(Self { flow, iface, state, queued: Cell::new(false), timer: Cell::new(None) })
+    }
+
+    /// Its row in the table of connections.
+    pub(super) fn info(&self, now: Instant) -> ConnectionInfo {
+        let inner = self.state.borrow();
+        let machine = inner.machine.as_ref();
+        let state = match machine.map_or(State::Closed, Machine::state) {
+            State::Closed => "CLOSED",
+            State::Listen => "LISTEN",
+            State::SynSent => "SYN-SENT",
+            State::SynReceived => "SYN-RECEIVED",
+            State::Established => "ESTABLISHED",
+            State::FinWait1 => "FIN-WAIT-1",
+            State::FinWait2 => "FIN-WAIT-2",
+            State::CloseWait => "CLOSE-WAIT",
+            State::Closing => "CLOSING",
+            State::LastAck => "LAST-ACK",
+            State::TimeWait => "TIME-WAIT",
+        };
+        ConnectionInfo {
+            send_queue: machine.map_or(0, Machine::unacknowledged),
+            receive_queue: machine.map_or(0, Machine::readable),
+            retransmits: machine.map_or(0, |machine| machine.sent.again),
+            idle: Some(now.duration_since(inner.heard)),
+            ..ConnectionInfo::new(self.flow.local(), self.flow.remote(), state)
+        }
     }
 
     fn out<'a>(&'a self, core: &'a Core, now: Instant) -> Out<'a> {

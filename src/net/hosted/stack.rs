@@ -1,6 +1,6 @@
 //! The stack and its interfaces.
 
-use super::{Config, Packets, Stats};
+use super::{Config, ConnectionInfo, Packets, Stats};
 use crate::Result;
 use crate::env::Shared;
 use crate::hosted::TAP;
@@ -158,6 +158,15 @@ impl Stack {
     pub fn abort_all(&self) {
         if let Below::Netstack(stack) = &self.0 {
             stack.abort_all();
+        }
+    }
+
+    /// Calls `visit` with what is known of at most `most` TCP connections, and returns how many there are. None of the host's,
+    /// which `ss` shows.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        match &self.0 {
+            Below::Netstack(stack) => stack.connections(most, visit),
+            Below::Host(_) => 0,
         }
     }
 
