@@ -10,7 +10,8 @@ mod tcp;
 mod udp;
 
 pub use fata_netstack::{
-    Buffers, Config, ConfigError, Error, Figure, Ipv4Config, Kind, PARAMS, Stats, testing,
+    Buffers, Config, ConfigError, ConnectionInfo, Direction, Error, Figure, Ipv4Config, Kind, PARAMS,
+    Packets, SendManyError, Stats, testing,
 };
 pub use resolver::Resolver;
 pub use stack::{Addressing, Interface, NoTap, Stack};
