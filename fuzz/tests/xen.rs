@@ -244,7 +244,8 @@ fn network_back_ends() {
         run(async |hv, xen| {
             let (daemon, store) = FakeXenstored::start(hv, &xen);
             let back = FakeNetback::attach(hv, &daemon, BACKEND, 0);
-            let mut net = open_with(&xen, store, 0, Limits { rx_pages: 64, tx_pages: 64 }).await.unwrap();
+            let limits = Limits { rx_pages: 128, tx_pages: 128, queues: 2 };
+            let mut net = open_with(&xen, store, 0, limits).await.unwrap();
             for step in &steps {
                 take(step, hv, &mut net, &back).await;
                 yield_now().await;

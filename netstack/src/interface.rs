@@ -6,6 +6,7 @@ use crate::ip::{self, Header, Net, Reassembly};
 use crate::link::Link;
 use crate::memory::Memory;
 use crate::stack::Core;
+use crate::traffic::Traffic;
 use crate::work::{Due, Work};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -32,6 +33,7 @@ const MAX_FRAME: usize = ETHERNET_HEADER + ip::MAX_PACKET + 8;
 pub(crate) struct Iface {
     pub(crate) name: String,
     pub(crate) link: RefCell<Link>,
+    pub(crate) traffic: Rc<Traffic>,
     pub(crate) net: Cell<Option<Net>>,
     pub(crate) dns: RefCell<Vec<IpAddr>>,
     pub(crate) fragments: RefCell<Reassembly>,
@@ -61,9 +63,11 @@ impl Iface {
         config: &Config,
         memory: &Rc<Memory>,
     ) -> Self {
+        let traffic = Rc::<Traffic>::default();
         Self {
             name,
-            link: RefCell::new(Link::new(device, config.mtu, memory)),
+            link: RefCell::new(Link::new(device, config.mtu, memory, &traffic)),
+            traffic,
             net: Cell::new(None),
             dns: RefCell::new(Vec::new()),
             fragments: RefCell::new(Reassembly::new(memory)),

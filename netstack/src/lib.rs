@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod checksum;
 mod config;
+mod connections;
 mod dhcp;
 mod dns;
 mod error;
@@ -31,15 +32,18 @@ mod stats;
 pub(crate) mod tcp;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
+mod traffic;
 mod transport;
 mod udp;
 mod work;
 
 pub use config::{Config, Ipv4Config};
+pub use connections::ConnectionInfo;
 pub use dns::Resolver;
 pub use error::Error;
 pub use param::{ConfigError, PARAMS};
 pub use stack::{Addressing, Interface, Stack};
 pub use stats::{Figure, Kind, Stats};
 pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
-pub use udp::UdpSocket;
+pub use traffic::{Direction, Packets};
+pub use udp::{SendManyError, UdpSocket};

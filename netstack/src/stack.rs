@@ -1,6 +1,7 @@
 //! The stack: all interfaces and sockets of the guest.
 
 use crate::config::Config;
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
@@ -8,6 +9,7 @@ use crate::ip::Net;
 use crate::link::Hop;
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
+use crate::traffic::Packets;
 use crate::transport::Slot;
 use crate::udp;
 use alloc::boxed::Box;
@@ -21,6 +23,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
 use fata_libos::spawn_detached;
+use fata_libos::time::Instant;
 
 /// What all parts of the stack share.
 pub(crate) struct Core {
@@ -118,6 +121,12 @@ impl Stack {
         }
     }
 
+    /// Calls `visit` with what is known of at most `most` TCP connections, those that carry data before those that do not yet or
+    /// no longer, and returns how many there are. `visit` is to leave the stack's sockets alone.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        self.0.tcp.in_use().map_or(0, |tcp| tcp.connections(Instant::recent(), most, visit))
+    }
+
     /// The stack's figures.
     pub fn stats(&self) -> Stats {
         if let Some(tcp) = self.0.tcp.in_use() {
@@ -184,6 +193,17 @@ impl Interface {
     /// The device's counters.
     pub fn device_counters(&self) -> NetCounters {
         self.0.link.borrow_mut().device().counters()
+    }
+
+    /// Calls `f` with the number of packets of each protocol that came and went.
+    pub fn each_packets(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_packets(f);
+    }
+
+    /// Calls `f` with the number of packets dropped, of each protocol and for each reason. What is wrong with a packet that is
+    /// to be sent before it has an interface is in [`Stats`] alone.
+    pub fn each_dropped(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_lost(f);
     }
 
     /// Its address, if it has one.

@@ -13,13 +13,14 @@ use fata::http::{Limits, Server, Stats};
 use fata::net::TcpListener;
 use fata::prelude::*;
 use web_site::content::SITE;
-use web_site::state::State;
+use web_site::state::{Peers, State};
 
 fata::main!(main);
 
 async fn main(env: Env) -> Result<()> {
     let stats = Rc::<Stats>::default();
-    let state = Rc::new(State::new(stats.clone()));
+    let peers = if env.param(params::PEERS) { Peers::Shown } else { Peers::Hidden };
+    let state = Rc::new(State::new(stats.clone(), peers));
     let router = web_site::router(&SITE, state.clone());
     let connections = env.param(params::CONNECTIONS) as usize;
     let limits = Limits { connections, ..Limits::default() };

@@ -14,6 +14,7 @@ mod linux;
 mod machine;
 mod manifest;
 mod net;
+mod netfront;
 mod new;
 mod parameters;
 mod qemu;
@@ -195,6 +196,7 @@ pub fn all() -> Vec<BootTest> {
         examples::TESTS,
         block::TESTS,
         net::TESTS,
+        netfront::TESTS,
         dns::TESTS,
         http::TESTS,
         web::TESTS,

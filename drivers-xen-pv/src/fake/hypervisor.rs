@@ -128,6 +128,11 @@ impl FakeHypervisor {
         self.memory.borrow_mut().budget = allocations;
     }
 
+    /// Lets allocations of just so many pages fail.
+    pub fn fail_allocations_of(&self, pages: Option<usize>) {
+        self.memory.borrow_mut().refused = pages;
+    }
+
     /// The limit of the grant table, in pages of 512 entries; 64 at first.
     pub fn limit_grant_frames(&self, frames: usize) {
         self.max_grant_frames.set(frames);

@@ -12,9 +12,10 @@
 use super::fault::NetFault;
 use super::link::Terms;
 use super::pace::Pace;
-use super::queue::{Queue, QueueConfig, hypercall_time};
+use super::queue::{QueueConfig, hypercall_time};
+use super::queues::Queues;
 use super::session::{Session, Site, Why};
-use super::terms::{Features, Identity, publish};
+use super::terms::{Features, Identity, add_segmentation, publish};
 use crate::xenbus::{Device, XenbusState, devices};
 use crate::xenstore::StoreError;
 use core::convert::Infallible;
@@ -134,49 +135,56 @@ impl Offer {
     /// Makes the rings and says where they are.
     async fn answer(self) -> Result<Answered, Closing> {
         match self.try_answer().await {
-            Ok((queue, terms)) => Ok(Answered { session: self.0, queue, terms }),
+            Ok((queues, terms)) => Ok(Answered { session: self.0, queues, terms }),
             Err(why) => Err(Closing::before(self.0, why)),
         }
     }
 
-    async fn try_answer(&self) -> Result<(Queue, Terms), Why> {
+    async fn try_answer(&self) -> Result<(Queues, Terms), Why> {
         let Session { site, device, backend, .. } = &self.0;
         let identity = Identity::read(device).await?;
         let features = Features::read(backend).await?;
-        let terms = features.terms(identity, backend)?;
+        let mut terms = features.terms(identity, backend)?;
+        let segmentation = features.segmentation();
         log::debug!("{}: {} offers {features:?}", site.name, backend.path());
         let config = QueueConfig {
             remote: backend.domid(),
             channels: features.channels(),
             limits: site.limits,
             max_frame: terms.max_frame(),
+            segmentation,
             hypercall: hypercall_time(site.xen.hv()),
         };
-        let mut queue = Queue::new(&site.xen, config)?;
-        queue.flush();
-        publish(device, &queue).await?;
+        let count = site.limits.queues_of(features.max_queues());
+        let mut queues = Queues::new(&site.xen, config, count)?;
+        add_segmentation(&mut terms.offloads, segmentation, queues.longest());
+        queues.flush();
+        publish(device, &features, queues.all()).await?;
         self.0.show(XenbusState::Connected).await?;
-        Ok((queue, terms))
+        Ok((queues, terms))
     }
 }
 
 /// The back end knows where the rings are.
 struct Answered {
     session: Session,
-    queue: Queue,
+    queues: Queues,
     terms: Terms,
 }
 
 impl Answered {
     async fn wait_connected(mut self) -> Result<Connected, Closing> {
         if let Err(why) = self.connected().await {
-            return Err(Closing { session: self.session, queue: Some(self.queue), why, since: None });
+            return Err(Closing { session: self.session, queues: Some(self.queues), why, since: None });
         }
-        self.queue.kick();
+        self.queues.kick();
         let Session { site, backend, .. } = &self.session;
         let Terms { mac, mtu, .. } = self.terms;
         log::info!("{}: connected to domain {}, address {mac}, MTU {mtu}", site.name, backend.domid());
-        site.link.bring_up(self.terms, self.queue);
+        if let count @ 2.. = self.queues.all().len() {
+            log::info!("{}: {count} queues", site.name);
+        }
+        site.link.bring_up(self.terms, self.queues);
         Ok(Connected { session: self.session, since: Instant::now() })
     }
 
@@ -205,14 +213,14 @@ impl Connected {
             Ok(seen) => NetFault::State { seen, expected: "Connected or Closing" }.into(),
             Err(why) => why,
         };
-        Closing { session: self.session, queue: None, why, since: Some(self.since) }
+        Closing { session: self.session, queues: None, why, since: Some(self.since) }
     }
 }
 
 /// No frames move any more; the back end may still use the pages.
 struct Closing {
     session: Session,
-    queue: Option<Queue>,
+    queues: Option<Queues>,
     why: Why,
     since: Option<Instant>,
 }
@@ -220,13 +228,13 @@ struct Closing {
 impl Closing {
     /// From before there were rings.
     fn before(session: Session, why: Why) -> Self {
-        Self { session, queue: None, why, since: None }
+        Self { session, queues: None, why, since: None }
     }
 
     /// Shows the back end that it is over, and ends its access to the pages when it has let go of them.
     async fn close(mut self, pace: &mut Pace) -> Closed {
         let link = &self.session.site.link;
-        let queues = [self.queue.take(), link.take_down()];
+        let queues = [self.queues.take(), link.take_down()];
         pace.after(&self.why, self.since);
         if let Why::Fault(_) = self.why {
             link.count_fault();

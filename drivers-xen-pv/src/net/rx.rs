@@ -36,6 +36,8 @@ pub(super) struct RxQueue {
     counts: RxCounts,
     /// Responses taken, of which a frame may have several.
     responses: u64,
+    /// The slots of the longest frame so far.
+    longest: u32,
     /// The back end ran out of empty pages, or nearly.
     starved: bool,
 }
@@ -50,6 +52,7 @@ impl RxQueue {
             chain: Chain::new(),
             counts: RxCounts::default(),
             responses: 0,
+            longest: 1,
             starved: false,
         };
         queue.grow()?;
@@ -102,7 +105,9 @@ impl RxQueue {
     fn next(&mut self) -> Result<Option<(RingIdx, RxSlot)>, NetFault> {
         if self.ring.known() == 0 {
             let known = self.ring.look().map_err(NetFault::RxRing)?;
-            self.starved |= known * 4 >= self.ring.in_use() * 3;
+            let empty = self.ring.in_use() - known;
+            // A back end that has no room for the next long frame waits, however many pages are left.
+            self.starved |= known > 0 && (known * 4 >= self.ring.in_use() * 3 || empty < self.longest);
         }
         Ok(self.ring.response())
     }
@@ -136,6 +141,7 @@ impl RxQueue {
             }
             self.post(page);
         }
+        self.longest = self.longest.max(self.chain.slots());
         self.chain.clear();
         self.count(received);
         received

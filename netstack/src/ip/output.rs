@@ -6,6 +6,7 @@ use crate::interface::Iface;
 use crate::link::{Carries, Hop, Send};
 use crate::memory::zeroed;
 use crate::stats::Counters;
+use crate::traffic::{Lost, Protocol};
 use core::net::Ipv4Addr;
 use fata_libos::time::Instant;
 use smoltcp::wire::Ipv4Packet;
@@ -64,7 +65,10 @@ pub(crate) fn send_datagram(
     len: usize,
     fill: &mut dyn FnMut(&mut [u8]),
 ) {
-    let carries = if protocol == super::UDP { Carries::Udp } else { Carries::Other };
+    let is_udp = protocol == super::UDP;
+    let carries = if is_udp { Carries::Udp } else { Carries::Other };
+    let lost = |what| iface.traffic.lost(counters, what);
+    iface.traffic.sent(if is_udp { Protocol::Udp } else { Protocol::Icmp });
     let mut link = iface.link.borrow_mut();
     let mtu = link.mtu();
     if HEADER + len <= mtu {
@@ -75,9 +79,9 @@ pub(crate) fn send_datagram(
         });
     }
     if HEADER + len > MAX_PACKET {
-        return counters.tx_dropped.one();
+        return lost(Lost::IpTooLong);
     }
-    let Some(mut whole) = zeroed(len) else { return counters.tx_dropped.one() };
+    let Some(mut whole) = zeroed(len) else { return lost(Lost::IpNoMemory) };
     fill(&mut whole);
     if carries == Carries::Udp {
         complete_udp(&mut whole, source, destination);

@@ -11,6 +11,7 @@ pub(crate) use arp::Neighbours;
 use crate::checksum::Sum;
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
+use crate::traffic::{Lost, Protocol, Traffic};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -74,13 +75,19 @@ pub(crate) struct Link {
     queue: VecDeque<Waiting>,
     max_mtu: usize,
     memory: Rc<Memory>,
+    traffic: Rc<Traffic>,
 }
 
 impl Link {
-    pub(crate) fn new(device: Box<dyn NetDevice>, max_mtu: Option<u16>, memory: &Rc<Memory>) -> Self {
+    pub(crate) fn new(
+        device: Box<dyn NetDevice>,
+        max_mtu: Option<u16>,
+        memory: &Rc<Memory>,
+        traffic: &Rc<Traffic>,
+    ) -> Self {
         let max_mtu = max_mtu.map_or(usize::from(u16::MAX), usize::from);
         let (neighbours, memory) = (Neighbours::new(memory), memory.clone());
-        Self { device, neighbours, queue: VecDeque::new(), max_mtu, memory }
+        Self { device, neighbours, queue: VecDeque::new(), max_mtu, memory, traffic: traffic.clone() }
     }
 
     pub(crate) fn device(&mut self) -> &mut dyn NetDevice {
@@ -126,8 +133,10 @@ impl Link {
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
             let Some(Waiting { frame, meta, .. }) = self.queue.pop_front() else { break };
-            if self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)).is_err() {
-                counters.tx_dropped.one();
+            if let Err(error) =
+                self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame))
+            {
+                self.traffic.lost(counters, refused(error));
             }
         }
         let due = self.neighbours.poll(now);
@@ -137,7 +146,7 @@ impl Link {
             }
         }
         counters.arp_unanswered.add(due.lost.len() as u64);
-        counters.arp_dropped.add(due.dropped as u64);
+        self.traffic.lost_many(counters, Lost::IpNoNeighbour, due.dropped as u64);
         due.lost
     }
 
@@ -163,6 +172,10 @@ impl Link {
             complete(packet, carries, partial);
         };
         counters.tx_packets.one();
+        self.traffic.sent(Protocol::Ip);
+        if carries == Carries::Tcp {
+            self.traffic.sent(Protocol::Tcp);
+        }
         let to = match hop {
             Hop::Broadcast => BROADCAST,
             Hop::Group(group) => group_mac(group),
@@ -180,7 +193,7 @@ impl Link {
                     let mut header = [0; ETHERNET_HEADER];
                     self.header(&mut header, BROADCAST, EthernetProtocol::Ipv4);
                     let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, meta) else {
-                        return counters.arp_dropped.one();
+                        return self.traffic.lost(counters, Lost::IpNoNeighbour);
                     };
                     frame[..ETHERNET_HEADER].copy_from_slice(&header);
                     return build(&mut frame[ETHERNET_HEADER..]);
@@ -198,8 +211,9 @@ impl Link {
         packet: &[u8],
         counters: &Counters,
     ) -> bool {
+        self.traffic.received(Protocol::Arp);
         let Ok(arp) = ArpPacket::new_checked(packet).and_then(|p| ArpRepr::parse(&p)) else {
-            counters.rx_bad.one();
+            self.traffic.lost(counters, Lost::ArpMalformed);
             return false;
         };
         let ArpRepr::EthernetIpv4 {
@@ -226,7 +240,7 @@ impl Link {
             for mut waiting in self.neighbours.learn(now, source, mac, create) {
                 waiting.frame[..6].copy_from_slice(&mac.0);
                 if !self.enqueue(waiting) {
-                    counters.tx_dropped.one();
+                    self.traffic.lost(counters, Lost::EthernetFull);
                 }
             }
         }
@@ -261,6 +275,7 @@ impl Link {
             target_hardware_addr: EthernetAddress(target_mac.0),
             target_protocol_addr: target,
         };
+        self.traffic.sent(Protocol::Arp);
         let fill = &mut |buf: &mut [u8]| arp.emit(&mut ArpPacket::new_unchecked(buf));
         self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), TransmitMeta::default(), counters, fill);
     }
@@ -293,7 +308,7 @@ impl Link {
             match self.device.transmit(total, meta, &mut build) {
                 Ok(()) => return,
                 Err(TransmitError::Full) => {}
-                Err(TransmitError::Down | TransmitError::TooLong { .. }) => return counters.tx_dropped.one(),
+                Err(error) => return self.traffic.lost(counters, refused(error)),
             }
         }
         let waiting = Waiting::new(&self.memory, total, meta).is_some_and(|mut waiting| {
@@ -301,7 +316,7 @@ impl Link {
             self.enqueue(waiting)
         });
         if !waiting {
-            counters.tx_dropped.one();
+            self.traffic.lost(counters, Lost::EthernetFull);
         }
     }
 
@@ -312,6 +327,15 @@ impl Link {
             self.queue.push_back(waiting);
         }
         has_room
+    }
+}
+
+/// Why a frame is lost that the device did not take.
+fn refused(error: TransmitError) -> Lost {
+    match error {
+        TransmitError::Full => Lost::EthernetFull,
+        TransmitError::Down => Lost::EthernetDown,
+        TransmitError::TooLong { .. } => Lost::EthernetTooLong,
     }
 }
 

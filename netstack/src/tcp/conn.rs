@@ -3,6 +3,7 @@
 use super::machine::{Counts, Header, Machine, Seq, State, Verdict};
 use super::segment;
 use super::{Flow, Place};
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::interface::Iface;
 use crate::link::{Carries, Hop, Send};
@@ -93,12 +94,13 @@ impl Inner {
         }
         let counters = &core.counters;
         counters.tcp_retransmits.add(u64::from(now.repeats - before.repeats));
-        counters.tcp_timeouts.add(u64::from(now.timeouts - before.timeouts));
+        counters.tcp_retransmit_timeouts.add(u64::from(now.timeouts - before.timeouts));
         counters.tcp_recoveries.add(u64::from(now.recoveries - before.recoveries));
         counters.tcp_undone.add(u64::from(now.undone - before.undone));
         counters.tcp_duplicates.add(u64::from(now.duplicates - before.duplicates));
         counters.tcp_out_of_order.add(u64::from(now.out_of_order - before.out_of_order));
         counters.tcp_no_memory.add(u64::from(now.no_memory - before.no_memory));
+        counters.tcp_reordered.add(u64::from(now.reordered - before.reordered));
         counters.tcp_marked.add(u64::from(now.marks - before.marks));
         self.counted = now;
     }
@@ -131,6 +133,24 @@ impl Conn {
             writer: None,
         });
         Rc::new(Self { flow, iface, state, queued: Cell::new(false), timer: Cell::new(None) })
+    }
+
+    /// Its row in the table of connections.
+    pub(super) fn info(&self, now: Instant) -> ConnectionInfo {
+        let inner = self.state.borrow();
+        let state = inner.machine.as_ref().map_or(State::Closed, Machine::state);
+        let row = ConnectionInfo::new(self.flow.local(), self.flow.remote(), state.name());
+        let Some(machine) = &inner.machine else { return row };
+        let info = machine.info();
+        ConnectionInfo {
+            send_queue: info.unacknowledged,
+            receive_queue: info.unread,
+            retransmits: u64::from(info.retransmits),
+            srtt: info.smoothed_rtt,
+            cwnd: Some(info.congestion_window as usize),
+            idle: Some(now.duration_since(inner.heard)),
+            ..row
+        }
     }
 
     /// Puts it into its interface's queue.

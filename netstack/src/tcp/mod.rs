@@ -23,6 +23,7 @@ pub use listener::TcpListener;
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
 
 use crate::checksum::Sum;
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::hash::Key;
 use crate::icmp::Unreachable;
@@ -53,6 +54,20 @@ pub(crate) enum Place {
     HalfOpen(Rc<HalfOpen>),
     Live(Rc<Conn>),
     TimeWait(Rc<TimeWait>),
+}
+
+impl Place {
+    /// Its row in the table of connections.
+    fn info(&self, flow: &Flow, now: Instant) -> ConnectionInfo {
+        let info = |state| ConnectionInfo::new(flow.local(), flow.remote(), state);
+        match self {
+            Self::Live(conn) => conn.info(now),
+            Self::HalfOpen(_) => info("SYN-RECEIVED"),
+            Self::TimeWait(record) => {
+                ConnectionInfo { idle: Some(now.duration_since(record.since)), ..info("TIME-WAIT") }
+            }
+        }
+    }
 }
 
 /// All flows and listeners of a stack.
@@ -272,6 +287,20 @@ impl Transport for Table {
         counters.tcp_half_open.set(self.half_open.get() as u64);
         counters.tcp_time_wait.set(waiting as u64);
         counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
+    }
+
+    fn connections(&self, now: Instant, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        let flows = self.flows.borrow();
+        let mut left = most;
+        for is_live in [true, false] {
+            for (flow, place) in flows.iter() {
+                if left > 0 && matches!(place, Place::Live(_)) == is_live {
+                    left -= 1;
+                    visit(&place.info(flow, now));
+                }
+            }
+        }
+        flows.len()
     }
 
     fn table(&self) -> &Table {

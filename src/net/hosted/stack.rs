@@ -1,6 +1,6 @@
 //! The stack and its interfaces.
 
-use super::{Config, Stats};
+use super::{Config, ConnectionInfo, Packets, Stats};
 use crate::Result;
 use crate::env::Shared;
 use crate::hosted::TAP;
@@ -33,6 +33,8 @@ pub(super) enum Below {
 pub(super) struct Host {
     pub(super) reactor: Rc<Reactor>,
     interfaces: RefCell<Vec<Rc<HostInterface>>>,
+    /// Room for a datagram; taken out while it is in use.
+    pub(super) scratch: RefCell<Vec<u8>>,
 }
 
 /// A name for the host's network.
@@ -74,7 +76,12 @@ pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
         return Stack::new();
     }
     let reactor = shared.machine.reactor().clone();
-    Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default() })))
+    Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default(), scratch: RefCell::default() })))
+}
+
+/// Opens an interface's tap device.
+pub(in crate::net) async fn open_device(shared: &Shared, name: Name) -> Result<Box<dyn NetDevice>> {
+    shared.machine.open_tap(tap_of(&shared.params, name.as_str())?)
 }
 
 /// Opens an interface.
@@ -156,6 +163,15 @@ impl Stack {
     pub fn abort_all(&self) {
         if let Below::Netstack(stack) = &self.0 {
             stack.abort_all();
+        }
+    }
+
+    /// Calls `visit` with what is known of at most `most` TCP connections, and returns how many there are. None of the host's,
+    /// which `ss` shows.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        match &self.0 {
+            Below::Netstack(stack) => stack.connections(most, visit),
+            Below::Host(_) => 0,
         }
     }
 
@@ -257,6 +273,20 @@ impl Interface {
         match &self.0 {
             Which::Netstack(interface) => interface.device_counters(),
             Which::Host(_) => NetCounters::default(),
+        }
+    }
+
+    /// Calls `f` with the number of packets of each protocol that came and went; never for the host's sockets.
+    pub fn each_packets(&self, f: &mut dyn FnMut(Packets)) {
+        if let Which::Netstack(interface) = &self.0 {
+            interface.each_packets(f);
+        }
+    }
+
+    /// Calls `f` with the number of packets dropped, of each protocol and for each reason; never for the host's sockets.
+    pub fn each_dropped(&self, f: &mut dyn FnMut(Packets)) {
+        if let Which::Netstack(interface) = &self.0 {
+            interface.each_dropped(f);
         }
     }
 

@@ -135,7 +135,7 @@ impl Machine {
             news.fresh_end = if news.fresh_end == Seq(0) { sent.end } else { news.fresh_end.later(sent.end) };
             news.longest = Some(news.longest.map_or(rtt, |longest| longest.max(rtt)));
             news.shortest = Some(news.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
-            self.rack.arrived(sent, rtt);
+            self.counts.reordered += u32::from(self.rack.arrived(sent, rtt));
             return;
         }
         // Which of the sends has arrived? The first, if it cannot be the last (RFC 8985, 6.2, step 2).

@@ -297,6 +297,8 @@ pub(crate) struct Counts {
     pub(crate) out_of_order: u32,
     pub(crate) no_memory: u32,
     pub(crate) marks: u32,
+    /// Segments that reached the peer after later ones.
+    pub(crate) reordered: u32,
     /// Segments that the peer says it got twice.
     pub(crate) twice: u32,
 }

@@ -25,14 +25,20 @@ pub(super) struct Rack {
 }
 
 impl Rack {
-    /// Notes what has arrived. `rtt`: since it was last sent.
-    pub(super) fn arrived(&mut self, sent: &Sent, rtt: Duration) {
+    /// Notes what has arrived; true if it came later than what was sent after it. `rtt`: since it was last sent.
+    pub(super) fn arrived(&mut self, sent: &Sent, rtt: Duration) -> bool {
         if self.highest.is_none() || sent.at > self.at || (sent.at == self.at && sent.end.after(self.end)) {
             (self.at, self.end, self.rtt) = (sent.at, sent.end, rtt);
         }
         match self.highest {
-            Some(highest) if sent.end.before(highest) => self.reordered |= sent.repeats == 0,
-            _ => self.highest = Some(sent.end),
+            Some(highest) if sent.end.before(highest) => {
+                self.reordered |= sent.repeats == 0;
+                sent.repeats == 0
+            }
+            _ => {
+                self.highest = Some(sent.end);
+                false
+            }
         }
     }
 
