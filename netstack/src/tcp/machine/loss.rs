@@ -310,8 +310,9 @@ impl Machine {
         self.congestion.react(Kind::Timeout, (self.snd.una, self.snd.next), self.on_the_way(), self.snd.mss);
         self.snd.dup_acks = 0;
         self.mark_all_lost(now);
-        let full = first.len() >= self.snd.mss;
-        if full && self.pmtu.timed_out(now) {
+        let overhead = HEADERS + if self.clocks.on { CLOCKS } else { 0 };
+        let size = first.len().min(self.snd.mss) as u16 + overhead;
+        if self.pmtu.timed_out(now, size) {
             self.measure();
         }
     }

@@ -58,13 +58,14 @@ impl Pmtu {
         smaller
     }
 
-    /// A retransmission timed out with packets of the current size on the way: true if the size changes.
-    pub(super) fn timed_out(&mut self, now: Instant) -> bool {
+    /// A packet of that size was not acknowledged in time: true if the size changes. That it was the last and not a full one
+    /// does not let it through.
+    pub(super) fn timed_out(&mut self, now: Instant, size: u16) -> bool {
+        let Some(base) = BASES.into_iter().find(|base| *base < size.min(self.current)) else { return false };
         self.timeouts = self.timeouts.saturating_add(1);
         if self.timeouts < TIMEOUTS {
             return false;
         }
-        let Some(base) = BASES.into_iter().find(|base| *base < self.current) else { return false };
         self.timeouts = 0;
         (self.high, self.current, self.tries) = (self.current, base, 0);
         self.next = Some(now + AFTER_SILENCE);
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn silence_makes_packets_smaller_and_the_search_finds_what_fits() {
         let mut pmtu = Pmtu::new(1500);
-        assert!(!pmtu.timed_out(at(0)) && pmtu.timed_out(at(0)));
+        assert!(!pmtu.timed_out(at(0), 1500) && pmtu.timed_out(at(0), 1500));
         assert_eq!((pmtu.current(), pmtu.probe(at(59))), (1280, None));
         let mut now = 60;
         let real = 1380;
@@ -166,12 +167,24 @@ mod tests {
     fn timeouts_between_which_data_got_through_do_not_count() {
         let mut pmtu = Pmtu::new(1500);
         for _ in 0..10 {
-            assert!(!pmtu.timed_out(at(0)));
+            assert!(!pmtu.timed_out(at(0), 1500));
             pmtu.progressed();
         }
         for _ in 0..10 {
-            pmtu.timed_out(at(0));
+            pmtu.timed_out(at(0), 1500);
         }
         assert_eq!(pmtu.current(), 576);
+    }
+
+    #[test]
+    fn a_packet_that_is_not_full_may_be_too_large_as_well() {
+        let mut pmtu = Pmtu::new(1500);
+        assert!(!pmtu.timed_out(at(0), 1300) && pmtu.timed_out(at(0), 1300));
+        assert_eq!(pmtu.current(), 1280);
+        assert!(!pmtu.timed_out(at(0), 1000) && pmtu.timed_out(at(0), 1000));
+        assert_eq!(pmtu.current(), 576);
+        for _ in 0..10 {
+            assert!(!pmtu.timed_out(at(0), 500));
+        }
     }
 }

@@ -81,7 +81,9 @@ impl Machine {
             self.rcv.marked = (self.rcv.marked && !flags.has(Flags::CWR)) || marked;
             self.counts.marks += u32::from(marked);
         }
-        self.acknowledge(now, header, data.len());
+        if !answers {
+            self.acknowledge(now, header, data.len());
+        }
         self.take(now, header, data)
     }
 
@@ -187,7 +189,7 @@ impl Machine {
             rcv.ack_now |= filled;
             return true;
         }
-        if !rcv.assembler.add(seq, end) {
+        if !rcv.assembler.add(seq, end, rcv.ring.capacity()) {
             return false;
         }
         rcv.ring.write(offset, data);

@@ -345,8 +345,9 @@ impl Machine {
         if let Some(block) = duplicate {
             sack.push(block);
         }
-        for range in self.rcv.assembler.ranges() {
-            if !sack.push(*range) {
+        for range in self.rcv.assembler.newest() {
+            let is_told = sack.iter().skip(usize::from(duplicate.is_some())).any(|told| *told == range);
+            if !is_told && !sack.push(range) {
                 break;
             }
         }
