@@ -5,9 +5,8 @@
 //! `embedded_io_async`'s `Read` and `Write`.
 //!
 //! Inside, from below: `link` (Ethernet, ARP), `ip` (addresses, fragments), `icmp`, `udp`, `tcp`; `interface` is the loop
-//! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's, and the state machine of one TCP connection; what makes a server of it (the
-//! table of connections, handshakes, backlogs, TIME-WAIT, timers, limits) is here. What a remote can make grow is bounded
-//! and counted ([`Stats`]); what it sends never panics.
+//! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's. What a remote
+//! can make grow is bounded and counted ([`Stats`]); what it sends never panics.
 #![cfg_attr(target_os = "xen", no_std)]
 #![forbid(unsafe_code)]
 

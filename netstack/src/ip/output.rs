@@ -26,7 +26,13 @@ struct Cut {
 
 /// Writes the header of a packet that must not be cut up into its first octets; the packet's length is the buffer's. `ect`:
 /// the ends of the transport understand marks of congestion (RFC 3168, 5).
-pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, ect: bool) {
+pub(crate) fn write_header(
+    packet: &mut [u8],
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    ect: bool,
+) {
     write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
 }
 

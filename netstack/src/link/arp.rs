@@ -228,7 +228,8 @@ mod tests {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: false });
-        let frames: Vec<bool> = (0..6).map(|_| n.wait(host(1), 9, TransmitMeta::default()).is_some()).collect();
+        let frames: Vec<bool> =
+            (0..6).map(|_| n.wait(host(1), 9, TransmitMeta::default()).is_some()).collect();
         assert_eq!(frames.iter().filter(|f| **f).count(), WAITING_PACKETS);
         assert_eq!(n.poll(at(2)).ask, [host(1)]);
         assert_eq!(n.poll(at(3)).ask, [host(1)]);

@@ -25,6 +25,9 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Keep-alive probes without an answer before the peer is given up.
 const KEEP_ALIVE_PROBES: u32 = 5;
 
+/// A timer that far away is not moved when it could be later.
+const DISTANT: Duration = Duration::from_millis(50);
+
 /// See the module.
 pub(crate) struct Conn {
     pub(crate) flow: Flow,
@@ -282,20 +285,24 @@ impl Conn {
         // Without a link only the peer's limit counts; the machine goes on where it was when the link is back.
         let deadline = machine.deadline().filter(|_| up);
         let limit = inner.limit(now);
-        match deadline.into_iter().chain(limit).min() {
-            Some(at) => self.set_timer(at),
-            None => {}
-        }
+        self.set_timer(now, deadline.into_iter().chain(limit).min());
     }
 
-    /// An earlier timer replaces the one that is set; a later one waits until that has fired.
-    fn set_timer(self: &Rc<Self>, at: Instant) {
-        match self.timer.get() {
-            Some(key) if key.0 <= at => return,
-            Some(key) => self.iface.work.clear_timer(key),
-            None => {}
+    /// Moves the timer, except a distant one that is early only: most of those are moved again many times before they fire.
+    fn set_timer(self: &Rc<Self>, now: Instant, at: Option<Instant>) {
+        let set = self.timer.get();
+        let stays = match (set, at) {
+            (Some(key), Some(at)) => key.0 == at || (key.0 < at && key.0 >= now + DISTANT),
+            (Some(key), None) => key.0 >= now + DISTANT,
+            (None, at) => at.is_none(),
+        };
+        if stays {
+            return;
         }
-        self.timer.set(Some(self.iface.work.set_timer(at, Due::Conn(self.clone()))));
+        if let Some(key) = self.timer.take() {
+            self.iface.work.clear_timer(key);
+        }
+        self.timer.set(at.map(|at| self.iface.work.set_timer(at, Due::Conn(self.clone()))));
     }
 
     /// Leaves the tables. What has been received can still be read.

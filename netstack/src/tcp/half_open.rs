@@ -48,7 +48,14 @@ impl Drop for HalfOpen {
 }
 
 /// Takes the SYN of a new connection.
-pub(crate) fn open(core: &Core, iface: &Rc<Iface>, now: Instant, flow: Flow, listener: Rc<Listening>, syn: Header) {
+pub(crate) fn open(
+    core: &Core,
+    iface: &Rc<Iface>,
+    now: Instant,
+    flow: Flow,
+    listener: Rc<Listening>,
+    syn: Header,
+) {
     if listener.is_full() {
         return core.counters.tcp_backlog_dropped.one();
     }
@@ -106,7 +113,13 @@ pub(crate) fn due(core: &Core, now: Instant, flow: &Flow) {
 }
 
 impl HalfOpen {
-    fn new(iface: &Rc<Iface>, listener: Rc<Listening>, config: Config, syn: Header, share: Option<Share>) -> Self {
+    fn new(
+        iface: &Rc<Iface>,
+        listener: Rc<Listening>,
+        config: Config,
+        syn: Header,
+        share: Option<Share>,
+    ) -> Self {
         let (sent, step, timer) = (Cell::new(Instant::default()), Cell::new(0), Cell::new(None));
         Self { iface: iface.clone(), listener, syn, config, sent, step, timer, _share: share }
     }

@@ -39,7 +39,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use cookie::Cookies;
 use core::cell::{Cell, RefCell};
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fata_libos::time::Instant;
 use half_open::HalfOpen;
@@ -193,9 +193,7 @@ impl Table {
     /// What the machine of a new connection begins with. Its first number is a clock of 4 us and a keyed hash of the flow
     /// (RFC 6528, 3); so is what is added to the clock of its timestamps (RFC 7323, 5.4).
     pub(crate) fn config(&self, iface: &Iface, now: Instant, flow: &Flow, buffers: Buffers) -> Config {
-        let mut hasher = self.key.build_hasher();
-        flow.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.key.hash_one(flow);
         Config {
             iss: Seq((hash as u32).wrapping_add((now.as_nanos() / 4096) as u32)),
             receive: buffers.receive,

@@ -74,7 +74,9 @@ impl Conn {
         }
         match machine.write(buf) {
             // Nothing is on the way whose end would give memory back.
-            0 if machine.unacknowledged() == 0 && machine.writable() > 0 => Poll::Ready(Err(Error::OutOfMemory)),
+            0 if machine.unacknowledged() == 0 && machine.writable() > 0 => {
+                Poll::Ready(Err(Error::OutOfMemory))
+            }
             0 => {
                 inner.writer = Some(cx.waker().clone());
                 Poll::Pending

@@ -15,7 +15,13 @@ pub(crate) fn bare(flags: Flags, seq: Seq, ack: Seq) -> Header {
 }
 
 /// Writes a segment of this side with its IP header, without its data. The TCP checksum is left to the link.
-pub(crate) fn write(packet: &mut [u8], (own, to): (Ipv4Addr, Ipv4Addr), flow: &Flow, header: &Header, ect: bool) {
+pub(crate) fn write(
+    packet: &mut [u8],
+    (own, to): (Ipv4Addr, Ipv4Addr),
+    flow: &Flow,
+    header: &Header,
+    ect: bool,
+) {
     ip::write_header(packet, own, to, ip::TCP, ect);
     header.write(flow.local_port, flow.remote_port, &mut packet[ip::HEADER..]);
 }

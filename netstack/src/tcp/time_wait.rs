@@ -61,9 +61,8 @@ impl TimeWait {
         if header.space(data) == 0 && header.seq == self.rcv_next {
             return;
         }
-        let timestamp = self
-            .clocks
-            .map(|(echo, offset)| Timestamp { value: super::machine::clock(offset, now), echo });
+        let timestamp =
+            self.clocks.map(|(echo, offset)| Timestamp { value: super::machine::clock(offset, now), echo });
         let options = Options { timestamp, ..Options::default() };
         let reply = Header { options, ..segment::bare(Flags::ACK, self.snd_next, self.rcv_next) };
         segment::send(core, &self.iface, now, flow, &reply);

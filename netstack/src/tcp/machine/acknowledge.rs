@@ -140,9 +140,8 @@ impl Machine {
         }
         // Which of the sends has arrived? The first, if it cannot be the last (RFC 8985, 6.2, step 2).
         let clocks = header.options.timestamp.filter(|_| self.clocks.on);
-        let earlier = clocks.is_some_and(|clocks| {
-            (clocks.echo.wrapping_sub(clock(self.clocks.offset, sent.at)) as i32) < 0
-        });
+        let earlier = clocks
+            .is_some_and(|clocks| (clocks.echo.wrapping_sub(clock(self.clocks.offset, sent.at)) as i32) < 0);
         if !earlier && rtt >= self.rtt.least() {
             self.rack.arrived(sent, rtt);
         }
@@ -203,9 +202,7 @@ impl Machine {
     pub(super) fn came_from_first(&self, header: &Header) -> bool {
         let stamp = self.congestion.undo.and_then(|undo| undo.stamp);
         match (stamp, header.options.timestamp.filter(|_| self.clocks.on)) {
-            (Some(stamp), Some(clocks)) => {
-                clocks.echo != 0 && (clocks.echo.wrapping_sub(stamp) as i32) < 0
-            }
+            (Some(stamp), Some(clocks)) => clocks.echo != 0 && (clocks.echo.wrapping_sub(stamp) as i32) < 0,
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! The congestion window: slow start, CUBIC, and what a recovery lets out (RFC 5681, 6928, 9438, 6937).
 
 use super::Seq;
-use super::cubic::{BETA, Cubic};
+use super::cubic::Cubic;
 use super::hystart::{CSS_DIVISOR, HyStart};
 use fata_libos::time::{Duration, Instant};
 
@@ -144,7 +144,6 @@ impl Congestion {
         if !again {
             let basis = f64::from(self.window.max(if self.recovery.is_some() { self.threshold } else { 0 }));
             let reduced = self.cubic.reduce(basis / f64::from(mss)) * f64::from(mss);
-            debug_assert!(BETA < 1.0);
             if self.recovery.is_none() || kind == Kind::Timeout {
                 self.threshold = (reduced as u32).max(2 * mss);
             }
@@ -205,12 +204,6 @@ impl Congestion {
             self.cubic = undo.cubic;
         }
         self.recovery = None;
-    }
-
-    /// The path is another: what was learnt does not hold.
-    #[allow(dead_code)]
-    pub(super) fn forget(&mut self) {
-        self.cubic.reset();
     }
 }
 

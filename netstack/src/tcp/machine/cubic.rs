@@ -34,11 +34,6 @@ impl Cubic {
         window * BETA
     }
 
-    /// Forgets what it knew (a timeout was taken back, or the path is another).
-    pub(super) fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// The application leaves room in the window: time does not count (5.8).
     pub(super) fn pause(&mut self, now: Instant) {
         self.idle.get_or_insert(now);

@@ -22,8 +22,6 @@ impl Flags {
     pub const PSH: Self = Self(0x08);
     /// The acknowledgement number counts.
     pub const ACK: Self = Self(0x10);
-    /// The urgent pointer counts; read and not heeded.
-    pub const URG: Self = Self(0x20);
     /// The sender saw congestion (RFC 3168, 6.1).
     pub const ECE: Self = Self(0x40);
     /// The sender has slowed down (RFC 3168, 6.1).
@@ -285,10 +283,22 @@ mod tests {
         for n in 0..3 {
             assert!(sack.push((Seq(n), Seq(n + 1))));
         }
-        let base = Header { seq: Seq(5), ack: Seq(9), window: 77, flags: Flags::ACK | Flags::ECE, ..Header::default() };
+        let base = Header {
+            seq: Seq(5),
+            ack: Seq(9),
+            window: 77,
+            flags: Flags::ACK | Flags::ECE,
+            ..Header::default()
+        };
         there_and_back(base);
         for timestamp in [None, timestamp] {
-            let syn = Options { mss: Some(1460), scale: Some(7), sack_permitted: true, timestamp, ..Options::default() };
+            let syn = Options {
+                mss: Some(1460),
+                scale: Some(7),
+                sack_permitted: true,
+                timestamp,
+                ..Options::default()
+            };
             there_and_back(Header { flags: Flags::SYN | Flags::ACK, options: syn, ..base });
             there_and_back(Header { options: Options { timestamp, sack, ..Options::default() }, ..base });
             there_and_back(Header { options: Options { timestamp, ..Options::default() }, ..base });

@@ -10,8 +10,8 @@ use fata_libos::time::{Duration, Instant};
 const DUPLICATES: u32 = 3;
 /// How long a peer may hold back the acknowledgement of a single segment (RFC 8985, 7.2).
 const ACK_DELAY: Duration = Duration::from_millis(200);
-/// Added to the time of a probe, for the grain of other people's timers.
-const PROBE_GRAIN: Duration = Duration::from_millis(2);
+/// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
+const PROBE_GRAIN: Duration = Duration::from_millis(8);
 
 impl Machine {
     /// Octets on the way (RFC 6675's "pipe").
@@ -200,8 +200,7 @@ impl Machine {
     }
 
     fn adapt_window(&mut self, now: Instant, news: &News, lost: u32) {
-        let in_timeout =
-            self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
         if self.congestion.recovery.is_some() && !in_timeout {
             let on_the_way = self.on_the_way();
             let delivered = if self.sack { news.delivered } else { self.delivered_by_reno(news) };

@@ -28,11 +28,15 @@ mod synchronize;
 mod tests;
 mod transmit;
 
-pub use header::{Flags, HEADER, Header, Options, Parsed, Sacks, Timestamp};
+pub use header::{Flags, Header, Options, Sacks, Timestamp};
+#[cfg(not(target_os = "xen"))]
+pub use header::{HEADER, Parsed};
+#[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
 pub use synchronize::answer;
 pub(crate) use synchronize::clock;
+#[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 
 use crate::memory::Share;

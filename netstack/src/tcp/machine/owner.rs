@@ -232,6 +232,7 @@ impl Machine {
     }
 
     /// Memory in buffers and queues, octets.
+    #[cfg(not(target_os = "xen"))]
     pub fn memory(&self) -> usize {
         self.snd.ring.capacity() + self.rcv.ring.capacity() + self.snd.queue.memory()
     }
@@ -281,4 +282,3 @@ impl Machine {
         }
     }
 }
-

@@ -82,7 +82,11 @@ impl Pmtu {
     pub(super) fn probe(&self, now: Instant) -> Option<u16> {
         self.next.filter(|next| *next <= now)?;
         // What a router forbade may be allowed by now, so the search begins with all that the ends take.
-        Some(if self.high == self.current { self.ceiling } else { self.current + (self.high - self.current).div_ceil(2) })
+        Some(if self.high == self.current {
+            self.ceiling
+        } else {
+            self.current + (self.high - self.current).div_ceil(2)
+        })
     }
 
     /// A probe is on its way: no other until its fate is known.

@@ -213,6 +213,7 @@ impl Queue {
     }
 
     /// What it holds, octets.
+    #[cfg(not(target_os = "xen"))]
     pub(super) fn memory(&self) -> usize {
         self.sent.capacity() * size_of::<Sent>()
     }
@@ -263,7 +264,10 @@ mod tests {
         let mut octets = 0;
         queue.sack(Seq(5), Seq(25), 100, |sent| octets += sent.len());
         assert_eq!(octets, 20);
-        assert_eq!(list(&queue), [(0, 5, 0), (5, 10, SACKED), (10, 20, SACKED), (20, 25, SACKED), (25, 30, 0)]);
+        assert_eq!(
+            list(&queue),
+            [(0, 5, 0), (5, 10, SACKED), (10, 20, SACKED), (20, 25, SACKED), (25, 30, 0)]
+        );
         check(&queue);
         queue.sack(Seq(5), Seq(25), 100, |_| panic!("once only"));
         assert_eq!((queue.sacked(), queue.in_flight()), (20, 10));

@@ -95,7 +95,13 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn sent(seq: u32, at: u64) -> Sent {
-        Sent { seq: Seq(seq), end: Seq(seq + 1), at: Instant::default() + MS * at as u32, flags: 0, repeats: 0 }
+        Sent {
+            seq: Seq(seq),
+            end: Seq(seq + 1),
+            at: Instant::default() + MS * at as u32,
+            flags: 0,
+            repeats: 0,
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Machine {
     }
 
     fn receive_synchronized(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
-        let together = Header { seq: header.seq + 1, flags: Flags(header.flags.0 & !Flags::SYN.0), ..*header };
+        let together =
+            Header { seq: header.seq + 1, flags: Flags(header.flags.0 & !Flags::SYN.0), ..*header };
         let answers = self.state == State::SynReceived
             && header.flags.has(Flags::SYN | Flags::ACK)
             && header.seq == self.rcv.irs;
@@ -235,8 +236,7 @@ impl Machine {
             let passed = clock(self.clocks.offset, now).wrapping_sub(clocks.echo);
             if passed < 60_000 {
                 let rtt = Duration::from_millis(u64::from(passed.max(1)));
-                self.rcv.rtt =
-                    if self.rcv.rtt.is_zero() { rtt } else { (self.rcv.rtt * 7 + rtt) / 8 };
+                self.rcv.rtt = if self.rcv.rtt.is_zero() { rtt } else { (self.rcv.rtt * 7 + rtt) / 8 };
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use super::congestion::Congestion;
 use super::{
-    Account, CLOCKS, Clocks, Config, Counts, DEFAULT_MSS, FIRST_WINDOW, Flags, Frto, HEADERS, Header, LEAST_MSS, Machine,
-    NEVER, Options, Pmtu, Queue, Rack, Receiving, Ring, Rtt, Sending, Seq, State, Timestamp, Verdict,
+    Account, CLOCKS, Clocks, Config, Counts, DEFAULT_MSS, FIRST_WINDOW, Flags, Frto, HEADERS, Header,
+    LEAST_MSS, Machine, NEVER, Options, Pmtu, Queue, Rack, Receiving, Ring, Rtt, Sending, Seq, State,
+    Timestamp, Verdict,
 };
 use fata_libos::time::{Duration, Instant};
 
@@ -210,7 +211,11 @@ impl Machine {
         if flags.has(Flags::ACK) {
             let good = header.ack.after(self.snd.iss) && !header.ack.after(self.snd.next);
             if !good {
-                return if flags.has(Flags::RST) { Verdict::NotBelieved } else { Verdict::Refused(header.ack) };
+                return if flags.has(Flags::RST) {
+                    Verdict::NotBelieved
+                } else {
+                    Verdict::Refused(header.ack)
+                };
             }
             if flags.has(Flags::RST) {
                 self.die();

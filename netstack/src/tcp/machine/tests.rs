@@ -39,7 +39,9 @@ impl Net {
 
     fn connected(delay: Duration) -> Self {
         let mut net = Self::new(delay);
-        net.run(|net| net.ends.iter().all(|end| end.as_ref().is_some_and(|end| end.state() == State::Established)));
+        net.run(|net| {
+            net.ends.iter().all(|end| end.as_ref().is_some_and(|end| end.state() == State::Established))
+        });
         net
     }
 
@@ -53,9 +55,11 @@ impl Net {
                 let mut data = vec![0; transmit.len];
                 machine.copy(&transmit, &mut data);
                 self.seen.push((self.now, from, transmit.header, transmit.len));
-                let size = if transmit.segment_size == 0 { transmit.len.max(1) } else { transmit.segment_size };
+                let size =
+                    if transmit.segment_size == 0 { transmit.len.max(1) } else { transmit.segment_size };
                 let mut seq = transmit.header.seq;
-                let pieces: Vec<&[u8]> = if data.is_empty() { vec![&[]] } else { data.chunks(size).collect() };
+                let pieces: Vec<&[u8]> =
+                    if data.is_empty() { vec![&[]] } else { data.chunks(size).collect() };
                 let last = pieces.len() - 1;
                 for (n, piece) in pieces.into_iter().enumerate() {
                     let mut header = Header { seq, ..transmit.header };
@@ -185,7 +189,9 @@ fn a_lot_goes_fast() {
 #[test]
 fn losses_are_mended() {
     for large in [0, 65536] {
-        for lose in [|n| n % 100 == 50, |n| n % 20 == 7, |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56 < 5] {
+        for lose in
+            [|n| n % 100 == 50, |n| n % 20 == 7, |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56 < 5]
+        {
             let mut net = Net::connected(10 * MS);
             (net.lose, net.large) = (lose, large);
             let took = net.bulk(0, 2 << 20);
@@ -193,4 +199,11 @@ fn losses_are_mended() {
             assert!(took < Duration::from_secs(20), "{took:?}");
         }
     }
+}
+
+#[test]
+fn a_machine_is_small() {
+    // An idle connection is to cost 4 KiB at most, with its owner's task.
+    println!("{} octets", size_of::<Machine>());
+    assert!(size_of::<Machine>() <= 1024);
 }

@@ -3,7 +3,9 @@
 use super::congestion::Kind;
 use super::queue::{AGAIN, PROBE, Sent};
 use super::synchronize::clock;
-use super::{CLOCKS, FIRST_WINDOW, Flags, Frto, HEADERS, Header, Machine, NEVER, Options, Sacks, Seq, State, Timestamp};
+use super::{
+    CLOCKS, FIRST_WINDOW, Flags, Frto, HEADERS, Header, Machine, NEVER, Options, Sacks, Seq, State, Timestamp,
+};
 use fata_libos::time::{Duration, Instant};
 
 /// What pacing lets out at once: so many segments, or what goes in so much time.
@@ -280,7 +282,7 @@ impl Machine {
         self.snd.queue.push(sent);
         self.snd.next = sent.end;
         self.snd.probing = false;
-        if len % self.snd.mss != 0 {
+        if !len.is_multiple_of(self.snd.mss) {
             self.snd.small = sent.end;
         }
         let transmit = self.data(now, sent, true);
@@ -431,8 +433,7 @@ impl Machine {
 
     /// Whether the next send has to wait; notes until when.
     fn is_paced(&mut self, now: Instant) -> bool {
-        let in_timeout =
-            self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
         let Some(slack) = self.pace_of(BURST * self.snd.mss).filter(|_| !in_timeout) else { return false };
         let slack = slack.max(BURST_TIME);
         let waits = self.snd.pace_at > now + slack;
