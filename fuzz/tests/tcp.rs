@@ -63,7 +63,7 @@ struct Scene {
 
 fn end() -> impl Strategy<Value = End> {
     let iss = prop_oneof![Just(0xffff_fff0), Just(0x7fff_fff0), any::<u32>()];
-    let buffer = prop_oneof![3 => 1024..70_000_usize, 1 => 1..2000_usize, 1 => 70_000..400_000_usize];
+    let buffer = prop_oneof![3 => 1024..70_000_usize, 1 => 512..2000_usize, 1 => 70_000..400_000_usize];
     let mtu = prop_oneof![3 => Just(1500_u16), 1 => 576..9000_u16];
     let config = (iss, buffer.clone(), buffer, mtu, any::<bool>());
     let total = prop_oneof![1 => Just(0), 3 => 1..3000_u64, 3 => 1..200_000_u64];

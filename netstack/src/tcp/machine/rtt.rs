@@ -19,6 +19,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 pub(super) struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,
+    /// The timeout before the first sample.
+    initial: Duration,
     backoff: u8,
     least: Duration,
     least_at: Instant,
@@ -29,6 +31,7 @@ impl Default for Rtt {
         Self {
             smoothed: None,
             variation: Duration::ZERO,
+            initial: INITIAL,
             backoff: 0,
             least: Duration::MAX,
             least_at: Instant::default(),
@@ -64,7 +67,7 @@ impl Rtt {
     /// The timeout without backing off.
     pub(super) fn base(&self) -> Duration {
         match self.smoothed {
-            None => INITIAL,
+            None => self.initial,
             Some(smoothed) => (smoothed + (self.variation * 4).max(GRAIN)).clamp(LEAST, MOST),
         }
     }
@@ -83,12 +86,10 @@ impl Rtt {
         self.backoff = 0;
     }
 
-    /// Of a handshake that had to be repeated: samples begin with data, and until then the timeout is three times the usual
-    /// (RFC 6298, 5.7).
+    /// Of a handshake that had to be repeated: nothing was measured, and until something is, the timeout is three times the
+    /// usual (RFC 6298, 5.7).
     pub(super) fn handshake_repeated(&mut self) {
-        if self.smoothed.is_none() {
-            (self.smoothed, self.variation) = (Some(Duration::from_secs(1)), Duration::from_millis(500));
-        }
+        self.initial = INITIAL * 3;
     }
 }
 

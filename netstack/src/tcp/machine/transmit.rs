@@ -13,6 +13,8 @@ const BURST: u32 = 10;
 const BURST_TIME: Duration = Duration::from_millis(1);
 /// On shorter paths the acknowledgements themselves are the pace.
 const PACED_FROM: Duration = Duration::from_millis(1);
+/// The pace is that of no longer round trip than so many of the least.
+const PACED_MOST: u32 = 4;
 /// The longest pause between two probes of a closed window.
 const PERSIST_MOST: Duration = Duration::from_secs(60);
 /// Selective acknowledgements beside timestamps (RFC 7323, 3.2).
@@ -412,7 +414,12 @@ impl Machine {
 
     /// How fast to send: the window in a round trip, and room to grow (RFC 9002, 7.7, gives the factors).
     fn pace_of(&self, octets: u32) -> Option<Duration> {
-        let smoothed = self.rtt.smoothed().filter(|rtt| *rtt >= PACED_FROM)?;
+        // A sample that has a timeout in it weighs long; it is no reason to send for seconds as if the path were that long.
+        let most = self.rtt.least().saturating_mul(PACED_MOST);
+        let smoothed = self.rtt.smoothed()?.min(most);
+        if smoothed < PACED_FROM {
+            return None;
+        }
         let window = u64::from(self.congestion.window().max(self.snd.mss));
         let (up, down) = if self.congestion.is_slow_start() { (2, 1) } else { (6, 5) };
         Some(Duration::from_nanos(smoothed.as_nanos() as u64 * u64::from(octets) / (window * up / down)))
