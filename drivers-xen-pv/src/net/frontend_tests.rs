@@ -198,6 +198,41 @@ fn frames_go_both_ways_with_one_notification_a_burst() {
     });
 }
 
+/// As long as there is something to receive, nothing sleeps; a burst is a notification each way, however long it is.
+#[test]
+fn while_busy_there_are_two_hypercalls_a_burst() {
+    bench(async |b| {
+        let mut net = b.connected().await;
+        let mut buf = [0; 1514];
+        let mut round = async |burst: usize| {
+            for n in 0..burst {
+                assert!(b.back.with_rings(|r| r.deliver(&frame(200, n), &Delivery::default())));
+            }
+            let before = b.hv.hypercalls();
+            ready(&mut net).await;
+            for n in 0..burst {
+                assert_eq!(net.receive(&mut buf).map(|r| r.len), Some(200));
+                send(&mut net, &frame(100, n)).unwrap();
+            }
+            assert_eq!(net.receive(&mut buf), None);
+            net.flush();
+            let hypercalls = b.hv.hypercalls() - before;
+            assert_eq!(b.back.with_rings(|r| r.take_sent().len()), burst);
+            hypercalls
+        };
+        // Pages are few at first, and more are made.
+        for burst in [24, 48, 64] {
+            round(burst).await;
+        }
+        for burst in [1, 8, 64, 1, 64] {
+            for _ in 0..200 {
+                assert!(round(burst).await <= 2, "{burst} frames");
+            }
+        }
+        net
+    });
+}
+
 #[test]
 fn more_pages_are_given_when_they_run_out() {
     bench(async |b| {
