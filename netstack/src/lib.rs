@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+mod capture;
 mod checksum;
 mod config;
 mod connections;
@@ -37,6 +38,7 @@ mod transport;
 mod udp;
 mod work;
 
+pub use capture::{Capture, CaptureError, Snapshot};
 pub use config::{Config, Ipv4Config};
 pub use connections::ConnectionInfo;
 pub use dns::Resolver;
