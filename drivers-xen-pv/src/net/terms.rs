@@ -4,8 +4,8 @@ use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
 use crate::abi::netif::MAX_TX_SIZE;
-use crate::xenbus::{Backend, Device};
-use crate::xenstore::{StoreError, XenStore};
+use crate::xenbus::{Backend, Device, XenbusState};
+use crate::xenstore::{Changes, StoreError};
 use alloc::format;
 use alloc::string::{String, ToString};
 use fata_libos::net::{ETHERNET_HEADER, MacAddress, Offloads};
@@ -26,8 +26,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) async fn read(device: &Device) -> Result<Self, StoreError> {
-        let mac: String = device.read("mac").await?;
-        let mtu = device.read_optional("mtu").await?.unwrap_or(DEFAULT_MTU);
+        let (mac, mtu) = (device.read::<String>("mac"), device.read_optional("mtu"));
+        let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
         let bad = |key: &str, value: String, expected| StoreError::BadValue {
             key: format!("{}/{key}", device.path()),
             value,
@@ -73,14 +73,24 @@ pub(super) struct Features {
 
 impl Features {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
-        Ok(Self {
-            copies: backend.has_feature("feature-rx-copy").await?,
-            several_slots: backend.has_feature("feature-sg").await?,
-            checksum_v4: !backend.has_feature("feature-no-csum-offload").await?,
-            checksum_v6: backend.has_feature("feature-ipv6-csum-offload").await?,
-            split_channels: backend.has_feature("feature-split-event-channels").await?,
-            max_queues: backend.read_optional("multi-queue-max-queues").await?.unwrap_or(1),
-        })
+        // All asked for before the first is awaited: one wait.
+        let asked = [
+            "feature-rx-copy",
+            "feature-sg",
+            "feature-no-csum-offload",
+            "feature-ipv6-csum-offload",
+            "feature-split-event-channels",
+        ]
+        .map(|key| backend.has_feature(key));
+        let max_queues = backend.read_optional("multi-queue-max-queues");
+        let mut said = [false; 5];
+        for (said, asked) in said.iter_mut().zip(asked) {
+            *said = asked.await?;
+        }
+        let [copies, several_slots, no_checksum_v4, checksum_v6, split_channels] = said;
+        let max_queues = max_queues.await?.unwrap_or(1);
+        let checksum_v4 = !no_checksum_v4;
+        Ok(Self { copies, several_slots, checksum_v4, checksum_v6, split_channels, max_queues })
     }
 
     /// What follows for a device; a back end that cannot copy into granted pages is of no use.
@@ -101,7 +111,7 @@ impl Features {
     }
 }
 
-/// Says to the back end where the queue is, and what it may send.
+/// Says to the back end where the queue is and what it may send, and that this end is connected.
 pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreError> {
     let (tx_ring, rx_ring) = queue.ring_refs();
     let (tx_port, rx_port) = queue.ports();
@@ -117,27 +127,26 @@ pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreE
     device
         .store()
         .transaction(async |store| {
+            let mut changes = Changes::default();
             for (key, value) in keys {
-                device.write_in(store, key, value).await?;
+                changes.add(device.write_in(store, key, value));
             }
+            // What an earlier connection may have left goes.
+            let remove = |key: &str| store.rm(&format!("{}/{key}", device.path()));
             if tx_port == rx_port {
-                remove(device, store, "event-channel-tx").await?;
-                remove(device, store, "event-channel-rx").await?;
-                return device.write_in(store, "event-channel", tx_port).await;
+                changes.add(remove("event-channel-tx"));
+                changes.add(remove("event-channel-rx"));
+                changes.add(device.write_in(store, "event-channel", tx_port));
+            } else {
+                changes.add(remove("event-channel"));
+                changes.add(device.write_in(store, "event-channel-tx", tx_port));
+                changes.add(device.write_in(store, "event-channel-rx", rx_port));
             }
-            remove(device, store, "event-channel").await?;
-            device.write_in(store, "event-channel-tx", tx_port).await?;
-            device.write_in(store, "event-channel-rx", rx_port).await
+            let shown = device.switch_state_in(store, XenbusState::Connected);
+            changes.done().await?;
+            shown.await
         })
         .await
-}
-
-/// Removes what an earlier connection may have left.
-async fn remove(device: &Device, store: &XenStore, key: &str) -> Result<(), StoreError> {
-    match store.rm(&format!("{}/{key}", device.path())).await {
-        Err(e) if e.is_absent() => Ok(()),
-        done => done,
-    }
 }
 
 #[cfg(test)]
