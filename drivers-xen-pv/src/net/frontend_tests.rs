@@ -100,6 +100,21 @@ async fn receive(net: &mut Netfront) -> Vec<u8> {
 }
 
 #[test]
+fn connecting_asks_xenstore_for_many_things_at_once() {
+    bench(async |bench| {
+        sleep(Duration::from_secs(1)).await;
+        bench.hv.take_notified(bench.daemon.port());
+        bench.daemon.take_requests();
+        let net = bench.connected().await;
+        sleep(Duration::from_secs(1)).await;
+        let turns = bench.hv.take_notified(bench.daemon.port());
+        let requests = bench.daemon.take_requests().len();
+        assert!(turns <= 12 && requests <= 40, "{turns} notifications, {requests} requests");
+        net
+    });
+}
+
+#[test]
 fn it_connects_on_the_terms_of_both() {
     bench(async |b| {
         b.back.set_front_key("mtu", "9000");
