@@ -225,7 +225,7 @@ fn kind_of(default: &Item<'_>) -> Result<&'static ParamKind, Error> {
 
 fn default_value(item: &Item<'_>, kind: &ParamKind) -> Result<String, Error> {
     let value = match (kind.name, item.what()) {
-        ("number" | "port" | "duration", "integer") => item.integer()?,
+        ("number" | "port" | "duration" | "size", "integer") => item.integer()?,
         ("bool", "boolean") => if item.boolean()? { "on" } else { "off" }.to_owned(),
         ("ipv4-list", "array") => item.list()?,
         _ => item.text()?.to_owned(),

@@ -191,7 +191,7 @@ fn what_is_wrong_with_a_parameter() {
         ),
         (
             "[params.port]\ntype = \"prot\"\nhelp = \"x\"",
-            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, ipv4, ipv4-list, ipv4-prefix"#,
+            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, size, ipv4, ipv4-list, ipv4-prefix"#,
         ),
         (
             "[params.port]\nkind = \"port\"\nhelp = \"x\"",

@@ -73,8 +73,14 @@ fn end() -> impl Strategy<Value = End> {
     let keep_alive = prop::option::weighted(0.2, 1..200_u16);
     let large = select(&[0, 0, 9000, 65_000][..]);
     (config, large, any::<bool>(), keep_alive, total, pace, any::<bool>()).prop_map(
-        |(config, large, nodelay, keep_alive, total, pace, closes_last)| {
-            End { config, large, nodelay, keep_alive, total, pace, closes_last }
+        |(config, large, nodelay, keep_alive, total, pace, closes_last)| End {
+            config,
+            large,
+            nodelay,
+            keep_alive,
+            total,
+            pace,
+            closes_last,
         },
     )
 }

@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod capture;
 mod checksum;
 mod config;
 mod connections;
@@ -36,6 +37,7 @@ mod transport;
 mod udp;
 mod work;
 
+pub use capture::{Capture, CaptureError, Snapshot};
 pub use config::{Config, Ipv4Config};
 pub use connections::ConnectionInfo;
 pub use dns::Resolver;

@@ -35,9 +35,11 @@ pub(crate) enum Use {
     Frames,
     /// Names and their addresses.
     Names,
+    /// Captured frames: not a remote's to fill, but a remote's to fetch.
+    Capture,
 }
 
-const USES: usize = Use::Names as usize + 1;
+const USES: usize = Use::Capture as usize + 1;
 
 impl Use {
     /// Its part of the account, in thirty-seconds. Together they are more than the whole, and still less than what was
@@ -45,6 +47,7 @@ impl Use {
     const fn part(self) -> usize {
         match self {
             Self::Connections => 32,
+            Self::Capture => 8,
             Self::Datagrams => 4,
             Self::Fragments | Self::Frames => 2,
             Self::HalfOpen | Self::TimeWait | Self::Neighbours | Self::Names => 1,

@@ -1,5 +1,6 @@
 //! The stack: all interfaces and sockets of the guest.
 
+use crate::capture::{Captor, Tap};
 use crate::config::Config;
 use crate::connections::ConnectionInfo;
 use crate::error::Error;
@@ -29,10 +30,12 @@ use fata_libos::time::Instant;
 pub(crate) struct Core {
     pub(crate) interfaces: RefCell<Vec<Rc<Iface>>>,
     pub(crate) tcp: Slot,
-    pub(crate) udp: udp::Table,
+    pub(crate) udp: udp::Slot,
     pub(crate) memory: Rc<Memory>,
     pub(crate) counters: Counters,
     pub(crate) icmp_ration: Ration,
+    /// What sees all frames, if anything does.
+    pub(crate) captor: RefCell<Option<Rc<dyn Captor>>>,
 }
 
 /// Where a packet leaves the host.
@@ -83,17 +86,22 @@ impl Stack {
         Self(Rc::new(Core {
             interfaces: RefCell::default(),
             tcp: Slot::new(memory.clone()),
-            udp: udp::Table::default(),
+            udp: udp::Slot::default(),
             memory,
             counters: Counters::default(),
             icmp_ration: Ration::default(),
+            captor: RefCell::default(),
         }))
     }
 
     /// Adds an interface and starts the task that drives it.
     pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
         let iface = Rc::new(Iface::new(String::from(name), device, &config, &self.0.memory));
-        self.0.interfaces.borrow_mut().push(iface.clone());
+        let mut interfaces = self.0.interfaces.borrow_mut();
+        let captor = self.0.captor.borrow();
+        iface.link.borrow_mut().set_tap(captor.as_ref().map(|captor| Tap::new(captor, interfaces.len())));
+        interfaces.push(iface.clone());
+        drop((interfaces, captor));
         spawn_detached(drive(self.0.clone(), iface.clone(), config));
         Interface(iface)
     }

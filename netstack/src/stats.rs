@@ -62,8 +62,8 @@ macro_rules! counters {
             }
         }
 
-        /// Of each figure a line: its name, a mark if it is a gauge, a colon, its help. One text is smaller than a table.
-        const TEXT: &str = concat!($(stringify!($name), counters!(@mark $($kind)?), ":", $help, "\n"),*);
+        /// Of each figure a line: a mark if it is a gauge, a blank, its name, a colon, its help. One text is smaller than a table.
+        const TEXT: &str = concat!($(counters!(@mark $($kind)?), " ", stringify!($name), ":", $help, "\n"),*);
 
         impl Stats {
             fn values(&self) -> impl Iterator<Item = u64> {
@@ -126,15 +126,21 @@ counters! {
 impl Stats {
     /// Calls `f` with each figure, in a fixed order.
     pub fn each(&self, f: &mut dyn FnMut(Figure)) {
-        for (line, value) in TEXT.lines().zip(self.values()) {
-            let (name, help) = line.split_once(':').unwrap_or_default();
-            let (name, kind) = match name.strip_suffix('=') {
-                Some(name) => (name, Kind::Gauge),
-                None => (name, Kind::Counter),
-            };
-            f(Figure { name, help, kind, value });
+        let mut rest = TEXT;
+        for value in self.values() {
+            let kind = if cut(&mut rest, b' ').is_empty() { Kind::Counter } else { Kind::Gauge };
+            f(Figure { name: cut(&mut rest, b':'), help: cut(&mut rest, b'\n'), kind, value });
         }
     }
+}
+
+/// Takes off a text what stands before `end`, and that.
+#[inline(never)]
+pub(crate) fn cut(rest: &mut &'static str, end: u8) -> &'static str {
+    let len = rest.bytes().take_while(|byte| *byte != end).count();
+    let cut = rest.get(..len).unwrap_or_default();
+    *rest = rest.get(len + 1..).unwrap_or_default();
+    cut
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! [`Counters`] has the sums over all interfaces under the names they always had: a [`Lost`] knows which of them it is part of.
 
-use crate::stats::{Counter, Counters};
+use crate::stats::{Counter, Counters, cut};
 
 /// Whose packets are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +41,15 @@ pub struct Packets {
 
 /// `NAME: DIRECTION PROTOCOL REASON => SUM,` with the counter of the stack that it is part of, where there is one.
 macro_rules! lost {
-    (@mark Rx) => { "<" };
+    (@mark Rx) => { "" };
     (@mark Tx) => { ">" };
     ($($name:ident: $direction:ident $protocol:literal $reason:literal $(=> $sum:ident)?,)*) => {
         /// A packet that was dropped, and why.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Lost { $($name,)* }
 
-        /// Of each a line: which way, protocol, reason. One text is smaller than a table.
-        const LOST: &str = concat!($(lost!(@mark $direction), $protocol, " ", $reason, "\n"),*);
+        /// Of each a line: a mark if it was to be sent, protocol, reason. One text is smaller than a table.
+        const LOST: &str = concat!($(lost!(@mark $direction), " ", $protocol, " ", $reason, "\n"),*);
 
         const LOST_COUNT: usize = [$(Lost::$name),*].len();
 
@@ -170,13 +170,11 @@ impl Traffic {
 
     /// Packets dropped, by protocol and reason.
     pub(crate) fn each_lost(&self, f: &mut dyn FnMut(Packets)) {
-        for (line, counter) in LOST.lines().zip(&self.lost) {
-            let (protocol, reason) = line.split_once(' ').unwrap_or_default();
-            let (direction, protocol) = match protocol.strip_prefix('>') {
-                Some(protocol) => (Direction::Tx, protocol),
-                None => (Direction::Rx, protocol.trim_start_matches('<')),
-            };
-            f(Packets { direction, protocol, reason: Some(reason), count: counter.get() });
+        let mut rest = LOST;
+        for counter in &self.lost {
+            let direction = if cut(&mut rest, b' ').is_empty() { Direction::Rx } else { Direction::Tx };
+            let (protocol, reason) = (cut(&mut rest, b' '), Some(cut(&mut rest, b'\n')));
+            f(Packets { direction, protocol, reason, count: counter.get() });
         }
     }
 }

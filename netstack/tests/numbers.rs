@@ -40,8 +40,14 @@ fn inject_address(hub: &Hub) {
 
 /// The segments that the host whose hardware address ends so has sent since the last time.
 fn sent_by(hub: &Hub, n: u8) -> Vec<Parsed> {
-    let of_tcp = |frame: &Vec<u8>| frame.len() >= HEADERS + 20 && frame[12..14] == [8, 0] && frame[23] == 6 && frame[11] == n;
-    hub.captured().iter().filter(|frame| of_tcp(frame)).filter_map(|frame| Header::parse(&frame[HEADERS..])).collect()
+    let of_tcp = |frame: &Vec<u8>| {
+        frame.len() >= HEADERS + 20 && frame[12..14] == [8, 0] && frame[23] == 6 && frame[11] == n
+    };
+    hub.captured()
+        .iter()
+        .filter(|frame| of_tcp(frame))
+        .filter_map(|frame| Header::parse(&frame[HEADERS..]))
+        .collect()
 }
 
 fn syn(seq: u32, clock: Option<u32>) -> Header {

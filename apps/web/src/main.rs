@@ -11,6 +11,7 @@ use alloc::rc::Rc;
 use core::net::Ipv4Addr;
 use fata::http::{Limits, Server, Stats};
 use fata::net::TcpListener;
+use fata::param::Size;
 use fata::prelude::*;
 use web_site::content::SITE;
 use web_site::state::{Peers, State};
@@ -26,6 +27,11 @@ async fn main(env: Env) -> Result<()> {
     let limits = Limits { connections, ..Limits::default() };
     let server = Server::with(router, limits, stats);
 
+    if let Some(Size { octets }) = env.param(params::CAPTURE) {
+        let snap = env.param(params::CAPTURE_SNAP);
+        state.set_capture(env.stack().capture(octets as usize, snap as usize)?);
+        println!(env, "web: /capture.pcap gives captured packets to anyone who asks");
+    }
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     let port = env.param(params::PORT);

@@ -82,8 +82,10 @@ pub fn text(state: &State) -> String {
 const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
+type Count = fn(&NetCounters) -> u64;
+
 /// What each interface's device counts: name, help, value.
-const DEVICE: [(&str, &str, fn(&NetCounters) -> u64); 8] = [
+const DEVICE: [(&str, &str, Count); 8] = [
     ("fata_interface_rx_frames_total", "Frames received and handed up.", |c| c.rx_frames),
     ("fata_interface_rx_bytes_total", "Octets of frames received.", |c| c.rx_octets),
     (

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 use fata::http::{HttpDate, Stats};
 use fata::memory::MemoryStats;
-use fata::net::Stack;
+use fata::net::{Capture, Stack};
 use fata::time::{Duration, Instant, SystemTime};
 
 /// The appliance's own state, which its handlers share.
@@ -15,6 +15,7 @@ pub struct State {
     /// What the server counts.
     pub stats: Rc<Stats>,
     network: OnceCell<Stack>,
+    capture: OnceCell<Capture>,
     /// How much of their addresses is shown.
     pub peers: Peers,
     started: Instant,
@@ -56,7 +57,7 @@ impl State {
     /// The state of an appliance that starts now.
     pub fn new(stats: Rc<Stats>, peers: Peers) -> Self {
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        Self { stats, network: OnceCell::new(), peers, started, started_at }
+        Self { stats, network: OnceCell::new(), capture: OnceCell::new(), peers, started, started_at }
     }
 
     /// Tells the stack that the server listens on, whose figures are shown from then on. The first counts.
@@ -67,6 +68,16 @@ impl State {
     /// The stack, once it is there.
     pub fn network(&self) -> Option<&Stack> {
         self.network.get()
+    }
+
+    /// Tells the capture that whoever asks may have. The first counts.
+    pub fn set_capture(&self, capture: Capture) {
+        let _ = self.capture.set(capture);
+    }
+
+    /// The capture, where there is one.
+    pub fn capture(&self) -> Option<&Capture> {
+        self.capture.get()
     }
 
     /// The time since the start.

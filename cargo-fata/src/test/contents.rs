@@ -38,6 +38,9 @@ const fn part(path: &'static str, files: &'static str) -> Part {
 
 const NETSTACK: Part = part("fata_netstack::", "netstack/src/");
 const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
+/// What sockets have beside what DHCP needs.
+const UDP_SOCKETS: Part = part("fata_netstack::udp::table::", "netstack/src/udp/table.rs");
+const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/capture/ring.rs");
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("smoltcp::socket::", "/src/socket/tcp");
 const TCP_WIRE: Part = part("smoltcp::wire::tcp::", "/src/wire/tcp.rs");
@@ -76,8 +79,9 @@ const CONTENTS: [Contents; 4] = [
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
         has_not: &[
+            CAPTURE,
             TCP,
             TCP_MACHINE,
             TCP_WIRE,
@@ -105,13 +109,14 @@ const CONTENTS: [Contents; 4] = [
             VIRTIO_NET,
             VIRTIO_ENTROPY,
             NETSTACK,
+            CAPTURE,
             TCP,
             TCP_MACHINE,
             TCP_WIRE,
             HTTP,
             HTTP_PARSER,
         ],
-        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];
 

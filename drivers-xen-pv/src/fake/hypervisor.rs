@@ -35,6 +35,7 @@ struct Port {
 pub struct FakeHypervisor {
     now: Cell<Instant>,
     polls: Cell<usize>,
+    hypercalls: Cell<usize>,
     ports: RefCell<Vec<Port>>,
     max_ports: Cell<usize>,
     memory: RefCell<Memory>,
@@ -56,6 +57,7 @@ impl FakeHypervisor {
         Box::leak(Box::new(Self {
             now: Cell::new(Instant::from_nanos(1_000_000)),
             polls: Cell::new(0),
+            hypercalls: Cell::new(0),
             // Port 0 is never valid.
             ports: RefCell::new(vec![Port::default()]),
             max_ports: Cell::new(EVTCHN_2L_NR_CHANNELS),
@@ -106,6 +108,15 @@ impl FakeHypervisor {
     /// How often the guest has notified through `port` since the last time this was asked.
     pub fn take_notified(&self, port: EvtchnPort) -> usize {
         self.ports.borrow_mut().get_mut(port.0 as usize).map_or(0, |p| std::mem::take(&mut p.notified))
+    }
+
+    /// How many hypercalls there were so far: what else a guest asks of this trait is its own memory.
+    pub fn hypercalls(&self) -> usize {
+        self.hypercalls.get()
+    }
+
+    fn count_hypercall(&self) {
+        self.hypercalls.set(self.hypercalls.get() + 1);
     }
 
     /// Who may bind `port`; `None` if it is closed.
@@ -166,6 +177,7 @@ impl FakeHypervisor {
 // so do those of the grant table.
 unsafe impl Hypervisor for FakeHypervisor {
     fn evtchn_alloc_unbound(&self, remote: DomId) -> Result<EvtchnPort, HvError> {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         if ports.len() >= self.max_ports.get() {
             return Err(HvError { call: "evtchn_alloc_unbound", errno: ENOSPC });
@@ -175,6 +187,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn evtchn_close(&self, port: EvtchnPort) -> Result<(), HvError> {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         let port = ports.get_mut(port.0 as usize).filter(|p| p.open);
         *port.expect("a channel is closed once, and was open") = Port::default();
@@ -182,6 +195,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn evtchn_notify(&self, port: EvtchnPort) {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         let port = ports.get_mut(port.0 as usize).filter(|p| p.open);
         port.expect("the guest notifies only through open channels").notified += 1;
@@ -198,6 +212,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn poll(&self, ports: &[EvtchnPort], deadline: Option<Instant>) {
+        self.count_hypercall();
         self.count_poll();
         self.now.set(self.now.get() + self.poll_cost.get());
         if self.any_fired(ports) {
@@ -215,6 +230,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn grant_table_frame(&self, index: u32) -> Result<NonNull<u8>, HvError> {
+        self.count_hypercall();
         let index = index as usize;
         if index >= self.max_grant_frames.get() {
             return Err(HvError { call: "grant_table_op", errno: EINVAL });

@@ -30,14 +30,21 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// Keeps the device connected until nobody wants it any more.
 pub(super) async fn run(site: Site) {
     let mut pace = Pace::new();
-    let mut detached = Detached { site };
-    while let Some(session) = detached.find(&mut pace).await {
+    // Who opened the device has just seen its directory.
+    let mut found = match Session::open(site).await {
+        Ok(session) => Some(session),
+        Err((site, why)) => {
+            log::debug!("{}: {why}", site.name);
+            Detached { site }.find(&mut pace).await
+        }
+    };
+    while let Some(session) = found {
         let closing = match serve(session).await {
             Ok(never) => match never {},
             Err(closing) => closing,
         };
         match closing.close(&mut pace).await.wait_anew(&mut pace).await {
-            Some(next) => detached = next,
+            Some(detached) => found = detached.find(&mut pace).await,
             None => return,
         }
     }
@@ -116,7 +123,9 @@ impl Session {
     }
 
     async fn offered(&mut self) -> Result<(), Why> {
-        self.show(XenbusState::Initialising).await?;
+        if self.own != XenbusState::Initialising {
+            self.show(XenbusState::Initialising).await?;
+        }
         loop {
             match self.next_state().await? {
                 XenbusState::InitWait => return Ok(()),
@@ -160,7 +169,6 @@ impl Offer {
         add_segmentation(&mut terms.offloads, segmentation, queues.longest());
         queues.flush();
         publish(device, &features, queues.all()).await?;
-        self.0.show(XenbusState::Connected).await?;
         Ok((queues, terms))
     }
 }

@@ -100,6 +100,21 @@ async fn receive(net: &mut Netfront) -> Vec<u8> {
 }
 
 #[test]
+fn connecting_asks_xenstore_for_many_things_at_once() {
+    bench(async |bench| {
+        sleep(Duration::from_secs(1)).await;
+        bench.hv.take_notified(bench.daemon.port());
+        bench.daemon.take_requests();
+        let net = bench.connected().await;
+        sleep(Duration::from_secs(1)).await;
+        let turns = bench.hv.take_notified(bench.daemon.port());
+        let requests = bench.daemon.take_requests().len();
+        assert!(turns <= 12 && requests <= 40, "{turns} notifications, {requests} requests");
+        net
+    });
+}
+
+#[test]
 fn it_connects_on_the_terms_of_both() {
     bench(async |b| {
         b.back.set_front_key("mtu", "9000");
@@ -194,6 +209,41 @@ fn frames_go_both_ways_with_one_notification_a_burst() {
         let counters = net.counters();
         assert_eq!((counters.rx_frames, counters.tx_frames), (1000, 40));
         assert_eq!((counters.rx_errors, counters.tx_errors, counters.faults), (0, 0, 0));
+        net
+    });
+}
+
+/// As long as there is something to receive, nothing sleeps; a burst is a notification each way, however long it is.
+#[test]
+fn while_busy_there_are_two_hypercalls_a_burst() {
+    bench(async |b| {
+        let mut net = b.connected().await;
+        let mut buf = [0; 1514];
+        let mut round = async |burst: usize| {
+            for n in 0..burst {
+                assert!(b.back.with_rings(|r| r.deliver(&frame(200, n), &Delivery::default())));
+            }
+            let before = b.hv.hypercalls();
+            ready(&mut net).await;
+            for n in 0..burst {
+                assert_eq!(net.receive(&mut buf).map(|r| r.len), Some(200));
+                send(&mut net, &frame(100, n)).unwrap();
+            }
+            assert_eq!(net.receive(&mut buf), None);
+            net.flush();
+            let hypercalls = b.hv.hypercalls() - before;
+            assert_eq!(b.back.with_rings(|r| r.take_sent().len()), burst);
+            hypercalls
+        };
+        // Pages are few at first, and more are made.
+        for burst in [24, 48, 64] {
+            round(burst).await;
+        }
+        for burst in [1, 8, 64, 1, 64] {
+            for _ in 0..200 {
+                assert!(round(burst).await <= 2, "{burst} frames");
+            }
+        }
         net
     });
 }

@@ -99,15 +99,22 @@ impl RxQueue {
     pub(super) fn arm(&mut self, count: u32) -> Result<bool, NetFault> {
         // The peer has to have room for so many, or it never gets there.
         let count = count.min(self.ring.in_use() / 2).max(1);
-        Ok(self.ring.arm(count).map_err(NetFault::RxRing)? > 0)
+        let known = self.ring.arm(count).map_err(NetFault::RxRing)?;
+        self.look_at_room(known);
+        Ok(known > 0)
+    }
+
+    /// Notes that the back end, which has filled so many pages, has few left. One that has no room for the next long frame waits,
+    /// however many pages are left.
+    fn look_at_room(&mut self, filled: u32) {
+        let empty = self.ring.in_use() - filled;
+        self.starved |= filled > 0 && (filled >= 3 * empty || empty < self.longest);
     }
 
     fn next(&mut self) -> Result<Option<(RingIdx, RxSlot)>, NetFault> {
         if self.ring.known() == 0 {
             let known = self.ring.look().map_err(NetFault::RxRing)?;
-            let empty = self.ring.in_use() - known;
-            // A back end that has no room for the next long frame waits, however many pages are left.
-            self.starved |= known > 0 && (known * 4 >= self.ring.in_use() * 3 || empty < self.longest);
+            self.look_at_room(known);
         }
         Ok(self.ring.response())
     }

@@ -5,8 +5,8 @@ use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
 use crate::abi::netif::MAX_TX_SIZE;
-use crate::xenbus::{Backend, Device};
-use crate::xenstore::StoreError;
+use crate::xenbus::{Backend, Device, XenbusState};
+use crate::xenstore::{Changes, StoreError};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -30,8 +30,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) async fn read(device: &Device) -> Result<Self, StoreError> {
-        let mac: String = device.read("mac").await?;
-        let mtu = device.read_optional("mtu").await?.unwrap_or(DEFAULT_MTU);
+        let (mac, mtu) = (device.read::<String>("mac"), device.read_optional("mtu"));
+        let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
         let bad = |key: &str, value: String, expected| StoreError::BadValue {
             key: format!("{}/{key}", device.path()),
             value,
@@ -90,13 +90,16 @@ const FEATURES: [&str; 7] = [
 
 impl Features {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
+        // All asked for before the first is awaited: one wait.
+        let asked = FEATURES.map(|key| backend.has_feature(key));
+        let max_queues = backend.read_optional("multi-queue-max-queues");
         let mut has = [false; FEATURES.len()];
-        for (has, key) in has.iter_mut().zip(FEATURES) {
-            *has = backend.has_feature(key).await?;
+        for (has, asked) in has.iter_mut().zip(asked) {
+            *has = asked.await?;
         }
         let [copies, several_slots, no_checksum_v4, checksum_v6, segments_v4, segments_v6, split_channels] =
             has;
-        let max_queues = backend.read_optional("multi-queue-max-queues").await?;
+        let max_queues = max_queues.await?;
         Ok(Self {
             copies,
             several_slots,
@@ -147,7 +150,7 @@ pub(super) fn add_segmentation(offloads: &mut Offloads, agreed: Segmentation, lo
     offloads.tx_segmentation_v6 = if agreed.v6 { payload } else { 0 };
 }
 
-/// Says to the back end where the queues are, and what it may send.
+/// Says to the back end where the queues are, and what it may send, and that this end is connected.
 pub(super) async fn publish(
     device: &Device,
     features: &Features,
@@ -157,17 +160,16 @@ pub(super) async fn publish(
     device
         .store()
         .transaction(async |store| {
+            let mut changes = Changes::default();
             for (key, value) in &keys {
-                let done = match value {
-                    Some(value) => device.write_in(store, key, value).await,
-                    None => store.rm(&format!("{}/{key}", device.path())).await,
-                };
-                match done {
-                    Err(e) if value.is_none() && e.is_absent() => {}
-                    done => done?,
-                }
+                changes.add(match value {
+                    Some(value) => device.write_in(store, key, value),
+                    None => store.rm(&format!("{}/{key}", device.path())),
+                });
             }
-            Ok(())
+            let shown = device.switch_state_in(store, XenbusState::Connected);
+            changes.done().await?;
+            shown.await
         })
         .await
 }

@@ -8,17 +8,20 @@ mod arp;
 
 pub(crate) use arp::Neighbours;
 
+use crate::capture::Tap;
 use crate::checksum::Sum;
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
-use crate::traffic::{Lost, Protocol, Traffic};
+use crate::traffic::{Direction, Lost, Protocol, Traffic};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use arp::{Answer, Waiting};
 use core::net::Ipv4Addr;
-use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, NetDevice, TransmitError, TransmitMeta};
+use fata_libos::net::{
+    Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Received, TransmitError, TransmitMeta,
+};
 use fata_libos::time::Instant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN,
@@ -76,6 +79,7 @@ pub(crate) struct Link {
     max_mtu: usize,
     memory: Rc<Memory>,
     traffic: Rc<Traffic>,
+    tap: Option<Tap>,
 }
 
 impl Link {
@@ -87,7 +91,43 @@ impl Link {
     ) -> Self {
         let max_mtu = max_mtu.map_or(usize::from(u16::MAX), usize::from);
         let (neighbours, memory) = (Neighbours::new(memory), memory.clone());
-        Self { device, neighbours, queue: VecDeque::new(), max_mtu, memory, traffic: traffic.clone() }
+        Self {
+            device,
+            neighbours,
+            queue: VecDeque::new(),
+            max_mtu,
+            memory,
+            traffic: traffic.clone(),
+            tap: None,
+        }
+    }
+
+    /// Shows all frames to a tap from now on.
+    pub(crate) fn set_tap(&mut self, tap: Option<Tap>) {
+        self.tap = tap;
+    }
+
+    /// Takes the next frame from the device.
+    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        let received = self.device.receive(buf)?;
+        if let Some(tap) = &self.tap {
+            tap.frame(Direction::Rx, &buf[..received.len.min(buf.len())]);
+        }
+        Some(received)
+    }
+
+    /// Gives a frame to the device; a tap sees it as it is given.
+    fn transmit(
+        &mut self,
+        len: usize,
+        meta: TransmitMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TransmitError> {
+        let Some(tap) = &self.tap else { return self.device.transmit(len, meta, fill) };
+        self.device.transmit(len, meta, &mut |frame| {
+            fill(frame);
+            tap.frame(Direction::Tx, frame);
+        })
     }
 
     pub(crate) fn device(&mut self) -> &mut dyn NetDevice {
@@ -133,9 +173,7 @@ impl Link {
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
             let Some(Waiting { frame, meta, .. }) = self.queue.pop_front() else { break };
-            if let Err(error) =
-                self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame))
-            {
+            if let Err(error) = self.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)) {
                 self.traffic.lost(counters, refused(error));
             }
         }
@@ -305,7 +343,7 @@ impl Link {
             fill(packet);
         };
         if self.queue.is_empty() {
-            match self.device.transmit(total, meta, &mut build) {
+            match self.transmit(total, meta, &mut build) {
                 Ok(()) => return,
                 Err(TransmitError::Full) => {}
                 Err(error) => return self.traffic.lost(counters, refused(error)),

@@ -2,13 +2,14 @@
 
 mod queue;
 mod send;
+mod slot;
 mod socket;
 mod table;
 
 pub use send::SendManyError;
 pub(crate) use send::write_header;
+pub(crate) use slot::Slot;
 pub use socket::UdpSocket;
-pub(crate) use table::Table;
 
 use crate::checksum::Sum;
 use crate::dhcp;
@@ -58,26 +59,28 @@ pub(crate) fn receive(
     if iface.net.get().is_none() {
         return lost(Lost::IpNotOurs);
     }
-    match core.udp.find(local, remote, !header.is_unicast) {
-        Some(bound) => match bound.push(&core.memory, remote, payload) {
-            Ok(()) => core.counters.udp_received.one(),
-            Err(what) => lost(what),
-        },
-        None => {
-            lost(Lost::UdpNoPort);
-            icmp::send_port_unreachable(core, iface, now, header, packet);
-        }
+    let received = core.udp.in_use().map_or(Err(Lost::UdpNoPort), |sockets| {
+        sockets.receive(&core.memory, local, remote, !header.is_unicast, payload)
+    });
+    match received {
+        Ok(()) => core.counters.udp_received.one(),
+        Err(what) => lost(what),
+    }
+    if received == Err(Lost::UdpNoPort) {
+        icmp::send_port_unreachable(core, iface, now, header, packet);
     }
 }
 
 /// Takes an ICMP error about a datagram of ours: a connected socket is told.
 pub(crate) fn unreachable(core: &Core, local: SocketAddr, remote: SocketAddr, what: Unreachable) {
-    let found = core.udp.find(local, remote, false);
-    if let Some(bound) = found.filter(|b| b.peer.get() == Some(remote)) {
-        bound.fail(match what {
+    let Some(sockets) = core.udp.in_use() else { return };
+    sockets.unreachable(
+        local,
+        remote,
+        match what {
             Unreachable::Port => Error::ConnectionRefused,
             Unreachable::Host => Error::HostUnreachable,
             Unreachable::TooBig(_) => return,
-        });
-    }
+        },
+    );
 }

@@ -1,7 +1,7 @@
 //! What waits in a socket: bounded in octets, in datagrams, and by the memory of the stack.
 
 use crate::error::Error;
-use crate::memory::{Memory, Share, Use, zeroed};
+use crate::memory::{Memory, Share, Use};
 use crate::traffic::Lost;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -74,8 +74,9 @@ impl Bound {
         }
         let _share = memory.take(Use::Datagrams, data.len() + COST).ok_or(Lost::UdpNoMemory)?;
         queue.try_reserve(1).map_err(|_| Lost::UdpNoMemory)?;
-        let mut copy = zeroed(data.len()).ok_or(Lost::UdpNoMemory)?;
-        copy.copy_from_slice(data);
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(data.len()).map_err(|_| Lost::UdpNoMemory)?;
+        copy.extend_from_slice(data);
         queue.push_back(Datagram { from, data: copy, _share });
         self.octets.set(octets);
         Ok(())

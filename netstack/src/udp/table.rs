@@ -4,20 +4,21 @@
 //! looks at does not grow with the number of sockets.
 
 use super::queue::Bound;
+use super::slot::Sockets;
 use crate::error::Error;
 use crate::hash::Key;
+use crate::memory::Memory;
+use crate::traffic::Lost;
 use alloc::rc::Rc;
-use core::cell::{OnceCell, RefCell};
+use core::cell::RefCell;
 use core::hash::{BuildHasher, Hasher};
 use core::net::SocketAddr;
 use hashbrown::HashTable;
 
 /// All sockets of a stack.
-#[derive(Default)]
 pub(crate) struct Table {
     sockets: RefCell<HashTable<Rc<Bound>>>,
-    /// Made with the first socket.
-    key: OnceCell<Key>,
+    key: Key,
     /// Sockets looked at.
     #[cfg(test)]
     looks: core::cell::Cell<usize>,
@@ -30,13 +31,25 @@ fn hash(key: &Key, port: u16) -> u64 {
 }
 
 impl Table {
+    pub(super) fn new() -> Self {
+        Self::with(Key::random())
+    }
+
+    fn with(key: Key) -> Self {
+        Self {
+            sockets: RefCell::default(),
+            key,
+            #[cfg(test)]
+            looks: Default::default(),
+        }
+    }
+
     /// The best of the sockets on a port that `rank` gives a rank.
     fn best<K: Ord>(&self, port: u16, rank: impl Fn(&Bound) -> Option<K>) -> Option<Rc<Bound>> {
-        let key = self.key.get()?;
         let sockets = self.sockets.borrow();
         let mut best: Option<(K, &Rc<Bound>)> = None;
         // Those whose hash is like it, and so perhaps one of another port.
-        for bound in sockets.iter_hash(hash(key, port)) {
+        for bound in sockets.iter_hash(hash(&self.key, port)) {
             #[cfg(test)]
             self.looks.set(self.looks.get() + 1);
             if bound.local.port() == port
@@ -50,7 +63,7 @@ impl Table {
     }
 
     /// The socket that a datagram is for: one connected to its sender, else one bound to its address, else any.
-    pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr, to_many: bool) -> Option<Rc<Bound>> {
+    fn find(&self, local: SocketAddr, remote: SocketAddr, to_many: bool) -> Option<Rc<Bound>> {
         self.best(local.port(), |bound| {
             let (ip, peer) = (bound.local.ip(), bound.peer.get());
             let fits = ip.is_unspecified() || to_many || ip == local.ip();
@@ -67,7 +80,7 @@ impl Table {
     }
 
     pub(super) fn insert(&self, bound: Rc<Bound>) -> Result<(), Error> {
-        let key = self.key.get_or_init(Key::random);
+        let key = &self.key;
         let rehash = |bound: &Rc<Bound>| hash(key, bound.local.port());
         let mut sockets = self.sockets.borrow_mut();
         sockets.try_reserve(1, rehash).map_err(|_| Error::OutOfMemory)?;
@@ -76,12 +89,36 @@ impl Table {
     }
 
     pub(super) fn remove(&self, bound: &Rc<Bound>) {
-        let Some(key) = self.key.get() else { return };
         let mut sockets = self.sockets.borrow_mut();
-        if let Ok(entry) = sockets.find_entry(hash(key, bound.local.port()), |other| Rc::ptr_eq(other, bound))
+        if let Ok(entry) =
+            sockets.find_entry(hash(&self.key, bound.local.port()), |other| Rc::ptr_eq(other, bound))
         {
             entry.remove();
         }
+    }
+}
+
+impl Sockets for Table {
+    fn receive(
+        &self,
+        memory: &Rc<Memory>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        to_many: bool,
+        data: &[u8],
+    ) -> Result<(), Lost> {
+        self.find(local, remote, to_many).ok_or(Lost::UdpNoPort)?.push(memory, remote, data)
+    }
+
+    fn unreachable(&self, local: SocketAddr, remote: SocketAddr, error: Error) {
+        let found = self.find(local, remote, false);
+        if let Some(bound) = found.filter(|bound| bound.peer.get() == Some(remote)) {
+            bound.fail(error);
+        }
+    }
+
+    fn table(&self) -> &Table {
+        self
     }
 }
 
@@ -99,7 +136,7 @@ mod tests {
     }
 
     fn table(sockets: impl Iterator<Item = SocketAddr>) -> Table {
-        let table = Table { key: Key::fixed().into(), ..Table::default() };
+        let table = Table::with(Key::fixed());
         for local in sockets {
             assert!(table.is_free(local), "{local}");
             table.insert(Rc::new(Bound::new(local))).unwrap();

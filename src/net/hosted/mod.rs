@@ -10,8 +10,8 @@ mod tcp;
 mod udp;
 
 pub use fata_netstack::{
-    Buffers, Config, ConfigError, ConnectionInfo, Direction, Error, Figure, Ipv4Config, Kind, PARAMS,
-    Packets, SendManyError, Stats, testing,
+    Buffers, Capture, CaptureError, Config, ConfigError, ConnectionInfo, Direction, Error, Figure,
+    Ipv4Config, Kind, PARAMS, Packets, SendManyError, Snapshot, Stats, testing,
 };
 pub use resolver::Resolver;
 pub use stack::{Addressing, Interface, NoTap, Stack};

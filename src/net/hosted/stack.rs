@@ -1,7 +1,6 @@
 //! The stack and its interfaces.
 
-use super::{Config, ConnectionInfo, Packets, Stats};
-use crate::Result;
+use super::{Capture, CaptureError, Config, ConnectionInfo, Packets, Stats};
 use crate::env::Shared;
 use crate::hosted::TAP;
 use crate::net::Name;
@@ -60,13 +59,13 @@ fn has_tap(params: &Params) -> bool {
 }
 
 /// The tap device of an interface, which all have or none has.
-fn tap_of<'p>(params: &'p Params, interface: &str) -> Result<&'p str> {
+fn tap_of<'p>(params: &'p Params, interface: &str) -> crate::Result<&'p str> {
     let tap = params.get(&format!("{interface}.{TAP}"));
     Ok(tap.ok_or_else(|| NoTap { interface: interface.into() })?)
 }
 
 /// What is to be known of an interface's tap device before anything starts.
-pub(in crate::net) fn check_params(params: &Params, interface: &str) -> Result<()> {
+pub(in crate::net) fn check_params(params: &Params, interface: &str) -> crate::Result<()> {
     if has_tap(params) { tap_of(params, interface).map(drop) } else { Ok(()) }
 }
 
@@ -90,7 +89,7 @@ pub(in crate::net) async fn open(
     stack: &Stack,
     name: Name,
     config: Config,
-) -> Result<Interface> {
+) -> crate::Result<Interface> {
     let name = name.as_str();
     match &stack.0 {
         Below::Netstack(netstack) => {
@@ -163,6 +162,15 @@ impl Stack {
     pub fn abort_all(&self) {
         if let Below::Netstack(stack) = &self.0 {
             stack.abort_all();
+        }
+    }
+
+    /// Keeps the last frames of all interfaces from now on: as many as `octets` hold of `snap` octets each, with 44 for
+    /// each beside that. Replaces a capture that runs already.
+    pub fn capture(&self, octets: usize, snap: usize) -> Result<Capture, CaptureError> {
+        match &self.0 {
+            Below::Netstack(stack) => stack.capture(octets, snap),
+            Below::Host(_) => Err(CaptureError::NoFrames),
         }
     }
 
