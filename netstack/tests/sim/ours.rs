@@ -5,8 +5,9 @@
 
 use crate::sim::{ECN, Endpoint, HOSTS};
 use fata_libos::time::{Duration, Instant};
+pub use fata_netstack::testing::tcp::Config;
 use fata_netstack::testing::tcp::{
-    Config, Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer,
+    Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer,
 };
 use std::collections::VecDeque;
 
