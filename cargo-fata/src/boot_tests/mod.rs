@@ -9,6 +9,7 @@ mod faults;
 mod guest;
 mod host;
 mod http;
+mod iperf;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -198,6 +199,7 @@ pub fn all() -> Vec<BootTest> {
         dns::TESTS,
         http::TESTS,
         web::TESTS,
+        iperf::TESTS,
         linux::TESTS,
         qemu::TESTS,
         run::TESTS,
