@@ -162,8 +162,8 @@ mod tests {
 
     const LOAD: Load = Load { name: "load", cost_unit: "us", rate_unit: "a second" };
 
-    fn runs(costs: &[f64]) -> impl FnMut() -> Result<Run> {
-        let mut costs = costs.to_vec().into_iter();
+    fn runs<const N: usize>(costs: [f64; N]) -> impl FnMut() -> Result<Run> {
+        let mut costs = costs.into_iter();
         move || {
             let cost = costs.next().ok_or_else(|| anyhow::anyhow!("lost requests"))?;
             Ok(Run { cost, rate: 1000.0 / cost, others: 0.0 })
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn ours_is_first_and_last_and_the_ratio_is_of_the_best() {
-        let contest = Contest::hold(LOAD, runs(&[10.0, 20.0, 12.5]), runs(&[100.0, 150.0])).unwrap();
+        let contest = Contest::hold(LOAD, runs([10.0, 20.0, 12.5]), runs([100.0, 150.0])).unwrap();
         assert_eq!((contest.fata.len(), contest.linux.len()), (3, 2));
         assert_eq!(contest.cost_ratio(), Ratio { best: 10.0, least: 5.0, most: 15.0 });
         assert_eq!(contest.rate_ratio(), 10.0);
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_leaves_no_ratio() {
-        assert!(Contest::hold(LOAD, runs(&[10.0]), runs(&[100.0, 150.0])).is_err());
-        assert!(Contest::hold(LOAD, runs(&[10.0, 1.0, 1.0]), runs(&[100.0])).is_err());
+        assert!(Contest::hold(LOAD, runs([10.0]), runs([100.0, 150.0])).is_err());
+        assert!(Contest::hold(LOAD, runs([10.0, 1.0, 1.0]), runs([100.0])).is_err());
     }
 }

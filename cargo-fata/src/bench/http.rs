@@ -64,16 +64,22 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 /// Guest CPU a request, microseconds. The other server is paused meanwhile.
 fn one_run(host: &Host, server: &Server, option: &str, seconds: u32) -> Result<Run> {
-    let warm_up = || load_with_wrk(host, server.address, option, WARM_UP_S).map(drop);
+    let warm_up = || load_with_wrk(host, server.address, PAGE, option, WARM_UP_S).map(drop);
     server.measure(host, MICROSECOND, warm_up, || {
-        let (requests, seconds) = load_with_wrk(host, server.address, option, seconds)?;
+        let (requests, seconds) = load_with_wrk(host, server.address, PAGE, option, seconds)?;
         Ok((requests as f64, seconds))
     })
 }
 
 /// Loads a server with wrk; gives requests and seconds. An error if any request was lost.
-pub fn load_with_wrk(host: &Host, address: &str, option: &str, seconds: u32) -> Result<(u64, f64)> {
-    let url = format!("http://{address}:80/{PAGE}");
+pub fn load_with_wrk(
+    host: &Host,
+    address: &str,
+    page: &str,
+    option: &str,
+    seconds: u32,
+) -> Result<(u64, f64)> {
+    let url = format!("http://{address}:80/{page}");
     let wrk = format!("wrk -t 1 -c {CONNECTIONS} -d {seconds}s --timeout 10s {option} {url}");
     let limit = Duration::from_secs(u64::from(seconds) + 60);
     wrk::requests(&host.sh(&wrk, limit)?.ok()?.stdout)

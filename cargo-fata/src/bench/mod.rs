@@ -7,13 +7,13 @@
 
 mod boot;
 mod contest;
-mod http;
+pub mod http;
 pub mod idle;
 mod iperf;
 mod plot;
 mod quiet;
 mod results;
-mod servers;
+pub mod servers;
 mod size;
 mod wrk;
 

@@ -109,8 +109,8 @@ fn greets(host: &mut Host, spec: &GuestSpec) -> Result<()> {
 fn serves(host: &mut Host, spec: &GuestSpec) -> Result<()> {
     let guest = host.create(&spec.clone().network())?;
     guest.wait_console("link up", SOON)?;
-    http::load_with_wrk(host, FATA, "", 3)?;
-    http::load_with_wrk(host, FATA, "-H 'Connection: close'", 3)?;
+    http::load_with_wrk(host, FATA, PAGE, "", 3)?;
+    http::load_with_wrk(host, FATA, PAGE, "-H 'Connection: close'", 3)?;
     anyhow::ensure!(guest.end()?.is_none(), "the guest is gone");
     Ok(())
 }

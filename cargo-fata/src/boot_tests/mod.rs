@@ -9,6 +9,7 @@ mod faults;
 mod guest;
 mod host;
 mod http;
+mod idle;
 mod iperf;
 mod lifecycle;
 mod linux;
@@ -200,6 +201,7 @@ pub fn all() -> Vec<BootTest> {
         http::TESTS,
         web::TESTS,
         iperf::TESTS,
+        idle::TESTS,
         linux::TESTS,
         qemu::TESTS,
         run::TESTS,
