@@ -204,11 +204,10 @@ impl Drop for RealServer {
 fn client(port: u16, params: &str) -> Value {
     let own = format!("client=127.0.0.1 port={port} {params}");
     let mut client = Process::start(env!("CARGO_BIN_EXE_iperf"), own.split_whitespace());
-    let status = client.wait();
-    let said = client.said();
-    assert!(status.success(), "{params}: {said}");
-    let json = said.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no JSON: {said}"));
-    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+    // The end of its JSON, which is one line.
+    let json = client.wait_for(concat!("\"version\":\"fata iperf ", env!("CARGO_PKG_VERSION"), "\"}}"));
+    assert!(client.wait().success(), "{params}: {json}");
+    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
 #[test]

@@ -17,6 +17,8 @@ const SOON: Duration = Duration::from_secs(30);
 const PER_CONNECTION: f64 = 4096.0;
 /// What a request may cost with many idle connections, where it is 1 with few.
 const COST: f64 = 1.2;
+/// More than the table of TIME-WAIT takes.
+const WARM_UP: u64 = 8000;
 /// Rounds of wrk are so long, seconds.
 const ROUND_S: u32 = 5;
 /// Of the guest's memory.
@@ -95,15 +97,10 @@ fn many_cost_nothing(host: &mut Host, many: u32) -> Result<()> {
 /// After so many connections the guest has as many free pages as before.
 fn short_connections(host: &mut Host, count: u64) -> Result<()> {
     let guest = web(host, 100)?;
-    // What grows once with use is there then.
-    http::load_with_wrk(host, FATA, PAGE, CLOSE, ROUND_S)?;
+    // What grows once with use, such as the table of TIME-WAIT, has its size then.
+    make_connections(host, WARM_UP)?;
     let before = idle::settled(host)?;
-    let mut made = 0;
-    while made < count {
-        made += http::load_with_wrk(host, FATA, PAGE, CLOSE, ROUND_S)
-            .with_context(|| format!("after {made} connections"))?
-            .0;
-    }
+    let made = make_connections(host, count)?;
     let after = idle::settled(host)?;
     ensure!(after.free_pages == before.free_pages, "after {made} connections: {before:?}, {after:?}");
     ensure!(
@@ -112,4 +109,14 @@ fn short_connections(host: &mut Host, count: u64) -> Result<()> {
     );
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
     Ok(())
+}
+
+/// Makes at least so many connections, one request each; gives how many it were.
+fn make_connections(host: &Host, count: u64) -> Result<u64> {
+    let mut made = 0;
+    while made < count {
+        let more = http::load_with_wrk(host, FATA, PAGE, CLOSE, ROUND_S);
+        made += more.with_context(|| format!("after {made} connections"))?.0;
+    }
+    Ok(made)
 }
