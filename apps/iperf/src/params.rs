@@ -167,7 +167,7 @@ impl Plan {
             (_, Some(blocks)) => Until::Blocks(blocks as u64),
             _ => Until::Time(seconds(params.time.unwrap_or(0.0)).ok_or(Refusal::Duration)?),
         };
-        if matches!(until, Until::Time(time) if time + omit > limits.longest) {
+        if matches!(until, Until::Time(time) if time.saturating_add(omit) > limits.longest) {
             return Err(Refusal::Duration);
         }
         let plan = Self {
@@ -294,6 +294,8 @@ mod tests {
             (r#"{"tcp":true,"parallel":-1}"#, Refusal::Streams),
             (r#"{"tcp":true,"time":61}"#, Refusal::Duration),
             (r#"{"tcp":true,"time":1e300}"#, Refusal::Duration),
+            // The most seconds that there are.
+            (r#"{"tcp":true,"time":18446744073709549568,"omit":600}"#, Refusal::Duration),
             (r#"{"tcp":true,"time":-5}"#, Refusal::Duration),
             (r#"{"tcp":true,"omit":601}"#, Refusal::Omit),
             (r#"{"tcp":true,"omit":-1}"#, Refusal::Omit),

@@ -10,21 +10,23 @@ use crate::params::{Flow, Limits, MAX_JSON, Params, Plan, Protocol, Until};
 use crate::report;
 use crate::results::{self, Results};
 use crate::run::{Endpoint, Run, Side};
+use crate::signal::Signal;
 use crate::state::{Cookie, State};
 use crate::tally::Role;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::net::SocketAddr;
 use fata::channel::{Receiver, Sender, bounded};
 use fata::net::{self, Buffers, Network, TcpListener, TcpStream};
 use fata::spawn;
 use fata::time::{Duration, Instant, sleep, timeout};
 
-/// Connections that have not said their cookie yet.
+/// Connections that have not said their cookie yet: for one more, the oldest of them goes.
 const MAX_STRANGERS: usize = 160;
 /// How long a client may take beyond what it said.
 const GRACE: Duration = Duration::from_secs(30);
@@ -55,7 +57,8 @@ pub struct Server {
     listener: TcpListener,
     settings: Settings,
     current: RefCell<Option<Current>>,
-    strangers: Cell<usize>,
+    /// Set for one that has to go.
+    strangers: RefCell<VecDeque<Rc<Signal>>>,
 }
 
 /// The test that runs: who says this cookie belongs to it.
@@ -76,7 +79,7 @@ impl Server {
             listener,
             settings,
             current: RefCell::default(),
-            strangers: Cell::new(0),
+            strangers: RefCell::default(),
         }))
     }
 
@@ -84,28 +87,25 @@ impl Server {
     pub async fn serve(self: Rc<Self>) -> Result<(), net::Error> {
         loop {
             let (stream, peer) = self.listener.accept().await?;
-            if self.strangers.get() >= MAX_STRANGERS {
-                stream.abort();
-                continue;
-            }
-            let stranger = Counted::one_more(&self);
+            let stranger = Stranger::one_more(&self);
             let server = self.clone();
             spawn(async move { server.meet(stream, peer, stranger).await }).detach();
         }
     }
 
     /// Finds out whose connection it is.
-    async fn meet(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, stranger: Counted) {
-        let cookie = match read_cookie(&mut stream).await {
-            Ok(cookie) => cookie,
-            Err(error) => return fata::log::debug!("{peer}: no cookie: {error}"),
+    async fn meet(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, stranger: Stranger) {
+        let cookie = match stranger.gone.unless(read_cookie(&mut stream)).await {
+            Some(Ok(cookie)) => cookie,
+            Some(Err(error)) => return fata::log::debug!("{peer}: no cookie: {error}"),
+            None => return stream.abort(),
         };
         let streams = self.current.borrow().as_ref().map(|c| (c.cookie == cookie).then(|| c.streams.clone()));
         match streams {
             // More than were asked for, or too late: closed.
             Some(Some(streams)) => drop(streams.try_send(stream)),
             Some(None) => {
-                fata::log::info!("{peer} is told that a test runs");
+                fata::log::debug!("{peer} is told that a test runs");
                 let _ = Control::new(stream).send_state(State::AccessDenied).await;
             }
             None => {
@@ -196,7 +196,7 @@ impl Server {
     async fn watch(&self, control: &mut Control, run: &Run) -> Result<(), Error> {
         let (started, omit) = (Instant::now(), run.plan.omit);
         let longest = match run.plan.until {
-            Until::Time(time) if !time.is_zero() => time + omit + GRACE,
+            Until::Time(time) if !time.is_zero() => time.saturating_add(omit).saturating_add(GRACE),
             _ => self.settings.limits.longest,
         };
         let mut counts = omit.is_zero();
@@ -282,18 +282,28 @@ fn refusal(error: &Error) -> Option<Refusal> {
 }
 
 /// A connection that has not said its cookie.
-struct Counted(Rc<Server>);
+struct Stranger {
+    server: Rc<Server>,
+    gone: Rc<Signal>,
+}
 
-impl Counted {
+impl Stranger {
     fn one_more(server: &Rc<Server>) -> Self {
-        server.strangers.set(server.strangers.get() + 1);
-        Self(server.clone())
+        let gone = Rc::<Signal>::default();
+        let mut all = server.strangers.borrow_mut();
+        all.push_back(gone.clone());
+        if all.len() > MAX_STRANGERS
+            && let Some(oldest) = all.pop_front()
+        {
+            oldest.set();
+        }
+        Self { server: server.clone(), gone }
     }
 }
 
-impl Drop for Counted {
+impl Drop for Stranger {
     fn drop(&mut self) {
-        self.0.strangers.set(self.0.strangers.get() - 1);
+        self.server.strangers.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.gone));
     }
 }
 
