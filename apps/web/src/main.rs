@@ -24,7 +24,8 @@ async fn main(env: Env) -> Result<()> {
     let state = Rc::new(State::new(stats.clone(), peers));
     let router = web_site::router(&SITE, state.clone());
     let connections = env.param(params::CONNECTIONS) as usize;
-    let limits = Limits { connections, ..Limits::default() };
+    let idle_time = env.param(params::IDLE);
+    let limits = Limits { connections, idle_time, ..Limits::default() };
     let server = Server::with(router, limits, stats);
 
     if let Some(Size { octets }) = env.param(params::CAPTURE) {

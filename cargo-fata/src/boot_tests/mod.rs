@@ -9,6 +9,8 @@ mod faults;
 mod guest;
 mod host;
 mod http;
+mod idle;
+mod iperf;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -200,6 +202,8 @@ pub fn all() -> Vec<BootTest> {
         dns::TESTS,
         http::TESTS,
         web::TESTS,
+        iperf::TESTS,
+        idle::TESTS,
         linux::TESTS,
         qemu::TESTS,
         run::TESTS,

@@ -56,7 +56,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 4] = [
+const CONTENTS: [Contents; 5] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -117,6 +117,12 @@ const CONTENTS: [Contents; 4] = [
             HTTP_PARSER,
         ],
         has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+    },
+    Contents {
+        name: "contents::iperf",
+        image: "iperf",
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, TCP_WIRE, UDP],
+        has_not: &[RESOLVER, HTTP, HTTP_PARSER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];
 

@@ -84,6 +84,11 @@ impl Qemu {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once. Nothing in the machine is kept: there is nothing to shut down in order.
     pub fn end(&mut self) {
         let _ = self.child.kill();
