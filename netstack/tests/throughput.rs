@@ -121,3 +121,19 @@ fn table() {
         panic!("not what {} says (FATA_UPDATE=1 writes it anew):\n{list}", path.display());
     }
 }
+
+/// Another implementation at the other end, in each role and each direction: what it does not know is done without.
+#[test]
+fn two_implementations_understand_each_other() {
+    for loss in [0, 10_000] {
+        let line = Line { delay: Duration::from_millis(5), loss: Loss::Random(loss), ..Line::default() };
+        for from in 0..2 {
+            let config = ours::config(BUFFER);
+            let first = Box::new(Ours::connect(0, config.clone(), Instant::default()));
+            let here = throughput([first, Box::new(Smol::new(1, BUFFER))], from, line);
+            let there = throughput([Box::new(Smol::new(0, BUFFER)), Box::new(Ours::listen(1, config))], from, line);
+            println!("loss {loss}: {here} {there}");
+            assert!(here > 1000 && there > 1000, "{here} and {there} kbit/s from end {from} with a loss of {loss}");
+        }
+    }
+}
