@@ -266,3 +266,41 @@ fn machines() {
 fn machines_and_forgers() {
     fuzz(&scene(true), |scene| converse(&scene, true));
 }
+
+/// How long it may take to send so much over a good line: four times what the line and the buffers need, and some round
+/// trips for the handshake, slow start and the end.
+fn enough(scene: &Scene, from: usize, lines: [Line; 2]) -> Duration {
+    let (here, there) = (&scene.ends[from], &scene.ends[1 - from]);
+    let round = lines[0].delay + lines[1].delay + Duration::from_nanos(3000 * 8 * 1_000_000_000 / lines[0].rate);
+    let window = here.config.2.min(there.config.1).min(if scene.stripped.contains(&3) { 65_535 } else { usize::MAX });
+    let rounds = here.total / window as u64 + 40;
+    Duration::from_nanos(4 * here.total * 8 * 1_000_000_000 / lines[from].rate) + round * 4 * rounds as u32 + 1000 * MS
+}
+
+/// On a line that does nothing wrong nobody waits for a timer: not for a delayed acknowledgement, not for a window.
+#[test]
+fn machines_on_good_lines() {
+    fuzz(&scene(false), |mut scene| {
+        scene.events.clear();
+        // One way: acknowledgements would wait behind what goes the other.
+        scene.ends[scene.seed as usize % 2].total = 0;
+        for end in &mut scene.ends {
+            end.pace = Pace::Bulk;
+            // Who sends a segment at a time waits for each acknowledgement, and that may wait for a second segment.
+            end.config.2 = end.config.2.max(4 * usize::from(end.config.3));
+        }
+        let lines = scene.lines.map(|seed| {
+            let line = line(seed);
+            Line { loss: Loss::Random(0), reorder: 0, double: 0, queue: 1 << 20, mark: None, ..line }
+        });
+        let mut network = start(&scene);
+        network.links.iter_mut().zip(lines).for_each(|(link, line)| link.set_line(line));
+        let stop = network.run(PATIENCE, |_| false).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(stop, Stop::Over, "{}", network.told(""));
+        for from in 0..2 {
+            let took = network.apps[1 - from].complete_at.unwrap_or_default().duration_since(Instant::default());
+            let enough = enough(&scene, from, lines);
+            assert!(took < enough, "{}", network.told(&format!("took {took:?}, expected {enough:?}: {lines:?}")));
+        }
+    });
+}
