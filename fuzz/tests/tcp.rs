@@ -267,14 +267,16 @@ fn machines_and_forgers() {
     fuzz(&scene(true), |scene| converse(&scene, true));
 }
 
-/// How long it may take to send so much over a good line: four times what the line and the buffers need, and some round
+/// How long it may take to send so much over a good line: twice what the line and the buffers need, and some round
 /// trips for the handshake, slow start and the end.
 fn enough(scene: &Scene, from: usize, lines: [Line; 2]) -> Duration {
     let (here, there) = (&scene.ends[from], &scene.ends[1 - from]);
-    let round = lines[0].delay + lines[1].delay + Duration::from_nanos(3000 * 8 * 1_000_000_000 / lines[0].rate);
+    let time = |octets: u64, n: usize| Duration::from_nanos(octets * 8 * 1_000_000_000 / lines[n].rate);
+    // Two segments there, two acknowledgements back.
+    let round = lines[0].delay + lines[1].delay + time(3000, from) + time(200, 1 - from);
     let window = here.config.2.min(there.config.1).min(if scene.stripped.contains(&3) { 65_535 } else { usize::MAX });
     let rounds = here.total / window as u64 + 40;
-    Duration::from_nanos(4 * here.total * 8 * 1_000_000_000 / lines[from].rate) + round * 4 * rounds as u32 + 1000 * MS
+    time(2 * here.total, from) + round * 2 * rounds as u32 + 100 * MS
 }
 
 /// On a line that does nothing wrong nobody waits for a timer: not for a delayed acknowledgement, not for a window.
