@@ -79,7 +79,7 @@ pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
 }
 
 /// Opens an interface's tap device.
-pub(in crate::net) async fn open_device(shared: &Shared, name: Name) -> Result<Box<dyn NetDevice>> {
+pub(in crate::net) async fn open_device(shared: &Shared, name: Name) -> crate::Result<Box<dyn NetDevice>> {
     shared.machine.open_tap(tap_of(&shared.params, name.as_str())?)
 }
 
