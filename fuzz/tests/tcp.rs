@@ -274,7 +274,8 @@ fn enough(scene: &Scene, from: usize, lines: [Line; 2]) -> Duration {
     let time = |octets: u64, n: usize| Duration::from_nanos(octets * 8 * 1_000_000_000 / lines[n].rate);
     // Two segments there, two acknowledgements back.
     let round = lines[0].delay + lines[1].delay + time(3000, from) + time(200, 1 - from);
-    let window = here.config.2.min(there.config.1).min(if scene.stripped.contains(&3) { 65_535 } else { usize::MAX });
+    let window =
+        here.config.2.min(there.config.1).min(if scene.stripped.contains(&3) { 65_535 } else { usize::MAX });
     let rounds = here.total / window as u64 + 40;
     time(2 * here.total, from) + round * 2 * rounds as u32 + 100 * MS
 }
@@ -300,9 +301,14 @@ fn machines_on_good_lines() {
         let stop = network.run(PATIENCE, |_| false).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(stop, Stop::Over, "{}", network.told(""));
         for from in 0..2 {
-            let took = network.apps[1 - from].complete_at.unwrap_or_default().duration_since(Instant::default());
+            let took =
+                network.apps[1 - from].complete_at.unwrap_or_default().duration_since(Instant::default());
             let enough = enough(&scene, from, lines);
-            assert!(took < enough, "{}", network.told(&format!("took {took:?}, expected {enough:?}: {lines:?}")));
+            assert!(
+                took < enough,
+                "{}",
+                network.told(&format!("took {took:?}, expected {enough:?}: {lines:?}"))
+            );
         }
     });
 }

@@ -19,7 +19,11 @@ fn bulk(line: Line, ecn: bool) -> Network<Ours> {
     let config = ours::Config { ecn, ..ours::config(BUFFER) };
     let ends = [Ours::connect(0, config.clone(), Instant::default()), Ours::listen(1, config)].map(Box::new);
     let apps = [App::new(0, u64::MAX, 0, Pace::Bulk, 0), App::new(1, 0, u64::MAX, Pace::Bulk, 1)];
-    let mut network = Network::new(ends, apps, [Link::new(line, 1), Link::new(Line { delay: line.delay, ..Line::default() }, 2)]);
+    let mut network = Network::new(
+        ends,
+        apps,
+        [Link::new(line, 1), Link::new(Line { delay: line.delay, ..Line::default() }, 2)],
+    );
     network.apps[1].closes_last = true;
     network
 }
@@ -94,7 +98,8 @@ fn the_window_grows_again_as_a_cube_of_time() {
 
 #[test]
 fn marks_keep_the_queue_short_without_a_loss() {
-    let line = Line { rate: 20_000_000, delay: 10 * MS, queue: 1 << 20, mark: Some(50_000), ..Line::default() };
+    let line =
+        Line { rate: 20_000_000, delay: 10 * MS, queue: 1 << 20, mark: Some(50_000), ..Line::default() };
     let mut network = bulk(line, true);
     let mut last = Info::default();
     until(&mut network, Duration::from_secs(4), |_, info, _| last = info);

@@ -131,9 +131,13 @@ fn two_implementations_understand_each_other() {
             let config = ours::config(BUFFER);
             let first = Box::new(Ours::connect(0, config.clone(), Instant::default()));
             let here = throughput([first, Box::new(Smol::new(1, BUFFER))], from, line);
-            let there = throughput([Box::new(Smol::new(0, BUFFER)), Box::new(Ours::listen(1, config))], from, line);
+            let there =
+                throughput([Box::new(Smol::new(0, BUFFER)), Box::new(Ours::listen(1, config))], from, line);
             println!("loss {loss}: {here} {there}");
-            assert!(here > 1000 && there > 1000, "{here} and {there} kbit/s from end {from} with a loss of {loss}");
+            assert!(
+                here > 1000 && there > 1000,
+                "{here} and {there} kbit/s from end {from} with a loss of {loss}"
+            );
         }
     }
 }
