@@ -12,9 +12,12 @@ use crate::xen_host::Host;
 use crate::xen_host::guest::GuestSpec;
 use crate::xen_host::linux_guest;
 
-const FATA_MEMORY_MB: u32 = 64;
-const MILLISECOND: f64 = 1e6;
-const MEGABYTE: f64 = 1e6;
+/// Memory of our guest, MiB.
+pub const FATA_MEMORY_MB: u32 = 64;
+/// Nanoseconds.
+pub const MILLISECOND: f64 = 1e6;
+/// Octets.
+pub const MEGABYTE: f64 = 1e6;
 const WARM_UP_S: u32 = 1;
 /// Asks once: a short test that succeeds.
 const ANSWERS: &str = "iperf3 --client ADDRESS --connect-timeout 1000 --bytes 1K >/dev/null 2>&1";
@@ -74,7 +77,8 @@ fn bulk(host: &Host, address: &str, option: &str, seconds: u32) -> Result<(f64, 
     received(&said.stdout).with_context(|| format!("{script}: {}", said.stderr))
 }
 
-fn received(said: &str) -> Result<(f64, f64)> {
+/// What iperf3's report says was received.
+pub fn received(said: &str) -> Result<(f64, f64)> {
     let json: Value = serde_json::from_str(said).context("iperf3 said no JSON")?;
     if let Some(error) = json.get("error") {
         bail!("iperf3 reports an error, so there is no figure: {error}");

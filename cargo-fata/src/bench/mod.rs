@@ -10,6 +10,7 @@ mod contest;
 pub mod http;
 pub mod idle;
 mod iperf;
+mod netem;
 mod plot;
 mod quiet;
 mod results;
@@ -49,10 +50,11 @@ struct Benchmark {
 const ON_XEN: &[Need] = &[Need::Target, Need::XenHost];
 
 /// All of them, in the order in which they run.
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     Benchmark { name: "size", needs: ON_XEN, run: size::run },
     Benchmark { name: "http", needs: ON_XEN, run: http::run },
     Benchmark { name: "iperf", needs: ON_XEN, run: iperf::run },
+    Benchmark { name: "netem", needs: ON_XEN, run: netem::run },
     Benchmark { name: "idle", needs: ON_XEN, run: idle::run },
     Benchmark { name: "boot", needs: &[Need::Target, Need::HostPackages], run: boot::run },
 ];
