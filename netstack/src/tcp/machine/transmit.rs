@@ -150,10 +150,13 @@ impl Machine {
         unsent.min(self.snd.edge.beyond(self.snd.next)) > 0
     }
 
-    /// The most octets of one send.
+    /// The most octets of one send: on a slow path no more than goes in a millisecond, as what waits for so much room is
+    /// missing on the way.
     fn large(&self, most: usize) -> u32 {
         let mss = self.snd.mss;
-        let whole = most as u32 / mss * mss;
+        let paced = self.pace_of(mss).map_or(u128::MAX, |each| BURST_TIME.as_nanos() / each.as_nanos().max(1));
+        let segments = u128::from(most as u32 / mss).min(paced.max(2));
+        let whole = segments as u32 * mss;
         if whole < 2 * mss || self.snd.reduced { mss } else { whole }
     }
 
@@ -241,7 +244,7 @@ impl Machine {
         let window = self.congestion.window();
         large > self.snd.mss
             && self.congestion.recovery.is_none()
-            && len < large.min(window / 3)
+            && len < large.min(window / 8)
             && len < unsent
             && self.snd.queue.in_flight() >= window / 2
     }
