@@ -22,22 +22,28 @@ const MOST: Duration = Duration::from_secs(60);
 /// Each end's buffers: twice what is on its way at 100 Mbit/s and 100 ms.
 const BUFFER: usize = (4 << 20) - 1;
 
+/// The most octets that the device takes at a time.
+const LARGE: usize = 65_000;
+
 /// Whose TCP is at both ends.
 #[derive(Clone, Copy, Debug)]
 enum Whose {
     Ours,
+    /// With large sends, which the device cuts into segments.
+    OursLarge,
     Smoltcp,
 }
 
 fn ends(whose: Whose) -> [Box<dyn Endpoint>; 2] {
     match whose {
         Whose::Smoltcp => [Box::new(Smol::new(0, BUFFER)), Box::new(Smol::new(1, BUFFER))],
-        Whose::Ours => {
+        Whose::Ours | Whose::OursLarge => {
             let config = ours::config(BUFFER);
-            [
-                Box::new(Ours::connect(0, config.clone(), Instant::default())),
-                Box::new(Ours::listen(1, config)),
-            ]
+            let mut ends = [Ours::connect(0, config.clone(), Instant::default()), Ours::listen(1, config)];
+            if matches!(whose, Whose::OursLarge) {
+                ends.iter_mut().for_each(|end| end.large = LARGE);
+            }
+            ends.map(|end| Box::new(end) as Box<dyn Endpoint>)
         }
     }
 }
@@ -88,10 +94,12 @@ fn rows() -> Vec<String> {
             Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, lines.get(n)?)))
         {
             let one = |whose, from| throughput(ends(whose), from, *line) as f64 / 1000.0;
-            let ours = [one(Whose::Ours, 0), one(Whose::Ours, 1)];
+            let (ours, large) = ([one(Whose::Ours, 0), one(Whose::Ours, 1)], one(Whose::OursLarge, 0));
             let theirs = [one(Whose::Smoltcp, 0), one(Whose::Smoltcp, 1)];
-            rows.lock().unwrap()[n] =
-                format!("{name} | {:8.2} {:8.2} | {:8.2} {:8.2}\n", ours[0], ours[1], theirs[0], theirs[1]);
+            rows.lock().unwrap()[n] = format!(
+                "{name} | {:8.2} {:8.2} {large:8.2} | {:8.2} {:8.2}\n",
+                ours[0], ours[1], theirs[0], theirs[1]
+            );
         }
     };
     std::thread::scope(|scope| {
@@ -106,8 +114,8 @@ fn rows() -> Vec<String> {
 fn table() {
     let mut text = String::from(
         "One connection over 100 Mbit/s in virtual time, 8 MiB or a minute, Mbit/s: of the side that connects sending,\n\
-         and of the other one. A queue of 128 KiB; 2 % arrive late or twice where it says so.\n\n\
-         loss    delay            |  ours out   in | smoltcp out   in\n",
+         and of the other one. A queue of 128 KiB; 2 % arrive late or twice where it says so. Large: sends of many segments.\n\n\
+         \x20loss  delay            | ours out       in    large | smoltcp out  in\n",
     );
     text.extend(rows());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/throughput.txt");
