@@ -95,7 +95,7 @@ impl TxPool {
 
     /// The first of `count` free pages in a row.
     fn row(&self, count: usize) -> Option<usize> {
-        let starts = |free: u16| (1..count).fold(free, |starts, _| starts & starts >> 1);
+        let starts = |free: u16| (1..count).fold(free, |starts, _| starts & (starts >> 1));
         let found = self.free.iter().map(|free| starts(*free)).enumerate().find(|(_, starts)| *starts != 0);
         found.map(|(chunk, starts)| chunk * CHUNK + starts.trailing_zeros() as usize)
     }
