@@ -4,7 +4,7 @@
 //! page's number is its request's identifier; the pool knows which are with the back end.
 
 use super::pool::Source;
-use crate::abi::netif::MAX_TX_SIZE;
+use crate::abi::netif::{MAX_TX_SIZE, NR_SLOTS_MIN};
 use crate::grant::{Access, GrantError};
 use crate::ring::{IdFault, slots_in_page};
 use crate::types::{DomId, GrantRef, PAGE_SIZE};
@@ -19,7 +19,8 @@ const CHUNKS: usize = IDS / CHUNK;
 /// The most pages of a frame.
 pub(super) const MOST: usize = MAX_TX_SIZE.div_ceil(PAGE_SIZE);
 
-const _: () = assert!(MOST <= CHUNK);
+/// A frame fits a chunk, and what every back end takes.
+const _: () = assert!(MOST <= CHUNK && MOST <= NR_SLOTS_MIN);
 
 /// What a page is doing: a frame that fails is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
