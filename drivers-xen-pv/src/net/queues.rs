@@ -84,7 +84,7 @@ impl Queues {
         self.scratch.resize(self.scratch.len().max(frame.len), 0);
         let bytes = &mut self.scratch[..frame.len];
         fill(bytes);
-        let queue = (u64::from(flow(bytes)) * self.all.len() as u64 >> 32) as usize;
+        let queue = ((u64::from(flow(bytes)) * self.all.len() as u64) >> 32) as usize;
         self.all[queue].transmit(frame, &mut |buf| buf.copy_from_slice(bytes));
     }
 
@@ -180,7 +180,7 @@ pub(super) mod tests {
                 let mut other = of_flow(kind, port, 5000);
                 other[0] = 9;
                 assert_eq!(flow(&other), number, "the rest of the frame is nothing to it");
-                counts[(u64::from(number) * 8 >> 32) as usize] += 1;
+                counts[((u64::from(number) * 8) >> 32) as usize] += 1;
             }
             assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
         }

@@ -4,8 +4,8 @@ use super::cut::tests::segment;
 use super::fault::NetFault;
 use super::frontend_tests::{bench, frame, ready, until};
 use super::queue_tests::{send, send_to_be_cut, with_pair};
-use crate::abi::netif::{ExtraInfo, GsoInfo, TxResponse, extra_type, gso_type, rx_flags, status};
-use crate::fake::netback::Delivery;
+use crate::abi::netif::{ExtraInfo, GsoInfo, RxResponse, TxResponse, extra_type, gso_type, rx_flags, status};
+use crate::fake::netback::{Delivery, NetbackRings};
 use crate::ring::IdFault;
 use fata_libos::net::{Checksum, NetCounters, NetDevice, TransmitError, TransmitMeta};
 use fata_libos::spawn;
@@ -186,6 +186,48 @@ fn lies_about_packets_that_were_put_together_are_faults() {
     }
     let adds_multicast = ExtraInfo { kind: extra_type::MCAST_ADD, ..good };
     assert_eq!(fault_of(vec![adds_multicast]), Some(NetFault::ExtraType { seen: 2 }));
+}
+
+/// A response for the next empty page, not published.
+fn respond(back: &mut NetbackRings, flags: u16, len: i16) {
+    let id = back.take_empty().expect("an empty page").id;
+    back.rx.response(RxResponse { id, offset: 0, flags, status: len }.into());
+}
+
+#[test]
+fn extra_info_that_nobody_announced_is_no_response() {
+    with_pair(1514, |_, queue, back| {
+        respond(back, rx_flags::MORE_DATA, 1000);
+        respond(back, rx_flags::MORE_DATA, 1000);
+        back.take_empty();
+        back.rx.response(ExtraInfo::segmentation(gso(1448, gso_type::TCPV4)).into());
+        respond(back, 0, 1000);
+        back.publish();
+        // Its type and flags, read as an identifier.
+        let fault = NetFault::RxId { slot: 2, seen: u16::from(extra_type::GSO), expected: 2 };
+        let seen = queue.receive(&mut [0; 70_000]).unwrap_err();
+        assert_eq!(seen, fault);
+    });
+}
+
+#[test]
+fn a_packet_that_is_never_finished_is_never_handed_up() {
+    with_pair(1514, |_, queue, back| {
+        let mut buf = vec![0; 70_000];
+        respond(back, rx_flags::EXTRA_INFO | rx_flags::MORE_DATA, 1000);
+        back.publish();
+        assert_eq!(queue.receive(&mut buf), Ok(None), "extra info is to come");
+        back.take_empty();
+        back.rx.response(ExtraInfo::segmentation(gso(500, gso_type::TCPV4)).into());
+        back.publish();
+        assert_eq!(queue.receive(&mut buf), Ok(None), "and more of the frame");
+        respond(back, rx_flags::MORE_DATA, 1000);
+        back.publish();
+        assert_eq!(queue.receive(&mut buf), Ok(None));
+        respond(back, 0, 0);
+        back.publish();
+        assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(2000), "the last is empty");
+    });
 }
 
 /// Has a device send a segment of so much payload, of this kind, to be cut into such of 1448.

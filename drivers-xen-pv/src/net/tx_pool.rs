@@ -4,7 +4,7 @@
 //! page's number is its request's identifier; the pool knows which are with the back end.
 
 use super::pool::Source;
-use crate::abi::netif::MAX_TX_SIZE;
+use crate::abi::netif::{MAX_TX_SIZE, NR_SLOTS_MIN};
 use crate::grant::{Access, GrantError};
 use crate::ring::{IdFault, slots_in_page};
 use crate::types::{DomId, GrantRef, PAGE_SIZE};
@@ -19,7 +19,8 @@ const CHUNKS: usize = IDS / CHUNK;
 /// The most pages of a frame.
 pub(super) const MOST: usize = MAX_TX_SIZE.div_ceil(PAGE_SIZE);
 
-const _: () = assert!(MOST <= CHUNK);
+/// A frame fits a chunk, and what every back end takes.
+const _: () = assert!(MOST <= CHUNK && MOST <= NR_SLOTS_MIN);
 
 /// What a page is doing: a frame that fails is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl TxPool {
 
     /// The first of `count` free pages in a row.
     fn row(&self, count: usize) -> Option<usize> {
-        let starts = |free: u16| (1..count).fold(free, |starts, _| starts & starts >> 1);
+        let starts = |free: u16| (1..count).fold(free, |starts, _| starts & (starts >> 1));
         let found = self.free.iter().map(|free| starts(*free)).enumerate().find(|(_, starts)| *starts != 0);
         found.map(|(chunk, starts)| chunk * CHUNK + starts.trailing_zeros() as usize)
     }
