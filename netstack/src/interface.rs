@@ -35,20 +35,20 @@ pub(crate) struct Iface {
     pub(crate) link: Forever<RefCell<Link>>,
     pub(crate) traffic: Rc<Traffic>,
     pub(crate) net: Cell<Option<Net>>,
-    pub(crate) dns: RefCell<Vec<IpAddr>>,
+    pub(crate) dns: Forever<RefCell<Vec<IpAddr>>>,
     pub(crate) fragments: Forever<RefCell<Reassembly>>,
-    pub(crate) work: Work,
+    pub(crate) work: Forever<Work>,
     /// Wakes whoever waits for another address, gateway or name server.
-    pub(crate) changed: WakerSet,
+    pub(crate) changed: Forever<WakerSet>,
     /// Counts changes of those.
     pub(crate) changes: Cell<u64>,
     /// Wakes whoever waits for room to send.
-    pub(crate) room: WakerSet,
+    pub(crate) room: Forever<WakerSet>,
     ident: Cell<u16>,
     up: Cell<bool>,
     /// Times the device went down.
     pub(crate) losses: Cell<u64>,
-    pub(crate) dhcp: Inbox,
+    pub(crate) dhcp: Forever<Inbox>,
     /// When the address was last defended.
     defended: Cell<Option<Instant>>,
 }
@@ -92,16 +92,16 @@ impl Iface {
             link: Forever::new(RefCell::new(Link::new(device, config.mtu, memory, &traffic))),
             traffic,
             net: Cell::new(None),
-            dns: RefCell::new(Vec::new()),
+            dns: Forever::new(RefCell::new(Vec::new())),
             fragments: Forever::new(RefCell::new(Reassembly::new(memory))),
-            work: Work::default(),
-            changed: WakerSet::new(),
+            work: Forever::new(Work::default()),
+            changed: Forever::new(WakerSet::new()),
             changes: Cell::new(0),
-            room: WakerSet::new(),
+            room: Forever::new(WakerSet::new()),
             ident: Cell::new(entropy::u32() as u16),
             up: Cell::new(false),
             losses: Cell::new(0),
-            dhcp: Inbox::default(),
+            dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
         }
     }
