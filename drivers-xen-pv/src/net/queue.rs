@@ -246,7 +246,7 @@ impl Queue {
 /// What a hypercall that gives the processor away takes on this machine: a poll for nothing, whose time is over. The shortest
 /// of some, as others may run meanwhile.
 pub(super) fn hypercall_time(hv: &dyn Hypervisor) -> Duration {
-    const TRIES: u32 = 8;
+    const TRIES: u32 = 4;
     let one = |_| {
         let start = Instant::now();
         hv.poll(&[], Some(start));
