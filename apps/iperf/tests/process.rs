@@ -56,7 +56,7 @@ fn the_real_client_measures_tcp() {
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
     check_sums(&said, "/end/sum_sent_bidir_reverse/bytes", "/end/sum_received_bidir_reverse/bytes");
     let said = iperf3(port, "--time 1 --omit 1 --get-server-output");
-    assert!((0.9..1.3).contains(&number(&said, "/end/sum_received/seconds")), "{said:#}");
+    assert!((0.9..2.0).contains(&number(&said, "/end/sum_received/seconds")), "{said:#}");
     let report = said["server_output_text"].as_str().expect("the server's report");
     assert!(report.starts_with("fata iperf ") && report.contains("receiver"), "{report}");
     assert_eq!(server.leave().code(), Some(0));
@@ -88,7 +88,7 @@ fn the_real_client_keeps_a_bitrate() {
         let said = iperf3(port, &format!("--time 2 --length 1400 {options}"));
         let sum = if options.contains("udp") { "/end/sum" } else { "/end/sum_received" };
         let rate = number(&said, &format!("{sum}/bits_per_second"));
-        assert!((17e6..23e6).contains(&rate), "{options}: {rate}");
+        assert!((12e6..23e6).contains(&rate), "{options}: {rate}");
     }
     assert_eq!(server.leave().code(), Some(0));
 }
@@ -223,7 +223,7 @@ fn our_client_measures_against_the_real_server() {
         assert_eq!(count(&said, "/end/streams"), streams, "{params}");
         check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
         let seconds = number(&said, "/end/sum_received/seconds");
-        assert!((0.9..1.5).contains(&seconds), "{params}: {said:#}");
+        assert!((0.9..2.0).contains(&seconds), "{params}: {said:#}");
     }
     let said = client(server.1, "time=1s bidir=on parallel=2");
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
