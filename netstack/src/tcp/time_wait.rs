@@ -38,14 +38,17 @@ impl Place {
 }
 
 impl TimeWait {
-    /// Whether a SYN may open the connection anew: it lies beyond all that was received (RFC 9293, 3.6.1), or its clock is
-    /// later (RFC 6191, 2).
+    /// Whether a SYN may open the connection anew: its clock is later (RFC 6191, 2); where there are none, it lies beyond
+    /// all that was received (RFC 9293, 3.6.1).
     pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
-        let later = match (self.clocks, header.options.timestamp) {
+        let beyond = header.seq.after(self.rcv_next);
+        let new = match (self.clocks, header.options.timestamp) {
+            // With the same clock its number decides.
+            (Some((recent, _)), Some(peer)) if peer.value == recent => beyond,
             (Some((recent, _)), Some(peer)) => (peer.value.wrapping_sub(recent) as i32) > 0,
-            _ => false,
+            _ => beyond,
         };
-        is_opening(header) && (later || header.seq.after(self.rcv_next))
+        is_opening(header) && new
     }
 
     /// Answers what needs an answer. A reset is believed if it has the one number that a peer who knows nothing of the

@@ -154,7 +154,8 @@ impl Machine {
     /// missing on the way.
     fn large(&self, most: usize) -> u32 {
         let mss = self.snd.mss;
-        let paced = self.pace_of(mss).map_or(u128::MAX, |each| BURST_TIME.as_nanos() / each.as_nanos().max(1));
+        let paced =
+            self.pace_of(mss).map_or(u128::MAX, |each| BURST_TIME.as_nanos() / each.as_nanos().max(1));
         let segments = u128::from(most as u32 / mss).min(paced.max(2));
         let whole = segments as u32 * mss;
         if whole < 2 * mss || self.snd.reduced { mss } else { whole }
