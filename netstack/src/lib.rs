@@ -32,6 +32,7 @@ mod stats;
 pub(crate) mod tcp;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
+mod timers;
 mod traffic;
 mod transport;
 mod udp;

@@ -42,8 +42,7 @@ const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
 const UDP_SOCKETS: Part = part("fata_netstack::udp::table::", "netstack/src/udp/table.rs");
 const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/capture/ring.rs");
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
-const TCP_MACHINE: Part = part("smoltcp::socket::", "/src/socket/tcp");
-const TCP_WIRE: Part = part("smoltcp::wire::tcp::", "/src/wire/tcp.rs");
+const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
 const HTTP: Part = part("fata_http::", "http/src/");
 const HTTP_PARSER: Part = part("httparse::", "/httparse-*/src/");
@@ -64,7 +63,6 @@ const CONTENTS: [Contents; 5] = [
         has_not: &[
             NETSTACK,
             TCP_MACHINE,
-            TCP_WIRE,
             HTTP,
             HTTP_PARSER,
             NETFRONT,
@@ -84,7 +82,6 @@ const CONTENTS: [Contents; 5] = [
             CAPTURE,
             TCP,
             TCP_MACHINE,
-            TCP_WIRE,
             RESOLVER,
             HTTP,
             HTTP_PARSER,
@@ -98,7 +95,7 @@ const CONTENTS: [Contents; 5] = [
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
+        has_not: &[NETSTACK, TCP_MACHINE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
@@ -112,7 +109,6 @@ const CONTENTS: [Contents; 5] = [
             CAPTURE,
             TCP,
             TCP_MACHINE,
-            TCP_WIRE,
             HTTP,
             HTTP_PARSER,
         ],
@@ -121,7 +117,7 @@ const CONTENTS: [Contents; 5] = [
     Contents {
         name: "contents::iperf",
         image: "iperf",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, TCP_WIRE, UDP],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, UDP],
         has_not: &[RESOLVER, HTTP, HTTP_PARSER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];

@@ -292,8 +292,8 @@ impl Conn {
     fn set_timer(self: &Rc<Self>, now: Instant, at: Option<Instant>) {
         let set = self.timer.get();
         let stays = match (set, at) {
-            (Some(key), Some(at)) => key.0 == at || (key.0 < at && key.0 >= now + DISTANT),
-            (Some(key), None) => key.0 >= now + DISTANT,
+            (Some(key), Some(at)) => key.at == at || (key.at < at && key.at >= now + DISTANT),
+            (Some(key), None) => key.at >= now + DISTANT,
             (None, at) => at.is_none(),
         };
         if stays {

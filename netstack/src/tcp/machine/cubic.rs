@@ -59,7 +59,8 @@ impl Cubic {
         if self.at(elapsed) < self.w_est {
             return self.w_est.max(window);
         }
-        let target = self.at(elapsed + rtt.as_secs_f64()).clamp(window, 1.5 * window);
+        // Not `clamp`, whose panic brings all that prints a float into an image.
+        let target = self.at(elapsed + rtt.as_secs_f64()).min(1.5 * window).max(window);
         window + (target - window) / window * acked
     }
 
