@@ -154,9 +154,10 @@ impl Machine {
     /// missing on the way.
     fn large(&self, most: usize) -> u32 {
         let mss = self.snd.mss;
-        let paced =
-            self.pace_of(mss).map_or(u128::MAX, |each| BURST_TIME.as_nanos() / each.as_nanos().max(1));
-        let segments = u128::from(most as u32 / mss).min(paced.max(2));
+        // Of 64 bits: wider divisions are code of their own in an image.
+        let in_time = |each: Duration| BURST_TIME.as_nanos() as u64 / (each.as_nanos() as u64).max(1);
+        let paced = self.pace_of(mss).map_or(u64::MAX, in_time);
+        let segments = u64::from(most as u32 / mss).min(paced.max(2));
         let whole = segments as u32 * mss;
         if whole < 2 * mss || self.snd.reduced { mss } else { whole }
     }
