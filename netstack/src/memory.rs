@@ -112,6 +112,12 @@ impl Memory {
         stats.total == 0 || stats.free >= reserve(stats.total) + octets as u64
     }
 
+    /// Whether that much could be had and as much as the reserve would be left beside it: for what needs more later.
+    pub(crate) fn is_plenty(&self, octets: usize) -> bool {
+        let stats = (self.stats)();
+        stats.total == 0 || stats.free >= 2 * reserve(stats.total) + octets as u64
+    }
+
     /// Whether more than half of what there is for a use is used, or nothing is free.
     pub(crate) fn is_scarce(&self, of: Use) -> bool {
         self.used(of) > self.limit(of) / 2 || !self.is_free(0)

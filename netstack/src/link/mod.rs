@@ -172,9 +172,16 @@ impl Link {
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
-            let Some(Waiting { frame, meta, .. }) = self.queue.pop_front() else { break };
-            if let Err(error) = self.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)) {
-                self.traffic.lost(counters, refused(error));
+            let Some(waiting) = self.queue.pop_front() else { break };
+            let Waiting { frame, meta, .. } = &waiting;
+            match self.transmit(frame.len(), *meta, &mut |buf| buf.copy_from_slice(frame)) {
+                Ok(()) => {}
+                // Room for a usual frame is not room for a large one.
+                Err(TransmitError::Full) => {
+                    self.queue.push_front(waiting);
+                    break;
+                }
+                Err(error) => self.traffic.lost(counters, refused(error)),
             }
         }
         let due = self.neighbours.poll(now);

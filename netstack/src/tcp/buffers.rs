@@ -4,7 +4,7 @@ use crate::memory::{Memory, Share, Use};
 use alloc::rc::Rc;
 
 /// What a connection costs beside its buffers, octets: its machine, its places in tables, and its task's share.
-const OVERHEAD: usize = 1536;
+const OVERHEAD: usize = 3072;
 /// What every connection may have in each buffer, octets.
 const LEAST: usize = 4096;
 /// The largest buffer that a window can name (RFC 7323, 2.3).
@@ -38,12 +38,12 @@ pub(super) fn size(memory: &Memory, wish: Buffers) -> Buffers {
     Buffers { receive: fit(wish.receive), send: fit(wish.send) }
 }
 
-/// Whether there is memory for one more connection.
+/// Whether there is memory for one more connection, and for what those that are there may get beside it.
 pub(super) fn fits(memory: &Memory) -> bool {
-    memory.used(Use::Connections) + OVERHEAD <= memory.limit(Use::Connections) && memory.is_free(OVERHEAD)
+    memory.used(Use::Connections) + OVERHEAD <= memory.limit(Use::Connections) && memory.is_plenty(OVERHEAD)
 }
 
 /// Takes memory for a connection that has nothing in its buffers yet.
 pub(super) fn reserve(memory: &Rc<Memory>) -> Option<Share> {
-    memory.take(Use::Connections, OVERHEAD)
+    fits(memory).then(|| memory.take(Use::Connections, OVERHEAD))?
 }
