@@ -229,7 +229,6 @@ impl Machine {
 
     /// Sets the timers after an acknowledgement, or after something was sent.
     pub(super) fn set_timers(&mut self, now: Instant, restart: bool) {
-        let probe_at = now + self.probe_time();
         let snd = &mut self.snd;
         if snd.queue.is_empty() {
             (snd.rto_at, snd.tlp_at, snd.reorder_at) = (NEVER, NEVER, NEVER);
@@ -243,7 +242,8 @@ impl Machine {
             && snd.tlp.is_none()
             && snd.queue.sacked() == 0
             && self.congestion.recovery.is_none();
-        snd.tlp_at = if fits { probe_at.min(snd.rto_at) } else { NEVER };
+        let rto_at = snd.rto_at;
+        self.snd.tlp_at = if fits { (now + self.probe_time()).min(rto_at) } else { NEVER };
     }
 
     /// RFC 8985, 7.2.

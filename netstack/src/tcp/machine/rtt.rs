@@ -17,10 +17,11 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rtt {
-    smoothed: Option<Duration>,
-    variation: Duration,
-    /// The timeout before the first sample.
-    initial: Duration,
+    /// Nanoseconds; 0 before the first sample.
+    smoothed: u64,
+    variation: u64,
+    /// The timeout without backing off.
+    base: Duration,
     backoff: u8,
     least: Duration,
     least_at: Instant,
@@ -29,9 +30,9 @@ pub(super) struct Rtt {
 impl Default for Rtt {
     fn default() -> Self {
         Self {
-            smoothed: None,
-            variation: Duration::ZERO,
-            initial: INITIAL,
+            smoothed: 0,
+            variation: 0,
+            base: INITIAL,
             backoff: 0,
             least: Duration::MAX,
             least_at: Instant::default(),
@@ -47,16 +48,20 @@ impl Rtt {
             (self.least, self.least_at) = (rtt, now);
         }
         self.backoff = 0;
-        let Some(smoothed) = self.smoothed else {
-            (self.smoothed, self.variation) = (Some(rtt), rtt / 2);
-            return;
-        };
-        self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-        self.smoothed = Some((smoothed * 7 + rtt) / 8);
+        // The arithmetic of whole nanoseconds costs a fraction of what that of `Duration` does.
+        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX / 16).min(u64::MAX / 16);
+        if self.smoothed == 0 {
+            (self.smoothed, self.variation) = (rtt, rtt / 2);
+        } else {
+            self.variation = (self.variation * 3 + self.smoothed.abs_diff(rtt)) / 4;
+            self.smoothed = (self.smoothed * 7 + rtt) / 8;
+        }
+        let timeout = self.smoothed.saturating_add((self.variation * 4).max(GRAIN.as_nanos() as u64));
+        self.base = Duration::from_nanos(timeout).max(LEAST).min(MOST);
     }
 
     pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
+        (self.smoothed > 0).then(|| Duration::from_nanos(self.smoothed))
     }
 
     /// The least of the last minutes; the longest there is before the first sample.
@@ -66,15 +71,15 @@ impl Rtt {
 
     /// The timeout without backing off.
     pub(super) fn base(&self) -> Duration {
-        match self.smoothed {
-            None => self.initial,
-            Some(smoothed) => (smoothed + (self.variation * 4).max(GRAIN)).clamp(LEAST, MOST),
-        }
+        self.base
     }
 
     /// The timeout now.
     pub(super) fn timeout(&self) -> Duration {
-        (self.base() * (1 << self.backoff.min(16))).min(MOST)
+        match self.backoff {
+            0 => self.base,
+            times => (self.base * (1 << times.min(16))).min(MOST),
+        }
     }
 
     /// Doubles the timeout.
@@ -89,7 +94,9 @@ impl Rtt {
     /// Of a handshake that had to be repeated: nothing was measured, and until something is, the timeout is three times the
     /// usual (RFC 6298, 5.7).
     pub(super) fn handshake_repeated(&mut self) {
-        self.initial = INITIAL * 3;
+        if self.smoothed == 0 {
+            self.base = INITIAL * 3;
+        }
     }
 }
 

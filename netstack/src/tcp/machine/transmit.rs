@@ -438,6 +438,9 @@ impl Machine {
 
     /// Whether the next send has to wait; notes until when.
     fn is_paced(&mut self, now: Instant) -> bool {
+        if self.snd.pace_at <= now + BURST_TIME {
+            return false;
+        }
         let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
         let Some(slack) = self.pace_of(BURST * self.snd.mss).filter(|_| !in_timeout) else { return false };
         let slack = slack.max(BURST_TIME);
