@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_name_that_there_is_not_is_told_the_others() {
         let error = select(Some("htp")).err().expect("no such benchmark").to_string();
-        assert_eq!(error, "there is no benchmark htp; there are: size, http, iperf, idle, boot");
+        assert_eq!(error, "there is no benchmark htp; there are: size, http, iperf, netem, idle, boot");
         assert_eq!(select(None).unwrap().len(), BENCHMARKS.len());
         assert_eq!(select(Some("iperf")).unwrap()[0].name, "iperf");
     }
