@@ -81,6 +81,10 @@ impl Queues {
         if let [only] = &mut self.all[..] {
             return only.transmit(frame, fill);
         }
+        if self.scratch.try_reserve(frame.len.saturating_sub(self.scratch.len())).is_err() {
+            // Without memory it is lost, as on a wire.
+            return;
+        }
         self.scratch.resize(self.scratch.len().max(frame.len), 0);
         let bytes = &mut self.scratch[..frame.len];
         fill(bytes);

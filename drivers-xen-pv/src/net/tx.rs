@@ -112,6 +112,10 @@ impl TxQueue {
         frame: Outgoing,
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Option<GsoInfo>, Unfit> {
+        if self.scratch.try_reserve(frame.len.saturating_sub(self.scratch.len())).is_err() {
+            // Without memory it is lost, as on a wire.
+            return Err(Unfit);
+        }
         self.scratch.resize(self.scratch.len().max(frame.len), 0);
         let bytes = &mut self.scratch[..frame.len];
         fill(bytes);

@@ -183,10 +183,8 @@ impl Conn {
         }
         match verdict {
             Verdict::Taken | Verdict::NoMemory => inner.heard = now,
-            Verdict::Outside | Verdict::Old => {
-                inner.heard = now;
-                core.counters.tcp_outside.one();
-            }
+            // Whoever knows the addresses and ports could send these.
+            Verdict::Outside | Verdict::Old => core.counters.tcp_outside.one(),
             Verdict::NotBelieved => core.counters.tcp_resets_ignored.one(),
             Verdict::Bad => core.counters.rx_bad.one(),
             Verdict::Refused(_) => segment::reset(core, &self.iface, now, &self.flow, header, data.len()),

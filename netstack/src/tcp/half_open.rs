@@ -4,7 +4,7 @@
 
 use super::buffers::Buffers;
 use super::listener::Listening;
-use super::machine::{Account, Config, Flags, Header, Machine, State, answer};
+use super::machine::{Account, Config, Flags, Header, Machine, Seq, State, answer};
 use super::segment;
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;
@@ -47,7 +47,8 @@ impl Drop for HalfOpen {
     }
 }
 
-/// Takes the SYN of a new connection.
+/// Takes the SYN of a new connection. `floor`: its first number lies after that, where there was a connection of the same
+/// addresses and ports (RFC 6528, 3, trusts a clock with that, which a fast connection outruns).
 pub(crate) fn open(
     core: &Core,
     iface: &Rc<Iface>,
@@ -55,6 +56,7 @@ pub(crate) fn open(
     flow: Flow,
     listener: Rc<Listening>,
     syn: Header,
+    floor: Option<Seq>,
 ) {
     if listener.is_full() {
         return core.counters.tcp_backlog_dropped.one();
@@ -64,6 +66,7 @@ pub(crate) fn open(
     }
     let buffers = core.tcp.size(listener.buffers.get());
     let config = core.tcp.config(iface, now, &flow, buffers);
+    let config = Config { iss: floor.map_or(config.iss, |floor| config.iss.later(floor)), ..config };
     let Some(share) = core.tcp.reserve_half_open() else {
         core.counters.tcp_cookies.one();
         let (iss, syn) = core.tcp.cookies.make(now, &flow, syn);

@@ -335,19 +335,27 @@ fn receive(
     };
     let (data, marked) = (&segment[parsed.offset..], header.marked);
     let segment = &parsed.header;
+    let mut floor = None;
     match table.find(&flow) {
         Some(Place::Live(conn)) => return conn.receive(core, now, segment, marked, data),
+        // A cookie may have been given while the flow was something else.
+        Some(Place::HalfOpen(_) | Place::TimeWait(_))
+            if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) =>
+        {
+            return;
+        }
         Some(Place::HalfOpen(half)) if !half.gives_way_to(segment) => {
             return half.receive(core, now, &flow, segment, marked, data);
         }
         Some(Place::TimeWait(record)) if !record.gives_way_to(segment) => {
             return record.receive(core, now, &flow, segment, data.len());
         }
+        Some(Place::TimeWait(record)) => floor = Some(record.beyond()),
         _ => {}
     }
     match table.listener(flow.local()) {
         Some(listener) if half_open::is_opening(segment) => {
-            half_open::open(core, iface, now, flow, listener, *segment);
+            half_open::open(core, iface, now, flow, listener, *segment, floor);
         }
         _ if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {}
         _ => segment::reset(core, iface, now, &flow, segment, data.len()),

@@ -8,12 +8,15 @@ use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
 use alloc::rc::Rc;
+use core::cell::Cell;
 use fata_libos::time::{Duration, Instant};
 
 /// How long: twice the lifetime that a segment is granted here.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// Records at once; the oldest goes for a new one.
 pub(crate) const LIMIT: usize = 4096;
+/// Between two answers to segments without data.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 /// What a record costs with its places in the tables, octets.
 pub(crate) const COST: usize = 256;
 
@@ -25,6 +28,8 @@ pub(crate) struct TimeWait {
     rcv_next: Seq,
     /// The peer's clock as it was seen last, and what is added to this side's, where both send theirs.
     clocks: Option<(u32, u32)>,
+    /// When a segment without data was last answered.
+    answered: Cell<Option<Instant>>,
     _share: Share,
 }
 
@@ -33,11 +38,24 @@ impl Place {
     pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, machine: &Machine) -> Option<Self> {
         let (iface, since, _share) = (iface.clone(), Instant::recent(), table.reserve_time_wait()?);
         let ((snd_next, rcv_next), clocks) = (machine.numbers(), machine.clocks());
-        Some(Self::TimeWait(Rc::new(TimeWait { iface, since, snd_next, rcv_next, clocks, _share })))
+        Some(Self::TimeWait(Rc::new(TimeWait {
+            iface,
+            since,
+            snd_next,
+            rcv_next,
+            clocks,
+            answered: Cell::new(None),
+            _share,
+        })))
     }
 }
 
 impl TimeWait {
+    /// A number beyond all that was sent and may still be on its way.
+    pub(crate) fn beyond(&self) -> Seq {
+        self.snd_next + 65_536
+    }
+
     /// Whether a SYN may open the connection anew: its clock is later (RFC 6191, 2); where there are none, it lies beyond
     /// all that was received (RFC 9293, 3.6.1).
     pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
@@ -61,8 +79,13 @@ impl TimeWait {
                 core.counters.tcp_resets_ignored.one()
             };
         }
-        if header.space(data) == 0 && header.seq == self.rcv_next {
-            return;
+        if header.space(data) == 0 {
+            // Two that have lost count would answer each other for ever.
+            let rests = self.answered.get().is_some_and(|at| now.duration_since(at) < ANSWER_INTERVAL);
+            if header.seq == self.rcv_next || rests {
+                return;
+            }
+            self.answered.set(Some(now));
         }
         let timestamp =
             self.clocks.map(|(echo, offset)| Timestamp { value: super::machine::clock(offset, now), echo });

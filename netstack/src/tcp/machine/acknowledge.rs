@@ -49,6 +49,7 @@ impl Machine {
         if ack.before(una) {
             // Overtaken by a later one; its blocks may be news even so, and its window is not.
             self.take_blocks(now, header, &mut news);
+            self.settle_probe(now, &news);
             if news.sacked || news.duplicate.is_some() {
                 self.judge(now, header, &news);
             }
@@ -61,6 +62,7 @@ impl Machine {
             self.advance(now, header, &mut news);
         }
         self.take_blocks(now, header, &mut news);
+        self.settle_probe(now, &news);
         if ack.after(una) {
             self.sample(now, header, &news);
         }
@@ -95,7 +97,7 @@ impl Machine {
             return;
         }
         let blocks = header.options.sack;
-        let most = PIECES + 2 * ((self.snd.next - self.snd.una) / self.snd.mss.max(1)) as usize;
+        let most = PIECES + ((self.snd.next - self.snd.una) / self.snd.mss.max(1)) as usize;
         let ack = header.ack.later(self.snd.una);
         for (n, (from, to)) in blocks.iter().copied().enumerate() {
             if !from.before(to) || to.after(self.snd.next) {
@@ -104,7 +106,7 @@ impl Machine {
             let inside_second =
                 n == 0 && blocks.get(1).is_some_and(|(a, b)| !from.before(*a) && !to.after(*b));
             if n == 0 && (!to.after(ack) || inside_second) {
-                if !to.before(self.snd.una - self.snd.max_window.max(1)) {
+                if !from.before(self.snd.una - self.snd.max_window.max(1)) {
                     news.duplicate = Some((from, to));
                 }
                 continue;
@@ -147,6 +149,15 @@ impl Machine {
         }
     }
 
+    /// A probe of the path has got through.
+    fn settle_probe(&mut self, now: Instant, news: &News) {
+        if let Some(size) = news.probe {
+            let overhead = HEADERS + if self.clocks.on { super::CLOCKS } else { 0 };
+            self.pmtu.arrived(now, size as u16 + overhead);
+            self.measure();
+        }
+    }
+
     /// Takes what is acknowledged in order out of the queue and the ring.
     fn advance(&mut self, now: Instant, header: &Header, news: &mut News) {
         let ack = header.ack;
@@ -163,15 +174,13 @@ impl Machine {
         }
         news.acked = ack - una;
         self.snd.una = ack;
+        // Not to lie so far back one day that they seem to lie ahead.
+        self.snd.small = self.snd.small.later(ack);
+        self.snd.full = self.snd.full.later(ack);
         self.snd.dup_acks = 0;
         self.snd.probes = 0;
         self.snd.probing = false;
         self.snd.next = self.snd.next.later(ack);
-        if let Some(size) = news.probe {
-            let overhead = HEADERS + if self.clocks.on { super::CLOCKS } else { 0 };
-            self.pmtu.arrived(now, size as u16 + overhead);
-            self.measure();
-        }
         // All that was written and the end are there.
         if self.snd.finished && ack == self.snd.end + 1 {
             self.state = match self.state {

@@ -66,7 +66,7 @@ impl Machine {
     /// The peer got twice what was sent twice.
     fn notice_duplicate(&mut self, news: &News) {
         let Some((from, to)) = news.duplicate else { return };
-        self.counts.twice += (to - from).div_ceil(self.snd.mss);
+        self.counts.twice = self.counts.twice.saturating_add((to - from).div_ceil(self.snd.mss));
         if self.counts.twice > self.counts.repeats {
             // The network makes copies: they say nothing of what was sent again (RFC 3708, 3).
             return;
@@ -295,15 +295,15 @@ impl Machine {
         self.snd.force = true;
         self.rtt.back_off();
         let Some(first) = self.snd.queue.front().copied() else { return };
+        if first.is(SACKED) {
+            // The peer has thrown away what it had said it had.
+            self.snd.queue.update_all(|sent| sent.flags &= !SACKED);
+        }
         let handshake = matches!(self.state, State::SynSent | State::SynReceived);
         let closed = !self.snd.edge.after(self.snd.una);
         if handshake || closed {
             self.snd.queue.update(0, |sent| sent.flags = (sent.flags | LOST) & !AGAIN);
             return;
-        }
-        if first.is(SACKED) {
-            // The peer has thrown away what it had said it had.
-            self.snd.queue.update_all(|sent| sent.flags &= !SACKED);
         }
         let again = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
         self.snd.frto = if again { Frto::No } else { Frto::Begun };

@@ -3,6 +3,10 @@
 use super::{Account, Counts, FIRST_SEND, Machine, NEVER, State};
 use fata_libos::time::{Duration, Instant};
 
+/// Segments' worth of data that may be written and not acknowledged: each may become an entry of the queue that every
+/// acknowledgement is held against, and how large a segment is says the peer.
+const MOST_SEGMENTS: usize = 4096;
+
 /// How a connection does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,7 +80,8 @@ impl Machine {
 
     /// What the ring may hold: enough to keep the window full while acknowledgements are on their way.
     fn send_limit(&self) -> usize {
-        (2 * self.congestion.window() as usize).max(FIRST_SEND).min(self.snd.most)
+        let most = self.snd.most.min(self.snd.mss as usize * MOST_SEGMENTS);
+        (2 * self.congestion.window() as usize).max(FIRST_SEND).min(most)
     }
 
     /// Octets written and not acknowledged.
@@ -93,7 +98,11 @@ impl Machine {
     pub fn write(&mut self, data: &[u8]) -> usize {
         let len = data.len().min(self.writable());
         let queued = self.snd.queued;
-        if len == 0 || !self.snd.ring.reserve(queued, queued + len, &mut self.account) {
+        if len == 0 {
+            return 0;
+        }
+        let len = self.snd.ring.reserve_some(queued, queued + len, &mut self.account).saturating_sub(queued);
+        if len == 0 {
             return 0;
         }
         self.snd.ring.write(queued, &data[..len]);

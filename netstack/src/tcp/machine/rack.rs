@@ -73,7 +73,8 @@ impl Rack {
         if !self.reordered && impatient {
             return Duration::ZERO;
         }
-        (least / 4 * u32::from(self.quarters.max(1))).min(smoothed)
+        // Before the first sample the least round trip is the longest time there is.
+        (least / 4).saturating_mul(u32::from(self.quarters.max(1))).min(smoothed)
     }
 
     /// When an entry is lost, if it was sent before what has arrived.
@@ -130,6 +131,11 @@ mod tests {
         }
         assert_eq!(rack.window(8 * MS, 20 * MS, true), 8 * MS);
         assert_eq!(rack.window(8 * MS, 5 * MS, true), 5 * MS);
+        // Without a sample yet, however many duplicates a peer tells of.
+        for n in 3..300 {
+            rack.duplicated(Seq(10 * n), Seq(10 * n + 10));
+        }
+        assert_eq!(rack.window(Duration::MAX, 5 * MS, true), 5 * MS);
         for _ in 0..PERSIST {
             rack.recovered();
         }

@@ -67,13 +67,14 @@ impl Machine {
         if !flags.has(Flags::ACK) {
             return Verdict::Bad;
         }
+        if let Some(verdict) = self.check_acknowledgement(now, header, answers) {
+            return verdict;
+        }
+        // Not before: who only guesses at the numbers is not to move the clock.
         if let Some(peer) = header.options.timestamp.filter(|_| self.clocks.on)
             && !header.seq.after(self.rcv.acked)
         {
             (self.clocks.recent, self.clocks.recent_at) = (peer.value, now);
-        }
-        if let Some(verdict) = self.check_acknowledgement(now, header, answers) {
-            return verdict;
         }
         self.heard = now;
         self.asked = now;
@@ -143,8 +144,14 @@ impl Machine {
             self.rcv.ack_now = true;
         }
         let room = self.rcv.edge.beyond(seq) as usize;
-        let cut = fresh.len() > room;
-        let fresh = &fresh[..fresh.len().min(room)];
+        let fits = self.make_room(seq, fresh.len().min(room));
+        if fits == 0 && !fresh.is_empty() && room > 0 {
+            self.counts.no_memory += 1;
+            self.rcv.ack_now = true;
+            return Verdict::NoMemory;
+        }
+        let cut = fresh.len() > fits;
+        let fresh = &fresh[..fits];
         self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(self.offers.mtu)));
         if fin && !cut {
             self.rcv.fin = Some(seq + fresh.len() as u32);
@@ -152,6 +159,7 @@ impl Machine {
         }
         self.rcv.ack_now |= cut;
         if !self.store(seq, fresh) {
+            // One hole too many.
             self.counts.no_memory += 1;
             self.rcv.fin = None;
             self.rcv.ack_now = true;
@@ -162,7 +170,19 @@ impl Machine {
         Verdict::Taken
     }
 
-    /// Puts data where it belongs; false if there is no memory for it.
+    /// Makes room for so much data at `seq`: octets for which there is memory.
+    fn make_room(&mut self, seq: Seq, len: usize) -> usize {
+        if len == 0 {
+            return 0;
+        }
+        let rcv = &mut self.rcv;
+        let offset = rcv.unread + (seq - rcv.next) as usize;
+        let used = if rcv.assembler.is_empty() { rcv.unread } else { rcv.ring.capacity() };
+        let room = rcv.ring.reserve_some(used, offset + len, &mut self.account);
+        room.saturating_sub(offset).min(len)
+    }
+
+    /// Puts data where it belongs, for which there is room; false if it would make one hole too many.
     fn store(&mut self, seq: Seq, data: &[u8]) -> bool {
         let rcv = &mut self.rcv;
         if data.is_empty() {
@@ -174,10 +194,6 @@ impl Machine {
             self.counts.duplicates += 1;
             (rcv.duplicate, rcv.ack_now) = (Some((seq, end)), true);
             return true;
-        }
-        let used = if rcv.assembler.is_empty() { rcv.unread } else { rcv.ring.capacity() };
-        if !rcv.ring.reserve(used, offset + data.len(), &mut self.account) {
-            return false;
         }
         if seq == rcv.next {
             rcv.ring.write(offset, data);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 /// The least that is allocated, octets.
 const LEAST: usize = 2048;
 /// What a connection may have even where memory is scarce, octets.
-const ALWAYS: usize = 4096;
+pub(super) const ALWAYS: usize = 4096;
 
 /// See the module. The capacity is a power of two, or nothing.
 #[derive(Debug, Default)]
@@ -21,6 +21,15 @@ impl Ring {
     /// What is allocated, octets.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// As [`reserve`](Self::reserve), or for less where there is no memory for all: for how many from the head on.
+    pub(super) fn reserve_some(&mut self, used: usize, octets: usize, account: &mut Account) -> usize {
+        if self.reserve(used, octets, account) {
+            return octets;
+        }
+        let less = octets.min(self.capacity.max(ALWAYS));
+        if self.reserve(used, less, account) { less } else { self.capacity.min(octets) }
     }
 
     /// Makes room for `octets` from the head on, of which the first `used` hold something; false if there is no memory for

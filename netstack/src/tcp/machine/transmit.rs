@@ -47,7 +47,8 @@ impl Machine {
         }
         self.snd.paced_at = NEVER;
         self.run_timers(now);
-        if self.state == State::SynSent && self.snd.queue.is_empty() {
+        // Also where the peer's SYN came before this side's could go out.
+        if matches!(self.state, State::SynSent | State::SynReceived) && self.snd.queue.is_empty() {
             return Some(self.send_syn(now));
         }
         // A peer that waits for holes to be filled is to know at once what has come.
@@ -170,7 +171,12 @@ impl Machine {
         let (next, end) = (self.snd.next, self.snd.end);
         let unsent = end.beyond(next);
         let fin = self.snd.finished && !next.after(end);
-        if (unsent == 0 && !fin) || !self.snd.queue.make_room() {
+        if unsent == 0 && !fin {
+            return None;
+        }
+        if !self.snd.queue.make_room() {
+            // Nothing on the way would bring the next try.
+            self.snd.persist_at = self.snd.persist_at.min(now + PERSIST_MOST / 60);
             return None;
         }
         self.restart_after_idle(now);
@@ -384,7 +390,8 @@ impl Machine {
         let (next, end) = (self.snd.next, self.snd.end);
         let unsent = end.beyond(next);
         let fin = self.snd.finished && !next.after(end);
-        if !self.snd.queue.is_empty() || (unsent == 0 && !fin) || !self.state.is_synchronized() {
+        let idle = self.snd.queue.is_empty() && self.snd.queue.make_room();
+        if !idle || (unsent == 0 && !fin) || !self.state.is_synchronized() {
             return None;
         }
         let window = self.snd.edge.beyond(next);
