@@ -201,6 +201,39 @@ fn datagrams() {
 }
 
 #[test]
+fn many_datagrams_and_none_waits() {
+    on_network(async |network| {
+        let server = UdpSocket::bind(&network, local(0)).unwrap();
+        let client = UdpSocket::bind(&network, local(0)).unwrap();
+        let to = server.local_addr();
+        assert_eq!(server.try_recv_from(&mut [0; 4]), Ok(None));
+        assert_eq!(client.send_many((0..20).map(|n| (vec![n; usize::from(n)], to))).await, Ok(20));
+        let mut seen = 0;
+        while seen < 20 {
+            let expected = |data: &[u8], _| {
+                assert_eq!(data, vec![seen as u8; seen]);
+                seen += 1;
+            };
+            assert!(server.recv_many(6, expected).await.unwrap() <= 6);
+        }
+        client.send_with(3, to, |buf| buf[1] = 7).await.unwrap();
+        assert_eq!(
+            server.recv_with(|data, from| (data.to_vec(), from)).await,
+            Ok((vec![0, 7, 0], client.local_addr()))
+        );
+        assert_eq!(client.try_send_with(2, to, |buf| buf.fill(1)), Ok(Some(())));
+        assert_eq!(client.try_send_to(b"end", to), Ok(Some(3)));
+        // One that is shown may make the reader look for more.
+        let nested =
+            server.recv_with(|data, _| (data.to_vec(), server.try_recv_with(|data, _| data.to_vec()))).await;
+        assert_eq!(nested, Ok((vec![1, 1], Ok(Some(b"end".to_vec())))));
+        let error = client.send_many([(b"a", to), (b"b", local(0))]).await.unwrap_err();
+        assert_eq!((error.sent, Error::from(error)), (1, Error::InvalidInput));
+        assert_eq!(client.send_with(65_600, to, |_| panic!()).await, Err(Error::MessageTooLong));
+    });
+}
+
+#[test]
 fn a_full_queue_drops_and_counts() {
     on_network(async |network| {
         let server = UdpSocket::bind(&network, local(0)).unwrap();

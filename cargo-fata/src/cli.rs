@@ -30,7 +30,7 @@ pub enum Command {
     Exec(ExecArgs),
     /// Run every test: checks, host tests, sizes and contents of images, and boot tests on a real Xen.
     Test(TestArgs),
-    /// Measure guest CPU time beside a Linux guest that does the same on the same host.
+    /// Measure guest CPU time beside a Linux guest that does the same on the same host, sizes, least memory.
     Bench(BenchArgs),
     /// Say what is in an image, or write the configuration to start it with.
     Image(ImageArgs),
@@ -219,11 +219,16 @@ pub struct TestArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Which benchmark: http (guest CPU a request, on Xen), or boot (from QEMU's start to the first HTTP answer).
+    /// Which benchmark: size (images, least memory, CPU to the first answer), http (guest CPU a request), iperf (guest CPU a
+    /// megabyte of TCP), idle (many idle connections), or boot (from QEMU's start to the first HTTP answer). All, where nothing
+    /// is said.
     pub name: Option<String>,
-    /// How long each run loads a server, in http.
-    #[arg(long, default_value_t = 10)]
+    /// How long each run loads a server, in http, iperf and idle.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
+    /// How many idle connections, in idle.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
 }
 
 fn parse_forward(text: &str) -> Result<(u16, u16), String> {

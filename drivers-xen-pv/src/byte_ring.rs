@@ -5,6 +5,7 @@
 //! privately and only ever written to the page; the peer's is read once a step and checked.
 
 use crate::shared::SharedMemory;
+use core::sync::atomic::{Ordering, fence};
 
 /// The peer's index is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,16 +86,16 @@ pub struct Consumer {
     page: SharedMemory,
     layout: Layout,
     at: u32,
+    was_full: bool,
 }
 
 impl Consumer {
     /// Goes on where the page's own index says.
     pub fn attach(page: SharedMemory, layout: Layout) -> Self {
-        Self { at: page.load_u32(layout.consumer), page, layout }
+        Self { at: page.load_u32(layout.consumer), page, layout, was_full: false }
     }
 
-    /// Takes what there is and `into` has room for, and says how much that is. The caller notifies the peer, which may wait
-    /// for room.
+    /// Takes what there is and `into` has room for, and says how much that is. See [`was_full`](Self::was_full).
     pub fn pull(&mut self, into: &mut [u8]) -> Result<usize, IndexFault> {
         let used = self.layout.used(self.page.load_u32(self.layout.producer), self.at)?;
         let count = into.len().min(used as usize);
@@ -102,9 +103,20 @@ impl Consumer {
         let (first, rest) = into[..count].split_at_mut(count.min(to_end));
         self.page.read(offset, first);
         self.page.read(self.layout.data, rest);
+        let before = self.at;
         self.at = self.at.wrapping_add(count as u32);
         self.page.store_u32(self.layout.consumer, self.at);
+        // A peer that fills the ring after this look sees the room that was just made.
+        fence(Ordering::SeqCst);
+        let producer = self.page.load_u32(self.layout.producer);
+        self.was_full = producer.wrapping_sub(before) >= self.layout.size;
         Ok(count)
+    }
+
+    /// Whether the last [`pull`](Self::pull) found the ring full, so that the peer may wait to be told of room; any other
+    /// time telling it is a hypercall for nothing.
+    pub fn was_full(&self) -> bool {
+        self.was_full
     }
 }
 
@@ -142,6 +154,7 @@ mod tests {
                 sent += took;
                 let mut into = vec![0; pull];
                 let got = rx.pull(&mut into).unwrap();
+                prop_assert_eq!(rx.was_full(), sent - seen == 64);
                 prop_assert_eq!(got, pull.min(sent - seen));
                 prop_assert!(into[..got].iter().enumerate().all(|(i, b)| *b == (seen + i) as u8));
                 seen += got;

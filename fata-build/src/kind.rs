@@ -16,12 +16,13 @@ pub struct ParamKind {
 }
 
 /// All there are.
-pub static KINDS: [ParamKind; 8] = [
+pub static KINDS: [ParamKind; 9] = [
     of("text", &param::TEXT, "TEXT", "str"),
     of("number", &param::NUMBER, "NUMBER", "u64"),
     of("bool", &param::BOOL, "BOOL", "bool"),
     of("port", &param::PORT, "PORT", "u16"),
     of("duration", &param::DURATION, "DURATION", "::core::time::Duration"),
+    of("size", &param::SIZE, "SIZE", "::fata::param::Size"),
     of("ipv4", &param::IPV4, "IPV4", "::core::net::Ipv4Addr"),
     of("ipv4-list", &param::IPV4_LIST, "IPV4_LIST", "[::core::net::Ipv4Addr]"),
     of("ipv4-prefix", &param::IPV4_PREFIX, "IPV4_PREFIX", "::fata::param::Ipv4Prefix"),
@@ -44,7 +45,7 @@ pub fn find(name: &str) -> Option<&'static ParamKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fata_libos::param::{Ipv4Prefix, Value};
+    use fata_libos::param::{Ipv4Prefix, Size, Value};
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
@@ -69,6 +70,10 @@ mod tests {
             "500ms",
             "4294967295h",
             "4294967296h",
+            "64KiB",
+            "1 MiB",
+            "64kB",
+            "17179869184GiB",
             "10.0.0.1",
             "10.0.0.1,10.0.0.2",
             "10.0.0.1,",
@@ -86,6 +91,7 @@ mod tests {
                     // A port is never 0, a u16 may be.
                     "u16" => u16::of(Some(text)).is_some_and(|port| port > 0),
                     "::core::time::Duration" => Duration::of(Some(text)).is_some(),
+                    "::fata::param::Size" => Size::of(Some(text)).is_some(),
                     "::core::net::Ipv4Addr" => Ipv4Addr::of(Some(text)).is_some(),
                     "[::core::net::Ipv4Addr]" => <[Ipv4Addr]>::of(Some(text)).is_some(),
                     "::fata::param::Ipv4Prefix" => Ipv4Prefix::of(Some(text)).is_some(),

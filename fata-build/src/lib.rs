@@ -15,10 +15,9 @@ mod near;
 pub mod note;
 pub mod package;
 pub mod read;
-mod size;
 
 pub use error::Error;
+pub use fata_libos::param::Size;
 pub use kind::{KINDS, ParamKind};
 pub use manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 pub use package::manifest;
-pub use size::Size;

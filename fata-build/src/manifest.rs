@@ -38,7 +38,7 @@ pub struct Network {
 }
 
 /// The parameters that every network interface has; `fata-netstack` has them in the same order.
-pub const NETWORK_KEYS: [&str; 5] = ["ipv4", "gateway", "dns", "hostname", "mtu"];
+pub const NETWORK_KEYS: [&str; 6] = ["ipv4", "gateway", "dns", "hostname", "mtu", "queues"];
 
 /// The parameters that every block device has; `fata::block` has them in the same order. The last is a process's.
 pub const BLOCK_KEYS: [&str; 3] = ["disk", "read-only", "file"];

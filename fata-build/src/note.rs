@@ -37,7 +37,7 @@ pub fn normal_form(manifest: &Manifest) -> String {
 fn add_network(text: &mut String, network: &Network) {
     let _ = writeln!(text, "\n[network.{}]", network.name);
     for (key, value) in &network.defaults {
-        let value = if key == "mtu" { value.clone() } else { quoted(value) };
+        let value = if matches!(key.as_str(), "mtu" | "queues") { value.clone() } else { quoted(value) };
         let _ = writeln!(text, "{key} = {value}");
     }
 }

@@ -120,7 +120,7 @@ fn network(item: &Item<'_>, table: &Table<'_>) -> Result<Network, Error> {
 
 fn network_value(item: &Item<'_>) -> Result<String, Error> {
     let value = match item.key {
-        "mtu" => item.integer()?,
+        "mtu" | "queues" => item.integer()?,
         "dns" => item.list()?,
         _ => item.text()?.to_owned(),
     };
@@ -131,6 +131,9 @@ fn network_value(item: &Item<'_>) -> Result<String, Error> {
         "hostname" => &HOSTNAME,
         "mtu" if !value.parse::<u16>().is_ok_and(|mtu| mtu >= 576) => {
             return item.error(format!("{value} is not a number of octets from 576 to 65535"));
+        }
+        "queues" if !value.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)) => {
+            return item.error(format!("{value} is not a number from 1 to 8"));
         }
         _ => return sayable(item, value),
     };
@@ -222,7 +225,7 @@ fn kind_of(default: &Item<'_>) -> Result<&'static ParamKind, Error> {
 
 fn default_value(item: &Item<'_>, kind: &ParamKind) -> Result<String, Error> {
     let value = match (kind.name, item.what()) {
-        ("number" | "port" | "duration", "integer") => item.integer()?,
+        ("number" | "port" | "duration" | "size", "integer") => item.integer()?,
         ("bool", "boolean") => if item.boolean()? { "on" } else { "off" }.to_owned(),
         ("ipv4-list", "array") => item.list()?,
         _ => item.text()?.to_owned(),

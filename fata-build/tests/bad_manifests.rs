@@ -86,7 +86,7 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[network.main]\nipv5 = \"dhcp\"",
-            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, dns, hostname, mtu"#,
+            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, dns, hostname, mtu, queues"#,
         ),
         ("[network.main]\nipv6 = \"auto\"", "unikernel.toml:4: network.main.ipv6: there is no IPv6 yet"),
         (
@@ -191,7 +191,7 @@ fn what_is_wrong_with_a_parameter() {
         ),
         (
             "[params.port]\ntype = \"prot\"\nhelp = \"x\"",
-            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, ipv4, ipv4-list, ipv4-prefix"#,
+            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, size, ipv4, ipv4-list, ipv4-prefix"#,
         ),
         (
             "[params.port]\nkind = \"port\"\nhelp = \"x\"",

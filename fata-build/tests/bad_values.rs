@@ -83,6 +83,9 @@ fn of_an_interface() {
         ("mtu = 575", "5: network.back.mtu: 575 is not a number of octets from 576 to 65535".into()),
         ("mtu = 65536", "5: network.back.mtu: 65536 is not a number of octets from 576 to 65535".into()),
         ("mtu = 1500.0", "5: network.back.mtu: expected a whole number, found a float".into()),
+        ("queues = 0", "5: network.back.queues: 0 is not a number from 1 to 8".into()),
+        ("queues = 9", "5: network.back.queues: 9 is not a number from 1 to 8".into()),
+        ("queues = \"2\"", "5: network.back.queues: expected a whole number, found a string".into()),
         ("hostname = 7", "5: network.back.hostname: expected a text in quotes, found an integer".into()),
         ("hostname = \"\"", format!("5: network.back.hostname: \"\" is not {HOSTNAME}")),
         ("hostname = \"my host\"", format!("5: network.back.hostname: \"my host\" is not {HOSTNAME}")),
@@ -92,7 +95,8 @@ fn of_an_interface() {
         ),
         (
             "tap = \"tap0\"",
-            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, dns, hostname, mtu".into(),
+            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, dns, hostname, mtu, queues"
+                .into(),
         ),
         (
             "[network.2nd]",

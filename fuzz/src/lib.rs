@@ -8,7 +8,7 @@
 
 mod mutation;
 
-pub use mutation::mutated;
+pub use mutation::{Changes, changes, mutated};
 
 use std::cell::Cell;
 use std::env;

@@ -107,6 +107,23 @@ fn overwrite(bytes: &mut [u8], at: usize, what: &[u8]) {
     bytes[at..].iter_mut().zip(what).for_each(|(octet, new)| *octet = *new);
 }
 
+/// Some changes, to be made to octets that are there only later; few of them as a rule.
+pub fn changes() -> impl Strategy<Value = Changes> {
+    vec(change(), 1..4).prop_map(Changes)
+}
+
+/// See [`changes`].
+#[derive(Clone, Debug)]
+pub struct Changes(Vec<Change>);
+
+impl Changes {
+    /// Makes them.
+    pub fn apply(&self, bytes: &mut Vec<u8>) {
+        let before = vec![bytes.clone()];
+        self.0.iter().for_each(|change| change.apply(bytes, &before));
+    }
+}
+
 /// One of the corpus, with some changes or none.
 pub fn mutated(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     assert!(!corpus.is_empty(), "nothing to start from");

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use embedded_io_async::{Read, Write};
-use fata_fuzz::{fuzz, mutated};
+use fata_fuzz::{Changes, changes, fuzz, mutated};
 use fata_libos::net::Checksum;
 use fata_libos::spawn;
 use fata_libos::testing::run;
@@ -126,6 +126,117 @@ fn frames() {
             stream.write_all(b"x").await.unwrap();
             stream.read_exact(&mut [0]).await.unwrap();
             assert!(b.stats().tcp_connections < 100);
+        });
+    });
+}
+
+/// What somebody between two hosts does to a frame.
+#[derive(Clone, Debug)]
+enum Deed {
+    Change(Changes, Mended),
+    Lose,
+    /// Again, after so many milliseconds.
+    Repeat(u16),
+    Late(u16),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let mended = prop_oneof![Just(Mended::Checksum), Just(Mended::LengthAndChecksum)];
+    prop_oneof![
+        4 => (changes(), mended).prop_map(|(changes, mended)| Deed::Change(changes, mended)),
+        2 => Just(Deed::Lose),
+        1 => (0..3000_u16).prop_map(Deed::Repeat),
+        1 => (1..300_u16).prop_map(Deed::Late),
+    ]
+}
+
+/// Carries the frames of the host that ends in `n` from one hub to the other, with the next deed done to every `every`th.
+/// Frames come out with checksums that nobody looks at any more, as those from another guest of the same host do.
+async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: usize) {
+    let mut deeds = deeds.into_iter();
+    let (mut count, mut pause) = (0, Duration::ZERO);
+    loop {
+        pause = (pause * 2).clamp(Duration::from_micros(200), Duration::from_millis(50));
+        for mut frame in from.captured() {
+            if frame.get(6..12) != Some(&[2, 0, 0, 0, 0, n]) {
+                continue;
+            }
+            count += 1;
+            pause = Duration::ZERO;
+            let later = |wait: u16, frame: Vec<u8>| {
+                let to = to.clone();
+                spawn(async move {
+                    sleep(Duration::from_millis(wait.into())).await;
+                    to.inject_with(&frame, Checksum::Verified);
+                })
+                .detach();
+            };
+            match if count % every == 0 { deeds.next() } else { None } {
+                None => later(0, frame),
+                Some(Deed::Lose) => {}
+                Some(Deed::Late(wait)) => later(wait, frame),
+                Some(Deed::Repeat(wait)) => {
+                    later(0, frame.clone());
+                    later(wait, frame);
+                }
+                Some(Deed::Change(changes, mended)) => {
+                    // The hardware addresses stay, so that it arrives.
+                    let mut rest = frame.split_off(12);
+                    changes.apply(&mut rest);
+                    frame.extend(rest);
+                    mend(&mut frame, mended);
+                    later(0, frame);
+                }
+            }
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Two hosts that talk as they always do, and somebody in between who changes what they say.
+#[test]
+fn conversations() {
+    let side = || (vec(deed(), 0..20), 1..10_usize);
+    fuzz(&(side(), side(), 1..40_000_usize), |(there, back, len)| {
+        run(async move {
+            let (left, right) = (Hub::default(), Hub::default());
+            left.capture();
+            right.capture();
+            let (a, ia) = host(&left, 1, A, false);
+            let b = victim(&right).await;
+            ia.configured().await;
+            let is_clean = there.0.is_empty() && back.0.is_empty();
+            let (deeds, every) = there;
+            let task = spawn(carry(left.clone(), 1, right.clone(), deeds, every));
+            let (deeds, every) = back;
+            let other = spawn(carry(right.clone(), 2, left.clone(), deeds, every));
+            for _ in 0..3 {
+                let talk = async {
+                    let mut stream = TcpStream::connect(&a, at(B, 80)).await.ok()?;
+                    let mut buf = vec![0; 1000];
+                    for start in (0..len).step_by(1000) {
+                        let part = 1000.min(len - start);
+                        stream.write_all(&pattern(start, part)).await.ok()?;
+                        stream.read_exact(&mut buf[..part]).await.ok()?;
+                    }
+                    Some(())
+                };
+                let talked = timeout(Duration::from_secs(60), talk).await;
+                assert!(!is_clean || talked == Ok(Some(())), "nobody was in between");
+            }
+            drop((task, other));
+            // What is left over ends by itself, and others are served.
+            sleep(Duration::from_secs(3600)).await;
+            let (c, interface) = host(&right, 3, Ipv4Addr::new(10, 0, 0, 200), false);
+            interface.configured().await;
+            let mut stream = TcpStream::connect(&c, at(B, 80)).await.expect("alive");
+            stream.write_all(b"x").await.unwrap();
+            stream.read_exact(&mut [0]).await.unwrap();
+            drop(stream);
+            sleep(Duration::from_secs(300)).await;
+            let stats = b.stats();
+            assert!(stats.tcp_connections <= 3, "{stats:?}");
+            assert!(stats.tcp_buffer_octets <= stats.tcp_connections * (128 << 10), "{stats:?}");
         });
     });
 }

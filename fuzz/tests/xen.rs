@@ -8,7 +8,9 @@ use fata_libos::net::{NetDevice, TransmitMeta};
 use fata_libos::spawn;
 use fata_libos::task::yield_now;
 use fata_libos::time::{Duration, sleep, timeout};
-use fata_xen::abi::netif::{RxRequest, RxResponse, RxSlot, TxResponse, rx_flags};
+use fata_xen::abi::netif::{
+    ExtraInfo, RxRequest, RxResponse, RxSlot, TxResponse, TxSlot, extra_type, rx_flags, status, tx_flags,
+};
 use fata_xen::abi::xs_wire::{
     XS_DIRECTORY, XS_ERROR, XS_READ, XS_TRANSACTION_START, XS_WATCH, XS_WATCH_EVENT, XS_WRITE,
     XenstoreDomainInterface, XsdSockmsg,
@@ -93,6 +95,7 @@ async fn ask(store: XenStore) {
 #[derive(Clone, Debug)]
 enum Step {
     Deliver { len: usize, flags: u16, offset: u16 },
+    Joined(usize, ExtraInfo),
     RxRaw([u32; 2]),
     RxNearly(RxResponse),
     RxProducer(u32),
@@ -106,6 +109,7 @@ enum Step {
     Remove,
     Plug(u8),
     Send(usize),
+    SendToBeCut(usize, usize),
     Receive,
     Flush,
     Wait(u64),
@@ -121,6 +125,8 @@ fn step() -> impl Strategy<Value = Step> {
             "feature-rx-copy",
             "feature-split-event-channels",
             "feature-ctrl-ring",
+            "feature-gso-tcpv4",
+            "feature-gso-tcpv6",
             "multi-queue-max-queues",
             "state",
             "online",
@@ -134,8 +140,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (14..9000_usize, 0..4_u16, prop_oneof![Just(0_u16), 0..4000_u16])
             .prop_map(|(len, flags, offset)| Step::Deliver { len, flags, offset }),
+        6 => (14..65_000_usize, joined()).prop_map(|(len, extra)| Step::Joined(len, extra)),
         12 => Just(Step::Take),
         12 => (1..9100_usize).prop_map(Step::Send),
+        6 => (54..65_600_usize, 0..1600_usize).prop_map(|(len, size)| Step::SendToBeCut(len, size)),
         12 => Just(Step::Receive),
         12 => Just(Step::Flush),
         8 => (0..2000_u64).prop_map(Step::Wait),
@@ -155,6 +163,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What is said of a packet that was put together, mostly as it should be.
+fn joined() -> impl Strategy<Value = ExtraInfo> {
+    let kind = prop_oneof![20 => Just(extra_type::GSO), 1 => any::<u8>()];
+    let flags = prop_oneof![20 => Just(0), 1 => any::<u8>()];
+    let body = prop_oneof![20 => (1..3_u8).prop_map(|kind| [0xa8, 5, kind, 0, 0, 0]), 1 => any::<[u8; 6]>()];
+    (kind, flags, body).prop_map(|(kind, flags, body)| ExtraInfo { kind, flags, body })
+}
+
 const BACKEND: DomId = DomId(3);
 /// What every octet is that the back end puts into a page: any other that arrives is from elsewhere.
 const MARK: u8 = 0x5a;
@@ -163,7 +179,8 @@ const MARK: u8 = 0x5a;
 /// hypervisor tells it. The fake's own `deliver` and `take_sent` are for one that keeps to the rules.
 fn on_rings(step: &Step, hv: &'static FakeHypervisor, rings: &mut NetbackRings) {
     match *step {
-        Step::Deliver { len, flags, offset } => deliver(hv, rings, len, flags, offset),
+        Step::Deliver { len, flags, offset } => deliver(hv, rings, len, flags, offset, None),
+        Step::Joined(len, extra) => deliver(hv, rings, len, rx_flags::CSUM_BLANK, 0, Some(extra)),
         // Only into a slot whose request was taken, or the fake would trip over its own lie.
         Step::RxRaw(words) if rings.take_empty().is_some() => {
             rings.rx.response(RxSlot::from_words(words));
@@ -177,9 +194,12 @@ fn on_rings(step: &Step, hv: &'static FakeHypervisor, rings: &mut NetbackRings) 
         }
         Step::RxProducer(index) => rings.rx.memory.store_u32(layout::RSP_PROD, index),
         Step::Take => {
-            while let Some(request) = rings.tx.request() {
+            while let Some(request) = rings.tx.request().map(TxSlot::request) {
                 let _ = hv.peer_copy_from(BACKEND, GrantRef(request.gref), request.offset.into(), &mut [0]);
                 rings.answer([TxResponse { id: request.id, status: 0 }]);
+                if request.flags & tx_flags::EXTRA_INFO != 0 && rings.tx.request().is_some() {
+                    rings.answer([TxResponse { id: 0, status: status::NULL }]);
+                }
             }
         }
         Step::TxRaw(word) if rings.tx.request().is_some() => rings.answer([TxResponse::from_words([word])]),
@@ -188,13 +208,14 @@ fn on_rings(step: &Step, hv: &'static FakeHypervisor, rings: &mut NetbackRings) 
     }
 }
 
-/// Puts a frame into the guest's pages, as many as it takes, if there are so many.
+/// Puts a frame into the guest's pages, as many as it takes, if there are so many, with extra info behind its first part.
 fn deliver(
     hv: &'static FakeHypervisor,
     rings: &mut NetbackRings,
     mut len: usize,
     mut flags: u16,
     offset: u16,
+    mut extra: Option<ExtraInfo>,
 ) {
     while let Some(RxRequest { id, gref, .. }) = rings.take_empty() {
         let part = len.min(PAGE_SIZE - usize::from(offset));
@@ -202,7 +223,11 @@ fn deliver(
         let copied = hv.peer_copy_to(BACKEND, GrantRef(gref), offset.into(), &vec![MARK; part]);
         let more = if len > 0 { rx_flags::MORE_DATA } else { 0 };
         let status = if copied.is_ok() { part as i16 } else { -1 };
-        rings.rx.response(RxResponse { id, offset, flags: flags | more, status }.into());
+        let follows = if extra.is_some() { rx_flags::EXTRA_INFO } else { 0 };
+        rings.rx.response(RxResponse { id, offset, flags: flags | more | follows, status }.into());
+        if let Some(extra) = extra.take().filter(|_| rings.take_empty().is_some()) {
+            rings.rx.response(extra.into());
+        }
         flags = 0;
         if len == 0 {
             break;
@@ -211,7 +236,13 @@ fn deliver(
     rings.publish();
 }
 
-async fn take(step: &Step, hv: &'static FakeHypervisor, net: &mut Netfront, back: &Rc<FakeNetback>) {
+async fn take(
+    number: usize,
+    step: &Step,
+    hv: &'static FakeHypervisor,
+    net: &mut Netfront,
+    back: &Rc<FakeNetback>,
+) {
     match step {
         Step::FrontKey(key, value) => back.set_front_key(key, value),
         Step::BackKey(key, value) => back.set_back_key(key, value),
@@ -222,10 +253,20 @@ async fn take(step: &Step, hv: &'static FakeHypervisor, net: &mut Netfront, back
         Step::Send(len) => {
             let _ = net.transmit(*len, TransmitMeta::default(), &mut |buf| buf.fill(1));
         }
+        Step::SendToBeCut(len, size) => {
+            let _ = net.transmit(*len, TransmitMeta::segmented(*size), &mut |buf| {
+                // IPv4 and TCP without options.
+                buf.fill(1);
+                buf[12..15].copy_from_slice(&[8, 0, 0x45]);
+                (buf[23], buf[46]) = (6, 0x50);
+            });
+        }
         Step::Receive => receive(net),
         Step::Flush => net.flush(),
         Step::Wait(millis) => sleep(Duration::from_millis(*millis)).await,
-        on_ring if back.is_connected() => back.with_rings(|rings| on_rings(on_ring, hv, rings)),
+        on_ring if back.is_connected() => {
+            back.with_queue(number % back.queues(), |rings| on_rings(on_ring, hv, rings));
+        }
         _ => {}
     }
 }
@@ -244,9 +285,10 @@ fn network_back_ends() {
         run(async |hv, xen| {
             let (daemon, store) = FakeXenstored::start(hv, &xen);
             let back = FakeNetback::attach(hv, &daemon, BACKEND, 0);
-            let mut net = open_with(&xen, store, 0, Limits { rx_pages: 64, tx_pages: 64 }).await.unwrap();
-            for step in &steps {
-                take(step, hv, &mut net, &back).await;
+            let limits = Limits { rx_pages: 128, tx_pages: 128, queues: 2 };
+            let mut net = open_with(&xen, store, 0, limits).await.unwrap();
+            for (number, step) in steps.iter().enumerate() {
+                take(number, step, hv, &mut net, &back).await;
                 yield_now().await;
             }
             // Whatever it did: what replaces it is served.

@@ -8,7 +8,7 @@ use fata_libos::memory;
 /// The most that is kept free, octets.
 const MAX_RESERVE: u64 = 8 << 20;
 /// One connection for so many octets of the guest.
-const PER_CONNECTION: u64 = 64 << 10;
+const PER_CONNECTION: u64 = 12 << 10;
 
 /// What the task of a connection takes at most before a request has come, octets.
 pub(crate) const CONNECTION: usize = 8 << 10;

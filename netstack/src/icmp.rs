@@ -4,6 +4,7 @@ use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
+use crate::traffic::{Lost, Protocol};
 use crate::udp;
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -18,6 +19,8 @@ pub(crate) enum Unreachable {
     Port,
     /// No way leads there.
     Host,
+    /// A link on the way takes IP packets of so many octets only (RFC 1191, 4).
+    TooBig(u16),
 }
 
 /// The code of a destination-unreachable message: port.
@@ -58,13 +61,15 @@ impl Ration {
 
 /// Takes a message, without its IP header.
 pub(crate) fn receive(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, header: Header, message: &[u8]) {
-    let Ok(icmp) = Icmpv4Packet::new_checked(message) else { return core.counters.rx_bad.one() };
+    let lost = |what| iface.traffic.lost(&core.counters, what);
+    iface.traffic.received(Protocol::Icmp);
+    let Ok(icmp) = Icmpv4Packet::new_checked(message) else { return lost(Lost::IcmpMalformed) };
     if !Sum::default().data(message).is_valid() {
-        return core.counters.rx_bad_checksum.one();
+        return lost(Lost::IcmpChecksum);
     }
     match (icmp.msg_type(), icmp.msg_code()) {
         (Icmpv4Message::EchoRequest, 0) if header.is_unicast => echo(core, iface, now, header, message),
-        (Icmpv4Message::DstUnreachable, code) => unreachable(core, code, &message[HEADER..]),
+        (Icmpv4Message::DstUnreachable, code) => unreachable(core, iface, code, message),
         _ => {}
     }
 }
@@ -96,7 +101,7 @@ pub(crate) fn send_port_unreachable(
     packet: &[u8],
 ) {
     if !header.is_unicast || !core.icmp_ration.take(now) {
-        return core.counters.icmp_limited.one();
+        return iface.traffic.lost(&core.counters, Lost::IcmpRationed);
     }
     let Some(hop) = iface.net.get().and_then(|net| net.hop(header.source)) else { return };
     let quote = &packet[..packet.len().min(QUOTE)];
@@ -111,20 +116,23 @@ pub(crate) fn send_port_unreachable(
 }
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
-fn unreachable(core: &Rc<Core>, code: u8, quote: &[u8]) {
+fn unreachable(core: &Rc<Core>, iface: &Iface, code: u8, message: &[u8]) {
+    // RFC 1191, 4: the last two octets of the header.
+    let (mtu, quote) = (&message[HEADER - 2..HEADER], &message[HEADER..]);
     let what = match code {
+        4 => Unreachable::TooBig(u16::from_be_bytes([mtu[0], mtu[1]])),
         0 | 1 | 5..=13 => Unreachable::Host,
         2 | 3 => Unreachable::Port,
         _ => return,
     };
     // The quote is cut short, so that its own length field cannot be held against it.
     if quote.len() < ip::HEADER {
-        return core.counters.rx_bad.one();
+        return iface.traffic.lost(&core.counters, Lost::IcmpMalformed);
     }
     let ip = Ipv4Packet::new_unchecked(quote);
     let header_len = usize::from(ip.header_len());
     let Some(&[a, b, c, d, e, f, g, h]) = quote.get(header_len..).and_then(|rest| rest.first_chunk()) else {
-        return core.counters.rx_bad.one();
+        return iface.traffic.lost(&core.counters, Lost::IcmpMalformed);
     };
     let local = SocketAddr::new(IpAddr::V4(ip.src_addr()), u16::from_be_bytes([a, b]));
     let remote = SocketAddr::new(IpAddr::V4(ip.dst_addr()), u16::from_be_bytes([c, d]));

@@ -6,6 +6,7 @@ use crate::ip::{self, Header, Net, Reassembly};
 use crate::link::Link;
 use crate::memory::Memory;
 use crate::stack::Core;
+use crate::traffic::Traffic;
 use crate::work::{Due, Work};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -31,24 +32,48 @@ const MAX_FRAME: usize = ETHERNET_HEADER + ip::MAX_PACKET + 8;
 /// See the module.
 pub(crate) struct Iface {
     pub(crate) name: String,
-    pub(crate) link: RefCell<Link>,
+    pub(crate) link: Forever<RefCell<Link>>,
+    pub(crate) traffic: Rc<Traffic>,
     pub(crate) net: Cell<Option<Net>>,
-    pub(crate) dns: RefCell<Vec<IpAddr>>,
-    pub(crate) fragments: RefCell<Reassembly>,
-    pub(crate) work: Work,
+    pub(crate) dns: Forever<RefCell<Vec<IpAddr>>>,
+    pub(crate) fragments: Forever<RefCell<Reassembly>>,
+    pub(crate) work: Forever<Work>,
     /// Wakes whoever waits for another address, gateway or name server.
-    pub(crate) changed: WakerSet,
+    pub(crate) changed: Forever<WakerSet>,
     /// Counts changes of those.
     pub(crate) changes: Cell<u64>,
     /// Wakes whoever waits for room to send.
-    pub(crate) room: WakerSet,
+    pub(crate) room: Forever<WakerSet>,
     ident: Cell<u16>,
     up: Cell<bool>,
     /// Times the device went down.
     pub(crate) losses: Cell<u64>,
-    pub(crate) dhcp: Inbox,
+    pub(crate) dhcp: Forever<Inbox>,
     /// When the address was last defended.
     defended: Cell<Option<Instant>>,
+}
+
+/// A part of an interface, which on a guest lives as long as the guest: its image needs no code that takes it apart.
+#[cfg(target_os = "xen")]
+pub(crate) type Forever<T> = core::mem::ManuallyDrop<T>;
+
+/// Elsewhere a test ends before its process does.
+#[cfg(not(target_os = "xen"))]
+pub(crate) struct Forever<T>(T);
+
+#[cfg(not(target_os = "xen"))]
+impl<T> Forever<T> {
+    fn new(part: T) -> Self {
+        Self(part)
+    }
+}
+
+#[cfg(not(target_os = "xen"))]
+impl<T> core::ops::Deref for Forever<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// RFC 5227, 1.1: DEFEND_INTERVAL. Two hosts with one address would answer each other for ever without it.
@@ -61,20 +86,22 @@ impl Iface {
         config: &Config,
         memory: &Rc<Memory>,
     ) -> Self {
+        let traffic = Rc::<Traffic>::default();
         Self {
             name,
-            link: RefCell::new(Link::new(device, config.mtu, memory)),
+            link: Forever::new(RefCell::new(Link::new(device, config.mtu, memory, &traffic))),
+            traffic,
             net: Cell::new(None),
-            dns: RefCell::new(Vec::new()),
-            fragments: RefCell::new(Reassembly::new(memory)),
-            work: Work::default(),
-            changed: WakerSet::new(),
+            dns: Forever::new(RefCell::new(Vec::new())),
+            fragments: Forever::new(RefCell::new(Reassembly::new(memory))),
+            work: Forever::new(Work::default()),
+            changed: Forever::new(WakerSet::new()),
             changes: Cell::new(0),
-            room: WakerSet::new(),
+            room: Forever::new(WakerSet::new()),
             ident: Cell::new(entropy::u32() as u16),
             up: Cell::new(false),
             losses: Cell::new(0),
-            dhcp: Inbox::default(),
+            dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
         }
     }
@@ -93,7 +120,7 @@ impl Iface {
 
     /// Whether a packet is for this host, and if so how.
     pub(crate) fn accepts(&self, source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Option<Header> {
-        let header = |is_unicast| Header { source, destination, is_unicast, verified: false };
+        let header = |is_unicast| Header { source, destination, is_unicast, verified: false, marked: false };
         let Some(net) = self.net.get() else {
             // Without an address only an answer to the DHCP client is for us, to whatever address it is sent.
             return (protocol == ip::UDP).then(|| header(false));
@@ -223,7 +250,7 @@ enum Burst {
 fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> Burst {
     let now = Instant::recent();
     for n in 0..BURST {
-        let Some(received) = iface.link.borrow_mut().device().receive(frame) else {
+        let Some(received) = iface.link.borrow_mut().receive(frame) else {
             return if n == 0 { Burst::Nothing } else { Burst::All };
         };
         let len = received.len.min(frame.len());

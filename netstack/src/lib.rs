@@ -5,16 +5,17 @@
 //! `embedded_io_async`'s `Read` and `Write`.
 //!
 //! Inside, from below: `link` (Ethernet, ARP), `ip` (addresses, fragments), `icmp`, `udp`, `tcp`; `interface` is the loop
-//! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's, and the state machine of one TCP connection; what makes a server of it (the
-//! table of connections, handshakes, backlogs, TIME-WAIT, timers, limits) is here. What a remote can make grow is bounded
-//! and counted ([`Stats`]); what it sends never panics.
+//! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's. What a remote
+//! can make grow is bounded and counted ([`Stats`]); what it sends never panics.
 #![cfg_attr(target_os = "xen", no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod capture;
 mod checksum;
 mod config;
+mod connections;
 mod dhcp;
 mod dns;
 mod error;
@@ -28,18 +29,23 @@ mod param;
 mod port;
 mod stack;
 mod stats;
-mod tcp;
+pub(crate) mod tcp;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;
+mod timers;
+mod traffic;
 mod transport;
 mod udp;
 mod work;
 
+pub use capture::{Capture, CaptureError, Snapshot};
 pub use config::{Config, Ipv4Config};
+pub use connections::ConnectionInfo;
 pub use dns::Resolver;
 pub use error::Error;
 pub use param::{ConfigError, PARAMS};
 pub use stack::{Addressing, Interface, Stack};
 pub use stats::{Figure, Kind, Stats};
 pub use tcp::{Buffers, OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
-pub use udp::UdpSocket;
+pub use traffic::{Direction, Packets};
+pub use udp::{SendManyError, UdpSocket};

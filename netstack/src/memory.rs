@@ -35,9 +35,11 @@ pub(crate) enum Use {
     Frames,
     /// Names and their addresses.
     Names,
+    /// Captured frames: not a remote's to fill, but a remote's to fetch.
+    Capture,
 }
 
-const USES: usize = Use::Names as usize + 1;
+const USES: usize = Use::Capture as usize + 1;
 
 impl Use {
     /// Its part of the account, in thirty-seconds. Together they are more than the whole, and still less than what was
@@ -45,6 +47,7 @@ impl Use {
     const fn part(self) -> usize {
         match self {
             Self::Connections => 32,
+            Self::Capture => 8,
             Self::Datagrams => 4,
             Self::Fragments | Self::Frames => 2,
             Self::HalfOpen | Self::TimeWait | Self::Neighbours | Self::Names => 1,
@@ -109,6 +112,17 @@ impl Memory {
         stats.total == 0 || stats.free >= reserve(stats.total) + octets as u64
     }
 
+    /// Whether that much could be had and as much as the reserve would be left beside it: for what needs more later.
+    pub(crate) fn is_plenty(&self, octets: usize) -> bool {
+        let stats = (self.stats)();
+        stats.total == 0 || stats.free >= 2 * reserve(stats.total) + octets as u64
+    }
+
+    /// Whether more than half of what there is for a use is used, or nothing is free.
+    pub(crate) fn is_scarce(&self, of: Use) -> bool {
+        self.used(of) > self.limit(of) / 2 || !self.is_free(0)
+    }
+
     /// Brings the gauges up to date.
     pub(crate) fn count(&self, counters: &Counters) {
         counters.memory_octets.set(self.used.iter().map(|used| used.get() as u64).sum());
@@ -129,6 +143,27 @@ impl Share {
         memory.used[self.of as usize].set(used);
         self.octets += octets;
         true
+    }
+}
+
+impl Share {
+    /// Whether more than half of what there is for this use is used, or nothing is free.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.memory.is_scarce(self.of)
+    }
+
+    /// Gives some of it back.
+    pub(crate) fn shrink(&mut self, octets: usize) {
+        let octets = octets.min(self.octets);
+        let used = &self.memory.used[self.of as usize];
+        used.set(used.get() - octets);
+        self.octets -= octets;
+    }
+}
+
+impl core::fmt::Debug for Share {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} octets", self.octets)
     }
 }
 

@@ -11,8 +11,13 @@ static MTU: Kind = Kind {
     check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
 };
 
+static QUEUES: Kind = Kind {
+    what: "a number from 1 to 8",
+    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
+};
+
 /// What every network interface knows. Those of `main` are declared as `main.ipv4` and so on, with defaults of its own.
-pub static PARAMS: [Param; 5] = [
+pub static PARAMS: [Param; 6] = [
     Param {
         name: "ipv4",
         kind: &IPV4_OR_DHCP,
@@ -32,6 +37,13 @@ pub static PARAMS: [Param; 5] = [
         kind: &MTU,
         default: None,
         help: "the largest IP packet, where less than the link's",
+    },
+    // Whoever opens the device reads it.
+    Param {
+        name: "queues",
+        kind: &QUEUES,
+        default: Some("1"),
+        help: "pairs of queues to share with the device's back end, if it offers so many",
     },
 ];
 
@@ -116,7 +128,7 @@ mod tests {
     use super::*;
 
     fn config(line: &str) -> Result<Config, String> {
-        static DECLARED: [Param; 5] = main_with([None; 5]);
+        static DECLARED: [Param; 6] = main_with([None; 5]);
         config_of(&DECLARED, line)
     }
 
@@ -126,7 +138,7 @@ mod tests {
     }
 
     /// The interface `main`, with defaults of its own.
-    const fn main_with([ipv4, gateway, dns, hostname, mtu]: [Option<&'static str>; 5]) -> [Param; 5] {
+    const fn main_with([ipv4, gateway, dns, hostname, mtu]: [Option<&'static str>; 5]) -> [Param; 6] {
         [
             Param {
                 name: "main.ipv4",
@@ -137,6 +149,7 @@ mod tests {
             Param { name: "main.dns", default: dns, ..PARAMS[2] },
             Param { name: "main.hostname", default: hostname, ..PARAMS[3] },
             Param { name: "main.mtu", default: mtu, ..PARAMS[4] },
+            Param { name: "main.queues", ..PARAMS[5] },
         ]
     }
 
@@ -150,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_address_at_boot_replaces_the_images_own_with_its_gateway() {
-        static FIXED: [Param; 5] =
+        static FIXED: [Param; 6] =
             main_with([Some("10.0.2.15/24"), Some("10.0.2.2"), Some("10.0.2.3"), None, None]);
         let config = |line| config_of(&FIXED, line).unwrap();
         let fixed = |address: [u8; 4], gateway: Option<[u8; 4]>| Ipv4Config::Static {
@@ -206,6 +219,8 @@ mod tests {
                 "ipv4=10.0.2.15/24 gateway=10.0.2.255",
                 "boot parameter main.gateway: 10.0.2.255/24 is the network's own or broadcast address, not a host's",
             ),
+            ("queues=0", "boot parameter queues: \"0\" is not a number from 1 to 8"),
+            ("queues=9", "boot parameter queues: \"9\" is not a number from 1 to 8"),
             ("mtu=500", "boot parameter mtu: \"500\" is not a number of octets from 576 to 65535"),
         ] {
             assert_eq!(config(line).unwrap_err(), said);

@@ -1,6 +1,8 @@
 //! The stack: all interfaces and sockets of the guest.
 
+use crate::capture::{Captor, Tap};
 use crate::config::Config;
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
@@ -8,6 +10,7 @@ use crate::ip::Net;
 use crate::link::Hop;
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
+use crate::traffic::Packets;
 use crate::transport::Slot;
 use crate::udp;
 use alloc::boxed::Box;
@@ -21,15 +24,18 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
 use fata_libos::spawn_detached;
+use fata_libos::time::Instant;
 
 /// What all parts of the stack share.
 pub(crate) struct Core {
     pub(crate) interfaces: RefCell<Vec<Rc<Iface>>>,
     pub(crate) tcp: Slot,
-    pub(crate) udp: udp::Table,
+    pub(crate) udp: udp::Slot,
     pub(crate) memory: Rc<Memory>,
     pub(crate) counters: Counters,
     pub(crate) icmp_ration: Ration,
+    /// What sees all frames, if anything does.
+    pub(crate) captor: RefCell<Option<Rc<dyn Captor>>>,
 }
 
 /// Where a packet leaves the host.
@@ -80,17 +86,22 @@ impl Stack {
         Self(Rc::new(Core {
             interfaces: RefCell::default(),
             tcp: Slot::new(memory.clone()),
-            udp: udp::Table::default(),
+            udp: udp::Slot::default(),
             memory,
             counters: Counters::default(),
             icmp_ration: Ration::default(),
+            captor: RefCell::default(),
         }))
     }
 
     /// Adds an interface and starts the task that drives it.
     pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
         let iface = Rc::new(Iface::new(String::from(name), device, &config, &self.0.memory));
-        self.0.interfaces.borrow_mut().push(iface.clone());
+        let mut interfaces = self.0.interfaces.borrow_mut();
+        let captor = self.0.captor.borrow();
+        iface.link.borrow_mut().set_tap(captor.as_ref().map(|captor| Tap::new(captor, interfaces.len())));
+        interfaces.push(iface.clone());
+        drop((interfaces, captor));
         spawn_detached(drive(self.0.clone(), iface.clone(), config));
         Interface(iface)
     }
@@ -116,6 +127,12 @@ impl Stack {
         if let Some(tcp) = self.0.tcp.in_use() {
             tcp.abort_all();
         }
+    }
+
+    /// Calls `visit` with what is known of at most `most` TCP connections, those that carry data before those that do not yet or
+    /// no longer, and returns how many there are. `visit` is to leave the stack's sockets alone.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        self.0.tcp.in_use().map_or(0, |tcp| tcp.connections(Instant::recent(), most, visit))
     }
 
     /// The stack's figures.
@@ -184,6 +201,17 @@ impl Interface {
     /// The device's counters.
     pub fn device_counters(&self) -> NetCounters {
         self.0.link.borrow_mut().device().counters()
+    }
+
+    /// Calls `f` with the number of packets of each protocol that came and went.
+    pub fn each_packets(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_packets(f);
+    }
+
+    /// Calls `f` with the number of packets dropped, of each protocol and for each reason. What is wrong with a packet that is
+    /// to be sent before it has an interface is in [`Stats`] alone.
+    pub fn each_dropped(&self, f: &mut dyn FnMut(Packets)) {
+        self.0.traffic.each_lost(f);
     }
 
     /// Its address, if it has one.

@@ -45,8 +45,8 @@ pub struct Figure {
 
 /// `NAME: HELP,` is a counter, `NAME: HELP => Gauge,` a gauge.
 macro_rules! counters {
-    (@kind) => { Kind::Counter };
-    (@kind $kind:ident) => { Kind::$kind };
+    (@mark) => { "" };
+    (@mark Gauge) => { "=" };
     ($($name:ident: $help:literal $(=> $kind:ident)?,)*) => {
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
@@ -62,15 +62,12 @@ macro_rules! counters {
             }
         }
 
+        /// Of each figure a line: a mark if it is a gauge, a blank, its name, a colon, its help. One text is smaller than a table.
+        const TEXT: &str = concat!($(counters!(@mark $($kind)?), " ", stringify!($name), ":", $help, "\n"),*);
+
         impl Stats {
-            /// Calls `f` with each figure, in a fixed order.
-            pub fn each(&self, f: &mut dyn FnMut(Figure)) {
-                $(f(Figure {
-                    name: stringify!($name),
-                    help: $help,
-                    kind: counters!(@kind $($kind)?),
-                    value: self.$name,
-                });)*
+            fn values(&self) -> impl Iterator<Item = u64> {
+                [$(self.$name),*].into_iter()
             }
         }
     };
@@ -110,16 +107,60 @@ counters! {
     tcp_resets_ignored: "Segments not believed (RST, SYN, acknowledging what was not sent): answered with a challenge ACK at most",
     tcp_timed_out: "Connections given up because the peer was silent",
     tcp_retransmits: "Data segments sent again",
+    tcp_retransmit_timeouts: "Times the retransmission timer of a connection ran out",
+    tcp_out_of_order: "Data segments received before what precedes them",
+    tcp_reordered: "Segments that reached the peer after later ones, as its acknowledgements say",
+    tcp_recoveries: "Times a loss brought a congestion window down",
+    tcp_undone: "Times that was taken back, because nothing had been lost",
+    tcp_duplicates: "Segments that came twice",
+    tcp_outside: "Segments dropped because they lay outside the window, or were old",
+    tcp_no_memory: "Segments dropped because there was no memory for their data",
+    tcp_marked: "Packets that a router had marked for congestion",
     udp_received: "UDP datagrams handed to sockets",
     udp_no_port: "UDP datagrams for ports nobody has bound",
-    udp_dropped: "UDP datagrams dropped because the socket's queue was full",
+    udp_dropped: "UDP datagrams dropped because the socket's queue was full or memory short",
     dns_queries: "Queries sent to name servers",
     dns_hits: "Names resolved from the cache",
+}
+
+impl Stats {
+    /// Calls `f` with each figure, in a fixed order.
+    pub fn each(&self, f: &mut dyn FnMut(Figure)) {
+        let mut rest = TEXT;
+        for value in self.values() {
+            let kind = if cut(&mut rest, b' ').is_empty() { Kind::Counter } else { Kind::Gauge };
+            f(Figure { name: cut(&mut rest, b':'), help: cut(&mut rest, b'\n'), kind, value });
+        }
+    }
+}
+
+/// Takes off a text what stands before `end`, and that.
+#[inline(never)]
+pub(crate) fn cut(rest: &mut &'static str, end: u8) -> &'static str {
+    let len = rest.bytes().take_while(|byte| *byte != end).count();
+    let cut = rest.get(..len).unwrap_or_default();
+    *rest = rest.get(len + 1..).unwrap_or_default();
+    cut
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_figure_has_its_own_value() {
+        let counters = Counters::default();
+        counters.rx_packets.add(1);
+        counters.tcp_half_open.set(2);
+        counters.dns_hits.add(3);
+        let mut seen = Vec::new();
+        counters.snapshot().each(&mut |figure| seen.push((figure.name, figure.kind, figure.value)));
+        assert_eq!(
+            (seen[0], seen.last().copied()),
+            (("rx_packets", Kind::Counter, 1), Some(("dns_hits", Kind::Counter, 3)))
+        );
+        assert!(seen.contains(&("tcp_half_open", Kind::Gauge, 2)));
+    }
 
     #[test]
     fn what_is_so_now_is_a_gauge() {

@@ -2,6 +2,14 @@
 //!
 //! Use it in [`fata_libos::testing::run`]: all delays are virtual time.
 
+/// The TCP state machine, by itself.
+pub mod tcp {
+    pub use crate::tcp::machine::{
+        Config, Flags, HEADER, Header, Info, Machine, Options, Parsed, Sacks, Seq, State, Timestamp,
+        Transmit, Verdict, answer,
+    };
+}
+
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use fata_libos::net::{

@@ -3,6 +3,7 @@
 //! Only here, by way of [`Transport`], does anything outside of `tcp` reach it, and only sockets of TCP fill a [`Slot`]: an
 //! image without them has nothing of TCP's code. Segments are then answered as datagrams to closed ports are.
 
+use crate::connections::ConnectionInfo;
 use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::Header;
@@ -50,6 +51,9 @@ pub(crate) trait Transport {
 
     /// Brings the gauges up to date.
     fn count(&self, counters: &Counters);
+
+    /// Calls `visit` with at most `most` connections, those that carry data first, and returns how many there are.
+    fn connections(&self, now: Instant, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize;
 
     /// The table itself.
     fn table(&self) -> &Table;

@@ -2,7 +2,9 @@
 
 use crate::stack::Core;
 use crate::tcp::Flow;
-use alloc::collections::{BTreeMap, VecDeque};
+pub(crate) use crate::timers::TimerKey;
+use crate::timers::Timers;
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
@@ -24,17 +26,13 @@ pub(crate) enum Due {
     HalfOpen(Flow),
 }
 
-/// Names a timer that is set.
-pub(crate) type TimerKey = (Instant, u64);
-
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Work {
     waker: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
     dirty: RefCell<VecDeque<Rc<dyn Sender>>>,
-    timers: RefCell<BTreeMap<TimerKey, Due>>,
-    next: Cell<u64>,
+    timers: RefCell<Timers<Due>>,
 }
 
 impl Work {
@@ -74,18 +72,17 @@ impl Work {
     }
 
     pub(crate) fn set_timer(&self, at: Instant, due: Due) -> TimerKey {
-        let key = (at, self.next.get());
-        self.next.set(key.1 + 1);
         let mut timers = self.timers.borrow_mut();
-        if timers.first_key_value().is_none_or(|(first, _)| key < *first) {
+        if timers.first().is_none_or(|first| at < first) {
             self.kick();
         }
-        timers.insert(key, due);
-        key
+        timers.set(at, due)
     }
 
     pub(crate) fn clear_timer(&self, key: TimerKey) {
-        self.timers.borrow_mut().remove(&key);
+        // What it held may hold more of this: it goes when the timers are free again.
+        let cleared = self.timers.borrow_mut().clear(key);
+        drop(cleared);
     }
 
     /// Timers that are set.
@@ -94,12 +91,10 @@ impl Work {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
+        self.timers.borrow().first()
     }
 
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Due> {
-        let mut timers = self.timers.borrow_mut();
-        let first = timers.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        self.timers.borrow_mut().pop(now)
     }
 }

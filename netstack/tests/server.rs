@@ -85,7 +85,7 @@ fn memory_for_connections_has_a_limit() {
         while let Ok(Ok(stream)) = timeout(Duration::from_secs(3), TcpStream::connect(&a, at(B, 80))).await {
             open.push((stream, listener.accept().await.unwrap()));
         }
-        assert!((4..12).contains(&open.len()), "{} connections", open.len());
+        assert!((20..40).contains(&open.len()), "{} connections", open.len());
         assert!(b.stats().tcp_buffer_octets <= 100 << 10);
         assert!(b.stats().tcp_refused_memory > 0);
         open.pop();
@@ -216,13 +216,13 @@ fn what_waits_can_be_dropped() {
         let (mut server, _) = listener.accept().await.unwrap();
         let mut buf = vec![0; 100_000];
         assert!(timeout(Duration::from_secs(1), client.read(&mut buf)).await.is_err());
-        let big = vec![1; 100_000];
+        let big = vec![1; 300_000];
         assert!(timeout(Duration::from_secs(1), client.write_all(&big)).await.is_err());
         let mut got = 0;
         while let Ok(Ok(n)) = timeout(Duration::from_secs(1), server.read(&mut buf)).await {
             got += n;
         }
-        assert!(got > 16_384 && got < 100_000, "{got}");
+        assert!(got > 65_535 && got < 300_000, "{got}");
         client.write_all(b"on").await.unwrap();
         assert_eq!(server.read(&mut buf).await, Ok(2));
         // A connect that is dropped leaves nothing behind.

@@ -32,11 +32,13 @@ impl Machine {
         Ok(Self::Xen(xen, store))
     }
 
-    /// The guest's network interface of that number.
+    /// The guest's network interface of that number, with so many pairs of queues where it can have as many: of Xen's only.
     #[cfg(feature = "net")]
-    pub(crate) async fn open_network(&self, index: usize) -> Result<Box<dyn NetDevice>> {
+    pub(crate) async fn open_network(&self, index: usize, queues: usize) -> Result<Box<dyn NetDevice>> {
         match self {
-            Self::Xen(xen, store) => Ok(Box::new(fata_xen::net::open(xen, store.clone(), index).await?)),
+            Self::Xen(xen, store) => {
+                Ok(Box::new(fata_xen::net::open(xen, store.clone(), index, queues).await?))
+            }
             Self::Pc(boot) => Ok(fata_virtio::open_net(boot, index)?),
         }
     }

@@ -4,7 +4,9 @@ use crate::env::Shared;
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use core::ops::Deref;
-pub use fata_libos::net::NetCounters;
+pub use fata_libos::net::{
+    Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
+};
 use fata_libos::param::Params;
 use fata_libos::time::{Duration, Instant, sleep};
 
@@ -76,6 +78,12 @@ impl Env {
         let config = Config::from_params(&self.shared.params, name.name)?;
         let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
+    }
+
+    /// Opens a network interface without a stack: its frames are the appliance's own to read and write. An interface is
+    /// opened once, as this or as a [`network`](Self::network). In a process it has to have a tap device.
+    pub async fn network_device(&self, name: Name) -> Result<Box<dyn NetDevice>> {
+        below::open_device(&self.shared, name).await
     }
 
     /// The stack that all interfaces and sockets belong to.

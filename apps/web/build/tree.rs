@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Paths that the appliance itself answers: a site must not have them.
-const RESERVED: [&str; 3] = ["/status", "/status.json", "/metrics"];
+const RESERVED: [&str; 4] = ["/status", "/status.json", "/metrics", "/capture.pcap"];
 
 /// A file of the site.
 pub struct File {

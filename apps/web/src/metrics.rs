@@ -3,8 +3,9 @@
 
 use crate::state::State;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
-use fata::net::{Figure, Interface, Kind, NetCounters, Stack};
+use fata::net::{Direction, Figure, Interface, Kind, NetCounters, Packets, Stack};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -12,53 +13,74 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// All metrics now.
 pub fn text(state: &State) -> String {
     let (stats, memory, mut text) = (&state.stats, state.memory(), Text(String::new()));
-    let uptime = state.uptime();
-    text.head("fata_uptime_seconds", "gauge", "Time since the appliance started.");
-    text.line("fata_uptime_seconds", "", Value::Millis(uptime.as_millis() as u64));
     let start = state.started_at().since_unix().as_millis() as u64;
-    text.head("process_start_time_seconds", "gauge", "When the appliance started, in seconds since 1970.");
-    text.line("process_start_time_seconds", "", Value::Millis(start));
-    text.head("fata_memory_bytes", "gauge", "Memory of the guest.");
-    for (kind, octets) in [
-        ("given", memory.total),
-        ("free", memory.free),
-        ("heap", memory.heap),
-        ("heap_used", memory.heap_used),
+    for (name, help, milliseconds) in [
+        ("fata_uptime_seconds", "Time since the appliance started.", state.uptime().as_millis() as u64),
+        ("process_start_time_seconds", "When the appliance started, in seconds since 1970.", start),
     ] {
-        text.line("fata_memory_bytes", &label("kind", kind), Value::Whole(octets));
+        text.head(name, GAUGE, help);
+        text.line(name, &[], milliseconds / 1000, Some(milliseconds % 1000));
     }
-    text.head("http_responses_total", "counter", "Responses by the class of their status.");
-    for class in 2..=5u8 {
-        let name = [b'0' + class, b'x', b'x'];
-        let name = core::str::from_utf8(&name).unwrap_or_default();
-        text.line("http_responses_total", &label("class", name), Value::Whole(stats.responses(class)));
-    }
+    text.family(
+        "fata_memory_bytes",
+        GAUGE,
+        "Memory of the guest.",
+        "kind",
+        &[
+            ("given", memory.total),
+            ("free", memory.free),
+            ("heap", memory.heap),
+            ("heap_used", memory.heap_used),
+        ],
+    );
+    text.family(
+        "http_responses_total",
+        COUNTER,
+        "Responses by the class of their status.",
+        "class",
+        &[
+            ("2xx", stats.responses(2)),
+            ("3xx", stats.responses(3)),
+            ("4xx", stats.responses(4)),
+            ("5xx", stats.responses(5)),
+        ],
+    );
     let open = stats.connections_open() as u64;
-    text.one("http_connections_open", "gauge", "Connections open now.", open);
-    for (name, help, value) in [
-        ("http_connections_total", "Connections accepted.", stats.connections_total()),
+    for (name, kind, help, value) in [
+        ("http_connections_open", GAUGE, "Connections open now.", open),
+        ("http_connections_total", COUNTER, "Connections accepted.", stats.connections_total()),
         (
             "http_connections_evicted_total",
+            COUNTER,
             "Idle connections closed to make room for new ones.",
             stats.connections_evicted(),
         ),
-        ("http_received_bytes_total", "Octets received on connections.", stats.octets_received()),
-        ("http_sent_bytes_total", "Octets sent on connections.", stats.octets_sent()),
-        ("http_timeouts_total", "Requests and responses that took the client too long.", stats.timeouts()),
-        ("http_malformed_requests_total", "Requests that were not HTTP.", stats.malformed()),
+        ("http_received_bytes_total", COUNTER, "Octets received on connections.", stats.octets_received()),
+        ("http_sent_bytes_total", COUNTER, "Octets sent on connections.", stats.octets_sent()),
+        (
+            "http_timeouts_total",
+            COUNTER,
+            "Requests and responses that took the client too long.",
+            stats.timeouts(),
+        ),
+        ("http_malformed_requests_total", COUNTER, "Requests that were not HTTP.", stats.malformed()),
         (
             "http_memory_refused_total",
+            COUNTER,
             "Connections closed and requests answered 503 because memory was short.",
             stats.refused_memory(),
         ),
     ] {
-        text.one(name, "counter", help, value);
+        text.one(name, kind, help, value);
     }
     if let Some(network) = state.network() {
         text.network(network);
     }
     text.0
 }
+
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
 
 type Count = fn(&NetCounters) -> u64;
 
@@ -80,75 +102,112 @@ const DEVICE: [(&str, &str, Count); 8] = [
     ("fata_interface_faults_total", "Back ends given up because they broke the protocol.", |c| c.faults),
 ];
 
-fn label(name: &str, value: &str) -> String {
-    alloc::format!("{{{name}=\"{value}\"}}")
-}
+type Each = fn(&Interface, &mut dyn FnMut(Packets));
 
-enum Value {
-    Whole(u64),
-    /// Thousandths.
-    Millis(u64),
-}
+/// What each interface counts by protocol: name, help, which way, and how to get at it.
+const PACKETS: [(&str, &str, Direction, Each); 4] = [
+    (
+        "fata_interface_rx_packets_total",
+        "Packets that came to a protocol.",
+        Direction::Rx,
+        Interface::each_packets,
+    ),
+    (
+        "fata_interface_tx_packets_total",
+        "Packets that a protocol sent.",
+        Direction::Tx,
+        Interface::each_packets,
+    ),
+    (
+        "fata_interface_rx_dropped_total",
+        "Packets received and dropped.",
+        Direction::Rx,
+        Interface::each_dropped,
+    ),
+    (
+        "fata_interface_tx_dropped_total",
+        "Packets to be sent and dropped.",
+        Direction::Tx,
+        Interface::each_dropped,
+    ),
+];
 
+/// The name of a label, and its value.
+type Label<'a> = (&'a str, &'a str);
+
+/// The text so far. Its functions are there once in the image, not once for each figure.
 struct Text(String);
 
 impl Text {
     #[inline(never)]
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
-        self.line(name, "", Value::Whole(value));
+        self.line(name, &[], value, None);
+    }
+
+    /// A metric with one label.
+    #[inline(never)]
+    fn family(&mut self, name: &str, kind: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+        self.head(name, kind, help);
+        for &(of, value) in values {
+            self.line(name, &[(label, of)], value, None);
+        }
     }
 
     fn network(&mut self, stack: &Stack) {
         stack.stats().each(&mut |figure| self.of_stack(figure));
         let interfaces = stack.interfaces();
-        let up = |interface: &Interface| u64::from(interface.is_up());
-        self.of_interfaces(
-            "fata_interface_up",
-            "gauge",
-            "Whether the device is connected.",
-            &interfaces,
-            &up,
-        );
+        let of_interfaces = |value: &dyn Fn(&Interface) -> u64| -> Vec<(&str, u64)> {
+            interfaces.iter().map(|interface| (interface.name(), value(interface))).collect()
+        };
+        let up = of_interfaces(&|interface| interface.is_up().into());
+        self.family("fata_interface_up", GAUGE, "Whether the device is connected.", "interface", &up);
         for (name, help, value) in &DEVICE {
-            let value = |interface: &Interface| value(&interface.device_counters());
-            self.of_interfaces(name, "counter", help, &interfaces, &value);
+            let values = of_interfaces(&|interface| value(&interface.device_counters()));
+            self.family(name, COUNTER, help, "interface", &values);
+        }
+        for (name, help, direction, each) in &PACKETS {
+            self.head(name, COUNTER, help);
+            for interface in &interfaces {
+                each(interface, &mut |Packets { direction: way, protocol, reason, count, .. }| {
+                    let of = ("interface", interface.name());
+                    let labels = [of, ("protocol", protocol), ("reason", reason.unwrap_or_default())];
+                    if way == *direction {
+                        self.line(name, &labels[..2 + usize::from(reason.is_some())], count, None);
+                    }
+                });
+            }
         }
     }
 
-    // Once in the image, not once for each figure.
     #[inline(never)]
     fn of_stack(&mut self, Figure { name, help, kind, value }: Figure) {
         let (kind, end) = match kind {
-            Kind::Gauge => ("gauge", ""),
-            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => (GAUGE, ""),
+            Kind::Counter => (COUNTER, "_total"),
         };
-        self.one(&alloc::format!("fata_net_{name}{end}"), kind, &alloc::format!("{help}."), value);
+        self.one(&["fata_net_", name, end].concat(), kind, &[help, "."].concat(), value);
     }
 
-    /// One metric, a line for each interface.
-    fn of_interfaces(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        interfaces: &[Interface],
-        value: &dyn Fn(&Interface) -> u64,
-    ) {
-        self.head(name, kind, help);
-        for interface in interfaces {
-            self.line(name, &label("interface", interface.name()), Value::Whole(value(interface)));
+    #[inline(never)]
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"] {
+            self.0.push_str(part);
         }
     }
 
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: Value) {
-        let _ = match value {
-            Value::Whole(n) => writeln!(self.0, "{name}{labels} {n}"),
-            Value::Millis(n) => writeln!(self.0, "{name}{labels} {}.{:03}", n / 1000, n % 1000),
+    #[inline(never)]
+    fn line(&mut self, name: &str, labels: &[Label<'_>], value: u64, thousandths: Option<u64>) {
+        self.0.push_str(name);
+        for (n, (label, of)) in labels.iter().enumerate() {
+            for part in [if n == 0 { "{" } else { "," }, label, "=\"", of, "\""] {
+                self.0.push_str(part);
+            }
+        }
+        self.0.push_str(if labels.is_empty() { " " } else { "} " });
+        let _ = match thousandths {
+            None => writeln!(self.0, "{value}"),
+            Some(rest) => writeln!(self.0, "{value}.{rest:03}"),
         };
     }
 }

@@ -4,24 +4,41 @@ use crate::site::Site;
 use crate::state::State;
 use crate::{metrics, status};
 use alloc::rc::Rc;
-use fata::http::{Request, Response, Router};
+use fata::http::{BodyWriter, Request, Response, Router, Status};
 
 /// The appliance's routes: its own pages, and the site everywhere else.
 pub fn router(site: &'static Site, state: Rc<State>) -> Router {
     let last_modified = state.last_modified(site.last_modified);
-    let (for_metrics, for_json) = (state.clone(), state.clone());
+    let (for_metrics, for_json, for_capture) = (state.clone(), state.clone(), state.clone());
     Router::new()
         .get("/status", async move |_: Request<'_>| fresh(Response::html(status::page(&state))))
         .get("/status.json", async move |_: Request<'_>| {
-            fresh(Response::new(fata::http::Status::OK).body(status::json(&for_json)))
+            fresh(Response::new(Status::OK).body(status::json(&for_json)))
                 .header("Content-Type", "application/json")
         })
         .get("/metrics", async move |_: Request<'_>| {
-            Response::new(fata::http::Status::OK)
+            Response::new(Status::OK)
                 .header("Content-Type", metrics::CONTENT_TYPE)
                 .body(metrics::text(&for_metrics))
         })
+        .get("/capture.pcap", async move |_: Request<'_>| fresh(capture(&for_capture)))
         .get("/{*path}", async move |request: Request<'_>| site.respond(&request, last_modified))
+}
+
+/// The packets captured, as they are at the moment.
+fn capture(state: &State) -> Response {
+    let Some(capture) = state.capture() else {
+        return Response::text("no capture: the boot parameter capture=SIZE starts one\n")
+            .status(Status::NOT_FOUND);
+    };
+    let Some(snapshot) = capture.snapshot() else {
+        return Response::text("no memory for a copy now\n").status(Status::SERVICE_UNAVAILABLE);
+    };
+    Response::sized_stream(snapshot.len() as u64, async move |body: &mut BodyWriter<'_>| {
+        body.write(&snapshot).await;
+        Ok(())
+    })
+    .header("Content-Type", "application/vnd.tcpdump.pcap")
 }
 
 /// Content that is another each time.

@@ -1,10 +1,13 @@
 //! What the appliance knows of itself.
 
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::cell::OnceCell;
+use core::fmt::Write;
+use core::net::{IpAddr, SocketAddr};
 use fata::http::{HttpDate, Stats};
 use fata::memory::MemoryStats;
-use fata::net::Stack;
+use fata::net::{Capture, Stack};
 use fata::time::{Duration, Instant, SystemTime};
 
 /// The appliance's own state, which its handlers share.
@@ -12,14 +15,49 @@ pub struct State {
     /// What the server counts.
     pub stats: Rc<Stats>,
     network: OnceCell<Stack>,
+    capture: OnceCell<Capture>,
+    /// How much of their addresses is shown.
+    pub peers: Peers,
     started: Instant,
     started_at: SystemTime,
 }
 
+/// How much of its peers' addresses the appliance shows to whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Not who they are: the first three octets of an IPv4 address, the first three groups of an IPv6 one, no port.
+    Hidden,
+    /// All.
+    Shown,
+}
+
+impl Peers {
+    /// Writes as much of an address as is shown. The standard library's own way to write one is three kilobytes of an image.
+    pub fn write(self, end: SocketAddr, text: &mut String) {
+        let _ = match (self, end.ip()) {
+            (Self::Shown, IpAddr::V4(ip)) => write!(text, "{ip}:{}", end.port()),
+            (Self::Hidden, IpAddr::V4(ip)) => {
+                let [a, b, c, _] = ip.octets();
+                write!(text, "{a}.{b}.{c}.x")
+            }
+            (_, IpAddr::V6(ip)) => {
+                let groups = ip.segments();
+                let groups = if self == Self::Shown { &groups[..] } else { &groups[..3] };
+                for (n, group) in groups.iter().enumerate() {
+                    let _ = write!(text, "{}{group:x}", if n == 0 { "[" } else { ":" });
+                }
+                let port = if self == Self::Shown { end.port() } else { 0 };
+                write!(text, "]:{port}")
+            }
+        };
+    }
+}
+
 impl State {
     /// The state of an appliance that starts now.
-    pub fn new(stats: Rc<Stats>) -> Self {
-        Self { stats, network: OnceCell::new(), started: Instant::now(), started_at: SystemTime::now() }
+    pub fn new(stats: Rc<Stats>, peers: Peers) -> Self {
+        let (started, started_at) = (Instant::now(), SystemTime::now());
+        Self { stats, network: OnceCell::new(), capture: OnceCell::new(), peers, started, started_at }
     }
 
     /// Tells the stack that the server listens on, whose figures are shown from then on. The first counts.
@@ -30,6 +68,16 @@ impl State {
     /// The stack, once it is there.
     pub fn network(&self) -> Option<&Stack> {
         self.network.get()
+    }
+
+    /// Tells the capture that whoever asks may have. The first counts.
+    pub fn set_capture(&self, capture: Capture) {
+        let _ = self.capture.set(capture);
+    }
+
+    /// The capture, where there is one.
+    pub fn capture(&self) -> Option<&Capture> {
+        self.capture.get()
     }
 
     /// The time since the start.

@@ -1,8 +1,10 @@
 //! The page that shows the appliance's state, and the same as JSON, from which the page goes on.
 
-use crate::state::State;
+use crate::state::{Peers, State};
 use alloc::format;
 use alloc::string::String;
+use core::fmt::Write;
+use fata::net::ConnectionInfo;
 
 const PAGE: &str = include_str!("status.html");
 
@@ -37,6 +39,7 @@ fn value(state: &State, name: &str) -> String {
         "connections" => format!("{}", stats.connections_open()),
         "memory" => size(memory.total.saturating_sub(memory.free)),
         "memory_of" => size(memory.total),
+        "tcp" => format!("{}", state.network().map_or(0, |stack| stack.connections(0, &mut |_| {}))),
         "sent" => size(stats.octets_sent()),
         "errors" => format!("{}", stats.responses(4) + stats.responses(5)),
         "started" => format!("{}", state.started_at().utc()),
@@ -72,36 +75,94 @@ fn with_unit(whole: u64, rest: u64, unit: &str) -> String {
     }
 }
 
-/// The state as one JSON object of numbers: octets, milliseconds, counts.
+/// The state as one JSON object of numbers: octets, milliseconds, counts; and the first rows of the table of connections.
 pub fn json(state: &State) -> String {
     let (stats, memory) = (&state.stats, state.memory());
-    let mut json = String::with_capacity(512);
-    let members = [
-        ("uptime_ms", state.uptime().as_millis() as u64),
-        ("started_ms", state.started_at().since_unix().as_millis() as u64),
-        ("memory_total", memory.total),
-        ("memory_free", memory.free),
-        ("heap", memory.heap),
-        ("heap_used", memory.heap_used),
-        ("connections_open", stats.connections_open() as u64),
-        ("connections_total", stats.connections_total()),
-        ("connections_evicted", stats.connections_evicted()),
-        ("requests", stats.requests()),
-        ("responses_2xx", stats.responses(2)),
-        ("responses_3xx", stats.responses(3)),
-        ("responses_4xx", stats.responses(4)),
-        ("responses_5xx", stats.responses(5)),
-        ("octets_received", stats.octets_received()),
-        ("octets_sent", stats.octets_sent()),
-        ("timeouts", stats.timeouts()),
-        ("malformed", stats.malformed()),
-    ];
-    for (n, (name, value)) in members.into_iter().enumerate() {
-        json.push_str(if n == 0 { "{" } else { "," });
-        json.push_str(&format!("\"{name}\":{value}"));
+    let mut json = Json(String::with_capacity(1024));
+    json.members(&[
+        ("uptime_ms", Some(state.uptime().as_millis() as u64)),
+        ("started_ms", Some(state.started_at().since_unix().as_millis() as u64)),
+        ("memory_total", Some(memory.total)),
+        ("memory_free", Some(memory.free)),
+        ("heap", Some(memory.heap)),
+        ("heap_used", Some(memory.heap_used)),
+        ("connections_open", Some(stats.connections_open() as u64)),
+        ("connections_total", Some(stats.connections_total())),
+        ("connections_evicted", Some(stats.connections_evicted())),
+        ("requests", Some(stats.requests())),
+        ("responses_2xx", Some(stats.responses(2))),
+        ("responses_3xx", Some(stats.responses(3))),
+        ("responses_4xx", Some(stats.responses(4))),
+        ("responses_5xx", Some(stats.responses(5))),
+        ("octets_received", Some(stats.octets_received())),
+        ("octets_sent", Some(stats.octets_sent())),
+        ("timeouts", Some(stats.timeouts())),
+        ("malformed", Some(stats.malformed())),
+    ]);
+    json.member("tcp", "[");
+    let all = state.network().map_or(0, |stack| stack.connections(ROWS, &mut |of| json.row(of, state.peers)));
+    json.put("]");
+    json.members(&[("tcp_total", Some(all as u64))]);
+    json.put("}");
+    json.0
+}
+
+/// The most connections of the table.
+const ROWS: usize = 50;
+
+/// A text in JSON so far: of numbers, and of texts that need no escapes.
+struct Json(String);
+
+impl Json {
+    #[inline(never)]
+    fn put(&mut self, text: &str) {
+        self.0.push_str(text);
     }
-    json.push('}');
-    json
+
+    /// A member, whose value is to follow or begins with `value`.
+    #[inline(never)]
+    fn member(&mut self, name: &str, value: &str) {
+        let before = match self.0.as_bytes().last() {
+            None => "{\"",
+            Some(b'{') => "\"",
+            _ => ",\"",
+        };
+        for part in [before, name, "\":", value] {
+            self.put(part);
+        }
+    }
+
+    /// Members that are numbers; `null` where one is not known.
+    #[inline(never)]
+    fn members(&mut self, members: &[(&str, Option<u64>)]) {
+        for (name, value) in members {
+            self.member(name, if value.is_some() { "" } else { "null" });
+            if let Some(value) = value {
+                let _ = write!(self.0, "{value}");
+            }
+        }
+    }
+
+    fn row(&mut self, of: &ConnectionInfo, peers: Peers) {
+        self.put(if self.0.ends_with('[') { "{" } else { ",{" });
+        for (name, end, shown) in [("local", of.local, Peers::Shown), ("remote", of.remote, peers)] {
+            self.member(name, "\"");
+            shown.write(end, &mut self.0);
+            self.put("\"");
+        }
+        for part in [",\"state\":\"", of.state, "\""] {
+            self.put(part);
+        }
+        self.members(&[
+            ("send_queue", Some(of.send_queue as u64)),
+            ("receive_queue", Some(of.receive_queue as u64)),
+            ("retransmits", Some(of.retransmits)),
+            ("srtt_us", of.srtt.map(|time| time.as_micros() as u64)),
+            ("cwnd", of.cwnd.map(|octets| octets as u64)),
+            ("idle_ms", of.idle.map(|time| time.as_millis() as u64)),
+        ]);
+        self.put("}");
+    }
 }
 
 #[cfg(test)]

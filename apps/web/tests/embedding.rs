@@ -62,7 +62,7 @@ fn files_in_order_and_none_that_hide() {
 
 #[test]
 fn what_could_never_be_served_is_refused() {
-    for name in ["status", "metrics/x", "status.json", "a\\b"] {
+    for name in ["status", "metrics/x", "status.json", "capture.pcap", "a\\b"] {
         let root = folder("refused", &[(name, "")]);
         assert!(tree::check_names(&tree::read(&root).unwrap()).is_err(), "{name}");
     }

@@ -73,3 +73,54 @@ fn pages_are_served_over_a_tap_device() {
     namespace.run("ping -c 2 -i 0.2 -W 2 10.77.0.2");
     assert_eq!(web.leave().code(), Some(0));
 }
+
+#[test]
+fn captured_packets_are_for_tcpdump() {
+    let namespace = Namespace::with_taps(1);
+    let params = ["tap=tap0", "ipv4=10.77.0.2/24", "capture=64KiB", "capture-snap=200", "peers=on"];
+    let web = namespace.start(env!("CARGO_BIN_EXE_web"), &params);
+    web.wait_for("/capture.pcap gives captured packets to anyone who asks");
+    web.wait_for("main: link up");
+    let run = |script: &str| String::from_utf8_lossy(&namespace.run(script).stdout).into_owned();
+    run("ping -c 1 -W 2 -p c0ffee 10.77.0.2");
+    assert!(run("curl -sS --max-time 10 http://10.77.0.2/").contains("<html"));
+    let file = std::env::temp_dir().join(format!("fata-capture-{}.pcap", std::process::id()));
+    run(&format!("curl -sS --max-time 10 -o {} http://10.77.0.2/capture.pcap", file.display()));
+    let text = run(&format!("tcpdump -n -v -x -r {}", file.display()));
+    for part in [
+        "ARP, Ethernet (len 6), IPv4 (len 4), Request who-has 10.77.0.2",
+        "ICMP echo request",
+        "ICMP echo reply",
+        "c0ff eec0 ffee",
+        "10.77.0.1",
+        "10.77.0.2.80: Flags [S]",
+        "GET / HTTP/1.1",
+        "GET /capture.pcap HTTP/1.1",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let json = run("curl -sS --max-time 10 http://10.77.0.2/status.json");
+    let own = "{\"local\":\"10.77.0.2:80\",\"remote\":\"10.77.0.1:";
+    assert!(json.contains(own) && json.contains("\"state\":\"ESTABLISHED\""), "{json}");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+#[test]
+fn without_the_parameter_nothing_is_captured() {
+    let (web, url) = web(&[]);
+    let said = curl(&["--write-out", " %{http_code}", &format!("{url}/capture.pcap")]);
+    assert_eq!(said, "no capture: the boot parameter capture=SIZE starts one\n 404");
+    assert_eq!(web.leave().code(), Some(0));
+    for (value, line) in [
+        ("capture=64kB", "boot parameter capture: \"64kB\" is not a size, such as 65536, 256KiB or 1MiB"),
+        (
+            "capture=1MiB",
+            "the host's own sockets have no frames to capture: tap=NAME gives the interface some",
+        ),
+    ] {
+        let output = run_tool(env!("CARGO_BIN_EXE_web"), [value]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(line) && !output.status.success(), "{said}");
+    }
+}

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use fata::net::{Config, Stack, testing::Hub};
+use fata::net::{Config, Ipv4Config, Stack, TcpListener, TcpStream, testing::Hub};
 use fata_http::{Limits, Server, Stats};
 use fata_libos::time::{Duration, sleep};
 use flate2::read::GzDecoder;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::rc::Rc;
 use web_site::content::SITE;
 use web_site::site::{File, Site, Target, Variant};
-use web_site::state::State;
+use web_site::state::{Peers, State};
 
 fn serve(site: &'static Site) -> Server {
     serve_on(site, None)
@@ -21,7 +21,7 @@ fn serve(site: &'static Site) -> Server {
 /// With a stack that the figures are of.
 fn serve_on(site: &'static Site, stack: Option<Stack>) -> Server {
     let stats = Rc::<Stats>::default();
-    let state = Rc::new(State::new(stats.clone()));
+    let state = Rc::new(State::new(stats.clone(), Peers::Hidden));
     if let Some(stack) = stack {
         state.set_network(stack);
     }
@@ -172,6 +172,45 @@ fn the_status_page_has_its_values_in_it() {
     });
 }
 
+#[test]
+fn the_state_has_a_table_of_connections() {
+    run(async {
+        let hub = Hub::default();
+        let stacks = [1, 2].map(|n: u8| {
+            let stack = Stack::new();
+            let ipv4 = Ipv4Config::Static { address: [10, 0, 0, n].into(), prefix_len: 24, gateway: None };
+            stack.add_interface("main", Box::new(hub.device(n, false)), Config { ipv4, ..Config::default() });
+            stack
+        });
+        sleep(Duration::from_millis(1)).await;
+        let listener = TcpListener::bind(&stacks[0], "10.0.0.1:80".parse().unwrap()).unwrap();
+        let mut peers = Vec::new();
+        for _ in 0..60 {
+            let peer = TcpStream::connect(&stacks[1], "10.0.0.1:80".parse().unwrap()).await.unwrap();
+            peers.push((peer, listener.accept().await.unwrap()));
+        }
+        let ask = "GET /status.json HTTP/1.1\r\nHost: h\r\n\r\n";
+        let json = answer(&serve_on(&SITE, Some(stacks[0].clone())), ask).await;
+        let row =
+            "{\"local\":\"10.0.0.1:80\",\"remote\":\"10.0.0.x\",\"state\":\"ESTABLISHED\",\"send_queue\":0,";
+        assert_eq!(json.matches(row).count(), 50, "{json}");
+        assert!(body(&json).ends_with("}],\"tcp_total\":60}"), "{json}");
+        let page = "GET /status HTTP/1.1\r\nHost: h\r\n\r\n";
+        let page = answer(&serve_on(&SITE, Some(stacks[0].clone())), page).await;
+        assert!(page.contains("TCP connections: <span id=\"tcp\">60</span>") && page.contains(row), "{page}");
+        // Whoever starts the appliance may have all of it shown.
+        let (mut shown, address) = (String::new(), peers[0].0.local_addr());
+        Peers::Shown.write(address, &mut shown);
+        assert_eq!(shown, address.to_string());
+        for (peers, text) in [(Peers::Shown, "[2001:db8:0:0:0:0:0:7]:80"), (Peers::Hidden, "[2001:db8:0]:0")]
+        {
+            let mut shown = String::new();
+            peers.write("[2001:db8::7]:80".parse().unwrap(), &mut shown);
+            assert_eq!(shown, text);
+        }
+    });
+}
+
 /// The rules of the text format that `promtool check metrics` looks at: HELP and TYPE once, before the samples of that
 /// name; counters, and only they, end in `_total`; names and values well formed.
 #[test]
@@ -214,6 +253,12 @@ fn metrics_are_well_formed() {
             "fata_interface_tx_frames_total{interface=\"main\"} 1",
             "fata_interface_tx_frames_total{interface=\"back\"} 1",
             "fata_interface_rx_errors_total{interface=\"back\"} 0",
+            "fata_interface_tx_packets_total{interface=\"main\",protocol=\"udp\"} 1",
+            "fata_interface_rx_packets_total{interface=\"main\",protocol=\"ip\"} 1",
+            "fata_interface_rx_dropped_total{interface=\"back\",protocol=\"udp\",reason=\"queue_full\"} 0",
+            "fata_interface_tx_dropped_total{interface=\"main\",protocol=\"ip\",reason=\"no_neighbour\"} 0",
+            "# TYPE fata_net_tcp_retransmits_total counter",
+            "# TYPE fata_net_tcp_reordered_total counter",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line}: {text}");
         }

@@ -4,21 +4,18 @@
 //! The clock is what a user waits; it suffers from whatever else the machine does. The processor time of QEMU until then,
 //! which is beside it, suffers less.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{http, plot};
+use super::{Bench, http, plot, results};
 use crate::qemu_guest::{Accelerator, Backend, Board, Machine, Nic, Process, linux};
-use crate::workspace::Workspace;
 use crate::xen_host::qemu::{Forward, free_port};
-use crate::{interrupt, note, ui};
+use crate::{interrupt, note};
 
 /// Ours come first and last, so that a drift of the machine shows.
 const ROUNDS: usize = 5;
@@ -43,10 +40,10 @@ struct Measured {
     linux: Vec<Boot>,
 }
 
-/// Runs it all; prints the figures and writes them to `folder`.
-pub fn run(workspace: &Workspace, folder: &Path) -> Result<()> {
+/// Runs it all; prints the figures and writes them to the bench's folder.
+pub fn run(bench: &Bench) -> Result<()> {
     let page = http::page();
-    let image = http::build_web(workspace, folder, &page)?;
+    let image = http::build_web(&bench.workspace, &bench.folder, &page)?;
     let linux = linux::build(&page)?;
     let memory_mb =
         note::Note::of(&image)?.and_then(|note| note.manifest.image.memory.as_mib()?.try_into().ok());
@@ -70,7 +67,7 @@ pub fn run(workspace: &Workspace, folder: &Path) -> Result<()> {
         measured.print();
         results.push(measured);
     }
-    write_results(folder, &results)
+    write_results(bench, &results)
 }
 
 /// Starts a machine and waits for the page.
@@ -178,12 +175,10 @@ fn of(boots: &[Boot], figure: impl Fn(&Boot) -> f64) -> Spread {
     Spread { median: (low + high) / 2.0, least: figures[0], most: figures[figures.len() - 1] }
 }
 
-fn write_results(folder: &Path, results: &[Measured]) -> Result<()> {
-    let path = folder.join("boot.json");
-    let boards: Vec<Value> = results.iter().map(Measured::to_json).collect();
+fn write_results(bench: &Bench, measured: &[Measured]) -> Result<()> {
+    let boards: Vec<Value> = measured.iter().map(Measured::to_json).collect();
     let all = json!({ "accelerator": Accelerator::Best.name(), "boards": boards });
-    fs::write(&path, serde_json::to_string_pretty(&all)?)?;
-    let bars: Vec<plot::Group> = results
+    let bars: Vec<plot::Group> = measured
         .iter()
         .map(|result| plot::Group {
             name: result.board.name(),
@@ -193,10 +188,8 @@ fn write_results(folder: &Path, results: &[Measured]) -> Result<()> {
             ],
         })
         .collect();
-    let chart = folder.join("boot.svg");
-    fs::write(&chart, plot::bars("from QEMU's start to the first HTTP answer, milliseconds", &bars))?;
-    ui::say(format!("written: {} and {}", path.display(), chart.display()));
-    Ok(())
+    let plot = plot::bars("from QEMU's start to the first HTTP answer, milliseconds", &bars);
+    results::write_both(bench, "boot", &all, &plot)
 }
 
 #[cfg(test)]

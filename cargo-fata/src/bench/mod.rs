@@ -1,52 +1,110 @@
-//! `cargo fata bench`: the cost of work in guest CPU time, or the time of a boot, beside a Linux guest that does the same on the
-//! same host.
+//! `cargo fata bench`: what a unit of work costs in guest CPU time, beside a Linux guest that does the same on the same host;
+//! sizes, least memory, time to start.
 //!
 //! Under emulation neither clock nor throughput means anything by itself: what counts is the ratio, in one run on one host,
-//! of the time the hypervisor accounted. A machine that does other work at the same time spoils even that.
+//! of the time the hypervisor accounted. A machine that does other work at the same time spoils even that ([`quiet`]), and a
+//! run that lost requests has no figure.
 
 mod boot;
-mod http;
+mod contest;
+pub mod http;
+pub mod idle;
+mod iperf;
+mod netem;
 mod plot;
+mod quiet;
+mod results;
+pub mod servers;
+mod size;
 mod wrk;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 use crate::cli::BenchArgs;
 use crate::setup::{self, Need};
-use crate::ui;
 use crate::workspace::Workspace;
+use crate::{interrupt, ui};
 
-/// A load average above this is somebody else's work.
-const QUIET_LOAD: f64 = 0.7;
+/// What all benchmarks are given.
+pub struct Bench {
+    /// Where images come from.
+    pub workspace: Workspace,
+    /// Where results go.
+    pub folder: PathBuf,
+    /// How long each run loads a server.
+    pub seconds: u32,
+    /// How many idle connections are many.
+    pub connections: u32,
+}
 
-/// The command itself.
+struct Benchmark {
+    name: &'static str,
+    needs: &'static [Need],
+    run: fn(&Bench) -> Result<()>,
+}
+
+const ON_XEN: &[Need] = &[Need::Target, Need::XenHost];
+
+/// All of them, in the order in which they run.
+const BENCHMARKS: [Benchmark; 6] = [
+    Benchmark { name: "size", needs: ON_XEN, run: size::run },
+    Benchmark { name: "http", needs: ON_XEN, run: http::run },
+    Benchmark { name: "iperf", needs: ON_XEN, run: iperf::run },
+    Benchmark { name: "netem", needs: ON_XEN, run: netem::run },
+    Benchmark { name: "idle", needs: ON_XEN, run: idle::run },
+    Benchmark { name: "boot", needs: &[Need::Target, Need::HostPackages], run: boot::run },
+];
+
+/// The command itself: one benchmark, or all.
 pub fn run(args: &BenchArgs) -> Result<ExitCode> {
-    let name = args.name.as_deref().unwrap_or("http");
-    match name {
-        "http" => setup::ensure(&[Need::Target, Need::XenHost])?,
-        "boot" => setup::ensure(&[Need::Target, Need::HostPackages])?,
-        other => bail!("there is no benchmark {other}; there are: http, boot"),
-    }
+    let wanted = select(args.name.as_deref())?;
+    let needs: Vec<Need> = wanted.iter().flat_map(|benchmark| benchmark.needs).copied().collect();
+    setup::ensure(&needs)?;
     let workspace = Workspace::current()?;
     let folder = workspace.target_dir.join("bench");
     fs::create_dir_all(&folder)?;
-    warn_if_busy();
-    match name {
-        "boot" => boot::run(&workspace, &folder)?,
-        _ => http::run(&workspace, &folder, args)?,
+    let bench = Bench { workspace, folder, seconds: args.seconds, connections: args.connections };
+    quiet::warn_if_busy();
+    let mut failed = Vec::new();
+    for benchmark in &wanted {
+        interrupt::check()?;
+        if wanted.len() > 1 {
+            println!("\n== {}", benchmark.name);
+        }
+        if let Err(error) = (benchmark.run)(&bench) {
+            ui::warn(format!("{}: {error:#}", benchmark.name));
+            failed.push(benchmark.name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("without all their figures: {}", failed.join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn warn_if_busy() {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = load.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0.0);
-    if load > QUIET_LOAD {
-        ui::warn(format!(
-            "this machine is busy (load average {load}): the figures will be worse than they should be"
-        ));
+fn select(name: Option<&str>) -> Result<Vec<&'static Benchmark>> {
+    let Some(name) = name else { return Ok(BENCHMARKS.iter().collect()) };
+    let found: Vec<_> = BENCHMARKS.iter().filter(|benchmark| benchmark.name == name).collect();
+    if found.is_empty() {
+        let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
+        bail!("there is no benchmark {name}; there are: {}", names.join(", "));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_there_is_not_is_told_the_others() {
+        let error = select(Some("htp")).err().expect("no such benchmark").to_string();
+        assert_eq!(error, "there is no benchmark htp; there are: size, http, iperf, netem, idle, boot");
+        assert_eq!(select(None).unwrap().len(), BENCHMARKS.len());
+        assert_eq!(select(Some("iperf")).unwrap()[0].name, "iperf");
     }
 }

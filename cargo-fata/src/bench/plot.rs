@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::contest::figure;
+
 /// Bars that belong together.
 pub struct Group<'a> {
     /// What they have in common.
@@ -35,8 +37,9 @@ pub fn bars(title: &str, groups: &[Group]) -> String {
             );
             let _ = writeln!(
                 body,
-                "<text x=\"{:.1}\" y=\"{text_y}\">{value:.0}</text>",
-                LABEL_WIDTH + length + 6.0
+                "<text x=\"{:.1}\" y=\"{text_y}\">{}</text>",
+                LABEL_WIDTH + length + 6.0,
+                figure(*value)
             );
             y += BAR_HEIGHT;
         }

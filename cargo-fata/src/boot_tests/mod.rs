@@ -9,11 +9,14 @@ mod faults;
 mod guest;
 mod host;
 mod http;
+mod idle;
+mod iperf;
 mod lifecycle;
 mod linux;
 mod machine;
 mod manifest;
 mod net;
+mod netfront;
 mod new;
 mod parameters;
 mod qemu;
@@ -195,9 +198,12 @@ pub fn all() -> Vec<BootTest> {
         examples::TESTS,
         block::TESTS,
         net::TESTS,
+        netfront::TESTS,
         dns::TESTS,
         http::TESTS,
         web::TESTS,
+        iperf::TESTS,
+        idle::TESTS,
         linux::TESTS,
         qemu::TESTS,
         run::TESTS,

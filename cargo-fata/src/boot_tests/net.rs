@@ -24,6 +24,7 @@ pub const TESTS: &[BootTest] = &[
         .as_process_long(),
     BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge),
     BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib).on_both_boards().as_process(),
+    BootTest::new("boot::net::echo_over_a_bad_line", 240, echo_over_a_bad_line),
     BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached)
         .both(),
     BootTest::new("boot::net::closed_ports", 60, closed_ports).on_qemu().as_process(),
@@ -184,6 +185,25 @@ fn jumbo(host: &mut Host, spec: &GuestSpec) -> Result<()> {
     let script = "head -c 3000000 /dev/urandom > /tmp/in; \
         timeout 60 socat -t20 - TCP:10.0.3.15:7 < /tmp/in > /tmp/out; cmp /tmp/in /tmp/out";
     host.sh(script, SLOW)?.ok()?;
+    Ok(())
+}
+
+/// Through a line that delays, loses, swaps and doubles: every octet comes back.
+fn echo_over_a_bad_line(host: &mut Host) -> Result<()> {
+    let _guest = echo(host)?;
+    let shape = "netem delay 5ms 2ms loss 1% reorder 5% duplicate 1%";
+    let script = format!(
+        "set -e; trap 'ip netns del far; ip link del near 2>/dev/null || true' EXIT; ip netns add far; \
+        ip link add near type veth peer name line netns far; ip link set near master xenbr0 up; \
+        ip -n far address add 10.0.2.99/24 dev line; ip -n far link set line up; \
+        tc qdisc add dev near root {shape}; ip netns exec far tc qdisc add dev line root {shape}; \
+        head -c 2097152 /dev/urandom > /tmp/in; \
+        ip netns exec far timeout 150 socat -t60 - TCP:10.0.2.15:7 < /tmp/in > /tmp/out; \
+        sha256sum < /tmp/in; sha256sum < /tmp/out"
+    );
+    let sums = host.sh(&script, SLOW)?.ok()?.stdout;
+    let sums: Vec<&str> = sums.lines().collect();
+    ensure!(sums.len() == 2 && sums[0] == sums[1], "the echo is not what was sent: {sums:?}");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ const SLOW: Duration = Duration::from_secs(280);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards().as_process(),
+    BootTest::new("boot::web::capture", 90, capture).on_qemu().as_process(),
     BootTest::new("boot::web::least_memory", 60, least_memory).on_qemu(),
     BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10))
         .on_qemu_long()
@@ -148,6 +149,47 @@ fn codings(host: &Host) -> Result<()> {
         ensure!(said.split(' ').next() == Some(coding), "{wish}: {said}");
         ensure!((said == plain) == coding.is_empty(), "{wish}: {said}, without a wish {plain}");
     }
+    Ok(())
+}
+
+/// What the guest has seen is what dom0's tcpdump reads; without the parameter there is nothing. And what else can be seen.
+fn capture(host: &mut Host) -> Result<()> {
+    let nothing = web(host, 8, "")?;
+    let said = curl(host, "-w '%{http_code}' http://10.0.2.15/capture.pcap")?;
+    ensure!(said == "no capture: the boot parameter capture=SIZE starts one\n404", "without: {said}");
+    drop(nothing);
+    let guest = web(host, 8, "capture=256KiB capture-snap=128 peers=on")?;
+    guest.wait_console("/capture.pcap gives captured packets to anyone who asks", SOON)?;
+    // Who still knows the address from the guest before does not ask for it.
+    let script = r"ip neighbour flush to 10.0.2.15; ping -c 2 -i 0.3 -W 2 10.0.2.15; (: < /dev/tcp/10.0.2.15/81); echo x > /dev/udp/10.0.2.15/9
+        curl -sf -o /dev/null http://10.0.2.15/4k.html; curl -sf -o /tmp/guest.pcap http://10.0.2.15/capture.pcap
+        tcpdump -Z root -n -r /tmp/guest.pcap";
+    let said = host.sh(script, SOON)?.ok()?.stdout;
+    for part in [
+        "ARP, Reply 10.0.2.15 is-at",
+        "10.0.2.15: ICMP echo request",
+        "IP 10.0.2.15 > 10.0.2.14: ICMP echo reply",
+        "10.0.2.15.81: Flags [S]",
+        "IP 10.0.2.15.81 > 10.0.2.14.",
+        "10.0.2.15 udp port 9 unreachable",
+        "HTTP: GET /4k.html HTTP/1.1",
+        "HTTP: HTTP/1.1 200 OK",
+        "HTTP: GET /capture.pcap HTTP/1.1",
+    ] {
+        ensure!(said.contains(part), "no {part:?} in {said}");
+    }
+    for (labels, least) in [
+        ("rx_packets_total{interface=\"main\",protocol=\"icmp\"} ", 2),
+        ("tx_packets_total{interface=\"main\",protocol=\"tcp\"} ", 8),
+        ("rx_dropped_total{interface=\"main\",protocol=\"udp\",reason=\"no_port\"} ", 1),
+    ] {
+        let count = metric(host, &format!("fata_interface_{labels}"))?;
+        ensure!(count >= least, "{labels}: {count}");
+    }
+    let json = curl(host, "http://10.0.2.15/status.json")?;
+    let row = "{\"local\":\"10.0.2.15:80\",\"remote\":\"10.0.2.14:";
+    ensure!(json.contains(row) && json.contains("\"state\":\"ESTABLISHED\""), "no row in {json}");
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub const TEST: &[&str] = &[
     "cpio",
     "curl",
     "dnsmasq-base",
+    "iperf3",
     "iproute2",
     "iputils-ping",
     "netcat-openbsd",

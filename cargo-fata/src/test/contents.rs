@@ -38,9 +38,11 @@ const fn part(path: &'static str, files: &'static str) -> Part {
 
 const NETSTACK: Part = part("fata_netstack::", "netstack/src/");
 const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
+/// What sockets have beside what DHCP needs.
+const UDP_SOCKETS: Part = part("fata_netstack::udp::table::", "netstack/src/udp/table.rs");
+const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/capture/ring.rs");
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
-const TCP_MACHINE: Part = part("smoltcp::socket::", "/src/socket/tcp");
-const TCP_WIRE: Part = part("smoltcp::wire::tcp::", "/src/wire/tcp.rs");
+const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
 const HTTP: Part = part("fata_http::", "http/src/");
 const HTTP_PARSER: Part = part("httparse::", "/httparse-*/src/");
@@ -53,7 +55,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 4] = [
+const CONTENTS: [Contents; 5] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -61,7 +63,6 @@ const CONTENTS: [Contents; 4] = [
         has_not: &[
             NETSTACK,
             TCP_MACHINE,
-            TCP_WIRE,
             HTTP,
             HTTP_PARSER,
             NETFRONT,
@@ -76,11 +77,11 @@ const CONTENTS: [Contents; 4] = [
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
         has_not: &[
+            CAPTURE,
             TCP,
             TCP_MACHINE,
-            TCP_WIRE,
             RESOLVER,
             HTTP,
             HTTP_PARSER,
@@ -94,7 +95,7 @@ const CONTENTS: [Contents; 4] = [
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, TCP_WIRE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
+        has_not: &[NETSTACK, TCP_MACHINE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
@@ -105,13 +106,19 @@ const CONTENTS: [Contents; 4] = [
             VIRTIO_NET,
             VIRTIO_ENTROPY,
             NETSTACK,
+            CAPTURE,
             TCP,
             TCP_MACHINE,
-            TCP_WIRE,
             HTTP,
             HTTP_PARSER,
         ],
-        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+    },
+    Contents {
+        name: "contents::iperf",
+        image: "iperf",
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, UDP],
+        has_not: &[RESOLVER, HTTP, HTTP_PARSER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];
 

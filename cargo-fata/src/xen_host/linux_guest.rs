@@ -1,4 +1,4 @@
-//! A small Linux guest with nginx: what our web server is measured against, on the same host with the same page.
+//! A small Linux guest with nginx and iperf3: what our appliances are measured against, on the same host with the same load.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,11 @@ use super::{Host, recipe};
 use crate::cache::Entry;
 use crate::{command, ui};
 
-const PACKAGES: &[&str] = &["nginx-light", "busybox-static"];
-/// Only what nginx itself needs stays.
-const KEPT: &[&str] = &["bin/busybox", "usr/sbin/nginx", "etc/nginx/mime.types"];
+const PACKAGES: &[&str] = &["nginx-light", "iperf3", "busybox-static"];
+/// Only what these themselves need stays.
+const KEPT: &[&str] = &["bin/busybox", "usr/sbin/nginx", "etc/nginx/mime.types", "usr/bin/iperf3"];
+/// Of it, what wants libraries.
+const PROGRAMS: &[&str] = &["usr/sbin/nginx", "usr/bin/iperf3"];
 const INIT: &str = include_str!("linux-init.sh");
 /// As an administrator who wants speed would set it.
 const NGINX_CONF: &str = "user root;
@@ -33,14 +35,14 @@ http {
     server { listen 80 backlog=4096; root /www; }
 }
 ";
-/// What it prints when nginx runs.
+/// What it prints when both run.
 pub const READY: &str = "LINUX-GUEST-READY";
 
 /// The guest's files.
 pub struct LinuxGuest {
     /// The kernel, which is dom0's.
     pub kernel: PathBuf,
-    /// Its root file system with nginx.
+    /// Its root file system with nginx and iperf3.
     pub initramfs: PathBuf,
 }
 
@@ -78,8 +80,10 @@ fn make(folder: &Path, parts: &Parts, site: &[(&str, &[u8])]) -> Result<()> {
     for name in KEPT {
         copy(&all, &root, Path::new(name))?;
     }
-    for library in libraries(&all, "usr/sbin/nginx")? {
-        copy(&all, &root, &library)?;
+    for program in PROGRAMS {
+        for library in libraries(&all, program)? {
+            copy(&all, &root, &library)?;
+        }
     }
     copy_tree(&parts.guest_modules, &root)?;
     let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";

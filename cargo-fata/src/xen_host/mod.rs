@@ -152,6 +152,14 @@ impl Host {
         running && self.agent().ping()
     }
 
+    /// The process of a machine of ours.
+    pub fn process_id(&self) -> Option<u32> {
+        match &self.machine {
+            Machine::Qemu(qemu) => Some(qemu.id()),
+            Machine::Local(_) | Machine::Peers(_) => None,
+        }
+    }
+
     /// The agent in dom0.
     pub fn agent(&self) -> Agent {
         match &self.machine {

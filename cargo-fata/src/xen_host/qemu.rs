@@ -1,6 +1,7 @@
 //! QEMU with the Xen host in it, in plain software emulation: start, readiness, end.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,12 @@ impl Qemu {
         if let Some(folder) = options.log.parent() {
             fs::create_dir_all(folder)?;
         }
+        // One of an earlier machine says that that one was ready.
+        if let Err(error) = fs::remove_file(&options.log)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("cannot remove {}", options.log.display()));
+        }
         let agent_port = free_port()?;
         let agent = Agent { address: SocketAddr::from((Ipv4Addr::LOCALHOST, agent_port)), token: None };
         let said = File::create(options.log.with_extension("qemu"))?;
@@ -82,6 +89,11 @@ impl Qemu {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it at once. Nothing in the machine is kept: there is nothing to shut down in order.

@@ -62,6 +62,18 @@ impl UdpSocket {
         received.map_ok(|(len, from)| (len, canonical(from)))
     }
 
+    /// Sends a datagram; `None`: there is no room now.
+    pub fn try_send_to(&self, data: &[u8], peer: SocketAddr) -> Option<io::Result<usize>> {
+        let peer = self.in_family(peer);
+        self.io.attempt(Direction::Write, |io| io.send_to(data, peer))
+    }
+
+    /// Receives a datagram; `None`: there is none now. What does not fit into `buf` is lost.
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+        let received = self.io.attempt(Direction::Read, |io| io.recv_from(buf))?;
+        Some(received.map(|(len, from)| (len, canonical(from))))
+    }
+
     /// Limits what waits to be received, octets, as the kernel counts them.
     pub fn set_queue(&self, octets: usize) {
         let _ = SockRef::from(self.io.get()).set_recv_buffer_size(octets);

@@ -193,6 +193,12 @@ pub struct GsoInfo {
 }
 
 impl ExtraInfo {
+    /// Segmentation, with nothing behind it.
+    pub const fn segmentation(info: GsoInfo) -> Self {
+        let ([size0, size1], [features0, features1]) = (info.size.to_le_bytes(), info.features.to_le_bytes());
+        Self { kind: extra_type::GSO, flags: 0, body: [size0, size1, info.kind, 0, features0, features1] }
+    }
+
     /// The body read as segmentation.
     pub const fn gso(&self) -> GsoInfo {
         let [size0, size1, kind, _pad, features0, features1] = self.body;
@@ -201,6 +207,36 @@ impl ExtraInfo {
             kind,
             features: u16::from_le_bytes([features0, features1]),
         }
+    }
+}
+
+/// What lies in a transmit ring's slot: a request, or extra info, which of both the slot before says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxSlot([u32; 3]);
+
+impl TxSlot {
+    /// The slot read as a request.
+    pub fn request(self) -> TxRequest {
+        TxRequest::from_words(self.0)
+    }
+
+    /// The slot read as extra info.
+    pub fn extra(self) -> ExtraInfo {
+        let [first, second, _] = self.0;
+        ExtraInfo::from_words([first, second])
+    }
+}
+
+impl From<TxRequest> for TxSlot {
+    fn from(request: TxRequest) -> Self {
+        Self(request.to_words())
+    }
+}
+
+impl From<ExtraInfo> for TxSlot {
+    fn from(extra: ExtraInfo) -> Self {
+        let [first, second] = extra.to_words();
+        Self([first, second, 0])
     }
 }
 
@@ -237,7 +273,7 @@ impl From<ExtraInfo> for RxSlot {
 pub struct Tx;
 
 impl Protocol for Tx {
-    type Request = TxRequest;
+    type Request = TxSlot;
     type Response = TxResponse;
     const SLOT_SIZE: usize = size_of::<TxRequest>();
 }
@@ -314,6 +350,16 @@ impl Message for ExtraInfo {
         let [kind, flags, a, b] = first.to_le_bytes();
         let [c, d, e, f] = second.to_le_bytes();
         Self { kind, flags, body: [a, b, c, d, e, f] }
+    }
+}
+
+impl Message for TxSlot {
+    type Words = [u32; 3];
+    fn to_words(self) -> [u32; 3] {
+        self.0
+    }
+    fn from_words(words: [u32; 3]) -> Self {
+        Self(words)
     }
 }
 

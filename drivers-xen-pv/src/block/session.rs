@@ -78,9 +78,11 @@ impl Session {
     pub(super) async fn open(store: &XenStore, number: u32) -> Result<Self, Why> {
         let device = Device::new(store, "vbd", number);
         let backend = device.backend().await?;
+        let directory = device.watch_backend();
         let states = backend.states().await?;
-        let directory = store.watch(device.path()).await?;
-        Ok(Self { device, backend, states, directory, look: true, state: XenbusState::Unknown })
+        let directory = directory.await?;
+        // The event that a watch begins with is the first reason to look.
+        Ok(Self { device, backend, states, directory, look: false, state: XenbusState::Unknown })
     }
 
     /// The back end's state as it was last seen.

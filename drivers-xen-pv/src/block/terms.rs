@@ -22,13 +22,23 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
+        // All asked for before the first is awaited: one wait.
+        let (sectors, sector_size) = (backend.read("sectors"), backend.read_optional("sector-size"));
+        let info = backend.read_optional("info");
+        let asked =
+            ["feature-flush-cache", "feature-barrier", "feature-discard"].map(|key| backend.has_feature(key));
+        let mut said = [false; 3];
+        for (said, asked) in said.iter_mut().zip(asked) {
+            *said = asked.await?;
+        }
+        let [flushes, barriers, discards] = said;
         Ok(Self {
-            sectors: backend.read("sectors").await?,
-            sector_size: backend.read_optional("sector-size").await?.unwrap_or(SECTOR as u32),
-            info: backend.read_optional("info").await?.unwrap_or_default(),
-            flushes: backend.has_feature("feature-flush-cache").await?,
-            barriers: backend.has_feature("feature-barrier").await?,
-            discards: backend.has_feature("feature-discard").await?,
+            sectors: sectors.await?,
+            sector_size: sector_size.await?.unwrap_or(SECTOR as u32),
+            info: info.await?.unwrap_or_default(),
+            flushes,
+            barriers,
+            discards,
         })
     }
 
@@ -73,9 +83,12 @@ pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreE
     device
         .store()
         .transaction(async |store| {
-            device.write_in(store, "ring-ref", ring).await?;
-            device.write_in(store, "event-channel", port).await?;
-            device.write_in(store, "protocol", PROTOCOL).await
+            let ring = device.write_in(store, "ring-ref", ring);
+            let port = device.write_in(store, "event-channel", port);
+            let protocol = device.write_in(store, "protocol", PROTOCOL);
+            ring.await?;
+            port.await?;
+            protocol.await
         })
         .await
 }

@@ -35,6 +35,7 @@ struct Port {
 pub struct FakeHypervisor {
     now: Cell<Instant>,
     polls: Cell<usize>,
+    hypercalls: Cell<usize>,
     ports: RefCell<Vec<Port>>,
     max_ports: Cell<usize>,
     memory: RefCell<Memory>,
@@ -56,6 +57,7 @@ impl FakeHypervisor {
         Box::leak(Box::new(Self {
             now: Cell::new(Instant::from_nanos(1_000_000)),
             polls: Cell::new(0),
+            hypercalls: Cell::new(0),
             // Port 0 is never valid.
             ports: RefCell::new(vec![Port::default()]),
             max_ports: Cell::new(EVTCHN_2L_NR_CHANNELS),
@@ -108,6 +110,15 @@ impl FakeHypervisor {
         self.ports.borrow_mut().get_mut(port.0 as usize).map_or(0, |p| std::mem::take(&mut p.notified))
     }
 
+    /// How many hypercalls there were so far: what else a guest asks of this trait is its own memory.
+    pub fn hypercalls(&self) -> usize {
+        self.hypercalls.get()
+    }
+
+    fn count_hypercall(&self) {
+        self.hypercalls.set(self.hypercalls.get() + 1);
+    }
+
     /// Who may bind `port`; `None` if it is closed.
     pub fn port_remote(&self, port: EvtchnPort) -> Option<DomId> {
         self.ports.borrow().get(port.0 as usize).filter(|p| p.open).and_then(|p| p.remote)
@@ -126,6 +137,11 @@ impl FakeHypervisor {
     /// Lets the next `allocations` of pages succeed and those after them fail; `None`: all succeed.
     pub fn fail_allocations_after(&self, allocations: Option<usize>) {
         self.memory.borrow_mut().budget = allocations;
+    }
+
+    /// Lets allocations of just so many pages fail.
+    pub fn fail_allocations_of(&self, pages: Option<usize>) {
+        self.memory.borrow_mut().refused = pages;
     }
 
     /// The limit of the grant table, in pages of 512 entries; 64 at first.
@@ -161,6 +177,7 @@ impl FakeHypervisor {
 // so do those of the grant table.
 unsafe impl Hypervisor for FakeHypervisor {
     fn evtchn_alloc_unbound(&self, remote: DomId) -> Result<EvtchnPort, HvError> {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         if ports.len() >= self.max_ports.get() {
             return Err(HvError { call: "evtchn_alloc_unbound", errno: ENOSPC });
@@ -170,6 +187,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn evtchn_close(&self, port: EvtchnPort) -> Result<(), HvError> {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         let port = ports.get_mut(port.0 as usize).filter(|p| p.open);
         *port.expect("a channel is closed once, and was open") = Port::default();
@@ -177,6 +195,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn evtchn_notify(&self, port: EvtchnPort) {
+        self.count_hypercall();
         let mut ports = self.ports.borrow_mut();
         let port = ports.get_mut(port.0 as usize).filter(|p| p.open);
         port.expect("the guest notifies only through open channels").notified += 1;
@@ -193,6 +212,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn poll(&self, ports: &[EvtchnPort], deadline: Option<Instant>) {
+        self.count_hypercall();
         self.count_poll();
         self.now.set(self.now.get() + self.poll_cost.get());
         if self.any_fired(ports) {
@@ -210,6 +230,7 @@ unsafe impl Hypervisor for FakeHypervisor {
     }
 
     fn grant_table_frame(&self, index: u32) -> Result<NonNull<u8>, HvError> {
+        self.count_hypercall();
         let index = index as usize;
         if index >= self.max_grant_frames.get() {
             return Err(HvError { call: "grant_table_op", errno: EINVAL });

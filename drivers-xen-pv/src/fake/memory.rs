@@ -27,10 +27,15 @@ pub(super) struct Memory {
     numbers: BTreeMap<usize, u64>,
     /// Allocations that succeed before one fails.
     pub(super) budget: Option<usize>,
+    /// Allocations of so many pages fail.
+    pub(super) refused: Option<usize>,
 }
 
 impl Memory {
     pub(super) fn alloc(&mut self, count: usize) -> Option<NonNull<u8>> {
+        if self.refused == Some(count) {
+            return None;
+        }
         match &mut self.budget {
             Some(0) => return None,
             Some(left) => *left -= 1,

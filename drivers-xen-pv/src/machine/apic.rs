@@ -8,7 +8,7 @@ use crate::guest::GuestHypervisor;
 use crate::guest::memory::{self, Purpose};
 use core::arch::{asm, global_asm};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use fata_libos::time::Instant;
 
 /// The vector of devices and the timer.
@@ -32,6 +32,8 @@ const SERIAL_INPUT: u32 = 4;
 
 /// Ticks of the timer in 1024 ns, by 1024.
 static RATE: AtomicU64 = AtomicU64::new(0);
+/// Where the local APIC's registers are mapped.
+static LOCAL_AT: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
 static WOKEN: AtomicU8 = AtomicU8::new(0);
 static LINE_ROSE: AtomicU8 = AtomicU8::new(0);
 
@@ -65,8 +67,14 @@ fn registers(physical: u64) -> NonNull<u32> {
 }
 
 fn register(offset: usize) -> NonNull<u32> {
+    // Looked for once: an idle loop is here each time.
+    let base = NonNull::new(LOCAL_AT.load(Ordering::Relaxed)).unwrap_or_else(|| {
+        let at = registers(LOCAL);
+        LOCAL_AT.store(at.as_ptr(), Ordering::Relaxed);
+        at
+    });
     // SAFETY: within the page of registers.
-    unsafe { registers(LOCAL).byte_add(offset) }
+    unsafe { base.byte_add(offset) }
 }
 
 #[inline(never)]

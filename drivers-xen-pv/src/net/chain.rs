@@ -75,6 +75,11 @@ impl Chain {
         self.expect == Expect::Nothing
     }
 
+    /// The slots so far.
+    pub(super) fn slots(&self) -> u32 {
+        (self.count + self.extras) as u32
+    }
+
     /// The parts so far.
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts[..self.count]

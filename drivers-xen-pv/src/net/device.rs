@@ -1,6 +1,7 @@
 //! The stack's handle of a network interface.
 
-use super::link::Link;
+use super::link::{Link, Terms};
+use super::tx::Outgoing;
 use crate::abi::netif::tx_flags;
 use alloc::rc::Rc;
 use core::task::{Context, Poll};
@@ -67,15 +68,18 @@ impl NetDevice for Netfront {
             Checksum::Verified => tx_flags::DATA_VALIDATED,
             Checksum::Complete => 0,
         };
+        let Terms { mtu, offloads, .. } = self.link.terms();
+        let is_cut = meta.segment_size > 0 && (offloads.tx_segmentation_v4 | offloads.tx_segmentation_v6) > 0;
         let taken = self.link.with(|queue| {
-            let max = queue.max_frame();
-            if len > max || meta.segment_size != 0 {
+            let max = if is_cut { queue.longest() } else { queue.max_frame() };
+            // Segments are no longer than what the link takes; without an agreement there are none.
+            if len > max || meta.segment_size > if is_cut { mtu } else { 0 } {
                 return Ok(Err(TransmitError::TooLong { len, max }));
             }
             if !queue.make_room(len)? {
                 return Ok(Err(TransmitError::Full));
             }
-            queue.transmit(len, flags, fill);
+            queue.transmit(Outgoing { len, flags, segment_size: meta.segment_size as u16 }, fill);
             Ok(Ok(()))
         });
         let result = taken.unwrap_or(Err(TransmitError::Down));

@@ -12,9 +12,10 @@
 use super::fault::NetFault;
 use super::link::Terms;
 use super::pace::Pace;
-use super::queue::{Queue, QueueConfig, hypercall_time};
+use super::queue::{QueueConfig, hypercall_time};
+use super::queues::Queues;
 use super::session::{Session, Site, Why};
-use super::terms::{Features, Identity, publish};
+use super::terms::{Features, Identity, add_segmentation, publish};
 use crate::xenbus::{Device, XenbusState, devices};
 use crate::xenstore::StoreError;
 use core::convert::Infallible;
@@ -29,14 +30,21 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// Keeps the device connected until nobody wants it any more.
 pub(super) async fn run(site: Site) {
     let mut pace = Pace::new();
-    let mut detached = Detached { site };
-    while let Some(session) = detached.find(&mut pace).await {
+    // Who opened the device has just seen its directory.
+    let mut found = match Session::open(site).await {
+        Ok(session) => Some(session),
+        Err((site, why)) => {
+            log::debug!("{}: {why}", site.name);
+            Detached { site }.find(&mut pace).await
+        }
+    };
+    while let Some(session) = found {
         let closing = match serve(session).await {
             Ok(never) => match never {},
             Err(closing) => closing,
         };
         match closing.close(&mut pace).await.wait_anew(&mut pace).await {
-            Some(next) => detached = next,
+            Some(detached) => found = detached.find(&mut pace).await,
             None => return,
         }
     }
@@ -115,7 +123,9 @@ impl Session {
     }
 
     async fn offered(&mut self) -> Result<(), Why> {
-        self.show(XenbusState::Initialising).await?;
+        if self.own != XenbusState::Initialising {
+            self.show(XenbusState::Initialising).await?;
+        }
         loop {
             match self.next_state().await? {
                 XenbusState::InitWait => return Ok(()),
@@ -134,49 +144,55 @@ impl Offer {
     /// Makes the rings and says where they are.
     async fn answer(self) -> Result<Answered, Closing> {
         match self.try_answer().await {
-            Ok((queue, terms)) => Ok(Answered { session: self.0, queue, terms }),
+            Ok((queues, terms)) => Ok(Answered { session: self.0, queues, terms }),
             Err(why) => Err(Closing::before(self.0, why)),
         }
     }
 
-    async fn try_answer(&self) -> Result<(Queue, Terms), Why> {
+    async fn try_answer(&self) -> Result<(Queues, Terms), Why> {
         let Session { site, device, backend, .. } = &self.0;
         let identity = Identity::read(device).await?;
         let features = Features::read(backend).await?;
-        let terms = features.terms(identity, backend)?;
+        let mut terms = features.terms(identity, backend)?;
+        let segmentation = features.segmentation();
         log::debug!("{}: {} offers {features:?}", site.name, backend.path());
         let config = QueueConfig {
             remote: backend.domid(),
             channels: features.channels(),
             limits: site.limits,
             max_frame: terms.max_frame(),
+            segmentation,
             hypercall: hypercall_time(site.xen.hv()),
         };
-        let mut queue = Queue::new(&site.xen, config)?;
-        queue.flush();
-        publish(device, &queue).await?;
-        self.0.show(XenbusState::Connected).await?;
-        Ok((queue, terms))
+        let count = site.limits.queues_of(features.max_queues());
+        let mut queues = Queues::new(&site.xen, config, count)?;
+        add_segmentation(&mut terms.offloads, segmentation, queues.longest());
+        queues.flush();
+        publish(device, &features, queues.all()).await?;
+        Ok((queues, terms))
     }
 }
 
 /// The back end knows where the rings are.
 struct Answered {
     session: Session,
-    queue: Queue,
+    queues: Queues,
     terms: Terms,
 }
 
 impl Answered {
     async fn wait_connected(mut self) -> Result<Connected, Closing> {
         if let Err(why) = self.connected().await {
-            return Err(Closing { session: self.session, queue: Some(self.queue), why, since: None });
+            return Err(Closing { session: self.session, queues: Some(self.queues), why, since: None });
         }
-        self.queue.kick();
+        self.queues.kick();
         let Session { site, backend, .. } = &self.session;
         let Terms { mac, mtu, .. } = self.terms;
         log::info!("{}: connected to domain {}, address {mac}, MTU {mtu}", site.name, backend.domid());
-        site.link.bring_up(self.terms, self.queue);
+        if let count @ 2.. = self.queues.all().len() {
+            log::info!("{}: {count} queues", site.name);
+        }
+        site.link.bring_up(self.terms, self.queues);
         Ok(Connected { session: self.session, since: Instant::now() })
     }
 
@@ -205,14 +221,14 @@ impl Connected {
             Ok(seen) => NetFault::State { seen, expected: "Connected or Closing" }.into(),
             Err(why) => why,
         };
-        Closing { session: self.session, queue: None, why, since: Some(self.since) }
+        Closing { session: self.session, queues: None, why, since: Some(self.since) }
     }
 }
 
 /// No frames move any more; the back end may still use the pages.
 struct Closing {
     session: Session,
-    queue: Option<Queue>,
+    queues: Option<Queues>,
     why: Why,
     since: Option<Instant>,
 }
@@ -220,13 +236,13 @@ struct Closing {
 impl Closing {
     /// From before there were rings.
     fn before(session: Session, why: Why) -> Self {
-        Self { session, queue: None, why, since: None }
+        Self { session, queues: None, why, since: None }
     }
 
     /// Shows the back end that it is over, and ends its access to the pages when it has let go of them.
     async fn close(mut self, pace: &mut Pace) -> Closed {
         let link = &self.session.site.link;
-        let queues = [self.queue.take(), link.take_down()];
+        let queues = [self.queues.take(), link.take_down()];
         pace.after(&self.why, self.since);
         if let Why::Fault(_) = self.why {
             link.count_fault();

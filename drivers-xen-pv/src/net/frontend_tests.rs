@@ -32,7 +32,11 @@ impl Bench {
     }
 
     pub(super) async fn open(&self) -> Netfront {
-        open_with(&self.xen, self.store.clone(), 0, Limits::FULL).await.unwrap()
+        self.open_with_queues(1).await
+    }
+
+    pub(super) async fn open_with_queues(&self, queues: usize) -> Netfront {
+        open_with(&self.xen, self.store.clone(), 0, Limits::for_memory(0, queues)).await.unwrap()
     }
 
     pub(super) async fn connected(&self) -> Netfront {
@@ -96,6 +100,21 @@ async fn receive(net: &mut Netfront) -> Vec<u8> {
 }
 
 #[test]
+fn connecting_asks_xenstore_for_many_things_at_once() {
+    bench(async |bench| {
+        sleep(Duration::from_secs(1)).await;
+        bench.hv.take_notified(bench.daemon.port());
+        bench.daemon.take_requests();
+        let net = bench.connected().await;
+        sleep(Duration::from_secs(1)).await;
+        let turns = bench.hv.take_notified(bench.daemon.port());
+        let requests = bench.daemon.take_requests().len();
+        assert!(turns <= 12 && requests <= 40, "{turns} notifications, {requests} requests");
+        net
+    });
+}
+
+#[test]
 fn it_connects_on_the_terms_of_both() {
     bench(async |b| {
         b.back.set_front_key("mtu", "9000");
@@ -107,10 +126,14 @@ fn it_connects_on_the_terms_of_both() {
         assert_eq!(net.mtu(), 9000);
         let offloads = net.offloads();
         assert!(offloads.tx_checksum_v4 && offloads.tx_checksum_v6);
+        // 64 KiB with the header, less the longest headers.
+        assert_eq!((offloads.tx_segmentation_v4, offloads.tx_segmentation_v6), (65401, 65401));
         for key in ["request-rx-copy", "feature-rx-notify", "feature-sg", "feature-ipv6-csum-offload"] {
             assert_eq!(b.back.front_key(key).as_deref(), Some("1"), "{key}");
         }
-        assert_eq!(b.back.front_key("feature-gso-tcpv4"), None);
+        for key in ["feature-gso-tcpv4", "feature-gso-tcpv6"] {
+            assert_eq!(b.back.front_key(key).as_deref(), Some("1"), "{key}");
+        }
         assert_eq!(b.back.front_key("event-channel"), None);
         assert_eq!(b.back.with_rings(|r| r.empty_pages()), 32);
         assert_eq!(net.counters().connects, 1);
@@ -190,6 +213,41 @@ fn frames_go_both_ways_with_one_notification_a_burst() {
     });
 }
 
+/// As long as there is something to receive, nothing sleeps; a burst is a notification each way, however long it is.
+#[test]
+fn while_busy_there_are_two_hypercalls_a_burst() {
+    bench(async |b| {
+        let mut net = b.connected().await;
+        let mut buf = [0; 1514];
+        let mut round = async |burst: usize| {
+            for n in 0..burst {
+                assert!(b.back.with_rings(|r| r.deliver(&frame(200, n), &Delivery::default())));
+            }
+            let before = b.hv.hypercalls();
+            ready(&mut net).await;
+            for n in 0..burst {
+                assert_eq!(net.receive(&mut buf).map(|r| r.len), Some(200));
+                send(&mut net, &frame(100, n)).unwrap();
+            }
+            assert_eq!(net.receive(&mut buf), None);
+            net.flush();
+            let hypercalls = b.hv.hypercalls() - before;
+            assert_eq!(b.back.with_rings(|r| r.take_sent().len()), burst);
+            hypercalls
+        };
+        // Pages are few at first, and more are made.
+        for burst in [24, 48, 64] {
+            round(burst).await;
+        }
+        for burst in [1, 8, 64, 1, 64] {
+            for _ in 0..200 {
+                assert!(round(burst).await <= 2, "{burst} frames");
+            }
+        }
+        net
+    });
+}
+
 #[test]
 fn more_pages_are_given_when_they_run_out() {
     bench(async |b| {
@@ -219,7 +277,7 @@ fn a_full_queue_says_so_and_wakes_when_there_is_room() {
             send(&mut net, &frame(60, taken)).unwrap();
             taken += 1;
         }
-        assert_eq!(taken, 256);
+        assert_eq!(taken, 255);
         let mut called = false;
         let full = net.transmit(60, TransmitMeta::default(), &mut |_| called = true);
         assert_eq!((full, called), (Err(TransmitError::Full), false));
@@ -227,7 +285,7 @@ fn a_full_queue_says_so_and_wakes_when_there_is_room() {
         let back = b.back.clone();
         spawn(async move {
             sleep(Duration::from_secs(1)).await;
-            assert_eq!(back.with_rings(|r| r.take_sent()).len(), 256);
+            assert_eq!(back.with_rings(|r| r.take_sent()).len(), 255);
         })
         .detach();
         ready(&mut net).await;
@@ -284,7 +342,7 @@ fn two_interfaces_are_two_devices_in_the_order_of_their_numbers() {
         let second = FakeNetback::attach(b.hv, &b.daemon, DomId(8), 10);
         FakeNetback::attach(b.hv, &b.daemon, DomId(8), 2);
         let mut net = b.connected().await;
-        let mut tenth = open(&b.xen, b.store.clone(), 2).await.unwrap();
+        let mut tenth = open(&b.xen, b.store.clone(), 2, 1).await.unwrap();
         assert_eq!(tenth.name(), "vif10");
         until("both are up", || tenth.is_up()).await;
         send(&mut net, &frame(60, 0)).unwrap();
@@ -293,7 +351,7 @@ fn two_interfaces_are_two_devices_in_the_order_of_their_numbers() {
         tenth.flush();
         assert_eq!(b.back.with_rings(|r| r.take_sent())[0].bytes, frame(60, 0));
         assert_eq!(second.with_rings(|r| r.take_sent())[0].bytes, frame(60, 10));
-        let none = open(&b.xen, b.store.clone(), 3).await.err();
+        let none = open(&b.xen, b.store.clone(), 3, 1).await.err();
         assert_eq!(none, Some(OpenError::NoSuchVif { index: 3, have: 3 }));
         net
     });

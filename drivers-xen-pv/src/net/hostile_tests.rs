@@ -1,9 +1,10 @@
 //! Tests of a queue against a back end that lies: each lie ends in the fault that says so, and no memory is lost or shown.
 
 use super::chain::{MAX_EXTRAS, MAX_FRAME, MAX_PARTS};
+use super::cut::tests::segment;
 use super::fault::NetFault;
 use super::queue::Queue;
-use super::queue_tests::{frame, send, with_pair};
+use super::queue_tests::{frame, send, send_to_be_cut, with_pair};
 use crate::abi::netif::{ExtraInfo, RxResponse, RxSlot, TxResponse, extra_type, rx_flags};
 use crate::fake::netback::{Delivery, NetbackRings};
 use crate::ring::{IdFault, Message, RingFault, RingIdx, layout};
@@ -269,6 +270,7 @@ enum Step {
     TxRaw(u32),
     TxProducer(u32),
     GuestSends(usize),
+    GuestSendsToBeCut(u8, usize),
     GuestReceives,
     GuestFlushes,
 }
@@ -286,6 +288,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u32>().prop_map(Step::TxRaw),
         1 => any::<u32>().prop_map(Step::TxProducer),
         8 => (1usize..9014).prop_map(Step::GuestSends),
+        4 => (1_u8..3, 0_usize..65000).prop_map(|(kind, payload)| Step::GuestSendsToBeCut(kind, payload)),
         8 => Just(Step::GuestReceives),
         8 => Just(Step::GuestFlushes),
     ]
@@ -316,12 +319,16 @@ fn take(step: &Step, queue: &mut Queue, back: &mut NetbackRings) -> Result<(), N
         Step::RxProducer(index) => back.rx.memory.store_u32(layout::RSP_PROD, index),
         Step::TxHonest => drop(back.take_sent()),
         Step::TxRaw(word) => {
-            if back.tx.request().is_some() {
+            // All of them, as they are whole frames: what is left of one would be none to the fake.
+            if std::iter::from_fn(|| back.tx.request()).count() > 0 {
                 back.answer([TxResponse::from_words([word])]);
             }
         }
         Step::TxProducer(index) => back.tx.memory.store_u32(layout::RSP_PROD, index),
         Step::GuestSends(len) => drop(send(queue, &vec![1; len], 0)?),
+        Step::GuestSendsToBeCut(kind, payload) => {
+            send_to_be_cut(queue, &segment(kind, 0, payload), 1448)?;
+        }
         Step::GuestReceives => {
             let mut buf = vec![0; 9014];
             while let Some(received) = queue.receive(&mut buf)? {

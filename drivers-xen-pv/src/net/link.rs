@@ -1,10 +1,10 @@
 //! What the stack's handle and the task that keeps the device connected share.
 //!
-//! The task brings the link up with a queue and takes the queue away; the handle moves frames while there is one. Whoever
+//! The task brings the link up with queues and takes them away; the handle moves frames while there is one. Whoever
 //! sees the back end break the protocol takes the link down and leaves the fault for the task, which closes the device.
 
 use super::fault::NetFault;
-use super::queue::Queue;
+use super::queues::Queues;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::task::{Context, Poll};
@@ -45,9 +45,9 @@ pub(super) enum Lost {
 
 struct State {
     terms: Terms,
-    up: Option<Queue>,
-    /// A queue that is no longer used, until the task takes it.
-    retired: Option<Queue>,
+    up: Option<Queues>,
+    /// Queues that are no longer used, until the task takes it.
+    retired: Option<Queues>,
     /// Why the task has to close the device, until it takes notice.
     lost: Option<Lost>,
     /// Up or down since the stack last looked.
@@ -85,18 +85,18 @@ impl Link {
     }
 
     /// Frames move from now on.
-    pub(super) fn bring_up(&self, terms: Terms, queue: Queue) {
+    pub(super) fn bring_up(&self, terms: Terms, queues: Queues) {
         let mut state = self.state.borrow_mut();
         state.terms = terms;
-        state.up = Some(queue);
+        state.up = Some(queues);
         state.changed = true;
         state.counters.connects += 1;
         drop(state);
         self.stack.wake_all();
     }
 
-    /// No frames move from now on; the queue, if there was one, is the caller's to end.
-    pub(super) fn take_down(&self) -> Option<Queue> {
+    /// No frames move from now on; the queues, if there were any, are the caller's to end.
+    pub(super) fn take_down(&self) -> Option<Queues> {
         let mut state = self.state.borrow_mut();
         state.retire();
         let queue = state.retired.take();
@@ -133,13 +133,13 @@ impl Link {
         Poll::Pending
     }
 
-    /// Moves frames with the queue; `None` while there is none, or when the back end turns out to be broken.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Queue) -> Result<R, NetFault>) -> Option<R> {
+    /// Moves frames with the queues; `None` while there is none, or when the back end turns out to be broken.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Queues) -> Result<R, NetFault>) -> Option<R> {
         let done = f(self.state.borrow_mut().up.as_mut()?);
         done.map_err(|fault| self.lose(Lost::Fault(fault))).ok()
     }
 
-    /// Ready when the link went up or down since the last time, or when its queue says so.
+    /// Ready when the link went up or down since the last time, or when a queue says so.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = self.with(|queue| queue.poll(cx));
         if core::mem::take(&mut self.state.borrow_mut().changed) {
@@ -151,7 +151,7 @@ impl Link {
 }
 
 impl State {
-    /// Takes the queue out of use; what it had in flight is lost.
+    /// Takes the queues out of use; what it had in flight is lost.
     fn retire(&mut self) {
         let Some(mut queue) = self.up.take() else { return };
         queue.settle();

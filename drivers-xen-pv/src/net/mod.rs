@@ -8,11 +8,13 @@
 //!          \                 /
 //!           link (what both share)
 //!            |
+//!           queues (one, or several)
+//!            |
 //!           queue (a pair of rings with pages and channels)
 //!          /     \
-//!         rx      tx       what goes over each ring; chain: the checks of what comes
+//!         rx      tx       what goes over each ring; chain: the checks of what comes; cut: what is to be cut up
 //!          \     /
-//!           pool (granted pages)
+//!       pool, tx_pool      granted pages
 //! ```
 //!
 //! and below those [`ring`](crate::ring) and [`abi::netif`](crate::abi::netif).
@@ -21,6 +23,7 @@
 //! wrong is a [`NetFault`]: it is logged and counted, the device is closed, and tried again when the back end starts anew.
 
 mod chain;
+mod cut;
 mod device;
 mod fault;
 mod frontend;
@@ -30,10 +33,12 @@ mod open;
 mod pace;
 mod pool;
 mod queue;
+mod queues;
 mod rx;
 mod session;
 mod terms;
 mod tx;
+mod tx_pool;
 
 pub use device::Netfront;
 pub use fault::NetFault;
@@ -49,5 +54,9 @@ mod hostile_tests;
 mod life_tests;
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod queues_tests;
+#[cfg(test)]
+mod segmentation_tests;
 #[cfg(test)]
 mod waiting_tests;

@@ -52,8 +52,15 @@ impl fmt::Display for VifLine {
 /// Opens the domain's `index`-th network interface, in the order of their numbers, and connects it in the background.
 ///
 /// The interface is down at first: [`is_up`](fata_libos::net::NetDevice::is_up) says when its back end is connected.
-pub async fn open(xen: &Rc<Xen>, store: XenStore, index: usize) -> Result<Netfront, OpenError> {
-    open_with(xen, store, index, Limits::for_memory(memory::stats().total)).await
+///
+/// `queues` is how many pairs of queues it has, 1 to 8, where its back end offers as many.
+pub async fn open(
+    xen: &Rc<Xen>,
+    store: XenStore,
+    index: usize,
+    queues: usize,
+) -> Result<Netfront, OpenError> {
+    open_with(xen, store, index, Limits::for_memory(memory::stats().total, queues)).await
 }
 
 /// The same with other limits of memory.

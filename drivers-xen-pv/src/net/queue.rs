@@ -1,14 +1,17 @@
-//! A queue pair: transmit and receive ring, their pages, their event channels. A device has one, later several.
+//! A queue pair: transmit and receive ring, their pages, their event channels.
 
+use super::cut::Segmentation;
 use super::fault::NetFault;
 use super::moderation::{Moderation, Plan};
-use super::pool::{Limits, RxPool, TxPool};
+use super::pool::{Limits, RxPool};
 use super::rx::RxQueue;
-use super::tx::{TxQueue, slots_for};
+use super::tx::{Outgoing, TxQueue, pages_for};
+use super::tx_pool::TxPool;
+use crate::abi::netif::MAX_TX_SIZE;
 use crate::events::{Channel, EventError};
 use crate::grant::{Access, GrantError, GrantedPages};
 use crate::hypervisor::Hypervisor;
-use crate::types::{DomId, EvtchnPort, GrantRef};
+use crate::types::{DomId, EvtchnPort, GrantRef, PAGE_SIZE};
 use crate::xen::Xen;
 use alloc::rc::Rc;
 use core::future::Future;
@@ -42,6 +45,8 @@ pub(super) struct QueueConfig {
     pub(super) limits: Limits,
     /// The longest frame to be sent, octets.
     pub(super) max_frame: usize,
+    /// What the back end cuts up.
+    pub(super) segmentation: Segmentation,
     /// What a hypercall takes on this machine.
     pub(super) hypercall: Duration,
 }
@@ -65,8 +70,10 @@ pub(super) struct Queue {
     tx_ring: GrantedPages,
     rx_ring: GrantedPages,
     max_frame: usize,
-    /// Somebody was told that there is no room, and waits for it.
-    room_wanted: bool,
+    /// Octets of the longest frame to be cut up: there are pages for it.
+    longest: usize,
+    /// The octets of the longest frame that there was no room for, and that somebody waits to send; else 0.
+    room_wanted: usize,
     moderation: Moderation,
     /// The end of a wait for several frames.
     timer: Sleep,
@@ -74,24 +81,23 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(xen: &Rc<Xen>, config: QueueConfig) -> Result<Self, QueueError> {
-        let QueueConfig { remote, channels, limits, max_frame, hypercall } = config;
-        let pages = xen.grants().counts().parked_pages;
-        if pages > limits.rx_pages + limits.tx_pages {
-            return Err(QueueError::Held { pages });
-        }
+        let QueueConfig { remote, channels, limits, max_frame, segmentation, hypercall } = config;
         let events = Events::new(xen, remote, channels)?;
         let tx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
         let rx_ring = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
-        let mut tx_pool = TxPool::new(xen, remote, limits.tx_pages.max(slots_for(max_frame)));
+        let mut tx_pool = TxPool::new(xen, remote, limits.tx_pages);
         // With pages for one frame there is always something that an answer can give room for.
-        while tx_pool.len() < slots_for(max_frame) {
-            tx_pool.grow()?;
+        while tx_pool.len() < pages_for(max_frame) {
+            if tx_pool.grow()? == 0 {
+                return Err(GrantError::NoMemory { pages: pages_for(max_frame) }.into());
+            }
         }
+        let longest = (tx_pool.len() * PAGE_SIZE).min(MAX_TX_SIZE);
         let rx_pool = RxPool::new(xen, remote, limits.rx_pages);
-        let tx = TxQueue::new(tx_ring.memory(), tx_pool);
+        let tx = TxQueue::new(tx_ring.memory(), tx_pool, segmentation);
         let rx = RxQueue::new(rx_ring.memory(), rx_pool)?;
         let (moderation, timer) = (Moderation::new(hypercall), sleep_until(Instant::default()));
-        Ok(Self { tx, rx, events, tx_ring, rx_ring, max_frame, room_wanted: false, moderation, timer })
+        Ok(Self { tx, rx, events, tx_ring, rx_ring, max_frame, longest, room_wanted: 0, moderation, timer })
     }
 
     /// The grants of the transmit and the receive ring.
@@ -107,8 +113,14 @@ impl Queue {
         }
     }
 
+    /// Octets of the longest frame that is not to be cut up.
     pub(super) fn max_frame(&self) -> usize {
         self.max_frame
+    }
+
+    /// Octets of the longest frame that is to be cut up.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
@@ -123,13 +135,18 @@ impl Queue {
     /// Whether a frame of `len` octets can be taken; if not, [`poll`](Self::poll) waits for room.
     pub(super) fn make_room(&mut self, len: usize) -> Result<bool, NetFault> {
         let room = self.tx.make_room(len)?;
-        self.room_wanted = !room;
+        match room {
+            // Room for a short frame is none for the long one that somebody waits to send.
+            true if len < self.room_wanted => {}
+            true => self.room_wanted = 0,
+            false => self.room_wanted = self.room_wanted.max(len),
+        }
         Ok(room)
     }
 
     /// See [`TxQueue::transmit`].
-    pub(super) fn transmit(&mut self, len: usize, flags: u16, fill: &mut dyn FnMut(&mut [u8])) {
-        self.tx.transmit(len, flags, fill);
+    pub(super) fn transmit(&mut self, frame: Outgoing, fill: &mut dyn FnMut(&mut [u8])) {
+        self.tx.transmit(frame, fill);
     }
 
     pub(super) fn flush(&mut self) {
@@ -188,11 +205,11 @@ impl Queue {
     }
 
     fn has_wanted_room(&mut self) -> Result<bool, NetFault> {
-        if !self.room_wanted {
+        if self.room_wanted == 0 {
             return Ok(false);
         }
         self.tx.arm()?;
-        self.make_room(self.max_frame)
+        self.make_room(self.room_wanted)
     }
 
     fn publish_rx(&mut self) {
@@ -229,7 +246,7 @@ impl Queue {
 /// What a hypercall that gives the processor away takes on this machine: a poll for nothing, whose time is over. The shortest
 /// of some, as others may run meanwhile.
 pub(super) fn hypercall_time(hv: &dyn Hypervisor) -> Duration {
-    const TRIES: u32 = 8;
+    const TRIES: u32 = 4;
     let one = |_| {
         let start = Instant::now();
         hv.poll(&[], Some(start));

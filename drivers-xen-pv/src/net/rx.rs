@@ -36,6 +36,8 @@ pub(super) struct RxQueue {
     counts: RxCounts,
     /// Responses taken, of which a frame may have several.
     responses: u64,
+    /// The slots of the longest frame so far.
+    longest: u32,
     /// The back end ran out of empty pages, or nearly.
     starved: bool,
 }
@@ -50,6 +52,7 @@ impl RxQueue {
             chain: Chain::new(),
             counts: RxCounts::default(),
             responses: 0,
+            longest: 1,
             starved: false,
         };
         queue.grow()?;
@@ -96,13 +99,22 @@ impl RxQueue {
     pub(super) fn arm(&mut self, count: u32) -> Result<bool, NetFault> {
         // The peer has to have room for so many, or it never gets there.
         let count = count.min(self.ring.in_use() / 2).max(1);
-        Ok(self.ring.arm(count).map_err(NetFault::RxRing)? > 0)
+        let known = self.ring.arm(count).map_err(NetFault::RxRing)?;
+        self.look_at_room(known);
+        Ok(known > 0)
+    }
+
+    /// Notes that the back end, which has filled so many pages, has few left. One that has no room for the next long frame waits,
+    /// however many pages are left.
+    fn look_at_room(&mut self, filled: u32) {
+        let empty = self.ring.in_use() - filled;
+        self.starved |= filled > 0 && (filled >= 3 * empty || empty < self.longest);
     }
 
     fn next(&mut self) -> Result<Option<(RingIdx, RxSlot)>, NetFault> {
         if self.ring.known() == 0 {
             let known = self.ring.look().map_err(NetFault::RxRing)?;
-            self.starved |= known * 4 >= self.ring.in_use() * 3;
+            self.look_at_room(known);
         }
         Ok(self.ring.response())
     }
@@ -136,6 +148,7 @@ impl RxQueue {
             }
             self.post(page);
         }
+        self.longest = self.longest.max(self.chain.slots());
         self.chain.clear();
         self.count(received);
         received

@@ -81,7 +81,10 @@ pub(super) struct Session {
     pub(super) backend: Backend,
     states: BackendStates,
     place: Place,
+    /// The back end's state.
     state: XenbusState,
+    /// This end's state when the device was found.
+    pub(super) own: XenbusState,
 }
 
 impl Session {
@@ -89,19 +92,19 @@ impl Session {
     pub(super) async fn open(site: Site) -> Result<Self, (Site, Why)> {
         let device = Device::new(&site.store, "vif", site.number);
         match Self::look(&device).await {
-            Ok((backend, states, watch)) => {
-                let place = Place { watch, look: true };
-                Ok(Self { site, device, backend, states, place, state: XenbusState::Unknown })
+            Ok((own, backend, states, place)) => {
+                Ok(Self { site, device, backend, states, place, state: XenbusState::Unknown, own })
             }
             Err(e) => Err((site, e.into())),
         }
     }
 
-    async fn look(device: &Device) -> Result<(Backend, BackendStates, Watch), StoreError> {
+    async fn look(device: &Device) -> Result<(XenbusState, Backend, BackendStates, Place), StoreError> {
+        let (own, watch) = (device.state(), device.watch_backend());
         let backend = device.backend().await?;
         let states = backend.states().await?;
-        let watch = device.store().watch(device.path()).await?;
-        Ok((backend, states, watch))
+        // The event that a watch begins with is older than what was just read, or the first reason to look again.
+        Ok((own.await?, backend, states, Place { watch: watch.await?, look: false }))
     }
 
     /// The back end's state as it was last seen.
@@ -152,7 +155,7 @@ impl Session {
     }
 }
 
-/// The device's directory, watched.
+/// Where the device says which back end it has, watched.
 struct Place {
     watch: Watch,
     /// Whether it has to be looked at. Kept outside of the future, which may be dropped between event and look.

@@ -1,13 +1,15 @@
 //! What both ends say of themselves in XenStore, and what follows for the connection.
 
+use super::cut::Segmentation;
 use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
 use crate::abi::netif::MAX_TX_SIZE;
-use crate::xenbus::{Backend, Device};
-use crate::xenstore::{StoreError, XenStore};
+use crate::xenbus::{Backend, Device, XenbusState};
+use crate::xenstore::{Changes, StoreError};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use fata_libos::net::{ETHERNET_HEADER, MacAddress, Offloads};
 
 /// The MTU where nothing says otherwise, octets.
@@ -16,6 +18,8 @@ const DEFAULT_MTU: usize = 1500;
 const MIN_MTU: usize = 576;
 /// The most that a transmit request can say.
 const MAX_MTU: usize = MAX_TX_SIZE - ETHERNET_HEADER;
+/// The most octets of headers in a frame to be cut up: IPv4 and TCP with all options.
+const MAX_HEADERS: usize = ETHERNET_HEADER + 60 + 60;
 
 /// What the toolstack has written for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +30,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) async fn read(device: &Device) -> Result<Self, StoreError> {
-        let mac: String = device.read("mac").await?;
-        let mtu = device.read_optional("mtu").await?.unwrap_or(DEFAULT_MTU);
+        let (mac, mtu) = (device.read::<String>("mac"), device.read_optional("mtu"));
+        let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
         let bad = |key: &str, value: String, expected| StoreError::BadValue {
             key: format!("{}/{key}", device.path()),
             value,
@@ -66,20 +70,45 @@ pub(super) struct Features {
     several_slots: bool,
     checksum_v4: bool,
     checksum_v6: bool,
+    segments_v4: bool,
+    segments_v6: bool,
     split_channels: bool,
-    /// Queues possible; one is used.
-    max_queues: u32,
+    /// Queues possible; one that knows nothing of several does not say.
+    max_queues: Option<u32>,
 }
+
+/// What a back end may say of itself, in the order of the fields of [`Features`].
+const FEATURES: [&str; 7] = [
+    "feature-rx-copy",
+    "feature-sg",
+    "feature-no-csum-offload",
+    "feature-ipv6-csum-offload",
+    "feature-gso-tcpv4",
+    "feature-gso-tcpv6",
+    "feature-split-event-channels",
+];
 
 impl Features {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
+        // All asked for before the first is awaited: one wait.
+        let asked = FEATURES.map(|key| backend.has_feature(key));
+        let max_queues = backend.read_optional("multi-queue-max-queues");
+        let mut has = [false; FEATURES.len()];
+        for (has, asked) in has.iter_mut().zip(asked) {
+            *has = asked.await?;
+        }
+        let [copies, several_slots, no_checksum_v4, checksum_v6, segments_v4, segments_v6, split_channels] =
+            has;
+        let max_queues = max_queues.await?;
         Ok(Self {
-            copies: backend.has_feature("feature-rx-copy").await?,
-            several_slots: backend.has_feature("feature-sg").await?,
-            checksum_v4: !backend.has_feature("feature-no-csum-offload").await?,
-            checksum_v6: backend.has_feature("feature-ipv6-csum-offload").await?,
-            split_channels: backend.has_feature("feature-split-event-channels").await?,
-            max_queues: backend.read_optional("multi-queue-max-queues").await?.unwrap_or(1),
+            copies,
+            several_slots,
+            checksum_v4: !no_checksum_v4,
+            checksum_v6,
+            segments_v4,
+            segments_v6,
+            split_channels,
+            max_queues,
         })
     }
 
@@ -96,48 +125,89 @@ impl Features {
         Ok(Terms { mac: identity.mac, mtu, offloads })
     }
 
+    /// What it cuts up: only packets of several slots that it completes checksums of.
+    pub(super) fn segmentation(&self) -> Segmentation {
+        Segmentation {
+            v4: self.segments_v4 && self.several_slots && self.checksum_v4,
+            v6: self.segments_v6 && self.several_slots && self.checksum_v6,
+        }
+    }
+
+    /// Queues possible.
+    pub(super) fn max_queues(&self) -> u32 {
+        self.max_queues.unwrap_or(1)
+    }
+
     pub(super) fn channels(&self) -> Channels {
         if self.split_channels { Channels::Split } else { Channels::One }
     }
 }
 
-/// Says to the back end where the queue is, and what it may send.
-pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreError> {
-    let (tx_ring, rx_ring) = queue.ring_refs();
-    let (tx_port, rx_port) = queue.ports();
-    let keys = [
-        ("tx-ring-ref", tx_ring.0),
-        ("rx-ring-ref", rx_ring.0),
+/// What a queue that takes frames of `longest` octets to be cut up adds to the terms.
+pub(super) fn add_segmentation(offloads: &mut Offloads, agreed: Segmentation, longest: usize) {
+    let payload = longest.saturating_sub(MAX_HEADERS);
+    offloads.tx_segmentation_v4 = if agreed.v4 { payload } else { 0 };
+    offloads.tx_segmentation_v6 = if agreed.v6 { payload } else { 0 };
+}
+
+/// Says to the back end where the queues are, and what it may send, and that this end is connected.
+pub(super) async fn publish(
+    device: &Device,
+    features: &Features,
+    queues: &[Queue],
+) -> Result<(), StoreError> {
+    let keys = keys(features, queues);
+    device
+        .store()
+        .transaction(async |store| {
+            let mut changes = Changes::default();
+            for (key, value) in &keys {
+                changes.add(match value {
+                    Some(value) => device.write_in(store, key, value),
+                    None => store.rm(&format!("{}/{key}", device.path())),
+                });
+            }
+            let shown = device.switch_state_in(store, XenbusState::Connected);
+            changes.done().await?;
+            shown.await
+        })
+        .await
+}
+
+/// The keys to be written with their values, and those to be removed, which an earlier connection may have left.
+fn keys(features: &Features, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
+    let mut keys = Vec::new();
+    let mut add = |place: &str, key: &str, value| keys.push((String::from(place) + key, value));
+    for (key, value) in [
         ("request-rx-copy", 1),
         ("feature-rx-notify", 1),
         ("feature-sg", 1),
         ("feature-no-csum-offload", 0),
         ("feature-ipv6-csum-offload", 1),
-    ];
-    device
-        .store()
-        .transaction(async |store| {
-            for (key, value) in keys {
-                device.write_in(store, key, value).await?;
-            }
-            if tx_port == rx_port {
-                remove(device, store, "event-channel-tx").await?;
-                remove(device, store, "event-channel-rx").await?;
-                return device.write_in(store, "event-channel", tx_port).await;
-            }
-            remove(device, store, "event-channel").await?;
-            device.write_in(store, "event-channel-tx", tx_port).await?;
-            device.write_in(store, "event-channel-rx", rx_port).await
-        })
-        .await
-}
-
-/// Removes what an earlier connection may have left.
-async fn remove(device: &Device, store: &XenStore, key: &str) -> Result<(), StoreError> {
-    match store.rm(&format!("{}/{key}", device.path())).await {
-        Err(e) if e.is_absent() => Ok(()),
-        done => done,
+        ("feature-gso-tcpv4", 1),
+        ("feature-gso-tcpv6", 1),
+    ] {
+        add("", key, Some(value));
     }
+    if features.max_queues.is_some() {
+        add("", "multi-queue-num-queues", Some(queues.len() as u32));
+    }
+    for (number, queue) in queues.iter().enumerate() {
+        // One has its keys in the device's own directory, as there always were.
+        let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
+        let ((tx_ring, rx_ring), (tx_port, rx_port)) = (queue.ring_refs(), queue.ports());
+        let is_split = tx_port != rx_port;
+        for (key, value) in [
+            ("tx-ring-ref", Some(tx_ring.0)),
+            ("rx-ring-ref", Some(rx_ring.0)),
+            ("event-channel", (!is_split).then_some(tx_port.0)),
+            ("event-channel-tx", is_split.then_some(tx_port.0)),
+            ("event-channel-rx", is_split.then_some(rx_port.0)),
+        ] {
+            add(&place, key, value);
+        }
+    }
+    keys
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! A device's two ends.
 
+use super::read::{HasFeature, Read, ReadOptional};
 use super::state::XenbusState;
 use crate::types::DomId;
-use crate::xenstore::{StoreError, Watch, XenStore};
+use crate::xenstore::{Done, StoreError, Watch, Watching, XenStore};
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::any::type_name;
 use core::fmt::Display;
+use core::future::Future;
 use core::str::FromStr;
 
 /// This guest's end of a device: its directory.
@@ -32,49 +33,63 @@ impl Device {
         &self.store
     }
 
-    /// Reads a key of this end.
-    pub async fn read<T: FromStr>(&self, key: &str) -> Result<T, StoreError> {
-        read_key(&self.store, &self.path, key).await
+    /// Reads a key of this end. The request is on its way before it is awaited, as all of this module are that are no
+    /// `async fn`.
+    pub fn read<T: FromStr>(&self, key: &str) -> Read<T> {
+        Read::new(&self.store, join(&self.path, key))
     }
 
     /// Reads a key of this end that may be absent.
-    pub async fn read_optional<T: FromStr>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        optional(self.read(key).await)
+    pub fn read_optional<T: FromStr>(&self, key: &str) -> ReadOptional<T> {
+        ReadOptional(self.read(key))
     }
 
     /// Writes a key of this end.
-    pub async fn write(&self, key: &str, value: impl Display) -> Result<(), StoreError> {
-        self.write_in(&self.store, key, value).await
+    pub fn write(&self, key: &str, value: impl Display) -> Done {
+        self.write_in(&self.store, key, value)
     }
 
     /// Writes a key of this end in a transaction.
-    pub async fn write_in(
-        &self,
-        within: &XenStore,
-        key: &str,
-        value: impl Display,
-    ) -> Result<(), StoreError> {
-        within.write(&join(&self.path, key), &value.to_string()).await
+    pub fn write_in(&self, within: &XenStore, key: &str, value: impl Display) -> Done {
+        within.write(&join(&self.path, key), &value.to_string())
     }
 
     /// Shows the other end a state. Fails with `ENOENT` if the device was removed: a write alone would make a part of it anew.
     pub async fn switch_state(&self, state: XenbusState) -> Result<(), StoreError> {
-        let key = join(&self.path, "state");
-        let text = state.to_string();
-        self.store
-            .transaction(async |store| {
-                if store.read(&key).await? == text {
-                    return Ok(());
-                }
-                store.write(&key, &text).await
-            })
-            .await
+        self.store.transaction(async |store| self.switch_state_in(store, state).await).await
+    }
+
+    /// The same as a part of a transaction.
+    pub fn switch_state_in(
+        &self,
+        within: &XenStore,
+        state: XenbusState,
+    ) -> impl Future<Output = Result<(), StoreError>> + use<> {
+        let seen = Read::<String>::new(within, join(&self.path, "state"));
+        // Taken back with the transaction where there was no state.
+        let written = self.write_in(within, "state", state);
+        async {
+            seen.await?;
+            written.await
+        }
+    }
+
+    /// This end's state as XenStore has it.
+    pub fn state(&self) -> impl Future<Output = Result<XenbusState, StoreError>> + use<> {
+        let text = self.read::<String>("state");
+        async { Ok(XenbusState::from_key(&text.await?)) }
+    }
+
+    /// Watches for another back end, or for the device to be gone. Not the directory, to which this end itself writes: each
+    /// write would be told as a change.
+    pub fn watch_backend(&self) -> Watching {
+        self.store.watch(&join(&self.path, "backend"))
     }
 
     /// The other end, as this end's directory names it now.
     pub async fn backend(&self) -> Result<Backend, StoreError> {
-        let domid: u16 = self.read("backend-id").await?;
-        let path: String = self.read("backend").await?;
+        let (domid, path) = (self.read::<u16>("backend-id"), self.read::<String>("backend"));
+        let (domid, path) = (domid.await?, path.await?);
         if !path.starts_with('/') || domid >= DomId::SELF.0 {
             let key = join(&self.path, "backend");
             let value = format!("{path} of domain {domid}");
@@ -104,18 +119,18 @@ impl Backend {
     }
 
     /// Reads a key of the other end.
-    pub async fn read<T: FromStr>(&self, key: &str) -> Result<T, StoreError> {
-        read_key(&self.store, &self.path, key).await
+    pub fn read<T: FromStr>(&self, key: &str) -> Read<T> {
+        Read::new(&self.store, join(&self.path, key))
     }
 
     /// Reads a key of the other end that may be absent.
-    pub async fn read_optional<T: FromStr>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        optional(self.read(key).await)
+    pub fn read_optional<T: FromStr>(&self, key: &str) -> ReadOptional<T> {
+        ReadOptional(self.read(key))
     }
 
     /// Whether a `feature-...` key says yes: a number that is not 0.
-    pub async fn has_feature(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self.read_optional::<u32>(key).await?.is_some_and(|n| n != 0))
+    pub fn has_feature(&self, key: &str) -> HasFeature {
+        HasFeature(self.read_optional(key))
     }
 
     /// Its state now; [`Unknown`](XenbusState::Unknown) where it has none. Once the directory is gone XenStore answers not that
@@ -131,7 +146,8 @@ impl Backend {
     /// Its states from now on, the present one first.
     pub async fn states(&self) -> Result<BackendStates, StoreError> {
         let watch = self.store.watch(&join(&self.path, "state")).await?;
-        Ok(BackendStates { backend: self.clone(), watch, last: None, look: Look::Now })
+        // The event that each watch begins with is the first reason to look.
+        Ok(BackendStates { backend: self.clone(), watch, last: None, look: Look::AtNextEvent })
     }
 }
 
@@ -165,25 +181,6 @@ impl BackendStates {
                 return Ok(state);
             }
         }
-    }
-}
-
-async fn read_key<T: FromStr>(store: &XenStore, directory: &str, key: &str) -> Result<T, StoreError> {
-    let key = join(directory, key);
-    let value = store.read(&key).await?;
-    // Numbers are written with blanks around them by some tools.
-    value.trim().parse().map_err(|_| StoreError::BadValue { key, value, expected: short_name::<T>() })
-}
-
-fn short_name<T>() -> &'static str {
-    let name = type_name::<T>();
-    name.rsplit("::").next().unwrap_or(name)
-}
-
-fn optional<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Err(e) if e.is_absent() => Ok(None),
-        other => other.map(Some),
     }
 }
 

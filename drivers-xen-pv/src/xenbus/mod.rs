@@ -6,10 +6,12 @@
 
 mod device;
 mod list;
+mod read;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use device::{Backend, BackendStates, Device};
 pub use list::{DeviceList, devices};
+pub use read::{HasFeature, Read, ReadOptional};
 pub use state::XenbusState;

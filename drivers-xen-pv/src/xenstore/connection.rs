@@ -13,9 +13,11 @@ use crate::events::Channel;
 use crate::shared::SharedMemory;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
 use core::mem::offset_of;
-use fata_libos::task::yield_now;
+use core::task::{Context, Poll};
+use fata_libos::task::{WakerSet, yield_now};
 
 /// Where requests go in the page.
 pub(crate) const REQUESTS: Layout = Layout {
@@ -45,6 +47,9 @@ struct Pending {
 pub(super) struct Connection {
     channel: Channel,
     state: RefCell<State>,
+    /// Requests wait to be sent, and the driver knows.
+    asked: Cell<bool>,
+    driver: WakerSet,
 }
 
 struct State {
@@ -72,16 +77,22 @@ impl Connection {
             last_token: 0,
             broken: None,
         };
-        Rc::new(Self { channel, state: RefCell::new(state) })
+        Rc::new(Self {
+            channel,
+            state: RefCell::new(state),
+            asked: Cell::new(false),
+            driver: WakerSet::new(),
+        })
     }
 
-    /// Sends a request; its reply is the output. Dropping that does not take the request back.
+    /// Makes a request; its reply is the output. Dropping that does not take the request back. It is sent at the driver's next
+    /// turn, with all others made until then: each notification wakes the daemon, and it wakes this guest more than once.
     pub(super) fn request(&self, kind: u32, tx_id: u32, parts: &[&[u8]]) -> Request {
         let slot = Rc::new(Slot::default());
-        let fault = self.enqueue(kind, tx_id, parts, &slot).or_else(|| self.transmit().err());
-        if let Some(fault) = fault {
-            self.fail(fault);
-            slot.complete(Err(fault.into()));
+        match self.enqueue(kind, tx_id, parts, &slot) {
+            Some(fault) => slot.complete(Err(fault.into())),
+            None if self.asked.replace(true) => {}
+            None => self.driver.wake_all(),
         }
         Request::new(slot)
     }
@@ -118,11 +129,20 @@ impl Connection {
     pub(super) async fn drive(self: Rc<Self>) {
         loop {
             match self.pump() {
-                Ok(Pumped::All) => self.channel.fired().await,
+                Ok(Pumped::All) => poll_fn(|cx| self.poll_work(cx)).await,
                 Ok(Pumped::More) => yield_now().await,
                 Err(fault) => return self.fail(fault),
             }
         }
+    }
+
+    /// Ready when there is something to send, or something may have come.
+    fn poll_work(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.asked.get() {
+            return Poll::Ready(());
+        }
+        self.driver.register(cx);
+        self.channel.poll_fired(cx)
     }
 
     fn pump(&self) -> Result<Pumped, StoreFault> {
@@ -152,13 +172,14 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         let count = state.replies.pull(&mut chunk)?;
         state.incoming.extend_from_slice(&chunk[..count]);
-        if count > 0 {
+        if state.replies.was_full() {
             self.channel.notify();
         }
         Ok(count)
     }
 
     fn transmit(&self) -> Result<(), StoreFault> {
+        self.asked.set(false);
         let mut state = self.state.borrow_mut();
         let State { outgoing, requests, .. } = &mut *state;
         let mut sent = 0;

@@ -19,8 +19,8 @@ pub mod wire;
 #[cfg(not(target_os = "xen"))]
 pub(crate) use connection::{REPLIES, REQUESTS};
 pub use error::{Errno, StoreError, StoreFault};
-pub use request::{Done, Value};
-pub use watch::Watch;
+pub use request::{Changes, Done, Value};
+pub use watch::{Watch, Watching};
 
 use crate::abi::xs_wire::{XS_DIRECTORY, XS_MKDIR, XS_READ, XS_RM, XS_WATCH, XS_WRITE};
 use crate::events::Channel;
@@ -30,7 +30,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use connection::Connection;
-use request::Request;
+pub(crate) use request::{Request, text_of};
 
 /// XenStore, or one transaction in it. Paths are absolute, or relative to this domain's own directory.
 #[derive(Clone)]
@@ -55,10 +55,16 @@ impl XenStore {
         }
     }
 
-    /// The value of a key. The request is sent at once, as those of [`write`](Self::write), [`mkdir`](Self::mkdir) and
-    /// [`rm`](Self::rm) are.
+    /// The value of a key. The request is on its way before it is awaited, as those of [`write`](Self::write),
+    /// [`mkdir`](Self::mkdir), [`rm`](Self::rm) and [`watch`](Self::watch) are, and the daemon serves them in their order: who
+    /// makes several before awaiting the first waits once for all.
     pub fn read<'a>(&self, path: &'a str) -> Value<'a> {
-        Value { key: path, request: self.request(XS_READ, path, b"") }
+        Value { key: path, request: self.read_octets(path) }
+    }
+
+    /// The same as it comes.
+    pub(crate) fn read_octets(&self, path: &str) -> Request {
+        self.request(XS_READ, path, b"")
     }
 
     /// Sets a key, which is made where it does not exist.
@@ -84,13 +90,15 @@ impl XenStore {
     }
 
     /// Watches `path` and all below it. Several watches of one path are each told of everything.
-    pub async fn watch(&self, path: &str) -> Result<Watch, StoreError> {
-        wire::check_path(path)?;
-        let queue = self.connection.add_watch(path)?;
+    pub fn watch(&self, path: &str) -> Watching {
+        let added = wire::check_path(path).and_then(|()| self.connection.add_watch(path));
+        let queue = match added {
+            Ok(queue) => queue,
+            Err(e) => return Watching { watch: None, request: Request::failed(e) },
+        };
         // From here on the watch is a value: if the request fails or is dropped, so is the watch, which ends it.
         let watch = Watch::new(self.connection.clone(), queue);
         let token = alloc::format!("{}\0", watch.token());
-        self.request(XS_WATCH, path, token.as_bytes()).await?;
-        Ok(watch)
+        Watching { watch: Some(watch), request: self.request(XS_WATCH, path, token.as_bytes()) }
     }
 }

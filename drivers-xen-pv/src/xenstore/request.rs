@@ -30,7 +30,7 @@ impl Slot {
 
 /// A request; its output is the payload of the reply.
 #[must_use = "dropping it leaves the reply to nobody"]
-pub(super) struct Request(Rc<Slot>);
+pub(crate) struct Request(Rc<Slot>);
 
 impl Request {
     pub(super) fn new(slot: Rc<Slot>) -> Self {
@@ -71,6 +71,29 @@ impl Future for Done {
     }
 }
 
+/// Changes that were asked for one after the other, to be awaited as one.
+#[derive(Default)]
+#[must_use = "whether XenStore did them is not known before they are awaited"]
+pub struct Changes(Vec<Done>);
+
+impl Changes {
+    /// One more.
+    pub fn add(&mut self, change: Done) {
+        self.0.push(change);
+    }
+
+    /// The first error of any, but that what was to be removed was not there.
+    pub async fn done(self) -> Result<(), StoreError> {
+        for change in self.0 {
+            match change.await {
+                Err(e) if e.is_absent() => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A value that was asked for.
 #[must_use = "the value comes when it is awaited"]
 pub struct Value<'a> {
@@ -83,11 +106,15 @@ impl Future for Value<'_> {
     #[inline(never)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = core::task::ready!(Pin::new(&mut self.request).poll(cx))?;
-        let text = String::from_utf8(reply).map_err(|e| StoreError::BadValue {
-            key: self.key.into(),
-            value: text::lossy(e.into_bytes()),
-            expected: "text",
-        });
-        Poll::Ready(text)
+        Poll::Ready(text_of(self.key, reply))
     }
+}
+
+/// The text that a key holds.
+pub(crate) fn text_of(key: &str, reply: Vec<u8>) -> Result<String, StoreError> {
+    String::from_utf8(reply).map_err(|e| StoreError::BadValue {
+        key: key.into(),
+        value: text::lossy(e.into_bytes()),
+        expected: "text",
+    })
 }

@@ -74,6 +74,36 @@ fn many_tasks_ask_at_once_and_get_their_own_answers_whatever_the_order() {
 }
 
 #[test]
+fn requests_made_together_cost_one_notification_and_are_served_in_their_order() {
+    run(async |hv, xen| {
+        let (daemon, store) = FakeXenstored::start(hv, &xen);
+        yield_now().await;
+        hv.take_notified(daemon.port());
+        let written = store.write("a", "1");
+        let (first, second) = (store.read("a"), store.write("a", "2"));
+        let (third, watch) = (store.read("a"), store.watch("a"));
+        assert_eq!(hv.take_notified(daemon.port()), 0, "sent at the driver's turn");
+        assert_eq!((first.await.as_deref(), third.await.as_deref()), (Ok("1"), Ok("2")));
+        written.await.unwrap();
+        second.await.unwrap();
+        assert_eq!(watch.await.unwrap().changed().await.as_deref(), Ok("a"));
+        assert_eq!(hv.take_notified(daemon.port()), 1);
+    });
+}
+
+#[test]
+fn a_watch_that_is_refused_or_given_up_is_none() {
+    on_store(async |daemon, store| {
+        daemon.deny("secret");
+        assert_eq!(store.watch("secret").await.map(drop), refused(Errno::EACCES));
+        drop(store.watch("a"));
+        store.write("a", "1").await.unwrap();
+        sleep(SOON).await;
+        assert_eq!(daemon.watch_count(), 0);
+    });
+}
+
+#[test]
 fn a_request_that_was_given_up_disturbs_nobody() {
     on_store(async |daemon, store| {
         daemon.write("a", "1");

@@ -2,12 +2,14 @@
 
 use super::connection::Connection;
 use super::error::{StoreError, StoreFault};
+use super::request::Request;
 use crate::abi::xs_wire::XS_UNWATCH;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::task::WakerSet;
 
@@ -97,6 +99,22 @@ impl Watch {
         }
         self.queue.waiting.register(cx);
         Poll::Pending
+    }
+}
+
+/// A watch that was asked for; dropping it ends it.
+#[must_use = "the watch comes when it is awaited"]
+pub struct Watching {
+    pub(super) watch: Option<Watch>,
+    pub(super) request: Request,
+}
+
+impl Future for Watching {
+    type Output = Result<Watch, StoreError>;
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        core::task::ready!(Pin::new(&mut self.request).poll(cx))?;
+        Poll::Ready(Ok(self.watch.take().expect("a watch whose request did not fail, awaited once")))
     }
 }
 

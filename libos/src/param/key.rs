@@ -1,7 +1,7 @@
 //! Parameters in code: a constant for each, that knows the type of its values.
 
 use super::kinds::parse_duration;
-use super::{Ipv4Prefix, Param};
+use super::{Ipv4Prefix, Param, Size};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::net::Ipv4Addr;
@@ -87,7 +87,7 @@ macro_rules! parsed {
     )*};
 }
 
-parsed!(u16, u64, Ipv4Addr, Ipv4Prefix);
+parsed!(u16, u64, Ipv4Addr, Ipv4Prefix, Size);
 
 /// A parameter without a default has a value only if the command line gives one.
 impl<T: Value + ?Sized> Value for Option<&T> {

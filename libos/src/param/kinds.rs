@@ -1,6 +1,6 @@
 //! The kinds of values that parameters have.
 
-use super::Kind;
+use super::{Kind, Size};
 use core::net::Ipv4Addr;
 use core::str::FromStr;
 use core::time::Duration;
@@ -17,6 +17,10 @@ pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| v.parse::<u6
 /// A time: whole seconds, or a whole number of another unit.
 pub static DURATION: Kind =
     Kind { what: "a time, such as 90s, 500ms, 5min or 2h", check: |v| parse_duration(v).is_some() };
+
+/// A number of octets.
+pub static SIZE: Kind =
+    Kind { what: "a size, such as 65536, 256KiB or 1MiB", check: |v| v.parse::<Size>().is_ok() };
 
 /// A TCP or UDP port.
 pub static PORT: Kind =

@@ -8,11 +8,14 @@
 
 mod key;
 mod kinds;
+mod size;
 
 pub use key::{Key, Value};
 pub use kinds::{
-    BOOL, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT, TEXT,
+    BOOL, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT,
+    SIZE, TEXT,
 };
+pub use size::{BadSize, Size};
 
 use crate::text::split_once;
 use alloc::borrow::ToOwned;

@@ -65,6 +65,9 @@ enum Heard {
     LinkLost,
 }
 
+/// Whether a reply is one that is waited for. Not a type parameter: [`Client::hear`] is then once in the image.
+type Fits<'f> = &'f dyn Fn(&Reply) -> bool;
+
 struct Client {
     core: Rc<Core>,
     iface: Rc<Iface>,
@@ -121,13 +124,13 @@ impl Client {
         };
         loop {
             self.send(ask, None);
-            match self.hear(jittered(wait), |reply| matches!(reply, Reply::Offer(_))).await {
+            match self.hear(jittered(wait), &|reply| matches!(reply, Reply::Offer(_))).await {
                 Heard::Reply(Reply::Offer(offer)) => {
                     if let Some(lease) = self.request(&offer).await {
                         return Some(lease);
                     }
                     // A server that offers what it does not give is not asked in a circle.
-                    if let Heard::LinkLost = self.hear(jittered(wait), |_| false).await {
+                    if let Heard::LinkLost = self.hear(jittered(wait), &|_| false).await {
                         return None;
                     }
                     self.begin();
@@ -155,7 +158,7 @@ impl Client {
                 Reply::Nak(from) => from.is_none_or(|from| from == server),
                 Reply::Offer(_) => false,
             };
-            match self.hear(jittered(wait), fits).await {
+            match self.hear(jittered(wait), &fits).await {
                 Heard::Reply(Reply::Ack(lease)) => return Some(lease),
                 Heard::Silence => wait *= 2,
                 _ => return None,
@@ -176,7 +179,7 @@ impl Client {
         let mut wait = FIRST_WAIT;
         for _ in 0..REQUESTS - 1 {
             self.send(ask, None);
-            match self.hear(jittered(wait), |reply| !matches!(reply, Reply::Offer(_))).await {
+            match self.hear(jittered(wait), &|reply| !matches!(reply, Reply::Offer(_))).await {
                 Heard::Reply(Reply::Ack(lease)) => return Some(lease),
                 Heard::Reply(_) => {
                     self.lose("the server takes the address back");
@@ -196,7 +199,7 @@ impl Client {
             if self.losses != self.iface.losses.get() {
                 return Some(lease);
             }
-            if let Heard::LinkLost = self.hear_until(lease.renew, |_| false).await {
+            if let Heard::LinkLost = self.hear_until(lease.renew, &|_| false).await {
                 return Some(lease);
             }
             self.begin();
@@ -210,7 +213,7 @@ impl Client {
                     };
                     self.send(ask, to);
                     let wait = (left / 2).max(LEAST_RENEW_WAIT).min(left);
-                    match self.hear(wait, |reply| !matches!(reply, Reply::Offer(_))).await {
+                    match self.hear(wait, &|reply| !matches!(reply, Reply::Offer(_))).await {
                         Heard::Reply(Reply::Ack(new)) => {
                             lease = new;
                             continue 'lease;
@@ -271,18 +274,18 @@ impl Client {
     }
 
     /// Waits for an answer that fits; for ever where there is no time limit.
-    async fn hear_until(&mut self, until: Option<Instant>, fits: impl Fn(&Reply) -> bool) -> Heard {
+    async fn hear_until(&mut self, until: Option<Instant>, fits: Fits<'_>) -> Heard {
         // A year at a time, where a lease never ends.
         let wait = until.map_or(Duration::from_secs(365 * 86_400), |at| at - Instant::now());
         loop {
-            match self.hear(wait, &fits).await {
+            match self.hear(wait, fits).await {
                 Heard::Silence if until.is_none() => {}
                 heard => return heard,
             }
         }
     }
 
-    async fn hear(&mut self, wait: Duration, fits: impl Fn(&Reply) -> bool) -> Heard {
+    async fn hear(&mut self, wait: Duration, fits: Fits<'_>) -> Heard {
         let mac = self.iface.link.borrow().mac();
         let heard = poll_fn(|cx| {
             if self.iface.losses.get() != self.losses {

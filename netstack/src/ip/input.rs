@@ -5,6 +5,7 @@ use super::{HEADER, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::stack::Core;
+use crate::traffic::{Lost, Protocol, Traffic};
 use crate::{icmp, udp};
 use alloc::rc::Rc;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
@@ -19,44 +20,48 @@ pub(crate) fn receive_frame(
     frame: &mut [u8],
     checksum: Checksum,
 ) {
-    let Ok(ethernet) = EthernetFrame::new_checked(&*frame) else { return core.counters.rx_bad.one() };
+    let lost = |what| iface.traffic.lost(&core.counters, what);
+    let Ok(ethernet) = EthernetFrame::new_checked(&*frame) else { return lost(Lost::EthernetMalformed) };
     let to = ethernet.dst_addr();
     if to.0 != iface.link.borrow().mac().0 && !to.is_multicast() && !to.is_broadcast() {
-        return core.counters.rx_not_ours.one();
+        return lost(Lost::EthernetNotOurs);
     }
     let protocol = ethernet.ethertype();
     let payload = &mut frame[ETHERNET_HEADER..];
     match protocol {
         EthernetProtocol::Ipv4 => receive_packet(core, iface, now, payload, checksum),
         EthernetProtocol::Arp => iface.receive_arp(core, now, payload),
-        _ => core.counters.rx_unknown.one(),
+        _ => lost(Lost::EthernetUnknown),
     }
 }
 
 fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [u8], checksum: Checksum) {
     let counters = &core.counters;
-    let Ok(ip) = Ipv4Packet::new_checked(&*data) else { return counters.rx_bad.one() };
+    let lost = |what| iface.traffic.lost(counters, what);
+    iface.traffic.received(Protocol::Ip);
+    let Ok(ip) = Ipv4Packet::new_checked(&*data) else { return lost(Lost::IpMalformed) };
     let header_len = usize::from(ip.header_len());
     let total = usize::from(ip.total_len());
     if ip.version() != 4 {
-        return counters.rx_bad.one();
+        return lost(Lost::IpMalformed);
     }
     if !Sum::default().data(&data[..header_len]).is_valid() {
-        return counters.rx_bad_checksum.one();
+        return lost(Lost::IpChecksum);
     }
     let protocol: u8 = ip.next_header().into();
     let (source, destination) = (ip.src_addr(), ip.dst_addr());
     let Some(header) = iface.accepts(source, destination, protocol) else {
-        return counters.rx_not_ours.one();
+        return lost(Lost::IpNotOurs);
     };
     counters.rx_packets.one();
     if !ip.more_frags() && ip.frag_offset() == 0 {
         let verified = checksum != Checksum::Complete;
+        let marked = data[1] & 3 == 3;
         return deliver(
             core,
             iface,
             now,
-            Header { verified, ..header },
+            Header { verified, marked, ..header },
             protocol,
             &mut data[..total],
             header_len,
@@ -69,10 +74,10 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
     let outcome = iface.fragments.borrow_mut().add(now, fragment);
     match outcome {
         Outcome::Waiting => {}
-        Outcome::Dropped => counters.fragments_dropped.one(),
+        Outcome::Dropped => lost(Lost::IpFragment),
         Outcome::Complete(mut whole) => {
             counters.fragments_reassembled.one();
-            write_header(&mut whole, source, destination, protocol);
+            write_header(&mut whole, source, destination, protocol, false);
             deliver(core, iface, now, header, protocol, &mut whole, HEADER);
         }
     }
@@ -89,11 +94,16 @@ fn deliver(
 ) {
     match protocol {
         TCP => match core.tcp.in_use() {
-            Some(tcp) => tcp.receive(core, iface, now, header, packet, header_len),
+            Some(tcp) => {
+                iface.traffic.received(Protocol::Tcp);
+                let before = Traffic::tcp_sums(&core.counters);
+                tcp.receive(core, iface, now, header, packet, header_len);
+                iface.traffic.settle_tcp(&core.counters, before);
+            }
             None => icmp::send_port_unreachable(core, iface, now, header, packet),
         },
         UDP => udp::receive(core, iface, now, header, packet, header_len),
         ICMP => icmp::receive(core, iface, now, header, &packet[header_len..]),
-        _ => core.counters.rx_unknown.one(),
+        _ => iface.traffic.lost(&core.counters, Lost::IpUnknown),
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Header {
     pub(crate) is_unicast: bool,
     /// The checksum of what it carries is known to be good.
     pub(crate) verified: bool,
+    /// A router marked it for congestion (RFC 3168, 5).
+    pub(crate) marked: bool,
 }
 
 #[cfg(test)]

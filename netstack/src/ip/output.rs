@@ -3,9 +3,10 @@
 use super::{HEADER, MAX_PACKET};
 use crate::checksum::Sum;
 use crate::interface::Iface;
-use crate::link::{Carries, Hop};
+use crate::link::{Carries, Hop, Send};
 use crate::memory::zeroed;
 use crate::stats::Counters;
+use crate::traffic::{Lost, Protocol};
 use core::net::Ipv4Addr;
 use fata_libos::time::Instant;
 use smoltcp::wire::Ipv4Packet;
@@ -20,11 +21,19 @@ struct Cut {
     offset: u16,
     more: bool,
     dont: bool,
+    ect: bool,
 }
 
-/// Writes the header of a packet that must not be cut up into its first octets; the packet's length is the buffer's.
-pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) {
-    write(packet, source, destination, protocol, Cut { dont: true, ..Cut::default() });
+/// Writes the header of a packet that must not be cut up into its first octets; the packet's length is the buffer's. `ect`:
+/// the ends of the transport understand marks of congestion (RFC 3168, 5).
+pub(crate) fn write_header(
+    packet: &mut [u8],
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    ect: bool,
+) {
+    write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
 }
 
 fn write(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, cut: Cut) {
@@ -33,7 +42,7 @@ fn write(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u
     ip.set_version(4);
     ip.set_header_len(HEADER as u8);
     ip.set_dscp(0);
-    ip.set_ecn(0);
+    ip.set_ecn(if cut.ect { 2 } else { 0 });
     ip.set_total_len(len);
     ip.set_ident(cut.ident);
     ip.clear_flags();
@@ -62,19 +71,23 @@ pub(crate) fn send_datagram(
     len: usize,
     fill: &mut dyn FnMut(&mut [u8]),
 ) {
-    let carries = if protocol == super::UDP { Carries::Udp } else { Carries::Other };
+    let is_udp = protocol == super::UDP;
+    let carries = if is_udp { Carries::Udp } else { Carries::Other };
+    let lost = |what| iface.traffic.lost(counters, what);
+    iface.traffic.sent(if is_udp { Protocol::Udp } else { Protocol::Icmp });
     let mut link = iface.link.borrow_mut();
     let mtu = link.mtu();
     if HEADER + len <= mtu {
-        return link.send(now, source, hop, HEADER + len, carries, counters, &mut |packet| {
-            write_header(packet, source, destination, protocol);
+        let send = Send { now, own: source, hop, len: HEADER + len, carries, segment_size: 0 };
+        return link.send(send, counters, &mut |packet| {
+            write_header(packet, source, destination, protocol, false);
             fill(&mut packet[HEADER..]);
         });
     }
     if HEADER + len > MAX_PACKET {
-        return counters.tx_dropped.one();
+        return lost(Lost::IpTooLong);
     }
-    let Some(mut whole) = zeroed(len) else { return counters.tx_dropped.one() };
+    let Some(mut whole) = zeroed(len) else { return lost(Lost::IpNoMemory) };
     fill(&mut whole);
     if carries == Carries::Udp {
         complete_udp(&mut whole, source, destination);
@@ -83,8 +96,10 @@ pub(crate) fn send_datagram(
     let step = (mtu - HEADER) & !7;
     for (n, part) in whole.chunks(step).enumerate() {
         let more = (n + 1) * step < len;
-        let cut = Cut { ident, offset: (n * step) as u16, more, dont: false };
-        link.send(now, source, hop, HEADER + part.len(), Carries::Other, counters, &mut |packet| {
+        let cut = Cut { ident, offset: (n * step) as u16, more, ..Cut::default() };
+        let len = HEADER + part.len();
+        let send = Send { now, own: source, hop, len, carries: Carries::Other, segment_size: 0 };
+        link.send(send, counters, &mut |packet| {
             packet[HEADER..].copy_from_slice(part);
             write(packet, source, destination, protocol, cut);
         });

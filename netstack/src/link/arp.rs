@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use fata_libos::net::{Checksum, MacAddress};
+use fata_libos::net::{MacAddress, TransmitMeta};
 use fata_libos::time::{Duration, Instant};
 
 /// Neighbours remembered.
@@ -31,15 +31,15 @@ const TRIES: u8 = 3;
 /// A frame that waits for its destination address or the device.
 pub(crate) struct Waiting {
     pub(crate) frame: Vec<u8>,
-    pub(crate) checksum: Checksum,
+    pub(crate) meta: TransmitMeta,
     _share: Share,
 }
 
 impl Waiting {
     /// An empty frame of `len` octets, if there is memory for it.
-    pub(crate) fn new(memory: &Rc<Memory>, len: usize, checksum: Checksum) -> Option<Self> {
+    pub(crate) fn new(memory: &Rc<Memory>, len: usize, meta: TransmitMeta) -> Option<Self> {
         let _share = memory.take(Use::Frames, len + FRAME_COST)?;
-        Some(Self { frame: zeroed(len)?, checksum, _share })
+        Some(Self { frame: zeroed(len)?, meta, _share })
     }
 }
 
@@ -118,12 +118,12 @@ impl Neighbours {
     }
 
     /// A frame of `len` octets that is kept until its next hop answers; `None` if there is no room.
-    pub(crate) fn wait(&mut self, hop: Ipv4Addr, len: usize, checksum: Checksum) -> Option<&mut [u8]> {
+    pub(crate) fn wait(&mut self, hop: Ipv4Addr, len: usize, meta: TransmitMeta) -> Option<&mut [u8]> {
         let entry = self.table.get_mut(&hop)?;
         if entry.mac.is_some() || entry.packets.len() >= WAITING_PACKETS {
             return None;
         }
-        entry.packets.push(Waiting::new(&self.memory, len, checksum)?);
+        entry.packets.push(Waiting::new(&self.memory, len, meta)?);
         entry.packets.last_mut().map(|waiting| &mut waiting.frame[..])
     }
 
@@ -228,7 +228,8 @@ mod tests {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: false });
-        let frames: Vec<bool> = (0..6).map(|_| n.wait(host(1), 9, Checksum::Complete).is_some()).collect();
+        let frames: Vec<bool> =
+            (0..6).map(|_| n.wait(host(1), 9, TransmitMeta::default()).is_some()).collect();
         assert_eq!(frames.iter().filter(|f| **f).count(), WAITING_PACKETS);
         assert_eq!(n.poll(at(2)).ask, [host(1)]);
         assert_eq!(n.poll(at(3)).ask, [host(1)]);
@@ -241,7 +242,7 @@ mod tests {
     fn an_old_address_is_used_while_it_is_asked_for_again() {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.lookup(at(1), host(1));
-        assert!(n.wait(host(1), 1, Checksum::Complete).is_some());
+        assert!(n.wait(host(1), 1, TransmitMeta::default()).is_some());
         assert_eq!(n.learn(at(1), host(1), MAC, false).len(), 1);
         assert_eq!(n.lookup(at(2), host(1)), Answer::Known { mac: MAC, ask: false });
         assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: true });
@@ -278,7 +279,7 @@ mod tests {
         assert_eq!(n.table.len(), 10);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
         assert_eq!(n.lookup(at(3), host(200)), Answer::Unknown { ask: true });
-        let kept = (0..4).filter(|_| n.wait(host(200), 1000, Checksum::Complete).is_some()).count();
+        let kept = (0..4).filter(|_| n.wait(host(200), 1000, TransmitMeta::default()).is_some()).count();
         assert_eq!(kept, 2, "frames of a kilobyte in {} octets", n.memory.limit(Use::Frames));
         n.clear();
         assert_eq!((n.memory.used(Use::Neighbours), n.memory.used(Use::Frames)), (0, 0));

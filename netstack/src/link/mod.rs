@@ -8,23 +8,31 @@ mod arp;
 
 pub(crate) use arp::Neighbours;
 
+use crate::capture::Tap;
 use crate::checksum::Sum;
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
+use crate::traffic::{Direction, Lost, Protocol, Traffic};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use arp::{Answer, Waiting};
 use core::net::Ipv4Addr;
-use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, NetDevice, TransmitError, TransmitMeta};
+use fata_libos::net::{
+    Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Received, TransmitError, TransmitMeta,
+};
 use fata_libos::time::Instant;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN,
+    Ipv4Packet,
 };
 
 /// Frames that wait for room in the device.
 const QUEUE: usize = 256;
+/// The largest IPv4 packet, and TCP header, octets.
+const MAX_PACKET: usize = 65_535;
+const TCP_MOST: usize = 60;
 const BROADCAST: MacAddress = MacAddress([0xff; 6]);
 
 /// Where on the link a packet goes.
@@ -49,6 +57,20 @@ pub(crate) enum Carries {
     Other,
 }
 
+/// What is said of a packet to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Send {
+    pub(crate) now: Instant,
+    /// This host's address.
+    pub(crate) own: Ipv4Addr,
+    pub(crate) hop: Hop,
+    /// Octets of the packet.
+    pub(crate) len: usize,
+    pub(crate) carries: Carries,
+    /// TCP data in each of the packets into which the device is to cut it, octets; 0 for one that is whole.
+    pub(crate) segment_size: usize,
+}
+
 /// See the module.
 pub(crate) struct Link {
     device: Box<dyn NetDevice>,
@@ -56,13 +78,56 @@ pub(crate) struct Link {
     queue: VecDeque<Waiting>,
     max_mtu: usize,
     memory: Rc<Memory>,
+    traffic: Rc<Traffic>,
+    tap: Option<Tap>,
 }
 
 impl Link {
-    pub(crate) fn new(device: Box<dyn NetDevice>, max_mtu: Option<u16>, memory: &Rc<Memory>) -> Self {
+    pub(crate) fn new(
+        device: Box<dyn NetDevice>,
+        max_mtu: Option<u16>,
+        memory: &Rc<Memory>,
+        traffic: &Rc<Traffic>,
+    ) -> Self {
         let max_mtu = max_mtu.map_or(usize::from(u16::MAX), usize::from);
         let (neighbours, memory) = (Neighbours::new(memory), memory.clone());
-        Self { device, neighbours, queue: VecDeque::new(), max_mtu, memory }
+        Self {
+            device,
+            neighbours,
+            queue: VecDeque::new(),
+            max_mtu,
+            memory,
+            traffic: traffic.clone(),
+            tap: None,
+        }
+    }
+
+    /// Shows all frames to a tap from now on.
+    pub(crate) fn set_tap(&mut self, tap: Option<Tap>) {
+        self.tap = tap;
+    }
+
+    /// Takes the next frame from the device.
+    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        let received = self.device.receive(buf)?;
+        if let Some(tap) = &self.tap {
+            tap.frame(Direction::Rx, &buf[..received.len.min(buf.len())]);
+        }
+        Some(received)
+    }
+
+    /// Gives a frame to the device; a tap sees it as it is given.
+    fn transmit(
+        &mut self,
+        len: usize,
+        meta: TransmitMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TransmitError> {
+        let Some(tap) = &self.tap else { return self.device.transmit(len, meta, fill) };
+        self.device.transmit(len, meta, &mut |frame| {
+            fill(frame);
+            tap.frame(Direction::Tx, frame);
+        })
     }
 
     pub(crate) fn device(&mut self) -> &mut dyn NetDevice {
@@ -107,10 +172,16 @@ impl Link {
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
     pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
         while self.device.can_transmit() {
-            let Some(Waiting { frame, checksum, .. }) = self.queue.pop_front() else { break };
-            let meta = TransmitMeta::new(checksum);
-            if self.device.transmit(frame.len(), meta, &mut |buf| buf.copy_from_slice(&frame)).is_err() {
-                counters.tx_dropped.one();
+            let Some(waiting) = self.queue.pop_front() else { break };
+            let Waiting { frame, meta, .. } = &waiting;
+            match self.transmit(frame.len(), *meta, &mut |buf| buf.copy_from_slice(frame)) {
+                Ok(()) => {}
+                // Room for a usual frame is not room for a large one.
+                Err(TransmitError::Full) => {
+                    self.queue.push_front(waiting);
+                    break;
+                }
+                Err(error) => self.traffic.lost(counters, refused(error)),
             }
         }
         let due = self.neighbours.poll(now);
@@ -120,30 +191,36 @@ impl Link {
             }
         }
         counters.arp_unanswered.add(due.lost.len() as u64);
-        counters.arp_dropped.add(due.dropped as u64);
+        self.traffic.lost_many(counters, Lost::IpNoNeighbour, due.dropped as u64);
         due.lost
     }
 
-    /// Sends an IP packet of `len` octets, written by `fill`, which is called once or never. The checksum inside what it
-    /// carries is completed here or left to the device.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
-        own: Ipv4Addr,
-        hop: Hop,
-        len: usize,
-        carries: Carries,
-        counters: &Counters,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) {
+    /// The largest TCP data that the device cuts into segments, octets; 0 where it does not.
+    pub(crate) fn largest_send(&self) -> usize {
+        let most = MAX_PACKET - IPV4_HEADER_LEN - TCP_MOST;
+        self.device.offloads().tx_segmentation_v4.min(most)
+    }
+
+    /// Sends an IP packet, written by `fill`, which is called once or never. The checksum inside what it carries is completed
+    /// here or left to the device.
+    pub(crate) fn send(&mut self, send: Send, counters: &Counters, fill: &mut dyn FnMut(&mut [u8])) {
+        let Send { now, own, hop, len, carries, segment_size } = send;
         let partial = carries != Carries::Other && self.device.offloads().tx_checksum_v4;
-        let checksum = if partial { Checksum::Partial } else { Checksum::Complete };
+        let partial = partial || segment_size > 0;
+        let meta = match (segment_size, partial) {
+            (0, true) => TransmitMeta::new(Checksum::Partial),
+            (0, false) => TransmitMeta::new(Checksum::Complete),
+            (size, _) => TransmitMeta::segmented(size),
+        };
         let mut build = |packet: &mut [u8]| {
             fill(packet);
             complete(packet, carries, partial);
         };
         counters.tx_packets.one();
+        self.traffic.sent(Protocol::Ip);
+        if carries == Carries::Tcp {
+            self.traffic.sent(Protocol::Tcp);
+        }
         let to = match hop {
             Hop::Broadcast => BROADCAST,
             Hop::Group(group) => group_mac(group),
@@ -160,15 +237,15 @@ impl Link {
                     }
                     let mut header = [0; ETHERNET_HEADER];
                     self.header(&mut header, BROADCAST, EthernetProtocol::Ipv4);
-                    let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, checksum) else {
-                        return counters.arp_dropped.one();
+                    let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, meta) else {
+                        return self.traffic.lost(counters, Lost::IpNoNeighbour);
                     };
                     frame[..ETHERNET_HEADER].copy_from_slice(&header);
                     return build(&mut frame[ETHERNET_HEADER..]);
                 }
             },
         };
-        self.send_frame(to, EthernetProtocol::Ipv4, len, checksum, counters, &mut build);
+        self.send_frame(to, EthernetProtocol::Ipv4, len, meta, counters, &mut build);
     }
 
     /// Answers an ARP packet and learns from it. `true` if it claims the address `own` for somebody else.
@@ -179,8 +256,9 @@ impl Link {
         packet: &[u8],
         counters: &Counters,
     ) -> bool {
+        self.traffic.received(Protocol::Arp);
         let Ok(arp) = ArpPacket::new_checked(packet).and_then(|p| ArpRepr::parse(&p)) else {
-            counters.rx_bad.one();
+            self.traffic.lost(counters, Lost::ArpMalformed);
             return false;
         };
         let ArpRepr::EthernetIpv4 {
@@ -207,7 +285,7 @@ impl Link {
             for mut waiting in self.neighbours.learn(now, source, mac, create) {
                 waiting.frame[..6].copy_from_slice(&mac.0);
                 if !self.enqueue(waiting) {
-                    counters.tx_dropped.one();
+                    self.traffic.lost(counters, Lost::EthernetFull);
                 }
             }
         }
@@ -242,8 +320,9 @@ impl Link {
             target_hardware_addr: EthernetAddress(target_mac.0),
             target_protocol_addr: target,
         };
+        self.traffic.sent(Protocol::Arp);
         let fill = &mut |buf: &mut [u8]| arp.emit(&mut ArpPacket::new_unchecked(buf));
-        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), Checksum::Complete, counters, fill);
+        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), TransmitMeta::default(), counters, fill);
     }
 
     fn header(&self, frame: &mut [u8], to: MacAddress, protocol: EthernetProtocol) {
@@ -258,7 +337,7 @@ impl Link {
         to: MacAddress,
         protocol: EthernetProtocol,
         len: usize,
-        checksum: Checksum,
+        meta: TransmitMeta,
         counters: &Counters,
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
@@ -271,18 +350,18 @@ impl Link {
             fill(packet);
         };
         if self.queue.is_empty() {
-            match self.device.transmit(total, TransmitMeta::new(checksum), &mut build) {
+            match self.transmit(total, meta, &mut build) {
                 Ok(()) => return,
                 Err(TransmitError::Full) => {}
-                Err(TransmitError::Down | TransmitError::TooLong { .. }) => return counters.tx_dropped.one(),
+                Err(error) => return self.traffic.lost(counters, refused(error)),
             }
         }
-        let waiting = Waiting::new(&self.memory, total, checksum).is_some_and(|mut waiting| {
+        let waiting = Waiting::new(&self.memory, total, meta).is_some_and(|mut waiting| {
             build(&mut waiting.frame);
             self.enqueue(waiting)
         });
         if !waiting {
-            counters.tx_dropped.one();
+            self.traffic.lost(counters, Lost::EthernetFull);
         }
     }
 
@@ -293,6 +372,15 @@ impl Link {
             self.queue.push_back(waiting);
         }
         has_room
+    }
+}
+
+/// Why a frame is lost that the device did not take.
+fn refused(error: TransmitError) -> Lost {
+    match error {
+        TransmitError::Full => Lost::EthernetFull,
+        TransmitError::Down => Lost::EthernetDown,
+        TransmitError::TooLong { .. } => Lost::EthernetTooLong,
     }
 }
 

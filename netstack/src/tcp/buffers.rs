@@ -1,46 +1,49 @@
 //! The sizes of connections' buffers, by the memory there is.
 
-use super::machine::window_room;
 use crate::memory::{Memory, Share, Use};
 use alloc::rc::Rc;
 
-/// What a connection costs beside its buffers, octets.
-const OVERHEAD: usize = 2048;
-/// The smallest buffer.
-pub(super) const LEAST: usize = 4096;
+/// What a connection costs beside its buffers, octets: its machine, its places in tables, and its task's share.
+const OVERHEAD: usize = 3072;
+/// What every connection may have in each buffer, octets.
+const LEAST: usize = 4096;
+/// The largest buffer that a window can name (RFC 7323, 2.3).
+const MOST: usize = 1 << 30;
+/// One connection gets no more than this part of the memory for all.
+const PART: usize = 8;
 
-/// The sizes of a connection's buffers, octets.
+/// The most that a connection may hold, octets. Buffers grow with use and are given back when they are empty; where memory
+/// is short they stay smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffers {
-    /// For what was received and not yet read: the largest window that the peer is offered.
+    /// Of what was received and not yet read: the largest window that the peer is offered.
     pub receive: usize,
-    /// For what was written and not yet acknowledged.
+    /// Of what was written and not yet acknowledged.
     pub send: usize,
 }
 
 impl Default for Buffers {
+    /// 4 MiB each way: enough for 300 Mbit/s over a tenth of a second.
     fn default() -> Self {
-        Self { receive: 16 << 10, send: 16 << 10 }
+        Self { receive: 4 << 20, send: 4 << 20 }
     }
 }
 
-/// The buffers that a new connection gets: what it wishes while half of the memory is left, then the smallest.
-pub(super) fn size(memory: &Memory, wish: Buffers) -> Option<(usize, usize)> {
-    let wish = (window_room(wish.receive), wish.send.clamp(1024, 1 << 24));
-    let least = (LEAST.min(wish.0), LEAST.min(wish.1));
-    let (used, limit) = (memory.used(Use::Connections), memory.limit(Use::Connections));
-    let fits = |size, limit| used + cost(size) <= limit && memory.is_free(cost(size));
-    if fits(wish, limit / 2) {
-        return Some(wish);
-    }
-    fits(least, limit).then_some(least)
+/// The most that a new connection's buffers may grow to.
+pub(super) fn size(memory: &Memory, wish: Buffers) -> Buffers {
+    let limit = memory.limit(Use::Connections);
+    let scarce = memory.is_scarce(Use::Connections);
+    let most = if scarce { LEAST } else { (limit / PART).clamp(LEAST, MOST) };
+    let fit = |wish: usize| wish.max(1024).min(most);
+    Buffers { receive: fit(wish.receive), send: fit(wish.send) }
 }
 
-/// Takes memory for a connection.
-pub(super) fn reserve(memory: &Rc<Memory>, size: (usize, usize)) -> Option<Share> {
-    memory.take(Use::Connections, cost(size))
+/// Whether there is memory for one more connection, and for what those that are there may get beside it.
+pub(super) fn fits(memory: &Memory) -> bool {
+    memory.used(Use::Connections) + OVERHEAD <= memory.limit(Use::Connections) && memory.is_plenty(OVERHEAD)
 }
 
-fn cost(size: (usize, usize)) -> usize {
-    size.0 + size.1 + OVERHEAD
+/// Takes memory for a connection that has nothing in its buffers yet.
+pub(super) fn reserve(memory: &Rc<Memory>) -> Option<Share> {
+    fits(memory).then(|| memory.take(Use::Connections, OVERHEAD))?
 }

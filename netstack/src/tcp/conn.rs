@@ -1,12 +1,12 @@
 //! One connection: its state machine, who waits for it, and its deadlines.
 
-use super::machine::{Machine, Sent, Wire};
-use super::segment::{self, Segment, before};
+use super::machine::{Counts, Header, Machine, Seq, State, Verdict};
+use super::segment;
 use super::{Flow, Place};
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::interface::Iface;
-use crate::link::{Carries, Hop};
-use crate::memory::Share;
+use crate::link::{Carries, Hop, Send};
 use crate::stack::Core;
 use crate::work::{Due, Sender, TimerKey};
 use alloc::rc::Rc;
@@ -14,8 +14,6 @@ use core::cell::{Cell, RefCell};
 use core::net::Ipv4Addr;
 use core::task::Waker;
 use fata_libos::time::{Duration, Instant};
-use smoltcp::socket::tcp::State;
-use smoltcp::wire::{TcpControl, TcpPacket, TcpSeqNumber};
 
 /// How long a handshake of ours may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,10 +24,9 @@ pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(100);
 const LINGER: Duration = Duration::from_secs(30);
 /// Keep-alive probes without an answer before the peer is given up.
 const KEEP_ALIVE_PROBES: u32 = 5;
-/// Between two challenge ACKs of one connection (RFC 5961, 7).
-const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
-/// When a machine wants to send at once but does not, it is asked again after this.
-const STALL: Duration = Duration::from_millis(10);
+
+/// A timer that far away is not moved when it could be later.
+const DISTANT: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(crate) struct Conn {
@@ -43,21 +40,14 @@ pub(crate) struct Conn {
 pub(super) struct Inner {
     /// `None` once nothing is left to send or read.
     pub(super) machine: Option<Machine>,
-    /// The memory of the machine.
-    _share: Option<Share>,
-    /// The peer's first sequence number, once known.
-    irs: u32,
-    /// Octets that the owner has read.
-    pub(super) read: u32,
-    /// Our first number that is not acknowledged yet.
-    una: u32,
+    /// What of its counts is in the stack's already.
+    counted: Counts,
     /// When the peer was last heard, or first owed us something.
     pub(super) heard: Instant,
     /// Since when the peer owes us something.
     owed: bool,
     pub(super) keep_alive: Option<Duration>,
     pub(super) orphaned: Option<Instant>,
-    challenged: Option<Instant>,
     pub(super) error: Option<Error>,
     /// The peer has finished, and all it sent has been read or dropped.
     pub(super) ended: bool,
@@ -67,46 +57,10 @@ pub(super) struct Inner {
     pub(super) writer: Option<Waker>,
 }
 
-/// The way out of one connection's packets.
-struct Out<'a> {
-    core: &'a Core,
-    iface: &'a Iface,
-    way: Option<(Ipv4Addr, Ipv4Addr, Hop)>,
-    now: Instant,
-}
-
-impl Wire for Out<'_> {
-    fn has_room(&self) -> bool {
-        self.way.is_none() || self.iface.link.borrow().has_room()
-    }
-
-    fn send(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        let Some((own, _, hop)) = self.way else { return self.core.counters.tx_no_route.one() };
-        let mut link = self.iface.link.borrow_mut();
-        link.send(self.now, own, hop, len, Carries::Tcp, &self.core.counters, fill);
-    }
-}
-
-fn synchronized(state: State) -> bool {
-    !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived)
-}
-
-fn peer_finished(state: State) -> bool {
-    matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
-}
-
 impl Inner {
-    /// The next number expected of the peer.
-    fn rcv_next(&self) -> u32 {
-        let Some(machine) = &self.machine else { return self.irs };
-        let fin = u32::from(peer_finished(machine.state()));
-        self.irs.wrapping_add(1).wrapping_add(self.read).wrapping_add(machine.readable() as u32 + fin)
-    }
-
     /// Gives the machine's memory back.
     pub(super) fn release(&mut self) {
         self.machine = None;
-        self._share = None;
     }
 
     pub(super) fn wake(&mut self) {
@@ -118,15 +72,13 @@ impl Inner {
     /// When the peer is given up.
     fn limit(&mut self, now: Instant) -> Option<Instant> {
         let machine = self.machine.as_ref()?;
-        let state = machine.state();
-        let owes = machine.unacknowledged() > 0
-            || matches!(state, State::SynSent | State::FinWait1 | State::Closing | State::LastAck);
+        let owes = machine.owed();
         if owes && !self.owed {
             self.heard = now;
         }
         self.owed = owes;
-        let patience = match (state, owes, self.keep_alive) {
-            (State::SynSent, ..) => Some(CONNECT_TIMEOUT),
+        let patience = match (machine.state(), owes, self.keep_alive) {
+            (State::SynSent | State::SynReceived, ..) => Some(CONNECT_TIMEOUT),
             (_, true, _) => Some(USER_TIMEOUT),
             (_, _, Some(interval)) => Some(interval * (1 + KEEP_ALIVE_PROBES)),
             _ => None,
@@ -134,6 +86,26 @@ impl Inner {
         let silent = patience.map(|patience| self.heard + patience);
         let linger = self.orphaned.map(|since| since + LINGER);
         silent.into_iter().chain(linger).min()
+    }
+
+    /// Adds to the stack's counters what the machine has counted since.
+    fn count(&mut self, core: &Core) {
+        let Some(machine) = &self.machine else { return };
+        let (now, before) = (machine.counts(), self.counted);
+        if now == before {
+            return;
+        }
+        let counters = &core.counters;
+        counters.tcp_retransmits.add(u64::from(now.repeats - before.repeats));
+        counters.tcp_retransmit_timeouts.add(u64::from(now.timeouts - before.timeouts));
+        counters.tcp_recoveries.add(u64::from(now.recoveries - before.recoveries));
+        counters.tcp_undone.add(u64::from(now.undone - before.undone));
+        counters.tcp_duplicates.add(u64::from(now.duplicates - before.duplicates));
+        counters.tcp_out_of_order.add(u64::from(now.out_of_order - before.out_of_order));
+        counters.tcp_no_memory.add(u64::from(now.no_memory - before.no_memory));
+        counters.tcp_reordered.add(u64::from(now.reordered - before.reordered));
+        counters.tcp_marked.add(u64::from(now.marks - before.marks));
+        self.counted = now;
     }
 }
 
@@ -149,26 +121,14 @@ impl Sender for Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(
-        flow: Flow,
-        iface: Rc<Iface>,
-        machine: Machine,
-        share: Share,
-        irs: u32,
-        now: Instant,
-    ) -> Rc<Self> {
-        let una = machine.sent.next;
+    pub(crate) fn new(flow: Flow, iface: Rc<Iface>, machine: Machine, now: Instant) -> Rc<Self> {
         let state = RefCell::new(Inner {
             machine: Some(machine),
-            _share: Some(share),
-            irs,
-            read: 0,
-            una,
+            counted: Counts::default(),
             heard: now,
             owed: false,
             keep_alive: None,
             orphaned: None,
-            challenged: None,
             error: None,
             ended: false,
             done: false,
@@ -178,8 +138,22 @@ impl Conn {
         Rc::new(Self { flow, iface, state, queued: Cell::new(false), timer: Cell::new(None) })
     }
 
-    fn out<'a>(&'a self, core: &'a Core, now: Instant) -> Out<'a> {
-        Out { core, iface: &self.iface, way: segment::way(&self.iface, &self.flow), now }
+    /// Its row in the table of connections.
+    pub(super) fn info(&self, now: Instant) -> ConnectionInfo {
+        let inner = self.state.borrow();
+        let state = inner.machine.as_ref().map_or(State::Closed, Machine::state);
+        let row = ConnectionInfo::new(self.flow.local(), self.flow.remote(), state.name());
+        let Some(machine) = &inner.machine else { return row };
+        let info = machine.info();
+        ConnectionInfo {
+            send_queue: info.unacknowledged,
+            receive_queue: info.unread,
+            retransmits: u64::from(info.retransmits),
+            srtt: info.smoothed_rtt,
+            cwnd: Some(info.congestion_window as usize),
+            idle: Some(now.duration_since(inner.heard)),
+            ..row
+        }
     }
 
     /// Puts it into its interface's queue.
@@ -189,91 +163,55 @@ impl Conn {
         }
     }
 
-    /// Takes a segment of this flow.
+    /// Takes a segment of this flow with its data.
     pub(crate) fn receive(
         self: &Rc<Self>,
         core: &Core,
         now: Instant,
-        segment: Segment,
-        packet: &mut [u8],
-        header_len: usize,
+        header: &Header,
+        marked: bool,
+        data: &[u8],
     ) {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
-        let next = inner.rcv_next();
-        let Some(machine) = &inner.machine else { return };
-        let before_state = machine.state();
-        let is_acceptable = machine.accepts(next, &segment);
-        if synchronized(before_state) {
-            if (segment.rst && segment.seq != next) || segment.syn || machine.sent.is_beyond(&segment) {
-                core.counters.tcp_resets_ignored.one();
-                return self.challenge(core, now, inner, next);
-            }
-            refresh_ack(inner.una, &machine.sent, &segment, &mut packet[header_len..]);
-        } else if segment.syn && !segment.has_ack {
-            // Both sides opening at once: refused until the machine is our own.
-            return;
-        }
         let Some(machine) = &mut inner.machine else { return };
-        let unacknowledged = machine.unacknowledged();
-        if synchronized(before_state) && is_acceptable {
-            machine.sent.acknowledged(&segment, inner.una);
-            if segment.window == 0 && machine.sent.all_got(&segment) {
-                // smoltcp would probe the closed window for ever, and without a pause, although it has nothing to send.
-                TcpPacket::new_unchecked(&mut packet[header_len..]).set_window_len(1);
-            }
-        }
-        machine.receive(now, packet, &mut self.out(core, now));
-        let state = machine.state();
-        if !segment.rst {
-            inner.heard = now;
-        }
-        if before_state == State::SynSent && state == State::Established {
-            (inner.irs, inner.una) = (segment.seq, segment.ack);
-            machine.sent.shift = segment::window_scale(&packet[header_len..]);
+        let before = machine.state();
+        let verdict = machine.receive(now, header, marked, data);
+        let after = machine.state();
+        if before == State::SynSent && after == State::Established {
             core.counters.tcp_opened.one();
         }
-        // What the machine believes: it drops segments of which it does not even look at the acknowledgement.
-        let acknowledged =
-            unacknowledged - machine.unacknowledged() + usize::from(fin_got(before_state, state));
-        inner.una = inner.una.wrapping_add(acknowledged as u32);
-        if state == State::Closed && segment.rst && before_state != State::LastAck {
-            let refused = before_state == State::SynSent;
-            inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
+        match verdict {
+            Verdict::Taken | Verdict::NoMemory => inner.heard = now,
+            // Whoever knows the addresses and ports could send these.
+            Verdict::Outside | Verdict::Old => core.counters.tcp_outside.one(),
+            Verdict::NotBelieved => core.counters.tcp_resets_ignored.one(),
+            Verdict::Bad => core.counters.rx_bad.one(),
+            Verdict::Refused(_) => segment::reset(core, &self.iface, now, &self.flow, header, data.len()),
+            Verdict::Reset if before == State::LastAck => {}
+            Verdict::Reset => {
+                let refused = before == State::SynSent;
+                inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
+            }
         }
         if !inner.done && !self.queued.replace(true) {
             self.iface.work.push(self.clone());
         }
-        self.wake_who_can_go_on(inner, state != before_state);
+        self.wake_who_can_go_on(inner, after != before);
     }
 
     fn wake_who_can_go_on(&self, inner: &mut Inner, state_changed: bool) {
-        let Some(machine) = &mut inner.machine else { return inner.wake() };
-        let socket = machine.socket();
-        let can_read = socket.recv_queue() > 0;
-        let can_write = socket.send_queue() * 2 <= socket.send_capacity();
-        if state_changed {
-            return inner.wake();
-        }
-        if can_read && let Some(waker) = inner.reader.take() {
+        let Some(machine) = inner.machine.as_ref().filter(|_| !state_changed) else { return inner.wake() };
+        if machine.readable() > 0
+            && let Some(waker) = inner.reader.take()
+        {
             waker.wake();
         }
-        if can_write && let Some(waker) = inner.writer.take() {
+        if machine.writable() >= machine.unacknowledged()
+            && let Some(waker) = inner.writer.take()
+        {
             waker.wake();
         }
-    }
-
-    /// Answers a segment that would end the connection if it were believed (RFC 5961): the true peer will repeat it so
-    /// that it can be.
-    fn challenge(&self, core: &Core, now: Instant, inner: &mut Inner, next: u32) {
-        if inner.challenged.is_some_and(|last| now < last + CHALLENGE_INTERVAL) {
-            return;
-        }
-        inner.challenged = Some(now);
-        let Some(machine) = &inner.machine else { return };
-        let mut reply = segment::repr(&self.flow, TcpControl::None, machine.sent.next, Some(next));
-        reply.window_len = machine.sent.window;
-        segment::send(core, &self.iface, now, &self.flow, &reply);
     }
 
     /// Sends what there is to send, ends what is over, and sets the timer anew.
@@ -291,62 +229,78 @@ impl Conn {
                 core.counters.tcp_timed_out.one();
                 inner.error = Some(Error::TimedOut);
             }
-            machine.socket().abort();
+            machine.abort();
         }
         if inner.orphaned.is_some() {
-            discard(machine, &mut inner.read);
+            machine.discard(now);
         }
-        let again = machine.sent.again;
-        let mut out = self.out(core, now);
-        let mut stalled = true;
-        let up = self.iface.is_up();
-        while up && machine.send(now, &mut out) {
-            // Nothing useful follows an empty segment; if the machine thinks otherwise it has to wait.
-            stalled = machine.sent.empty;
-            if stalled {
-                break;
-            }
-        }
-        core.counters.tcp_retransmits.add(machine.sent.again - again);
-        if up && !out.has_room() {
+        if self.iface.is_up() && !self.transmit(core, now, machine) {
             self.queued.set(true);
             self.iface.work.put_back(self.clone());
         }
-        self.settle(core, now, inner, stalled);
+        inner.count(core);
+        self.settle(core, now, inner);
+    }
+
+    /// Sends all that the machine has to send; false if the device has no room for more.
+    fn transmit(&self, core: &Core, now: Instant, machine: &mut Machine) -> bool {
+        let way: Option<(Ipv4Addr, Ipv4Addr, Hop)> = segment::way(&self.iface, &self.flow);
+        let mut link = self.iface.link.borrow_mut();
+        let most = link.largest_send();
+        loop {
+            if way.is_some() && !link.has_room() {
+                return false;
+            }
+            let Some(out) = machine.transmit(now, most) else { return true };
+            let Some((own, to, hop)) = way else {
+                core.counters.tx_no_route.one();
+                continue;
+            };
+            let header_len = crate::ip::HEADER + out.header.len();
+            let len = header_len + out.len;
+            let send = Send { now, own, hop, len, carries: Carries::Tcp, segment_size: out.segment_size };
+            link.send(send, &core.counters, &mut |packet| {
+                segment::write(packet, (own, to), &self.flow, &out.header, out.ect);
+                machine.copy(&out, &mut packet[header_len..]);
+            });
+        }
     }
 
     /// Takes a connection that is over out of the table; sets the timer of one that is not.
-    fn settle(self: &Rc<Self>, core: &Core, now: Instant, inner: &mut Inner, stalled: bool) {
-        let (next, up) = (inner.rcv_next(), self.iface.is_up());
+    fn settle(self: &Rc<Self>, core: &Core, now: Instant, inner: &mut Inner) {
+        let up = self.iface.is_up();
         let Some(machine) = &mut inner.machine else { return };
         match machine.state() {
-            State::Closed if machine.socket().remote_endpoint().is_none() || !up => {
-                return self.finish(core, inner, None);
-            }
+            State::Closed => return self.finish(core, inner, None),
+            _ if machine.is_aborting() && !up => return self.finish(core, inner, None),
             State::TimeWait => {
                 // The last ACK is on its way; what comes late needs no machine.
-                let place = Place::time_wait(&core.tcp, &self.iface, machine.sent.next, next);
+                let place = Place::time_wait(&core.tcp, &self.iface, machine);
                 return self.finish(core, inner, place);
             }
             _ => {}
         }
         // Without a link only the peer's limit counts; the machine goes on where it was when the link is back.
-        let deadline = machine.deadline(now).filter(|_| up);
-        let deadline = deadline.map(|at| if stalled && at <= now { now + STALL } else { at });
+        let deadline = machine.deadline().filter(|_| up);
         let limit = inner.limit(now);
-        if let Some(at) = deadline.into_iter().chain(limit).min() {
-            self.set_timer(at);
-        }
+        self.set_timer(now, deadline.into_iter().chain(limit).min());
     }
 
-    /// An earlier timer replaces the one that is set; a later one waits until that has fired.
-    fn set_timer(self: &Rc<Self>, at: Instant) {
-        match self.timer.get() {
-            Some(key) if key.0 <= at => return,
-            Some(key) => self.iface.work.clear_timer(key),
-            None => {}
+    /// Moves the timer, except a distant one that is early only: most of those are moved again many times before they fire.
+    fn set_timer(self: &Rc<Self>, now: Instant, at: Option<Instant>) {
+        let set = self.timer.get();
+        let stays = match (set, at) {
+            (Some(key), Some(at)) => key.at == at || (key.at < at && key.at >= now + DISTANT),
+            (Some(key), None) => key.at >= now + DISTANT,
+            (None, at) => at.is_none(),
+        };
+        if stays {
+            return;
         }
-        self.timer.set(Some(self.iface.work.set_timer(at, Due::Conn(self.clone()))));
+        if let Some(key) = self.timer.take() {
+            self.iface.work.clear_timer(key);
+        }
+        self.timer.set(at.map(|at| self.iface.work.set_timer(at, Due::Conn(self.clone()))));
     }
 
     /// Leaves the tables. What has been received can still be read.
@@ -357,7 +311,7 @@ impl Conn {
         }
         core.tcp.closed(&self.flow, place);
         if let Some(machine) = &inner.machine {
-            inner.ended = inner.error.is_none() && peer_finished_or_closed(machine.state());
+            inner.ended = inner.error.is_none();
             if machine.readable() == 0 || inner.error.is_some() || inner.orphaned.is_some() {
                 inner.release();
             }
@@ -381,45 +335,28 @@ impl Conn {
             let inner = self.state.borrow();
             let machine = inner.machine.as_ref();
             machine.is_some_and(|m| {
-                m.state() == State::SynSent && seq.is_none_or(|seq| m.sent.next == seq.wrapping_add(1))
+                m.state() == State::SynSent && seq.is_none_or(|seq| m.numbers().0 == Seq(seq) + 1)
             })
         };
         if opening {
             self.kill(core, error);
         }
     }
-}
 
-/// Whether the peer has acknowledged our end in this step.
-fn fin_got(before: State, after: State) -> bool {
-    match before {
-        State::FinWait1 => matches!(after, State::FinWait2 | State::TimeWait),
-        State::Closing => after == State::TimeWait,
-        _ => false,
+    /// A router says that the segment with this number is too large for its next link.
+    pub(crate) fn too_big(self: &Rc<Self>, now: Instant, seq: u32, mtu: u16) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine
+            && machine.too_big(now, Seq(seq), mtu)
+        {
+            self.mark_dirty();
+        }
     }
-}
 
-/// A connection that ended without an error ended because the peer had finished, or both had.
-fn peer_finished_or_closed(state: State) -> bool {
-    peer_finished(state) || state == State::Closed
-}
-
-/// Throws away what a connection receives that nobody reads any more.
-fn discard(machine: &mut Machine, read: &mut u32) {
-    while let Ok(n @ 1..) = machine.socket().recv(|data| (data.len(), data.len())) {
-        *read = read.wrapping_add(n as u32);
-    }
-}
-
-/// smoltcp drops data whose acknowledgement is older than one it has seen, as happens when segments overtake each other.
-fn refresh_ack(una: u32, sent: &Sent, segment: &Segment, tcp: &mut [u8]) {
-    if segment.len() > 0
-        && segment.has_ack
-        && before(segment.ack, una)
-        && let Some(window) = sent.window_at(una, segment.ack)
-    {
-        let mut tcp = TcpPacket::new_unchecked(tcp);
-        tcp.set_ack_number(TcpSeqNumber(una as i32));
-        tcp.set_window_len(window);
+    /// The link is back.
+    pub(crate) fn link_up(self: &Rc<Self>, now: Instant) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            machine.link_up(now);
+        }
+        self.mark_dirty();
     }
 }

@@ -1,11 +1,10 @@
 //! SYN cookies: where there is no room for another handshake, a SYN is answered without a record (RFC 4987, 3.6).
 //!
-//! The seed of the state machine to come, and so the sequence number of the SYN-ACK, is a keyed hash of what the last
-//! segment of the handshake says again. Of the SYN's options a size near its MSS survives; there is no window scaling and
+//! The sequence number of the SYN-ACK is a keyed hash of what the last segment of the handshake says again. Of the SYN's options a size near its MSS survives; there is no window scaling and
 //! no SACK, and a SYN-ACK that is lost is sent again only when the SYN is.
 
 use super::Flow;
-use super::segment::{Segment, Syn};
+use super::machine::{Flags, Header, Options, Seq};
 use crate::hash::Key;
 use core::cell::Cell;
 use core::hash::{BuildHasher, Hash, Hasher};
@@ -27,48 +26,44 @@ impl Cookies {
         Self { key: Key::random(), last: Cell::new(None) }
     }
 
-    /// The seed for an answer to `syn`, and what will be known of that later.
-    pub(super) fn make(&self, now: Instant, flow: &Flow, syn: Syn) -> (u64, Syn) {
+    /// The first number of an answer to `syn`, and what will be known of that later.
+    pub(super) fn make(&self, now: Instant, flow: &Flow, syn: Header) -> (Seq, Header) {
         self.last.set(Some(now));
-        let offered = syn.mss.unwrap_or(0);
+        let offered = syn.options.mss.unwrap_or(0);
         let class = SIZES.iter().position(|size| *size <= offered).unwrap_or(SIZES.len() - 1);
-        let kept = Syn { mss: Some(SIZES[class]), scale: None, sack: false, ..syn };
-        (self.seed(flow, syn.seq, period(now), class), kept)
+        (self.number(flow, syn.seq, period(now), class), self::syn(syn.seq, syn.window, class))
     }
 
-    /// The seed and the SYN of the answer that `segment` acknowledges, if that was a cookie. `sequence` is how a machine
-    /// draws its first number from a seed.
-    pub(super) fn check(
-        &self,
-        now: Instant,
-        flow: &Flow,
-        segment: &Segment,
-        sequence: fn(u64) -> u32,
-    ) -> Option<(u64, Syn)> {
+    /// The SYN to whose answer `header` is the acknowledgement, if that was a cookie.
+    pub(super) fn check(&self, now: Instant, flow: &Flow, header: &Header) -> Option<Header> {
         let in_use = self.last.get().is_some_and(|last| now.duration_since(last) < 2 * PERIOD);
-        if !in_use || !segment.has_ack || segment.syn || segment.rst {
+        let flags = header.flags;
+        if !in_use || !flags.has(Flags::ACK) || flags.has(Flags::SYN) || flags.has(Flags::RST) {
             return None;
         }
-        let seq = segment.seq.wrapping_sub(1);
+        let seq = header.seq - 1;
         let periods = [period(now), period(now).wrapping_sub(1)];
         periods.into_iter().flat_map(|period| (0..SIZES.len()).map(move |class| (period, class))).find_map(
             |(period, class)| {
-                let seed = self.seed(flow, seq, period, class);
-                (sequence(seed) == segment.ack.wrapping_sub(1)).then_some((
-                    seed,
-                    Syn { seq, window: segment.window, mss: Some(SIZES[class]), scale: None, sack: false },
-                ))
+                let is_it = self.number(flow, seq, period, class) == header.ack - 1;
+                is_it.then(|| self::syn(seq, header.window, class))
             },
         )
     }
 
-    fn seed(&self, flow: &Flow, seq: u32, period: u64, class: usize) -> u64 {
+    fn number(&self, flow: &Flow, seq: Seq, period: u64, class: usize) -> Seq {
         let mut hasher = self.key.build_hasher();
         flow.hash(&mut hasher);
-        hasher.write_u64(u64::from(seq));
+        hasher.write_u64(u64::from(seq.0));
         hasher.write_u64(period << 2 | class as u64);
-        hasher.finish()
+        Seq(hasher.finish() as u32)
     }
+}
+
+/// What is left of a SYN.
+fn syn(seq: Seq, window: u16, class: usize) -> Header {
+    let options = Options { mss: Some(SIZES[class]), ..Options::default() };
+    Header { seq, ack: Seq(0), window, flags: Flags::SYN, options }
 }
 
 fn period(now: Instant) -> u64 {
@@ -85,13 +80,8 @@ mod tests {
         Flow::new(at(80), at(port))
     }
 
-    /// In place of the machine's.
-    fn sequence(seed: u64) -> u32 {
-        seed as u32
-    }
-
-    fn answer(seq: u32, ack: u32) -> Segment {
-        Segment { seq, ack, window: 99, syn: false, fin: false, rst: false, has_ack: true, data: 0 }
+    fn answer(seq: Seq, ack: Seq) -> Header {
+        Header { seq, ack, window: 99, flags: Flags::ACK, options: Options::default() }
     }
 
     #[test]
@@ -101,16 +91,17 @@ mod tests {
         for (mss, kept) in
             [(None, 536), (Some(100), 536), (Some(1300), 1220), (Some(1460), 1460), (Some(9000), 1460)]
         {
-            let syn = Syn { seq: u32::MAX, window: 1, mss, scale: Some(7), sack: true };
-            let (seed, _) = cookies.make(at(0), &flow(1), syn);
-            let good = answer(0, sequence(seed).wrapping_add(1));
-            let (again, syn) = cookies.check(at(15), &flow(1), &good, sequence).unwrap();
+            let options = Options { mss, scale: Some(7), sack_permitted: true, ..Options::default() };
+            let syn = Header { seq: Seq(u32::MAX), ack: Seq(0), window: 1, flags: Flags::SYN, options };
+            let (iss, _) = cookies.make(at(0), &flow(1), syn);
+            let good = answer(Seq(0), iss + 1);
+            let syn = cookies.check(at(15), &flow(1), &good).unwrap();
             assert_eq!(
-                (again, syn.seq, syn.mss, syn.scale, syn.window),
-                (seed, u32::MAX, Some(kept), None, 99)
+                (syn.seq, syn.options, syn.window),
+                (Seq(u32::MAX), Options { mss: Some(kept), ..Options::default() }, 99)
             );
             let check = |seconds, port, seq, ack| {
-                cookies.check(at(seconds), &flow(port), &answer(seq, ack), sequence).is_some()
+                cookies.check(at(seconds), &flow(port), &answer(Seq(seq), ack)).is_some()
             };
             assert!(!check(15, 2, 0, good.ack), "of another");
             assert!(!check(15, 1, 1, good.ack), "to another SYN");
@@ -122,7 +113,7 @@ mod tests {
     #[test]
     fn where_none_was_made_none_is_good() {
         let cookies = Cookies { key: Key::fixed(), last: Cell::new(None) };
-        let ack = sequence(cookies.seed(&flow(1), 5, 0, 0)).wrapping_add(1);
-        assert!(cookies.check(Instant::default(), &flow(1), &answer(6, ack), sequence).is_none());
+        let ack = cookies.number(&flow(1), Seq(5), 0, 0) + 1;
+        assert!(cookies.check(Instant::default(), &flow(1), &answer(Seq(6), ack)).is_none());
     }
 }

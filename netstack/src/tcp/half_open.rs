@@ -1,29 +1,19 @@
 //! Handshakes that peers began: small records until the peer proves that it can hear us, so that a flood of SYNs costs
 //! little and stops nobody who is connected. Where there are too many, SYNs are answered without a record
 //! ([`cookie`](super::cookie)).
-//!
-//! The record keeps what the SYN said and the seed of the state machine to come. The SYN-ACK is written from that. When
-//! the peer acknowledges it, the machine is made, sees the SYN, draws the same sequence number from the seed, and takes the
-//! acknowledgement.
 
-use super::buffers::LEAST;
+use super::buffers::Buffers;
 use super::listener::Listening;
-use super::machine::{Machine, Nowhere, initial_sequence, window_shift};
-use super::segment::{self, Segment, Syn};
+use super::machine::{Account, Config, Flags, Header, Machine, Seq, State, answer};
+use super::segment;
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;
-use crate::ip::HEADER;
 use crate::memory::Share;
 use crate::stack::Core;
 use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
-use alloc::vec;
 use core::cell::Cell;
-use core::net::{IpAddr, Ipv4Addr};
-use fata_libos::entropy;
 use fata_libos::time::{Duration, Instant};
-use smoltcp::socket::tcp::State;
-use smoltcp::wire::TcpControl;
 
 /// Handshakes under way at once.
 pub(crate) const LIMIT: usize = 1024;
@@ -37,10 +27,11 @@ const STEPS: [Duration; 4] =
 pub(crate) struct HalfOpen {
     iface: Rc<Iface>,
     listener: Rc<Listening>,
-    seed: u64,
-    syn: Syn,
-    /// Octets of the buffers to come.
-    buffers: (usize, usize),
+    /// The peer's SYN.
+    syn: Header,
+    config: Config,
+    /// When the SYN-ACK was sent last.
+    sent: Cell<Instant>,
     step: Cell<usize>,
     /// Goes with the record.
     timer: Cell<Option<TimerKey>>,
@@ -56,29 +47,32 @@ impl Drop for HalfOpen {
     }
 }
 
-/// Takes the SYN of a new connection.
+/// Takes the SYN of a new connection. `floor`: its first number lies after that, where there was a connection of the same
+/// addresses and ports (RFC 6528, 3, trusts a clock with that, which a fast connection outruns).
 pub(crate) fn open(
     core: &Core,
     iface: &Rc<Iface>,
     now: Instant,
     flow: Flow,
     listener: Rc<Listening>,
-    syn: Syn,
+    syn: Header,
+    floor: Option<Seq>,
 ) {
     if listener.is_full() {
         return core.counters.tcp_backlog_dropped.one();
     }
-    let Some(buffers) = core.tcp.size(listener.buffers.get()) else {
+    if !core.tcp.has_memory() {
         return core.counters.tcp_refused_memory.one();
-    };
+    }
+    let buffers = core.tcp.size(listener.buffers.get());
+    let config = core.tcp.config(iface, now, &flow, buffers);
+    let config = Config { iss: floor.map_or(config.iss, |floor| config.iss.later(floor)), ..config };
     let Some(share) = core.tcp.reserve_half_open() else {
         core.counters.tcp_cookies.one();
-        let (seed, syn) = core.tcp.cookies.make(now, &flow, syn);
-        // Any connection gets that much.
-        let buffers = (buffers.0.min(LEAST), buffers.1);
-        return HalfOpen::new(iface, listener, seed, syn, buffers, None).answer(core, now, &flow);
+        let (iss, syn) = core.tcp.cookies.make(now, &flow, syn);
+        return HalfOpen::new(iface, listener, Config { iss, ..config }, syn, None).answer(core, now, &flow);
     };
-    let half = Rc::new(HalfOpen::new(iface, listener, entropy::u64(), syn, buffers, Some(share)));
+    let half = Rc::new(HalfOpen::new(iface, listener, config, syn, Some(share)));
     half.answer(core, now, &flow);
     half.set_timer(now + STEPS[0], &flow);
     core.tcp.insert(flow, Place::HalfOpen(half));
@@ -91,18 +85,15 @@ pub(crate) fn receive_cookie(
     iface: &Rc<Iface>,
     now: Instant,
     flow: &Flow,
-    segment: Segment,
-    packet: &[u8],
+    header: &Header,
+    marked: bool,
+    data: &[u8],
 ) -> bool {
     let Some(listener) = core.tcp.listener(flow.local()) else { return false };
-    let Some((seed, syn)) = core.tcp.cookies.check(now, flow, &segment, initial_sequence) else {
-        return false;
-    };
-    let Some(buffers) = core.tcp.size(listener.buffers.get()) else {
-        core.counters.tcp_refused_memory.one();
-        return true;
-    };
-    HalfOpen::new(iface, listener, seed, syn, buffers, None).receive(core, now, flow, segment, packet);
+    let Some(syn) = core.tcp.cookies.check(now, flow, header) else { return false };
+    let buffers: Buffers = core.tcp.size(listener.buffers.get());
+    let config = Config { iss: header.ack - 1, ..core.tcp.config(iface, now, flow, buffers) };
+    HalfOpen::new(iface, listener, config, syn, None).receive(core, now, flow, header, marked, data);
     if matches!(core.tcp.find(flow), Some(Place::Live(_))) {
         core.counters.tcp_cookies_good.one();
     }
@@ -128,13 +119,12 @@ impl HalfOpen {
     fn new(
         iface: &Rc<Iface>,
         listener: Rc<Listening>,
-        seed: u64,
-        syn: Syn,
-        buffers: (usize, usize),
+        config: Config,
+        syn: Header,
         share: Option<Share>,
     ) -> Self {
-        let (step, timer) = (Cell::new(0), Cell::new(None));
-        Self { iface: iface.clone(), listener, seed, syn, buffers, step, timer, _share: share }
+        let (sent, step, timer) = (Cell::new(Instant::default()), Cell::new(0), Cell::new(None));
+        Self { iface: iface.clone(), listener, syn, config, sent, step, timer, _share: share }
     }
 
     fn set_timer(&self, at: Instant, flow: &Flow) {
@@ -143,81 +133,74 @@ impl HalfOpen {
 
     /// Sends the SYN-ACK.
     fn answer(&self, core: &Core, now: Instant, flow: &Flow) {
-        let next = self.syn.seq.wrapping_add(1);
-        let mut reply = segment::repr(flow, TcpControl::Syn, initial_sequence(self.seed), Some(next));
-        reply.window_len = u16::try_from(self.buffers.0).unwrap_or(u16::MAX);
-        reply.window_scale = self.syn.scale.map(|_| window_shift(self.buffers.0));
-        reply.max_seg_size = Some((self.iface.link.borrow().mtu() - HEADER - 20) as u16);
-        reply.sack_permitted = self.syn.sack;
-        segment::send(core, &self.iface, now, flow, &reply);
+        self.sent.set(now);
+        segment::send(core, &self.iface, now, flow, &answer(&self.config, &self.syn, now));
     }
 
     /// Whether the peer, which has proved nothing yet, begins anew: with another number.
-    pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
-        segment.syn && !segment.has_ack && !segment.rst && segment.seq != self.syn.seq
+    pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
+        is_opening(header) && header.seq != self.syn.seq
     }
 
     /// Takes a further segment of the handshake.
-    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: Segment, packet: &[u8]) {
-        let expected = self.syn.seq.wrapping_add(1);
-        if segment.rst {
-            if segment.seq == expected {
+    pub(crate) fn receive(
+        &self,
+        core: &Core,
+        now: Instant,
+        flow: &Flow,
+        header: &Header,
+        marked: bool,
+        data: &[u8],
+    ) {
+        let expected = self.syn.seq + 1;
+        if header.flags.has(Flags::RST) {
+            if header.seq == expected {
                 core.tcp.closed(flow, None);
             } else {
                 core.counters.tcp_resets_ignored.one();
             }
-        } else if segment.syn {
+        } else if header.flags.has(Flags::SYN) {
             // The same again: our answer was lost.
-            if segment.seq == self.syn.seq && !segment.has_ack {
+            if is_opening(header) && header.seq == self.syn.seq {
                 self.answer(core, now, flow);
             }
-        } else if !segment.has_ack {
+        } else if !header.flags.has(Flags::ACK) {
             core.counters.rx_bad.one();
-        } else if segment.ack != initial_sequence(self.seed).wrapping_add(1) || self.listener.is_closed() {
-            segment::reset(core, &self.iface, now, flow, &segment);
-        } else if segment.seq.wrapping_sub(expected) as usize > self.buffers.0 {
+        } else if header.ack != self.config.iss + 1 || self.listener.is_closed() {
+            segment::reset(core, &self.iface, now, flow, header, data.len());
+        } else if header.seq - expected > self.config.receive.min(usize::from(u16::MAX)) as u32 {
             // Outside the window.
             core.counters.rx_bad.one();
         } else {
-            self.establish(core, now, flow, packet);
+            self.establish(core, now, flow, header, marked, data);
         }
     }
 
-    fn establish(&self, core: &Core, now: Instant, flow: &Flow, packet: &[u8]) {
+    fn establish(&self, core: &Core, now: Instant, flow: &Flow, header: &Header, marked: bool, data: &[u8]) {
         if self.listener.is_full() {
             // Dropped as if lost: the peer comes again when somebody has accepted.
             return core.counters.tcp_backlog_dropped.one();
         }
-        let Some(share) = core.tcp.reserve(self.buffers) else {
+        let Some(share) = core.tcp.reserve() else {
             return core.counters.tcp_refused_memory.one();
         };
-        let (IpAddr::V4(own), IpAddr::V4(peer)) = (flow.local, flow.remote) else { return };
-        let mtu = self.iface.link.borrow().mtu();
-        let Some(mut machine) = Machine::new(own, mtu, self.buffers, self.seed, now) else {
-            return core.counters.tcp_refused_memory.one();
-        };
-        if machine.socket().listen(flow.local_port).is_err() {
-            return;
-        }
-        machine.receive(now, &self.syn_packet(flow, own, peer), &mut Nowhere);
-        machine.send(now, &mut Nowhere);
-        machine.receive(now, packet, &mut Nowhere);
-        machine.sent.shift = self.syn.scale.unwrap_or(0);
+        let again = self.step.get() > 0;
+        let sent = if again || self._share.is_none() { None } else { Some(self.sent.get()) };
+        let mut machine = Machine::accept(self.config.clone(), &self.syn, sent, now);
+        machine.charge(Account(Some(share)));
+        machine.receive(now, header, marked, data);
         if !matches!(machine.state(), State::Established | State::CloseWait) {
             return core.counters.rx_bad.one();
         }
-        let conn = Conn::new(*flow, self.iface.clone(), machine, share, self.syn.seq, now);
+        let conn = Conn::new(*flow, self.iface.clone(), machine, now);
         core.tcp.insert(*flow, Place::Live(conn.clone()));
         core.counters.tcp_opened.one();
         conn.mark_dirty();
         self.listener.push(conn);
     }
+}
 
-    /// The SYN as it came, for the machine.
-    fn syn_packet(&self, flow: &Flow, own: Ipv4Addr, peer: Ipv4Addr) -> vec::Vec<u8> {
-        let repr = self.syn.repr(flow);
-        let mut packet = vec![0; HEADER + repr.buffer_len()];
-        segment::write(&mut packet, peer, own, &repr);
-        packet
-    }
+/// Whether that is the first segment of a connection.
+pub(crate) fn is_opening(header: &Header) -> bool {
+    header.flags.0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0
 }

@@ -85,7 +85,7 @@ impl TcpListener {
         self.listening.backlog.set(connections.max(1));
     }
 
-    /// The buffers of connections to come. They get less when memory is short.
+    /// The most that buffers of connections to come may hold. They get less when memory is short.
     pub fn set_buffers(&self, buffers: Buffers) {
         self.listening.buffers.set(buffers);
     }

@@ -10,7 +10,7 @@ mod cookie;
 mod flow;
 mod half_open;
 mod listener;
-mod machine;
+pub(crate) mod machine;
 mod owner;
 mod segment;
 mod stream;
@@ -23,6 +23,7 @@ pub use listener::TcpListener;
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
 
 use crate::checksum::Sum;
+use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::hash::Key;
 use crate::icmp::Unreachable;
@@ -38,13 +39,13 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use cookie::Cookies;
 use core::cell::{Cell, RefCell};
+use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fata_libos::time::Instant;
 use half_open::HalfOpen;
 use hashbrown::HashMap;
 use listener::Listening;
-use segment::{Segment, Syn};
-use smoltcp::wire::TcpPacket;
+use machine::{Config, Header as Segment, Seq};
 use time_wait::TimeWait;
 
 /// What a flow is.
@@ -55,12 +56,28 @@ pub(crate) enum Place {
     TimeWait(Rc<TimeWait>),
 }
 
+impl Place {
+    /// Its row in the table of connections.
+    fn info(&self, flow: &Flow, now: Instant) -> ConnectionInfo {
+        let info = |state| ConnectionInfo::new(flow.local(), flow.remote(), state);
+        match self {
+            Self::Live(conn) => conn.info(now),
+            Self::HalfOpen(_) => info("SYN-RECEIVED"),
+            Self::TimeWait(record) => {
+                ConnectionInfo { idle: Some(now.duration_since(record.since)), ..info("TIME-WAIT") }
+            }
+        }
+    }
+}
+
 /// All flows and listeners of a stack.
 pub(crate) struct Table {
     flows: RefCell<HashMap<Flow, Place, Key>>,
     listeners: RefCell<Vec<Rc<Listening>>>,
     half_open: Cell<usize>,
     cookies: Cookies,
+    /// Of first sequence numbers.
+    key: Key,
     /// Oldest first; may name flows that are something else by now.
     time_wait: RefCell<VecDeque<(Instant, Flow)>>,
     memory: Rc<Memory>,
@@ -73,6 +90,7 @@ impl Table {
             listeners: RefCell::default(),
             half_open: Cell::new(0),
             cookies: Cookies::new(),
+            key: Key::random(),
             time_wait: RefCell::default(),
             memory,
         }
@@ -162,14 +180,33 @@ impl Table {
         fitting.clone().find(|l| l.address.ip() == local.ip()).or_else(|| fitting.next()).cloned()
     }
 
-    /// The buffers that a new connection gets now.
-    pub(crate) fn size(&self, wish: Buffers) -> Option<(usize, usize)> {
+    /// The most that a new connection's buffers may grow to.
+    pub(crate) fn size(&self, wish: Buffers) -> Buffers {
         buffers::size(&self.memory, wish)
     }
 
-    /// Takes memory for a connection with those buffers, which is not in the table yet.
-    pub(crate) fn reserve(&self, buffers: (usize, usize)) -> Option<Share> {
-        buffers::reserve(&self.memory, buffers).filter(|_| self.make_room())
+    /// Whether there is memory for one more connection.
+    pub(crate) fn has_memory(&self) -> bool {
+        buffers::fits(&self.memory)
+    }
+
+    /// What the machine of a new connection begins with. Its first number is a clock of 4 us and a keyed hash of the flow
+    /// (RFC 6528, 3); so is what is added to the clock of its timestamps (RFC 7323, 5.4).
+    pub(crate) fn config(&self, iface: &Iface, now: Instant, flow: &Flow, buffers: Buffers) -> Config {
+        let hash = self.key.hash_one(flow);
+        Config {
+            iss: Seq((hash as u32).wrapping_add((now.as_nanos() / 4096) as u32)),
+            receive: buffers.receive,
+            send: buffers.send,
+            mtu: iface.link.borrow().mtu().min(usize::from(u16::MAX)) as u16,
+            timestamp_offset: (hash >> 32) as u32,
+            ecn: false,
+        }
+    }
+
+    /// Takes memory for a connection that is not in the table yet.
+    pub(crate) fn reserve(&self) -> Option<Share> {
+        buffers::reserve(&self.memory).filter(|_| self.make_room())
     }
 
     /// Takes memory for a handshake.
@@ -198,17 +235,17 @@ impl Transport for Table {
 
     fn unreachable(&self, core: &Core, local: SocketAddr, remote: SocketAddr, seq: u32, what: Unreachable) {
         if let Some(Place::Live(conn)) = self.find(&Flow::new(local, remote)) {
-            let error = match what {
-                Unreachable::Port => Error::ConnectionRefused,
-                Unreachable::Host => Error::HostUnreachable,
-            };
-            conn.unreachable(core, Some(seq), error);
+            match what {
+                Unreachable::Port => conn.unreachable(core, Some(seq), Error::ConnectionRefused),
+                Unreachable::Host => conn.unreachable(core, Some(seq), Error::HostUnreachable),
+                Unreachable::TooBig(mtu) => conn.too_big(Instant::recent(), seq, mtu),
+            }
         }
     }
 
     fn link_up(&self, iface: &Rc<Iface>) {
         for conn in self.live(|conn| Rc::ptr_eq(&conn.iface, iface)) {
-            conn.mark_dirty();
+            conn.link_up(Instant::recent());
         }
     }
 
@@ -250,6 +287,20 @@ impl Transport for Table {
         counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
     }
 
+    fn connections(&self, now: Instant, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        let flows = self.flows.borrow();
+        let mut left = most;
+        for is_live in [true, false] {
+            for (flow, place) in flows.iter() {
+                if left > 0 && matches!(place, Place::Live(_)) == is_live {
+                    left -= 1;
+                    visit(&place.info(flow, now));
+                }
+            }
+        }
+        flows.len()
+    }
+
     fn table(&self) -> &Table {
         self
     }
@@ -262,42 +313,51 @@ fn receive(
     iface: &Rc<Iface>,
     now: Instant,
     header: Header,
-    packet: &mut [u8],
+    packet: &[u8],
     header_len: usize,
 ) {
     let counters = &core.counters;
-    let data = &packet[header_len..];
-    let Ok(tcp) = TcpPacket::new_checked(data) else { return counters.rx_bad.one() };
-    if tcp.src_port() == 0 || tcp.dst_port() == 0 || !header.is_unicast || header.source.is_unspecified() {
+    let segment = &packet[header_len..];
+    let Some(parsed) = Segment::parse(segment) else { return counters.rx_bad.one() };
+    if parsed.source == 0 || parsed.destination == 0 || !header.is_unicast || header.source.is_unspecified() {
         return counters.rx_bad.one();
     }
-    let sum = || Sum::default().pseudo_v4(header.source, header.destination, ip::TCP, data.len()).data(data);
+    let sum =
+        || Sum::default().pseudo_v4(header.source, header.destination, ip::TCP, segment.len()).data(segment);
     if !header.verified && !sum().is_valid() {
         return counters.rx_bad_checksum.one();
     }
     let flow = Flow {
         local: IpAddr::V4(header.destination),
         remote: IpAddr::V4(header.source),
-        local_port: tcp.dst_port(),
-        remote_port: tcp.src_port(),
+        local_port: parsed.destination,
+        remote_port: parsed.source,
     };
-    let segment = Segment::read(&tcp);
+    let (data, marked) = (&segment[parsed.offset..], header.marked);
+    let segment = &parsed.header;
+    let mut floor = None;
     match table.find(&flow) {
-        Some(Place::Live(conn)) => return conn.receive(core, now, segment, packet, header_len),
-        Some(Place::HalfOpen(half)) if !half.gives_way_to(&segment) => {
-            return half.receive(core, now, &flow, segment, packet);
+        Some(Place::Live(conn)) => return conn.receive(core, now, segment, marked, data),
+        // A cookie may have been given while the flow was something else.
+        Some(Place::HalfOpen(_) | Place::TimeWait(_))
+            if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) =>
+        {
+            return;
         }
-        Some(Place::TimeWait(record)) if !record.gives_way_to(&segment) => {
-            return record.receive(core, now, &flow, &segment);
+        Some(Place::HalfOpen(half)) if !half.gives_way_to(segment) => {
+            return half.receive(core, now, &flow, segment, marked, data);
         }
+        Some(Place::TimeWait(record)) if !record.gives_way_to(segment) => {
+            return record.receive(core, now, &flow, segment, data.len());
+        }
+        Some(Place::TimeWait(record)) => floor = Some(record.beyond()),
         _ => {}
     }
     match table.listener(flow.local()) {
-        Some(listener) if segment.syn && !segment.has_ack && !segment.rst => match Syn::read(&tcp) {
-            Some(syn) => half_open::open(core, iface, now, flow, listener, syn),
-            None => counters.rx_bad.one(),
-        },
-        _ if half_open::receive_cookie(core, iface, now, &flow, segment, packet) => {}
-        _ => segment::reset(core, iface, now, &flow, &segment),
+        Some(listener) if half_open::is_opening(segment) => {
+            half_open::open(core, iface, now, flow, listener, *segment, floor);
+        }
+        _ if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {}
+        _ => segment::reset(core, iface, now, &flow, segment, data.len()),
     }
 }

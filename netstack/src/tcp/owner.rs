@@ -1,12 +1,11 @@
 //! What the owner of a connection does with it: reading, writing, closing.
 
 use super::conn::Conn;
-use super::machine::Machine;
+use super::machine::{Machine, State};
 use crate::error::Error;
 use alloc::rc::Rc;
 use core::task::{Context, Poll};
 use fata_libos::time::{Duration, Instant};
-use smoltcp::socket::tcp::{RecvError, State};
 
 impl Conn {
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -38,24 +37,21 @@ impl Conn {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        match machine.socket().recv_slice(buf) {
-            Ok(0) => {
+        let now = Instant::recent();
+        match machine.read(now, buf) {
+            0 if machine.may_receive() => {
                 inner.reader = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Ok(n) => {
-                inner.read = inner.read.wrapping_add(n as u32);
+            0 => Poll::Ready(Ok(0)),
+            n => {
                 if inner.done && machine.readable() == 0 {
                     inner.release();
-                } else if !inner.done
-                    && machine.deadline(Instant::recent()).is_some_and(|at| at <= Instant::recent())
-                {
+                } else if !inner.done && machine.wants_to_send(now) {
                     self.mark_dirty();
                 }
                 Poll::Ready(Ok(n))
             }
-            Err(RecvError::Finished) => Poll::Ready(Ok(0)),
-            Err(RecvError::InvalidState) => Poll::Ready(end(inner.ended)),
         }
     }
 
@@ -73,32 +69,38 @@ impl Conn {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        match machine.socket().send_slice(buf) {
-            Ok(0) => {
+        if !machine.may_send() {
+            return Poll::Ready(Err(Error::BrokenPipe));
+        }
+        match machine.write(buf) {
+            // Nothing is on the way whose end would give memory back.
+            0 if machine.unacknowledged() == 0 && machine.writable() > 0 => {
+                Poll::Ready(Err(Error::OutOfMemory))
+            }
+            0 => {
                 inner.writer = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Ok(n) => {
+            n => {
                 self.mark_dirty();
                 Poll::Ready(Ok(n))
             }
-            Err(_) => Poll::Ready(Err(Error::BrokenPipe)),
         }
     }
 
     /// Whether something can be read or the end be seen without waiting.
     pub(crate) fn is_readable(&self) -> bool {
-        let mut inner = self.state.borrow_mut();
+        let inner = self.state.borrow();
         if inner.error.is_some() {
             return true;
         }
-        inner.machine.as_mut().is_none_or(|machine| machine.readable() > 0 || !machine.socket().may_recv())
+        inner.machine.as_ref().is_none_or(|machine| machine.readable() > 0 || !machine.may_receive())
     }
 
     /// Finishes writing: what was written and then the end are sent.
     pub(crate) fn finish_writing(self: &Rc<Self>) {
         if let Some(machine) = &mut self.state.borrow_mut().machine {
-            machine.socket().close();
+            machine.close();
             self.mark_dirty();
         }
     }
@@ -111,7 +113,7 @@ impl Conn {
         if inner.done {
             inner.release();
         } else if let Some(machine) = &mut inner.machine {
-            machine.socket().close();
+            machine.close();
             self.mark_dirty();
         }
     }
@@ -124,29 +126,30 @@ impl Conn {
         }
         inner.error.get_or_insert(Error::ConnectionAborted);
         if let Some(machine) = &mut inner.machine {
-            machine.socket().abort();
+            machine.abort();
         }
         inner.wake();
         self.mark_dirty();
     }
 
-    pub(crate) fn set_nodelay(&self, nodelay: bool) {
+    pub(crate) fn set_nodelay(self: &Rc<Self>, nodelay: bool) {
         if let Some(machine) = &mut self.state.borrow_mut().machine {
-            machine.socket().set_nagle_enabled(!nodelay);
+            machine.set_nodelay(nodelay);
+            self.mark_dirty();
         }
     }
 
     pub(crate) fn nodelay(&self) -> bool {
-        self.state.borrow_mut().machine.as_mut().is_some_and(|m| !m.socket().nagle_enabled())
+        self.state.borrow().machine.as_ref().is_some_and(Machine::nodelay)
     }
 
     pub(crate) fn set_keep_alive(self: &Rc<Self>, interval: Option<Duration>) {
         let mut inner = self.state.borrow_mut();
         inner.keep_alive = interval.map(|i| i.max(Duration::from_secs(1)));
         inner.heard = Instant::recent();
-        let micros = inner.keep_alive.map(|i| smoltcp::time::Duration::from_micros(i.as_micros() as u64));
+        let interval = inner.keep_alive;
         if let Some(machine) = &mut inner.machine {
-            machine.socket().set_keep_alive(micros);
+            machine.set_keep_alive(Instant::recent(), interval);
             self.mark_dirty();
         }
     }

@@ -1,132 +1,37 @@
-//! Segments: the header of a received one, and those that are sent without a connection's state machine.
+//! Segments that are sent without a connection's state machine, and how any segment gets onto the wire.
 
 use super::Flow;
+use super::machine::{Flags, Header, Options, Seq};
+use crate::interface::Iface;
 use crate::ip;
-use crate::link::{Carries, Hop};
+use crate::link::{Carries, Hop, Send};
 use crate::stack::Core;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::time::Instant;
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
-use crate::interface::Iface;
-
-/// `a` comes before `b` in the sequence space.
-pub(crate) fn before(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) < 0
+/// A header of this side without options.
+pub(crate) fn bare(flags: Flags, seq: Seq, ack: Seq) -> Header {
+    Header { seq, ack, window: 0, flags, options: Options::default() }
 }
 
-/// The header of a segment, read once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Segment {
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) window: u16,
-    pub(crate) syn: bool,
-    pub(crate) fin: bool,
-    pub(crate) rst: bool,
-    pub(crate) has_ack: bool,
-    /// Octets of data.
-    pub(crate) data: u32,
+/// Writes a segment of this side with its IP header, without its data. The TCP checksum is left to the link.
+pub(crate) fn write(
+    packet: &mut [u8],
+    (own, to): (Ipv4Addr, Ipv4Addr),
+    flow: &Flow,
+    header: &Header,
+    ect: bool,
+) {
+    ip::write_header(packet, own, to, ip::TCP, ect);
+    header.write(flow.local_port, flow.remote_port, &mut packet[ip::HEADER..]);
 }
 
-impl Segment {
-    pub(crate) fn read(tcp: &TcpPacket<&[u8]>) -> Self {
-        Self {
-            seq: tcp.seq_number().0 as u32,
-            ack: tcp.ack_number().0 as u32,
-            window: tcp.window_len(),
-            syn: tcp.syn(),
-            fin: tcp.fin(),
-            rst: tcp.rst(),
-            has_ack: tcp.ack(),
-            data: tcp.payload().len() as u32,
-        }
-    }
-
-    /// How much of the sequence space it takes.
-    pub(crate) fn len(&self) -> u32 {
-        self.data + u32::from(self.syn) + u32::from(self.fin)
-    }
-}
-
-/// How far the sender of this SYN shifts its window field; 0 where it does not say.
-pub(crate) fn window_scale(tcp: &[u8]) -> u8 {
-    let nobody = Ipv4Addr::UNSPECIFIED.into();
-    let repr = TcpPacket::new_checked(tcp)
-        .and_then(|tcp| TcpRepr::parse(&tcp, &nobody, &nobody, &ChecksumCapabilities::ignored()));
-    repr.ok().and_then(|repr| repr.window_scale).unwrap_or(0)
-}
-
-/// What a peer's SYN says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Syn {
-    pub(crate) seq: u32,
-    pub(crate) window: u16,
-    pub(crate) mss: Option<u16>,
-    pub(crate) scale: Option<u8>,
-    pub(crate) sack: bool,
-}
-
-impl Syn {
-    pub(crate) fn read(tcp: &TcpPacket<&[u8]>) -> Option<Self> {
-        // The addresses count only for the checksum, which was checked.
-        let nobody = Ipv4Addr::UNSPECIFIED.into();
-        let repr = TcpRepr::parse(tcp, &nobody, &nobody, &ChecksumCapabilities::ignored()).ok()?;
-        (repr.control == TcpControl::Syn && repr.ack_number.is_none()).then_some(Self {
-            seq: repr.seq_number.0 as u32,
-            window: repr.window_len,
-            mss: repr.max_seg_size,
-            scale: repr.window_scale,
-            sack: repr.sack_permitted,
-        })
-    }
-
-    /// The segment once more, without data and with no other options.
-    pub(crate) fn repr(&self, flow: &Flow) -> TcpRepr<'static> {
-        TcpRepr {
-            src_port: flow.remote_port,
-            dst_port: flow.local_port,
-            window_len: self.window,
-            window_scale: self.scale,
-            max_seg_size: self.mss,
-            sack_permitted: self.sack,
-            ..repr(flow, TcpControl::Syn, self.seq, None)
-        }
-    }
-}
-
-/// A segment of this side without options and data.
-pub(crate) fn repr(flow: &Flow, control: TcpControl, seq: u32, ack: Option<u32>) -> TcpRepr<'static> {
-    TcpRepr {
-        src_port: flow.local_port,
-        dst_port: flow.remote_port,
-        control,
-        seq_number: TcpSeqNumber(seq as i32),
-        ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
-        window_len: 0,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    }
-}
-
-/// Writes a segment with its IP header; the buffer has the length of both. The TCP checksum is left to the link.
-pub(crate) fn write(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, repr: &TcpRepr<'_>) {
-    ip::write_header(packet, source, destination, ip::TCP);
-    let mut tcp = TcpPacket::new_unchecked(&mut packet[ip::HEADER..]);
-    repr.emit(&mut tcp, &source.into(), &destination.into(), &ChecksumCapabilities::ignored());
-}
-
-/// Sends a segment of this side.
-pub(crate) fn send(core: &Core, iface: &Iface, now: Instant, flow: &Flow, repr: &TcpRepr<'_>) {
+/// Sends a segment of this side that has no data.
+pub(crate) fn send(core: &Core, iface: &Iface, now: Instant, flow: &Flow, header: &Header) {
     let Some((own, to, hop)) = way(iface, flow) else { return core.counters.tx_no_route.one() };
-    let len = ip::HEADER + repr.buffer_len();
-    iface.link.borrow_mut().send(now, own, hop, len, Carries::Tcp, &core.counters, &mut |packet| {
-        write(packet, own, to, repr);
+    let send = Send { now, own, hop, len: ip::HEADER + header.len(), carries: Carries::Tcp, segment_size: 0 };
+    iface.link.borrow_mut().send(send, &core.counters, &mut |packet| {
+        write(packet, (own, to), flow, header, false);
     });
 }
 
@@ -136,16 +41,16 @@ pub(crate) fn way(iface: &Iface, flow: &Flow) -> Option<(Ipv4Addr, Ipv4Addr, Hop
     Some((own, to, iface.net.get()?.hop(to)?))
 }
 
-/// Answers a segment that nothing expects (RFC 9293, 3.5.2).
-pub(crate) fn reset(core: &Core, iface: &Iface, now: Instant, flow: &Flow, segment: &Segment) {
-    if segment.rst {
+/// Answers a segment with so much data that nothing expects (RFC 9293, 3.5.2).
+pub(crate) fn reset(core: &Core, iface: &Iface, now: Instant, flow: &Flow, header: &Header, data: usize) {
+    if header.flags.has(Flags::RST) {
         return;
     }
     core.counters.tcp_resets_sent.one();
-    let reply = if segment.has_ack {
-        repr(flow, TcpControl::Rst, segment.ack, None)
+    let reply = if header.flags.has(Flags::ACK) {
+        bare(Flags::RST, header.ack, Seq(0))
     } else {
-        repr(flow, TcpControl::Rst, 0, Some(segment.seq.wrapping_add(segment.len())))
+        bare(Flags::RST | Flags::ACK, Seq(0), header.seq + header.space(data))
     };
     send(core, iface, now, flow, &reply);
 }

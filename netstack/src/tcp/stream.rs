@@ -1,7 +1,7 @@
 //! Streams: the owner's side of a connection.
 
 use super::conn::Conn;
-use super::machine::Machine;
+use super::machine::{Account, Machine};
 use super::{Buffers, Flow, Place};
 use crate::error::Error;
 use crate::port;
@@ -9,9 +9,8 @@ use crate::stack::{Core, Stack};
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::net::{IpAddr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 use embedded_io_async::{ErrorType, Read, ReadReady, Write};
-use fata_libos::entropy;
 use fata_libos::net::Abort;
 use fata_libos::time::{Duration, Instant};
 
@@ -37,7 +36,7 @@ impl TcpStream {
         Self::connect_with(stack, peer, Buffers::default()).await
     }
 
-    /// Connects with buffers of the given sizes.
+    /// Connects with buffers of at most the given sizes.
     pub async fn connect_with(stack: &Stack, peer: SocketAddr, buffers: Buffers) -> Result<Self, Error> {
         let stream = Self::open(&stack.0, peer, buffers)?;
         poll_fn(|cx| stream.conn().poll_connected(cx)).await?;
@@ -54,20 +53,15 @@ impl TcpStream {
         let flow = |port| Flow::new(SocketAddr::new(IpAddr::V4(own), port), peer);
         let port =
             port::ephemeral(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
-        let size = core.tcp.size(buffers);
-        let refused = || {
+        let Some(share) = core.tcp.reserve() else {
             core.counters.tcp_refused_memory.one();
-            Error::OutOfMemory
+            return Err(Error::OutOfMemory);
         };
-        let (size, share) =
-            size.and_then(|size| Some((size, core.tcp.reserve(size)?))).ok_or_else(refused)?;
         let (flow, now) = (flow(port), Instant::recent());
-        let mtu = route.iface.link.borrow().mtu();
-        let mut machine = Machine::new(own, mtu, size, entropy::u64(), now).ok_or_else(refused)?;
-        if !machine.connect(SocketAddrV4::new(own, port), SocketAddrV4::new(to, peer.port())) {
-            return Err(Error::InvalidInput);
-        }
-        let conn = Conn::new(flow, route.iface, machine, share, 0, now);
+        let config = core.tcp.config(&route.iface, now, &flow, core.tcp.size(buffers));
+        let mut machine = Machine::connect(config, now);
+        machine.charge(Account(Some(share)));
+        let conn = Conn::new(flow, route.iface, machine, now);
         core.tcp.insert(flow, Place::Live(conn.clone()));
         conn.mark_dirty();
         Ok(Self::new(core.clone(), conn))

@@ -1,18 +1,22 @@
 //! TIME-WAIT: a small record instead of a connection, so that segments that come late are not taken for another's.
 
-use super::segment::{self, Segment, before};
+use super::half_open::is_opening;
+use super::machine::{Flags, Header, Machine, Options, Seq, Timestamp};
+use super::segment;
 use super::{Flow, Place, Table};
 use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
 use alloc::rc::Rc;
+use core::cell::Cell;
 use fata_libos::time::{Duration, Instant};
-use smoltcp::wire::TcpControl;
 
 /// How long: twice the lifetime that a segment is granted here.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// Records at once; the oldest goes for a new one.
 pub(crate) const LIMIT: usize = 4096;
+/// Between two answers to segments without data.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 /// What a record costs with its places in the tables, octets.
 pub(crate) const COST: usize = 256;
 
@@ -20,39 +24,73 @@ pub(crate) const COST: usize = 256;
 pub(crate) struct TimeWait {
     iface: Rc<Iface>,
     pub(crate) since: Instant,
-    snd_next: u32,
-    rcv_next: u32,
+    snd_next: Seq,
+    rcv_next: Seq,
+    /// The peer's clock as it was seen last, and what is added to this side's, where both send theirs.
+    clocks: Option<(u32, u32)>,
+    /// When a segment without data was last answered.
+    answered: Cell<Option<Instant>>,
     _share: Share,
 }
 
 impl Place {
     /// A record, if there is memory for one.
-    pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, snd_next: u32, rcv_next: u32) -> Option<Self> {
+    pub(super) fn time_wait(table: &Table, iface: &Rc<Iface>, machine: &Machine) -> Option<Self> {
         let (iface, since, _share) = (iface.clone(), Instant::recent(), table.reserve_time_wait()?);
-        Some(Self::TimeWait(Rc::new(TimeWait { iface, since, snd_next, rcv_next, _share })))
+        let ((snd_next, rcv_next), clocks) = (machine.numbers(), machine.clocks());
+        Some(Self::TimeWait(Rc::new(TimeWait {
+            iface,
+            since,
+            snd_next,
+            rcv_next,
+            clocks,
+            answered: Cell::new(None),
+            _share,
+        })))
     }
 }
 
 impl TimeWait {
-    /// Whether a SYN may open the connection anew (RFC 9293, 3.6.1): it lies beyond all that was received.
-    pub(crate) fn gives_way_to(&self, segment: &Segment) -> bool {
-        segment.syn && !segment.has_ack && !segment.rst && before(self.rcv_next, segment.seq.wrapping_add(1))
+    /// A number beyond all that was sent and may still be on its way.
+    pub(crate) fn beyond(&self) -> Seq {
+        self.snd_next + 65_536
+    }
+
+    /// Whether a SYN may open the connection anew: its clock is later (RFC 6191, 2); where there are none, it lies beyond
+    /// all that was received (RFC 9293, 3.6.1).
+    pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
+        let beyond = header.seq.after(self.rcv_next);
+        let new = match (self.clocks, header.options.timestamp) {
+            // With the same clock its number decides.
+            (Some((recent, _)), Some(peer)) if peer.value == recent => beyond,
+            (Some((recent, _)), Some(peer)) => (peer.value.wrapping_sub(recent) as i32) > 0,
+            _ => beyond,
+        };
+        is_opening(header) && new
     }
 
     /// Answers what needs an answer. A reset is believed if it has the one number that a peer who knows nothing of the
     /// connection gives it, in reply to our acknowledgement of its SYN: it may come again then (as RFC 5961, 3).
-    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, segment: &Segment) {
-        if segment.rst {
-            return if segment.seq == self.rcv_next {
+    pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, header: &Header, data: usize) {
+        if header.flags.has(Flags::RST) {
+            return if header.seq == self.rcv_next {
                 core.tcp.closed(flow, None)
             } else {
                 core.counters.tcp_resets_ignored.one()
             };
         }
-        if segment.len() == 0 && segment.seq == self.rcv_next {
-            return;
+        if header.space(data) == 0 {
+            // Two that have lost count would answer each other for ever.
+            let rests = self.answered.get().is_some_and(|at| now.duration_since(at) < ANSWER_INTERVAL);
+            if header.seq == self.rcv_next || rests {
+                return;
+            }
+            self.answered.set(Some(now));
         }
-        let reply = segment::repr(flow, TcpControl::None, self.snd_next, Some(self.rcv_next));
+        let timestamp =
+            self.clocks.map(|(echo, offset)| Timestamp { value: super::machine::clock(offset, now), echo });
+        let options = Options { timestamp, ..Options::default() };
+        let reply = Header { options, ..segment::bare(Flags::ACK, self.snd_next, self.rcv_next) };
         segment::send(core, &self.iface, now, flow, &reply);
     }
 }

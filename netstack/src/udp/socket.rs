@@ -1,98 +1,24 @@
-//! Sockets for datagrams.
+//! Sockets for datagrams: binding and receiving; [`send`](super::send) has the rest.
 
-use super::HEADER;
+use super::queue::{Bound, Datagram};
 use crate::error::Error;
-use crate::ip::{self, MAX_PACKET};
-use crate::memory::{Memory, Share, Use, zeroed};
 use crate::port;
 use crate::stack::{Core, Stack};
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::poll_fn;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::task::{Context, Poll};
-use fata_libos::task::WakerSet;
-use fata_libos::time::Instant;
-use smoltcp::wire::UdpPacket;
-
-/// What a socket's queue holds at most, octets, each datagram counted with [`OVERHEAD`].
-const QUEUE: usize = 256 << 10;
-/// What a datagram costs beside its data.
-const OVERHEAD: usize = 64;
-/// What it takes of the memory beside its data: the queue may have twice the places that it needs.
-const COST: usize = 192;
-/// Places that an empty queue keeps.
-const KEPT: usize = 16;
-
-/// A datagram that waits.
-struct Datagram {
-    from: SocketAddr,
-    data: Vec<u8>,
-    _share: Share,
-}
-
-/// What the table knows of a socket.
-pub(crate) struct Bound {
-    pub(crate) local: SocketAddr,
-    pub(crate) peer: Cell<Option<SocketAddr>>,
-    queue: RefCell<VecDeque<Datagram>>,
-    octets: Cell<usize>,
-    limit: Cell<usize>,
-    dropped: Cell<u64>,
-    error: Cell<Option<Error>>,
-    readers: WakerSet,
-}
-
-impl Bound {
-    /// Queues a datagram; false where there is no room.
-    pub(crate) fn push(&self, memory: &Rc<Memory>, from: SocketAddr, data: &[u8]) -> bool {
-        let pushed = self.try_push(memory, from, data).is_some();
-        if pushed {
-            self.readers.wake_all();
-        } else {
-            self.dropped.set(self.dropped.get() + 1);
-        }
-        pushed
-    }
-
-    fn try_push(&self, memory: &Rc<Memory>, from: SocketAddr, data: &[u8]) -> Option<()> {
-        let octets = self.octets.get() + data.len() + OVERHEAD;
-        if octets > self.limit.get() {
-            return None;
-        }
-        let mut queue = self.queue.borrow_mut();
-        let share = memory.take(Use::Datagrams, data.len() + COST)?;
-        queue.try_reserve(1).ok()?;
-        let mut copy = zeroed(data.len())?;
-        copy.copy_from_slice(data);
-        queue.push_back(Datagram { from, data: copy, _share: share });
-        self.octets.set(octets);
-        Some(())
-    }
-
-    pub(crate) fn fail(&self, error: Error) {
-        self.error.set(Some(error));
-        self.readers.wake_all();
-    }
-
-    fn pop(&self) -> Option<Datagram> {
-        let mut queue = self.queue.borrow_mut();
-        let datagram = queue.pop_front()?;
-        if queue.is_empty() {
-            queue.shrink_to(KEPT);
-        }
-        self.octets.set(self.octets.get() - datagram.data.len() - OVERHEAD);
-        Some(datagram)
-    }
-}
 
 /// A UDP socket.
+///
+/// What waits to be received is bounded in octets and in datagrams ([`set_queue`](Self::set_queue),
+/// [`set_queue_datagrams`](Self::set_queue_datagrams)), and by the memory of the stack; what does not fit is dropped and
+/// counted. Datagrams can be read where they lie ([`recv_with`](Self::recv_with), [`recv_many`](Self::recv_many)) and
+/// written where the device takes them from ([`send_with`](Self::send_with), [`send_many`](Self::send_many)).
 pub struct UdpSocket {
-    core: Rc<Core>,
-    bound: Rc<Bound>,
+    pub(super) core: Rc<Core>,
+    pub(super) bound: Rc<Bound>,
 }
 
 impl UdpSocket {
@@ -106,17 +32,8 @@ impl UdpSocket {
             _ if core.udp.is_free(address) => address,
             _ => return Err(Error::AddrInUse),
         };
-        let bound = Rc::new(Bound {
-            local,
-            peer: Cell::new(None),
-            queue: RefCell::default(),
-            octets: Cell::new(0),
-            limit: Cell::new(QUEUE),
-            dropped: Cell::new(0),
-            error: Cell::new(None),
-            readers: WakerSet::new(),
-        });
-        core.udp.insert(bound.clone());
+        let bound = Rc::new(Bound::new(local));
+        core.udp.insert(bound.clone())?;
         Ok(Self { core, bound })
     }
 
@@ -127,7 +44,7 @@ impl UdpSocket {
 
     /// Sends to and receives from `peer` only, from now on; and is told when nothing listens there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
-        self.target(peer)?;
+        super::send::target(peer)?;
         self.bound.peer.set(Some(peer));
         self.bound.error.set(None);
         Ok(())
@@ -136,17 +53,6 @@ impl UdpSocket {
     /// The peer that it is connected to.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.bound.peer.get()
-    }
-
-    /// Sends a datagram to `peer`. Waits for room on the way out of this host; what becomes of it then is not known.
-    pub async fn send_to(&self, data: &[u8], peer: SocketAddr) -> Result<usize, Error> {
-        poll_fn(|cx| self.poll_send(cx, data, peer)).await
-    }
-
-    /// Sends a datagram to the peer that the socket is connected to.
-    pub async fn send(&self, data: &[u8]) -> Result<usize, Error> {
-        let peer = self.bound.peer.get().ok_or(Error::NotConnected)?;
-        self.send_to(data, peer).await
     }
 
     /// Waits for a datagram. What does not fit into `buf` is lost.
@@ -159,14 +65,36 @@ impl UdpSocket {
         Ok(self.recv_from(buf).await?.0)
     }
 
-    /// Limits what waits to be received, octets; 256 KiB at first, less where memory is short. A datagram counts 64 octets more than its data.
-    pub fn set_queue(&self, octets: usize) {
-        self.bound.limit.set(octets);
+    /// Waits for a datagram and shows it to `read` where it lies: none of it is lost, and it is not copied.
+    pub async fn recv_with<R>(&self, read: impl FnOnce(&[u8], SocketAddr) -> R) -> Result<R, Error> {
+        let Datagram { from, data, .. } = poll_fn(|cx| self.poll_next(cx)).await?;
+        Ok(read(&data, from))
     }
 
-    /// Datagrams dropped because the queue was full.
-    pub fn dropped(&self) -> u64 {
-        self.bound.dropped.get()
+    /// Waits for a datagram and shows it to `read`, and after it all that came with it, `limit` at most, one at least. The number of them.
+    pub async fn recv_many(
+        &self,
+        limit: usize,
+        mut read: impl FnMut(&[u8], SocketAddr),
+    ) -> Result<usize, Error> {
+        let mut next = Some(poll_fn(|cx| self.poll_next(cx)).await?);
+        let mut count = 0;
+        while let Some(Datagram { from, data, .. }) = next {
+            read(&data, from);
+            count += 1;
+            next = if count < limit { self.bound.pop() } else { None };
+        }
+        Ok(count)
+    }
+
+    /// The datagram that has come, as [`recv_from`](Self::recv_from) has it; `None`: there is none now.
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> Result<Option<(usize, SocketAddr)>, Error> {
+        self.try_recv_with(|data, from| (put(buf, data), from))
+    }
+
+    /// Shows the datagram that has come to `read`; `None`: there is none now.
+    pub fn try_recv_with<R>(&self, read: impl FnOnce(&[u8], SocketAddr) -> R) -> Result<Option<R>, Error> {
+        Ok(self.next()?.map(|Datagram { from, data, .. }| read(&data, from)))
     }
 
     /// See [`recv_from`](Self::recv_from).
@@ -175,62 +103,47 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<(usize, SocketAddr), Error>> {
-        if let Some(error) = self.bound.error.take() {
-            return Poll::Ready(Err(error));
-        }
-        let Some(Datagram { from, data, .. }) = self.bound.pop() else {
-            self.bound.readers.register(cx);
-            return Poll::Pending;
-        };
-        let len = data.len().min(buf.len());
-        buf[..len].copy_from_slice(&data[..len]);
-        Poll::Ready(Ok((len, from)))
+        self.poll_next(cx).map_ok(|Datagram { from, data, .. }| (put(buf, &data), from))
     }
 
-    fn target(&self, peer: SocketAddr) -> Result<Ipv4Addr, Error> {
-        match peer.ip() {
-            _ if peer.port() == 0 => Err(Error::InvalidInput),
-            IpAddr::V4(to) if to.is_unspecified() => Err(Error::InvalidInput),
-            IpAddr::V4(to) => Ok(to),
-            IpAddr::V6(_) => Err(Error::Unsupported),
+    /// Limits what waits to be received, octets; 256 KiB at first, less where memory is short. A datagram counts 64 octets more than its data.
+    pub fn set_queue(&self, octets: usize) {
+        self.bound.max_octets.set(octets);
+    }
+
+    /// Limits what waits to be received, datagrams; 4096 at first.
+    pub fn set_queue_datagrams(&self, datagrams: usize) {
+        self.bound.max_datagrams.set(datagrams);
+    }
+
+    /// Datagrams dropped because the queue was full or memory short.
+    pub fn dropped(&self) -> u64 {
+        self.bound.dropped.get()
+    }
+
+    fn next(&self) -> Result<Option<Datagram>, Error> {
+        match self.bound.error.take() {
+            Some(error) => Err(error),
+            None => Ok(self.bound.pop()),
         }
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, data: &[u8], peer: SocketAddr) -> Poll<Result<usize, Error>> {
-        let to = self.target(peer)?;
-        if data.len() > MAX_PACKET - ip::HEADER - HEADER {
-            return Poll::Ready(Err(Error::MessageTooLong));
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, Error>> {
+        match self.next().transpose() {
+            Some(next) => Poll::Ready(next),
+            None => {
+                self.bound.readers.register(cx);
+                Poll::Pending
+            }
         }
-        let from = match self.bound.local.ip() {
-            IpAddr::V4(own) if !own.is_unspecified() && !own.is_broadcast() => Some(own),
-            _ => None,
-        };
-        let route = self.core.route(to, from).ok_or(Error::NetworkUnreachable)?;
-        let iface = route.iface;
-        if !iface.link.borrow().has_queue_room() {
-            iface.room.register(cx);
-            return Poll::Pending;
-        }
-        let fill = &mut |datagram: &mut [u8]| {
-            write_header(datagram, self.bound.local.port(), peer.port());
-            datagram[HEADER..].copy_from_slice(data);
-        };
-        let (counters, len) = (&self.core.counters, HEADER + data.len());
-        let own = route.net.address;
-        ip::send_datagram(&iface, counters, Instant::recent(), own, (to, route.hop), ip::UDP, len, fill);
-        iface.work.kick();
-        Poll::Ready(Ok(data.len()))
     }
 }
 
-/// Writes the header of a datagram that fills the buffer; the checksum is left to the layers below.
-pub(crate) fn write_header(datagram: &mut [u8], from: u16, to: u16) {
-    let len = datagram.len() as u16;
-    let mut udp = UdpPacket::new_unchecked(datagram);
-    udp.set_src_port(from);
-    udp.set_dst_port(to);
-    udp.set_len(len);
-    udp.set_checksum(0);
+/// What fits.
+fn put(buf: &mut [u8], data: &[u8]) -> usize {
+    let len = data.len().min(buf.len());
+    buf[..len].copy_from_slice(&data[..len]);
+    len
 }
 
 impl Drop for UdpSocket {

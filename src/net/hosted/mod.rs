@@ -10,10 +10,11 @@ mod tcp;
 mod udp;
 
 pub use fata_netstack::{
-    Buffers, Config, ConfigError, Error, Figure, Ipv4Config, Kind, PARAMS, Stats, testing,
+    Buffers, Capture, CaptureError, Config, ConfigError, ConnectionInfo, Direction, Error, Figure,
+    Ipv4Config, Kind, PARAMS, Packets, SendManyError, Snapshot, Stats, testing,
 };
 pub use resolver::Resolver;
 pub use stack::{Addressing, Interface, NoTap, Stack};
-pub(super) use stack::{check_params, new_stack, open};
+pub(super) use stack::{check_params, new_stack, open, open_device};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use udp::UdpSocket;

@@ -1,7 +1,6 @@
 //! The stack and its interfaces.
 
-use super::{Config, Stats};
-use crate::Result;
+use super::{Capture, CaptureError, Config, ConnectionInfo, Packets, Stats};
 use crate::env::Shared;
 use crate::hosted::TAP;
 use crate::net::Name;
@@ -33,6 +32,8 @@ pub(super) enum Below {
 pub(super) struct Host {
     pub(super) reactor: Rc<Reactor>,
     interfaces: RefCell<Vec<Rc<HostInterface>>>,
+    /// Room for a datagram; taken out while it is in use.
+    pub(super) scratch: RefCell<Vec<u8>>,
 }
 
 /// A name for the host's network.
@@ -58,13 +59,13 @@ fn has_tap(params: &Params) -> bool {
 }
 
 /// The tap device of an interface, which all have or none has.
-fn tap_of<'p>(params: &'p Params, interface: &str) -> Result<&'p str> {
+fn tap_of<'p>(params: &'p Params, interface: &str) -> crate::Result<&'p str> {
     let tap = params.get(&format!("{interface}.{TAP}"));
     Ok(tap.ok_or_else(|| NoTap { interface: interface.into() })?)
 }
 
 /// What is to be known of an interface's tap device before anything starts.
-pub(in crate::net) fn check_params(params: &Params, interface: &str) -> Result<()> {
+pub(in crate::net) fn check_params(params: &Params, interface: &str) -> crate::Result<()> {
     if has_tap(params) { tap_of(params, interface).map(drop) } else { Ok(()) }
 }
 
@@ -74,7 +75,12 @@ pub(in crate::net) fn new_stack(shared: &Shared) -> Stack {
         return Stack::new();
     }
     let reactor = shared.machine.reactor().clone();
-    Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default() })))
+    Stack(Below::Host(Rc::new(Host { reactor, interfaces: RefCell::default(), scratch: RefCell::default() })))
+}
+
+/// Opens an interface's tap device.
+pub(in crate::net) async fn open_device(shared: &Shared, name: Name) -> crate::Result<Box<dyn NetDevice>> {
+    shared.machine.open_tap(tap_of(&shared.params, name.as_str())?)
 }
 
 /// Opens an interface.
@@ -83,7 +89,7 @@ pub(in crate::net) async fn open(
     stack: &Stack,
     name: Name,
     config: Config,
-) -> Result<Interface> {
+) -> crate::Result<Interface> {
     let name = name.as_str();
     match &stack.0 {
         Below::Netstack(netstack) => {
@@ -156,6 +162,24 @@ impl Stack {
     pub fn abort_all(&self) {
         if let Below::Netstack(stack) = &self.0 {
             stack.abort_all();
+        }
+    }
+
+    /// Keeps the last frames of all interfaces from now on: as many as `octets` hold of `snap` octets each, with 44 for
+    /// each beside that. Replaces a capture that runs already.
+    pub fn capture(&self, octets: usize, snap: usize) -> Result<Capture, CaptureError> {
+        match &self.0 {
+            Below::Netstack(stack) => stack.capture(octets, snap),
+            Below::Host(_) => Err(CaptureError::NoFrames),
+        }
+    }
+
+    /// Calls `visit` with what is known of at most `most` TCP connections, and returns how many there are. None of the host's,
+    /// which `ss` shows.
+    pub fn connections(&self, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        match &self.0 {
+            Below::Netstack(stack) => stack.connections(most, visit),
+            Below::Host(_) => 0,
         }
     }
 
@@ -257,6 +281,20 @@ impl Interface {
         match &self.0 {
             Which::Netstack(interface) => interface.device_counters(),
             Which::Host(_) => NetCounters::default(),
+        }
+    }
+
+    /// Calls `f` with the number of packets of each protocol that came and went; never for the host's sockets.
+    pub fn each_packets(&self, f: &mut dyn FnMut(Packets)) {
+        if let Which::Netstack(interface) = &self.0 {
+            interface.each_packets(f);
+        }
+    }
+
+    /// Calls `f` with the number of packets dropped, of each protocol and for each reason; never for the host's sockets.
+    pub fn each_dropped(&self, f: &mut dyn FnMut(Packets)) {
+        if let Which::Netstack(interface) = &self.0 {
+            interface.each_dropped(f);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod console;
 mod files;
+mod hold;
 mod script;
 mod xenctrl;
 
@@ -28,11 +29,15 @@ impl Peer {
 }
 
 /// The program `fata-dom0 [ADDRESS:PORT]`; port 0 takes a free one, and the first line of output says which. `-` is the socket
-/// that is the standard input.
+/// that is the standard input. `hold ...` is a tool of the tests instead, which holds connections open (`hold.rs`).
 ///
 /// # Errors
 /// Where it cannot listen there. Otherwise it does not end.
 pub fn main() -> io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("hold", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return hold::main(rest);
+    }
     let address = std::env::args().nth(1).unwrap_or_else(|| format!("0.0.0.0:{AGENT_PORT}"));
     let token: Option<Arc<str>> = std::env::var(TOKEN_VARIABLE).ok().map(Into::into);
     let listener = match address.as_str() {

@@ -45,7 +45,8 @@ pub struct FakeNetback {
     driver: Cell<Driver>,
     /// Beside or instead of what Linux offers.
     features: RefCell<Vec<(String, String)>>,
-    rings: RefCell<Option<NetbackRings>>,
+    /// Of each queue; none while it is not connected.
+    rings: RefCell<Vec<NetbackRings>>,
     connects: Cell<usize>,
     /// What it has never let go of, if it is of that kind.
     hoard: RefCell<Option<Vec<(NetbackRings, PeerMap)>>>,
@@ -66,7 +67,7 @@ impl FakeNetback {
             number,
             driver: Cell::new(Driver::Netback),
             features: RefCell::default(),
-            rings: RefCell::new(None),
+            rings: RefCell::default(),
             connects: Cell::new(0),
             hoard: RefCell::default(),
         });
@@ -151,21 +152,35 @@ impl FakeNetback {
 
     /// Whether the rings are mapped.
     pub fn is_connected(&self) -> bool {
-        self.rings.borrow().is_some()
+        !self.rings.borrow().is_empty()
     }
 
-    /// The rings.
+    /// The rings, of the first queue.
     ///
     /// # Panics
     /// If it is not connected.
     pub fn with_rings<R>(&self, f: impl FnOnce(&mut NetbackRings) -> R) -> R {
-        f(self.rings.borrow_mut().as_mut().expect("connected"))
+        self.with_queue(0, f)
+    }
+
+    /// The rings of a queue.
+    ///
+    /// # Panics
+    /// If it is not connected, or has no such queue.
+    pub fn with_queue<R>(&self, number: usize, f: impl FnOnce(&mut NetbackRings) -> R) -> R {
+        f(self.rings.borrow_mut().get_mut(number).expect("connected, and so many queues"))
+    }
+
+    /// How many queues it is connected with.
+    pub fn queues(&self) -> usize {
+        self.rings.borrow().len()
     }
 
     /// Lets go of the rings, unless it hoards.
     pub fn unmap(&self) {
         let rings = self.rings.take();
-        if let (Some(hoard), Some(mut rings)) = (&mut *self.hoard.borrow_mut(), rings) {
+        let Some(hoard) = &mut *self.hoard.borrow_mut() else { return };
+        for mut rings in rings {
             let request = rings.take_empty().expect("an empty page");
             let page = self.hv.peer_map(self.domain, GrantRef(request.gref), Access::ReadWrite);
             hoard.push((rings, page.expect("it is granted")));
@@ -192,15 +207,30 @@ impl FakeNetback {
 
     /// The same; false if it cannot be.
     fn try_map(&self) -> bool {
-        let rings = self.queue_address().and_then(|at| NetbackRings::map(self.hv, self.domain, at).ok());
-        let Some(rings) = rings else { return false };
-        *self.rings.borrow_mut() = Some(rings);
+        let rings: Option<Vec<_>> = self.addresses().map(|at| self.map_queue(at?)).collect();
+        let Some(rings) = rings.filter(|rings| !rings.is_empty()) else { return false };
+        *self.rings.borrow_mut() = rings;
         self.connects.set(self.connects.get() + 1);
         true
     }
 
-    fn queue_address(&self) -> Option<QueueAddress> {
-        let number = |key: &str| self.front_key(key).and_then(|v| v.parse().ok());
+    fn map_queue(&self, at: QueueAddress) -> Option<NetbackRings> {
+        NetbackRings::map(self.hv, self.domain, at).ok()
+    }
+
+    /// Where the queues are that the front end says it has; none if they are more than were offered.
+    fn addresses(&self) -> impl Iterator<Item = Option<QueueAddress>> {
+        let number = |text: Option<String>| text.map_or(Some(1), |text| text.parse::<usize>().ok());
+        let offered = number(self.store.read(&self.back("multi-queue-max-queues"))).unwrap_or(1);
+        let count = number(self.front_key("multi-queue-num-queues")).filter(|count| *count <= offered);
+        (0..count.unwrap_or(0)).map(move |queue| match count {
+            Some(1) => self.queue_address(""),
+            _ => self.queue_address(&format!("queue-{queue}/")),
+        })
+    }
+
+    fn queue_address(&self, place: &str) -> Option<QueueAddress> {
+        let number = |key: &str| self.front_key(&format!("{place}{key}")).and_then(|v| v.parse().ok());
         let shared = number("event-channel");
         let port = |key: &str| number(key).or(shared).map(EvtchnPort);
         let ring = |key: &str| number(key).map(GrantRef);

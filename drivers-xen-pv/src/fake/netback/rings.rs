@@ -1,8 +1,8 @@
 //! The data side of a fake network back end: both rings, frames in and out. Honest in [`NetbackRings::take_sent`] and
 //! [`NetbackRings::deliver`]; a test that wants a lie writes it to the rings itself.
 
-use crate::abi::netif::{ExtraInfo, Rx, RxRequest, RxResponse, RxSlot, Tx, TxRequest, TxResponse};
-use crate::abi::netif::{rx_flags, status, tx_flags};
+use crate::abi::netif::{ExtraInfo, GsoInfo, Rx, RxRequest, RxResponse, RxSlot, Tx, TxRequest, TxResponse};
+use crate::abi::netif::{NR_SLOTS_MIN, extra_type, gso_type, rx_flags, status, tx_flags};
 use crate::fake::{FakeHypervisor, PeerMap, PeerMapError};
 use crate::grant::Access;
 use crate::ring::BackRing;
@@ -29,8 +29,10 @@ pub struct SentFrame {
     pub bytes: Vec<u8>,
     /// The flags of its first request.
     pub flags: u16,
-    /// The requests it took.
+    /// The requests it took, without extra info.
     pub slots: usize,
+    /// How it is to be cut up.
+    pub gso: Option<GsoInfo>,
 }
 
 /// How a frame is delivered.
@@ -63,8 +65,9 @@ pub struct NetbackRings {
     pub tx: BackRing<Tx>,
     /// The receive ring.
     pub rx: BackRing<Rx>,
-    /// Requests of a frame whose last is not there yet.
+    /// Requests of a frame whose last is not there yet, and how it is to be cut up.
     unfinished: Vec<TxRequest>,
+    gso: Option<GsoInfo>,
     /// Empty pages taken and not used yet.
     empty: VecDeque<RxRequest>,
     _maps: [PeerMap; 2],
@@ -86,6 +89,7 @@ impl NetbackRings {
             tx: BackRing::new(tx.memory()),
             rx: BackRing::new(rx.memory()),
             unfinished: Vec::new(),
+            gso: None,
             empty: VecDeque::new(),
             _maps: [tx, rx],
         })
@@ -98,18 +102,41 @@ impl NetbackRings {
     pub fn take_sent(&mut self) -> Vec<SentFrame> {
         let mut frames = Vec::new();
         loop {
-            while let Some(request) = self.tx.request() {
+            while let Some(slot) = self.tx.request() {
+                let request = slot.request();
                 self.unfinished.push(request);
+                if request.flags & tx_flags::EXTRA_INFO != 0 {
+                    assert_eq!(self.unfinished.len(), 1, "extra info stands after the first request");
+                    self.take_extra();
+                }
                 if request.flags & tx_flags::MORE_DATA == 0 {
-                    let requests = std::mem::take(&mut self.unfinished);
-                    frames.push(self.gather(&requests));
-                    self.answer(requests.iter().map(|r| TxResponse { id: r.id, status: status::OKAY }));
+                    let (requests, gso) = (std::mem::take(&mut self.unfinished), self.gso.take());
+                    frames.push(self.gather(&requests, gso));
+                    self.answer_frame(&requests, gso, status::OKAY);
                 }
             }
             if self.tx.arm() == 0 {
                 return frames;
             }
         }
+    }
+
+    /// What netback reads after a request that says that it is there (`xenvif_get_extras`).
+    fn take_extra(&mut self) {
+        let extra = self.tx.request().expect("what was said to follow is published with it").extra();
+        let gso = extra.gso();
+        assert_eq!((extra.kind, extra.flags), (extra_type::GSO, 0), "one of segmentation");
+        assert!(matches!(gso.kind, gso_type::TCPV4 | gso_type::TCPV6) && gso.size > 0 && gso.features == 0);
+        self.gso = Some(gso);
+    }
+
+    /// As netback answers a frame: the slot of extra info has a status that says so, and what identifier lies there.
+    fn answer_frame(&mut self, requests: &[TxRequest], gso: Option<GsoInfo>, status: i16) {
+        let mut responses: Vec<_> = requests.iter().map(|r| TxResponse { id: r.id, status }).collect();
+        if gso.is_some() {
+            responses.insert(1, TxResponse { id: 0xdead, status: status::NULL });
+        }
+        self.answer(responses);
     }
 
     /// Answers transmit requests.
@@ -120,15 +147,16 @@ impl NetbackRings {
         }
     }
 
-    fn gather(&self, requests: &[TxRequest]) -> SentFrame {
+    fn gather(&self, requests: &[TxRequest], gso: Option<GsoInfo>) -> SentFrame {
         let first = requests[0];
+        assert!(requests.len() <= NR_SLOTS_MIN, "{} slots", requests.len());
+        assert!(gso.is_none() || first.flags & tx_flags::CSUM_BLANK != 0, "segments need their checksums");
         let later: usize = requests[1..].iter().map(|r| usize::from(r.size)).sum();
         let mut bytes = Vec::new();
         for (i, request) in requests.iter().enumerate() {
             let size = usize::from(request.size) - if i == 0 { later } else { 0 };
             let offset = usize::from(request.offset);
             assert!(size > 0 && offset + size <= PAGE_SIZE, "{request:?} crosses its page or is empty");
-            assert_eq!(request.flags & tx_flags::EXTRA_INFO, 0, "no extra info was agreed on");
             let from = bytes.len();
             bytes.resize(from + size, 0);
             let gref = GrantRef(request.gref);
@@ -138,7 +166,8 @@ impl NetbackRings {
             assert_eq!(writable.err(), Some(PeerMapError::ReadOnly), "and for reading only");
         }
         assert_eq!(bytes.len(), usize::from(first.size), "the first size is the whole frame's");
-        SentFrame { bytes, flags: first.flags & !tx_flags::MORE_DATA, slots: requests.len() }
+        let flags = first.flags & !(tx_flags::MORE_DATA | tx_flags::EXTRA_INFO);
+        SentFrame { bytes, flags, slots: requests.len(), gso }
     }
 
     /// Empty pages that the guest has given, and asks for an event when it gives more.

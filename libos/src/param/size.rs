@@ -1,7 +1,7 @@
-//! Sizes, as a manifest writes them: `"16 MiB"`.
+//! Sizes: `"16 MiB"`, `256KiB`, `65536`.
 
-use std::fmt;
-use std::str::FromStr;
+use core::fmt;
+use core::str::FromStr;
 
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
@@ -33,13 +33,17 @@ impl FromStr for Size {
     type Err = BadSize;
     fn from_str(text: &str) -> Result<Self, BadSize> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
+        let (number, unit) = text.split_at_checked(digits).ok_or(BadSize)?;
         let number: u64 = number.parse().map_err(|_| BadSize)?;
-        let factor = match unit.trim_start() {
-            "" => 1,
-            unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or(BadSize)?.1,
+        let shift = match unit.trim_ascii_start() {
+            "" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(BadSize),
         };
-        number.checked_mul(factor).map(|octets| Self { octets }).ok_or(BadSize)
+        let octets = number << shift;
+        if octets >> shift == number { Ok(Self { octets }) } else { Err(BadSize) }
     }
 }
 

@@ -1,0 +1,356 @@
+//! What is lost, and what follows from it: RACK, tail loss probes, timeouts, and taking back what was wrong.
+
+use super::acknowledge::News;
+use super::congestion::Kind;
+use super::queue::{AGAIN, LOST, PROBE, SACKED, Sent};
+use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, State, Tlp};
+use fata_libos::time::{Duration, Instant};
+
+/// Duplicate acknowledgements that tell of a loss, where the peer does not say more (RFC 5681, 3.2).
+const DUPLICATES: u32 = 3;
+/// How long a peer may hold back the acknowledgement of a single segment (RFC 8985, 7.2).
+const ACK_DELAY: Duration = Duration::from_millis(200);
+/// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
+const PROBE_GRAIN: Duration = Duration::from_millis(8);
+
+impl Machine {
+    /// Octets on the way (RFC 6675's "pipe").
+    pub(super) fn on_the_way(&self) -> u32 {
+        let queue = &self.snd.queue;
+        let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        if self.sack || in_timeout {
+            return queue.in_flight();
+        }
+        // Each duplicate says that a segment has left the network.
+        queue.in_flight().saturating_sub(self.snd.dup_acks * self.snd.mss)
+    }
+
+    /// Draws the conclusions from an acknowledgement.
+    pub(super) fn judge(&mut self, now: Instant, header: &Header, news: &News) {
+        self.end_probe(header, news);
+        self.notice_duplicate(news);
+        if self.frto(news) {
+            self.take_back();
+        }
+        self.end_recovery(header, news);
+        if news.repeated && !self.sack {
+            let most = (self.snd.next - self.snd.una) / self.snd.mss;
+            self.snd.dup_acks = (self.snd.dup_acks + 1).min(most);
+        }
+        let lost = self.detect(now, news.acked > 0);
+        self.follow_loss(lost, news);
+        self.heed_mark(header);
+        self.adapt_window(now, news, lost);
+        self.set_timers(now, news.acked > 0);
+    }
+
+    /// The tail loss probe has been answered (RFC 8985, 7.4).
+    fn end_probe(&mut self, header: &Header, news: &News) {
+        let Some(Tlp { end, again }) = self.snd.tlp else { return };
+        if header.ack.before(end) {
+            return;
+        }
+        if !again || news.duplicate.is_some() || (news.repeated && !news.sacked) {
+            self.snd.tlp = None;
+        } else if header.ack.after(end) {
+            // The probe mended a loss: that counts as congestion.
+            self.snd.tlp = None;
+            if self.congestion.recovery.is_none() {
+                let (range, flight) = ((self.snd.una, self.snd.next), self.on_the_way());
+                self.congestion.react(Kind::Marked, range, flight, self.snd.mss);
+                self.congestion.undo = None;
+            }
+        }
+    }
+
+    /// The peer got twice what was sent twice.
+    fn notice_duplicate(&mut self, news: &News) {
+        let Some((from, to)) = news.duplicate else { return };
+        self.counts.twice = self.counts.twice.saturating_add((to - from).div_ceil(self.snd.mss));
+        if self.counts.twice > self.counts.repeats {
+            // The network makes copies: they say nothing of what was sent again (RFC 3708, 3).
+            return;
+        }
+        self.rack.duplicated(self.snd.una, self.snd.next);
+        let Some(undo) = &mut self.congestion.undo else { return };
+        if from.before(undo.from) {
+            return;
+        }
+        undo.repeats = undo.repeats.saturating_sub((to - from).div_ceil(self.snd.mss));
+        if undo.stamp.is_some() && undo.repeats == 0 && self.snd.queue.waiting() == 0 {
+            self.take_back();
+        }
+    }
+
+    fn end_recovery(&mut self, header: &Header, news: &News) {
+        let Some(recovery) = self.congestion.recovery else { return };
+        if news.acked > 0 && self.came_from_first(header) {
+            return self.take_back();
+        }
+        if self.snd.una.before(recovery.end) {
+            return;
+        }
+        if recovery.kind != Kind::Marked {
+            self.rack.recovered();
+        }
+        self.snd.frto = Frto::No;
+        self.congestion.recovered();
+    }
+
+    /// Nothing was lost, only late.
+    fn take_back(&mut self) {
+        self.counts.undone += 1;
+        self.rack.saw_reordering();
+        self.congestion.take_back();
+        self.snd.frto = Frto::No;
+        self.rtt.end_backing_off();
+        self.snd.queue.update_all(|sent| {
+            if sent.waits() {
+                sent.flags &= !LOST;
+            }
+        });
+    }
+
+    /// Finds what is lost now: octets, without probes of the path.
+    fn detect(&mut self, now: Instant, progress: bool) -> u32 {
+        if self.sack { self.detect_by_time(now) } else { self.detect_by_duplicates(progress) }
+    }
+
+    /// RFC 8985, 6.2, step 5.
+    fn detect_by_time(&mut self, now: Instant) -> u32 {
+        self.snd.reorder_at = NEVER;
+        let in_recovery = self.congestion.recovery.is_some();
+        if self.snd.queue.sacked() == 0 && !in_recovery {
+            return 0;
+        }
+        let impatient = in_recovery || self.snd.queue.sacked() >= DUPLICATES * self.snd.mss;
+        let smoothed = self.rtt.smoothed().unwrap_or_default();
+        let window = self.rack.window(self.rtt.least(), smoothed, impatient);
+        let (mut lost, mut probe, mut first) = (0, None, NEVER);
+        for n in 0..self.snd.queue.len() {
+            let Some(sent) = self.snd.queue.get(n).copied() else { break };
+            if sent.is(SACKED) || sent.waits() {
+                continue;
+            }
+            let Some(at) = self.rack.lost_at(&sent, window) else { continue };
+            if at > now {
+                first = first.min(at);
+                continue;
+            }
+            if sent.is(PROBE) {
+                probe = Some(sent.len());
+            } else {
+                lost += sent.len();
+            }
+            self.snd.queue.update(n, |sent| sent.flags = (sent.flags | LOST) & !(AGAIN | PROBE));
+        }
+        self.snd.reorder_at = first;
+        self.lose_probe(now, probe);
+        lost
+    }
+
+    fn lose_probe(&mut self, now: Instant, octets: Option<u32>) {
+        if let Some(octets) = octets {
+            let overhead = HEADERS + if self.clocks.on { CLOCKS } else { 0 };
+            self.pmtu.lost(now, octets as u16 + overhead);
+        }
+    }
+
+    /// Without selective acknowledgements: three duplicates, and in a recovery each partial acknowledgement, tell of the
+    /// first segment (RFC 6582).
+    fn detect_by_duplicates(&mut self, progress: bool) -> u32 {
+        let in_recovery = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Fast);
+        let tells = if in_recovery { progress } else { self.snd.dup_acks == DUPLICATES };
+        if !tells || self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout) {
+            return 0;
+        }
+        let first = self.snd.una + self.snd.mss;
+        self.snd.queue.split(0, first, usize::MAX);
+        let mut lost = 0;
+        self.snd.queue.update(0, |sent| {
+            lost = sent.len();
+            sent.flags = (sent.flags | LOST) & !(AGAIN | PROBE);
+        });
+        lost
+    }
+
+    fn follow_loss(&mut self, lost: u32, news: &News) {
+        if lost == 0 {
+            return;
+        }
+        match &mut self.congestion.recovery {
+            None => {
+                self.counts.recoveries += 1;
+                let flight = self.snd.queue.in_flight() + self.snd.queue.waiting() + news.delivered;
+                self.congestion.react(Kind::Fast, (self.snd.una, self.snd.next), flight, self.snd.mss);
+            }
+            Some(recovery) if recovery.kind == Kind::Marked => recovery.kind = Kind::Fast,
+            Some(_) => {}
+        }
+    }
+
+    /// The peer has seen a mark of congestion (RFC 3168, 6.1.2): once in a round trip.
+    fn heed_mark(&mut self, header: &Header) {
+        if self.ecn && header.flags.has(Flags::ECE) && self.congestion.recovery.is_none() {
+            let (range, flight) = ((self.snd.una, self.snd.next), self.on_the_way());
+            self.congestion.react(Kind::Marked, range, flight, self.snd.mss);
+            self.congestion.undo = None;
+            self.snd.reduced = true;
+        }
+    }
+
+    fn adapt_window(&mut self, now: Instant, news: &News, lost: u32) {
+        let in_timeout = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        if self.congestion.recovery.is_some() && !in_timeout {
+            let on_the_way = self.on_the_way();
+            let delivered = if self.sack { news.delivered } else { self.delivered_by_reno(news) };
+            let progress = news.acked > 0 && lost == 0;
+            return self.congestion.recover(delivered, on_the_way, progress, self.snd.mss);
+        }
+        if news.acked == 0 {
+            return;
+        }
+        let before = self.snd.una - news.acked;
+        let was_full = before.before(self.snd.full);
+        let half_full =
+            self.congestion.is_slow_start() && 2 * (self.snd.next - before) > self.congestion.window();
+        if was_full || half_full || in_timeout {
+            let smoothed = self.rtt.smoothed().unwrap_or_default();
+            self.congestion.grow(now, news.acked, self.snd.mss, smoothed);
+        } else {
+            self.congestion.pause(now);
+        }
+        self.congestion.search(self.snd.una, self.snd.next, news.shortest);
+    }
+
+    fn delivered_by_reno(&self, news: &News) -> u32 {
+        if news.repeated { self.snd.mss } else { news.acked }
+    }
+
+    /// Sets the timers after an acknowledgement, or after something was sent.
+    pub(super) fn set_timers(&mut self, now: Instant, restart: bool) {
+        let snd = &mut self.snd;
+        if snd.queue.is_empty() {
+            (snd.rto_at, snd.tlp_at, snd.reorder_at) = (NEVER, NEVER, NEVER);
+            return;
+        }
+        if restart || snd.rto_at == NEVER {
+            snd.rto_at = now + self.rtt.timeout();
+        }
+        let fits = self.sack
+            && self.state.is_synchronized()
+            && snd.tlp.is_none()
+            && snd.queue.sacked() == 0
+            && self.congestion.recovery.is_none();
+        let rto_at = snd.rto_at;
+        self.snd.tlp_at = if fits { (now + self.probe_time()).min(rto_at) } else { NEVER };
+    }
+
+    /// RFC 8985, 7.2.
+    fn probe_time(&self) -> Duration {
+        let Some(smoothed) = self.rtt.smoothed() else { return Duration::from_secs(1) };
+        let single = self.snd.next - self.snd.una <= self.snd.mss;
+        smoothed * 2 + if single { ACK_DELAY } else { PROBE_GRAIN }
+    }
+
+    /// Does what timers ask for.
+    pub(super) fn run_timers(&mut self, now: Instant) {
+        if self.snd.reorder_at <= now {
+            let lost = self.detect_by_time(now);
+            self.follow_loss(lost, &News::default());
+        }
+        // Where both are due, the probe comes first (RFC 8985, 7.2).
+        if self.snd.tlp_at <= now {
+            self.probe_tail(now);
+        } else if self.snd.rto_at <= now {
+            self.time_out(now);
+        }
+    }
+
+    /// RFC 8985, 7.3.
+    fn probe_tail(&mut self, now: Instant) {
+        self.snd.tlp_at = NEVER;
+        self.snd.rto_at = now + self.rtt.timeout();
+        let unsent = self.snd.end.beyond(self.snd.next).min(self.snd.edge.beyond(self.snd.next));
+        self.snd.force = true;
+        if unsent > 0 {
+            self.snd.tlp = Some(Tlp { end: self.snd.next + unsent.min(self.snd.mss), again: false });
+            return;
+        }
+        let Some(last) = self.snd.queue.back().copied() else { return };
+        let n = self.snd.queue.len() - 1;
+        if last.len() > self.snd.mss {
+            self.snd.queue.split(n, last.end - self.snd.mss, usize::MAX);
+        }
+        let n = self.snd.queue.len() - 1;
+        self.snd.queue.update(n, |sent| sent.flags |= LOST);
+        self.snd.tlp = Some(Tlp { end: self.snd.next, again: true });
+    }
+
+    /// RFC 6298, 5.4 to 5.7, with what RFC 8985 (6.3) says of what is lost.
+    fn time_out(&mut self, now: Instant) {
+        self.counts.timeouts += 1;
+        (self.snd.rto_at, self.snd.tlp_at, self.snd.reorder_at) = (NEVER, NEVER, NEVER);
+        self.snd.tlp = None;
+        self.snd.force = true;
+        self.rtt.back_off();
+        let Some(first) = self.snd.queue.front().copied() else { return };
+        if first.is(SACKED) {
+            // The peer has thrown away what it had said it had.
+            self.snd.queue.update_all(|sent| sent.flags &= !SACKED);
+        }
+        let handshake = matches!(self.state, State::SynSent | State::SynReceived);
+        let closed = !self.snd.edge.after(self.snd.una);
+        if handshake || closed {
+            self.snd.queue.update(0, |sent| sent.flags = (sent.flags | LOST) & !AGAIN);
+            return;
+        }
+        let again = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+        self.snd.frto = if again { Frto::No } else { Frto::Begun };
+        self.congestion.react(Kind::Timeout, (self.snd.una, self.snd.next), self.on_the_way(), self.snd.mss);
+        self.snd.dup_acks = 0;
+        self.mark_all_lost(now);
+        let overhead = HEADERS + if self.clocks.on { CLOCKS } else { 0 };
+        let size = first.len().min(self.snd.mss) as u16 + overhead;
+        if self.pmtu.timed_out(now, size) {
+            self.measure();
+        }
+    }
+
+    fn mark_all_lost(&mut self, now: Instant) {
+        let patience = self.rack.rtt()
+            + self.rack.window(self.rtt.least(), self.rtt.smoothed().unwrap_or_default(), false);
+        let mut probe = None;
+        let mut is_first = true;
+        self.snd.queue.update_all(|sent: &mut Sent| {
+            if sent.is(PROBE) {
+                probe = Some(sent.len());
+                sent.flags &= !PROBE;
+            }
+            let late = sent.at + patience <= now;
+            if !sent.is(SACKED) && (late || core::mem::take(&mut is_first)) {
+                sent.flags = (sent.flags | LOST) & !AGAIN;
+            }
+        });
+        self.lose_probe(now, probe);
+    }
+
+    /// A router says what its next link takes, of a packet with this number: true if it is believed (RFC 5927, 7). What was
+    /// too large goes out again in smaller pieces, and that is not congestion (RFC 1191, 6.5).
+    pub fn too_big(&mut self, now: Instant, seq: super::Seq, mtu: u16) -> bool {
+        let on_the_way = !seq.before(self.snd.una) && seq.before(self.snd.next);
+        if !on_the_way || !self.state.is_synchronized() || !self.pmtu.too_big(now, mtu) {
+            return false;
+        }
+        let old = self.snd.mss;
+        self.measure();
+        let mss = self.snd.mss;
+        self.snd.queue.update_all(|sent| {
+            if sent.len() > mss.min(old - 1) && !sent.is(SACKED) {
+                sent.flags = (sent.flags | LOST) & !(AGAIN | PROBE);
+            }
+        });
+        self.snd.force = true;
+        true
+    }
+}

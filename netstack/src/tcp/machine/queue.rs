@@ -1,0 +1,292 @@
+//! What has been sent and not been acknowledged: one entry for each send, in order, with what the peer's selective
+//! acknowledgements say of it (RFC 6675, 2).
+
+use super::Seq;
+use alloc::collections::VecDeque;
+use fata_libos::time::Instant;
+
+/// The peer has it, out of order.
+pub(super) const SACKED: u8 = 1;
+/// Taken for lost.
+pub(super) const LOST: u8 = 2;
+/// Sent again since it was taken for lost.
+pub(super) const AGAIN: u8 = 4;
+/// Larger than what is known to get through (RFC 4821).
+pub(super) const PROBE: u8 = 8;
+
+/// One send, perhaps of many segments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) seq: Seq,
+    pub(super) end: Seq,
+    /// When it was last sent.
+    pub(super) at: Instant,
+    pub(super) flags: u8,
+    /// How often it was sent again.
+    pub(super) repeats: u8,
+}
+
+impl Sent {
+    pub(super) fn len(&self) -> u32 {
+        self.end - self.seq
+    }
+
+    pub(super) fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether it is to be sent again.
+    pub(super) fn waits(&self) -> bool {
+        self.flags & (LOST | AGAIN | SACKED) == LOST
+    }
+
+    /// Octets of it that are on the way, as far as is known.
+    fn in_flight(&self) -> u32 {
+        match self.flags & (LOST | AGAIN | SACKED) {
+            0 => self.len(),
+            flags if flags & SACKED == 0 && flags & AGAIN != 0 => self.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    sent: VecDeque<Sent>,
+    /// Octets of each kind, kept up with every change.
+    sacked: u32,
+    in_flight: u32,
+    waiting: u32,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Octets that the peer has out of order.
+    pub(super) fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    /// Octets on the way: neither held by the peer nor lost, or sent again ("pipe" of RFC 6675).
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Octets to be sent again.
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Sent> {
+        self.sent.iter()
+    }
+
+    pub(super) fn get(&self, n: usize) -> Option<&Sent> {
+        self.sent.get(n)
+    }
+
+    pub(super) fn front(&self) -> Option<&Sent> {
+        self.sent.front()
+    }
+
+    pub(super) fn back(&self) -> Option<&Sent> {
+        self.sent.back()
+    }
+
+    /// Whether there is room for one more.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.sent.try_reserve(1).is_ok()
+    }
+
+    /// Adds what was sent now, behind all others.
+    pub(super) fn push(&mut self, sent: Sent) {
+        self.add(&sent);
+        self.sent.push_back(sent);
+    }
+
+    fn add(&mut self, sent: &Sent) {
+        self.in_flight += sent.in_flight();
+        self.sacked += if sent.is(SACKED) { sent.len() } else { 0 };
+        self.waiting += if sent.waits() { sent.len() } else { 0 };
+    }
+
+    fn subtract(&mut self, sent: &Sent) {
+        self.in_flight -= sent.in_flight();
+        self.sacked -= if sent.is(SACKED) { sent.len() } else { 0 };
+        self.waiting -= if sent.waits() { sent.len() } else { 0 };
+    }
+
+    /// Changes an entry.
+    pub(super) fn update(&mut self, n: usize, change: impl FnOnce(&mut Sent)) {
+        let Some(mut sent) = self.sent.get(n).copied() else { return };
+        self.subtract(&sent);
+        change(&mut sent);
+        self.add(&sent);
+        self.sent[n] = sent;
+    }
+
+    /// Changes all entries.
+    pub(super) fn update_all(&mut self, mut change: impl FnMut(&mut Sent)) {
+        for n in 0..self.sent.len() {
+            self.update(n, &mut change);
+        }
+    }
+
+    /// Takes out what comes before `una`: calls `f` with each entry or the part of it.
+    pub(super) fn acknowledge(&mut self, una: Seq, mut f: impl FnMut(&Sent)) {
+        while let Some(first) = self.sent.front().copied() {
+            if !una.after(first.seq) {
+                break;
+            }
+            self.subtract(&first);
+            if una.before(first.end) {
+                f(&Sent { end: una, ..first });
+                let rest = Sent { seq: una, ..first };
+                self.add(&rest);
+                self.sent[0] = rest;
+                break;
+            }
+            f(&first);
+            self.sent.pop_front();
+        }
+        if self.sent.is_empty() && self.sent.capacity() > 8 {
+            self.sent = VecDeque::new();
+        }
+    }
+
+    /// The first entry that ends after `seq`.
+    pub(super) fn find(&self, seq: Seq) -> usize {
+        self.sent.partition_point(|sent| !sent.end.after(seq))
+    }
+
+    /// Cuts an entry in two at `at`; nothing happens where that is not inside, or there are too many entries already.
+    pub(super) fn split(&mut self, n: usize, at: Seq, most: usize) {
+        let Some(sent) = self.sent.get(n).copied() else { return };
+        if !at.after(sent.seq) || !at.before(sent.end) || self.sent.len() >= most || !self.make_room() {
+            return;
+        }
+        self.sent[n].end = at;
+        self.sent.insert(n + 1, Sent { seq: at, ..sent });
+    }
+
+    /// Marks what lies in `from..to` as held by the peer: calls `f` with each entry that was not yet.
+    pub(super) fn sack(&mut self, from: Seq, to: Seq, most: usize, mut f: impl FnMut(&Sent)) {
+        let mut n = self.find(from);
+        while let Some(sent) = self.sent.get(n).copied() {
+            if !sent.seq.before(to) {
+                break;
+            }
+            if !sent.is(SACKED) {
+                if from.after(sent.seq) {
+                    self.split(n, from, most);
+                    n += 1;
+                    if self.sent.get(n).is_none_or(|next| next.seq != from) {
+                        // Not cut: the part does not count.
+                        continue;
+                    }
+                }
+                self.split(n, to, most);
+                if self.sent[n].end.after(to) {
+                    break;
+                }
+                f(&self.sent[n].clone());
+                self.update(n, |sent| sent.flags = (sent.flags | SACKED) & !(LOST | AGAIN));
+            }
+            n += 1;
+        }
+    }
+
+    /// The first entry that is to be sent again.
+    pub(super) fn next_waiting(&self) -> Option<usize> {
+        if self.waiting == 0 {
+            return None;
+        }
+        self.sent.iter().position(Sent::waits)
+    }
+
+    /// What it holds, octets.
+    #[cfg(not(target_os = "xen"))]
+    pub(super) fn memory(&self) -> usize {
+        self.sent.capacity() * size_of::<Sent>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn of(bounds: &[u32]) -> Queue {
+        let mut queue = Queue::default();
+        for pair in bounds.windows(2) {
+            let (seq, end) = (Seq(pair[0]), Seq(pair[1]));
+            queue.push(Sent { seq, end, at: Instant::default(), flags: 0, repeats: 0 });
+        }
+        queue
+    }
+
+    fn list(queue: &Queue) -> Vec<(u32, u32, u8)> {
+        queue.entries().map(|s| (s.seq.0, s.end.0, s.flags)).collect()
+    }
+
+    /// Sums of the entries are what is kept.
+    fn check(queue: &Queue) {
+        let sum = |f: &dyn Fn(&Sent) -> u32| queue.entries().map(f).sum::<u32>();
+        assert_eq!(queue.in_flight(), sum(&Sent::in_flight));
+        assert_eq!(queue.sacked(), sum(&|s| if s.is(SACKED) { s.len() } else { 0 }));
+        assert_eq!(queue.waiting(), sum(&|s| if s.waits() { s.len() } else { 0 }));
+    }
+
+    #[test]
+    fn acknowledging_takes_from_the_front() {
+        let mut queue = of(&[0, 10, 20, 30]);
+        let mut seen = Vec::new();
+        queue.acknowledge(Seq(15), |sent| seen.push((sent.seq.0, sent.end.0)));
+        assert_eq!(seen, [(0, 10), (10, 15)]);
+        assert_eq!(list(&queue), [(15, 20, 0), (20, 30, 0)]);
+        check(&queue);
+        queue.acknowledge(Seq(30), |_| {});
+        assert!(queue.is_empty());
+        check(&queue);
+    }
+
+    #[test]
+    fn blocks_cut_entries() {
+        let mut queue = of(&[0, 10, 20, 30]);
+        let mut octets = 0;
+        queue.sack(Seq(5), Seq(25), 100, |sent| octets += sent.len());
+        assert_eq!(octets, 20);
+        assert_eq!(
+            list(&queue),
+            [(0, 5, 0), (5, 10, SACKED), (10, 20, SACKED), (20, 25, SACKED), (25, 30, 0)]
+        );
+        check(&queue);
+        queue.sack(Seq(5), Seq(25), 100, |_| panic!("once only"));
+        assert_eq!((queue.sacked(), queue.in_flight()), (20, 10));
+        queue.update(0, |sent| sent.flags = LOST);
+        assert_eq!((queue.in_flight(), queue.waiting(), queue.next_waiting()), (5, 5, Some(0)));
+        queue.update(0, |sent| sent.flags |= AGAIN);
+        assert_eq!((queue.in_flight(), queue.waiting(), queue.next_waiting()), (10, 0, None));
+        check(&queue);
+    }
+
+    #[test]
+    fn a_peer_cannot_cut_for_ever() {
+        let mut queue = of(&[0, 1000]);
+        for n in 0..400 {
+            queue.sack(Seq(2 * n + 1), Seq(2 * n + 2), 16, |_| {});
+        }
+        assert!(queue.len() <= 16);
+        check(&queue);
+        queue.sack(Seq(0), Seq(1000), 16, |_| {});
+        assert_eq!(queue.sacked(), 1000);
+    }
+}

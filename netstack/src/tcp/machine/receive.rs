@@ -1,0 +1,285 @@
+//! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
+
+use super::synchronize::clock;
+use super::{FIRST_WINDOW, Flags, Header, Machine, NEVER, Seq, State, Verdict};
+use fata_libos::time::{Duration, Instant};
+
+/// An acknowledgement waits this long for company (RFC 9293, 3.8.6.3, allows 500 ms).
+const DELAY: Duration = Duration::from_millis(40);
+/// Segments at the beginning that are acknowledged at once, so that the peer's window opens.
+pub(super) const QUICK: u8 = 16;
+/// Between two answers to segments without data that lie outside the window: peers that both lost count would answer
+/// each other for ever.
+const OUTSIDE_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two challenges (RFC 5961, 7).
+const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
+/// A timestamp this old says nothing (RFC 7323, 5.5).
+const CLOCK_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
+
+impl Machine {
+    /// Takes a segment of this connection with its data. `marked`: the packet was marked for congestion (RFC 3168).
+    pub fn receive(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
+        match self.state {
+            State::Closed => Verdict::Bad,
+            State::SynSent => self.receive_syn_sent(now, header),
+            _ => self.receive_synchronized(now, header, marked, data),
+        }
+    }
+
+    fn receive_synchronized(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
+        let together =
+            Header { seq: header.seq + 1, flags: Flags(header.flags.0 & !Flags::SYN.0), ..*header };
+        let answers = self.state == State::SynReceived
+            && header.flags.has(Flags::SYN | Flags::ACK)
+            && header.seq == self.rcv.irs;
+        // Both opened at once: the peer's SYN comes again with the acknowledgement of this side's (RFC 9293, figure 8).
+        let header = if answers { &together } else { header };
+        let flags = header.flags;
+        if flags.has(Flags::SYN) {
+            // Wherever it stands (RFC 5961, 4.2).
+            self.challenge(now);
+            return Verdict::NotBelieved;
+        }
+        if self.clocks.on && !flags.has(Flags::RST) {
+            let Some(peer) = header.options.timestamp else { return Verdict::Bad };
+            let old = (peer.value.wrapping_sub(self.clocks.recent) as i32) < 0;
+            if old && now.duration_since(self.clocks.recent_at) < CLOCK_LIFETIME {
+                self.answer_outside(now, header.space(data.len()));
+                return Verdict::Old;
+            }
+        }
+        if !self.is_acceptable(header, data.len()) {
+            if flags.has(Flags::RST) {
+                return Verdict::NotBelieved;
+            }
+            self.note_duplicate(header, data.len());
+            self.answer_outside(now, header.space(data.len()));
+            return Verdict::Outside;
+        }
+        if flags.has(Flags::RST) {
+            if header.seq != self.rcv.next {
+                self.challenge(now);
+                return Verdict::NotBelieved;
+            }
+            self.die();
+            return Verdict::Reset;
+        }
+        if !flags.has(Flags::ACK) {
+            return Verdict::Bad;
+        }
+        if let Some(verdict) = self.check_acknowledgement(now, header, answers) {
+            return verdict;
+        }
+        // Not before: who only guesses at the numbers is not to move the clock.
+        if let Some(peer) = header.options.timestamp.filter(|_| self.clocks.on)
+            && !header.seq.after(self.rcv.acked)
+        {
+            (self.clocks.recent, self.clocks.recent_at) = (peer.value, now);
+        }
+        self.heard = now;
+        self.asked = now;
+        if self.ecn {
+            self.rcv.marked = (self.rcv.marked && !flags.has(Flags::CWR)) || marked;
+            self.counts.marks += u32::from(marked);
+        }
+        if !answers {
+            self.acknowledge(now, header, data.len());
+        }
+        self.take(now, header, data)
+    }
+
+    /// RFC 9293, 3.10.7.4, first step. Where the window is closed, a segment at its place is looked at for its
+    /// acknowledgement alone.
+    fn is_acceptable(&self, header: &Header, data: usize) -> bool {
+        let (next, edge) = (self.rcv.next, self.rcv.edge);
+        let len = header.space(data);
+        let inside = |seq: Seq| !seq.before(next) && seq.before(edge);
+        match (len, edge == next) {
+            (0, true) => header.seq == next,
+            (0, false) => inside(header.seq) || header.seq == edge,
+            (_, true) => header.seq == next,
+            _ => inside(header.seq) || inside(header.seq + (len - 1)),
+        }
+    }
+
+    /// Whether the acknowledgement can be true (RFC 5961, 5.2); what became of the segment where not. `answers`: it is of a
+    /// SYN, whose window is never shifted (RFC 7323, 2.2).
+    fn check_acknowledgement(&mut self, now: Instant, header: &Header, answers: bool) -> Option<Verdict> {
+        let most = self.snd.next + u32::from(self.snd.probing);
+        if self.state == State::SynReceived {
+            if !header.ack.after(self.snd.una) || header.ack.after(most) {
+                return Some(Verdict::Refused(header.ack));
+            }
+            self.established(now, self.snd.iss + 1);
+            let scale = if answers { 0 } else { self.snd.scale };
+            self.snd.max_window = u32::from(header.window) << scale;
+            self.snd.edge = self.snd.iss + 1 + self.snd.max_window;
+            (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
+            return None;
+        }
+        let least = self.snd.una - self.snd.max_window.max(FIRST_WINDOW as u32);
+        if header.ack.after(most) || header.ack.before(least) {
+            self.challenge(now);
+            return Some(Verdict::NotBelieved);
+        }
+        None
+    }
+
+    /// Takes what is new of the data, and the peer's end.
+    fn take(&mut self, now: Instant, header: &Header, data: &[u8]) -> Verdict {
+        let fin = header.flags.has(Flags::FIN);
+        if data.is_empty() && !fin {
+            return Verdict::Taken;
+        }
+        if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
+            // The peer had finished; what is there again is acknowledged again.
+            self.rcv.ack_now = true;
+            return Verdict::Outside;
+        }
+        self.sample_rtt(now, header);
+        let before = self.rcv.next.beyond(header.seq).min(data.len() as u32) as usize;
+        let (seq, fresh) = (header.seq + before as u32, &data[before..]);
+        if before > 0 {
+            self.note_duplicate(header, before);
+            self.rcv.ack_now = true;
+        }
+        let room = self.rcv.edge.beyond(seq) as usize;
+        let fits = self.make_room(seq, fresh.len().min(room));
+        if fits == 0 && !fresh.is_empty() && room > 0 {
+            self.counts.no_memory += 1;
+            self.rcv.ack_now = true;
+            return Verdict::NoMemory;
+        }
+        let cut = fresh.len() > fits;
+        let fresh = &fresh[..fits];
+        self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(self.offers.mtu)));
+        if fin && !cut {
+            self.rcv.fin = Some(seq + fresh.len() as u32);
+            self.rcv.ack_now = true;
+        }
+        self.rcv.ack_now |= cut;
+        if !self.store(seq, fresh) {
+            // One hole too many.
+            self.counts.no_memory += 1;
+            self.rcv.fin = None;
+            self.rcv.ack_now = true;
+            return Verdict::NoMemory;
+        }
+        self.take_fin();
+        self.plan_acknowledgement(now);
+        Verdict::Taken
+    }
+
+    /// Makes room for so much data at `seq`: octets for which there is memory.
+    fn make_room(&mut self, seq: Seq, len: usize) -> usize {
+        if len == 0 {
+            return 0;
+        }
+        let rcv = &mut self.rcv;
+        let offset = rcv.unread + (seq - rcv.next) as usize;
+        let used = if rcv.assembler.is_empty() { rcv.unread } else { rcv.ring.capacity() };
+        let room = rcv.ring.reserve_some(used, offset + len, &mut self.account);
+        room.saturating_sub(offset).min(len)
+    }
+
+    /// Puts data where it belongs, for which there is room; false if it would make one hole too many.
+    fn store(&mut self, seq: Seq, data: &[u8]) -> bool {
+        let rcv = &mut self.rcv;
+        if data.is_empty() {
+            return true;
+        }
+        let offset = rcv.unread + (seq - rcv.next) as usize;
+        let end = seq + data.len() as u32;
+        if seq != rcv.next && rcv.assembler.has(seq, end) {
+            self.counts.duplicates += 1;
+            (rcv.duplicate, rcv.ack_now) = (Some((seq, end)), true);
+            return true;
+        }
+        if seq == rcv.next {
+            rcv.ring.write(offset, data);
+            let filled = !rcv.assembler.is_empty();
+            let next = if filled { rcv.assembler.advance(end) } else { end };
+            rcv.unread += (next - rcv.next) as usize;
+            rcv.next = next;
+            // A hole that was filled in part is told at once as well (RFC 5681, 4.2).
+            rcv.ack_now |= filled;
+            return true;
+        }
+        if !rcv.assembler.add(seq, end, rcv.ring.capacity()) {
+            return false;
+        }
+        rcv.ring.write(offset, data);
+        rcv.ack_now = true;
+        self.counts.out_of_order += 1;
+        true
+    }
+
+    fn take_fin(&mut self) {
+        if self.rcv.fin != Some(self.rcv.next) {
+            return;
+        }
+        self.rcv.fin = None;
+        self.rcv.next += 1;
+        self.rcv.edge = self.rcv.edge.later(self.rcv.next);
+        self.rcv.ack_now = true;
+        self.state = match self.state {
+            State::Established => State::CloseWait,
+            State::FinWait1 => State::Closing,
+            _ => State::TimeWait,
+        };
+    }
+
+    /// Decides when what came in order is acknowledged (RFC 9293, 3.8.6.3).
+    fn plan_acknowledgement(&mut self, now: Instant) {
+        let rcv = &mut self.rcv;
+        let waiting = rcv.next - rcv.acked;
+        if rcv.ack_now || waiting == 0 {
+            return;
+        }
+        // Two segments' worth, or so much of a small window that the peer may have to wait for it.
+        let enough = waiting >= 2 * rcv.mss || waiting as usize * 2 >= rcv.limit;
+        if enough || rcv.quick > 0 {
+            rcv.quick = rcv.quick.saturating_sub(1);
+            rcv.ack_now = true;
+        } else if rcv.ack_at == NEVER {
+            rcv.ack_at = now + DELAY;
+        }
+    }
+
+    /// How long the peer's data takes, as its timestamps tell: for the owner's pace.
+    fn sample_rtt(&mut self, now: Instant, header: &Header) {
+        if let Some(clocks) = header.options.timestamp.filter(|clocks| self.clocks.on && clocks.echo != 0) {
+            let passed = clock(self.clocks.offset, now).wrapping_sub(clocks.echo);
+            if passed < 60_000 {
+                let rtt = Duration::from_millis(u64::from(passed.max(1)));
+                self.rcv.rtt = if self.rcv.rtt.is_zero() { rtt } else { (self.rcv.rtt * 7 + rtt) / 8 };
+            }
+        }
+    }
+
+    /// What has come twice is told once (RFC 2883).
+    fn note_duplicate(&mut self, header: &Header, data: usize) {
+        let end = (header.seq + data as u32).earlier(self.rcv.next);
+        if data > 0 && end.after(header.seq) {
+            self.counts.duplicates += 1;
+            self.rcv.duplicate = Some((header.seq, end));
+        }
+    }
+
+    /// Says again what is expected.
+    fn answer_outside(&mut self, now: Instant, len: u32) {
+        let rests = self.rcv.outside_at.is_some_and(|at| now.duration_since(at) < OUTSIDE_INTERVAL);
+        if len > 0 || !rests {
+            self.rcv.outside_at = Some(now);
+            self.rcv.ack_now = true;
+        }
+    }
+
+    /// Answers what would end the connection if it were believed: the true peer repeats it so that it can be.
+    fn challenge(&mut self, now: Instant) {
+        if self.rcv.challenged.is_none_or(|last| now.duration_since(last) >= CHALLENGE_INTERVAL) {
+            self.rcv.challenged = Some(now);
+            self.rcv.ack_now = true;
+        }
+    }
+}

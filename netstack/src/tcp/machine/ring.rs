@@ -1,0 +1,184 @@
+//! Octets in a ring that grows with what it holds and is given back when it holds nothing.
+
+use super::Account;
+use alloc::vec::Vec;
+
+/// The least that is allocated, octets.
+const LEAST: usize = 2048;
+/// What a connection may have even where memory is scarce, octets.
+pub(super) const ALWAYS: usize = 4096;
+
+/// See the module. The capacity is a power of two, or nothing.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// As far as it was ever written: what is allocated beyond is not made zeros first.
+    data: Vec<u8>,
+    capacity: usize,
+    head: usize,
+}
+
+impl Ring {
+    /// What is allocated, octets.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// As [`reserve`](Self::reserve), or for less where there is no memory for all: for how many from the head on.
+    pub(super) fn reserve_some(&mut self, used: usize, octets: usize, account: &mut Account) -> usize {
+        if self.reserve(used, octets, account) {
+            return octets;
+        }
+        let less = octets.min(self.capacity.max(ALWAYS));
+        if self.reserve(used, less, account) { less } else { self.capacity.min(octets) }
+    }
+
+    /// Makes room for `octets` from the head on, of which the first `used` hold something; false if there is no memory for
+    /// it.
+    pub(super) fn reserve(&mut self, used: usize, octets: usize, account: &mut Account) -> bool {
+        if octets <= self.capacity {
+            return true;
+        }
+        let capacity = octets.next_power_of_two().max(LEAST);
+        let more = capacity - self.capacity;
+        if capacity > ALWAYS && account.is_scarce() || !account.grow(more) {
+            return false;
+        }
+        let mut data = Vec::new();
+        if data.try_reserve_exact(capacity).is_err() {
+            account.shrink(more);
+            return false;
+        }
+        if used > 0 {
+            let (first, second) = self.pieces(0, used);
+            data.extend_from_slice(first);
+            if !second.is_empty() {
+                data.resize(self.capacity - self.head, 0);
+            }
+            data.extend_from_slice(second);
+        }
+        (self.data, self.capacity, self.head) = (data, capacity, 0);
+        true
+    }
+
+    /// Gives everything back.
+    pub(super) fn release(&mut self, account: &mut Account) {
+        account.shrink(self.capacity);
+        *self = Self::default();
+    }
+
+    fn at(&self, offset: usize) -> usize {
+        (self.head + offset) & (self.capacity - 1)
+    }
+
+    /// What stands so far from the head, in two pieces; what was never written is missing at their ends.
+    fn pieces(&self, offset: usize, len: usize) -> (&[u8], &[u8]) {
+        let at = self.at(offset);
+        let first = len.min(self.capacity - at);
+        let part = |from: usize, len: usize| {
+            let end = (from + len).min(self.data.len());
+            &self.data[from.min(end)..end]
+        };
+        (part(at, first), part(0, len - first))
+    }
+
+    /// Writes so far from the head; there is room.
+    pub(super) fn write(&mut self, offset: usize, octets: &[u8]) {
+        if octets.is_empty() {
+            return;
+        }
+        let at = self.at(offset);
+        let (first, second) = octets.split_at(octets.len().min(self.capacity - at));
+        self.put(at, first);
+        self.put(0, second);
+    }
+
+    fn put(&mut self, at: usize, octets: &[u8]) {
+        if at > self.data.len() && !octets.is_empty() {
+            // Beyond a hole.
+            self.data.resize(at, 0);
+        }
+        let over = octets.len().min(self.data.len().saturating_sub(at));
+        self.data[at..at + over].copy_from_slice(&octets[..over]);
+        self.data.extend_from_slice(&octets[over..]);
+    }
+
+    /// Reads from so far behind the head what was written there.
+    pub(super) fn read(&self, offset: usize, buf: &mut [u8]) {
+        if buf.is_empty() {
+            return;
+        }
+        let (first, second) = self.pieces(offset, buf.len());
+        buf[..first.len()].copy_from_slice(first);
+        if !second.is_empty() {
+            let at = self.capacity - self.at(offset);
+            buf[at..at + second.len()].copy_from_slice(second);
+        }
+    }
+
+    /// Moves the head on.
+    pub(super) fn advance(&mut self, octets: usize) {
+        if octets > 0 {
+            self.head = self.at(octets);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_wraps_and_grows_and_is_given_back() {
+        let mut account = Account::default();
+        let mut ring = Ring::default();
+        assert!(ring.reserve(0, 100, &mut account));
+        assert_eq!(ring.capacity(), LEAST);
+        ring.write(0, &[1; 2000]);
+        ring.advance(1990);
+        ring.write(10, &[2; 1000]);
+        let mut buf = [0; 1010];
+        ring.read(0, &mut buf);
+        assert!(buf[..10] == [1; 10] && buf[10..] == [2; 1000]);
+        assert!(ring.reserve(1010, 5000, &mut account));
+        assert_eq!((ring.capacity(), ring.head), (8192, 0));
+        buf.fill(0);
+        ring.read(0, &mut buf);
+        assert!(buf[..10] == [1; 10] && buf[10..] == [2; 1000]);
+        ring.release(&mut account);
+        assert_eq!(ring.capacity(), 0);
+        ring.write(0, &[]);
+        ring.read(0, &mut []);
+        ring.advance(0);
+    }
+
+    #[test]
+    fn holes_are_filled_later() {
+        let mut account = Account::default();
+        let mut ring = Ring::default();
+        assert!(ring.reserve(0, 2048, &mut account));
+        ring.write(0, &[9; 1000]);
+        ring.advance(1000);
+        // Around the end of the ring and beyond a hole.
+        ring.write(1500, &[3; 100]);
+        ring.write(500, &[2; 1000]);
+        ring.write(0, &[1; 500]);
+        let mut buf = [0; 1600];
+        ring.read(0, &mut buf);
+        assert!(buf[..500] == [1; 500] && buf[500..1500] == [2; 1000] && buf[1500..] == [3; 100]);
+        // Grown with a hole in what it holds.
+        ring.write(1700, &[5; 50]);
+        assert!(ring.reserve(2048, 4000, &mut account));
+        let mut last = [0; 50];
+        ring.read(1700, &mut last);
+        assert_eq!(last, [5; 50]);
+        // Beyond the end of a ring that was never written up to its end.
+        let mut ring = Ring::default();
+        assert!(ring.reserve(0, 2048, &mut account));
+        ring.write(0, &[1; 1500]);
+        ring.advance(1500);
+        ring.write(1000, &[7; 50]);
+        assert!(ring.reserve(2048, 4000, &mut account));
+        ring.read(1000, &mut last);
+        assert_eq!(last, [7; 50]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Two machines over a link in virtual time.
+
+use super::*;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+const MS: Duration = Duration::from_millis(1);
+
+struct Net {
+    now: Instant,
+    delay: Duration,
+    ends: [Option<Machine>; 2],
+    travelling: BTreeMap<(Instant, u64), (usize, Header, Vec<u8>)>,
+    count: u64,
+    lose: fn(u64) -> bool,
+    large: usize,
+    seen: Vec<(Instant, usize, Header, usize)>,
+}
+
+fn config(iss: u32) -> Config {
+    Config { iss: Seq(iss), receive: 1 << 20, send: 1 << 20, mtu: 1500, timestamp_offset: iss, ecn: false }
+}
+
+impl Net {
+    fn new(delay: Duration) -> Self {
+        let now = Instant::default() + Duration::from_secs(10);
+        let client = Machine::connect(config(u32::MAX - 5000), now);
+        Self {
+            now,
+            delay,
+            ends: [Some(client), None],
+            travelling: BTreeMap::new(),
+            count: 0,
+            lose: |_| false,
+            large: 0,
+            seen: Vec::new(),
+        }
+    }
+
+    fn connected(delay: Duration) -> Self {
+        let mut net = Self::new(delay);
+        net.run(|net| {
+            net.ends.iter().all(|end| end.as_ref().is_some_and(|end| end.state() == State::Established))
+        });
+        net
+    }
+
+    fn send_all(&mut self) {
+        for from in 0..2 {
+            let Some(machine) = &mut self.ends[from] else { continue };
+            let mut rounds = 0;
+            while let Some(transmit) = machine.transmit(self.now, self.large) {
+                rounds += 1;
+                assert!(rounds < 10_000, "sends for ever");
+                let mut data = vec![0; transmit.len];
+                machine.copy(&transmit, &mut data);
+                self.seen.push((self.now, from, transmit.header, transmit.len));
+                let size =
+                    if transmit.segment_size == 0 { transmit.len.max(1) } else { transmit.segment_size };
+                let mut seq = transmit.header.seq;
+                let pieces: Vec<&[u8]> =
+                    if data.is_empty() { vec![&[]] } else { data.chunks(size).collect() };
+                let last = pieces.len() - 1;
+                for (n, piece) in pieces.into_iter().enumerate() {
+                    let mut header = Header { seq, ..transmit.header };
+                    if n < last {
+                        header.flags.0 &= !(Flags::FIN | Flags::PSH).0;
+                    }
+                    seq += piece.len() as u32;
+                    self.count += 1;
+                    if !(self.lose)(self.count) {
+                        self.travelling
+                            .insert((self.now + self.delay, self.count), (1 - from, header, piece.to_vec()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> bool {
+        self.send_all();
+        let packet = self.travelling.first_key_value().map(|(key, _)| key.0);
+        let timers = self.ends.iter().flatten().filter_map(Machine::deadline);
+        let Some(next) = timers.chain(packet).min() else { return false };
+        self.now = self.now.max(next);
+        while let Some(entry) = self.travelling.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (to, header, data) = entry.remove();
+            match &mut self.ends[to] {
+                Some(machine) => {
+                    machine.receive(self.now, &header, false, &data);
+                }
+                None if header.flags.has(Flags::SYN) => {
+                    let config = config(7);
+                    let answer = synchronize::answer(&config, &header, self.now);
+                    let machine = Machine::accept(config, &header, Some(self.now), self.now);
+                    self.ends[to] = Some(machine);
+                    self.count += 1;
+                    self.travelling.insert((self.now + self.delay, self.count), (1 - to, answer, Vec::new()));
+                }
+                None => {}
+            }
+        }
+        true
+    }
+
+    fn run(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..2_000_000 {
+            if done(self) {
+                return;
+            }
+            if !self.step() {
+                break;
+            }
+        }
+        assert!(done(self), "stuck at {:?}: {:#?}", self.now, self.ends);
+    }
+
+    fn end(&mut self, n: usize) -> &mut Machine {
+        self.ends[n].as_mut().unwrap()
+    }
+
+    /// Sends so much from one end to the other, which reads at once: the time it took.
+    fn bulk(&mut self, from: usize, octets: usize) -> Duration {
+        let start = self.now;
+        let (mut written, mut read) = (0usize, 0usize);
+        let mut buf = vec![0; 65536];
+        for _ in 0..2_000_000 {
+            while written < octets {
+                let n = (octets - written).min(buf.len());
+                for (i, b) in buf[..n].iter_mut().enumerate() {
+                    *b = ((written + i) * 31 % 251) as u8;
+                }
+                let n = self.end(from).write(&buf[..n]);
+                written += n;
+                if n == 0 {
+                    break;
+                }
+            }
+            loop {
+                let now = self.now;
+                let n = self.end(1 - from).read(now, &mut buf);
+                for (i, b) in buf[..n].iter().enumerate() {
+                    assert_eq!(*b, ((read + i) * 31 % 251) as u8, "octet {}", read + i);
+                }
+                read += n;
+                if n == 0 {
+                    break;
+                }
+            }
+            if read == octets {
+                return self.now.duration_since(start);
+            }
+            assert!(self.step(), "{read} of {octets}: {:#?}", self.ends);
+        }
+        panic!("{read} of {octets}: {:#?}", self.ends);
+    }
+}
+
+#[test]
+fn a_conversation_and_its_end() {
+    let mut net = Net::connected(5 * MS);
+    assert_eq!(net.now.duration_since(Instant::default() + Duration::from_secs(10)), 15 * MS);
+    assert_eq!(net.bulk(0, 100), 5 * MS);
+    assert_eq!(net.bulk(1, 3000), 5 * MS);
+    net.end(0).close();
+    net.run(|net| net.ends[1].as_ref().unwrap().state() == State::CloseWait);
+    net.end(1).close();
+    net.run(|net| net.ends[0].as_ref().unwrap().state() == State::TimeWait);
+    net.run(|net| net.ends[1].as_ref().unwrap().state() == State::Closed);
+    assert!(net.end(0).memory() < 256 && net.end(1).memory() == 0);
+}
+
+#[test]
+fn a_lot_goes_fast() {
+    for large in [0, 65536] {
+        for from in 0..2 {
+            let mut net = Net::connected(10 * MS);
+            net.large = large;
+            let took = net.bulk(from, 10 << 20);
+            assert!(took < 1200 * MS, "{took:?}");
+            assert_eq!(net.end(from).info().retransmits, 0);
+            // Marks of what was sent do not fall behind, or after 2 GiB they would seem to lie ahead.
+            let snd = &net.end(from).snd;
+            assert!(!snd.small.before(snd.una) && !snd.full.before(snd.una));
+        }
+    }
+}
+
+#[test]
+fn losses_are_mended() {
+    for large in [0, 65536] {
+        for lose in
+            [|n| n % 100 == 50, |n| n % 20 == 7, |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56 < 5]
+        {
+            let mut net = Net::connected(10 * MS);
+            (net.lose, net.large) = (lose, large);
+            let took = net.bulk(0, 2 << 20);
+            assert!(!net.end(0).info().reordering);
+            assert!(took < Duration::from_secs(20), "{took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_machine_is_small() {
+    // An idle connection is to cost 4 KiB at most, with its owner's task.
+    println!("{} octets", size_of::<Machine>());
+    assert!(size_of::<Machine>() <= 1024);
+}
