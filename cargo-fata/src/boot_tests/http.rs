@@ -309,7 +309,9 @@ fn leaves_during_downloads(host: &mut Host) -> Result<()> {
     ensure!(end == End::PowerOff, "it ended with {end:?}");
     guest.wait_console("http: left in order after 6 requests", SOON)?;
     let said = host.sh(&format!("{TOOLS}{LEFT}"), SOON)?;
-    ensure!(said.stdout == "short is whole: 0\nlong is cut: 18\n", "the downloads: {said:?}");
+    // What curl calls a response that ends early: it read to the end (18), or the reset came first (56).
+    let cut = ["short is whole: 0\nlong is cut: 18\n", "short is whole: 0\nlong is cut: 56\n"];
+    ensure!(cut.contains(&said.stdout.as_str()), "the downloads: {said:?}");
     Ok(())
 }
 
@@ -343,7 +345,7 @@ END
 ];
 
 fn crowds(host: &mut Host) -> Result<()> {
-    // A guest takes one connection for each 64 KiB it has.
+    // A guest takes one connection for each 12 KiB it has, and memory for what they send.
     let guest = http_with(host, 96, "patience=5")?;
     check_all(host, &guest, CROWDS)
 }

@@ -296,7 +296,9 @@ fn longest_frame(mut capture: &[u8]) -> u32 {
     while let Some(header) = capture.first_chunk::<16>() {
         let [.., a, b, c, d] = *header;
         let [.., e, f, g, h, _, _, _, _] = *header;
-        if capture.get(22..28) != Some(&GUEST) {
+        // Before the frame QEMU writes the header of virtio, where there is one, of 10 or 12 octets.
+        let from_guest = [22, 32, 34].iter().any(|at| capture.get(*at..at + 6) == Some(&GUEST));
+        if !from_guest {
             longest = longest.max(u32::from_le_bytes([a, b, c, d]));
         }
         capture = capture.get(16 + u32::from_le_bytes([e, f, g, h]) as usize..).unwrap_or_default();
