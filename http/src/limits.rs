@@ -25,7 +25,7 @@ pub struct Limits {
     pub write_time: Duration,
     /// Octets a second that a transfer must keep up after its grace time.
     pub min_rate: u32,
-    /// Open connections; in a small guest fewer, one for each 64 KiB of its memory. When all are taken, the one idle for longest gives way to a new one; when none is idle, new ones
+    /// Open connections; in a small guest fewer, one for each 12 KiB of its memory. When all are taken, the one idle for longest gives way to a new one; when none is idle, new ones
     /// wait to be accepted.
     pub connections: usize,
     /// Requests on one connection, after which it is closed in order; 0: as many as come.

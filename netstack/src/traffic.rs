@@ -57,7 +57,7 @@ macro_rules! lost {
             fn sum(self, _counters: &Counters) -> Option<&Counter> {
                 match self {
                     $($(Self::$name => Some(&_counters.$sum),)?)*
-                    #[allow(unreachable_patterns)]
+                    #[allow(unreachable_patterns, reason = "where each has its sum")]
                     _ => None,
                 }
             }

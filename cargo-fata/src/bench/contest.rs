@@ -1,6 +1,6 @@
 //! Ours and Linux in turns under the same load: what a unit of work costs each, and the ratio with its spread.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::plot;
@@ -48,6 +48,38 @@ pub struct Ratio {
     pub least: f64,
     /// Linux's worst to our best.
     pub most: f64,
+}
+
+/// The loads of one benchmark: those that have figures, and which have none.
+#[derive(Default)]
+pub struct Contests {
+    /// In the order in which they were held.
+    pub held: Vec<Contest>,
+    failed: Vec<&'static str>,
+}
+
+impl Contests {
+    /// Holds one more; a load without figures is said, and the others go on.
+    pub fn hold(
+        &mut self,
+        load: Load,
+        fata: impl FnMut() -> Result<Run>,
+        linux: impl FnMut() -> Result<Run>,
+    ) {
+        match Contest::hold(load, fata, linux) {
+            Ok(contest) => self.held.push(contest),
+            Err(error) => {
+                println!("{}: no ratio: {error:#}", load.name);
+                self.failed.push(load.name);
+            }
+        }
+    }
+
+    /// An error that names the loads without figures, if there are any.
+    pub fn complete(&self) -> Result<()> {
+        ensure!(self.failed.is_empty(), "no figures of: {}", self.failed.join(", "));
+        Ok(())
+    }
 }
 
 impl Contest {

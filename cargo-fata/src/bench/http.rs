@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::contest::{Contest, Load, Run};
+use super::contest::{Contests, Load, Run};
 use super::servers::{self, Server};
 use super::{Bench, results, wrk};
 use crate::workspace::Workspace;
@@ -42,24 +42,14 @@ pub fn run(bench: &Bench) -> Result<()> {
     let spec = GuestSpec::new("web", image.clone()).memory(FATA_MEMORY_MB);
     let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
     let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let mut contests = Vec::new();
-    let mut failed = Vec::new();
+    let mut contests = Contests::default();
     for (load, option) in LOADS {
         let run = |server: &Server| one_run(&host, server, option, bench.seconds);
-        match Contest::hold(load, || run(&fata), || run(&linux)) {
-            Ok(contest) => contests.push(contest),
-            Err(error) => {
-                println!("{}: no ratio: {error:#}", load.name);
-                failed.push(load.name);
-            }
-        }
+        contests.hold(load, || run(&fata), || run(&linux));
     }
     let title = "guest CPU a request, microseconds (4 kB page)";
-    results::write(bench, "http", title, "linux + nginx", &[&fata, &linux], &contests)?;
-    if !failed.is_empty() {
-        bail!("no figures of: {}", failed.join(", "));
-    }
-    Ok(())
+    results::write(bench, "http", title, "linux + nginx", &[&fata, &linux], &contests.held)?;
+    contests.complete()
 }
 
 /// Guest CPU a request, microseconds. The other server is paused meanwhile.

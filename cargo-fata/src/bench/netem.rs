@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::contest::{Contest, Load};
+use super::contest::{Contest, Contests, Load};
 use super::iperf::{FATA_MEMORY_MB, MEGABYTE, MILLISECOND, received};
 use super::servers::{self, Server};
 use super::{Bench, results};
@@ -51,29 +51,20 @@ pub fn run(bench: &Bench) -> Result<()> {
     let spec = GuestSpec::new("iperf", image.clone()).memory(FATA_MEMORY_MB);
     let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
     let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let (mut contests, mut failed) = (Vec::new(), Vec::new());
+    let mut contests = Contests::default();
     for (delay, loss) in LINES {
         host.sh(&shape(delay, loss), SOON)?.ok().context("netem does not take that")?;
         for (direction, option) in DIRECTIONS {
             let name: &'static str = format!("{delay} ms, {loss} % loss, {direction}").leak();
             let load = Load { name, cost_unit: "ms a MB", rate_unit: "MB/s" };
             let run = |server: &Server| one_run(&host, server, option, bench.seconds);
-            match Contest::hold(load, || run(&fata), || run(&linux)) {
-                Ok(contest) => contests.push(contest),
-                Err(error) => {
-                    println!("{name}: no ratio: {error:#}");
-                    failed.push(name);
-                }
-            }
+            contests.hold(load, || run(&fata), || run(&linux));
         }
     }
-    table(&contests);
+    table(&contests.held);
     let title = "guest CPU a megabyte of TCP over bad lines, milliseconds";
-    results::write(bench, "netem", title, "linux + iperf3", &[&fata, &linux], &contests)?;
-    if !failed.is_empty() {
-        bail!("no figures of: {}", failed.join(", "));
-    }
-    Ok(())
+    results::write(bench, "netem", title, "linux + iperf3", &[&fata, &linux], &contests.held)?;
+    contests.complete()
 }
 
 /// The command that makes a line bad: half of the delay, and the loss, each way.

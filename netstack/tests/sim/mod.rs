@@ -4,7 +4,7 @@
 //! doubles, delays and marks packets as its [`Line`] says; a [`Network`] moves time from one event to the next. The
 //! applications on both ends send octets that tell their place , and check each one that arrives.
 // Each test uses its part.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 mod app;
 mod link;

@@ -1,7 +1,7 @@
 //! This stack's machine as an [`Endpoint`], with what the stack does around it: headers of IP, the SYN-ACK, the cutting of
 //! large sends, resets for who is not known.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use crate::sim::{ECN, Endpoint, HOSTS};
 use fata_libos::time::{Duration, Instant};

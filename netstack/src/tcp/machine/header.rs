@@ -234,7 +234,7 @@ impl Header {
     }
 
     /// The length with options, octets.
-    #[allow(clippy::len_without_is_empty)]
+    #[allow(clippy::len_without_is_empty, reason = "a header is never empty")]
     pub fn len(&self) -> usize {
         HEADER + self.options.len()
     }
