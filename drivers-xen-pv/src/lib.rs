@@ -16,6 +16,8 @@ pub mod byte_ring;
 mod compare;
 pub mod console;
 pub mod control;
+#[cfg(any(test, target_os = "xen"))]
+mod copy;
 pub mod events;
 #[cfg(not(target_os = "xen"))]
 pub mod fake;
