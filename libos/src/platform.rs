@@ -32,6 +32,12 @@ pub trait Platform {
     /// Time since an arbitrary moment before the program started; never goes back.
     fn now(&self) -> Instant;
 
+    /// After [`wait`](Self::wait): a moment between its end and now, where that is cheaper to tell than now; never goes
+    /// back, and is never later than what [`now`](Self::now) says next.
+    fn resumed(&self) -> Instant {
+        self.now()
+    }
+
     /// The time of day at a moment of the monotonic clock, as the platform knows it.
     fn wall_clock(&self, at: Instant) -> SystemTime;
 

@@ -37,6 +37,10 @@ impl Platform for GuestPlatform {
         GuestHypervisor::system_time()
     }
 
+    fn resumed(&self) -> Instant {
+        GuestHypervisor::resumed()
+    }
+
     fn wall_clock(&self, at: Instant) -> SystemTime {
         self.hypervisor.wall_clock(at)
     }

@@ -33,4 +33,9 @@ pub struct VcpuRunstateInfo {
     pub time: [u64; 4],
 }
 
+impl VcpuRunstateInfo {
+    /// Nothing noted.
+    pub const NONE: Self = Self { state: 0, _pad: 0, state_entry_time: 0, time: [0; 4] };
+}
+
 layout!(VcpuRunstateInfo, size 48, state at 0, state_entry_time at 8, time at 16);

@@ -2,10 +2,13 @@
 
 use super::hypercall;
 use crate::abi::shared_info::SharedInfo;
-use crate::abi::vcpu::{RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VcpuRunstateInfo};
+use crate::abi::vcpu::{
+    RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, VcpuRunstateInfo,
+};
 use crate::machine;
 use crate::timekeeping::nanoseconds;
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use fata_libos::time::{Duration, Instant, SystemTime};
 
@@ -47,6 +50,34 @@ pub(super) fn now(shared: *const SharedInfo) -> Instant {
     let nanos = nanos.max(LAST.load(Ordering::Relaxed));
     LAST.store(nanos, Ordering::Relaxed);
     Instant::from_nanos(nanos)
+}
+
+/// Where the hypervisor notes what the vCPU does and since when.
+#[repr(align(64))]
+struct Runs(UnsafeCell<VcpuRunstateInfo>);
+
+// SAFETY: one vCPU, which the hypervisor writes about only while it does not run; read as volatile.
+unsafe impl Sync for Runs {}
+
+static RUNS: Runs = Runs(UnsafeCell::new(VcpuRunstateInfo::NONE));
+
+/// Asks the hypervisor to note since when the vCPU runs, for [`resumed`]; it may not.
+pub(crate) fn note_runs() {
+    let mut area = RUNS.0.get();
+    // SAFETY: the hypervisor reads one address, and writes one `VcpuRunstateInfo` there from then on, which lives for ever.
+    unsafe { hypercall::vcpu_op(VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA as usize, 0, (&raw mut area).cast()) };
+}
+
+/// Since when the vCPU runs, if it was given the processor since the clock was last asked; else [`now`]. The hypervisor may
+/// have the counter trap, and reading it then costs a third of a wake-up.
+pub(super) fn resumed(shared: *const SharedInfo) -> Instant {
+    // SAFETY: the area lives for ever; it is not written while this vCPU runs.
+    let since = unsafe { (&raw const (*RUNS.0.get()).state_entry_time).read_volatile() };
+    if since <= LAST.load(Ordering::Relaxed) {
+        return now(shared);
+    }
+    LAST.store(since, Ordering::Relaxed);
+    Instant::from_nanos(since)
 }
 
 /// What so many ticks of the time stamp counter are, nanoseconds.

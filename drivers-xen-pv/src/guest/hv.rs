@@ -68,6 +68,12 @@ impl GuestHypervisor {
         clock::now(memory::shared_info())
     }
 
+    /// Xen's system time of a moment since the processor was last given to this guest, where that is later than what was
+    /// told before; else now. For whoever has just waited.
+    pub fn resumed() -> Instant {
+        clock::resumed(memory::shared_info())
+    }
+
     /// What so many ticks of the time stamp counter are of system time.
     pub(crate) fn nanoseconds(ticks: u64) -> u64 {
         clock::passed(memory::shared_info(), ticks)

@@ -20,6 +20,7 @@ pub use backtrace::backtrace;
 pub use boot::Boot;
 pub(crate) use boot::{console_is_at, enter, enter_without_xen, greet};
 pub use clock::cpu_time;
+pub(crate) use clock::note_runs;
 pub use crash::{crash, set_writer};
 pub use early_console::early_write;
 pub use entropy::seed;

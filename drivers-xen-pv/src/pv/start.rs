@@ -18,6 +18,7 @@ pub(super) extern "C" fn pv_main(start_info: *const StartInfo) -> ! {
     check(info);
     traps::init();
     mm::init(info);
+    guest::note_runs();
     guest::enter(&info.cmd_line, console, ring(info.store_mfn, info.store_evtchn), cpu_at_entry)
 }
 

@@ -206,7 +206,7 @@ fn wait_for_events(platform: &'static dyn Platform, idle: bool) {
     DOING.with(|d| d.set(Activity::Waiting));
     let deadline = if idle { with_timers(|t| t.next_deadline()) } else { Some(Instant::default()) };
     platform.wait(deadline);
-    let now = platform.now();
+    let now = platform.resumed();
     RUNTIME.with(|r| r.recent.set(now));
     fire_due_timers(now);
 }
