@@ -13,6 +13,8 @@ use fata_libos::platform::MemoryStats;
 
 /// The limit where the platform does not tell how much memory there is, octets.
 const UNKNOWN: usize = 256 << 20;
+/// What every question costs of the credit, octets: so that it is looked again at times, however little is asked for.
+const LEAST_COST: usize = 256;
 /// The most that is kept free, octets.
 const MAX_RESERVE: u64 = 16 << 20;
 
@@ -60,6 +62,8 @@ pub(crate) struct Memory {
     limit: Cell<usize>,
     used: [Cell<usize>; USES],
     refused: Cell<u64>,
+    /// What may be granted before the next look at what is free, octets.
+    credit: Cell<usize>,
     /// Says what the guest has.
     stats: fn() -> MemoryStats,
 }
@@ -83,7 +87,7 @@ impl Memory {
 
     fn with(limit: usize, stats: fn() -> MemoryStats) -> Rc<Self> {
         let (limit, used, refused) = (Cell::new(limit), Default::default(), Cell::new(0));
-        Rc::new(Self { limit, used, refused, stats })
+        Rc::new(Self { limit, used, refused, credit: Cell::new(0), stats })
     }
 
     pub(crate) fn set_limit(&self, octets: usize) {
@@ -106,10 +110,19 @@ impl Memory {
         share.grow(octets).then_some(share)
     }
 
-    /// Whether that much could be had now beside the reserve, whatever for.
+    /// Whether that much could be had now beside the reserve, whatever for. While there is plenty it is looked at only after
+    /// every eighth of the reserve: whoever else takes memory meanwhile leaves at least the rest of it.
     pub(crate) fn is_free(&self, octets: usize) -> bool {
+        let cost = octets.max(LEAST_COST);
+        if cost < self.credit.get() {
+            self.credit.set(self.credit.get() - cost);
+            return true;
+        }
         let stats = (self.stats)();
-        stats.total == 0 || stats.free >= reserve(stats.total) + octets as u64
+        let (reserve, wanted) = (reserve(stats.total), octets as u64);
+        let plenty = stats.free.saturating_sub(2 * reserve).saturating_sub(wanted);
+        self.credit.set(plenty.min(reserve / 8) as usize);
+        stats.total == 0 || stats.free >= reserve + wanted
     }
 
     /// Whether that much could be had and as much as the reserve would be left beside it: for what needs more later.
@@ -198,6 +211,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
     fn each_use_has_its_part_and_gives_it_back() {
@@ -214,6 +228,24 @@ mod tests {
         assert_eq!((stats.memory_octets, stats.tcp_buffer_octets, stats.memory_refused), (32_000, 32_000, 3));
         drop(other);
         assert_eq!(memory.used(Use::Connections), 0);
+    }
+
+    #[test]
+    fn it_is_looked_again_before_the_reserve_can_be_gone() {
+        static FREE: AtomicU64 = AtomicU64::new(6 << 20);
+        fn stats() -> MemoryStats {
+            let mut stats = MemoryStats::default();
+            (stats.total, stats.free) = (8 << 20, FREE.load(Ordering::Relaxed));
+            stats
+        }
+        let memory = Memory::with(4 << 20, stats);
+        let mut share = memory.take(Use::Connections, 5000).unwrap();
+        // Somebody else takes all but the reserve.
+        FREE.store((1 << 20) - 1, Ordering::Relaxed);
+        let granted = (0..1000).take_while(|_| share.grow(1000)).count();
+        assert!((1..=131).contains(&granted), "{granted} kB of a reserve of 1 MiB");
+        let asked = (0..10_000).take_while(|_| !memory.is_scarce(Use::Connections)).count();
+        assert_eq!(asked, 0);
     }
 
     #[test]

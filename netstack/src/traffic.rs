@@ -39,11 +39,11 @@ pub struct Packets {
     pub count: u64,
 }
 
-/// `NAME: DIRECTION PROTOCOL REASON => SUM,` with the counter of the stack that it is part of, where there is one.
+/// `NAME: DIRECTION PROTOCOL REASON => SUM,` with the counter of the stack that it is part of.
 macro_rules! lost {
     (@mark Rx) => { "" };
     (@mark Tx) => { ">" };
-    ($($name:ident: $direction:ident $protocol:literal $reason:literal $(=> $sum:ident)?,)*) => {
+    ($($name:ident: $direction:ident $protocol:literal $reason:literal => $sum:ident,)*) => {
         /// A packet that was dropped, and why.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Lost { $($name,)* }
@@ -54,11 +54,9 @@ macro_rules! lost {
         const LOST_COUNT: usize = [$(Lost::$name),*].len();
 
         impl Lost {
-            fn sum(self, _counters: &Counters) -> Option<&Counter> {
+            fn sum(self, counters: &Counters) -> &Counter {
                 match self {
-                    $($(Self::$name => Some(&_counters.$sum),)?)*
-                    #[allow(unreachable_patterns, reason = "where each has its sum")]
-                    _ => None,
+                    $(Self::$name => &counters.$sum,)*
                 }
             }
         }
@@ -82,12 +80,11 @@ lost! {
     UdpNoPort: Rx "udp" "no_port" => udp_no_port,
     UdpQueueFull: Rx "udp" "queue_full" => udp_dropped,
     UdpNoMemory: Rx "udp" "no_memory" => udp_dropped,
-    // TCP counts its sums itself: see `Traffic::settle_tcp`.
-    TcpMalformed: Rx "tcp" "malformed",
-    TcpChecksum: Rx "tcp" "checksum",
-    TcpBacklog: Rx "tcp" "backlog_full",
-    TcpNoMemory: Rx "tcp" "no_memory",
-    TcpNotBelieved: Rx "tcp" "not_believed",
+    TcpMalformed: Rx "tcp" "malformed" => rx_bad,
+    TcpChecksum: Rx "tcp" "checksum" => rx_bad_checksum,
+    TcpBacklog: Rx "tcp" "backlog_full" => tcp_backlog_dropped,
+    TcpNoMemory: Rx "tcp" "no_memory" => tcp_refused_memory,
+    TcpNotBelieved: Rx "tcp" "not_believed" => tcp_resets_ignored,
     EthernetFull: Tx "ethernet" "queue_full" => tx_dropped,
     EthernetDown: Tx "ethernet" "down" => tx_dropped,
     EthernetTooLong: Tx "ethernet" "too_long" => tx_dropped,
@@ -96,12 +93,6 @@ lost! {
     IpNoMemory: Tx "ip" "no_memory" => tx_dropped,
     IcmpRationed: Tx "icmp" "rationed" => icmp_limited,
 }
-
-/// What TCP counts of the segments it drops.
-type TcpSums = [u64; 5];
-
-const OF_TCP: [Lost; 5] =
-    [Lost::TcpMalformed, Lost::TcpChecksum, Lost::TcpBacklog, Lost::TcpNoMemory, Lost::TcpNotBelieved];
 
 /// See the module.
 pub(crate) struct Traffic {
@@ -133,30 +124,7 @@ impl Traffic {
 
     pub(crate) fn lost_many(&self, counters: &Counters, what: Lost, n: u64) {
         self.lost[what as usize].add(n);
-        if let Some(sum) = what.sum(counters) {
-            sum.add(n);
-        }
-    }
-
-    /// What TCP has counted before it is given a segment.
-    pub(crate) fn tcp_sums(counters: &Counters) -> TcpSums {
-        [
-            counters.rx_bad.get(),
-            counters.rx_bad_checksum.get(),
-            counters.tcp_backlog_dropped.get(),
-            counters.tcp_refused_memory.get(),
-            counters.tcp_resets_ignored.get(),
-        ]
-    }
-
-    /// Counts here what TCP has counted since.
-    pub(crate) fn settle_tcp(&self, counters: &Counters, before: TcpSums) {
-        let after = Self::tcp_sums(counters);
-        if after != before {
-            for (what, (after, before)) in OF_TCP.iter().zip(after.iter().zip(before)) {
-                self.lost[*what as usize].add(after.wrapping_sub(before));
-            }
-        }
+        what.sum(counters).add(n);
     }
 
     /// Packets that were not lost on this side, by protocol.
@@ -201,9 +169,7 @@ mod tests {
         let (counters, traffic) = (Counters::default(), Traffic::default());
         traffic.lost(&counters, Lost::UdpQueueFull);
         traffic.lost_many(&counters, Lost::UdpNoMemory, 2);
-        let before = Traffic::tcp_sums(&counters);
-        counters.rx_bad_checksum.one();
-        traffic.settle_tcp(&counters, before);
+        traffic.lost(&counters, Lost::TcpChecksum);
         let stats = counters.snapshot();
         assert_eq!((stats.udp_dropped, stats.rx_bad_checksum), (3, 1));
         let mut lost = Vec::new();

@@ -5,7 +5,7 @@ use super::{HEADER, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::stack::Core;
-use crate::traffic::{Lost, Protocol, Traffic};
+use crate::traffic::{Lost, Protocol};
 use crate::{icmp, udp};
 use alloc::rc::Rc;
 use fata_libos::net::{Checksum, ETHERNET_HEADER};
@@ -96,9 +96,7 @@ fn deliver(
         TCP => match core.tcp.in_use() {
             Some(tcp) => {
                 iface.traffic.received(Protocol::Tcp);
-                let before = Traffic::tcp_sums(&core.counters);
                 tcp.receive(core, iface, now, header, packet, header_len);
-                iface.traffic.settle_tcp(&core.counters, before);
             }
             None => icmp::send_port_unreachable(core, iface, now, header, packet),
         },

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::interface::Iface;
 use crate::link::{Carries, Hop, Send};
 use crate::stack::Core;
+use crate::traffic::Lost;
 use crate::work::{Due, Sender, TimerKey};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
@@ -185,8 +186,8 @@ impl Conn {
             Verdict::Taken | Verdict::NoMemory => inner.heard = now,
             // Whoever knows the addresses and ports could send these.
             Verdict::Outside | Verdict::Old => core.counters.tcp_outside.one(),
-            Verdict::NotBelieved => core.counters.tcp_resets_ignored.one(),
-            Verdict::Bad => core.counters.rx_bad.one(),
+            Verdict::NotBelieved => self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved),
+            Verdict::Bad => self.iface.traffic.lost(&core.counters, Lost::TcpMalformed),
             Verdict::Refused(_) => segment::reset(core, &self.iface, now, &self.flow, header, data.len()),
             Verdict::Reset if before == State::LastAck => {}
             Verdict::Reset => {

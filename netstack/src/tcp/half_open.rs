@@ -10,6 +10,7 @@ use super::{Conn, Flow, Place};
 use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
+use crate::traffic::Lost;
 use crate::work::{Due, TimerKey};
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -59,10 +60,10 @@ pub(crate) fn open(
     floor: Option<Seq>,
 ) {
     if listener.is_full() {
-        return core.counters.tcp_backlog_dropped.one();
+        return iface.traffic.lost(&core.counters, Lost::TcpBacklog);
     }
     if !core.tcp.has_memory() {
-        return core.counters.tcp_refused_memory.one();
+        return iface.traffic.lost(&core.counters, Lost::TcpNoMemory);
     }
     let buffers = core.tcp.size(listener.buffers.get());
     let config = core.tcp.config(iface, now, &flow, buffers);
@@ -157,7 +158,7 @@ impl HalfOpen {
             if header.seq == expected {
                 core.tcp.closed(flow, None);
             } else {
-                core.counters.tcp_resets_ignored.one();
+                self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved);
             }
         } else if header.flags.has(Flags::SYN) {
             // The same again: our answer was lost.
@@ -165,12 +166,12 @@ impl HalfOpen {
                 self.answer(core, now, flow);
             }
         } else if !header.flags.has(Flags::ACK) {
-            core.counters.rx_bad.one();
+            self.iface.traffic.lost(&core.counters, Lost::TcpMalformed);
         } else if header.ack != self.config.iss + 1 || self.listener.is_closed() {
             segment::reset(core, &self.iface, now, flow, header, data.len());
         } else if header.seq - expected > self.config.receive.min(usize::from(u16::MAX)) as u32 {
             // Outside the window.
-            core.counters.rx_bad.one();
+            self.iface.traffic.lost(&core.counters, Lost::TcpMalformed);
         } else {
             self.establish(core, now, flow, header, marked, data);
         }
@@ -179,10 +180,10 @@ impl HalfOpen {
     fn establish(&self, core: &Core, now: Instant, flow: &Flow, header: &Header, marked: bool, data: &[u8]) {
         if self.listener.is_full() {
             // Dropped as if lost: the peer comes again when somebody has accepted.
-            return core.counters.tcp_backlog_dropped.one();
+            return self.iface.traffic.lost(&core.counters, Lost::TcpBacklog);
         }
         let Some(share) = core.tcp.reserve() else {
-            return core.counters.tcp_refused_memory.one();
+            return self.iface.traffic.lost(&core.counters, Lost::TcpNoMemory);
         };
         let again = self.step.get() > 0;
         let sent = if again || self._share.is_none() { None } else { Some(self.sent.get()) };
@@ -190,7 +191,7 @@ impl HalfOpen {
         machine.charge(Account(Some(share)));
         machine.receive(now, header, marked, data);
         if !matches!(machine.state(), State::Established | State::CloseWait) {
-            return core.counters.rx_bad.one();
+            return self.iface.traffic.lost(&core.counters, Lost::TcpMalformed);
         }
         let conn = Conn::new(*flow, self.iface.clone(), machine, now);
         core.tcp.insert(*flow, Place::Live(conn.clone()));

@@ -33,6 +33,7 @@ use crate::link::Hop;
 use crate::memory::{Memory, Share, Use};
 use crate::stack::Core;
 use crate::stats::Counters;
+use crate::traffic::Lost;
 use crate::transport::Transport;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -316,16 +317,16 @@ fn receive(
     packet: &[u8],
     header_len: usize,
 ) {
-    let counters = &core.counters;
     let segment = &packet[header_len..];
-    let Some(parsed) = Segment::parse(segment) else { return counters.rx_bad.one() };
+    let lost = |what| iface.traffic.lost(&core.counters, what);
+    let Some(parsed) = Segment::parse(segment) else { return lost(Lost::TcpMalformed) };
     if parsed.source == 0 || parsed.destination == 0 || !header.is_unicast || header.source.is_unspecified() {
-        return counters.rx_bad.one();
+        return lost(Lost::TcpMalformed);
     }
     let sum =
         || Sum::default().pseudo_v4(header.source, header.destination, ip::TCP, segment.len()).data(segment);
     if !header.verified && !sum().is_valid() {
-        return counters.rx_bad_checksum.one();
+        return lost(Lost::TcpChecksum);
     }
     let flow = Flow {
         local: IpAddr::V4(header.destination),

@@ -7,6 +7,7 @@ use super::{Flow, Place, Table};
 use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
+use crate::traffic::Lost;
 use alloc::rc::Rc;
 use core::cell::Cell;
 use fata_libos::time::{Duration, Instant};
@@ -76,7 +77,7 @@ impl TimeWait {
             return if header.seq == self.rcv_next {
                 core.tcp.closed(flow, None)
             } else {
-                core.counters.tcp_resets_ignored.one()
+                self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved)
             };
         }
         if header.space(data) == 0 {
