@@ -200,7 +200,10 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
             continue;
         }
         let mut timer = deadline.map(|at| {
-            sleep.reset(at);
+            // One that is early only stays: most are moved many times before they come.
+            if at < sleep.deadline() || sleep.deadline() <= Instant::recent() {
+                sleep.reset(at);
+            }
             Pin::new(&mut sleep)
         });
         poll_fn(|cx| wait(&iface, timer.as_mut(), cx)).await;
@@ -273,11 +276,13 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
         }
     }
     let net = iface.net.get();
-    let lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
-    if !lost.is_empty()
-        && let Some(tcp) = core.tcp.in_use()
-    {
-        tcp.neighbours_lost(core, iface, &lost);
+    if iface.link.borrow().is_due(now) {
+        let lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
+        if !lost.is_empty()
+            && let Some(tcp) = core.tcp.in_use()
+        {
+            tcp.neighbours_lost(core, iface, &lost);
+        }
     }
     for _ in 0..iface.work.waiting() {
         if iface.is_up() && !iface.link.borrow().has_room() {

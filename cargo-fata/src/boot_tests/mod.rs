@@ -6,6 +6,7 @@ mod block;
 mod dns;
 mod examples;
 mod faults;
+mod floods;
 mod guest;
 mod host;
 mod http;
@@ -202,6 +203,7 @@ pub fn all() -> Vec<BootTest> {
         dns::TESTS,
         http::TESTS,
         web::TESTS,
+        floods::TESTS,
         iperf::TESTS,
         idle::TESTS,
         linux::TESTS,

@@ -35,11 +35,10 @@ pub const TESTS: &[BootTest] = &[
         .long()
         .on_qemu_long()
         .as_process_long(),
-    BootTest::new("boot::web::floods_in_least_memory", 400, floods_in_least_memory).long().on_qemu(),
     BootTest::new("boot::web::slow_clients", 280, slow_clients).long().on_qemu_long().as_process_long(),
 ];
 
-fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
+pub(super) fn web(host: &mut Host, memory_mb: u32, extra: &str) -> Result<Guest> {
     let mut spec = GuestSpec::new("web", image("web")?).memory(memory_mb).network();
     spec.extra = format!("{} {extra}", spec.extra);
     let guest = host.create(&spec)?;
@@ -204,7 +203,7 @@ fn least_memory(host: &mut Host) -> Result<()> {
 }
 
 /// wrk names lost connections and answers other than 2xx and 3xx only where there are any.
-fn no_errors(said: &str) -> Result<u64> {
+pub(super) fn no_errors(said: &str) -> Result<u64> {
     ensure!(!said.contains("Socket errors"), "connections were lost: {said}");
     ensure!(!said.contains("Non-2xx"), "wrong answers: {said}");
     let line = said.lines().find(|l| l.contains("requests in")).context("no requests")?;
@@ -213,7 +212,7 @@ fn no_errors(said: &str) -> Result<u64> {
     Ok(requests)
 }
 
-fn metric(host: &Host, name: &str) -> Result<u64> {
+pub(super) fn metric(host: &Host, name: &str) -> Result<u64> {
     let metrics = curl(host, "http://10.0.2.15/metrics")?;
     let line =
         metrics.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no metric {name}"))?;
@@ -271,118 +270,6 @@ fn malformed_requests(host: &mut Host, step: usize) -> Result<()> {
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
     curl(host, "-f -o /dev/null http://10.0.2.15/")?;
     Ok(())
-}
-
-/// What a remote can fill is flooded, one after the other; after each the page is served.
-fn floods_in_least_memory(host: &mut Host) -> Result<()> {
-    let guest = web(host, 8, "")?;
-    is_served(host, &guest, "before")?;
-    let hping = |options: &str| format!("timeout 3 hping3 -n -q --flood {options} 10.0.2.15; true");
-    let fragments = hping("--rand-source -2 -x -g 60000 -d 1400");
-    let neighbours = raw_frames(host, "neighbours", 54, syn_of_neighbour)?;
-    let half_heads = many_clients(r"printf 'GET / HTTP/1.1\r\nHost: h\r\nX: %07900d' 0");
-    let half_bodies =
-        many_clients(r"printf 'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nX: %07800d\r\n\r\n' 0");
-    let unread_answers = many_clients(r"printf 'GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n%.0s' {1..50}");
-    let floods = [
-        ("SYNs from everywhere", hping("--rand-source -S -p 80")),
-        ("UDP to a closed port", hping("--rand-source -2 -p 9 -d 1000")),
-        ("UDP to all ports", hping("-2 -p ++1 -d 1000")),
-        ("fragments without an end", hping("--rand-source -2 -x -d 1400")),
-        ("fragments from far behind", fragments.clone()),
-        ("large pings", hping("-1 -d 9000")),
-        ("SYNs and resets", raw_frames(host, "resets", 54, syn_and_reset)?),
-        ("SYNs of neighbours that there are not", neighbours.clone()),
-        ("ARP requests of many", raw_frames(host, "arp", 42, arp_request)?),
-        ("half heads", format!("{half_heads}; wait; true")),
-        (
-            "all at once",
-            format!("{half_bodies}; {unread_answers}; ({fragments}) & ({neighbours}) & wait; true"),
-        ),
-    ];
-    for (name, script) in floods {
-        host.sh(&script, SLOW)?.ok().context(name)?;
-        is_served(host, &guest, name)?;
-    }
-    for (counter, least) in [
-        ("tcp_cookies", 1000),
-        ("tcp_cookies_good", 1),
-        ("udp_no_port", 1000),
-        ("fragments_received", 1000),
-        ("tcp_half_open_expired", 100),
-        ("arp_unanswered", 10),
-        ("memory_refused", 100),
-    ] {
-        let count = metric(host, &format!("fata_net_{counter}_total "))?;
-        ensure!(count >= least, "{counter} is {count}");
-    }
-    ensure!(metric(host, "fata_memory_bytes{kind=\"free\"} ")? > 1 << 20, "too little memory is free");
-    Ok(())
-}
-
-/// A script that starts 500 clients, which send something, then neither send nor read, and soon leave.
-fn many_clients(send: &str) -> String {
-    format!(
-        r#"clients() {{ for i in $(seq 10); do exec {{fd}}<>/dev/tcp/10.0.2.15/80; {send} >&$fd; done; sleep 9; }}
-        export -f clients
-        for i in $(seq 50); do timeout 10 bash -c clients > /dev/null 2>&1 & done"#
-    )
-}
-
-fn is_served(host: &Host, guest: &Guest, after: &str) -> Result<()> {
-    let curl = host.sh("curl -sf --max-time 60 http://10.0.2.15/4k.html | wc -c", Duration::from_secs(70))?;
-    ensure!(guest.end()?.is_none(), "the guest is gone after {after}: {}", guest.console());
-    ensure!(curl.stdout.trim() == "4096", "not served after {after}: {curl:?}");
-    Ok(())
-}
-
-/// A script that puts many frames of one length on the guests' bridge.
-fn raw_frames(host: &Host, name: &str, len: usize, frame: fn(u32) -> Vec<u8>) -> Result<String> {
-    let frames: Vec<u8> = (0..6000).flat_map(frame).collect();
-    ensure!(frames.len() == len * 6000, "frames of another length");
-    let path = format!("/tmp/{name}.frames");
-    host.put(&path, &frames)?;
-    Ok(format!("socat -u -b {len} FILE:{path} INTERFACE:xenbr0"))
-}
-
-/// A SYN, and with the next number the reset that takes it back.
-fn syn_and_reset(n: u32) -> Vec<u8> {
-    let (seq, flags) = (n / 2 + n % 2, [2, 4][n as usize % 2]);
-    segment([10, 0, 2, 100], 1024 + (n / 2 % 60_000) as u16, seq, flags)
-}
-
-fn syn_of_neighbour(n: u32) -> Vec<u8> {
-    segment([10, 0, 2, 20 + (n % 200) as u8], 1024 + (n / 200) as u16, n, 2)
-}
-
-/// A segment to port 80 of the guest, to whatever hardware address that has.
-fn segment(from: [u8; 4], port: u16, seq: u32, flags: u8) -> Vec<u8> {
-    let mut tcp = [&port.to_be_bytes()[..], &[0, 80], &seq.to_be_bytes(), &[0, 0, 0, 0]].concat();
-    tcp.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
-    let sum = checksum(&[&from[..], &GUEST, &[0, 6, 0, 20], &tcp].concat());
-    tcp[16..18].copy_from_slice(&sum);
-    let mut ip = [&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0], &from[..], &GUEST].concat();
-    let sum = checksum(&ip);
-    ip[10..12].copy_from_slice(&sum);
-    [&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 8, 0], &ip[..], &tcp].concat()
-}
-
-const GUEST: [u8; 4] = [10, 0, 2, 15];
-
-/// One of many hosts asks for the guest's hardware address.
-fn arp_request(n: u32) -> Vec<u8> {
-    let from = (0x0a00_0000 + 0x1_0000 + n).to_be_bytes();
-    let sender = [2, 9, from[0], from[1], from[2], from[3]];
-    let ask = [&[0, 1, 8, 0, 6, 4, 0, 1], &sender[..], &from, &[0; 6], &GUEST].concat();
-    [&[0xff; 6][..], &sender, &[8, 6], &ask].concat()
-}
-
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let mut sum: u32 = bytes.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
 }
 
 /// Clients that send nothing, dribble, or never read do not keep others out, and their slots come back.

@@ -164,9 +164,14 @@ impl Link {
         self.queue.clear();
     }
 
-    /// When [`poll`](Self::poll) has something to do.
+    /// When it has something to do that does not wait for room.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.neighbours.deadline()
+    }
+
+    /// Whether [`poll`](Self::poll) has something to do.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        !self.queue.is_empty() || self.deadline().is_some_and(|at| at <= now)
     }
 
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
