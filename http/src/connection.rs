@@ -194,7 +194,7 @@ async fn exchange(
     let body = Incoming::new(io, &server.limits, &framing);
     let response = match server.router.find(method, head.text(head.target.path)) {
         Found::Answer(response) => response,
-        Found::Handler(..) if !memory::is_free(memory::HANDLER) => {
+        Found::Handler(..) if !memory::has_piece(memory::HANDLER) => {
             io.stats.refused.add(1);
             Response::error(Status::SERVICE_UNAVAILABLE).close()
         }

@@ -95,7 +95,7 @@ impl Server {
             });
             let Some(accepted) = accepted.await else { break };
             let (stream, peer) = accepted?;
-            if !memory::is_free(memory::CONNECTION) {
+            if !memory::has_piece(memory::CONNECTION) {
                 self.0.stats.refused.add(1);
                 continue;
             }

@@ -292,7 +292,7 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
         conn.send(core, now);
     }
     let mut link = iface.link.borrow_mut();
-    if link.has_queue_room() {
+    if !iface.room.is_empty() && link.has_queue_room() {
         iface.room.wake_all();
     }
     link.device().flush();

@@ -8,6 +8,7 @@ use crate::stats::Counters;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::hint::black_box;
 use fata_libos::memory;
 use fata_libos::platform::MemoryStats;
 
@@ -15,6 +16,8 @@ use fata_libos::platform::MemoryStats;
 const UNKNOWN: usize = 256 << 20;
 /// What every question costs of the credit, octets: so that it is looked again at times, however little is asked for.
 const LEAST_COST: usize = 256;
+/// The largest that a table of a small guest grows to at once, octets.
+const PIECE: usize = 64 << 10;
 /// The most that is kept free, octets.
 const MAX_RESERVE: u64 = 16 << 20;
 
@@ -122,7 +125,8 @@ impl Memory {
         let (reserve, wanted) = (reserve(stats.total), octets as u64);
         let plenty = stats.free.saturating_sub(2 * reserve).saturating_sub(wanted);
         self.credit.set(plenty.min(reserve / 8) as usize);
-        stats.total == 0 || stats.free >= reserve + wanted
+        let is_whole = stats.free >= stats.total / 2 || has_piece();
+        stats.total == 0 || stats.free >= reserve + wanted && is_whole
     }
 
     /// Whether that much could be had and as much as the reserve would be left beside it: for what needs more later.
@@ -190,6 +194,11 @@ impl Drop for Share {
 /// What is kept free in a guest of `total` octets.
 fn reserve(total: u64) -> u64 {
     (total / 8).min(MAX_RESERVE)
+}
+
+/// Whether what is free has one piece at least that a table can grow into: where much is in use it may be in small ones.
+fn has_piece() -> bool {
+    black_box(&mut Vec::<u8>::new()).try_reserve_exact(PIECE).is_ok()
 }
 
 /// A buffer of zeros, if there is memory for it.

@@ -24,9 +24,6 @@ impl WakerSet {
 
     /// Wakes and forgets all.
     pub fn wake_all(&self) {
-        if self.is_empty() {
-            return;
-        }
         let mut set = self.0.take();
         for waker in set.drain(..) {
             waker.wake();
