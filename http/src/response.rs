@@ -1,7 +1,7 @@
 //! What a handler answers.
 
 use crate::conditional::Validators;
-use crate::head::is_token;
+use crate::octets::Class;
 use crate::stream::{Aborted, BodyWriter, Source};
 use crate::{HttpDate, Status};
 use alloc::borrow::Cow;
@@ -111,7 +111,7 @@ impl Response {
     /// Adds a header field. A name that is none is left out, and so are the server's own; what a value must not contain
     /// becomes a blank: whatever comes from a client cannot start a field of its own.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if !name.is_empty() && name.bytes().all(is_token) && !is_servers_own(name) {
+        if !name.is_empty() && Class::TOKEN.run(name.as_bytes()) == name.len() && !is_servers_own(name) {
             self.fields.reserve(name.len() + value.len() + 4);
             self.fields.extend_from_slice(name.as_bytes());
             self.fields.extend_from_slice(b": ");

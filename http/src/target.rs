@@ -2,6 +2,7 @@
 
 use crate::Status;
 use crate::head::Span;
+use crate::octets::Class;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -58,6 +59,9 @@ fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
 
 fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status> {
     let text = &input[start..end];
+    if Class::PLAIN_PATH.run(text) == text.len() {
+        return Ok(Target { path: Span::new(start, end), query: None });
+    }
     let path_len = text.iter().position(|&b| b == b'?').unwrap_or(text.len());
     let query = (path_len < text.len()).then(|| Span::new(start + path_len + 1, end));
     if text.contains(&b'#') || !decodes(&text[..path_len]) {
@@ -74,17 +78,13 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
             Some(end) if text[1..end].iter().all(|&b| b.is_ascii_hexdigit() || b":.".contains(&b)) => end + 1,
             _ => return false,
         },
-        _ => text.iter().position(|&b| b == b':').unwrap_or(text.len()),
+        _ => Class::HOST.run(text),
     };
-    let (host, port) = text.split_at(host_len);
-    let is_host = |&b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
-    (host.starts_with(b"[") || host.iter().all(is_host))
-        && (!host.is_empty() || port.is_empty())
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    match &text[host_len..] {
+        [] => true,
+        [b':', digits @ ..] => host_len > 0 && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// Whether every `%` starts an escape, none stands for NUL, and the result is UTF-8.
