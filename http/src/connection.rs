@@ -177,7 +177,8 @@ async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
         _ => {}
     }
     let (response, asked) = (Response::error(status), Asked::unreadable(head));
-    let sent = send::send(io, &server.limits, server.date.now(), asked, response, None).await;
+    let begun = send::begin(server, io, asked, &response, None);
+    let sent = send::finish(io, begun, response.into_body(), None).await;
     if sent.is_ok() { Next::Linger } else { Next::Cut }
 }
 
@@ -192,7 +193,7 @@ async fn exchange(
 ) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
-    let response = match server.router.find(method, head.text(head.target.path)) {
+    let mut response = match server.router.find(method, head.text(head.target.path)) {
         Found::Answer(response) => response,
         Found::Handler(..) if !memory::is_free(memory::HANDLER) => {
             io.stats.refused.add(1);
@@ -202,10 +203,11 @@ async fn exchange(
             handler.call(Request { head, body: &body, method, pattern, peer }).await
         }
     };
-    let (response, part) = select(response, method, head);
+    let part = select(&mut response, method, head);
     let mut asked = Asked::new(head, &framing);
     asked.keep_alive &= !server.is_last(&io.slot, served) && body.can_skip();
-    match send::send(io, &server.limits, server.date.now(), asked, response, part).await {
+    let begun = send::begin(server, io, asked, &response, part.as_ref());
+    match send::finish(io, begun, response.into_body(), part).await {
         Err(_) => Next::Cut,
         Ok(true) if body.skip().await => Next::Keep,
         Ok(_) if body.known_rest() == Some(0) && io.has_no_input() => Next::Close,

@@ -19,6 +19,8 @@ pub struct Response {
     pub(crate) fields: Vec<u8>,
     pub(crate) validators: Validators,
     pub(crate) body: Body,
+    /// Whether to say that parts of the content can be asked for.
+    pub(crate) has_ranges: bool,
     pub(crate) close: bool,
 }
 
@@ -44,6 +46,7 @@ impl Response {
             fields: Vec::new(),
             validators: Validators::default(),
             body: Body::default(),
+            has_ranges: false,
             close: false,
         }
     }
@@ -146,6 +149,11 @@ impl Response {
     pub fn last_modified(mut self, date: HttpDate) -> Self {
         self.validators.last_modified = Some(date);
         self
+    }
+
+    /// The content alone.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
     }
 
     /// Closes the connection after this response.

@@ -6,8 +6,9 @@ use crate::head::Head;
 use crate::io::{Chunk, Io, Phase};
 use crate::range::{self, Part};
 use crate::response::{Body, Kind};
+use crate::server::Shared as Server;
 use crate::stream::{Aborted, BodyWriter, Delimiter};
-use crate::{HttpDate, Limits, Method, Response, Status};
+use crate::{Method, Response, Status};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -37,42 +38,41 @@ impl Asked {
     }
 }
 
-/// Makes of an answer to GET or HEAD what the request's conditions and range ask for.
-pub(crate) fn select(
-    mut response: Response,
-    method: Method,
-    head: &Head,
-) -> (Response, Option<Range<usize>>) {
+/// Makes of an answer to GET or HEAD what the request's conditions and range ask for; the part to send, if not all.
+pub(crate) fn select(response: &mut Response, method: Method, head: &Head) -> Option<Range<usize>> {
     let validators = &response.validators;
     let has_validators = validators.etag.is_some() || validators.last_modified.is_some();
     let is_read = matches!(method, Method::Get | Method::Head);
     if response.status != Status::OK || !has_validators || !is_read {
-        return (response, None);
+        return None;
     }
     match conditional::evaluate(method, head, Some(validators)) {
         Precondition::Proceed => {}
-        Precondition::Failed => return (Response::error(Status::PRECONDITION_FAILED), None),
+        Precondition::Failed => {
+            *response = Response::error(Status::PRECONDITION_FAILED);
+            return None;
+        }
         Precondition::NotModified => {
             response.status = Status::NOT_MODIFIED;
-            return (response, None);
+            return None;
         }
     }
-    let Some(len) = response.body.len_in_memory() else { return (response, None) };
-    response.fields.extend_from_slice(b"Accept-Ranges: bytes\r\n");
-    let range = head.field("Range").filter(|_| method == Method::Get);
-    let Some(range) = range.filter(|_| conditional::if_range(head, &response.validators)) else {
-        return (response, None);
-    };
+    let len = response.body.len_in_memory()?;
+    response.has_ranges = true;
+    let range = head.field("Range").filter(|_| method == Method::Get)?;
+    if !conditional::if_range(head, &response.validators) {
+        return None;
+    }
     match range::parse(range, len) {
-        Part::Whole => (response, None),
+        Part::Whole => None,
         Part::Octets(start, end) => {
             response.status = Status::PARTIAL_CONTENT;
-            (response, Some(start..end))
+            Some(start..end)
         }
         Part::Unsatisfiable => {
-            let mut refusal = Response::error(Status::RANGE_NOT_SATISFIABLE);
-            put_content_range(&mut refusal.fields, None, len);
-            (refusal, None)
+            *response = Response::error(Status::RANGE_NOT_SATISFIABLE);
+            put_content_range(&mut response.fields, None, len);
+            None
         }
     }
 }
@@ -87,29 +87,44 @@ impl Body {
     }
 }
 
-/// Sends a response, or `part` of it; says whether the connection may be kept. An error: it must be cut.
-pub(crate) async fn send(
+/// A response whose head was written.
+pub(crate) struct Begun {
+    delimiter: Option<Delimiter>,
+    keep_alive: bool,
+}
+
+/// Writes the head of a response, or of `part` of it.
+pub(crate) fn begin(
+    server: &Server,
     io: &Io,
-    limits: &Limits,
-    date: HttpDate,
     asked: Asked,
-    response: Response,
-    part: Option<Range<usize>>,
-) -> Result<bool, Aborted> {
-    io.begin_writing(Phase::transfer(limits.write_time, limits.min_rate));
+    response: &Response,
+    part: Option<&Range<usize>>,
+) -> Begun {
+    io.begin_writing(Phase::transfer(server.limits.write_time, server.limits.min_rate));
     io.stats.count(response.status);
-    let delimiter = delimiter(&response, asked, part.as_ref());
+    let delimiter = delimiter(response, asked, part);
     let keep_alive = asked.keep_alive && !response.close && delimiter != Some(Delimiter::Close);
     io.with_output(|out| {
         put_status(out, response.status);
-        put_fields(out, &response, date);
-        put_framing(out, &response, delimiter, part.as_ref());
-        put_connection(out, asked.http_1_1, keep_alive);
-        out.extend_from_slice(b"\r\n");
+        put(out, &[b"Date: ", server.date.now().line()]);
+        put_fields(out, response);
+        put_framing(out, response, delimiter, part);
+        put(out, &[connection(asked.http_1_1, keep_alive)]);
     });
-    let Some(delimiter) = delimiter.filter(|_| !asked.is_head) else { return Ok(keep_alive) };
+    Begun { delimiter: delimiter.filter(|_| !asked.is_head), keep_alive }
+}
+
+/// Sends the content, or `part` of it; says whether the connection may be kept. An error: it must be cut.
+pub(crate) async fn finish(
+    io: &Io,
+    begun: Begun,
+    body: Body,
+    part: Option<Range<usize>>,
+) -> Result<bool, Aborted> {
+    let Begun { delimiter: Some(delimiter), keep_alive } = begun else { return Ok(begun.keep_alive) };
     io.is_open_ended.set(delimiter == Delimiter::Close);
-    match response.body.0 {
+    match body.0 {
         Kind::Static(bytes) => {
             let part = part.unwrap_or(0..bytes.len());
             send_chunk(io, Chunk::Static(&bytes[part])).await;
@@ -154,29 +169,40 @@ fn delimiter(response: &Response, asked: Asked, part: Option<&Range<usize>>) -> 
     })
 }
 
-fn put_status(out: &mut Vec<u8>, status: Status) {
-    out.reserve(384);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(&status.digits());
-    out.push(b' ');
-    out.extend_from_slice(status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+/// What heads and small contents usually come to, octets.
+const USUAL: usize = 384;
+
+// Often called: one copy of it is enough.
+#[inline(never)]
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
-fn put_fields(out: &mut Vec<u8>, response: &Response, date: HttpDate) {
-    put_field(out, "Date", date.as_str());
+fn put_status(out: &mut Vec<u8>, status: Status) {
+    out.reserve(USUAL);
+    match status.line() {
+        "" => put(out, &[b"HTTP/1.1 ", &status.digits(), b" \r\n"]),
+        line => put(out, &[line.as_bytes()]),
+    }
+}
+
+fn put_fields(out: &mut Vec<u8>, response: &Response) {
     if let Some(tag) = &response.validators.etag {
-        put_field(out, "ETag", tag);
+        put(out, &[b"ETag: ", tag.as_bytes(), b"\r\n"]);
     }
     if let Some(date) = &response.validators.last_modified {
-        put_field(out, "Last-Modified", date.as_str());
+        put(out, &[b"Last-Modified: ", date.line()]);
     }
     if response.status == Status::NOT_MODIFIED {
         put_all_but_content_fields(out, response.prepared.as_bytes());
         put_all_but_content_fields(out, &response.fields);
     } else {
-        out.extend_from_slice(response.prepared.as_bytes());
-        out.extend_from_slice(&response.fields);
+        put(out, &[response.prepared.as_bytes(), &response.fields]);
+    }
+    if response.has_ranges {
+        put(out, &[b"Accept-Ranges: bytes\r\n"]);
     }
 }
 
@@ -201,27 +227,21 @@ fn put_framing(
     }
     match delimiter {
         Some(Delimiter::Length(n)) => {
-            out.extend_from_slice(b"Content-Length: ");
+            put(out, &[b"Content-Length: "]);
             put_number(out, n);
-            out.extend_from_slice(b"\r\n");
+            put(out, &[b"\r\n"]);
         }
-        Some(Delimiter::Chunks) => put_field(out, "Transfer-Encoding", "chunked"),
+        Some(Delimiter::Chunks) => put(out, &[b"Transfer-Encoding: chunked\r\n"]),
         Some(Delimiter::Close) | None => {}
     }
 }
 
-/// Only what is not the version's default.
-fn put_connection(out: &mut Vec<u8>, http_1_1: bool, keep_alive: bool) {
+/// The end of the head; `Connection` only where it is not the version's default.
+fn connection(http_1_1: bool, keep_alive: bool) -> &'static [u8] {
     match (http_1_1, keep_alive) {
-        (true, true) => {}
-        (false, true) => put_field(out, "Connection", "keep-alive"),
-        (_, false) => put_field(out, "Connection", "close"),
-    }
-}
-
-fn put_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
+        (true, true) => b"\r\n",
+        (false, true) => b"Connection: keep-alive\r\n\r\n",
+        (_, false) => b"Connection: close\r\n\r\n",
     }
 }
 

@@ -9,10 +9,10 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = concat!($code, " ", $reason)] pub const $name: Self = Self($code);)*
 
-            /// The reason phrase; empty for a code without a name here.
-            pub const fn reason(self) -> &'static str {
+            /// The status line of a response; empty for a code without a name here.
+            pub(crate) const fn line(self) -> &'static str {
                 match self.0 {
-                    $($code => $reason,)*
+                    $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
                     _ => "",
                 }
             }
@@ -64,6 +64,12 @@ impl Status {
     /// A final status from its number; `None` outside 200 to 599 (interim answers are the server's own business).
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code < 600 { Some(Self(code)) } else { None }
+    }
+
+    /// The reason phrase; empty for a code without a name here.
+    pub const fn reason(self) -> &'static str {
+        let line = self.line();
+        if line.is_empty() { "" } else { line.split_at(line.len() - 2).0.split_at("HTTP/1.1 200 ".len()).1 }
     }
 
     /// The number.
