@@ -193,14 +193,15 @@ async fn exchange(
 ) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
-    let mut response = match server.router.find(method, head.text(head.target.path)) {
+    let path = head.path();
+    let mut response = match server.router.find(method, path) {
         Found::Answer(response) => response,
         Found::Handler(..) if !memory::is_free(memory::HANDLER) => {
             io.stats.refused.add(1);
             Response::error(Status::SERVICE_UNAVAILABLE).close()
         }
         Found::Handler(handler, pattern) => {
-            handler.call(Request { head, body: &body, method, pattern, peer }).await
+            handler.call(Request { head, body: &body, method, path, pattern, peer }).await
         }
     };
     let part = select(&mut response, method, head);

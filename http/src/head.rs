@@ -6,7 +6,7 @@ use crate::field::{self, Line};
 use crate::limits::MAX_HEADERS;
 use crate::memory;
 use crate::octets::Class;
-use crate::target::{self, Target};
+use crate::target::{self, Path, Target};
 use crate::{Method, Status};
 use alloc::vec::Vec;
 
@@ -111,9 +111,19 @@ impl Head {
         self.fields.iter().map(|(name, value)| (name.of(&self.bytes), value.of(&self.bytes)))
     }
 
+    /// The fields of that name.
+    pub(crate) fn fields_of<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.fields().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
     /// The first field of that name.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+        self.fields_of(name).next()
+    }
+
+    /// The request's path.
+    pub(crate) fn path(&self) -> Path<'_> {
+        Path { text: self.text(self.target.path), has_escapes: self.target.has_escapes }
     }
 
     /// The text of a part: only of the target, which is ASCII.
@@ -196,7 +206,7 @@ mod tests {
         let mut head = Head::default();
         assert_eq!(head.parse(text.as_bytes(), 64), Ok(Parsed::Complete(text.len() - 4)));
         assert_eq!((head.method(), head.minor), (Some(Method::Post), 1));
-        assert_eq!(head.text(head.target.path), "/a/b");
+        assert_eq!(head.path().text, "/a/b");
         assert_eq!(head.target.query.map(|q| head.text(q)), Some("c=d"));
         assert_eq!(head.field("HOST"), Some(&b"h"[..]));
         assert_eq!(head.field("x-empty"), Some(&b""[..]));

@@ -273,7 +273,8 @@ impl Io {
 
     /// Waits only if much output has come together.
     pub(crate) async fn flush_if_much(&self) {
-        if self.output.borrow().len() >= batch() {
+        let len = self.output.borrow().len();
+        if len >= SMALL_BATCH && len >= batch() {
             self.flush().await;
         }
     }

@@ -7,11 +7,20 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// A request's path, as it was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'a> {
+    pub(crate) text: &'a str,
+    /// Whether something in it is percent-encoded.
+    pub(crate) has_escapes: bool,
+}
+
 /// A request target that was taken apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// From `/` to before `?`, as it was sent; `*` alone for a server-wide OPTIONS.
     pub(crate) path: Span,
+    pub(crate) has_escapes: bool,
     /// After `?`, if there is one.
     pub(crate) query: Option<Span>,
 }
@@ -26,7 +35,11 @@ pub(crate) fn parse(input: &[u8], method: Span, target: Span) -> Result<Target, 
     }
     if text == b"*" {
         let allowed = method == b"OPTIONS";
-        return if allowed { Ok(Target { path: target, query: None }) } else { Err(Status::BAD_REQUEST) };
+        return if allowed {
+            Ok(Target { path: target, ..Target::default() })
+        } else {
+            Err(Status::BAD_REQUEST)
+        };
     }
     if text[0] == b'/' {
         return origin_form(input, usize::from(target.start), usize::from(target.end));
@@ -60,14 +73,15 @@ fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
 fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status> {
     let text = &input[start..end];
     if Class::PLAIN_PATH.run(text) == text.len() {
-        return Ok(Target { path: Span::new(start, end), query: None });
+        return Ok(Target { path: Span::new(start, end), ..Target::default() });
     }
     let path_len = text.iter().position(|&b| b == b'?').unwrap_or(text.len());
+    let (path, has_escapes) = (Span::new(start, start + path_len), text[..path_len].contains(&b'%'));
     let query = (path_len < text.len()).then(|| Span::new(start + path_len + 1, end));
-    if text.contains(&b'#') || !decodes(&text[..path_len]) {
+    if text.contains(&b'#') || (has_escapes && !decodes(&text[..path_len])) {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Target { path: Span::new(start, start + path_len), query })
+    Ok(Target { path, has_escapes, query })
 }
 
 /// Whether a text can be the authority of an http URI without user information: `host`, `host:port`, `[v6]:port`, or
@@ -89,9 +103,6 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
 
 /// Whether every `%` starts an escape, none stands for NUL, and the result is UTF-8.
 fn decodes(path: &[u8]) -> bool {
-    if !path.contains(&b'%') {
-        return true;
-    }
     match decode_bytes(path, false) {
         Some(bytes) => !bytes.contains(&0) && core::str::from_utf8(&bytes).is_ok(),
         None => false,

@@ -6,7 +6,7 @@ use alloc::string::String;
 /// Decodes a request's path and takes its dot segments away (RFC 3986 section 5.2.4, after decoding). `None` if it leads above the
 /// root, or is not one path: an encoded slash is none.
 pub fn clean(path: &str) -> Option<Cow<'_, str>> {
-    if !path.contains('%') && !path.contains("/.") {
+    if is_clean(path.as_bytes()) {
         return Some(Cow::Borrowed(path));
     }
     if path.as_bytes().windows(3).any(|w| w.eq_ignore_ascii_case(b"%2f")) {
@@ -30,6 +30,12 @@ pub fn clean(path: &str) -> Option<Cow<'_, str>> {
         }
     }
     Some(Cow::Owned(clean))
+}
+
+/// Whether nothing is encoded, and no segment starts with a dot.
+fn is_clean(path: &[u8]) -> bool {
+    let mut before = 0;
+    path.iter().all(|&b| b != b'%' && !(core::mem::replace(&mut before, b) == b'/' && b == b'.'))
 }
 
 #[cfg(test)]

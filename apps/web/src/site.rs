@@ -81,14 +81,10 @@ impl Site {
 impl File {
     fn variant(&self, request: &Request<'_>) -> &Variant {
         match &self.gzip {
-            Some(gzip) if encoding::prefers_gzip(accept_encoding(request)) => gzip,
+            Some(gzip) if encoding::prefers_gzip(request.header_values("Accept-Encoding")) => gzip,
             _ => &self.plain,
         }
     }
-}
-
-fn accept_encoding<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
-    request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding")).map(|(_, value)| value)
 }
 
 fn redirect(place: &str, query: Option<&str>) -> Response {
