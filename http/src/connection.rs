@@ -5,7 +5,7 @@ use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
 use crate::io::{Io, Phase, ReadError};
 use crate::memory;
-use crate::router::Found;
+use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
 use crate::{Request, Response, Status};
@@ -201,7 +201,10 @@ async fn exchange(
             Response::error(Status::SERVICE_UNAVAILABLE).close()
         }
         Found::Handler(handler, pattern) => {
-            handler.call(Request { head, body: &body, method, path, pattern, peer }).await
+            match handler.call(Request { head, body: &body, method, path, pattern, peer }) {
+                Answer::AtOnce(response) => response,
+                Answer::Later(response) => response.await,
+            }
         }
     };
     let part = select(&mut response, method, head);

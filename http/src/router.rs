@@ -39,7 +39,13 @@ pub(crate) enum Found<'r> {
 }
 
 pub(crate) trait Handler {
-    fn call<'a>(&'a self, request: Request<'a>) -> Pin<Box<dyn Future<Output = Response> + 'a>>;
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a>;
+}
+
+/// What a handler gives.
+pub(crate) enum Answer<'a> {
+    AtOnce(Response),
+    Later(Pin<Box<dyn Future<Output = Response> + 'a>>),
 }
 
 /// A handler with its result's type, which the trait does not tell.
@@ -50,8 +56,21 @@ where
     F: AsyncFn(Request<'_>) -> R,
     R: IntoResponse,
 {
-    fn call<'a>(&'a self, request: Request<'a>) -> Pin<Box<dyn Future<Output = Response> + 'a>> {
-        Box::pin(async move { (self.0)(request).await.into_response() })
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a> {
+        Answer::Later(Box::pin(async move { (self.0)(request).await.into_response() }))
+    }
+}
+
+/// As [`Function`], of one that has the answer at once.
+struct SyncFunction<F, R>(F, PhantomData<fn() -> R>);
+
+impl<F, R> Handler for SyncFunction<F, R>
+where
+    F: Fn(&Request<'_>) -> R,
+    R: IntoResponse,
+{
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a> {
+        Answer::AtOnce((self.0)(&request).into_response())
     }
 }
 
@@ -68,6 +87,16 @@ impl Router {
         R: IntoResponse + 'static,
     {
         self.route(Method::Get, pattern, handler)
+    }
+
+    /// As [`get`](Self::get), by a function that does not wait for anything: no memory is taken for waiting.
+    pub fn get_sync<F, R>(mut self, pattern: &'static str, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>) -> R + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.insert(Method::Get, pattern, Box::new(SyncFunction(handler, PhantomData)));
+        self
     }
 
     /// Answers POST.
