@@ -40,7 +40,7 @@ enum NoRequest {
 
 /// Serves requests until the connection is to be closed.
 pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
-    let mut head = Head::default();
+    let mut head = server.spare.take_head();
     let mut served = 0;
     let next = loop {
         let framing = match next_head(server, io, &mut head).await {
@@ -62,6 +62,8 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
     if next == Next::Linger {
         linger(server, io).await;
     }
+    io.shrink(&server.spare);
+    server.spare.keep_input(io.take_rest_of_input(), head);
 }
 
 /// Waits for a head that can be answered.
@@ -137,7 +139,7 @@ async fn wait_for_head(
     let has_begun = seen.empty_lines > 0 || io.with_input(|input| !input.bytes().is_empty());
     if !has_begun {
         io.begin_reading(Phase::wait(server.limits.idle_time));
-        io.shrink();
+        io.shrink(&server.spare);
         head.shrink();
         server.registry.set_idle(&io.slot);
         return io.fill_idle().await.map_err(|_| NoRequest::End);

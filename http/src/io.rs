@@ -6,6 +6,7 @@
 
 use crate::memory;
 use crate::registry::Slot;
+use crate::spare::Spare;
 use crate::stats::Stats;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -148,8 +149,13 @@ impl Input {
         self.end = (self.end + n).min(self.buffer.len());
     }
 
+    /// Drops what was not used.
+    pub(crate) fn forget(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Gives memory back that an idle connection does not need.
-    fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.start == self.end && self.buffer.len() > IDLE_BUFFER {
             *self = Self::default();
         }
@@ -189,12 +195,12 @@ pub(crate) struct Io {
 
 /// For the connection's logic.
 impl Io {
-    pub(crate) fn new(slot: Rc<Slot>, stats: Rc<Stats>, limits: &crate::Limits) -> Self {
+    pub(crate) fn new(slot: Rc<Slot>, stats: Rc<Stats>, limits: &crate::Limits, input: Input) -> Self {
         Self {
             slot,
             stats,
             max_input: limits.head_size(),
-            input: RefCell::default(),
+            input: RefCell::new(input),
             output: RefCell::default(),
             chunk: RefCell::default(),
             is_writing: Cell::new(false),
@@ -286,13 +292,18 @@ impl Io {
     }
 
     /// Gives back what an idle connection does not need.
-    pub(crate) fn shrink(&self) {
+    pub(crate) fn shrink(&self, spare: &Spare) {
         self.with_input(Input::shrink);
         self.with_output(|out| {
             if out.is_empty() {
-                *out = Vec::new();
+                spare.keep_output(core::mem::take(out));
             }
         });
+    }
+
+    /// Gives back what the connection, which ends, has read with.
+    pub(crate) fn take_rest_of_input(&self) -> Input {
+        self.input.take()
     }
 
     fn has_output(&self) -> bool {

@@ -46,6 +46,7 @@ mod response;
 mod router;
 mod send;
 mod server;
+mod spare;
 mod stats;
 mod status;
 mod stream;

@@ -106,6 +106,9 @@ pub(crate) fn begin(
     let delimiter = delimiter(response, asked, part);
     let keep_alive = asked.keep_alive && !response.close && delimiter != Some(Delimiter::Close);
     io.with_output(|out| {
+        if out.capacity() == 0 {
+            *out = server.spare.take_output();
+        }
         put_status(out, response.status);
         put(out, &[b"Date: ", server.date.now().line()]);
         put_fields(out, response);
