@@ -1,7 +1,7 @@
 //! Moves octets between a stream and a connection's logic: all that is compiled for each kind of stream.
 
 use crate::io::{Chunk, Io, Phase, ReadError, Task};
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -174,11 +174,9 @@ impl Timer {
     }
 
     /// Whether the phase's time is over; else the task is woken when it may be.
-    fn is_over(&mut self, phase: &Cell<Phase>, cx: &mut Context<'_>) -> bool {
+    fn is_over(&mut self, phase: &RefCell<Phase>, cx: &mut Context<'_>) -> bool {
         let now = Instant::recent();
-        let mut current = phase.get();
-        let deadline = current.deadline(now);
-        phase.set(current);
+        let deadline = phase.borrow_mut().deadline(now);
         if now >= deadline {
             return true;
         }

@@ -8,7 +8,7 @@ use crate::range::{self, Part};
 use crate::response::{Body, Kind};
 use crate::server::Shared as Server;
 use crate::stream::{Aborted, BodyWriter, Delimiter};
-use crate::{Method, Response, Status};
+use crate::{HttpDate, Method, Response, Status};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -109,11 +109,9 @@ pub(crate) fn begin(
         if out.capacity() == 0 {
             *out = server.spare.take_output();
         }
-        put_status(out, response.status);
-        put(out, &[b"Date: ", server.date.now().line()]);
+        put_start(out, response.status, &server.date.now());
         put_fields(out, response);
-        put_framing(out, response, delimiter, part);
-        put(out, &[connection(asked.http_1_1, keep_alive)]);
+        put_framing(out, response, delimiter, part, end(asked.http_1_1, keep_alive));
     });
     Begun { delimiter: delimiter.filter(|_| !asked.is_head), keep_alive }
 }
@@ -183,11 +181,11 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-fn put_status(out: &mut Vec<u8>, status: Status) {
+fn put_start(out: &mut Vec<u8>, status: Status, date: &HttpDate) {
     out.reserve(USUAL);
-    match status.line() {
-        "" => put(out, &[b"HTTP/1.1 ", &status.digits(), b" \r\n"]),
-        line => put(out, &[line.as_bytes()]),
+    match status.start() {
+        "" => put(out, &[b"HTTP/1.1 ", &status.digits(), b" \r\nDate: ", date.line()]),
+        start => put(out, &[start.as_bytes(), date.line()]),
     }
 }
 
@@ -204,9 +202,6 @@ fn put_fields(out: &mut Vec<u8>, response: &Response) {
     } else {
         put(out, &[response.prepared.as_bytes(), &response.fields]);
     }
-    if response.has_ranges {
-        put(out, &[b"Accept-Ranges: bytes\r\n"]);
-    }
 }
 
 /// A 304 describes no content (RFC 9110 section 15.4.5).
@@ -219,63 +214,64 @@ fn put_all_but_content_fields(out: &mut Vec<u8>, lines: &[u8]) {
     }
 }
 
+/// What delimits the content, and the end of the head.
 fn put_framing(
     out: &mut Vec<u8>,
     response: &Response,
     delimiter: Option<Delimiter>,
     part: Option<&Range<usize>>,
+    end: &[u8],
 ) {
     if let (Some(part), Some(len)) = (part, response.body.len_in_memory()) {
         put_content_range(out, Some(part), len);
     }
     match delimiter {
         Some(Delimiter::Length(n)) => {
-            put(out, &[b"Content-Length: "]);
-            put_number(out, n);
-            put(out, &[b"\r\n"]);
+            let names: &[u8] = match response.has_ranges {
+                true => b"Accept-Ranges: bytes\r\nContent-Length: ",
+                false => b"Content-Length: ",
+            };
+            put(out, &[names, digits(n, &mut [0; 20]), end]);
         }
-        Some(Delimiter::Chunks) => put(out, &[b"Transfer-Encoding: chunked\r\n"]),
-        Some(Delimiter::Close) | None => {}
+        Some(Delimiter::Chunks) => put(out, &[b"Transfer-Encoding: chunked", end]),
+        // The line before has ended.
+        Some(Delimiter::Close) | None => put(out, &[&end[2..]]),
     }
 }
 
-/// The end of the head; `Connection` only where it is not the version's default.
-fn connection(http_1_1: bool, keep_alive: bool) -> &'static [u8] {
+/// The end of the head's last line but `Connection`, and what follows: that field only where it is not the version's default.
+fn end(http_1_1: bool, keep_alive: bool) -> &'static [u8] {
     match (http_1_1, keep_alive) {
-        (true, true) => b"\r\n",
-        (false, true) => b"Connection: keep-alive\r\n\r\n",
-        (_, false) => b"Connection: close\r\n\r\n",
+        (true, true) => b"\r\n\r\n",
+        (false, true) => b"\r\nConnection: keep-alive\r\n\r\n",
+        (_, false) => b"\r\nConnection: close\r\n\r\n",
     }
 }
 
 /// `Content-Range: bytes 0-9/100`, or `bytes */100` for a range that cannot be.
 fn put_content_range(out: &mut Vec<u8>, part: Option<&Range<usize>>, len: usize) {
-    out.extend_from_slice(b"Content-Range: bytes ");
+    put(out, &[b"Content-Range: bytes "]);
     match part {
         Some(part) => {
-            put_number(out, part.start as u64);
-            out.push(b'-');
-            put_number(out, part.end as u64 - 1);
+            let (first, last) = (part.start as u64, part.end as u64 - 1);
+            put(out, &[digits(first, &mut [0; 20]), b"-", digits(last, &mut [0; 20])]);
         }
-        None => out.push(b'*'),
+        None => put(out, &[b"*"]),
     }
-    out.push(b'/');
-    put_number(out, len as u64);
-    out.extend_from_slice(b"\r\n");
+    put(out, &[b"/", digits(len as u64, &mut [0; 20]), b"\r\n"]);
 }
 
-fn put_number(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+/// A number in decimal, in `text`.
+fn digits(mut n: u64, text: &mut [u8; 20]) -> &[u8] {
+    let mut at = text.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
+        text[at] = b'0' + (n % 10) as u8;
         n /= 10;
         if n == 0 {
-            break;
+            return &text[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -285,9 +281,7 @@ mod tests {
     #[test]
     fn numbers() {
         for n in [0, 9, 10, 4096, u64::MAX] {
-            let mut out = Vec::new();
-            put_number(&mut out, n);
-            assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+            assert_eq!(digits(n, &mut [0; 20]), n.to_string().as_bytes());
         }
     }
 }

@@ -9,10 +9,10 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = concat!($code, " ", $reason)] pub const $name: Self = Self($code);)*
 
-            /// The status line of a response; empty for a code without a name here.
-            pub(crate) const fn line(self) -> &'static str {
+            /// What a response of this status starts with, up to its date; empty for a code without a name here.
+            pub(crate) const fn start(self) -> &'static str {
                 match self.0 {
-                    $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
+                    $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\nDate: "),)*
                     _ => "",
                 }
             }
@@ -68,8 +68,11 @@ impl Status {
 
     /// The reason phrase; empty for a code without a name here.
     pub const fn reason(self) -> &'static str {
-        let line = self.line();
-        if line.is_empty() { "" } else { line.split_at(line.len() - 2).0.split_at("HTTP/1.1 200 ".len()).1 }
+        let start = self.start();
+        if start.is_empty() {
+            return "";
+        }
+        start.split_at(start.len() - "\r\nDate: ".len()).0.split_at("HTTP/1.1 200 ".len()).1
     }
 
     /// The number.
