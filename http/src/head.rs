@@ -62,13 +62,13 @@ impl Head {
     /// Reads a head from the start of `input`. An error is the status to answer with; the method may be known then.
     pub(crate) fn parse(&mut self, input: &[u8], max_fields: usize) -> Result<Parsed, Status> {
         self.clear();
-        let Some(method_end) = end_of(input, 0, Class::TOKEN)? else { return Ok(Parsed::Partial) };
+        let Some(method_end) = end_of(input, 0, 0, Class::TOKEN)? else { return Ok(Parsed::Partial) };
         self.method = Method::from_bytes(&input[..method_end]);
         let Some(line) = request_line(input, method_end)? else { return Ok(Parsed::Partial) };
         let Some(len) = self.parse_fields(input, line.len, max_fields)? else { return Ok(Parsed::Partial) };
         self.keep(&input[..len])?;
         self.minor = line.minor;
-        self.target = target::parse(input, line.method, line.target)?;
+        self.target = target::parse(input, line.method, line.target, line.plain)?;
         Ok(Parsed::Complete(len))
     }
 
@@ -123,7 +123,7 @@ impl Head {
 
     /// The request's path.
     pub(crate) fn path(&self) -> Path<'_> {
-        Path { text: self.text(self.target.path), has_escapes: self.target.has_escapes }
+        Path { octets: self.target.path.of(&self.bytes), has_escapes: self.target.has_escapes }
     }
 
     /// The text of a part: only of the target, which is ASCII.
@@ -142,6 +142,8 @@ impl Head {
 struct RequestLine {
     method: Span,
     target: Span,
+    /// So many octets of the target are a plain path.
+    plain: usize,
     minor: u8,
     /// With its CRLF.
     len: usize,
@@ -149,19 +151,23 @@ struct RequestLine {
 
 /// `None` while it has not ended. What cannot become a request line is an error at once.
 fn request_line(input: &[u8], method_end: usize) -> Result<Option<RequestLine>, Status> {
-    let Some(target_end) = end_of(input, method_end + 1, Class::TARGET)? else { return Ok(None) };
+    let start = method_end + 1;
+    let plain = Class::PLAIN_PATH.run(&input[start..]);
+    let Some(target_end) = end_of(input, start, plain, Class::TARGET)? else { return Ok(None) };
     let Some(minor) = version(&input[target_end + 1..])? else { return Ok(None) };
     Ok(Some(RequestLine {
         method: Span::new(0, method_end),
-        target: Span::new(method_end + 1, target_end),
+        target: Span::new(start, target_end),
+        plain,
         minor,
         len: target_end + 1 + VERSION_LINE,
     }))
 }
 
-/// Where the word that starts at `start` ends: at a single blank. A word has at least one octet, all of its class.
-fn end_of(input: &[u8], start: usize, class: Class) -> Result<Option<usize>, Status> {
-    let end = start + class.run(&input[start..]);
+/// Where the word that starts at `start` ends: at a single blank. A word has at least one octet, all of its class, as the
+/// first `known` are.
+fn end_of(input: &[u8], start: usize, known: usize, class: Class) -> Result<Option<usize>, Status> {
+    let end = start + known + class.run(&input[start + known..]);
     match input.get(end) {
         None => Ok(None),
         Some(b' ') if end > start => Ok(Some(end)),
@@ -206,7 +212,7 @@ mod tests {
         let mut head = Head::default();
         assert_eq!(head.parse(text.as_bytes(), 64), Ok(Parsed::Complete(text.len() - 4)));
         assert_eq!((head.method(), head.minor), (Some(Method::Post), 1));
-        assert_eq!(head.path().text, "/a/b");
+        assert_eq!(head.path().text(), "/a/b");
         assert_eq!(head.target.query.map(|q| head.text(q)), Some("c=d"));
         assert_eq!(head.field("HOST"), Some(&b"h"[..]));
         assert_eq!(head.field("x-empty"), Some(&b""[..]));

@@ -168,7 +168,7 @@ impl Router {
 
     /// Finds who answers `method` on the still encoded `path`.
     pub(crate) fn find(&self, method: Method, path: Path<'_>) -> Found<'_> {
-        if path.text == "*" {
+        if path.octets == b"*" {
             return Found::Answer(no_content("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
         let Some(route) = self.routes.iter().find(|r| r.fits(path)) else {
@@ -213,9 +213,9 @@ impl Route {
     /// Whether the pattern fits. Without escapes in the path most are decided by one comparison.
     fn fits(&self, path: Path<'_>) -> bool {
         match self.shape {
-            Shape::Literal if !path.has_escapes => path.text == self.pattern,
-            Shape::Rest(len) if !path.has_escapes => path.text.starts_with(&self.pattern[..len]),
-            _ => fits(self.pattern, path.text),
+            Shape::Literal if !path.has_escapes => path.octets == self.pattern.as_bytes(),
+            Shape::Rest(len) if !path.has_escapes => path.octets.starts_with(&self.pattern.as_bytes()[..len]),
+            _ => fits(self.pattern, path.text()),
         }
     }
 
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     fn as_sent(text: &str) -> Path<'_> {
-        Path { text, has_escapes: text.contains('%') }
+        Path { octets: text.as_bytes(), has_escapes: text.contains('%') }
     }
 
     #[test]

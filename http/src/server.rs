@@ -89,10 +89,11 @@ impl Server {
     ///
     /// An error is one of `listener`; connections go on, and it may be called again.
     pub async fn serve<A: Accept>(&self, listener: A) -> Result<(), A::Error> {
+        let max = self.0.limits.connections.min(memory::connections()).max(1);
         loop {
             let accepted = until_shutdown(async {
                 let accepted = listener.accept().await?;
-                self.wait_for_a_slot().await;
+                self.wait_for_a_slot(max).await;
                 Ok(accepted)
             });
             let Some(accepted) = accepted.await else { break };
@@ -126,9 +127,8 @@ impl Server {
         }
     }
 
-    /// Where all are taken, one that is idle gives way.
-    async fn wait_for_a_slot(&self) {
-        let max = self.0.limits.connections.min(memory::connections()).max(1);
+    /// Where all of `max` are taken, one that is idle gives way.
+    async fn wait_for_a_slot(&self, max: usize) {
         if self.0.registry.len() >= max {
             if self.0.registry.evict_one() {
                 self.0.stats.evicted.add(1);

@@ -10,9 +10,16 @@ use alloc::vec::Vec;
 /// A request's path, as it was sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Path<'a> {
-    pub(crate) text: &'a str,
+    /// ASCII.
+    pub(crate) octets: &'a [u8],
     /// Whether something in it is percent-encoded.
     pub(crate) has_escapes: bool,
+}
+
+impl<'a> Path<'a> {
+    pub(crate) fn text(self) -> &'a str {
+        core::str::from_utf8(self.octets).unwrap_or_default()
+    }
 }
 
 /// A request target that was taken apart.
@@ -25,13 +32,17 @@ pub(crate) struct Target {
     pub(crate) query: Option<Span>,
 }
 
-/// Takes the target apart that stands at `target` in `input`; `method` says which forms are allowed.
-pub(crate) fn parse(input: &[u8], method: Span, target: Span) -> Result<Target, Status> {
+/// Takes the target apart that stands at `target` in `input`, its first `plain` octets such as need no look; `method` says
+/// which forms are allowed.
+pub(crate) fn parse(input: &[u8], method: Span, target: Span, plain: usize) -> Result<Target, Status> {
     let text = target.of(input);
     let method = method.of(input);
     if method == b"CONNECT" {
         let known = !text.contains(&b'/') && is_authority(text) && text.contains(&b':');
         return Err(if known { Status::NOT_IMPLEMENTED } else { Status::BAD_REQUEST });
+    }
+    if text[0] == b'/' && plain == text.len() {
+        return Ok(Target { path: target, ..Target::default() });
     }
     if text == b"*" {
         let allowed = method == b"OPTIONS";
@@ -72,9 +83,6 @@ fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
 
 fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status> {
     let text = &input[start..end];
-    if Class::PLAIN_PATH.run(text) == text.len() {
-        return Ok(Target { path: Span::new(start, end), ..Target::default() });
-    }
     let path_len = text.iter().position(|&b| b == b'?').unwrap_or(text.len());
     let (path, has_escapes) = (Span::new(start, start + path_len), text[..path_len].contains(&b'%'));
     let query = (path_len < text.len()).then(|| Span::new(start + path_len + 1, end));
@@ -151,7 +159,8 @@ mod tests {
         let method = Span::new(0, method.len());
         let target = Span::new(usize::from(method.end) + 1, line.len());
         let own = |s: Span| String::from_utf8(s.of(line.as_bytes()).to_vec()).unwrap();
-        parse(line.as_bytes(), method, target).map(|t| (own(t.path), t.query.map(own)))
+        let plain = Class::PLAIN_PATH.run(target.of(line.as_bytes()));
+        parse(line.as_bytes(), method, target, plain).map(|t| (own(t.path), t.query.map(own)))
     }
 
     #[test]

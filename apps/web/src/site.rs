@@ -45,16 +45,23 @@ pub struct Variant {
 }
 
 impl Site {
-    /// What is at a path as a request has it.
-    pub fn find(&self, path: &str) -> Option<&'static Target> {
-        let path = path::clean(path)?;
-        let at = self.entries.binary_search_by(|(own, _)| (*own).cmp(&path)).ok()?;
+    /// What is at a request's path.
+    fn find(&self, request: &Request<'_>) -> Option<&'static Target> {
+        // No entry has dot segments: a path without escapes that is there needs no cleaning.
+        request
+            .plain_path()
+            .and_then(|path| self.entry(path))
+            .or_else(|| self.entry(path::clean(request.path())?.as_bytes()))
+    }
+
+    fn entry(&self, path: &[u8]) -> Option<&'static Target> {
+        let at = self.entries.binary_search_by(|(own, _)| own.as_bytes().cmp(path)).ok()?;
         Some(&self.entries[at].1)
     }
 
     /// Answers a GET. `last_modified` is that of all files.
     pub fn respond(&self, request: &Request<'_>, last_modified: HttpDate) -> Response {
-        match self.find(request.path()) {
+        match self.find(request) {
             Some(Target::File(file)) => {
                 let variant = file.variant(request);
                 Response::new(Status::OK)
