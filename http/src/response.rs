@@ -16,6 +16,8 @@ pub struct Response {
     pub(crate) status: Status,
     /// Whole header lines that were made beforehand.
     pub(crate) prepared: &'static str,
+    /// Whether the entity-tag is among them.
+    pub(crate) has_prepared_etag: bool,
     pub(crate) fields: Vec<u8>,
     pub(crate) validators: Validators,
     pub(crate) body: Body,
@@ -43,6 +45,7 @@ impl Response {
         Self {
             status,
             prepared: "",
+            has_prepared_etag: false,
             fields: Vec::new(),
             validators: Validators::default(),
             body: Body::default(),
@@ -130,18 +133,27 @@ impl Response {
     pub fn prepared(mut self, lines: &'static str) -> Self {
         debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "header lines end in CRLF");
         self.prepared = lines;
+        self.has_prepared_etag = false;
+        self
+    }
+
+    /// As [`prepared`](Self::prepared), where one of the lines is the `ETag` with this entity-tag; see [`etag`](Self::etag).
+    pub fn prepared_with_etag(mut self, lines: &'static str, tag: &'static str) -> Self {
+        debug_assert!(lines.contains(tag), "the lines have the entity-tag");
+        self = self.prepared(lines).etag(tag);
+        self.has_prepared_etag = true;
         self
     }
 
     /// Sets the `Content-Type`.
-    pub fn content_type(mut self, value: &str) -> Self {
-        self.prepared = "";
-        self.header("Content-Type", value)
+    pub fn content_type(self, value: &str) -> Self {
+        self.prepared("").header("Content-Type", value)
     }
 
     /// Sets the entity-tag, with its quotes: `"abc"`. The server then answers conditional requests and ranges by itself.
     pub fn etag(mut self, tag: impl Into<Cow<'static, str>>) -> Self {
         self.validators.etag = Some(tag.into());
+        self.has_prepared_etag = false;
         self
     }
 

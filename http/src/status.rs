@@ -9,10 +9,10 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = concat!($code, " ", $reason)] pub const $name: Self = Self($code);)*
 
-            /// What a response of this status starts with, up to its date; empty for a code without a name here.
-            pub(crate) const fn start(self) -> &'static str {
+            /// The reason phrase; empty for a code without a name here.
+            pub const fn reason(self) -> &'static str {
                 match self.0 {
-                    $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\nDate: "),)*
+                    $($code => $reason,)*
                     _ => "",
                 }
             }
@@ -64,15 +64,6 @@ impl Status {
     /// A final status from its number; `None` outside 200 to 599 (interim answers are the server's own business).
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code < 600 { Some(Self(code)) } else { None }
-    }
-
-    /// The reason phrase; empty for a code without a name here.
-    pub const fn reason(self) -> &'static str {
-        let start = self.start();
-        if start.is_empty() {
-            return "";
-        }
-        start.split_at(start.len() - "\r\nDate: ".len()).0.split_at("HTTP/1.1 200 ".len()).1
     }
 
     /// The number.

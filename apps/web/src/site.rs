@@ -36,7 +36,7 @@ pub struct File {
 /// Octets, and what is said of them.
 #[derive(Debug)]
 pub struct Variant {
-    /// Header lines, each with its CRLF.
+    /// Header lines, each with its CRLF, that of the entity-tag first.
     pub headers: &'static str,
     /// The entity-tag: a name for these octets.
     pub etag: &'static str,
@@ -65,8 +65,7 @@ impl Site {
             Some(Target::File(file)) => {
                 let variant = file.variant(request);
                 Response::new(Status::OK)
-                    .prepared(variant.headers)
-                    .etag(variant.etag)
+                    .prepared_with_etag(variant.headers, variant.etag)
                     .last_modified(last_modified)
                     .body(variant.body)
             }
@@ -78,10 +77,17 @@ impl Site {
     fn nothing(&self) -> Response {
         match self.not_found {
             Some(File { plain, .. }) => {
-                Response::new(Status::NOT_FOUND).prepared(plain.headers).body(plain.body)
+                Response::new(Status::NOT_FOUND).prepared(plain.headers_without_etag()).body(plain.body)
             }
             None => Response::error(Status::NOT_FOUND),
         }
+    }
+}
+
+impl Variant {
+    /// For a page that is not what was asked for.
+    fn headers_without_etag(&self) -> &'static str {
+        self.headers.split_once('\n').map_or("", |(_, rest)| rest)
     }
 }
 
