@@ -39,11 +39,13 @@ where
 /// Polls the logic until it wants something of the stream; `None` when it is done.
 async fn next_task<L: Future<Output = ()>>(io: &Io, mut logic: Pin<&mut L>) -> Option<Task> {
     poll_fn(|cx| {
-        io.slot.keep_waker(cx);
         if io.slot.is_aborted() || logic.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        io.task().map_or(Poll::Pending, |task| Poll::Ready(Some(task)))
+        match io.task() {
+            Some(task) => Poll::Ready(Some(task)),
+            None => io.slot.pend(cx),
+        }
     })
     .await
 }
@@ -141,7 +143,6 @@ where
         if let Poll::Ready(output) = operation.as_mut().poll(cx) {
             return Poll::Ready(Outcome::Finished(output));
         }
-        io.slot.keep_waker(cx);
         if io.slot.is_aborted() {
             return Poll::Ready(Outcome::Over);
         }
@@ -155,7 +156,7 @@ where
         if task == Task::Read && io.task() != Some(Task::Read) {
             return Poll::Ready(Outcome::Unwanted);
         }
-        Poll::Pending
+        io.slot.pend(cx)
     })
     .await
 }
