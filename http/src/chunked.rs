@@ -1,7 +1,7 @@
 //! The chunked transfer coding, taken apart (RFC 9112 section 7.1).
 
 use crate::body::BodyError;
-use crate::head::is_token;
+use crate::octets::Class;
 use crate::target::hex;
 
 /// Octets that a body may spend on extensions and trailers, which nobody looks at.
@@ -91,9 +91,9 @@ impl Decoder {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { digits: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart, _) if is_token(b) => self.aside(b, State::TrailerName)?,
+            (State::TrailerStart, _) if Class::TOKEN.has(b) => self.aside(b, State::TrailerName)?,
             (State::TrailerName, b':') => self.aside(b, State::TrailerValue)?,
-            (State::TrailerName, _) if is_token(b) => self.aside(b, State::TrailerName)?,
+            (State::TrailerName, _) if Class::TOKEN.has(b) => self.aside(b, State::TrailerName)?,
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, _) => self.aside(b, State::TrailerValue)?,
             (State::TrailerLf, b'\n') => State::TrailerStart,
@@ -113,7 +113,7 @@ impl Decoder {
     /// An octet of an extension or a trailer: no control characters, not too many.
     fn aside(&mut self, b: u8, next: State) -> Result<State, BodyError> {
         self.aside += 1;
-        let good = self.aside < MAX_ASIDE && (b >= b' ' || b == b'\t') && b != 0x7f;
+        let good = self.aside < MAX_ASIDE && Class::VALUE.has(b);
         if good { Ok(next) } else { Err(BodyError::Malformed) }
     }
 }

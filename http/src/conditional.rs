@@ -26,6 +26,9 @@ pub enum Precondition {
 
 /// Evaluates in the order of RFC 9110 section 13.2.2.
 pub(crate) fn evaluate(method: Method, head: &Head, current: Option<&Validators>) -> Precondition {
+    if !has_conditions(head) {
+        return Precondition::Proceed;
+    }
     let is_read = matches!(method, Method::Get | Method::Head);
     if has(head, "If-Match") {
         if !matches_any(head, "If-Match", current, strong_eq) {
@@ -56,6 +59,11 @@ pub(crate) fn if_range(head: &Head, current: &Validators) -> bool {
     }
 }
 
+/// Whether any of the fields is there: mostly none is.
+fn has_conditions(head: &Head) -> bool {
+    head.fields().any(|(name, _)| matches!(name, [b'I' | b'i', b'F' | b'f', b'-', ..]))
+}
+
 fn has(head: &Head, name: &str) -> bool {
     head.field(name).is_some()
 }
@@ -68,8 +76,7 @@ fn is_newer_than(head: &Head, name: &str, current: Option<&Validators>) -> Optio
 
 fn matches_any(head: &Head, name: &str, current: Option<&Validators>, eq: fn(&[u8], &[u8]) -> bool) -> bool {
     let Some(current) = current else { return false };
-    let lists = head.fields().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, list)| list);
-    lists.into_iter().any(|list| {
+    head.fields_of(name).any(|list| {
         let own = current.etag.as_ref().map(|tag| tag.as_bytes());
         list == b"*" || own.is_some_and(|own| tags(list).any(|tag| eq(tag, own)))
     })

@@ -5,7 +5,7 @@ use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
 use crate::io::{Io, Phase, ReadError};
 use crate::memory;
-use crate::router::Found;
+use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
 use crate::{Request, Response, Status};
@@ -40,7 +40,7 @@ enum NoRequest {
 
 /// Serves requests until the connection is to be closed.
 pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
-    let mut head = Head::default();
+    let mut head = server.spare.take_head();
     let mut served = 0;
     let next = loop {
         let framing = match next_head(server, io, &mut head).await {
@@ -62,6 +62,8 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
     if next == Next::Linger {
         linger(server, io).await;
     }
+    io.shrink(&server.spare);
+    server.spare.keep_input(io.take_rest_of_input(), head);
 }
 
 /// Waits for a head that can be answered.
@@ -137,7 +139,7 @@ async fn wait_for_head(
     let has_begun = seen.empty_lines > 0 || io.with_input(|input| !input.bytes().is_empty());
     if !has_begun {
         io.begin_reading(Phase::wait(server.limits.idle_time));
-        io.shrink();
+        io.shrink(&server.spare);
         head.shrink();
         server.registry.set_idle(&io.slot);
         return io.fill_idle().await.map_err(|_| NoRequest::End);
@@ -177,7 +179,8 @@ async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
         _ => {}
     }
     let (response, asked) = (Response::error(status), Asked::unreadable(head));
-    let sent = send::send(io, &server.limits, server.date.now(), asked, response, None).await;
+    let begun = send::begin(server, io, asked, &response, None);
+    let sent = send::finish(io, begun, response.into_body(), None).await;
     if sent.is_ok() { Next::Linger } else { Next::Cut }
 }
 
@@ -192,20 +195,25 @@ async fn exchange(
 ) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
-    let response = match server.router.find(method, head.text(head.target.path)) {
+    let path = head.path();
+    let mut response = match server.router.find(method, path) {
         Found::Answer(response) => response,
         Found::Handler(..) if !memory::has_piece(memory::HANDLER) => {
             io.stats.refused.add(1);
             Response::error(Status::SERVICE_UNAVAILABLE).close()
         }
         Found::Handler(handler, pattern) => {
-            handler.call(Request { head, body: &body, method, pattern, peer }).await
+            match handler.call(Request { head, body: &body, method, path, pattern, peer }) {
+                Answer::AtOnce(response) => response,
+                Answer::Later(response) => response.await,
+            }
         }
     };
-    let (response, part) = select(response, method, head);
+    let part = select(&mut response, method, head);
     let mut asked = Asked::new(head, &framing);
     asked.keep_alive &= !server.is_last(&io.slot, served) && body.can_skip();
-    match send::send(io, &server.limits, server.date.now(), asked, response, part).await {
+    let begun = send::begin(server, io, asked, &response, part.as_ref());
+    match send::finish(io, begun, response.into_body(), part).await {
         Err(_) => Next::Cut,
         Ok(true) if body.skip().await => Next::Keep,
         Ok(_) if body.known_rest() == Some(0) && io.has_no_input() => Next::Close,

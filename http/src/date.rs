@@ -1,24 +1,28 @@
 //! Dates in header fields (RFC 9110 section 5.6.7): written as IMF-fixdate, read in the three forms that exist.
 
-use core::cell::Cell;
+use core::cell::{Ref, RefCell};
 use fata_libos::time::{Duration, SystemTime, UtcDateTime};
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/// Octets of a date's text.
+const TEXT: usize = 29;
+
 /// A date of whole seconds, with its text (`Sun, 06 Nov 1994 08:49:37 GMT`) made once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpDate {
     seconds: u64,
-    text: [u8; 29],
+    /// The text, and the CRLF that ends a field.
+    line: [u8; TEXT + 2],
 }
 
 impl HttpDate {
     /// From seconds since 1970, up to the end of the year 9999.
     pub fn from_unix_seconds(seconds: u64) -> Self {
         let seconds = seconds.min(253_402_300_799);
-        Self { seconds, text: format(&UtcDateTime::from_unix_seconds(seconds)) }
+        Self { seconds, line: format(&UtcDateTime::from_unix_seconds(seconds)) }
     }
 
     /// Reads a date, in any of the three forms; `None` for what is no date.
@@ -33,7 +37,12 @@ impl HttpDate {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.text).unwrap_or_default()
+        core::str::from_utf8(&self.line[..TEXT]).unwrap_or_default()
+    }
+
+    /// The text and CRLF.
+    pub(crate) fn line(&self) -> &[u8] {
+        &self.line
     }
 }
 
@@ -50,26 +59,24 @@ impl From<HttpDate> for SystemTime {
 }
 
 /// The `Date` field of this second, made anew when the second changes.
-pub(crate) struct DateCache(Cell<HttpDate>);
+pub(crate) struct DateCache(RefCell<HttpDate>);
 
 impl DateCache {
     pub(crate) fn new() -> Self {
-        Self(Cell::new(HttpDate::from_unix_seconds(0)))
+        Self(RefCell::new(HttpDate::from_unix_seconds(0)))
     }
 
-    pub(crate) fn now(&self) -> HttpDate {
+    pub(crate) fn now(&self) -> Ref<'_, HttpDate> {
         let seconds = SystemTime::recent().since_unix().as_secs();
-        let mut date = self.0.get();
-        if date.seconds != seconds {
-            date = HttpDate::from_unix_seconds(seconds);
-            self.0.set(date);
+        if self.0.borrow().seconds != seconds {
+            self.0.replace(HttpDate::from_unix_seconds(seconds));
         }
-        date
+        self.0.borrow()
     }
 }
 
-fn format(t: &UtcDateTime) -> [u8; 29] {
-    let mut text = *b"Day, 00 Mon 0000 00:00:00 GMT";
+fn format(t: &UtcDateTime) -> [u8; TEXT + 2] {
+    let mut text = *b"Day, 00 Mon 0000 00:00:00 GMT\r\n";
     text[..3].copy_from_slice(DAYS[usize::from(t.weekday % 7)].as_bytes());
     text[8..11].copy_from_slice(MONTHS[usize::from((t.month + 11) % 12)].as_bytes());
     for (at, value) in [

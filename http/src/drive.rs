@@ -1,7 +1,7 @@
 //! Moves octets between a stream and a connection's logic: all that is compiled for each kind of stream.
 
 use crate::io::{Chunk, Io, Phase, ReadError, Task};
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -39,11 +39,13 @@ where
 /// Polls the logic until it wants something of the stream; `None` when it is done.
 async fn next_task<L: Future<Output = ()>>(io: &Io, mut logic: Pin<&mut L>) -> Option<Task> {
     poll_fn(|cx| {
-        io.slot.keep_waker(cx);
         if io.slot.is_aborted() || logic.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        io.task().map_or(Poll::Pending, |task| Poll::Ready(Some(task)))
+        match io.task() {
+            Some(task) => Poll::Ready(Some(task)),
+            None => io.slot.pend(cx),
+        }
     })
     .await
 }
@@ -141,7 +143,6 @@ where
         if let Poll::Ready(output) = operation.as_mut().poll(cx) {
             return Poll::Ready(Outcome::Finished(output));
         }
-        io.slot.keep_waker(cx);
         if io.slot.is_aborted() {
             return Poll::Ready(Outcome::Over);
         }
@@ -155,7 +156,7 @@ where
         if task == Task::Read && io.task() != Some(Task::Read) {
             return Poll::Ready(Outcome::Unwanted);
         }
-        Poll::Pending
+        io.slot.pend(cx)
     })
     .await
 }
@@ -174,11 +175,9 @@ impl Timer {
     }
 
     /// Whether the phase's time is over; else the task is woken when it may be.
-    fn is_over(&mut self, phase: &Cell<Phase>, cx: &mut Context<'_>) -> bool {
+    fn is_over(&mut self, phase: &RefCell<Phase>, cx: &mut Context<'_>) -> bool {
         let now = Instant::recent();
-        let mut current = phase.get();
-        let deadline = current.deadline(now);
-        phase.set(current);
+        let deadline = phase.borrow_mut().deadline(now);
         if now >= deadline {
             return true;
         }

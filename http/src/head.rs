@@ -1,16 +1,19 @@
 //! A request's head: request line and header section, read from octets in one go (RFC 9112 sections 2 to 5).
 //!
-//! The request line is read here, header fields by `httparse`. Both are strict where leniency has let requests be
-//! smuggled: lines end in CRLF, no folding, no blanks before a colon.
+//! The request line is read here, header fields by [`field`].
 
+use crate::field::{self, Line};
 use crate::limits::MAX_HEADERS;
 use crate::memory;
-use crate::target::{self, Target};
+use crate::octets::Class;
+use crate::target::{self, Path, Target};
 use crate::{Method, Status};
 use alloc::vec::Vec;
 
 /// A usual head has at most so many octets.
 const USUAL: usize = 512;
+/// And so many fields.
+const USUAL_FIELDS: usize = 16;
 
 /// A part of the head's octets. Heads are shorter than 64 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +29,6 @@ impl Span {
 
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         &bytes[usize::from(self.start)..usize::from(self.end)]
-    }
-
-    fn of_part(whole: &[u8], part: &[u8]) -> Self {
-        let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
-        Self::new(start, start + part.len())
     }
 }
 
@@ -64,39 +62,43 @@ impl Head {
     /// Reads a head from the start of `input`. An error is the status to answer with; the method may be known then.
     pub(crate) fn parse(&mut self, input: &[u8], max_fields: usize) -> Result<Parsed, Status> {
         self.clear();
-        let Some(method_end) = end_of(input, 0, is_token)? else { return Ok(Parsed::Partial) };
+        let Some(method_end) = end_of(input, 0, 0, Class::TOKEN)? else { return Ok(Parsed::Partial) };
         self.method = Method::from_bytes(&input[..method_end]);
         let Some(line) = request_line(input, method_end)? else { return Ok(Parsed::Partial) };
-        let mut table = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let table = &mut table[..max_fields.min(MAX_HEADERS)];
-        let (len, fields) = match httparse::parse_headers(&input[line.len..], table) {
-            Ok(httparse::Status::Complete((len, fields))) => (line.len + len, fields),
-            Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
-            Err(httparse::Error::TooManyHeaders) => return Err(Status::HEADER_FIELDS_TOO_LARGE),
-            Err(_) => return Err(Status::BAD_REQUEST),
-        };
-        self.bytes.clear();
-        let may_grow = len <= USUAL.max(self.bytes.capacity()) || memory::is_free(len);
-        if !may_grow || self.bytes.try_reserve(len).is_err() {
-            return Err(Status::SERVICE_UNAVAILABLE);
-        }
-        self.bytes.extend_from_slice(&input[..len]);
-        self.fields.extend(
-            fields.iter().map(|f| (Span::of_part(input, f.name.as_bytes()), Span::of_part(input, f.value))),
-        );
-        self.check_line_ends(line.len)?;
+        let Some(len) = self.parse_fields(input, line.len, max_fields)? else { return Ok(Parsed::Partial) };
+        self.keep(&input[..len])?;
         self.minor = line.minor;
-        self.target = target::parse(input, line.method, line.target)?;
+        self.target = target::parse(input, line.method, line.target, line.plain)?;
         Ok(Parsed::Complete(len))
     }
 
-    /// `httparse` takes a bare LF for the end of a line; we do not. Every name stands after CRLF, and so does the end.
-    fn check_line_ends(&self, fields_start: usize) -> Result<(), Status> {
-        let is_after_crlf = |at: usize| self.bytes[..at].ends_with(b"\r\n");
-        let good = self.bytes.ends_with(b"\r\n\r\n")
-            && self.fields.iter().all(|(name, _)| is_after_crlf(name.start.into()))
-            && self.fields.first().is_none_or(|(name, _)| usize::from(name.start) == fields_start);
-        if good { Ok(()) } else { Err(Status::BAD_REQUEST) }
+    /// Reads the fields that start at `start`; the head's length, or `None` while its end is missing.
+    fn parse_fields(&mut self, input: &[u8], start: usize, max: usize) -> Result<Option<usize>, Status> {
+        let mut at = start;
+        loop {
+            match field::line(input, at)? {
+                None => return Ok(None),
+                Some(Line::Last { end }) => return Ok(Some(end)),
+                Some(Line::Field { .. }) if self.fields.len() >= max.min(MAX_HEADERS) => {
+                    return Err(Status::HEADER_FIELDS_TOO_LARGE);
+                }
+                Some(Line::Field { name, value, end }) => {
+                    self.fields.push((name, value));
+                    at = end;
+                }
+            }
+        }
+    }
+
+    /// Keeps a copy of a head, unless memory is short.
+    fn keep(&mut self, head: &[u8]) -> Result<(), Status> {
+        self.bytes.clear();
+        let may_grow = head.len() <= USUAL.max(self.bytes.capacity()) || memory::is_free(head.len());
+        if !may_grow || self.bytes.try_reserve(head.len()).is_err() {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        self.bytes.extend_from_slice(head);
+        Ok(())
     }
 
     /// The method, if it is one of ours.
@@ -109,9 +111,19 @@ impl Head {
         self.fields.iter().map(|(name, value)| (name.of(&self.bytes), value.of(&self.bytes)))
     }
 
+    /// The fields of that name.
+    pub(crate) fn fields_of<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.fields().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
     /// The first field of that name.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+        self.fields_of(name).next()
+    }
+
+    /// The request's path.
+    pub(crate) fn path(&self) -> Path<'_> {
+        Path { octets: self.target.path.of(&self.bytes), has_escapes: self.target.has_escapes }
     }
 
     /// The text of a part: only of the target, which is ASCII.
@@ -121,7 +133,7 @@ impl Head {
 
     /// Lets go of buffers that are larger than a usual request needs.
     pub(crate) fn shrink(&mut self) {
-        if self.bytes.capacity() > USUAL {
+        if self.bytes.capacity() > USUAL || self.fields.capacity() > USUAL_FIELDS {
             *self = Self::default();
         }
     }
@@ -130,6 +142,8 @@ impl Head {
 struct RequestLine {
     method: Span,
     target: Span,
+    /// So many octets of the target are a plain path.
+    plain: usize,
     minor: u8,
     /// With its CRLF.
     len: usize,
@@ -137,21 +151,26 @@ struct RequestLine {
 
 /// `None` while it has not ended. What cannot become a request line is an error at once.
 fn request_line(input: &[u8], method_end: usize) -> Result<Option<RequestLine>, Status> {
-    let Some(target_end) = end_of(input, method_end + 1, |b| b.is_ascii_graphic())? else { return Ok(None) };
+    let start = method_end + 1;
+    let plain = Class::PLAIN_PATH.run(&input[start..]);
+    let Some(target_end) = end_of(input, start, plain, Class::TARGET)? else { return Ok(None) };
     let Some(minor) = version(&input[target_end + 1..])? else { return Ok(None) };
     Ok(Some(RequestLine {
         method: Span::new(0, method_end),
-        target: Span::new(method_end + 1, target_end),
+        target: Span::new(start, target_end),
+        plain,
         minor,
         len: target_end + 1 + VERSION_LINE,
     }))
 }
 
-/// Where the word that starts at `start` ends: at a single blank. A word has at least one octet, all of its kind.
-fn end_of(input: &[u8], start: usize, is_part: fn(u8) -> bool) -> Result<Option<usize>, Status> {
-    match input[start..].iter().position(|&b| !is_part(b)) {
+/// Where the word that starts at `start` ends: at a single blank. A word has at least one octet, all of its class, as the
+/// first `known` are.
+fn end_of(input: &[u8], start: usize, known: usize, class: Class) -> Result<Option<usize>, Status> {
+    let end = start + known + class.run(&input[start + known..]);
+    match input.get(end) {
         None => Ok(None),
-        Some(len) if len > 0 && input[start + len] == b' ' => Ok(Some(start + len)),
+        Some(b' ') if end > start => Ok(Some(end)),
         Some(_) => Err(Status::BAD_REQUEST),
     }
 }
@@ -161,6 +180,9 @@ const VERSION_LINE: usize = 10;
 
 /// The minor version. A higher minor version of HTTP/1 is HTTP/1.1 to us (RFC 9110 section 2.5).
 fn version(input: &[u8]) -> Result<Option<u8>, Status> {
+    if input.starts_with(b"HTTP/1.1\r\n") {
+        return Ok(Some(1));
+    }
     let form = b"HTTP/0.0\r\n";
     let fits =
         |(&seen, &wanted): (&u8, &u8)| if wanted == b'0' { seen.is_ascii_digit() } else { seen == wanted };
@@ -174,11 +196,6 @@ fn version(input: &[u8]) -> Result<Option<u8>, Status> {
         b'1' => Ok(Some((input[7] - b'0').min(1))),
         _ => Err(Status::VERSION_NOT_SUPPORTED),
     }
-}
-
-/// A token character (RFC 9110 section 5.6.2).
-pub(crate) fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
 #[cfg(test)]
@@ -195,7 +212,7 @@ mod tests {
         let mut head = Head::default();
         assert_eq!(head.parse(text.as_bytes(), 64), Ok(Parsed::Complete(text.len() - 4)));
         assert_eq!((head.method(), head.minor), (Some(Method::Post), 1));
-        assert_eq!(head.text(head.target.path), "/a/b");
+        assert_eq!(head.path().text(), "/a/b");
         assert_eq!(head.target.query.map(|q| head.text(q)), Some("c=d"));
         assert_eq!(head.field("HOST"), Some(&b"h"[..]));
         assert_eq!(head.field("x-empty"), Some(&b""[..]));

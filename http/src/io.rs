@@ -6,6 +6,7 @@
 
 use crate::memory;
 use crate::registry::Slot;
+use crate::spare::Spare;
 use crate::stats::Stats;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -148,8 +149,13 @@ impl Input {
         self.end = (self.end + n).min(self.buffer.len());
     }
 
+    /// Drops what was not used.
+    pub(crate) fn forget(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Gives memory back that an idle connection does not need.
-    fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.start == self.end && self.buffer.len() > IDLE_BUFFER {
             *self = Self::default();
         }
@@ -183,38 +189,38 @@ pub(crate) struct Io {
     pub(crate) is_open_ended: Cell<bool>,
     want: Cell<Want>,
     answer: Cell<Option<Result<(), ReadError>>>,
-    pub(crate) reading: Cell<Phase>,
-    pub(crate) writing: Cell<Phase>,
+    pub(crate) reading: RefCell<Phase>,
+    pub(crate) writing: RefCell<Phase>,
 }
 
 /// For the connection's logic.
 impl Io {
-    pub(crate) fn new(slot: Rc<Slot>, stats: Rc<Stats>, limits: &crate::Limits) -> Self {
+    pub(crate) fn new(slot: Rc<Slot>, stats: Rc<Stats>, limits: &crate::Limits, input: Input) -> Self {
         Self {
             slot,
             stats,
             max_input: limits.head_size(),
-            input: RefCell::default(),
+            input: RefCell::new(input),
             output: RefCell::default(),
             chunk: RefCell::default(),
             is_writing: Cell::new(false),
             is_open_ended: Cell::new(false),
             want: Cell::new(Want::Nothing),
             answer: Cell::new(None),
-            reading: Cell::new(Phase::wait(limits.idle_time)),
-            writing: Cell::new(Phase::transfer(limits.write_time, limits.min_rate)),
+            reading: RefCell::new(Phase::wait(limits.idle_time)),
+            writing: RefCell::new(Phase::transfer(limits.write_time, limits.min_rate)),
         }
     }
 
     /// From now on input must come within `phase`.
     pub(crate) fn begin_reading(&self, phase: Phase) {
-        self.reading.set(phase);
+        *self.reading.borrow_mut() = phase;
         self.answer.set(None);
     }
 
     /// From now on output must go within `phase`.
     pub(crate) fn begin_writing(&self, phase: Phase) {
-        self.writing.set(phase);
+        *self.writing.borrow_mut() = phase;
     }
 
     /// What has come in.
@@ -233,7 +239,7 @@ impl Io {
     }
 
     /// Waits for more input than there is.
-    pub(crate) async fn fill(&self) -> Result<(), ReadError> {
+    pub(crate) fn fill(&self) -> impl Future<Output = Result<(), ReadError>> {
         poll_fn(|_| match self.answer.take() {
             Some(answer) => {
                 self.want.set(Want::Nothing);
@@ -244,7 +250,6 @@ impl Io {
                 Poll::Pending
             }
         })
-        .await
     }
 
     /// As [`fill`](Self::fill), for a connection without a request: ends when the server wants it closed.
@@ -259,7 +264,7 @@ impl Io {
 
     /// Waits until all output is with the stream. If the stream breaks or takes too long, this never returns: the
     /// connection ends, and what waits in it is dropped.
-    pub(crate) async fn flush(&self) {
+    pub(crate) fn flush(&self) -> impl Future<Output = ()> {
         poll_fn(|_| {
             if !self.has_output() && !self.is_writing.get() {
                 self.want.set(Want::Nothing);
@@ -268,30 +273,35 @@ impl Io {
             self.want.set(Want::Written);
             Poll::Pending
         })
-        .await;
     }
 
     /// Waits only if much output has come together.
     pub(crate) async fn flush_if_much(&self) {
-        if self.output.borrow().len() >= batch() {
+        let len = self.output.borrow().len();
+        if len >= SMALL_BATCH && len >= batch() {
             self.flush().await;
         }
     }
 
     /// Writes the output buffer and then `chunk`; as [`flush`](Self::flush).
-    pub(crate) async fn flush_with(&self, chunk: Chunk) {
+    pub(crate) fn flush_with(&self, chunk: Chunk) -> impl Future<Output = ()> {
         self.chunk.replace(Some(chunk));
-        self.flush().await;
+        self.flush()
     }
 
     /// Gives back what an idle connection does not need.
-    pub(crate) fn shrink(&self) {
+    pub(crate) fn shrink(&self, spare: &Spare) {
         self.with_input(Input::shrink);
         self.with_output(|out| {
             if out.is_empty() {
-                *out = Vec::new();
+                spare.keep_output(core::mem::take(out));
             }
         });
+    }
+
+    /// Gives back what the connection, which ends, has read with.
+    pub(crate) fn take_rest_of_input(&self) -> Input {
+        self.input.take()
     }
 
     fn has_output(&self) -> bool {
@@ -318,9 +328,7 @@ impl Io {
     /// It was written; gives the buffer back.
     pub(crate) fn written(&self, mut buffer: Vec<u8>) {
         self.is_writing.set(false);
-        let mut phase = self.writing.get();
-        phase.pause();
-        self.writing.set(phase);
+        self.writing.borrow_mut().pause();
         let mut output = self.output.borrow_mut();
         if output.capacity() == 0 {
             buffer.clear();
@@ -331,9 +339,7 @@ impl Io {
     /// Octets were written.
     pub(crate) fn wrote(&self, n: usize) {
         self.stats.sent.add(n as u64);
-        let mut phase = self.writing.get();
-        phase.moved += n as u64;
-        self.writing.set(phase);
+        self.writing.borrow_mut().moved += n as u64;
     }
 
     /// Takes the input buffer, with room in it.
@@ -347,10 +353,9 @@ impl Io {
     pub(crate) fn give_input(&self, mut input: Input, n: usize) {
         input.received(n);
         self.stats.received.add(n as u64);
-        let mut phase = self.reading.get();
+        let mut phase = self.reading.borrow_mut();
         phase.moved += n as u64;
         phase.pause();
-        self.reading.set(phase);
         self.input.replace(input);
     }
 

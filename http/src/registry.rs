@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use fata_libos::task::WakerSet;
 
 /// What the server and one connection know of each other.
@@ -17,12 +17,13 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Keeps the waker of the connection's task.
-    pub(crate) fn keep_waker(&self, cx: &Context<'_>) {
+    /// Lets the connection's task wait, with its waker kept for the server.
+    pub(crate) fn pend<T>(&self, cx: &Context<'_>) -> Poll<T> {
         let mut kept = self.waker.borrow_mut();
         if !kept.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *kept = Some(cx.waker().clone());
         }
+        Poll::Pending
     }
 
     /// Whether to end as soon as no request is under way.

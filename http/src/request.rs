@@ -1,10 +1,11 @@
 //! What a handler sees of a request.
 
+use crate::Method;
 use crate::body::{BodyError, Incoming};
 use crate::conditional::{self, Precondition, Validators};
 use crate::head::Head;
 use crate::router;
-use crate::{Method, target};
+use crate::target::{self, Path};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -17,6 +18,7 @@ pub struct Request<'a> {
     pub(crate) head: &'a Head,
     pub(crate) body: &'a Incoming<'a>,
     pub(crate) method: Method,
+    pub(crate) path: Path<'a>,
     pub(crate) pattern: &'static str,
     pub(crate) peer: SocketAddr,
 }
@@ -29,7 +31,12 @@ impl<'a> Request<'a> {
 
     /// The path as it was sent, percent-encoded: `/a%20b`.
     pub fn path(&self) -> &'a str {
-        self.head.text(self.head.target.path)
+        self.path.text()
+    }
+
+    /// The path's octets where nothing in it is percent-encoded: for a look into a table, which costs less by octets.
+    pub fn plain_path(&self) -> Option<&'a [u8]> {
+        (!self.path.has_escapes).then_some(self.path.octets)
     }
 
     /// The decoded value of a `{name}` or `{*name}` of the route's pattern. A `%2F` within a segment is decoded too, so
@@ -54,6 +61,11 @@ impl<'a> Request<'a> {
     /// The first header field of that name, in any case. Values are octets; most are ASCII, none has control characters.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.head.field(name)
+    }
+
+    /// The values of all header fields of that name, in any case.
+    pub fn header_values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.head.fields_of(name)
     }
 
     /// All header fields in order.

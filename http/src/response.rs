@@ -1,7 +1,7 @@
 //! What a handler answers.
 
 use crate::conditional::Validators;
-use crate::head::is_token;
+use crate::octets::Class;
 use crate::stream::{Aborted, BodyWriter, Source};
 use crate::{HttpDate, Status};
 use alloc::borrow::Cow;
@@ -16,9 +16,13 @@ pub struct Response {
     pub(crate) status: Status,
     /// Whole header lines that were made beforehand.
     pub(crate) prepared: &'static str,
+    /// Whether the entity-tag is among them.
+    pub(crate) has_prepared_etag: bool,
     pub(crate) fields: Vec<u8>,
     pub(crate) validators: Validators,
     pub(crate) body: Body,
+    /// Whether to say that parts of the content can be asked for.
+    pub(crate) has_ranges: bool,
     pub(crate) close: bool,
 }
 
@@ -41,9 +45,11 @@ impl Response {
         Self {
             status,
             prepared: "",
+            has_prepared_etag: false,
             fields: Vec::new(),
             validators: Validators::default(),
             body: Body::default(),
+            has_ranges: false,
             close: false,
         }
     }
@@ -111,7 +117,7 @@ impl Response {
     /// Adds a header field. A name that is none is left out, and so are the server's own; what a value must not contain
     /// becomes a blank: whatever comes from a client cannot start a field of its own.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if !name.is_empty() && name.bytes().all(is_token) && !is_servers_own(name) {
+        if !name.is_empty() && Class::TOKEN.run(name.as_bytes()) == name.len() && !is_servers_own(name) {
             self.fields.reserve(name.len() + value.len() + 4);
             self.fields.extend_from_slice(name.as_bytes());
             self.fields.extend_from_slice(b": ");
@@ -127,18 +133,27 @@ impl Response {
     pub fn prepared(mut self, lines: &'static str) -> Self {
         debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "header lines end in CRLF");
         self.prepared = lines;
+        self.has_prepared_etag = false;
+        self
+    }
+
+    /// As [`prepared`](Self::prepared), where one of the lines is the `ETag` with this entity-tag; see [`etag`](Self::etag).
+    pub fn prepared_with_etag(mut self, lines: &'static str, tag: &'static str) -> Self {
+        debug_assert!(lines.contains(tag), "the lines have the entity-tag");
+        self = self.prepared(lines).etag(tag);
+        self.has_prepared_etag = true;
         self
     }
 
     /// Sets the `Content-Type`.
-    pub fn content_type(mut self, value: &str) -> Self {
-        self.prepared = "";
-        self.header("Content-Type", value)
+    pub fn content_type(self, value: &str) -> Self {
+        self.prepared("").header("Content-Type", value)
     }
 
     /// Sets the entity-tag, with its quotes: `"abc"`. The server then answers conditional requests and ranges by itself.
     pub fn etag(mut self, tag: impl Into<Cow<'static, str>>) -> Self {
         self.validators.etag = Some(tag.into());
+        self.has_prepared_etag = false;
         self
     }
 
@@ -146,6 +161,11 @@ impl Response {
     pub fn last_modified(mut self, date: HttpDate) -> Self {
         self.validators.last_modified = Some(date);
         self
+    }
+
+    /// The content alone.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
     }
 
     /// Closes the connection after this response.

@@ -1,6 +1,7 @@
 //! Finds the handler of a request.
 
-use crate::{IntoResponse, Method, Request, Response, Status, target};
+use crate::target::{self, Path};
+use crate::{IntoResponse, Method, Request, Response, Status};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,6 +27,7 @@ pub struct Router {
 
 struct Route {
     pattern: &'static str,
+    shape: Shape,
     handlers: Vec<(Method, Box<dyn Handler>)>,
 }
 
@@ -37,7 +39,13 @@ pub(crate) enum Found<'r> {
 }
 
 pub(crate) trait Handler {
-    fn call<'a>(&'a self, request: Request<'a>) -> Pin<Box<dyn Future<Output = Response> + 'a>>;
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a>;
+}
+
+/// What a handler gives.
+pub(crate) enum Answer<'a> {
+    AtOnce(Response),
+    Later(Pin<Box<dyn Future<Output = Response> + 'a>>),
 }
 
 /// A handler with its result's type, which the trait does not tell.
@@ -48,8 +56,21 @@ where
     F: AsyncFn(Request<'_>) -> R,
     R: IntoResponse,
 {
-    fn call<'a>(&'a self, request: Request<'a>) -> Pin<Box<dyn Future<Output = Response> + 'a>> {
-        Box::pin(async move { (self.0)(request).await.into_response() })
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a> {
+        Answer::Later(Box::pin(async move { (self.0)(request).await.into_response() }))
+    }
+}
+
+/// As [`Function`], of one that has the answer at once.
+struct SyncFunction<F, R>(F, PhantomData<fn() -> R>);
+
+impl<F, R> Handler for SyncFunction<F, R>
+where
+    F: Fn(&Request<'_>) -> R,
+    R: IntoResponse,
+{
+    fn call<'a>(&'a self, request: Request<'a>) -> Answer<'a> {
+        Answer::AtOnce((self.0)(&request).into_response())
     }
 }
 
@@ -66,6 +87,16 @@ impl Router {
         R: IntoResponse + 'static,
     {
         self.route(Method::Get, pattern, handler)
+    }
+
+    /// As [`get`](Self::get), by a function that does not wait for anything: no memory is taken for waiting.
+    pub fn get_sync<F, R>(mut self, pattern: &'static str, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>) -> R + 'static,
+        R: IntoResponse + 'static,
+    {
+        self.insert(Method::Get, pattern, Box::new(SyncFunction(handler, PhantomData)));
+        self
     }
 
     /// Answers POST.
@@ -126,7 +157,7 @@ impl Router {
             None => {
                 let more_literal = |r: &Route| compare(r.pattern, pattern) != Ordering::Greater;
                 let at = self.routes.partition_point(more_literal);
-                self.routes.insert(at, Route { pattern, handlers: Vec::new() });
+                self.routes.insert(at, Route { pattern, shape: Shape::of(pattern), handlers: Vec::new() });
                 at
             }
         };
@@ -136,11 +167,11 @@ impl Router {
     }
 
     /// Finds who answers `method` on the still encoded `path`.
-    pub(crate) fn find(&self, method: Method, path: &str) -> Found<'_> {
-        if path == "*" {
+    pub(crate) fn find(&self, method: Method, path: Path<'_>) -> Found<'_> {
+        if path.octets == b"*" {
             return Found::Answer(no_content("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        let Some(route) = self.routes.iter().find(|r| fits(r.pattern, path)) else {
+        let Some(route) = self.routes.iter().find(|r| r.fits(path)) else {
             return match &self.fallback {
                 Some(handler) => Found::Handler(&**handler, ""),
                 None => Found::Answer(Response::error(Status::NOT_FOUND)),
@@ -158,7 +189,36 @@ impl Router {
     }
 }
 
+/// What can be told of a pattern at a glance.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// All literal.
+    Literal,
+    /// `{*name}` behind so many literal octets.
+    Rest(usize),
+    /// Any other.
+    Mixed,
+}
+
+impl Shape {
+    fn of(pattern: &str) -> Self {
+        let Some(at) = pattern.find('{') else { return Self::Literal };
+        let (before, placeholder) = pattern.split_at(at);
+        let is_rest = before.ends_with('/') && placeholder.starts_with("{*") && placeholder.ends_with('}');
+        if is_rest && !placeholder.contains('/') { Self::Rest(at) } else { Self::Mixed }
+    }
+}
+
 impl Route {
+    /// Whether the pattern fits. Without escapes in the path most are decided by one comparison.
+    fn fits(&self, path: Path<'_>) -> bool {
+        match self.shape {
+            Shape::Literal if !path.has_escapes => path.octets == self.pattern.as_bytes(),
+            Shape::Rest(len) if !path.has_escapes => path.octets.starts_with(&self.pattern.as_bytes()[..len]),
+            _ => fits(self.pattern, path.text()),
+        }
+    }
+
     /// The value of `Allow`.
     fn allow(&self) -> String {
         let mut text = String::new();
@@ -248,6 +308,10 @@ fn next_segment(rest: Option<&str>) -> Option<(&str, Option<&str>)> {
 mod tests {
     use super::*;
 
+    fn as_sent(text: &str) -> Path<'_> {
+        Path { octets: text.as_bytes(), has_escapes: text.contains('%') }
+    }
+
     #[test]
     fn patterns_that_fit() {
         for (pattern, path, fit) in [
@@ -267,7 +331,14 @@ mod tests {
             ("/a/{*x}", "/a", false),
             ("/a/{*x}", "/b", false),
             ("/{x}", "/a%2Fb", true),
+            ("/a/{*x}", "/%61/b", true),
+            ("/a{*x}", "/ab", false),
+            ("/{*x}y", "/ab", false),
+            ("/{*x}y", "/{*x}y", true),
+            ("/{*x}/b", "/a", true),
         ] {
+            let router = Router::new().get(pattern, async |_: Request<'_>| Status::OK);
+            assert_eq!(router.routes[0].fits(as_sent(path)), fit, "{pattern} {path}");
             assert_eq!(fits(pattern, path), fit, "{pattern} {path}");
         }
     }
@@ -302,7 +373,7 @@ mod tests {
                 ("/c/b", "/{x}/b"),
                 ("/c/d", "/{*rest}"),
             ] {
-                match router.find(Method::Get, path) {
+                match router.find(Method::Get, as_sent(path)) {
                     Found::Handler(_, pattern) => assert_eq!(pattern, expected, "{path}"),
                     Found::Answer(_) => panic!("{path} has a handler"),
                 }

@@ -6,8 +6,9 @@ use crate::head::Head;
 use crate::io::{Chunk, Io, Phase};
 use crate::range::{self, Part};
 use crate::response::{Body, Kind};
+use crate::server::Shared as Server;
 use crate::stream::{Aborted, BodyWriter, Delimiter};
-use crate::{HttpDate, Limits, Method, Response, Status};
+use crate::{HttpDate, Method, Response, Status};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -37,42 +38,41 @@ impl Asked {
     }
 }
 
-/// Makes of an answer to GET or HEAD what the request's conditions and range ask for.
-pub(crate) fn select(
-    mut response: Response,
-    method: Method,
-    head: &Head,
-) -> (Response, Option<Range<usize>>) {
+/// Makes of an answer to GET or HEAD what the request's conditions and range ask for; the part to send, if not all.
+pub(crate) fn select(response: &mut Response, method: Method, head: &Head) -> Option<Range<usize>> {
     let validators = &response.validators;
     let has_validators = validators.etag.is_some() || validators.last_modified.is_some();
     let is_read = matches!(method, Method::Get | Method::Head);
     if response.status != Status::OK || !has_validators || !is_read {
-        return (response, None);
+        return None;
     }
     match conditional::evaluate(method, head, Some(validators)) {
         Precondition::Proceed => {}
-        Precondition::Failed => return (Response::error(Status::PRECONDITION_FAILED), None),
+        Precondition::Failed => {
+            *response = Response::error(Status::PRECONDITION_FAILED);
+            return None;
+        }
         Precondition::NotModified => {
             response.status = Status::NOT_MODIFIED;
-            return (response, None);
+            return None;
         }
     }
-    let Some(len) = response.body.len_in_memory() else { return (response, None) };
-    response.fields.extend_from_slice(b"Accept-Ranges: bytes\r\n");
-    let range = head.field("Range").filter(|_| method == Method::Get);
-    let Some(range) = range.filter(|_| conditional::if_range(head, &response.validators)) else {
-        return (response, None);
-    };
+    let len = response.body.len_in_memory()?;
+    response.has_ranges = true;
+    let range = head.field("Range").filter(|_| method == Method::Get)?;
+    if !conditional::if_range(head, &response.validators) {
+        return None;
+    }
     match range::parse(range, len) {
-        Part::Whole => (response, None),
+        Part::Whole => None,
         Part::Octets(start, end) => {
             response.status = Status::PARTIAL_CONTENT;
-            (response, Some(start..end))
+            Some(start..end)
         }
         Part::Unsatisfiable => {
-            let mut refusal = Response::error(Status::RANGE_NOT_SATISFIABLE);
-            put_content_range(&mut refusal.fields, None, len);
-            (refusal, None)
+            *response = Response::error(Status::RANGE_NOT_SATISFIABLE);
+            put_content_range(&mut response.fields, None, len);
+            None
         }
     }
 }
@@ -87,29 +87,45 @@ impl Body {
     }
 }
 
-/// Sends a response, or `part` of it; says whether the connection may be kept. An error: it must be cut.
-pub(crate) async fn send(
+/// A response whose head was written.
+pub(crate) struct Begun {
+    delimiter: Option<Delimiter>,
+    keep_alive: bool,
+}
+
+/// Writes the head of a response, or of `part` of it.
+pub(crate) fn begin(
+    server: &Server,
     io: &Io,
-    limits: &Limits,
-    date: HttpDate,
     asked: Asked,
-    response: Response,
-    part: Option<Range<usize>>,
-) -> Result<bool, Aborted> {
-    io.begin_writing(Phase::transfer(limits.write_time, limits.min_rate));
+    response: &Response,
+    part: Option<&Range<usize>>,
+) -> Begun {
+    io.begin_writing(Phase::transfer(server.limits.write_time, server.limits.min_rate));
     io.stats.count(response.status);
-    let delimiter = delimiter(&response, asked, part.as_ref());
+    let delimiter = delimiter(response, asked, part);
     let keep_alive = asked.keep_alive && !response.close && delimiter != Some(Delimiter::Close);
     io.with_output(|out| {
-        put_status(out, response.status);
-        put_fields(out, &response, date);
-        put_framing(out, &response, delimiter, part.as_ref());
-        put_connection(out, asked.http_1_1, keep_alive);
-        out.extend_from_slice(b"\r\n");
+        if out.capacity() == 0 {
+            *out = server.spare.take_output();
+        }
+        put_start(out, response.status, &server.date.now());
+        put_fields(out, response);
+        put_framing(out, response, delimiter, part, end(asked.http_1_1, keep_alive));
     });
-    let Some(delimiter) = delimiter.filter(|_| !asked.is_head) else { return Ok(keep_alive) };
+    Begun { delimiter: delimiter.filter(|_| !asked.is_head), keep_alive }
+}
+
+/// Sends the content, or `part` of it; says whether the connection may be kept. An error: it must be cut.
+pub(crate) async fn finish(
+    io: &Io,
+    begun: Begun,
+    body: Body,
+    part: Option<Range<usize>>,
+) -> Result<bool, Aborted> {
+    let Begun { delimiter: Some(delimiter), keep_alive } = begun else { return Ok(begun.keep_alive) };
     io.is_open_ended.set(delimiter == Delimiter::Close);
-    match response.body.0 {
+    match body.0 {
         Kind::Static(bytes) => {
             let part = part.unwrap_or(0..bytes.len());
             send_chunk(io, Chunk::Static(&bytes[part])).await;
@@ -154,29 +170,39 @@ fn delimiter(response: &Response, asked: Asked, part: Option<&Range<usize>>) -> 
     })
 }
 
-fn put_status(out: &mut Vec<u8>, status: Status) {
-    out.reserve(384);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(&status.digits());
-    out.push(b' ');
-    out.extend_from_slice(status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+/// What heads and small contents usually come to, octets.
+const USUAL: usize = 384;
+
+// Often called: one copy of it is enough.
+#[inline(never)]
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
-fn put_fields(out: &mut Vec<u8>, response: &Response, date: HttpDate) {
-    put_field(out, "Date", date.as_str());
-    if let Some(tag) = &response.validators.etag {
-        put_field(out, "ETag", tag);
+fn put_start(out: &mut Vec<u8>, status: Status, date: &HttpDate) {
+    out.reserve(USUAL);
+    // Most responses have it: a piece less to put.
+    if status == Status::OK {
+        return put(out, &[b"HTTP/1.1 200 OK\r\nDate: ", date.line()]);
+    }
+    let reason = status.reason().as_bytes();
+    put(out, &[b"HTTP/1.1 ", &status.digits(), b" ", reason, b"\r\nDate: ", date.line()]);
+}
+
+fn put_fields(out: &mut Vec<u8>, response: &Response) {
+    if let (Some(tag), false) = (&response.validators.etag, response.has_prepared_etag) {
+        put(out, &[b"ETag: ", tag.as_bytes(), b"\r\n"]);
     }
     if let Some(date) = &response.validators.last_modified {
-        put_field(out, "Last-Modified", date.as_str());
+        put(out, &[b"Last-Modified: ", date.line()]);
     }
     if response.status == Status::NOT_MODIFIED {
         put_all_but_content_fields(out, response.prepared.as_bytes());
         put_all_but_content_fields(out, &response.fields);
     } else {
-        out.extend_from_slice(response.prepared.as_bytes());
-        out.extend_from_slice(&response.fields);
+        put(out, &[response.prepared.as_bytes(), &response.fields]);
     }
 }
 
@@ -190,69 +216,64 @@ fn put_all_but_content_fields(out: &mut Vec<u8>, lines: &[u8]) {
     }
 }
 
+/// What delimits the content, and the end of the head.
 fn put_framing(
     out: &mut Vec<u8>,
     response: &Response,
     delimiter: Option<Delimiter>,
     part: Option<&Range<usize>>,
+    end: &[u8],
 ) {
     if let (Some(part), Some(len)) = (part, response.body.len_in_memory()) {
         put_content_range(out, Some(part), len);
     }
     match delimiter {
         Some(Delimiter::Length(n)) => {
-            out.extend_from_slice(b"Content-Length: ");
-            put_number(out, n);
-            out.extend_from_slice(b"\r\n");
+            let names: &[u8] = match response.has_ranges {
+                true => b"Accept-Ranges: bytes\r\nContent-Length: ",
+                false => b"Content-Length: ",
+            };
+            put(out, &[names, digits(n, &mut [0; 20]), end]);
         }
-        Some(Delimiter::Chunks) => put_field(out, "Transfer-Encoding", "chunked"),
-        Some(Delimiter::Close) | None => {}
+        Some(Delimiter::Chunks) => put(out, &[b"Transfer-Encoding: chunked", end]),
+        // The line before has ended.
+        Some(Delimiter::Close) | None => put(out, &[&end[2..]]),
     }
 }
 
-/// Only what is not the version's default.
-fn put_connection(out: &mut Vec<u8>, http_1_1: bool, keep_alive: bool) {
+/// The end of the head's last line but `Connection`, and what follows: that field only where it is not the version's default.
+fn end(http_1_1: bool, keep_alive: bool) -> &'static [u8] {
     match (http_1_1, keep_alive) {
-        (true, true) => {}
-        (false, true) => put_field(out, "Connection", "keep-alive"),
-        (_, false) => put_field(out, "Connection", "close"),
-    }
-}
-
-fn put_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
+        (true, true) => b"\r\n\r\n",
+        (false, true) => b"\r\nConnection: keep-alive\r\n\r\n",
+        (_, false) => b"\r\nConnection: close\r\n\r\n",
     }
 }
 
 /// `Content-Range: bytes 0-9/100`, or `bytes */100` for a range that cannot be.
 fn put_content_range(out: &mut Vec<u8>, part: Option<&Range<usize>>, len: usize) {
-    out.extend_from_slice(b"Content-Range: bytes ");
+    put(out, &[b"Content-Range: bytes "]);
     match part {
         Some(part) => {
-            put_number(out, part.start as u64);
-            out.push(b'-');
-            put_number(out, part.end as u64 - 1);
+            let (first, last) = (part.start as u64, part.end as u64 - 1);
+            put(out, &[digits(first, &mut [0; 20]), b"-", digits(last, &mut [0; 20])]);
         }
-        None => out.push(b'*'),
+        None => put(out, &[b"*"]),
     }
-    out.push(b'/');
-    put_number(out, len as u64);
-    out.extend_from_slice(b"\r\n");
+    put(out, &[b"/", digits(len as u64, &mut [0; 20]), b"\r\n"]);
 }
 
-fn put_number(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+/// A number in decimal, in `text`.
+fn digits(mut n: u64, text: &mut [u8; 20]) -> &[u8] {
+    let mut at = text.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
+        text[at] = b'0' + (n % 10) as u8;
         n /= 10;
         if n == 0 {
-            break;
+            return &text[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -262,9 +283,7 @@ mod tests {
     #[test]
     fn numbers() {
         for n in [0, 9, 10, 4096, u64::MAX] {
-            let mut out = Vec::new();
-            put_number(&mut out, n);
-            assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+            assert_eq!(digits(n, &mut [0; 20]), n.to_string().as_bytes());
         }
     }
 }

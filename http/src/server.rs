@@ -6,6 +6,7 @@ use crate::drive::drive;
 use crate::io::Io;
 use crate::memory;
 use crate::registry::{Registry, Slot};
+use crate::spare::Spare;
 use crate::{Limits, Router, Stats};
 use alloc::rc::Rc;
 use core::future::{Future, poll_fn};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Rc<Stats>,
     pub(crate) registry: Registry,
     pub(crate) date: DateCache,
+    pub(crate) spare: Spare,
 }
 
 impl Shared {
@@ -72,8 +74,8 @@ impl Server {
 
     /// A server with its limits, counting in `stats`, of which a handler may hold a clone.
     pub fn with(router: Router, limits: Limits, stats: Rc<Stats>) -> Self {
-        let (registry, date) = (Registry::default(), DateCache::new());
-        Self(Rc::new(Shared { router, limits, stats, registry, date }))
+        let (registry, date, spare) = (Registry::default(), DateCache::new(), Spare::default());
+        Self(Rc::new(Shared { router, limits, stats, registry, date, spare }))
     }
 
     /// What it counts.
@@ -87,10 +89,11 @@ impl Server {
     ///
     /// An error is one of `listener`; connections go on, and it may be called again.
     pub async fn serve<A: Accept>(&self, listener: A) -> Result<(), A::Error> {
+        let max = self.0.limits.connections.min(memory::connections()).max(1);
         loop {
             let accepted = until_shutdown(async {
                 let accepted = listener.accept().await?;
-                self.wait_for_a_slot().await;
+                self.wait_for_a_slot(max).await;
                 Ok(accepted)
             });
             let Some(accepted) = accepted.await else { break };
@@ -124,9 +127,8 @@ impl Server {
         }
     }
 
-    /// Where all are taken, one that is idle gives way.
-    async fn wait_for_a_slot(&self) {
-        let max = self.0.limits.connections.min(memory::connections()).max(1);
+    /// Where all of `max` are taken, one that is idle gives way.
+    async fn wait_for_a_slot(&self, max: usize) {
         if self.0.registry.len() >= max {
             if self.0.registry.evict_one() {
                 self.0.stats.evicted.add(1);
@@ -177,7 +179,7 @@ impl Entry {
 
     async fn run<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
         let server = &*self.server;
-        let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits);
+        let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits, server.spare.take_input());
         let logic = pin!(connection::serve(server, &io, peer));
         let mut open = Open { stream, io: &io };
         drive(&mut open.stream, &io, logic).await;

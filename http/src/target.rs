@@ -2,30 +2,55 @@
 
 use crate::Status;
 use crate::head::Span;
+use crate::octets::Class;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+/// A request's path, as it was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'a> {
+    /// ASCII.
+    pub(crate) octets: &'a [u8],
+    /// Whether something in it is percent-encoded.
+    pub(crate) has_escapes: bool,
+}
+
+impl<'a> Path<'a> {
+    pub(crate) fn text(self) -> &'a str {
+        core::str::from_utf8(self.octets).unwrap_or_default()
+    }
+}
 
 /// A request target that was taken apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// From `/` to before `?`, as it was sent; `*` alone for a server-wide OPTIONS.
     pub(crate) path: Span,
+    pub(crate) has_escapes: bool,
     /// After `?`, if there is one.
     pub(crate) query: Option<Span>,
 }
 
-/// Takes the target apart that stands at `target` in `input`; `method` says which forms are allowed.
-pub(crate) fn parse(input: &[u8], method: Span, target: Span) -> Result<Target, Status> {
+/// Takes the target apart that stands at `target` in `input`, its first `plain` octets such as need no look; `method` says
+/// which forms are allowed.
+pub(crate) fn parse(input: &[u8], method: Span, target: Span, plain: usize) -> Result<Target, Status> {
     let text = target.of(input);
     let method = method.of(input);
     if method == b"CONNECT" {
         let known = !text.contains(&b'/') && is_authority(text) && text.contains(&b':');
         return Err(if known { Status::NOT_IMPLEMENTED } else { Status::BAD_REQUEST });
     }
+    if text[0] == b'/' && plain == text.len() {
+        return Ok(Target { path: target, ..Target::default() });
+    }
     if text == b"*" {
         let allowed = method == b"OPTIONS";
-        return if allowed { Ok(Target { path: target, query: None }) } else { Err(Status::BAD_REQUEST) };
+        return if allowed {
+            Ok(Target { path: target, ..Target::default() })
+        } else {
+            Err(Status::BAD_REQUEST)
+        };
     }
     if text[0] == b'/' {
         return origin_form(input, usize::from(target.start), usize::from(target.end));
@@ -59,11 +84,12 @@ fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
 fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status> {
     let text = &input[start..end];
     let path_len = text.iter().position(|&b| b == b'?').unwrap_or(text.len());
+    let (path, has_escapes) = (Span::new(start, start + path_len), text[..path_len].contains(&b'%'));
     let query = (path_len < text.len()).then(|| Span::new(start + path_len + 1, end));
-    if text.contains(&b'#') || !decodes(&text[..path_len]) {
+    if text.contains(&b'#') || (has_escapes && !decodes(&text[..path_len])) {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Target { path: Span::new(start, start + path_len), query })
+    Ok(Target { path, has_escapes, query })
 }
 
 /// Whether a text can be the authority of an http URI without user information: `host`, `host:port`, `[v6]:port`, or
@@ -74,24 +100,17 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
             Some(end) if text[1..end].iter().all(|&b| b.is_ascii_hexdigit() || b":.".contains(&b)) => end + 1,
             _ => return false,
         },
-        _ => text.iter().position(|&b| b == b':').unwrap_or(text.len()),
+        _ => Class::HOST.run(text),
     };
-    let (host, port) = text.split_at(host_len);
-    let is_host = |&b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
-    (host.starts_with(b"[") || host.iter().all(is_host))
-        && (!host.is_empty() || port.is_empty())
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    match &text[host_len..] {
+        [] => true,
+        [b':', digits @ ..] => host_len > 0 && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// Whether every `%` starts an escape, none stands for NUL, and the result is UTF-8.
 fn decodes(path: &[u8]) -> bool {
-    if !path.contains(&b'%') {
-        return true;
-    }
     match decode_bytes(path, false) {
         Some(bytes) => !bytes.contains(&0) && core::str::from_utf8(&bytes).is_ok(),
         None => false,
@@ -140,7 +159,8 @@ mod tests {
         let method = Span::new(0, method.len());
         let target = Span::new(usize::from(method.end) + 1, line.len());
         let own = |s: Span| String::from_utf8(s.of(line.as_bytes()).to_vec()).unwrap();
-        parse(line.as_bytes(), method, target).map(|t| (own(t.path), t.query.map(own)))
+        let plain = Class::PLAIN_PATH.run(target.of(line.as_bytes()));
+        parse(line.as_bytes(), method, target, plain).map(|t| (own(t.path), t.query.map(own)))
     }
 
     #[test]

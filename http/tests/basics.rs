@@ -11,7 +11,7 @@ const DATE: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 fn site() -> Server {
     server(
         Router::new()
-            .get("/", async |_: Request<'_>| Response::html("<p>hello</p>"))
+            .get_sync("/", |_: &Request<'_>| Response::html("<p>hello</p>"))
             .get("/big", async |_: Request<'_>| page(100_000))
             .get("/slow", async |_: Request<'_>| {
                 sleep(Duration::from_secs(1)).await;

@@ -56,6 +56,7 @@ fn file_static(n: usize, file: &File, out: &Path) -> Result<String, String> {
 fn variant(headers: &str, name: &str, place: &Path) -> Result<String, String> {
     let place = place.to_str().ok_or(format!("{}: the path is not UTF-8", place.display()))?;
     let tag = format!("\"{name}\"");
+    let headers = format!("ETag: {tag}\r\n{headers}");
     Ok(format!("Variant {{ headers: {headers:?}, etag: {tag:?}, body: include_bytes!({place:?}) }}"))
 }
 

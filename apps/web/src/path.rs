@@ -6,10 +6,11 @@ use alloc::string::String;
 /// Decodes a request's path and takes its dot segments away (RFC 3986 section 5.2.4, after decoding). `None` if it leads above the
 /// root, or is not one path: an encoded slash is none.
 pub fn clean(path: &str) -> Option<Cow<'_, str>> {
-    if !path.contains('%') && !path.contains("/.") {
+    let octets = path.as_bytes();
+    if !octets.contains(&b'%') && !octets.windows(2).any(|w| w == b"/.") {
         return Some(Cow::Borrowed(path));
     }
-    if path.as_bytes().windows(3).any(|w| w.eq_ignore_ascii_case(b"%2f")) {
+    if octets.windows(3).any(|w| w.eq_ignore_ascii_case(b"%2f")) {
         return None;
     }
     let decoded = fata::http::percent_decode(path);

@@ -11,18 +11,18 @@ pub fn router(site: &'static Site, state: Rc<State>) -> Router {
     let last_modified = state.last_modified(site.last_modified);
     let (for_metrics, for_json, for_capture) = (state.clone(), state.clone(), state.clone());
     Router::new()
-        .get("/status", async move |_: Request<'_>| fresh(Response::html(status::page(&state))))
-        .get("/status.json", async move |_: Request<'_>| {
+        .get_sync("/status", move |_: &Request<'_>| fresh(Response::html(status::page(&state))))
+        .get_sync("/status.json", move |_: &Request<'_>| {
             fresh(Response::new(Status::OK).body(status::json(&for_json)))
                 .header("Content-Type", "application/json")
         })
-        .get("/metrics", async move |_: Request<'_>| {
+        .get_sync("/metrics", move |_: &Request<'_>| {
             Response::new(Status::OK)
                 .header("Content-Type", metrics::CONTENT_TYPE)
                 .body(metrics::text(&for_metrics))
         })
-        .get("/capture.pcap", async move |_: Request<'_>| fresh(capture(&for_capture)))
-        .get("/{*path}", async move |request: Request<'_>| site.respond(&request, last_modified))
+        .get_sync("/capture.pcap", move |_: &Request<'_>| fresh(capture(&for_capture)))
+        .get_sync("/{*path}", move |request: &Request<'_>| site.respond(request, last_modified))
 }
 
 /// The packets captured, as they are at the moment.

@@ -36,7 +36,7 @@ pub struct File {
 /// Octets, and what is said of them.
 #[derive(Debug)]
 pub struct Variant {
-    /// Header lines, each with its CRLF.
+    /// Header lines, each with its CRLF, that of the entity-tag first.
     pub headers: &'static str,
     /// The entity-tag: a name for these octets.
     pub etag: &'static str,
@@ -45,21 +45,27 @@ pub struct Variant {
 }
 
 impl Site {
-    /// What is at a path as a request has it.
-    pub fn find(&self, path: &str) -> Option<&'static Target> {
-        let path = path::clean(path)?;
-        let at = self.entries.binary_search_by(|(own, _)| (*own).cmp(&path)).ok()?;
+    /// What is at a request's path.
+    fn find(&self, request: &Request<'_>) -> Option<&'static Target> {
+        // No entry has dot segments: a path without escapes that is there needs no cleaning.
+        request
+            .plain_path()
+            .and_then(|path| self.entry(path))
+            .or_else(|| self.entry(path::clean(request.path())?.as_bytes()))
+    }
+
+    fn entry(&self, path: &[u8]) -> Option<&'static Target> {
+        let at = self.entries.binary_search_by(|(own, _)| own.as_bytes().cmp(path)).ok()?;
         Some(&self.entries[at].1)
     }
 
     /// Answers a GET. `last_modified` is that of all files.
     pub fn respond(&self, request: &Request<'_>, last_modified: HttpDate) -> Response {
-        match self.find(request.path()) {
+        match self.find(request) {
             Some(Target::File(file)) => {
                 let variant = file.variant(request);
                 Response::new(Status::OK)
-                    .prepared(variant.headers)
-                    .etag(variant.etag)
+                    .prepared_with_etag(variant.headers, variant.etag)
                     .last_modified(last_modified)
                     .body(variant.body)
             }
@@ -71,24 +77,27 @@ impl Site {
     fn nothing(&self) -> Response {
         match self.not_found {
             Some(File { plain, .. }) => {
-                Response::new(Status::NOT_FOUND).prepared(plain.headers).body(plain.body)
+                Response::new(Status::NOT_FOUND).prepared(plain.headers_without_etag()).body(plain.body)
             }
             None => Response::error(Status::NOT_FOUND),
         }
     }
 }
 
-impl File {
-    fn variant(&self, request: &Request<'_>) -> &Variant {
-        match &self.gzip {
-            Some(gzip) if encoding::prefers_gzip(accept_encoding(request)) => gzip,
-            _ => &self.plain,
-        }
+impl Variant {
+    /// For a page that is not what was asked for.
+    fn headers_without_etag(&self) -> &'static str {
+        self.headers.split_once('\n').map_or("", |(_, rest)| rest)
     }
 }
 
-fn accept_encoding<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
-    request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("Accept-Encoding")).map(|(_, value)| value)
+impl File {
+    fn variant(&self, request: &Request<'_>) -> &Variant {
+        match &self.gzip {
+            Some(gzip) if encoding::prefers_gzip(request.header_values("Accept-Encoding")) => gzip,
+            _ => &self.plain,
+        }
+    }
 }
 
 fn redirect(place: &str, query: Option<&str>) -> Response {

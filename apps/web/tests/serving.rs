@@ -57,7 +57,8 @@ fn pages_and_their_types() {
         }
         for path in ["/nothing", "/a/b", "/..", "/%2e%2e/etc/passwd", "/index.html/", "//", "/a%2fb"] {
             let (head, content) = get(path, "").await;
-            assert_eq!(status(&head), 404, "{path}");
+            assert_eq!((status(&head), field(&head, "ETag")), (404, None), "{path}");
+            assert_eq!(field(&head, "Content-Type"), Some("text/html; charset=utf-8"));
             assert!(String::from_utf8(content).unwrap().contains("<h1>404</h1>"), "{path}");
         }
     });
@@ -106,7 +107,8 @@ fn again_only_what_has_changed() {
     });
 }
 
-static PAGE: File = File { plain: Variant { headers: "", etag: "\"p\"", body: b"page" }, gzip: None };
+static PAGE: File =
+    File { plain: Variant { headers: "ETag: \"p\"\r\n", etag: "\"p\"", body: b"page" }, gzip: None };
 static FOLDERS: Site = Site {
     last_modified: Some(784_111_777),
     not_found: None,

@@ -44,8 +44,7 @@ const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/captu
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
-const HTTP: Part = part("fata_http::", "http/src/");
-const HTTP_PARSER: Part = part("httparse::", "/httparse-*/src/");
+const HTTP: Part = part("fata_http::", "/http/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
@@ -64,7 +63,6 @@ const CONTENTS: [Contents; 5] = [
             NETSTACK,
             TCP_MACHINE,
             HTTP,
-            HTTP_PARSER,
             NETFRONT,
             VIRTIO_NET,
             VIRTIO_ENTROPY,
@@ -78,47 +76,25 @@ const CONTENTS: [Contents; 5] = [
         name: "contents::udp_echo",
         image: "udp_echo",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
-        has_not: &[
-            CAPTURE,
-            TCP,
-            TCP_MACHINE,
-            RESOLVER,
-            HTTP,
-            HTTP_PARSER,
-            BLOCK,
-            BLKFRONT,
-            VIRTIO_BLOCK,
-            VIRTIO_CONSOLE,
-        ],
+        has_not: &[CAPTURE, TCP, TCP_MACHINE, RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
     Contents {
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, HTTP, HTTP_PARSER, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
+        has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
         image: "web",
-        has: &[
-            XENSTORE,
-            NETFRONT,
-            VIRTIO_NET,
-            VIRTIO_ENTROPY,
-            NETSTACK,
-            CAPTURE,
-            TCP,
-            TCP_MACHINE,
-            HTTP,
-            HTTP_PARSER,
-        ],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, CAPTURE, TCP, TCP_MACHINE, HTTP],
         has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
     Contents {
         name: "contents::iperf",
         image: "iperf",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, UDP],
-        has_not: &[RESOLVER, HTTP, HTTP_PARSER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
 ];
 
@@ -205,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_star_is_for_the_rest_of_a_name() {
-        assert!(matches("/registry/httparse-1.10.1/src/lib.rs", "/httparse-*/src/"));
-        assert!(!matches("/registry/httparse-1.10.1/core/src/fmt.rs", "/httparse-*/src/"));
+        assert!(matches("/registry/smoltcp-0.14.0/src/lib.rs", "/smoltcp-*/src/"));
+        assert!(!matches("/registry/smoltcp-0.14.0/core/src/fmt.rs", "/smoltcp-*/src/"));
         assert!(matches("/fata/http/src/lib.rs", "http/src/"));
     }
 }
