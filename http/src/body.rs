@@ -145,7 +145,7 @@ impl<'a> Incoming<'a> {
             return Ok(());
         }
         let grown = (all.len() + octets).max(2 * all.capacity());
-        if !memory::is_free(grown) || all.try_reserve_exact(grown - all.len()).is_err() {
+        if !memory::may_keep(grown) || all.try_reserve_exact(grown - all.len()).is_err() {
             self.io.stats.refused.add(1);
             return Err(self.fail(BodyError::NoMemory));
         }

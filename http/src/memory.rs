@@ -9,6 +9,8 @@ use fata_libos::memory;
 
 /// The most that is kept free, octets.
 const MAX_RESERVE: u64 = 8 << 20;
+/// The most that is kept free when clients send content, octets.
+const MOST_KEPT_FREE: u64 = 48 << 20;
 /// One connection for so many octets of the guest.
 const PER_CONNECTION: u64 = 12 << 10;
 
@@ -23,6 +25,13 @@ pub(crate) fn is_free(octets: usize) -> bool {
     let stats = memory::stats();
     // A platform that does not tell has enough.
     stats.total == 0 || stats.free >= (stats.total / 16).min(MAX_RESERVE) + octets as u64
+}
+
+/// Whether content of so much may be kept: while three eighths are free beside it, so that the network under this server
+/// has what it keeps for new connections, however many clients send content that is kept.
+pub(crate) fn may_keep(octets: usize) -> bool {
+    let stats = memory::stats();
+    stats.total == 0 || stats.free >= (stats.total / 8 * 3).min(MOST_KEPT_FREE) + octets as u64
 }
 
 /// Whether there is a piece of so much beside the reserve. It is tried where much is in use: what is free then may be in

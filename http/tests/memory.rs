@@ -13,6 +13,8 @@ use std::future::Future;
 const MIB: u64 = 1 << 20;
 /// What is kept free of 8 MiB.
 const RESERVE: u64 = MIB / 2;
+/// The same when content is sent.
+const FOR_CONTENT: u64 = 3 * MIB;
 
 /// Virtual time in a guest of 8 MiB.
 struct Guest {
@@ -83,8 +85,10 @@ fn what_there_is_no_memory_for_is_answered_503() {
         let cases = [
             (4 * MIB, get(7000), 200),
             (4 * MIB, post(300_000), 200),
-            (RESERVE + 100_000, get(7000), 200),
-            (RESERVE + 100_000, post(300_000), 503),
+            (RESERVE + 200_000, get(7000), 200),
+            (FOR_CONTENT + 400_000, post(300_000), 200),
+            (FOR_CONTENT + 200_000, post(300_000), 503),
+            (RESERVE + 200_000, post(300_000), 503),
             (RESERVE + 5000, get(7000), 503),
             (RESERVE + 5000, get(1), 503),
             (RESERVE + 5000, "nonsense\r\n\r\n".into(), 400),
@@ -97,7 +101,7 @@ fn what_there_is_no_memory_for_is_answered_503() {
             let said = answer(&site, request).await;
             assert_eq!(status(&said), wanted, "{n}: {said}");
         }
-        assert_eq!(site.stats().refused_memory(), 5);
+        assert_eq!(site.stats().refused_memory(), 6);
     });
 }
 

@@ -131,13 +131,17 @@ impl Memory {
 
     /// Whether that much could be had and as much as the reserve would be left beside it: for what needs more later.
     pub(crate) fn is_plenty(&self, octets: usize) -> bool {
+        if octets < self.credit.get() {
+            return true;
+        }
         let stats = (self.stats)();
         stats.total == 0 || stats.free >= 2 * reserve(stats.total) + octets as u64
     }
 
-    /// Whether more than half of what there is for a use is used, or nothing is free.
+    /// Whether more than half of what there is for a use is used, or there is no plenty: who wants much has to do with less,
+    /// so that there is something for who wants little.
     pub(crate) fn is_scarce(&self, of: Use) -> bool {
-        self.used(of) > self.limit(of) / 2 || !self.is_free(0)
+        self.used(of) > self.limit(of) / 2 || !self.is_plenty(0)
     }
 
     /// Brings the gauges up to date.

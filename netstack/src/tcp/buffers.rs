@@ -38,9 +38,11 @@ pub(super) fn size(memory: &Memory, wish: Buffers) -> Buffers {
     Buffers { receive: fit(wish.receive), send: fit(wish.send) }
 }
 
-/// Whether there is memory for one more connection, and for what those that are there may get beside it.
+/// Whether there is memory for one more connection with the least it may have. Large buffers stop growing well before there
+/// is none.
 pub(super) fn fits(memory: &Memory) -> bool {
-    memory.used(Use::Connections) + OVERHEAD <= memory.limit(Use::Connections) && memory.is_plenty(OVERHEAD)
+    let needs = OVERHEAD + 2 * LEAST;
+    memory.used(Use::Connections) + needs <= memory.limit(Use::Connections) && memory.is_free(needs)
 }
 
 /// Takes memory for a connection that has nothing in its buffers yet.
