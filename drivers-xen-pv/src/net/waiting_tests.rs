@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 const POLL: Duration = Duration::from_micros(5);
 /// The longest wait with polls of that cost, and what a wake-up may take beside it.
-const LONGEST: Duration = Duration::from_micros(5 * 100 + 200);
+const LONGEST: Duration = Duration::from_micros(5 * 300 + 200);
 
 /// Frames on their way: when they were delivered, and their numbers.
 type Delivered = Rc<RefCell<VecDeque<(Instant, usize)>>>;
