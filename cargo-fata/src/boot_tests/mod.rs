@@ -57,6 +57,8 @@ pub struct BootTest {
     process: Wanted,
     /// The kind of the guests it makes.
     pub kind: Kind,
+    /// It has machines of its own, and leaves the host alone.
+    is_apart: bool,
     /// The test.
     pub run: fn(&mut Host) -> Result<()>,
 }
@@ -87,6 +89,7 @@ impl BootTest {
             q35: Wanted::Never,
             process: Wanted::Never,
             kind: Kind::Pv,
+            is_apart: false,
             run,
         }
     }
@@ -101,6 +104,17 @@ impl BootTest {
     pub const fn host_memory(mut self, mb: u32) -> Self {
         self.host_memory_mb = mb;
         self
+    }
+
+    /// The same test, which makes no use of the host that it is given.
+    pub const fn apart(mut self) -> Self {
+        self.is_apart = true;
+        self
+    }
+
+    /// Whether it needs a Xen host.
+    pub fn needs_xen(&self) -> bool {
+        matches!(self.kind, Kind::Pv | Kind::Pvh) && !self.is_apart
     }
 
     /// The same test, with PVH guests too whenever it is run.

@@ -291,7 +291,7 @@ fn hping3_oddities(host: &mut Host) -> Result<()> {
         ("from loopback", "-S -a 127.0.0.1 -p 7"),
     ];
     // Some at once: each waits for a second after its last packet.
-    for some in oddities.chunks(5) {
+    for some in oddities.chunks(9) {
         // hping3's status tells whether an answer came, which is not what is asked here.
         let send = |(_, options): &_| format!("timeout 5 hping3 -n -q -c 3 -i u20000 {options} 10.0.2.15 & ");
         host.sh(&(some.iter().map(send).collect::<String>() + "wait"), SOON)?.ok()?;

@@ -20,11 +20,11 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards().as_process(),
     BootTest::new("boot::web::capture", 90, capture).on_qemu().as_process(),
     BootTest::new("boot::web::least_memory", 60, least_memory).on_qemu(),
-    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 10))
+    BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 5))
         .on_qemu_long()
         .as_process_long(),
     BootTest::new("boot::web::wrk_keep_alive_30_s", 120, |h| wrk_keep_alive(h, 30)).long(),
-    BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 10))
+    BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 5))
         .on_qemu_long()
         .as_process_long(),
     BootTest::new("boot::web::wrk_connection_per_request_30_s", 120, |h| wrk_connection_per_request(h, 30))
