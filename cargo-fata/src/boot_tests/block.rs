@@ -21,7 +21,7 @@ const CHUNK: usize = 64 << 10;
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::block::a_copy_is_one_for_dom0_too", 120, copy).both(),
-    BootTest::new("boot::block::many_in_flight", 180, many_in_flight).both(),
+    BootTest::new("boot::block::many_in_flight", 180, many_in_flight),
     BootTest::new("boot::block::sectors_of_4096", 180, sectors_of_4096),
     BootTest::new("boot::block::what_was_flushed_outlives_destroy", 120, flushed),
     BootTest::new("boot::block::a_read_only_disk_is_not_written", 120, read_only),
