@@ -14,9 +14,9 @@ const SLOW: Duration = Duration::from_secs(200);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().on_both_boards().as_process(),
+    BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().on_qemu().as_process(),
     BootTest::new("boot::net::dhcp", 90, dhcp).on_qemu().as_process(),
-    BootTest::new("boot::net::two_vifs", 90, two_vifs).on_both_boards().as_process(),
+    BootTest::new("boot::net::two_vifs", 90, two_vifs).on_qemu().as_process(),
     BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named),
     BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters)
         .long()
@@ -30,7 +30,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::net::closed_ports", 60, closed_ports).on_qemu().as_process(),
     BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")).on_qemu().as_process(),
     BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long().on_qemu_long(),
-    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities).on_qemu_long().as_process_long(),
+    BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities)
+        .on_qemu()
+        .on_xen_long()
+        .as_process_long(),
     BootTest::new("boot::net::dhcp_renewal_and_lease_loss", 600, dhcp_renewal_and_lease_loss)
         .long()
         .on_qemu_long()
