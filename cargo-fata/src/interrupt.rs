@@ -3,7 +3,6 @@
 //! Every loop that waits calls [`check`]. The first Ctrl-C asks the work under way to end in order, a third ends the tool.
 
 use std::cell::Cell;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,10 +10,10 @@ use anyhow::{Result, bail};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 const PATIENCE: usize = 3;
-/// When the work under way is to end, and how long it was given.
-static DEADLINE: Mutex<Option<(Instant, Duration)>> = Mutex::new(None);
 
 thread_local! {
+    /// When this thread's work under way is to end, and how long it was given.
+    static DEADLINE: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
     /// Whether this thread is cleaning up.
     static IGNORED: Cell<bool> = const { Cell::new(false) };
 }
@@ -35,9 +34,9 @@ pub fn requested() -> bool {
     COUNT.load(Ordering::SeqCst) > 0
 }
 
-/// Gives the work under way so long, or, with `None`, as long as it takes.
+/// Gives this thread's work under way so long, or, with `None`, as long as it takes.
 pub fn set_limit(limit: Option<Duration>) {
-    *deadline() = limit.map(|limit| (Instant::now() + limit, limit));
+    DEADLINE.set(limit.map(|limit| (Instant::now() + limit, limit)));
 }
 
 /// An error once the user wants to stop or time is up; waiting loops call it.
@@ -48,7 +47,7 @@ pub fn check() -> Result<()> {
     if requested() {
         bail!("interrupted");
     }
-    match *deadline() {
+    match DEADLINE.get() {
         Some((end, limit)) if Instant::now() > end => {
             bail!("its time limit of {} s is over", limit.as_secs())
         }
@@ -62,10 +61,6 @@ pub fn ignored<T>(clean_up: impl FnOnce() -> T) -> T {
     let result = clean_up();
     IGNORED.set(before);
     result
-}
-
-fn deadline() -> std::sync::MutexGuard<'static, Option<(Instant, Duration)>> {
-    DEADLINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Forgets a request that has been obeyed, so that cleaning up can use what checks for one.

@@ -1,6 +1,7 @@
 //! What the user sees of longer work: a spinner with the time on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,10 +13,19 @@ pub struct Step {
     bar: Option<ProgressBar>,
 }
 
+/// Whether work is under way beside other work, whose lines a spinner would spoil.
+static BESIDE: AtomicBool = AtomicBool::new(false);
+
+/// From now on there may be several pieces of work at a time, or not.
+pub fn several_at_once(several: bool) {
+    BESIDE.store(several, Ordering::Relaxed);
+}
+
 /// Announces a piece of work.
 pub fn step(what: impl Into<String>) -> Step {
     let what = what.into();
-    let bar = std::io::stderr().is_terminal().then(|| spinner(&what));
+    let is_alone = !BESIDE.load(Ordering::Relaxed);
+    let bar = (is_alone && std::io::stderr().is_terminal()).then(|| spinner(&what));
     if bar.is_none() {
         eprintln!("fata: {what} ...");
     }

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] =
-    &[BootTest::new("boot::dns::resolves", 120, resolves).on_qemu_long().as_process_long()];
+    &[BootTest::new("boot::dns::resolves", 120, resolves).on_qemu().on_xen_long().as_process_long()];
 
 /// 10.0.3.2 is the first server that the guest knows, 10.0.3.1 comes with the lease.
 const ZONE: &str = r#"

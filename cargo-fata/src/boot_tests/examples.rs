@@ -48,15 +48,13 @@ fn udp_echo(host: &mut Host) -> Result<()> {
     let guest = host.create(&spec)?;
     guest.wait_console("echo on UDP port 7007", SOON)?;
     guest.wait_console("link up", SOON)?;
-    // From a whole one to one in pieces.
-    for size in [1, 1472, 1473, 20_000, 65_507] {
-        let script = format!(
-            "head -c {size} /dev/urandom >/tmp/sent
-            socat -b 65536 -t 3 - UDP:10.0.2.15:7007,sndbuf=200000,rcvbuf=200000 </tmp/sent >/tmp/got
-            cmp /tmp/sent /tmp/got"
-        );
-        host.sh(&script, SOON)?.ok().with_context(|| format!("a datagram of {size} octets"))?;
-    }
+    // From a whole one to one in pieces, each from a port of its own; socat waits to its end whether more comes.
+    let script = "cd /tmp; sizes='1 1472 1473 20000 65507'
+        for size in $sizes; do
+            head -c $size /dev/urandom >sent.$size
+            socat -b 65536 -t 4 - UDP:10.0.2.15:7007,sndbuf=200000,rcvbuf=200000 <sent.$size >got.$size & sleep 0.1
+        done; wait; for size in $sizes; do cmp sent.$size got.$size || exit 1; done";
+    host.sh(script, SOON)?.ok().context("the name of a file ends with its datagram's octets")?;
     let nc = host.sh("echo from-nc | timeout 10 nc.openbsd -u -w 2 10.0.2.15 7007", SOON)?;
     ensure!(nc.stdout == "from-nc\n", "nc: {nc:?}");
     let tcp = host.sh("timeout 5 socat - TCP:10.0.2.15:7007,connect-timeout=3 </dev/null", SOON)?;

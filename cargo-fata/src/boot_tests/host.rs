@@ -26,7 +26,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds)
         .pv_only("makes no guest"),
     BootTest::new("boot::host::run_serves_until_ctrl_c_and_leaves_nothing_behind", 240, run_until_ctrl_c)
-        .pv_only("is about the tool"),
+        .pv_only("is about the tool")
+        .apart(),
 ];
 
 fn scripts_and_files(host: &mut Host) -> Result<()> {

@@ -18,7 +18,7 @@ const DOM0: &str = "10.0.2.14";
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::iperf::real_client", 180, |h| real_client(h, CASES, 1)).on_qemu().as_process(),
+    BootTest::new("boot::iperf::real_client", 180, |h| real_client(h, CASES, 1)).on_qemu().as_process_long(),
     BootTest::new("boot::iperf::real_client_all", 900, |h| real_client(h, ALL_CASES, 5))
         .long()
         .on_qemu_long()
@@ -29,7 +29,8 @@ pub const TESTS: &[BootTest] = &[
         .on_qemu_long()
         .as_process_long(),
     BootTest::new("boot::iperf::busy_and_strangers", 120, busy_and_strangers)
-        .on_qemu_long()
+        .on_qemu()
+        .on_xen_long()
         .as_process_long(),
 ];
 

@@ -108,11 +108,13 @@ fn a_console_that_takes_nothing(_logs: &Path) -> Result<()> {
 
 /// What is wrong with a boot parameter is said once, not without end.
 fn a_crash_stands_still(logs: &Path) -> Result<()> {
-    for machine in ["-M q35", "-M microvm", "-M microvm,acpi=off"] {
-        let guest = Machine::start(logs, "probe", "colour=red", machine)?;
-        let said = "boot parameter \"colour\" is unknown";
-        guest.wait_log(said)?;
-        std::thread::sleep(Duration::from_secs(3));
+    let machines = ["-M q35", "-M microvm", "-M microvm,acpi=off"];
+    let guests = machines.map(|machine| Machine::start(logs, "probe", "colour=red", machine));
+    let guests = guests.into_iter().collect::<Result<Vec<_>>>()?;
+    let said = "boot parameter \"colour\" is unknown";
+    guests.iter().try_for_each(|guest| guest.wait_log(said))?;
+    std::thread::sleep(Duration::from_secs(3));
+    for (machine, guest) in machines.iter().zip(&guests) {
         let times = guest.log().matches(said).count();
         ensure!(times == 1, "{machine}: it was said {times} times");
     }

@@ -15,7 +15,7 @@ const SLOW: Duration = Duration::from_secs(130);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::netfront::large_segments_both_ways", 240, large_segments).both(),
-    BootTest::new("boot::netfront::two_queues", 240, two_queues).both(),
+    BootTest::new("boot::netfront::two_queues", 240, two_queues),
 ];
 
 const GUEST_MAC: &str = "00:16:3e:00:00:77";

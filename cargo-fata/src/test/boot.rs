@@ -11,7 +11,6 @@ use anyhow::{Context, Result, anyhow};
 use super::report::Report;
 use crate::boot_tests::BootTest;
 use crate::xen_host::Host;
-use crate::xen_host::guest::Kind;
 use crate::xen_host::qemu::Options;
 use crate::{interrupt, ui};
 
@@ -25,23 +24,20 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
         .collect()
 }
 
-/// Runs them, a report line each: first those without Xen, which are quick.
-pub fn run(tests: &[BootTest], logs: &Path, report: &mut Report) -> Result<()> {
-    let (without, with): (Vec<&BootTest>, Vec<&BootTest>) =
-        tests.iter().partition(|test| matches!(test.kind, Kind::Machine(_) | Kind::Process));
-    let memory_mb = with.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
-    let log = logs.join("serial.log");
-    let options = Options { memory_mb, forwards: Vec::new(), disks: Vec::new(), log, gdb_port: None };
-    run_on(|| Host::without_xen(&logs.join("qemu")), &without, logs, report)?;
-    run_on(|| Host::boot(options.clone()), &with, logs, report)
+/// Runs those that need no Xen host, a report line each.
+pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
+    run_on(|| Host::without_xen(&logs.join("qemu")), tests, logs, report)
 }
 
-fn run_on(
-    boot: impl Fn() -> Result<Host>,
-    tests: &[&BootTest],
-    logs: &Path,
-    report: &mut Report,
-) -> Result<()> {
+/// Runs the others, on one Xen host.
+pub fn run_on_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
+    let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
+    let log = logs.join("serial.log");
+    let options = Options { memory_mb, forwards: Vec::new(), disks: Vec::new(), log, gdb_port: None };
+    run_on(|| Host::boot(options.clone()), tests, logs, report)
+}
+
+fn run_on(boot: impl Fn() -> Result<Host>, tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
     let mut host: Option<Host> = None;
     for test in tests {
         interrupt::check()?;
@@ -63,7 +59,7 @@ fn run_on(
     Ok(())
 }
 
-fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &mut Report) {
+fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &Report) {
     let name = test.full_name();
     let guests_before = host.guests_made();
     host.set_kind(test.kind);

@@ -71,6 +71,11 @@ impl Check {
         Self { name, arguments, environment: &[], long: false }
     }
 
+    /// Whether it compiles nothing.
+    pub fn is_quick(&self) -> bool {
+        self.name == "check::fmt"
+    }
+
     /// Runs it; what it said is kept if it fails.
     pub fn run(&self, logs: &Path) -> Result<()> {
         let output = cargo::command()

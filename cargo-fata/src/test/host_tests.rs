@@ -68,7 +68,7 @@ pub fn wanted(filter: &str) -> bool {
 
 /// Runs them all, a report line each; everything said is kept in a log. With `long` the fuzz targets have more time, and
 /// inputs that no run before had.
-pub fn run(filter: &str, long: bool, logs: &Path, report: &mut Report) -> Result<()> {
+pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()> {
     let log_path = logs.join("host-tests.log");
     let mut log = File::create(&log_path)?;
     let (reader, writer) = std::io::pipe()?;
@@ -90,12 +90,16 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &mut Report) -> Result
     let mut child = cargo.process_group(0).spawn().context("cannot start cargo")?;
     drop(cargo);
     let watchdog = Watchdog::over(child.id());
-    let (mut name, mut failures) = (String::new(), 0);
+    // What comes before the first program is cargo's compiling.
+    let (mut name, mut failures, mut since) = ("cargo test, compiling".to_owned(), 0, Instant::now());
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         writeln!(log, "{line}")?;
         match libtest::parse(&line) {
-            Line::Crate(program) => name = program,
+            Line::Crate(program) => {
+                report.spent(&format!("{PREFIX}{name}"), since.elapsed());
+                (name, since) = (program, Instant::now());
+            }
             Line::Test(test, Outcome::Passed) => report.passed(&format!("{PREFIX}{name}::{test}"), None),
             Line::Test(test, Outcome::Failed) => {
                 failures += 1;
@@ -108,6 +112,7 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &mut Report) -> Result
             Line::Test(_, Outcome::Ignored) | Line::Other => {}
         }
     }
+    report.spent(&format!("{PREFIX}{name}"), since.elapsed());
     interrupt::check()?;
     if watchdog.has_bitten() {
         let reason = format!("no end after {} minutes; see {}", LIMIT.as_secs() / 60, log_path.display());

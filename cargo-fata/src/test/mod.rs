@@ -1,5 +1,7 @@
 //! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
 //! line that counts them.
+//!
+//! What needs a Xen host runs beside all that does not, once the images are built.
 
 mod book;
 mod boot;
@@ -20,12 +22,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use self::book::BookTest;
+use self::checks::Check;
+use self::contents::Contents;
 use self::report::Report;
-use crate::boot_tests::{self, virtio};
+use self::sizes::Size;
+use crate::boot_tests::virtio::{self, MachineTest};
+use crate::boot_tests::{self, BootTest};
 use crate::cli::TestArgs;
-use crate::interrupt;
 use crate::setup;
 use crate::workspace::{self, Workspace};
+use crate::{interrupt, ui, xen_host};
 
 /// The name under which the building of all images is reported.
 const BUILD: &str = "build::images";
@@ -33,64 +40,119 @@ const BUILD: &str = "build::images";
 /// The command itself.
 pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
-    let boot_tests = boot::select(filter, args.long);
-    let (checks, sizes) = (checks::select(filter, args.long), sizes::select(filter));
-    let (contents, own_tests) = (contents::select(filter), OwnTest::select(filter, args.long));
-    let machine_tests = virtio::select(filter, args.long);
     let workspace = Workspace::current()?;
-    let book = book::select(&workspace, filter, args.long)?;
+    let tests = Selected::of(&workspace, filter, args.long)?;
     if args.list {
-        checks.iter().for_each(|check| println!("{}", check.name));
-        sizes.iter().for_each(|size| println!("{}", size.name));
-        contents.iter().for_each(|contents| println!("{}", contents.name));
-        own_tests.iter().for_each(|test| println!("{}", test.name));
-        machine_tests.iter().for_each(|test| println!("{}", test.name));
-        book.iter().for_each(|test| println!("{}", test.name));
-        boot_tests.iter().for_each(|test| println!("{}", test.listed()));
+        tests.list();
         return Ok(ExitCode::SUCCESS);
     }
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     setup::ensure(&setup::ALL)?;
-    let mut report = Report::default();
-    for check in &checks {
+    let report = Report::new();
+    // Those that say most for their time, and which the rest would hide.
+    let (quick, other) = tests.checks.iter().partition::<Vec<&Check>, _>(|check| check.is_quick());
+    for check in quick {
         report.run(check.name, || check.run(&logs));
     }
-    // A filter that names none of ours is for the host tests.
-    let counts =
-        [checks.len(), sizes.len(), contents.len(), own_tests.len(), machine_tests.len(), book.len()];
-    let ours = counts.iter().sum::<usize>() + boot_tests.len();
-    if host_tests::wanted(filter) || ours == 0 {
-        host_tests::run(filter, args.long, &logs, &mut report)?;
-    }
     // Before the images that the boot tests take, which have the same places.
-    for size in &sizes {
+    for size in &tests.sizes {
         report.run(size.name, || size.check(&workspace, &logs));
     }
-    for contents in &contents {
-        report.run(contents.name, || contents.check(&workspace));
-    }
-    for test in &own_tests {
-        report.run(test.name, || (test.run)(&workspace));
-    }
-    for test in &book {
-        interrupt::check()?;
-        report.run(&test.name, || test.run(&workspace, args.long));
-    }
-    if !boot_tests.is_empty() || !machine_tests.is_empty() {
-        let built = build_images(&workspace, &mut report);
-        for test in machine_tests.iter().filter(|_| built || args.keep_going) {
+    let needs_images = !tests.boot.is_empty() || !tests.machine.is_empty();
+    let has_images = needs_images && (build_images(&workspace, &report) || args.keep_going);
+    let (with_xen, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
+        tests.boot.iter().filter(|_| has_images).partition(|test| test.needs_xen());
+    let on_this_machine = || -> Result<()> {
+        for check in &other {
+            report.run(check.name, || check.run(&logs));
+        }
+        // A filter that names none of ours is for the host tests.
+        if host_tests::wanted(filter) || tests.count() == 0 {
+            host_tests::run(filter, args.long, &logs, &report)?;
+        }
+        for contents in &tests.contents {
+            report.run(contents.name, || contents.check(&workspace));
+        }
+        for test in &tests.own {
+            report.run(test.name, || (test.run)(&workspace));
+        }
+        for test in &tests.book {
+            interrupt::check()?;
+            report.run(&test.name, || test.run(&workspace, args.long));
+        }
+        for test in tests.machine.iter().filter(|_| has_images) {
             report.run(test.name, || test.run(&logs));
         }
-        if built || args.keep_going {
-            boot::run(&boot_tests, &logs, &mut report)?;
-        } else {
-            let reason = "not run, as not all images could be built; --keep-going runs them all the same";
-            report.failed(&format!("boot ({} tests)", boot_tests.len()), None, reason);
-        }
+        boot::run_without_xen(&without_xen, &logs, &report)
+    };
+    let on_xen = || boot::run_on_xen(&with_xen, &logs, &report);
+    // dom0 is one processor's work, and most of it is waiting. What is measured with `--long` is to be alone.
+    if args.long || with_xen.is_empty() {
+        on_this_machine().and_then(|()| on_xen())?;
+    } else {
+        side_by_side(on_this_machine, on_xen)?;
+    }
+    if needs_images && !has_images {
+        let reason = "not run, as not all images could be built; --keep-going runs them all the same";
+        report.failed(&format!("boot ({} tests)", tests.boot.len()), None, reason);
     }
     report.finish()
+}
+
+/// Runs one on a thread of its own beside the other; the first error of both.
+fn side_by_side(beside: impl FnOnce() -> Result<()> + Send, here: impl FnOnce() -> Result<()>) -> Result<()> {
+    ui::several_at_once(true);
+    let outcomes = std::thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        let here = here();
+        let beside = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        [here, beside]
+    });
+    ui::several_at_once(false);
+    outcomes.into_iter().collect()
+}
+
+/// All that a filter has left.
+struct Selected {
+    checks: Vec<&'static Check>,
+    sizes: Vec<&'static Size>,
+    contents: Vec<&'static Contents>,
+    own: Vec<OwnTest>,
+    machine: Vec<&'static MachineTest>,
+    book: Vec<BookTest>,
+    boot: Vec<BootTest>,
+}
+
+impl Selected {
+    /// Those whose names contain `filter`; the long ones only if asked for.
+    fn of(workspace: &Workspace, filter: &str, long: bool) -> Result<Self> {
+        Ok(Self {
+            checks: checks::select(filter, long),
+            sizes: sizes::select(filter),
+            contents: contents::select(filter),
+            own: OwnTest::select(filter, long),
+            machine: virtio::select(filter, long),
+            book: book::select(workspace, filter, long)?,
+            boot: boot::select(filter, long),
+        })
+    }
+
+    fn count(&self) -> usize {
+        let some = [self.checks.len(), self.sizes.len(), self.contents.len(), self.own.len()];
+        some.iter().sum::<usize>() + self.machine.len() + self.book.len() + self.boot.len()
+    }
+
+    fn list(&self) {
+        self.checks.iter().for_each(|check| println!("{}", check.name));
+        self.sizes.iter().for_each(|size| println!("{}", size.name));
+        self.contents.iter().for_each(|contents| println!("{}", contents.name));
+        self.own.iter().for_each(|test| println!("{}", test.name));
+        self.machine.iter().for_each(|test| println!("{}", test.name));
+        self.book.iter().for_each(|test| println!("{}", test.name));
+        self.boot.iter().for_each(|test| println!("{}", test.listed()));
+    }
 }
 
 /// A test by the tool itself that needs no Xen host: of what it makes, of what cargo makes, of what others do with it.
@@ -123,8 +185,10 @@ impl OwnTest {
 }
 
 /// Builds all images; whether it could.
-fn build_images(workspace: &Workspace, report: &mut Report) -> bool {
+fn build_images(workspace: &Workspace, report: &Report) -> bool {
     report.run(BUILD, || {
+        // Before others build beside the boot tests, which would wait for them.
+        xen_host::build_agent()?;
         let (images, errors) = workspace.build_all_images();
         workspace::set_images(images);
         errors.into_iter().next().map_or(Ok(()), Err)

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use flate2::{Compression, write::GzEncoder};
@@ -12,6 +13,9 @@ use super::cpio::Archive;
 use crate::cargo;
 
 const INIT: &str = include_str!("dom0-init.sh");
+/// Scripts that `xl` runs for devices of guests.
+const HOTPLUG: [(&str, &str); 2] =
+    [("fata/vif", include_str!("hotplug-vif.sh")), ("fata/block", include_str!("hotplug-block.sh"))];
 /// The agent's package, beside this one in a checkout.
 const AGENT_MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dom0/Cargo.toml");
 /// The name under which the agent is started, in dom0 and on this machine.
@@ -34,9 +38,16 @@ pub fn build() -> Result<PathBuf> {
     if !Path::new(AGENT_MANIFEST).exists() {
         return std::env::current_exe().context("where is this program?");
     }
-    let built = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
+    // Once: others may be building in the same place by the time of the next host.
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*built {
+        return Ok(path.clone());
+    }
+    let executables = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
         .context("cannot build dom0's agent")?;
-    built.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")
+    let path = executables.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")?;
+    Ok(built.insert(path).clone())
 }
 
 /// An initramfs beside `log` that is the base with init and agent appended. The caller removes it.
@@ -50,6 +61,9 @@ pub fn initramfs_with_agent(parts: &Parts, log: &Path) -> Result<PathBuf> {
     io::copy(&mut File::open(&parts.initramfs)?, &mut file)?;
     let mut archive = Archive::new(GzEncoder::new(file, Compression::fast()));
     archive.file("init", 0o755, INIT.as_bytes())?;
+    for (name, script) in HOTPLUG {
+        archive.file(name, 0o755, script.as_bytes())?;
+    }
     archive.file(&format!("fata/{NAME}"), 0o755, &agent)?;
     archive.finish()?.finish()?.flush()?;
     Ok(path)

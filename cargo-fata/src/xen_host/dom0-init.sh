@@ -28,6 +28,8 @@ stage modules
 for module in $(cat /fata/modules); do modprobe "$module" || stage "no module $module"; done
 mount -t xenfs xenfs /proc/xen || fail "xenfs: is this a Xen dom0?"
 
+printf '%s\n' 'autoballoon="off"' 'vif.default.script="/fata/vif"' > /etc/xen/xl.conf
+
 stage xenstored
 xenstored --pid-file /run/xen/xenstored.pid
 for _ in $(seq 100); do xenstore-exists / 2>/dev/null && break; sleep 0.1; done

@@ -61,12 +61,23 @@ impl fmt::Display for End {
 
 /// The domain of a name, which may be there or not. Dropping it destroys the domain.
 pub(super) struct Domain {
-    pub(super) agent: Agent,
-    pub(super) name: String,
+    agent: Agent,
+    name: String,
+    /// It has been destroyed.
+    is_gone: Cell<bool>,
+}
+
+impl Domain {
+    pub(super) fn new(agent: Agent, name: String) -> Self {
+        Self { agent, name, is_gone: Cell::new(false) }
+    }
 }
 
 impl Drop for Domain {
     fn drop(&mut self) {
+        if self.is_gone.get() {
+            return;
+        }
         let script = format!("xl destroy {} 2>/dev/null", self.name);
         let _ = interrupt::ignored(|| self.agent.sh(&script, XL_LIMIT));
     }
@@ -278,7 +289,7 @@ impl Guest {
         match &self.life {
             Life::Machine(machine) => machine.command(command)?,
             Life::Process(process) => process.command(command)?,
-            Life::Domain(Domain { agent, name }) => {
+            Life::Domain(Domain { agent, name, .. }) => {
                 agent.sh(&format!("xl {command} {name}"), XL_LIMIT)?.ok()?;
             }
         }
@@ -290,7 +301,7 @@ impl Guest {
         match &self.life {
             Life::Machine(machine) => machine.command("shutdown")?,
             Life::Process(process) => process.command("shutdown")?,
-            Life::Domain(Domain { agent, name }) => {
+            Life::Domain(Domain { agent, name, .. }) => {
                 let script = format!("xl shutdown {name} </dev/null >/dev/null 2>&1 &");
                 agent.sh(&script, XL_LIMIT)?.ok()?;
             }
@@ -300,8 +311,9 @@ impl Guest {
 
     /// Ends the domain at once and waits until it is gone.
     pub fn destroy(self) -> Result<()> {
-        if let Life::Domain(Domain { agent, name }) = &self.life {
+        if let Life::Domain(Domain { agent, name, is_gone }) = &self.life {
             agent.sh(&format!("xl destroy {name}"), XL_LIMIT)?.ok()?;
+            is_gone.set(true);
         }
         Ok(())
     }

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use self::agent::{Agent, Output};
-pub use self::agent_program::is_asked_for as is_agent;
-use self::guest::{Domain, Guest, GuestSpec, Image, Kind, Life};
+pub use self::agent_program::{build as build_agent, is_asked_for as is_agent};
+use self::guest::{AtEnd, Domain, Guest, GuestSpec, Image, Kind, Life};
 use self::qemu::{Options, Qemu};
 use crate::qemu_guest::Board;
 use crate::{cache, ui};
@@ -121,7 +121,8 @@ impl Host {
 
     /// Destroys every guest there is, whoever made it. For a host of ours only.
     pub fn destroy_guests(&self) -> Result<()> {
-        if matches!(self.machine, Machine::Qemu(_)) {
+        // Most often there is none, which costs no program in dom0.
+        if matches!(self.machine, Machine::Qemu(_)) && self.agent().domains()?.len() > 1 {
             self.sh("for id in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $id; done", XL_LIMIT)?;
         }
         Ok(())
@@ -215,16 +216,25 @@ impl Host {
         }
         self.put(&config, spec.to_xl_config(&name, &kernel).as_bytes())?;
         // From here on, so that what a create cut short leaves is destroyed too.
-        let domain = Domain { agent: self.agent(), name: name.clone() };
+        let domain = Domain::new(self.agent(), name.clone());
         let started = Instant::now();
         let paused = if spec.paused { "-p" } else { "" };
-        let script = format!("xl create -q {paused} {config} && xl domid {name}");
+        // Where nothing is done at its end nobody needs to wait for it.
+        let alone = if spec.at_end == AtEnd::Preserve { "-e" } else { "" };
+        // On a host of ours a guest that stays is the newest domain: its number is the highest.
+        let is_newest = matches!(self.machine, Machine::Qemu(_)) && spec.at_end == AtEnd::Preserve;
+        let ask = if is_newest { "" } else { &format!(" && xl domid {name}") };
+        let script = format!("xl create -q {paused} {alone} {config}{ask}");
         // The agent kills `xl` when we hang up; what is left is certain only after that.
         let created = self.sh(&script, XL_LIMIT).inspect_err(|_| std::thread::sleep(KILL_TIME))?;
         let create_time = started.elapsed();
         let created = created.ok().with_context(|| format!("cannot create guest {name}"))?;
-        let domid =
-            created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?;
+        let domid = if is_newest {
+            let domids = self.agent().domains()?.into_iter().map(|info| info.domid);
+            domids.max().filter(|domid| *domid > 0).with_context(|| format!("guest {name} is gone"))?
+        } else {
+            created.stdout.trim().parse().with_context(|| format!("`xl domid` said {:?}", created.stdout))?
+        };
         Ok(Guest { life: Life::Domain(domain), domid: Cell::new(domid), at_end: spec.at_end, create_time })
     }
 
