@@ -50,6 +50,7 @@ fn is_blank(b: &u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn split(text: &str) -> Result<Option<(&str, &str)>, Status> {
         Ok(line(text.as_bytes(), 0)?.map(|line| match line {
@@ -79,6 +80,50 @@ mod tests {
             for end in 0..text.len() {
                 let whole = text.is_char_boundary(end);
                 assert!(!whole || split(&text[..end]) == Ok(None), "{:?}", &text[..end]);
+            }
+        }
+    }
+
+    /// All fields of a section, and where it ends.
+    fn section(input: &[u8]) -> Result<Option<(Vec<(&[u8], &[u8])>, usize)>, Status> {
+        let (mut fields, mut at) = (Vec::new(), 0);
+        loop {
+            match line(input, at)? {
+                None => return Ok(None),
+                Some(Line::Last { end }) => return Ok(Some((fields, end))),
+                Some(Line::Field { name, value, end }) => {
+                    fields.push((name.of(input), value.of(input)));
+                    at = end;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// A bare line feed alone is refused here and taken there.
+        #[test]
+        fn sections_are_read_as_httparse_reads_them(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "a", "Host", "x-9", ":", ": ", " ", "\t", "\r\n", "\r\n", "\r\n\r\n", "\r", "\n", "b c", "\0", "\x7f", "\u{e9}",
+                    "(", "\"", ",", "!#$%&'*+-.^_`|~",
+                ]),
+                0..24,
+            )
+        ) {
+            let text = pieces.concat();
+            let input = text.as_bytes();
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            let has_bare_lf = (0..input.len()).any(|n| input[n] == b'\n' && (n == 0 || input[n - 1] != b'\r'));
+            match (section(input), httparse::parse_headers(input, &mut headers)) {
+                (Ok(Some((fields, end))), Ok(httparse::Status::Complete((len, theirs)))) => {
+                    prop_assert_eq!(end, len);
+                    let theirs: Vec<_> = theirs.iter().map(|h| (h.name.as_bytes(), h.value)).collect();
+                    prop_assert_eq!(fields, theirs);
+                }
+                (Ok(None), Ok(httparse::Status::Partial)) | (Err(_), Err(_)) => {}
+                (Err(_), Ok(_)) if has_bare_lf => {}
+                (ours, theirs) => prop_assert!(false, "{:?}: {:?} and {:?}", text, ours, theirs),
             }
         }
     }
