@@ -85,7 +85,9 @@ mod tests {
     }
 
     /// All fields of a section, and where it ends.
-    fn section(input: &[u8]) -> Result<Option<(Vec<(&[u8], &[u8])>, usize)>, Status> {
+    type Section<'a> = (Vec<(&'a [u8], &'a [u8])>, usize);
+
+    fn section(input: &[u8]) -> Result<Option<Section<'_>>, Status> {
         let (mut fields, mut at) = (Vec::new(), 0);
         loop {
             match line(input, at)? {

@@ -57,9 +57,12 @@ fn storms_beside_wrk(host: &mut Host) -> Result<()> {
         ensure!(free >= least, "{name}: {free} octets are free, not {least}");
     }
     // Storms that came to nothing would prove nothing.
-    for (counter, least) in
-        [("tcp_cookies", 1000), ("tcp_resets_sent", 1000), ("tcp_half_open_expired", 10), ("arp_unanswered", 1)]
-    {
+    for (counter, least) in [
+        ("tcp_cookies", 1000),
+        ("tcp_resets_sent", 1000),
+        ("tcp_half_open_expired", 10),
+        ("arp_unanswered", 1),
+    ] {
         let count = metric(host, &format!("fata_net_{counter}_total "))?;
         ensure!(count >= least, "{counter} is {count}");
     }
