@@ -95,10 +95,15 @@ fn boot_does_not_pay_for_memory(host: &mut Host) -> Result<()> {
         std::thread::sleep(Duration::from_secs(1));
         guest.cpu_ns()
     };
-    let small = cost(16)?.min(cost(16)?);
-    let large = cost(1600)?.min(cost(1600)?);
-    ensure!(large < 2 * small + 2_000_000, "16 MiB: {small} ns, 1600 MiB: {large} ns");
-    Ok(())
+    // Emulated, the guest's time has the host's other work in it: the least of some counts.
+    let (mut small, mut large) = (cost(16)?, cost(1600)?);
+    for _ in 0..4 {
+        if large < 2 * small + 2_000_000 {
+            return Ok(());
+        }
+        (small, large) = (small.min(cost(16)?), large.min(cost(1600)?));
+    }
+    bail!("16 MiB: {small} ns, 1600 MiB: {large} ns")
 }
 
 fn idle_costs_nothing(host: &mut Host) -> Result<()> {
