@@ -150,7 +150,7 @@ impl Response {
         self.prepared("").header("Content-Type", value)
     }
 
-    /// Sets the entity-tag, with its quotes: `"abc"`. The server then answers conditional requests and ranges by itself.
+    /// Sets the entity-tag, with its quotes: `"abc"`; not after [`prepared_with_etag`](Self::prepared_with_etag). The server then answers conditional requests and ranges by itself.
     pub fn etag(mut self, tag: impl Into<Cow<'static, str>>) -> Self {
         self.validators.etag = Some(tag.into());
         self.has_prepared_etag = false;

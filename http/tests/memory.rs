@@ -89,6 +89,7 @@ fn what_there_is_no_memory_for_is_answered_503() {
             (FOR_CONTENT + 400_000, post(300_000), 200),
             (FOR_CONTENT + 200_000, post(300_000), 503),
             (RESERVE + 200_000, post(300_000), 503),
+            (RESERVE + 200_000, post(1000), 200),
             (RESERVE + 5000, get(7000), 503),
             (RESERVE + 5000, get(1), 503),
             (RESERVE + 5000, "nonsense\r\n\r\n".into(), 400),

@@ -32,8 +32,8 @@ pub trait Platform {
     /// Time since an arbitrary moment before the program started; never goes back.
     fn now(&self) -> Instant;
 
-    /// After [`wait`](Self::wait): a moment between its end and now, where that is cheaper to tell than now; never goes
-    /// back, and is never later than what [`now`](Self::now) says next.
+    /// After [`wait`](Self::wait): now, or where that is cheaper to tell the moment since when the processor is ours, if nobody
+    /// was told a later one. Never goes back, and is never later than what [`now`](Self::now) says next.
     fn resumed(&self) -> Instant {
         self.now()
     }

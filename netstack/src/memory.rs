@@ -2,7 +2,7 @@
 //!
 //! What is refused is refused to the peer that asks: its packet is dropped, its connection not opened. Each [`Use`] has a
 //! part of the account, so that a flood of one kind leaves room for the others. And whoever has used the memory up,
-//! nothing is granted while less than a [`reserve`] is free: from that come the small allocations that cannot fail.
+//! nothing is granted while less than a [`reserve`] is free, give or take an eighth of it: from that come the small allocations that cannot fail.
 
 use crate::stats::Counters;
 use alloc::rc::Rc;
@@ -69,6 +69,8 @@ pub(crate) struct Memory {
     credit: Cell<usize>,
     /// Says what the guest has.
     stats: fn() -> MemoryStats,
+    /// Whether what is free has one piece at least that a table can grow into.
+    has_piece: fn() -> bool,
 }
 
 /// Memory that was granted; given back when dropped.
@@ -85,12 +87,12 @@ impl Memory {
             0 => UNKNOWN,
             half => half,
         };
-        Self::with(limit, memory::stats)
+        Self::with(limit, memory::stats, has_piece)
     }
 
-    fn with(limit: usize, stats: fn() -> MemoryStats) -> Rc<Self> {
+    fn with(limit: usize, stats: fn() -> MemoryStats, has_piece: fn() -> bool) -> Rc<Self> {
         let (limit, used, refused) = (Cell::new(limit), Default::default(), Cell::new(0));
-        Rc::new(Self { limit, used, refused, credit: Cell::new(0), stats })
+        Rc::new(Self { limit, used, refused, credit: Cell::new(0), stats, has_piece })
     }
 
     pub(crate) fn set_limit(&self, octets: usize) {
@@ -124,8 +126,8 @@ impl Memory {
         let stats = (self.stats)();
         let (reserve, wanted) = (reserve(stats.total), octets as u64);
         let plenty = stats.free.saturating_sub(2 * reserve).saturating_sub(wanted);
-        self.credit.set(plenty.min(reserve / 8) as usize);
-        let is_whole = stats.free >= stats.total / 2 || has_piece();
+        let is_whole = stats.free >= stats.total / 2 || (self.has_piece)();
+        self.credit.set(if is_whole { plenty.min(reserve / 8) as usize } else { 0 });
         stats.total == 0 || stats.free >= reserve + wanted && is_whole
     }
 
@@ -200,7 +202,7 @@ fn reserve(total: u64) -> u64 {
     (total / 8).min(MAX_RESERVE)
 }
 
-/// Whether what is free has one piece at least that a table can grow into: where much is in use it may be in small ones.
+/// Whether there is one piece at least that a table can grow into: where much is in use it may be in small ones.
 fn has_piece() -> bool {
     black_box(&mut Vec::<u8>::new()).try_reserve_exact(PIECE).is_ok()
 }
@@ -217,7 +219,7 @@ pub(crate) fn zeroed(octets: usize) -> Option<Vec<u8>> {
 impl Memory {
     /// An account of so much, for tests outside of a runtime.
     pub(crate) fn of(octets: usize) -> Rc<Self> {
-        Self::with(octets, MemoryStats::default)
+        Self::with(octets, MemoryStats::default, || true)
     }
 }
 
@@ -251,7 +253,7 @@ mod tests {
             (stats.total, stats.free) = (8 << 20, FREE.load(Ordering::Relaxed));
             stats
         }
-        let memory = Memory::with(4 << 20, stats);
+        let memory = Memory::with(4 << 20, stats, || true);
         let mut share = memory.take(Use::Connections, 5000).unwrap();
         // Somebody else takes all but the reserve.
         FREE.store((1 << 20) - 1, Ordering::Relaxed);
@@ -262,13 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn free_memory_in_small_pieces_is_none() {
+        fn stats() -> MemoryStats {
+            let mut stats = MemoryStats::default();
+            (stats.total, stats.free) = (8 << 20, 3 << 20);
+            stats
+        }
+        let memory = Memory::with(4 << 20, stats, || false);
+        assert!((0..1000).all(|_| memory.take(Use::Connections, 100).is_none()));
+        let memory = Memory::with(4 << 20, stats, || true);
+        assert!((0..1000).all(|_| memory.take(Use::Connections, 100).is_some()));
+    }
+
+    #[test]
     fn the_last_eighth_is_not_granted_whoever_used_the_rest() {
         fn stats() -> MemoryStats {
             let mut stats = MemoryStats::default();
             (stats.total, stats.free) = (8 << 20, (1 << 20) + 5000);
             stats
         }
-        let memory = Memory::with(4 << 20, stats);
+        let memory = Memory::with(4 << 20, stats, || true);
         assert!(memory.take(Use::Connections, 5000).is_some());
         assert!(memory.take(Use::Connections, 5001).is_none());
         assert_eq!((reserve(8 << 20), reserve(1 << 30)), (1 << 20, MAX_RESERVE));

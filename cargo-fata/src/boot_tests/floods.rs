@@ -45,11 +45,13 @@ fn storms_beside_wrk(host: &mut Host) -> Result<()> {
     for (name, storm) in storms {
         host.put("/tmp/storm.sh", storm.as_bytes())?;
         let script = format!(
-            "timeout -k 1 {} setsid bash /tmp/storm.sh >/dev/null 2>&1 & sleep 1
+            "timeout -k 1 {} bash /tmp/storm.sh >/dev/null 2>&1 & sleep 1
             wrk -t 1 -c 16 -d {STORM} --timeout 60 http://10.0.2.15:80/4k.html; status=$?; wait; exit $status",
             STORM + 2
         );
         let said = host.sh(&script, SLOW)?.ok().context(name)?.stdout;
+        let rest = host.sh("pgrep -l 'hping3|socat'; true", SLOW)?.stdout;
+        ensure!(rest.is_empty(), "{name}: the storm goes on: {rest}");
         no_errors(&said).context(name)?;
         is_served(host, &guest, name)?;
         let free = metric(host, "fata_memory_bytes{kind=\"free\"} ")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::BootTest;
 use crate::bench::http;
@@ -21,6 +21,8 @@ const COST: f64 = 1.2;
 const WARM_UP: u64 = 8000;
 /// Rounds of wrk are so long, seconds.
 const ROUND_S: u32 = 5;
+/// Rounds in which tables come to their size.
+const ROUNDS: usize = 4;
 /// Of the guest's memory.
 const PAGE_OCTETS: u64 = 4096;
 /// Of the site.
@@ -45,24 +47,27 @@ fn web(host: &mut Host, connections: u32) -> Result<Guest> {
     Ok(guest)
 }
 
-/// They stay open while others are served; what they took is given back.
+/// They stay open while others are served; what they took is given back. Tables keep the size that they once had, and may come
+/// to it in the second round or the third: a leak takes as much in each.
 fn connections_are_held(host: &mut Host, count: u32) -> Result<()> {
     let guest = web(host, count)?;
-    // Tables keep the size that they once had; clients close these, so that none lingers.
-    drop(Held::open(host, count)?);
-    http::load_with_wrk(host, FATA, PAGE, "", 2)?;
-    let before = idle::settled(host)?;
-    let held = Held::open(host, count)?;
-    let with = Memory::of_web(host)?;
-    ensure!(with.heap_used > before.heap_used, "{count} connections take nothing: {before:?}, {with:?}");
-    http::load_with_wrk(host, FATA, PAGE, "", 2)?;
-    held.check()?;
-    drop(held);
-    let after = idle::settled(host)?;
-    let left = after.heap_used.saturating_sub(before.heap_used);
-    ensure!(left < 16 << 10, "{left} octets were not given back: {before:?}, {after:?}");
-    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
-    Ok(())
+    let mut states = vec![idle::settled(host)?];
+    for _ in 0..ROUNDS {
+        let before = states[states.len() - 1];
+        let held = Held::open(host, count)?;
+        let with = Memory::of_web(host)?;
+        ensure!(with.heap_used > before.heap_used, "{count} connections take nothing: {before:?}, {with:?}");
+        // Clients close these, so that none lingers.
+        http::load_with_wrk(host, FATA, PAGE, "", 2)?;
+        held.check()?;
+        drop(held);
+        states.push(idle::settled(host)?);
+        ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+        if states[states.len() - 1].heap_used < before.heap_used + PAGE_OCTETS {
+            return Ok(());
+        }
+    }
+    bail!("each of {ROUNDS} rounds left something: {states:?}")
 }
 
 /// With ten idle, with many, and with ten again.
