@@ -143,7 +143,7 @@ impl Iface {
         if is_claimed && !rests {
             self.defended.set(Some(now));
             log::warn!("{}: another host claims the address {}", self.name, net.address);
-            link.announce(net.address, &core.counters);
+            link.claim(net.address, &core.counters);
         }
     }
 

@@ -248,7 +248,9 @@ fn a_cable_out_and_in_again() {
             assert_eq!(buf, [n; 1000]);
             let announced =
                 |f: &Vec<u8>| f[12..14] == [8, 6] && f[28..32] == B.octets() && f[38..42] == B.octets();
-            assert!(hub.captured().iter().any(announced), "it says that it is there");
+            sleep(Duration::from_secs(5)).await;
+            let count = hub.captured().iter().filter(|f| announced(f)).count();
+            assert_eq!(count, 2, "it says that it is there, and once more");
         }
         // Long enough to be given up, and no connection is made meanwhile.
         hub.set_up(0, false);

@@ -22,7 +22,7 @@ use core::net::Ipv4Addr;
 use fata_libos::net::{
     Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Received, TransmitError, TransmitMeta,
 };
-use fata_libos::time::Instant;
+use fata_libos::time::{Duration, Instant};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN,
     Ipv4Packet,
@@ -80,7 +80,13 @@ pub(crate) struct Link {
     memory: Rc<Memory>,
     traffic: Rc<Traffic>,
     tap: Option<Tap>,
+    /// When the address is announced again.
+    again: Option<Instant>,
 }
+
+/// RFC 5227, 1.1: ANNOUNCE_INTERVAL. An announcement is made twice: whoever misses one keeps the hardware address that had
+/// this one's before.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Link {
     pub(crate) fn new(
@@ -99,6 +105,7 @@ impl Link {
             memory,
             traffic: traffic.clone(),
             tap: None,
+            again: None,
         }
     }
 
@@ -162,11 +169,12 @@ impl Link {
     pub(crate) fn reset(&mut self) {
         self.neighbours.clear();
         self.queue.clear();
+        self.again = None;
     }
 
     /// When it has something to do that does not wait for room.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.neighbours.deadline()
+        self.neighbours.deadline().into_iter().chain(self.again).min()
     }
 
     /// Whether [`poll`](Self::poll) has something to do.
@@ -188,6 +196,10 @@ impl Link {
                 }
                 Err(error) => self.traffic.lost(counters, refused(error)),
             }
+        }
+        let again = self.again.take_if(|at| *at <= now);
+        if let Some(own) = own.filter(|_| again.is_some()) {
+            self.claim(own, counters);
         }
         let due = self.neighbours.poll(now);
         if let Some(own) = own {
@@ -300,8 +312,14 @@ impl Link {
         false
     }
 
-    /// Tells all neighbours that `own` is here (RFC 5227, 3).
+    /// Tells all neighbours that `own` is here, now and once more (RFC 5227, 2.3).
     pub(crate) fn announce(&mut self, own: Ipv4Addr, counters: &Counters) {
+        self.again = Some(Instant::recent() + ANNOUNCE_INTERVAL);
+        self.claim(own, counters);
+    }
+
+    /// Tells them once (RFC 5227, 2.4).
+    pub(crate) fn claim(&mut self, own: Ipv4Addr, counters: &Counters) {
         self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), own, counters);
     }
 
