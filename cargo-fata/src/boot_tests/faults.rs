@@ -8,7 +8,7 @@ use super::{BootTest, probe};
 use crate::symbols;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Kind};
+use crate::xen_host::guest::{End, Guest, Kind};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -38,15 +38,24 @@ fn exceptions_are_reported(host: &mut Host) -> Result<()> {
     // In ring 0 the fault is an unknown register's, which QEMU's software lets pass.
     let is_no_fault = |case: &str| case == "privileged" && matches!(host.kind(), Kind::Machine(_));
     let cases: Vec<_> = EXCEPTIONS.iter().filter(|(case, _)| !is_no_fault(case)).collect();
-    // All at once: xenconsoled takes a report of many small pieces in some seconds.
-    let guests = cases.iter().map(|(case, _)| host.create(&probe(case)?)).collect::<Result<Vec<_>>>()?;
-    for ((case, report), guest) in cases.into_iter().zip(guests) {
-        let end = guest.wait_gone(SOON)?;
-        let console = guest.console();
-        ensure!(end == End::Crash, "{case}: it ended with {end:?}: {console}");
-        for part in [report, "  rip ffffffff80", "while running main", "  at 0xffffffff80"] {
-            ensure!(console.contains(part), "{case}: no {part:?} in {console}");
+    // Some at once: xenconsoled takes a report of many small pieces in some seconds. Not as PVH: `xl` in dom0 has died of a
+    // segmentation fault while other PVH guests ran, which QEMU's software for SVM is not up to.
+    let at_once = if host.kind() == Kind::Pvh { 1 } else { cases.len() };
+    for some in cases.chunks(at_once) {
+        let guests = some.iter().map(|(case, _)| host.create(&probe(case)?)).collect::<Result<Vec<_>>>()?;
+        for ((case, report), guest) in some.iter().zip(guests) {
+            is_reported(case, report, &guest)?;
         }
+    }
+    Ok(())
+}
+
+fn is_reported(case: &str, report: &str, guest: &Guest) -> Result<()> {
+    let end = guest.wait_gone(SOON)?;
+    let console = guest.console();
+    ensure!(end == End::Crash, "{case}: it ended with {end:?}: {console}");
+    for part in [report, "  rip ffffffff80", "while running main", "  at 0xffffffff80"] {
+        ensure!(console.contains(part), "{case}: no {part:?} in {console}");
     }
     Ok(())
 }
