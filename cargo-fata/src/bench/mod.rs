@@ -16,7 +16,7 @@ mod quiet;
 mod results;
 pub mod servers;
 mod size;
-mod wrk;
+pub mod wrk;
 
 use std::fs;
 use std::path::PathBuf;

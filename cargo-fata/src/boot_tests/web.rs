@@ -206,7 +206,7 @@ fn least_memory(host: &mut Host) -> Result<()> {
 }
 
 /// wrk names lost connections and answers other than 2xx and 3xx only where there are any.
-pub(super) fn no_errors(said: &str) -> Result<u64> {
+fn no_errors(said: &str) -> Result<u64> {
     ensure!(!said.contains("Socket errors"), "connections were lost: {said}");
     ensure!(!said.contains("Non-2xx"), "wrong answers: {said}");
     let line = said.lines().find(|l| l.contains("requests in")).context("no requests")?;
