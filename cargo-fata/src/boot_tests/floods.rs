@@ -13,8 +13,11 @@ use crate::xen_host::guest::Guest;
 const SLOW: Duration = Duration::from_secs(280);
 /// How long each storm lasts, seconds.
 const STORM: u32 = 30;
-/// Of a guest's memory, octets; an eighth of it is kept for what cannot fail.
+/// The guest's memory, MiB; an eighth of it is kept for what cannot fail.
 const MEMORY_MB: u32 = 16;
+
+/// A command that prints the beginning of a request.
+const HALF_HEAD: &str = r"printf 'GET / HTTP/1.1\r\nHost: h\r\nX: %07900d' 0";
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
@@ -30,7 +33,7 @@ fn storms_beside_wrk(host: &mut Host) -> Result<()> {
     let frames = |host: &Host, name, len, frame| -> Result<String> {
         Ok(format!("while :; do {}; done", raw_frames(host, name, len, frame)?))
     };
-    let half_heads = many_clients(r"printf 'GET / HTTP/1.1\r\nHost: h\r\nX: %07900d' 0");
+    let half_heads = many_clients(HALF_HEAD);
     let storms = [
         ("SYNs from everywhere", hping("--rand-source -S -p 80")),
         ("resets from everywhere", hping("--rand-source -R -p 80")),
@@ -79,7 +82,7 @@ fn floods_in_least_memory(host: &mut Host) -> Result<()> {
     let hping = |options: &str| format!("timeout 3 hping3 -n -q --flood {options} 10.0.2.15; true");
     let fragments = hping("--rand-source -2 -x -g 60000 -d 1400");
     let neighbours = raw_frames(host, "neighbours", 54, syn_of_neighbour)?;
-    let half_heads = many_clients(r"printf 'GET / HTTP/1.1\r\nHost: h\r\nX: %07900d' 0");
+    let half_heads = many_clients(HALF_HEAD);
     let half_bodies =
         many_clients(r"printf 'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nX: %07800d\r\n\r\n' 0");
     let unread_answers = many_clients(r"printf 'GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n%.0s' {1..50}");
