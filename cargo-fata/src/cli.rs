@@ -208,6 +208,9 @@ pub struct TestArgs {
     /// Also what takes longer than a change should wait, a minute for each fuzz target, a sanitizer.
     #[arg(long)]
     pub long: bool,
+    /// Leave out the tests whose name contains this; may be given several times. Host tests stay.
+    #[arg(long, value_name = "WORD")]
+    pub skip: Vec<String>,
     /// Run boot tests even if not all images could be built: those that need a missing one fail.
     #[arg(long)]
     pub keep_going: bool,

@@ -20,7 +20,7 @@ mod sizes;
 use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::book::BookTest;
 use self::checks::Check;
@@ -41,7 +41,8 @@ const BUILD: &str = "build::images";
 pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let workspace = Workspace::current()?;
-    let tests = Selected::of(&workspace, filter, args.long)?;
+    let mut tests = Selected::of(&workspace, filter, args.long)?;
+    tests.skip(&args.skip)?;
     if args.list {
         tests.list();
         return Ok(ExitCode::SUCCESS);
@@ -137,6 +138,34 @@ impl Selected {
             book: book::select(workspace, filter, long)?,
             boot: boot::select(filter, long),
         })
+    }
+
+    /// Leaves out those whose names contain one of `words`; a word in no name is an error, as nothing would say so later.
+    fn skip(&mut self, words: &[String]) -> Result<()> {
+        let all = self.count();
+        let mut met = vec![false; words.len()];
+        let mut stays = |name: &str| {
+            let of_it = words.iter().zip(&mut met).filter(|(word, _)| name.contains(word.as_str()));
+            of_it.map(|(_, met)| *met = true).count() == 0
+        };
+        self.checks.retain(|test| stays(test.name));
+        self.sizes.retain(|test| stays(test.name));
+        self.contents.retain(|test| stays(test.name));
+        self.own.retain(|test| stays(test.name));
+        self.machine.retain(|test| stays(test.name));
+        self.book.retain(|test| stays(&test.name));
+        self.boot.retain(|test| stays(&test.full_name()));
+        match words.iter().zip(&met).find(|(_, met)| !**met) {
+            Some((word, _)) => bail!(
+                "--skip {word}: no test that would run has it in its name (the host tests cannot be skipped)"
+            ),
+            None => {
+                if !words.is_empty() {
+                    ui::say(format!("{} of {all} tests are left out by --skip", all - self.count()));
+                }
+                Ok(())
+            }
+        }
     }
 
     fn count(&self) -> usize {
