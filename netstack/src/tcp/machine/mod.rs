@@ -276,7 +276,9 @@ struct Receiving {
     rtt: Duration,
     /// When the owner's reading was last measured, and octets since.
     tuned: Instant,
-    copied: usize,
+    copied: u32,
+    /// The most that was read between two measurements.
+    copied_before: u32,
     /// Congestion was marked, and the peer has not said yet that it knows.
     marked: bool,
 }

@@ -144,10 +144,11 @@ impl Machine {
         rcv.ack_now |= more && !self.state.has_peer_finished() && self.state.is_synchronized();
     }
 
-    /// A window that is read within a round trip holds the peer back: it is doubled.
+    /// A window that is read within a round trip holds the peer back: it grows to twice what was read, and where that itself
+    /// grows to what a peer in slow start sends in the round trips until it hears of it.
     fn tune(&mut self, now: Instant, len: usize) {
         let rcv = &mut self.rcv;
-        rcv.copied += len;
+        rcv.copied = rcv.copied.saturating_add(len as u32);
         let rtt = match (rcv.rtt, self.rtt.smoothed()) {
             (Duration::ZERO, Some(smoothed)) => smoothed,
             (Duration::ZERO, None) => Duration::from_millis(100),
@@ -156,9 +157,12 @@ impl Machine {
         if now.duration_since(rcv.tuned) < rtt {
             return;
         }
-        let wanted = 2 * rcv.copied + 16 * rcv.mss as usize;
-        rcv.limit = rcv.limit.max(wanted.min(rcv.most));
-        (rcv.tuned, rcv.copied) = (now, 0);
+        let before = rcv.copied_before.max(10 * rcv.mss).max(1);
+        let wanted = 2 * u64::from(rcv.copied) + 16 * u64::from(rcv.mss);
+        let grown = rcv.copied.saturating_sub(before).min(before);
+        let ahead = 2 * wanted * u64::from(grown) / u64::from(before);
+        rcv.limit = rcv.limit.max(rcv.most.min((wanted + ahead) as usize));
+        (rcv.tuned, rcv.copied_before, rcv.copied) = (now, before.max(rcv.copied), 0);
     }
 
     /// Finishes writing: what was written and then the end are sent.

@@ -1,7 +1,7 @@
 //! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
 
 use super::synchronize::clock;
-use super::{FIRST_WINDOW, Flags, Header, Machine, NEVER, Seq, State, Verdict};
+use super::{CLOCKS, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
 use fata_libos::time::{Duration, Instant};
 
 /// An acknowledgement waits this long for company (RFC 9293, 3.8.6.3, allows 500 ms).
@@ -152,7 +152,9 @@ impl Machine {
         }
         let cut = fresh.len() > fits;
         let fresh = &fresh[..fits];
-        self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(self.offers.mtu)));
+        // Several segments may have come as one.
+        let most = self.offers.mtu.saturating_sub(HEADERS + if self.clocks.on { CLOCKS } else { 0 });
+        self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(most)));
         if fin && !cut {
             self.rcv.fin = Some(seq + fresh.len() as u32);
             self.rcv.ack_now = true;

@@ -125,6 +125,7 @@ impl Machine {
                 rtt: Duration::ZERO,
                 tuned: now,
                 copied: 0,
+                copied_before: 0,
                 marked: false,
             },
             clocks: Clocks { offset: config.timestamp_offset, on: true, recent: 0, recent_at: now },

@@ -189,6 +189,60 @@ fn a_lot_goes_fast() {
     }
 }
 
+/// A peer in slow start sends twice as much in each round trip, and is never to wait for the window.
+#[test]
+fn the_window_is_ahead_of_slow_start() {
+    let mut net = Net::connected(25 * MS);
+    let (mut flight, mut buf) = (14_480, vec![0; 1 << 20]);
+    for round in 0..6 {
+        net.now += 50 * MS;
+        let now = net.now;
+        for _ in 0..flight / 1448 {
+            let end = net.end(1);
+            let clocks =
+                Timestamp { value: end.clocks.recent, echo: synchronize::clock(end.clocks.offset, now) - 50 };
+            let header = Header {
+                seq: end.rcv.next,
+                ack: end.snd.next,
+                flags: Flags::ACK,
+                window: 1000,
+                options: Options { timestamp: Some(clocks), ..Options::default() },
+            };
+            assert_eq!(end.receive(now, &header, false, &[7; 1448]), Verdict::Taken, "round {round}");
+            assert_eq!(end.read(now, &mut buf), 1448);
+            while end.transmit(now, 0).is_some() {}
+        }
+        flight = (2 * flight).min(1 << 19);
+        let rcv = &net.end(1).rcv;
+        let may = (rcv.edge - rcv.next) as usize;
+        assert!(may >= flight, "round {round}: {may} for {flight}");
+    }
+}
+
+/// The data of a large receive is no larger segment: every second one of 1448 octets is acknowledged at once.
+#[test]
+fn a_large_receive_does_not_delay_later_acknowledgements() {
+    let mut net = Net::connected(MS);
+    let now = net.now;
+    let end = net.end(1);
+    let clocks = end.clocks.recent;
+    let mut acknowledged = |len: usize| {
+        let header = Header {
+            seq: end.rcv.next,
+            ack: end.snd.next,
+            flags: Flags::ACK,
+            window: 1000,
+            options: Options { timestamp: Some(Timestamp { value: clocks, echo: 0 }), ..Options::default() },
+        };
+        assert_eq!(end.receive(now, &header, false, &vec![7; len]), Verdict::Taken);
+        end.read(now, &mut vec![0; len]);
+        core::iter::from_fn(|| end.transmit(now, 0)).count()
+    };
+    assert!((0..20).all(|_| acknowledged(20 * 1448) == 1));
+    let alone: Vec<usize> = (0..6).map(|_| acknowledged(1448)).collect();
+    assert_eq!(alone, [0, 1, 0, 1, 0, 1]);
+}
+
 #[test]
 fn losses_are_mended() {
     for large in [0, 65536] {
