@@ -90,7 +90,7 @@ impl Memory {
         Self::with(limit, memory::stats, has_piece)
     }
 
-    fn with(limit: usize, stats: fn() -> MemoryStats, has_piece: fn() -> bool) -> Rc<Self> {
+    pub(crate) fn with(limit: usize, stats: fn() -> MemoryStats, has_piece: fn() -> bool) -> Rc<Self> {
         let (limit, used, refused) = (Cell::new(limit), Default::default(), Cell::new(0));
         Rc::new(Self { limit, used, refused, credit: Cell::new(0), stats, has_piece })
     }

@@ -115,8 +115,9 @@ impl Machine {
                 continue;
             }
             let mut queue = core::mem::take(&mut self.snd.queue);
-            queue.sack(from, to, most, |sent| self.note(now, sent, header, news));
-            self.snd.queue = queue;
+            let mut account = core::mem::take(&mut self.account);
+            queue.sack((from, to), most, &mut account, |sent| self.note(now, sent, header, news));
+            (self.snd.queue, self.account) = (queue, account);
             news.sacked = true;
         }
         news.sacked &= news.delivered > 0;
@@ -164,6 +165,7 @@ impl Machine {
         let una = self.snd.una;
         let mut queue = core::mem::take(&mut self.snd.queue);
         queue.acknowledge(ack, |sent| self.note(now, sent, header, news));
+        queue.settle(&mut self.account);
         self.snd.queue = queue;
         let base = self.base();
         let octets = ack.beyond(base).min(self.snd.queued as u32);

@@ -165,7 +165,7 @@ impl Machine {
             return 0;
         }
         let first = self.snd.una + self.snd.mss;
-        self.snd.queue.split(0, first, usize::MAX);
+        self.snd.queue.split(0, first, usize::MAX, &mut self.account);
         let mut lost = 0;
         self.snd.queue.update(0, |sent| {
             lost = sent.len();
@@ -280,7 +280,7 @@ impl Machine {
         let Some(last) = self.snd.queue.back().copied() else { return };
         let n = self.snd.queue.len() - 1;
         if last.len() > self.snd.mss {
-            self.snd.queue.split(n, last.end - self.snd.mss, usize::MAX);
+            self.snd.queue.split(n, last.end - self.snd.mss, usize::MAX, &mut self.account);
         }
         let n = self.snd.queue.len() - 1;
         self.snd.queue.update(n, |sent| sent.flags |= LOST);

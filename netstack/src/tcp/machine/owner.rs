@@ -201,7 +201,8 @@ impl Machine {
         self.state = State::Closed;
         self.snd.reset = false;
         self.snd.ring.release(&mut self.account);
-        (self.snd.queued, self.snd.queue) = (0, super::Queue::default());
+        self.snd.queue.release(&mut self.account);
+        self.snd.queued = 0;
         self.rcv.ack_now = false;
     }
 

@@ -1,7 +1,7 @@
 //! What has been sent and not been acknowledged: one entry for each send, in order, with what the peer's selective
 //! acknowledgements say of it (RFC 6675, 2).
 
-use super::Seq;
+use super::{Account, Seq};
 use alloc::collections::VecDeque;
 use fata_libos::time::Instant;
 
@@ -13,6 +13,9 @@ pub(super) const LOST: u8 = 2;
 pub(super) const AGAIN: u8 = 4;
 /// Larger than what is known to get through (RFC 4821).
 pub(super) const PROBE: u8 = 8;
+
+/// Entries that every connection may have: they are in what it costs by itself.
+const ALWAYS: usize = 8;
 
 /// One send, perhaps of many segments.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,8 @@ pub(super) struct Queue {
     sacked: u32,
     in_flight: u32,
     waiting: u32,
+    /// Octets that the connection's account has given.
+    charged: u32,
 }
 
 impl Queue {
@@ -101,9 +106,36 @@ impl Queue {
         self.sent.back()
     }
 
-    /// Whether there is room for one more.
-    pub(super) fn make_room(&mut self) -> bool {
-        self.sent.try_reserve(1).is_ok()
+    /// Whether there is room for one more, or memory for it.
+    pub(super) fn make_room(&mut self, account: &mut Account) -> bool {
+        if self.sent.len() < self.sent.capacity() {
+            return true;
+        }
+        let capacity = (2 * self.sent.capacity()).max(ALWAYS / 2);
+        let charge = capacity.saturating_sub(ALWAYS) * size_of::<Sent>();
+        let more = charge.saturating_sub(self.charged as usize);
+        if !account.grow(more) {
+            return false;
+        }
+        if self.sent.try_reserve_exact(capacity - self.sent.len()).is_err() {
+            account.shrink(more);
+            return false;
+        }
+        self.charged += more as u32;
+        true
+    }
+
+    /// Gives the memory back of a queue that holds nothing.
+    pub(super) fn settle(&mut self, account: &mut Account) {
+        if self.sent.is_empty() && self.sent.capacity() > ALWAYS {
+            self.release(account);
+        }
+    }
+
+    /// Forgets all, and gives its memory back.
+    pub(super) fn release(&mut self, account: &mut Account) {
+        account.shrink(self.charged as usize);
+        *self = Self::default();
     }
 
     /// Adds what was sent now, behind all others.
@@ -157,9 +189,6 @@ impl Queue {
             f(&first);
             self.sent.pop_front();
         }
-        if self.sent.is_empty() && self.sent.capacity() > 8 {
-            self.sent = VecDeque::new();
-        }
     }
 
     /// The first entry that ends after `seq`.
@@ -167,10 +196,14 @@ impl Queue {
         self.sent.partition_point(|sent| !sent.end.after(seq))
     }
 
-    /// Cuts an entry in two at `at`; nothing happens where that is not inside, or there are too many entries already.
-    pub(super) fn split(&mut self, n: usize, at: Seq, most: usize) {
+    /// Cuts an entry in two at `at`; nothing happens where that is not inside, or there are too many entries already, or there
+    /// is no memory for one more.
+    pub(super) fn split(&mut self, n: usize, at: Seq, most: usize, account: &mut Account) {
         let Some(sent) = self.sent.get(n).copied() else { return };
-        if !at.after(sent.seq) || !at.before(sent.end) || self.sent.len() >= most || !self.make_room() {
+        if !at.after(sent.seq) || !at.before(sent.end) || self.sent.len() >= most {
+            return;
+        }
+        if !self.make_room(account) {
             return;
         }
         self.sent[n].end = at;
@@ -178,7 +211,13 @@ impl Queue {
     }
 
     /// Marks what lies in `from..to` as held by the peer: calls `f` with each entry that was not yet.
-    pub(super) fn sack(&mut self, from: Seq, to: Seq, most: usize, mut f: impl FnMut(&Sent)) {
+    pub(super) fn sack(
+        &mut self,
+        (from, to): (Seq, Seq),
+        most: usize,
+        account: &mut Account,
+        mut f: impl FnMut(&Sent),
+    ) {
         let mut n = self.find(from);
         while let Some(sent) = self.sent.get(n).copied() {
             if !sent.seq.before(to) {
@@ -186,14 +225,14 @@ impl Queue {
             }
             if !sent.is(SACKED) {
                 if from.after(sent.seq) {
-                    self.split(n, from, most);
+                    self.split(n, from, most, account);
                     n += 1;
                     if self.sent.get(n).is_none_or(|next| next.seq != from) {
                         // Not cut: the part does not count.
                         continue;
                     }
                 }
-                self.split(n, to, most);
+                self.split(n, to, most, account);
                 if self.sent[n].end.after(to) {
                     break;
                 }
@@ -222,7 +261,9 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{Memory, Use};
     use alloc::vec::Vec;
+    use fata_libos::memory::MemoryStats;
 
     fn of(bounds: &[u32]) -> Queue {
         let mut queue = Queue::default();
@@ -262,14 +303,14 @@ mod tests {
     fn blocks_cut_entries() {
         let mut queue = of(&[0, 10, 20, 30]);
         let mut octets = 0;
-        queue.sack(Seq(5), Seq(25), 100, |sent| octets += sent.len());
+        queue.sack((Seq(5), Seq(25)), 100, &mut Account::default(), |sent| octets += sent.len());
         assert_eq!(octets, 20);
         assert_eq!(
             list(&queue),
             [(0, 5, 0), (5, 10, SACKED), (10, 20, SACKED), (20, 25, SACKED), (25, 30, 0)]
         );
         check(&queue);
-        queue.sack(Seq(5), Seq(25), 100, |_| panic!("once only"));
+        queue.sack((Seq(5), Seq(25)), 100, &mut Account::default(), |_| panic!("once only"));
         assert_eq!((queue.sacked(), queue.in_flight()), (20, 10));
         queue.update(0, |sent| sent.flags = LOST);
         assert_eq!((queue.in_flight(), queue.waiting(), queue.next_waiting()), (5, 5, Some(0)));
@@ -279,14 +320,45 @@ mod tests {
     }
 
     #[test]
+    fn what_it_holds_is_charged_and_given_back() {
+        let memory = Memory::with(32 << 10, MemoryStats::default, || true);
+        let account = || Account(memory.take(Use::Connections, 0));
+        let mut queue = Queue::default();
+        let mut one = account();
+        let mut add = |queue: &mut Queue, n: u32| {
+            let room = queue.make_room(&mut one);
+            if room {
+                queue.push(Sent {
+                    seq: Seq(n),
+                    end: Seq(n + 1),
+                    at: Instant::default(),
+                    flags: 0,
+                    repeats: 0,
+                });
+            }
+            room
+        };
+        assert!((0..8).all(|n| add(&mut queue, n)));
+        assert_eq!(memory.used(Use::Connections), 0);
+        assert!(add(&mut queue, 8));
+        assert_eq!(memory.used(Use::Connections), 8 * size_of::<Sent>());
+        let more = (9..100_000).take_while(|n| add(&mut queue, *n)).count();
+        assert!(more > 500 && memory.used(Use::Connections) <= 32 << 10, "{more}");
+        assert!(queue.memory() <= memory.used(Use::Connections) + ALWAYS * size_of::<Sent>());
+        queue.acknowledge(Seq(100_000), |_| {});
+        queue.settle(&mut one);
+        assert_eq!((memory.used(Use::Connections), queue.memory()), (0, 0));
+    }
+
+    #[test]
     fn a_peer_cannot_cut_for_ever() {
         let mut queue = of(&[0, 1000]);
         for n in 0..400 {
-            queue.sack(Seq(2 * n + 1), Seq(2 * n + 2), 16, |_| {});
+            queue.sack((Seq(2 * n + 1), Seq(2 * n + 2)), 16, &mut Account::default(), |_| {});
         }
         assert!(queue.len() <= 16);
         check(&queue);
-        queue.sack(Seq(0), Seq(1000), 16, |_| {});
+        queue.sack((Seq(0), Seq(1000)), 16, &mut Account::default(), |_| {});
         assert_eq!(queue.sacked(), 1000);
     }
 }

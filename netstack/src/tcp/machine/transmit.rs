@@ -115,7 +115,7 @@ impl Machine {
             return None;
         }
         let len = if force { mss } else { (room - room % mss).max(mss).min(self.large(most)) };
-        self.snd.queue.split(n, first.seq + len, usize::MAX);
+        self.snd.queue.split(n, first.seq + len, usize::MAX, &mut self.account);
         let sent = *self.snd.queue.get(n)?;
         self.snd.queue.update(n, |sent| {
             sent.flags |= AGAIN;
@@ -174,7 +174,7 @@ impl Machine {
         if unsent == 0 && !fin {
             return None;
         }
-        if !self.snd.queue.make_room() {
+        if !self.snd.queue.make_room(&mut self.account) {
             // Nothing on the way would bring the next try.
             self.snd.persist_at = self.snd.persist_at.min(now + PERSIST_MOST / 60);
             return None;
@@ -390,7 +390,7 @@ impl Machine {
         let (next, end) = (self.snd.next, self.snd.end);
         let unsent = end.beyond(next);
         let fin = self.snd.finished && !next.after(end);
-        let idle = self.snd.queue.is_empty() && self.snd.queue.make_room();
+        let idle = self.snd.queue.is_empty() && self.snd.queue.make_room(&mut self.account);
         if !idle || (unsent == 0 && !fin) || !self.state.is_synchronized() {
             return None;
         }
