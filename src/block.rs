@@ -11,6 +11,8 @@
 //! What a disk is below depends on where the appliance runs: a `vbd` of a Xen domain, a virtio device, a file of a process.
 //! Which one it is the boot parameters say, `data.disk=xvdb` or `data.file=PATH` (docs/boot-parameters.md).
 
+pub use crate::devices::OneDisk;
+use crate::devices::{no_two, wanted};
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use alloc::format;
@@ -19,7 +21,7 @@ use core::cell::RefCell;
 pub use fata_libos::block::{
     Access, BlockDevice, BlockError, Buffer, Discard, Disk, Geometry, InFlight, Outcome, Request,
 };
-use fata_libos::param::{self, Kind, Param};
+use fata_libos::param::{self, Kind, Param, Params};
 
 /// Names a block device of the manifest: a constant in the module `blocks` that [`main!`](crate::main) makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl Env {
         }
         let read_only = self.shared.params.get(&format!("{}.read-only", name.name)) == Some("on");
         let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+        crate::devices::all_there(&self.shared).await?;
         let disk = self.open_disk(name, access).await?;
         // Another task may have been faster.
         if let Some(disk) = opened(disks) {
@@ -104,6 +107,29 @@ impl Env {
     }
 }
 
+/// Whether the parameters of the block devices fit together.
+#[doc(hidden)]
+pub fn check_params(params: &Params) -> Result<()> {
+    // Nobody opens a disk by its place and by its letter by mistake; the same word twice one can miss.
+    let disks = wanted(params, ".disk").map(|(name, which)| (name, which, which));
+    no_two(".disk", &disks.collect::<Vec<_>>())?;
+    #[cfg(not(target_os = "xen"))]
+    check_files(params)?;
+    Ok(())
+}
+
+/// Each has a file, and no two have the same: they are compared as the kernel resolves their paths.
+#[cfg(not(target_os = "xen"))]
+fn check_files(params: &Params) -> Result<()> {
+    let mut files = Vec::new();
+    for (name, _) in wanted(params, ".disk") {
+        let path = params.get(&format!("{name}.{}", crate::hosted::FILE)).ok_or(NoFile { name })?;
+        let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        files.push((name, path, resolved));
+    }
+    Ok(no_two(&format!(".{}", crate::hosted::FILE), &files)?)
+}
+
 /// A block device of a process that was given no file.
 #[cfg(not(target_os = "xen"))]
 #[derive(Debug, thiserror::Error)]
@@ -115,12 +141,41 @@ pub struct NoFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{PARAMS, is_disk};
+    use super::{NoFile, OneDisk, PARAMS, check_params, is_disk};
+    use fata_libos::param::{Kind, Param, Params};
+    use std::string::ToString;
 
     /// `fata-build` declares them by their places.
     #[test]
     fn parameters_are_in_the_order_of_the_manifests_keys() {
         assert_eq!(PARAMS.each_ref().map(|param| param.name), ["disk", "read-only"]);
+    }
+
+    /// What `fata-build` and the process declare for two of them.
+    static TWO: [Param; 4] = [
+        Param { name: "data.disk", default: Some("0"), ..PARAMS[0] },
+        Param { name: "more.disk", default: Some("1"), ..PARAMS[0] },
+        Param { name: "data.file", kind: &FILE, default: None, help: "" },
+        Param { name: "more.file", kind: &FILE, default: None, help: "" },
+    ];
+    static FILE: Kind = Kind { what: "a path", check: |_| true };
+
+    #[test]
+    fn two_devices_are_two_disks() {
+        let check = |line: &str| check_params(&Params::parse(line, &[&TWO]).unwrap());
+        check("data.file=/a more.file=/b").unwrap();
+        check("data.disk=xvdc data.file=/a more.file=/b").unwrap();
+        let error = check("data.file=/a").unwrap_err();
+        assert!(error.is::<NoFile>(), "{error}");
+        for (line, name, value) in [
+            ("data.file=/a more.file=/b data.disk=1", "more.disk", "1"),
+            ("data.file=/a more.file=/b data.disk=xvdc more.disk=xvdc", "more.disk", "xvdc"),
+            ("data.file=/dev/null more.file=/dev/../dev/null", "more.file", "/dev/../dev/null"),
+        ] {
+            let error = check(line).unwrap_err();
+            let wanted = OneDisk { name: name.to_string(), value: value.to_string(), other: "data" };
+            assert_eq!(error.downcast_ref(), Some(&wanted), "{line}");
+        }
     }
 
     #[test]

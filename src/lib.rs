@@ -24,6 +24,8 @@ extern crate std;
 mod appliance;
 #[cfg(feature = "block")]
 pub mod block;
+#[cfg(any(feature = "net", feature = "block"))]
+mod devices;
 mod env;
 mod error;
 #[cfg(target_os = "xen")]

@@ -101,11 +101,7 @@ impl core::fmt::Debug for DiskError {
 /// The machine's disk that `which` means, for the appliance's block device `name`: `vdb`, or its place from 0 in the order in
 /// which disks are found.
 pub fn open_block(boot: &MachineBoot, name: &str, which: &str, access: Access) -> Result<Disk, DiskError> {
-    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"));
-    let index = match letter.and_then(|letter| letter.bytes().next()) {
-        Some(letter) => usize::from(letter.saturating_sub(b'a')),
-        None => which.parse().unwrap_or(usize::MAX),
-    };
+    let index = index_of(which);
     let Found { transport, wake } = match find::open(boot, DeviceType::Block, index) {
         Err(VirtioError::Missing { .. }) => return Err(DiskError::Missing { name: name.to_owned(), index }),
         found => found.map_err(|error| DiskError::Device { name: name.to_owned(), error })?,
@@ -113,6 +109,24 @@ pub fn open_block(boot: &MachineBoot, name: &str, which: &str, access: Access) -
     let started = VirtioBlk::new(transport, access, || wake.enable(1));
     let device = started.map_err(|error| DiskError::Device { name: name.to_owned(), error })?;
     Ok(Disk::new(device))
+}
+
+/// The number of the disk that `which` means, for the appliance's block device `name`, if the machine has it. It is not touched.
+pub fn find_block(boot: &MachineBoot, name: &str, which: &str) -> Result<u32, DiskError> {
+    let index = index_of(which);
+    if index >= find::count(boot, DeviceType::Block) {
+        return Err(DiskError::Missing { name: name.to_owned(), index });
+    }
+    Ok(index as u32)
+}
+
+/// 1 for `vdb`, `xvdb` and `1`.
+fn index_of(which: &str) -> usize {
+    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"));
+    match letter.and_then(|letter| letter.bytes().next()) {
+        Some(letter) => usize::from(letter.saturating_sub(b'a')),
+        None => which.parse().unwrap_or(usize::MAX),
+    }
 }
 
 /// A request that the device has, or will have.

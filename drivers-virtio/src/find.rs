@@ -80,22 +80,52 @@ pub fn open(boot: &MachineBoot, kind: DeviceType, index: usize) -> Result<Found,
         left -= usize::from(found == kind as u32 && left > 0);
         it
     };
+    first(boot, kind, &mut is_it).unwrap_or(Err(VirtioError::Missing { kind: name_of(kind), index }))
+}
+
+/// How many devices of a kind the machine has. None is touched.
+pub fn count(boot: &MachineBoot, kind: DeviceType) -> usize {
+    let mut count = 0;
+    let mut is_it = |found: u32| {
+        count += usize::from(found == kind as u32);
+        false
+    };
+    first(boot, kind, &mut is_it);
+    count
+}
+
+/// An error where the machine has no network device number `index`. None is touched.
+pub fn find_net(boot: &MachineBoot, index: usize) -> Result<(), VirtioError> {
+    match count(boot, DeviceType::Network) {
+        count if index < count => Ok(()),
+        count => Err(VirtioError::Missing { kind: name_of(DeviceType::Network), index: count }),
+    }
+}
+
+/// The first device that is the one.
+fn first(
+    boot: &MachineBoot,
+    kind: DeviceType,
+    is_it: &mut dyn FnMut(u32) -> bool,
+) -> Option<Result<Found, VirtioError>> {
     for place in mmio_devices(boot.mmio_devices) {
-        if let Some(found) = open_mmio(kind, place, &mut is_it) {
+        let found = open_mmio(kind, place, is_it);
+        if found.is_some() {
             return found;
         }
     }
     if boot.mmio_devices.is_empty() && !pci::is_there() {
         for n in 0..MICROVM_DEVICES {
             let base = MICROVM + u64::from(n) * MICROVM_SIZE as u64;
-            if let Some(found) = open_mmio(kind, (base, MICROVM_SIZE, [24 + n, 16 + n % 8]), &mut is_it) {
+            let found = open_mmio(kind, (base, MICROVM_SIZE, [24 + n, 16 + n % 8]), is_it);
+            if found.is_some() {
                 return found;
             }
         }
     }
-    let function = pci::find(&mut is_it).ok_or(VirtioError::Missing { kind: name_of(kind), index })?;
-    let transport = DeviceTransport::of_pci(kind, pci::open(function)?);
-    Ok(Found { transport, wake: Wake(By::Message(function)) })
+    let function = pci::find(is_it)?;
+    let transport = pci::open(function).map(|device| DeviceTransport::of_pci(kind, device));
+    Some(transport.map(|transport| Found { transport, wake: Wake(By::Message(function)) }))
 }
 
 /// Where QEMU's microvm has its devices when it describes them in ACPI's language rather than on the command line

@@ -34,11 +34,11 @@ mod single;
 mod transport;
 
 #[cfg(target_os = "xen")]
-pub use block::{DiskError, open_block};
+pub use block::{DiskError, find_block, open_block};
 #[cfg(target_os = "xen")]
 pub use console_of_guest::open_console;
 #[cfg(target_os = "xen")]
-pub use find::{open_net, seed};
+pub use find::{find_net, open_net, seed};
 #[cfg(target_os = "xen")]
 pub use transport::DeviceTransport;
 

@@ -42,8 +42,20 @@ mod fata_manifest {{
         name = image.name,
         param_count = manifest.params.len() + of_devices.len(),
         params = numbered(&manifest.params, |_, param| declaration(param)) + &of_devices.concat(),
-        check = if manifest.networks.is_empty() { "None" } else { "Some(::fata::net::check_params)" },
+        check = check(manifest),
     )
+}
+
+/// What sees to it that the devices' parameters fit together.
+fn check(manifest: &Manifest) -> &'static str {
+    match (manifest.networks.is_empty(), manifest.blocks.is_empty()) {
+        (true, true) => "None",
+        (false, true) => "Some(::fata::net::check_params)",
+        (true, false) => "Some(::fata::block::check_params)",
+        (false, false) => {
+            "Some(|params| ::fata::net::check_params(params).and_then(|()| ::fata::block::check_params(params)))"
+        }
+    }
 }
 
 fn numbered<T>(all: &[T], text: impl Fn(usize, &T) -> String) -> String {

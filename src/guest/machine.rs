@@ -53,4 +53,24 @@ impl Machine {
             Self::Pc(boot) => Ok(fata_virtio::open_block(boot, name, which, access)?),
         }
     }
+
+    /// An error that names the first network interface of so many that is not there.
+    #[cfg(feature = "net")]
+    pub(crate) async fn find_networks(&self, count: usize) -> Result<()> {
+        let Some(last) = count.checked_sub(1) else { return Ok(()) };
+        match self {
+            Self::Xen(_, store) => drop(fata_xen::net::find(store, last).await?),
+            Self::Pc(boot) => fata_virtio::find_net(boot, last)?,
+        }
+        Ok(())
+    }
+
+    /// The number of the disk that [`open_disk`](Self::open_disk) would open.
+    #[cfg(feature = "block")]
+    pub(crate) async fn find_disk(&self, name: &str, which: &str) -> Result<u32> {
+        Ok(match self {
+            Self::Xen(_, store) => fata_xen::block::find(store, name, which).await?,
+            Self::Pc(boot) => fata_virtio::find_block(boot, name, which)?,
+        })
+    }
 }

@@ -26,14 +26,14 @@ async fn main(env: Env) -> Result<()> {
 }
 
 async fn serve(env: &Env, window: usize) -> Result<()> {
+    let streams = env.param(params::STREAMS);
+    let streams =
+        u32::try_from(streams).map_err(|_| format!("boot parameter streams: {streams} are too many"))?;
     let network = env.network(networks::MAIN).await?;
     let (port, printer) = (env.param(params::PORT), env.clone());
     let settings = server::Settings {
         port,
-        limits: Limits {
-            streams: u32::try_from(env.param(params::STREAMS))?,
-            longest: env.param(params::LONGEST),
-        },
+        limits: Limits { streams, longest: env.param(params::LONGEST) },
         idle: env.param(params::IDLE),
         window,
         print: Box::new(move |text| printer.print(format_args!("{text}"))),

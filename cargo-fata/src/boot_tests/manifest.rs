@@ -13,7 +13,7 @@ use crate::command;
 use crate::image::config;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, GuestSpec};
+use crate::xen_host::guest::{End, GuestSpec, Kind};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -98,13 +98,13 @@ fn help(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-fn config_of(name: &str, toolstack: Toolstack, kernel: Option<&str>) -> Result<String> {
+fn config_of(host: &Host, name: &str, toolstack: Toolstack, kernel: Option<&str>) -> Result<String> {
     config::text(&ConfigArgs {
         image: image(name)?,
         toolstack,
         kernel: kernel.map(Into::into),
         bridge: vec!["xenbr0".to_owned(), "xenbr1".to_owned()],
-        kind: None,
+        kind: (host.kind() == Kind::Pvh).then(|| "pvh".to_owned()),
         params: Vec::new(),
     })
 }
@@ -113,28 +113,34 @@ fn config_of(name: &str, toolstack: Toolstack, kernel: Option<&str>) -> Result<S
 fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
     for name in ["hello", "manifest", "web"] {
         let kernel = host.upload(&image(name)?)?;
-        host.put(&format!("/tmp/{name}.cfg"), config_of(name, Toolstack::Xl, Some(&kernel))?.as_bytes())?;
+        host.put(
+            &format!("/tmp/{name}.cfg"),
+            config_of(host, name, Toolstack::Xl, Some(&kernel))?.as_bytes(),
+        )?;
         let said = host.sh(&format!("xl create -n /tmp/{name}.cfg"), SOON)?.ok()?;
         ensure!(said.stdout.contains(&kernel), "xl understood something else: {said:?}");
     }
     let start = "xl create -q /tmp/manifest.cfg && for _ in $(seq 100); do \
                  grep -q configured /var/log/xen/guest-manifest.log && exit 0; sleep 0.1; done; exit 1";
     host.sh(start, SOON)?.ok()?;
+    let wanted = if host.kind() == Kind::Pvh { "\"pvh\"" } else { "\"pv\"" };
+    let said = host.sh("xl list -l manifest | grep '\"type\":'", SOON)?.ok()?;
+    ensure!(said.stdout.contains(wanted), "a guest of another type: {said:?}");
     Ok(())
 }
 
 /// By libvirt's own schema of domains.
-fn libvirt_takes_its_configuration(_: &mut Host) -> Result<()> {
+fn libvirt_takes_its_configuration(host: &mut Host) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let judged = ["hello", "manifest", "web"].into_iter().try_for_each(|name| judge(&folder, name));
+    let judged = ["hello", "manifest", "web"].into_iter().try_for_each(|name| judge(host, &folder, name));
     fs::remove_dir_all(&folder)?;
     judged
 }
 
-fn judge(folder: &Path, name: &str) -> Result<()> {
+fn judge(host: &Host, folder: &Path, name: &str) -> Result<()> {
     let file = folder.join(format!("{name}.xml"));
-    fs::write(&file, config_of(name, Toolstack::Libvirt, None)?)?;
+    fs::write(&file, config_of(host, name, Toolstack::Libvirt, None)?)?;
     let mut validate = Command::new("virt-xml-validate");
     command::run(validate.arg(&file).arg("domain")).map(drop).with_context(|| format!("the domain of {name}"))
 }

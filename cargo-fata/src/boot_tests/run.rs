@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::BootTest;
+use crate::note;
 use crate::run::pcap::Pcap;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{Guest, GuestSpec};
+use crate::xen_host::guest::{Guest, GuestSpec, Kind};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -55,9 +56,11 @@ fn pcap(host: &mut Host) -> Result<()> {
 }
 
 /// The tool itself, with a Xen host of its own, and gdb as the tool says to start it.
-fn gdb(_: &mut Host) -> Result<()> {
+fn gdb(host: &mut Host) -> Result<()> {
+    let is_pvh = host.kind() == Kind::Pvh;
     let mut tool = Command::new(std::env::current_exe()?);
-    tool.args(["exec", "--no-net", "--gdb"]).arg(image("hello")?);
+    tool.args(["exec", "--no-net", "--gdb", "--type", if is_pvh { "pvh" } else { "pv" }])
+        .arg(image("hello")?);
     tool.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tool = Tool(tool.spawn()?);
     let mut lines = BufReader::new(tool.0.stderr.take().context("no stderr")?).lines();
@@ -76,7 +79,12 @@ fn gdb(_: &mut Host) -> Result<()> {
     let output = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).output()?;
     let output =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    for wanted in ["<fata_pv_start>", "hello.rs:", "#0 ", "block_on<", "pv_main ()"] {
+    // It stands at the entry, and then in `main`; of a PVH guest gdb cannot read the stack.
+    let entry = note::entries(&image("hello")?)?.pvh.context("no PVH entry")?;
+    let at_entry = format!("breakpoint 1, 0x{entry:016x} in ?? ()");
+    let of_pv = ["<fata_pv_start>", "hello.rs:", "#0 ", "block_on<", "pv_main ()"];
+    let of_pvh = [at_entry.as_str(), "hello.rs:", "#0 ", "main(env: Env)"];
+    for wanted in if is_pvh { &of_pvh[..] } else { &of_pv } {
         ensure!(output.contains(wanted), "no {wanted:?} in what gdb says:\n{output}");
     }
     // Let go, it runs to its end.

@@ -5,6 +5,9 @@
 //! all registers. A breakpoint is an address in whatever runs; the image's are nobody else's, as dom0's kernel begins at
 //! 0xffffffff81000000 and Xen above 0xffff820000000000.
 //!
+//! Of a PVH guest it has no memory: QEMU's stub walks the guest's page tables, and what those name is found by Xen's nested ones,
+//! which it does not walk. (Shadow page tables would do; Debian's Xen is built without.) gdb takes code from the image's file then.
+//!
 //! A guest without Xen is all that its QEMU runs, which waits for gdb by itself.
 //!
 //! On a dom0 it is Xen's gdbsx, which stops the guest alone. It wants a hypervisor that was built with `CONFIG_GDBSX`, which
@@ -20,7 +23,7 @@ use super::ports;
 use crate::xen_host::Host;
 use crate::xen_host::agent::Running;
 use crate::xen_host::guest::Guest;
-use crate::{interrupt, symbols, ui};
+use crate::{interrupt, note, symbols, ui};
 
 /// The port is the first free one from here on: it is the one that gdb's and QEMU's own documentation have.
 const FIRST_PORT: u16 = 1234;
@@ -30,12 +33,18 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// The image's first instruction.
 const ENTRY: &str = "fata_pv_start";
 
+/// QEMU's gdb stub reads memory by the page tables that the processor's CR3 names, and knows nothing of Xen's below them.
+const OF_PVH: &str = "of a PVH guest gdb has breakpoints, registers and steps, but no stack and no data, as its memory is behind \
+    Xen's nested page tables; the same image has all of them with --on qemu, and without --type pvh";
+
 /// What debugging needs before the guest is there.
 pub struct Gdb {
     /// The image's symbols.
     symbols: PathBuf,
     /// Where gdb connects to on this machine.
     pub port: u16,
+    /// The physical address at which a PVH guest begins.
+    pvh_entry: Option<u64>,
 }
 
 /// What lets the guest go when gdb says so. Dropping it leaves the guest as it is.
@@ -48,7 +57,13 @@ impl Gdb {
     pub fn prepare(image: &Path) -> Result<Self> {
         let symbols = symbols::file_of(image)?;
         let port = (FIRST_PORT..FIRST_PORT + PORTS).find(|port| ports::is_free(*port));
-        Ok(Self { symbols, port: port.context("no port is free for gdb")? })
+        Ok(Self { symbols, port: port.context("no port is free for gdb")?, pvh_entry: None })
+    }
+
+    /// For a PVH guest, which begins where its memory is not mapped yet.
+    pub fn of_pvh(self, image: &Path) -> Result<Self> {
+        let pvh_entry = note::entries(image)?.pvh;
+        Ok(Self { pvh_entry, ..self })
     }
 
     /// Waits with a guest that was created paused until gdb is there; says what to type. It stops at its entry then.
@@ -56,7 +71,13 @@ impl Gdb {
         if host.is_local() {
             return self.start_gdbsx(host, guest);
         }
-        let stop = format!("-ex 'tbreak {ENTRY}' -ex continue");
+        let stop = match self.pvh_entry {
+            Some(entry) => {
+                ui::say(OF_PVH);
+                format!("-ex 'set trust-readonly-sections on' {}", stop_at(entry))
+            }
+            None => format!("-ex 'tbreak {ENTRY}' -ex continue"),
+        };
         self.announce(&format!("-ex 'target remote 127.0.0.1:{}' {stop}", self.port));
         while !self.is_connected() {
             interrupt::check()?;
@@ -87,7 +108,7 @@ impl Gdb {
     /// Says what to type for a machine without Xen, which waits for gdb before its first instruction. At the guest's entry, a
     /// physical address, no memory is mapped yet: gdb sees numbers there, and names from `main` on.
     pub fn announce_machine(&self, entry: u64) {
-        let stop = format!("-ex 'thbreak *{entry:#x}' -ex continue");
+        let stop = stop_at(entry);
         self.announce(&format!("-ex 'target remote 127.0.0.1:{}' {stop}", self.port));
     }
 
@@ -103,6 +124,11 @@ impl Gdb {
     pub fn is_connected(&self) -> bool {
         fs::read_to_string("/proc/net/tcp").is_ok_and(|table| has_connection(&table, self.port))
     }
+}
+
+/// gdb's options to stop at a physical address, where nothing is mapped that a breakpoint could be written to.
+fn stop_at(entry: u64) -> String {
+    format!("-ex 'thbreak *{entry:#x}' -ex continue")
 }
 
 /// Whether the kernel's table has an established connection to a port of the loopback interface.

@@ -28,7 +28,7 @@ use crate::setup::{self, Need};
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Guest, GuestSpec};
+use crate::xen_host::guest::{End, Guest, GuestSpec, Kind};
 use crate::xen_host::qemu::Options;
 use crate::{interrupt, ui};
 
@@ -69,7 +69,11 @@ fn on(place: &str, image: &Path, args: &GuestArgs, params: &[String]) -> Result<
 fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
     let symbols = Symbols::of(image);
     let spec = spec::guest_spec(image, args, params)?;
-    let gdb = if args.gdb { Some(Gdb::prepare(image)?) } else { None };
+    let gdb = match (args.gdb, spec.kind) {
+        (false, _) => None,
+        (true, Kind::Pvh) => Some(Gdb::prepare(image)?.of_pvh(image)?),
+        (true, _) => Some(Gdb::prepare(image)?),
+    };
     let disks = disks::of(&args.disks, Note::of(image)?.map(|note| note.manifest).as_ref(), params)?;
     let spec = match disks::xl_line(&disks, Host::is_dom0()) {
         Some(line) => spec.config(&line),

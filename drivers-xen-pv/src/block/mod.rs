@@ -33,7 +33,7 @@ mod terms;
 pub use device::Blkfront;
 pub use fault::BlockFault;
 pub use link::AWAY;
-pub use open::{OpenError, open, open_number};
+pub use open::{OpenError, find, open, open_number};
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]

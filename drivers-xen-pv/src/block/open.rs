@@ -74,8 +74,17 @@ pub async fn open(
     which: &str,
     access: Access,
 ) -> Result<Disk, OpenError> {
+    let number = find(&store, name, which).await?;
+    let device = open_number(xen, store, number, access);
+    let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
+    opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
+    Ok(Disk::new(device))
+}
+
+/// The number of the `vbd` that `which` means, for the appliance's block device `name`. It is not touched.
+pub async fn find(store: &XenStore, name: &str, which: &str) -> Result<u32, OpenError> {
     let store_error = |error| OpenError::Store { name: name.to_owned(), error };
-    let numbers = devices(&store, "vbd").await.map_err(store_error)?;
+    let numbers = devices(store, "vbd").await.map_err(store_error)?;
     let number = match letter_of(which) {
         Some(letter) => numbers.iter().find(|number| **number == XVD + XVD_STEP * u32::from(letter)),
         None => which.parse().ok().and_then(|place: usize| numbers.get(place)),
@@ -89,10 +98,7 @@ pub async fn open(
         };
         return Err(OpenError::Missing { name: name.to_owned(), have: numbers.len(), which, vdev });
     };
-    let device = open_number(xen, store, number, access);
-    let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
-    opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
-    Ok(Disk::new(device))
+    Ok(number)
 }
 
 /// 1 for `xvdb` and `vdb`.

@@ -42,7 +42,7 @@ mod tx_pool;
 
 pub use device::Netfront;
 pub use fault::NetFault;
-pub use open::{OpenError, open, open_with};
+pub use open::{OpenError, find, open, open_with};
 pub use pool::Limits;
 pub use queue::QueueError;
 

@@ -71,15 +71,19 @@ pub async fn open_with(
     limits: Limits,
 ) -> Result<Netfront, OpenError> {
     let store_error = |error| OpenError::Store { index, error };
-    let numbers = devices(&store, "vif").await.map_err(store_error)?;
-    let number = numbers.get(index).copied();
-    let number = number.ok_or(OpenError::NoSuchVif { index, have: numbers.len() })?;
+    let number = find(&store, index).await?;
     let identity = Identity::read(&Device::new(&store, "vif", number)).await.map_err(store_error)?;
     let link = Link::new(identity.terms());
     let name: Rc<str> = format!("vif{number}").into();
     let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), limits, number };
     fata_libos::spawn_detached(frontend::run(site));
     Ok(Netfront::new(name, link))
+}
+
+/// The number of the domain's `index`-th network interface. It is not touched.
+pub async fn find(store: &XenStore, index: usize) -> Result<u32, OpenError> {
+    let numbers = devices(store, "vif").await.map_err(|error| OpenError::Store { index, error })?;
+    numbers.get(index).copied().ok_or(OpenError::NoSuchVif { index, have: numbers.len() })
 }
 
 #[cfg(test)]

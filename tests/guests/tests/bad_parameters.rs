@@ -26,6 +26,7 @@ fn each_is_one_line_and_nothing_starts() {
         let program = match image {
             "probe" => env!("CARGO_BIN_EXE_probe"),
             "manifest" => env!("CARGO_BIN_EXE_manifest"),
+            "block" => env!("CARGO_BIN_EXE_block"),
             other => panic!("no image {other}"),
         };
         let mut process = Process::start(program, words(parameters));
@@ -34,8 +35,9 @@ fn each_is_one_line_and_nothing_starts() {
         let line = process.said();
         let more = line.strip_prefix("fata: ").and_then(|line| line.strip_prefix(said));
         let more = more.unwrap_or_else(|| panic!("{parameters}: it said\n{line}instead of\nfata: {said}"));
-        // A process with interfaces knows of their taps too, after all others.
-        let is_all = more == "\n" || (said.contains("; known are: ") && more == ", main.tap, back.tap\n");
+        // A process knows of its interfaces' taps and its disks' files too, after all others.
+        let of_host = if image == "block" { ", data.file\n" } else { ", main.tap, back.tap\n" };
+        let is_all = more == "\n" || (said.contains("; known are: ") && more == of_host);
         assert!(is_all, "{parameters}: more than the line: {more:?}");
     }
 }
