@@ -114,37 +114,44 @@ extern "C" fn report(frame: &Frame) -> ! {
     ))
 }
 
-const NAMES: [&str; VECTORS] = [
-    "divide error",
-    "debug exception",
-    "non-maskable interrupt",
-    "breakpoint",
-    "overflow",
-    "bound range exceeded",
-    "invalid opcode",
-    "device not available",
-    "double fault",
-    "coprocessor segment overrun",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection fault",
-    "page fault",
-    "reserved exception",
-    "floating-point error",
-    "alignment check",
-    "machine check",
-    "SIMD floating-point error",
-    "virtualization exception",
-    "control protection exception",
-];
+/// By vector. One text: a table of so many would be larger than what it names.
+const NAMES: &str = "divide error|debug exception|non-maskable interrupt|breakpoint|overflow|\
+    bound range exceeded|invalid opcode|device not available|double fault|\
+    coprocessor overrun|invalid TSS|segment not present|stack fault|\
+    general protection fault|page fault|reserved exception|floating-point error|\
+    alignment check|machine check|SIMD floating-point error|virtualization exception|\
+    control protection exception|";
+
+// One for each vector.
+const _: () = {
+    let (mut at, mut ends) = (0, 0);
+    while at < NAMES.len() {
+        ends += (NAMES.as_bytes()[at] == b'|') as usize;
+        at += 1;
+    }
+    assert!(ends == VECTORS);
+};
+
+/// By hand: `split` is larger.
+fn name_of(vector: u64) -> Option<&'static str> {
+    let (mut left, mut start) = (vector, 0);
+    for (at, octet) in NAMES.bytes().enumerate() {
+        if octet == b'|' {
+            if left == 0 {
+                return NAMES.get(start..at);
+            }
+            (left, start) = (left - 1, at + 1);
+        }
+    }
+    None
+}
 
 struct Cause<'f>(&'f Frame);
 
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Frame { vector, error, cs, .. } = *self.0;
-        let name = NAMES.get(vector as usize).copied().unwrap_or("unknown exception");
+        let name = name_of(vector).unwrap_or("unknown exception");
         write!(f, "fata: exception {vector}: {name}")?;
         if vector != PAGE_FAULT {
             return write!(f, ", error code {error:#x}");

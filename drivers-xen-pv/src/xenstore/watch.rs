@@ -114,7 +114,7 @@ impl Future for Watching {
     #[inline(never)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         core::task::ready!(Pin::new(&mut self.request).poll(cx))?;
-        Poll::Ready(Ok(self.watch.take().expect("a watch whose request did not fail, awaited once")))
+        Poll::Ready(Ok(self.watch.take().expect("awaited once")))
     }
 }
 
