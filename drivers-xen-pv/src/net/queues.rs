@@ -22,6 +22,8 @@ pub(super) struct Queues {
     turn: usize,
     /// Where a frame is written to be looked at; empty with one queue.
     scratch: Vec<u8>,
+    /// Frames that there was no memory to put together.
+    no_memory: u64,
 }
 
 impl Queues {
@@ -36,7 +38,7 @@ impl Queues {
         for _ in 0..count {
             all.push(Queue::new(xen, each)?);
         }
-        Ok(Self { all, turn: 0, scratch: Vec::new() })
+        Ok(Self { all, turn: 0, scratch: Vec::new(), no_memory: 0 })
     }
 
     /// Each of them, for what is to be told to the back end.
@@ -66,7 +68,8 @@ impl Queues {
         Ok(None)
     }
 
-    /// Whether a frame of `len` octets can be taken, whatever flow it is of.
+    /// Whether a frame of `len` octets can be taken, whatever flow it is of: which it is is not known before it is written. A ring
+    /// that the back end does not empty holds up all, therefore, as one queue would; a back end that leaves one alone is broken.
     pub(super) fn make_room(&mut self, len: usize) -> Result<bool, NetFault> {
         for queue in &mut self.all {
             if !queue.make_room(len)? {
@@ -83,6 +86,7 @@ impl Queues {
         }
         if self.scratch.try_reserve(frame.len.saturating_sub(self.scratch.len())).is_err() {
             // Without memory it is lost, as on a wire.
+            self.no_memory += 1;
             return;
         }
         self.scratch.resize(self.scratch.len().max(frame.len), 0);
@@ -120,6 +124,7 @@ impl Queues {
     /// Adds what was counted to `counters`.
     pub(super) fn add_counts(&self, counters: &mut NetCounters) {
         self.all.iter().for_each(|queue| queue.add_counts(counters));
+        counters.tx_errors += self.no_memory;
     }
 
     /// Frames that were taken and not reported as sent.
