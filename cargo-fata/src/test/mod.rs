@@ -12,6 +12,7 @@ mod developer_tools;
 pub mod elsewhere;
 mod host_tests;
 mod libtest;
+mod on_unix;
 mod packages;
 mod platforms;
 mod report;
@@ -208,6 +209,7 @@ impl OwnTest {
             .into_iter()
             .chain(budget::TESTS)
             .chain(developer_tools::TESTS)
+            .chain(on_unix::TESTS)
             .chain(packages::TESTS);
         all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
     }
