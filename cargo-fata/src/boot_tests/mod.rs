@@ -22,6 +22,7 @@ mod new;
 mod parameters;
 mod qemu;
 mod run;
+mod tshark;
 pub mod virtio;
 mod web;
 
