@@ -48,6 +48,7 @@ impl Guest {
         for param in &args.params {
             check_param(&manifest, param)?;
         }
+        args.bridge.iter().try_for_each(|bridge| check_bridge(bridge))?;
         let kernel = path_on_host(args)?;
         let bridges = (0..manifest.networks.len())
             .map(|number| args.bridge.get(number).or(args.bridge.last()).cloned().unwrap_or_default())
@@ -75,10 +76,20 @@ fn path_on_host(args: &ConfigArgs) -> Result<String> {
         None => absolute(&args.image)?,
     };
     let text = path.to_str().context("the image's path is not UTF-8")?.to_owned();
-    // Everything else is text in quotes for all of them.
+    // Everything else is text in quotes for all of them: of a shell those are single ones, of xl double ones.
     let is_plain = |c: char| !c.is_control() && !"\"\\'<>&$`".contains(c);
     ensure!(text.chars().all(is_plain), "the path {text:?} has characters that configurations cannot hold");
     Ok(text)
+}
+
+/// Names of Linux' bridges, and what Open vSwitch has behind them: `ovsbr0.10:20` has VLANs.
+fn check_bridge(name: &str) -> Result<()> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+    ensure!(
+        (1..=63).contains(&name.len()) && name.chars().all(is_of_name),
+        "--bridge {name:?}: the name of a bridge has 1 to 63 of a-z, A-Z, 0-9, ., _, : and -"
+    );
+    Ok(())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -164,11 +175,57 @@ mod tests {
     fn qubes() {
         let text = qubes::text(&guest());
         for line in [
-            "cp /root/web /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
+            "cp -- '/root/web' /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
             "qvm-prefs web kernelopts 'greeting=\"a b\" ipv4=10.0.0.2/24'\" data.disk=xvdb\"",
             "qvm-volume resize web:private 1073741824",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+    }
+
+    /// dom0's shell, which is root's, takes the path for what it is.
+    #[test]
+    fn a_path_is_no_command() {
+        let kernel = "-/root/my web; echo reboot | cat (all) * ~ #1".to_owned();
+        let text = qubes::text(&Guest { kernel: kernel.clone(), ..guest() });
+        let copy = text.lines().find(|line| line.starts_with("cp ")).unwrap();
+        let script = format!("cp() {{ printf '[%s]' \"$@\"; }}\n{copy}\n");
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let expected = format!("[--][{kernel}][/var/lib/qubes/vm-kernels/fata-web/vmlinuz]");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), expected);
+    }
+
+    #[test]
+    fn a_path_with_quotes_is_refused() {
+        let of = |path: &str| {
+            let image = PathBuf::from("web");
+            let kernel = Some(PathBuf::from(path));
+            let (bridge, params) = (Vec::new(), Vec::new());
+            path_on_host(&ConfigArgs {
+                image,
+                toolstack: Toolstack::Qubes,
+                kernel,
+                bridge,
+                kind: None,
+                params,
+            })
+        };
+        assert_eq!(of("/root/my web; all*").unwrap(), "/root/my web; all*");
+        for bad in ["/a'b", "/a\"b", "/a\\b", "/a$b", "/a`b`", "/a&b", "/<a>", "/a\nb"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_is_a_name() {
+        for good in ["xenbr0", "br-lan", "xapi_1", "ovsbr0.10:20"] {
+            assert!(check_bridge(good).is_ok(), "{good}");
+        }
+        let long = "x".repeat(64);
+        for bad in ["", "x y", "x,script=/bin/sh", "x' ]", "\"/><script/>", "x/..", "x\ny", "brücke", &long]
+        {
+            let error = check_bridge(bad).unwrap_err().to_string();
+            assert!(error.starts_with("--bridge \"") && !error.contains('\n'), "{error}");
         }
     }
 
