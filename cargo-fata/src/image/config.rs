@@ -7,7 +7,7 @@ mod xl;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use fata_build::{Manifest, Param};
+use fata_build::{Manifest, Param, command_line};
 
 use super::note_of;
 use crate::cli::{ConfigArgs, Toolstack};
@@ -45,9 +45,7 @@ impl Guest {
         if kind == Kind::Pvh && !has_pvh {
             bail!("--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY)");
         }
-        for param in &args.params {
-            check_param(&manifest, param)?;
-        }
+        check_params(&manifest, &args.params)?;
         args.bridge.iter().try_for_each(|bridge| check_bridge(bridge))?;
         let kernel = path_on_host(args)?;
         let bridges = (0..manifest.networks.len())
@@ -96,30 +94,17 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("there is no {}", path.display()))
 }
 
-/// What the guest would refuse at boot, as far as the names go.
-fn check_param(manifest: &Manifest, param: &str) -> Result<()> {
-    let name = param.split('=').next().unwrap_or_default();
-    let of_interface = |key: &str| fata_build::NETWORK_KEYS.contains(&key) && !manifest.networks.is_empty();
-    // Files are a process's.
-    let of_block = |key: &str| matches!(key, "disk" | "read-only") && !manifest.blocks.is_empty();
-    let is_known = match name.split_once('.') {
-        Some((device, key)) => {
-            of_interface(key) && manifest.networks.iter().any(|n| n.name == device)
-                || of_block(key) && manifest.blocks.iter().any(|b| b.name == device)
-        }
-        None => {
-            matches!(name, "log" | "help")
-                || of_interface(name)
-                || of_block(name)
-                || manifest.params.iter().any(|p| p.name == name)
-        }
-    };
-    ensure!(is_known, "--param {param}: the image knows no boot parameter {name:?}");
-    ensure!(
-        !param.contains(|c: char| c.is_control() || "<>&$`'\\".contains(c)),
-        "--param {param}: characters that configurations cannot hold"
-    );
-    Ok(())
+/// What the guest would refuse at boot, as far as names and values go, and what its configuration cannot hold.
+fn check_params(manifest: &Manifest, params: &[String]) -> Result<()> {
+    for param in params {
+        ensure!(
+            !param.contains(|c: char| c.is_control() || "<>&$`'\\".contains(c)),
+            "--param {param:?}: characters that configurations cannot hold"
+        );
+        command_line::check(manifest, param).with_context(|| format!("--param {param}"))?;
+    }
+    // Together: none is given twice.
+    command_line::check(manifest, &params.join(" ")).context("--param")
 }
 
 #[cfg(test)]
@@ -230,8 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_must_be_one_of_the_images() {
+    fn a_parameter_is_one_of_the_images_and_its_value_of_the_type() {
         let manifest = guest().manifest;
+        let check = |params: &[&str]| {
+            check_params(&manifest, &params.iter().map(|&param| param.to_owned()).collect::<Vec<_>>())
+        };
         for good in [
             "log=debug",
             "port=8080",
@@ -241,19 +229,27 @@ mod tests {
             "data.disk=xvdc",
             "read-only=on",
         ] {
-            assert!(check_param(&manifest, good).is_ok(), "{good}");
+            assert!(check(&[good]).is_ok(), "{good}");
         }
-        for bad in [
-            "data.mtu=1",
-            "main.disk=0",
-            "file=x",
-            "prot=80",
-            "side.ipv4=dhcp",
-            "main.port=80",
-            "port=`reboot`",
-            "port='",
+        assert!(check(&["port=8080", "ipv4=dhcp", "back.ipv4=dhcp"]).is_ok());
+        for (bad, why) in [
+            (&["data.mtu=1"][..], "is unknown"),
+            (&["main.disk=0"], "is unknown"),
+            (&["file=x"], "is unknown"),
+            (&["prot=80"], "did you mean \"port\"?"),
+            (&["side.ipv4=dhcp"], "is unknown"),
+            (&["main.port=80"], "is unknown"),
+            (&["port=banana"], "boot parameter port: \"banana\" is not a whole number"),
+            (&["port"], "has no value"),
+            (&["port=\"80"], "a quote in the boot parameters does not end"),
+            (&["ipv4=10.0.0.2"], "is not dhcp or an IPv4 address with its prefix length"),
+            (&["port=80", "port=81"], "given twice"),
+            (&["port=80 reboot"], "\"reboot\" is unknown"),
+            (&["port=`reboot`"], "characters that configurations cannot hold"),
+            (&["port='"], "characters that configurations cannot hold"),
         ] {
-            assert!(check_param(&manifest, bad).is_err(), "{bad}");
+            let error = format!("{:#}", check(bad).unwrap_err());
+            assert!(error.starts_with("--param") && error.contains(why), "{bad:?}: {error}");
         }
     }
 }
