@@ -156,7 +156,8 @@ pub struct ImageArgs {
 /// What `image` does.
 #[derive(Subcommand)]
 pub enum ImageCommand {
-    /// Print name, version, entries, sizes and manifest.
+    /// Print name, version, entries, sizes, what is linked and the manifest. What is linked is a table by crate, from the symbols of
+    /// the image or, as it usually has none, of its twin: the same source built again with symbols.
     Info {
         /// The image.
         image: PathBuf,

@@ -11,6 +11,7 @@ mod contents;
 mod developer_tools;
 pub mod elsewhere;
 mod host_tests;
+mod image_info;
 mod libtest;
 mod on_unix;
 mod packages;
@@ -210,6 +211,7 @@ impl OwnTest {
             .chain(budget::TESTS)
             .chain(developer_tools::TESTS)
             .chain(on_unix::TESTS)
+            .chain(image_info::TESTS)
             .chain(packages::TESTS);
         all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
     }
