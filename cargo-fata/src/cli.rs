@@ -114,7 +114,7 @@ pub struct GuestArgs {
     /// A boot parameter; may be given many times.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
-    /// The guest's memory, where it is to be other than the image's manifest says.
+    /// The guest's memory, where it is to be other than the image's manifest says. A process has none of its own.
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u32>,
     /// Lead a port of this machine to a port of the guest; may be given many times. Port 80 is led to by the first free
@@ -156,7 +156,8 @@ pub struct ImageArgs {
 /// What `image` does.
 #[derive(Subcommand)]
 pub enum ImageCommand {
-    /// Print name, version, entries, sizes and manifest.
+    /// Print name, version, entries, sizes, what is linked and the manifest. What is linked is a table by crate, from the symbols of
+    /// the image or, as it usually has none, of its twin: the same source built again with symbols.
     Info {
         /// The image.
         image: PathBuf,

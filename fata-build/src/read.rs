@@ -3,10 +3,11 @@
 mod table;
 
 use self::table::{Item, Table};
+use crate::command_line::{MTU, QUEUES};
 use crate::kind::{self, KINDS};
 use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 use crate::{Error, ParamKind, Size, near};
-use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix};
+use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind};
 use std::net::Ipv4Addr;
 
 /// What a guest is given where the manifest does not say.
@@ -129,17 +130,21 @@ fn network_value(item: &Item<'_>) -> Result<String, Error> {
         "gateway" => &IPV4,
         "dns" => &IPV4_LIST,
         "hostname" => &HOSTNAME,
-        "mtu" if !value.parse::<u16>().is_ok_and(|mtu| mtu >= 576) => {
-            return item.error(format!("{value} is not a number of octets from 576 to 65535"));
-        }
-        "queues" if !value.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)) => {
-            return item.error(format!("{value} is not a number from 1 to 8"));
-        }
+        "mtu" => return number_of(item, value, &MTU),
+        "queues" => return number_of(item, value, &QUEUES),
         _ => return sayable(item, value),
     };
     match (kind.check)(&value) {
         true => Ok(value),
         false => item.error(format!("{value:?} is not {}", kind.what)),
+    }
+}
+
+/// Numbers stand without quotes.
+fn number_of(item: &Item<'_>, value: String, kind: &Kind) -> Result<String, Error> {
+    match (kind.check)(&value) {
+        true => Ok(value),
+        false => item.error(format!("{value} is not {}", kind.what)),
     }
 }
 

@@ -21,8 +21,14 @@ const HALF_HEAD: &str = r"printf 'GET / HTTP/1.1\r\nHost: h\r\nX: %07900d' 0";
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::floods::in_least_memory", 400, floods_in_least_memory).long().on_qemu(),
-    BootTest::new("boot::floods::beside_wrk", 900, storms_beside_wrk).long().on_qemu_long(),
+    BootTest::new("boot::floods::in_least_memory", 400, floods_in_least_memory)
+        .long()
+        .on_qemu()
+        .not_as_process("a process has no memory of its own"),
+    BootTest::new("boot::floods::beside_wrk", 900, storms_beside_wrk)
+        .long()
+        .on_qemu_long()
+        .not_as_process("a process has no memory of its own"),
 ];
 
 /// While a storm blows wrk loses no request, and memory stays within its bounds.

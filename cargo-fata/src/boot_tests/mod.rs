@@ -22,6 +22,7 @@ mod new;
 mod parameters;
 mod qemu;
 mod run;
+mod tshark;
 pub mod virtio;
 mod web;
 
@@ -53,6 +54,8 @@ pub struct BootTest {
     pv: Wanted,
     pvh: Wanted,
     why_pv_only: Option<&'static str>,
+    why_not_qemu: Option<&'static str>,
+    why_not_process: Option<&'static str>,
     microvm: Wanted,
     q35: Wanted,
     process: Wanted,
@@ -86,6 +89,8 @@ impl BootTest {
             pv: Wanted::Always,
             pvh: Wanted::Long,
             why_pv_only: None,
+            why_not_qemu: None,
+            why_not_process: None,
             microvm: Wanted::Never,
             q35: Wanted::Never,
             process: Wanted::Never,
@@ -167,6 +172,23 @@ impl BootTest {
         self
     }
 
+    /// The same test, never on QEMU alone; `test --list` says why.
+    pub const fn not_on_qemu(mut self, why: &'static str) -> Self {
+        self.why_not_qemu = Some(why);
+        self
+    }
+
+    /// The same test, never of a process; `test --list` says why.
+    pub const fn not_as_process(mut self, why: &'static str) -> Self {
+        self.why_not_process = Some(why);
+        self
+    }
+
+    /// The same test, never without Xen; `test --list` says why.
+    pub const fn on_xen_only(self, why: &'static str) -> Self {
+        self.not_on_qemu(why).not_as_process(why)
+    }
+
     /// The same test on both boards, not with guests of Xen.
     pub const fn without_xen(mut self) -> Self {
         (self.pv, self.pvh) = (Wanted::Never, Wanted::Never);
@@ -190,10 +212,20 @@ impl BootTest {
         self.name.strip_prefix("boot::").unwrap_or(self.name)
     }
 
-    /// Its line in the list of tests.
+    /// Its line in the list of tests, with the reasons why it is not run with other kinds of guests.
     pub fn listed(&self) -> String {
-        let why = self.why_pv_only.filter(|_| self.kind == Kind::Pv);
-        why.map_or_else(|| self.full_name(), |why| format!("{} (not as PVH: {why})", self.full_name()))
+        let reasons = match (self.why_not_qemu, self.why_not_process) {
+            (Some(qemu), Some(process)) if qemu == process => [Some(("without Xen", qemu)), None],
+            (qemu, process) => [qemu.map(|why| ("on QEMU", why)), process.map(|why| ("as a process", why))],
+        };
+        let reasons = std::iter::once(self.why_pv_only.map(|why| ("as PVH", why))).chain(reasons);
+        let said: Vec<String> = reasons
+            .flatten()
+            .filter(|_| self.kind == Kind::Pv)
+            .map(|(place, why)| format!("not {place}: {why}"))
+            .collect();
+        let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
+        self.full_name() + &said
     }
 
     /// Its name in reports: of a test with PVH guests `boot::topic::what::pvh`, without Xen `qemu::topic::what::BOARD` or
@@ -238,4 +270,41 @@ pub fn all() -> Vec<BootTest> {
 /// The image of the test guests (`tests/guests`), set to one of its cases.
 fn probe(case: &str) -> Result<GuestSpec> {
     Ok(GuestSpec::new(&format!("probe-{case}"), image("probe")?).extra(&format!("case={case}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of the network run without Xen too, or say why not.
+    #[test]
+    fn a_test_of_the_network_is_run_without_xen_or_says_why_not() {
+        let topics = [
+            net::TESTS,
+            netfront::TESTS,
+            dns::TESTS,
+            http::TESTS,
+            web::TESTS,
+            floods::TESTS,
+            iperf::TESTS,
+            idle::TESTS,
+        ];
+        for test in topics.into_iter().flatten() {
+            let on_qemu = test.microvm != Wanted::Never || test.q35 != Wanted::Never;
+            assert!(on_qemu != test.why_not_qemu.is_some(), "{} on QEMU", test.name);
+            let as_process = test.process != Wanted::Never;
+            assert!(as_process != test.why_not_process.is_some(), "{} as a process", test.name);
+        }
+    }
+
+    #[test]
+    fn reasons_are_listed() {
+        const TEST: BootTest = BootTest::new("boot::x::y", 1, |_| Ok(()));
+        assert_eq!(TEST.listed(), "boot::x::y");
+        assert_eq!(TEST.on_xen_only("a b").listed(), "boot::x::y (not without Xen: a b)");
+        let many = TEST.pv_only("p").not_on_qemu("q").not_as_process("r");
+        assert_eq!(many.listed(), "boot::x::y (not as PVH: p; not on QEMU: q; not as a process: r)");
+        let on_qemu = BootTest { kind: Kind::Machine(Board::Q35), ..TEST.on_qemu().not_as_process("r") };
+        assert_eq!(on_qemu.listed(), "qemu::x::y::q35");
+    }
 }

@@ -17,19 +17,23 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::net::ping_small_large_and_fragments", 90, ping).both().on_qemu().as_process(),
     BootTest::new("boot::net::dhcp", 90, dhcp).on_qemu().as_process(),
     BootTest::new("boot::net::two_vifs", 90, two_vifs).on_qemu().as_process(),
-    BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named),
+    BootTest::new("boot::net::missing_vif_is_named", 60, missing_vif_is_named)
+        .on_xen_only("it is about a line of xl's configuration"),
     BootTest::new("boot::net::contradicting_parameters", 60, contradicting_parameters)
         .long()
         .on_qemu()
         .as_process_long(),
-    BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge),
+    BootTest::new("boot::net::mtu_of_the_bridge", 90, mtu_of_the_bridge)
+        .on_xen_only("xl gives the MTU to the interface"),
     BootTest::new("boot::net::echo_10_mib", 240, echo_10_mib).on_both_boards().as_process(),
-    BootTest::new("boot::net::echo_over_a_bad_line", 240, echo_over_a_bad_line),
+    BootTest::new("boot::net::echo_over_a_bad_line", 240, echo_over_a_bad_line)
+        .on_xen_only("its line is made by netem, which dom0's kernel has and this machine's need not have"),
     // As PVH with --long: the front end is the same code, and others have it on PVH.
-    BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached),
+    BootTest::new("boot::net::vif_detached_and_attached_while_serving", 240, vif_detached_and_attached)
+        .on_xen_only("xl takes the interface away; virtio::the_link_goes_down_and_up is the like"),
     BootTest::new("boot::net::closed_ports", 60, closed_ports).on_qemu().as_process(),
     BootTest::new("boot::net::nmap_many_ports", 120, |h| nmap(h, "1-4000")).on_qemu().as_process(),
-    BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long().on_qemu_long(),
+    BootTest::new("boot::net::nmap_all_ports", 400, |h| nmap(h, "-")).long().on_qemu_long().as_process_long(),
     BootTest::new("boot::net::hping3_oddities", 240, hping3_oddities)
         .on_qemu()
         .on_xen_long()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::host::answer_of_the_url;
-use super::{BootTest, probe};
+use super::{BootTest, probe, tshark};
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{AtEnd, End, Kind};
@@ -69,7 +69,9 @@ fn serves_until_ctrl_c(host: &mut Host) -> Result<()> {
     // A guest that did not hear it would have had its grace time.
     ensure!(status.success() && asked.elapsed() < Duration::from_secs(8), "{status}, {:?}", asked.elapsed());
     let captured = fs::read(&pcap)?;
+    let as_tshark_reads_it = tshark::has_answered_requests(&pcap, "/");
     fs::remove_file(&pcap)?;
+    as_tshark_reads_it?;
     host.put("/tmp/test.pcap", &captured)?;
     let packets = host.sh("tcpdump -Z root -n -vv -A -r /tmp/test.pcap", SOON)?.ok()?.stdout;
     for wanted in ["ARP", "10.0.2.15.80: Flags [S]", "HTTP/1.1 200 OK"] {

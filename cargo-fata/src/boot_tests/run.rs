@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::BootTest;
+use super::{BootTest, tshark};
 use crate::note;
 use crate::run::pcap::Pcap;
 use crate::workspace::image;
@@ -18,27 +19,40 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] =
-    &[BootTest::new("boot::run::pcap", 120, pcap), BootTest::new("boot::run::gdb", 400, gdb).long()];
+    &[BootTest::new("boot::run::pcap", 180, pcap), BootTest::new("boot::run::gdb", 400, gdb).long()];
 
-/// A capture over two lives of a guest: from the first packet to the last one, as tcpdump reads it.
+/// A capture over three lives of a guest: from the first packet to the last one, as tcpdump and tshark read it.
 fn pcap(host: &mut Host) -> Result<()> {
     let file = std::env::temp_dir().join(format!("fata-{}.pcap", std::process::id()));
-    let mut pcap = Pcap::create(&file, 1)?;
-    for size in [100, 1200] {
-        let guest = paused(host, GuestSpec::new("pcap", image("echo")?).network())?;
+    let outcome = captured(host, &file).and_then(|()| is_all_there(host, &file));
+    let _ = fs::remove_file(&file);
+    outcome
+}
+
+/// An echo server twice, then a web server.
+fn captured(host: &mut Host, file: &Path) -> Result<()> {
+    let mut pcap = Pcap::create(file, 1)?;
+    let mut in_a_life = |name: &str, scripts: &[String]| -> Result<()> {
+        let guest = paused(host, GuestSpec::new("pcap", image(name)?).network())?;
         let capture = pcap.start(host, &guest)?;
         guest.unpause()?;
         guest.wait_console("link up", SOON)?;
-        host.sh(&format!("ping -c 5 -i 0.2 -W 3 -s {size} 10.0.2.15"), SOON)?.ok()?;
-        host.sh(
-            "head -c 500000 /dev/zero | timeout 20 socat -t5 - TCP:10.0.2.15:7 | cmp -n 500000 - /dev/zero",
-            SOON,
-        )?
-        .ok()?;
-        capture.finish()?;
+        for script in scripts {
+            host.sh(script, SOON)?.ok()?;
+        }
+        capture.finish()
+    };
+    for size in [100, 1200] {
+        let ping = format!("ping -c 5 -i 0.2 -W 3 -s {size} 10.0.2.15");
+        let echo =
+            "head -c 500000 /dev/zero | timeout 20 socat -t5 - TCP:10.0.2.15:7 | cmp -n 500000 - /dev/zero";
+        in_a_life("echo", &[ping, echo.to_owned()])?;
     }
-    host.put("/tmp/test.pcap", &fs::read(&file)?)?;
-    fs::remove_file(&file)?;
+    in_a_life("web", &["curl -sf --max-time 10 -o /dev/null http://10.0.2.15/".to_owned()])
+}
+
+fn is_all_there(host: &Host, file: &Path) -> Result<()> {
+    host.put("/tmp/test.pcap", &fs::read(file)?)?;
     let read = |filter: &str| -> Result<String> {
         Ok(host.sh(&format!("tcpdump -Z root -n -r /tmp/test.pcap {filter}"), SOON)?.ok()?.stdout)
     };
@@ -50,9 +64,11 @@ fn pcap(host: &mut Host) -> Result<()> {
         let found = read("icmp")?.lines().filter(|line| line.contains(what)).count();
         ensure!(found == wanted, "{found} packets with {what}");
     }
-    let sent: u64 = read("src 10.0.2.15 and tcp")?.lines().filter_map(tcp_octets).sum();
+    let sent: u64 = read("src 10.0.2.15 and tcp src port 7")?.lines().filter_map(tcp_octets).sum();
     ensure!((1_000_000..1_100_000).contains(&sent), "{sent} octets of TCP from the guest");
-    Ok(())
+    let pings = tshark::fields(file, "icmp.type == 8", "icmp.seq")?;
+    ensure!(pings.len() == 10, "tshark sees echo requests {pings:?}");
+    tshark::has_answered_requests(file, "/")
 }
 
 /// The tool itself, with a Xen host of its own, and gdb as the tool says to start it.

@@ -19,16 +19,21 @@ const SLOW: Duration = Duration::from_secs(280);
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards().as_process(),
     BootTest::new("boot::web::capture", 90, capture).on_qemu().on_xen_long().as_process(),
-    BootTest::new("boot::web::least_memory", 60, least_memory).on_qemu(),
+    BootTest::new("boot::web::least_memory", 60, least_memory)
+        .on_qemu()
+        .not_as_process("a process has no memory of its own"),
     BootTest::new("boot::web::wrk_keep_alive", 120, |h| wrk_keep_alive(h, 5))
         .on_qemu_long()
         .as_process_long(),
-    BootTest::new("boot::web::wrk_keep_alive_30_s", 120, |h| wrk_keep_alive(h, 30)).long(),
+    BootTest::new("boot::web::wrk_keep_alive_30_s", 120, |h| wrk_keep_alive(h, 30))
+        .long()
+        .on_xen_only("a longer one of wrk_keep_alive"),
     BootTest::new("boot::web::wrk_connection_per_request", 120, |h| wrk_connection_per_request(h, 5))
         .on_qemu_long()
         .as_process_long(),
     BootTest::new("boot::web::wrk_connection_per_request_30_s", 120, |h| wrk_connection_per_request(h, 30))
-        .long(),
+        .long()
+        .on_xen_only("a longer one of wrk_connection_per_request"),
     // http's own tests have the whole table; each case costs dom0 a process.
     BootTest::new("boot::web::malformed_requests", 300, |h| malformed_requests(h, 4))
         .on_qemu()

@@ -7,7 +7,7 @@ mod xl;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use fata_build::{Manifest, Param};
+use fata_build::{Manifest, Param, command_line};
 
 use super::note_of;
 use crate::cli::{ConfigArgs, Toolstack};
@@ -45,9 +45,8 @@ impl Guest {
         if kind == Kind::Pvh && !has_pvh {
             bail!("--type pvh: this image has only the PV entry (no XEN_ELFNOTE_PHYS32_ENTRY)");
         }
-        for param in &args.params {
-            check_param(&manifest, param)?;
-        }
+        check_params(&manifest, &args.params)?;
+        args.bridge.iter().try_for_each(|bridge| check_bridge(bridge))?;
         let kernel = path_on_host(args)?;
         let bridges = (0..manifest.networks.len())
             .map(|number| args.bridge.get(number).or(args.bridge.last()).cloned().unwrap_or_default())
@@ -75,40 +74,37 @@ fn path_on_host(args: &ConfigArgs) -> Result<String> {
         None => absolute(&args.image)?,
     };
     let text = path.to_str().context("the image's path is not UTF-8")?.to_owned();
-    // Everything else is text in quotes for all of them.
+    // Everything else is text in quotes for all of them: of a shell those are single ones, of xl double ones.
     let is_plain = |c: char| !c.is_control() && !"\"\\'<>&$`".contains(c);
     ensure!(text.chars().all(is_plain), "the path {text:?} has characters that configurations cannot hold");
     Ok(text)
+}
+
+/// Names of Linux' bridges, and what Open vSwitch has behind them: `ovsbr0.10:20` has VLANs.
+fn check_bridge(name: &str) -> Result<()> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+    ensure!(
+        (1..=63).contains(&name.len()) && name.chars().all(is_of_name),
+        "--bridge {name:?}: the name of a bridge has 1 to 63 of a-z, A-Z, 0-9, ., _, : and -"
+    );
+    Ok(())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("there is no {}", path.display()))
 }
 
-/// What the guest would refuse at boot, as far as the names go.
-fn check_param(manifest: &Manifest, param: &str) -> Result<()> {
-    let name = param.split('=').next().unwrap_or_default();
-    let of_interface = |key: &str| fata_build::NETWORK_KEYS.contains(&key) && !manifest.networks.is_empty();
-    // Files are a process's.
-    let of_block = |key: &str| matches!(key, "disk" | "read-only") && !manifest.blocks.is_empty();
-    let is_known = match name.split_once('.') {
-        Some((device, key)) => {
-            of_interface(key) && manifest.networks.iter().any(|n| n.name == device)
-                || of_block(key) && manifest.blocks.iter().any(|b| b.name == device)
-        }
-        None => {
-            matches!(name, "log" | "help")
-                || of_interface(name)
-                || of_block(name)
-                || manifest.params.iter().any(|p| p.name == name)
-        }
-    };
-    ensure!(is_known, "--param {param}: the image knows no boot parameter {name:?}");
-    ensure!(
-        !param.contains(|c: char| c.is_control() || "<>&$`'\\".contains(c)),
-        "--param {param}: characters that configurations cannot hold"
-    );
-    Ok(())
+/// What the guest would refuse at boot, as far as names and values go, and what its configuration cannot hold.
+fn check_params(manifest: &Manifest, params: &[String]) -> Result<()> {
+    for param in params {
+        ensure!(
+            !param.contains(|c: char| c.is_control() || "<>&$`'\\".contains(c)),
+            "--param {param:?}: characters that configurations cannot hold"
+        );
+        command_line::check(manifest, param).with_context(|| format!("--param {param}"))?;
+    }
+    // Together: none is given twice.
+    command_line::check(manifest, &params.join(" ")).context("--param")
 }
 
 #[cfg(test)]
@@ -164,7 +160,7 @@ mod tests {
     fn qubes() {
         let text = qubes::text(&guest());
         for line in [
-            "cp /root/web /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
+            "cp -- '/root/web' /var/lib/qubes/vm-kernels/fata-web/vmlinuz",
             "qvm-prefs web kernelopts 'greeting=\"a b\" ipv4=10.0.0.2/24'\" data.disk=xvdb\"",
             "qvm-volume resize web:private 1073741824",
         ] {
@@ -172,9 +168,58 @@ mod tests {
         }
     }
 
+    /// dom0's shell, which is root's, takes the path for what it is.
     #[test]
-    fn a_parameter_must_be_one_of_the_images() {
+    fn a_path_is_no_command() {
+        let kernel = "-/root/my web; echo reboot | cat (all) * ~ #1".to_owned();
+        let text = qubes::text(&Guest { kernel: kernel.clone(), ..guest() });
+        let copy = text.lines().find(|line| line.starts_with("cp ")).unwrap();
+        let script = format!("cp() {{ printf '[%s]' \"$@\"; }}\n{copy}\n");
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let expected = format!("[--][{kernel}][/var/lib/qubes/vm-kernels/fata-web/vmlinuz]");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), expected);
+    }
+
+    #[test]
+    fn a_path_with_quotes_is_refused() {
+        let of = |path: &str| {
+            let image = PathBuf::from("web");
+            let kernel = Some(PathBuf::from(path));
+            let (bridge, params) = (Vec::new(), Vec::new());
+            path_on_host(&ConfigArgs {
+                image,
+                toolstack: Toolstack::Qubes,
+                kernel,
+                bridge,
+                kind: None,
+                params,
+            })
+        };
+        assert_eq!(of("/root/my web; all*").unwrap(), "/root/my web; all*");
+        for bad in ["/a'b", "/a\"b", "/a\\b", "/a$b", "/a`b`", "/a&b", "/<a>", "/a\nb"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_is_a_name() {
+        for good in ["xenbr0", "br-lan", "xapi_1", "ovsbr0.10:20"] {
+            assert!(check_bridge(good).is_ok(), "{good}");
+        }
+        let long = "x".repeat(64);
+        for bad in ["", "x y", "x,script=/bin/sh", "x' ]", "\"/><script/>", "x/..", "x\ny", "brücke", &long]
+        {
+            let error = check_bridge(bad).unwrap_err().to_string();
+            assert!(error.starts_with("--bridge \"") && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_one_of_the_images_and_its_value_of_the_type() {
         let manifest = guest().manifest;
+        let check = |params: &[&str]| {
+            check_params(&manifest, &params.iter().map(|&param| param.to_owned()).collect::<Vec<_>>())
+        };
         for good in [
             "log=debug",
             "port=8080",
@@ -184,19 +229,27 @@ mod tests {
             "data.disk=xvdc",
             "read-only=on",
         ] {
-            assert!(check_param(&manifest, good).is_ok(), "{good}");
+            assert!(check(&[good]).is_ok(), "{good}");
         }
-        for bad in [
-            "data.mtu=1",
-            "main.disk=0",
-            "file=x",
-            "prot=80",
-            "side.ipv4=dhcp",
-            "main.port=80",
-            "port=`reboot`",
-            "port='",
+        assert!(check(&["port=8080", "ipv4=dhcp", "back.ipv4=dhcp"]).is_ok());
+        for (bad, why) in [
+            (&["data.mtu=1"][..], "is unknown"),
+            (&["main.disk=0"], "is unknown"),
+            (&["file=x"], "is unknown"),
+            (&["prot=80"], "did you mean \"port\"?"),
+            (&["side.ipv4=dhcp"], "is unknown"),
+            (&["main.port=80"], "is unknown"),
+            (&["port=banana"], "boot parameter port: \"banana\" is not a whole number"),
+            (&["port"], "has no value"),
+            (&["port=\"80"], "a quote in the boot parameters does not end"),
+            (&["ipv4=10.0.0.2"], "is not dhcp or an IPv4 address with its prefix length"),
+            (&["port=80", "port=81"], "given twice"),
+            (&["port=80 reboot"], "\"reboot\" is unknown"),
+            (&["port=`reboot`"], "characters that configurations cannot hold"),
+            (&["port='"], "characters that configurations cannot hold"),
         ] {
-            assert!(check_param(&manifest, bad).is_err(), "{bad}");
+            let error = format!("{:#}", check(bad).unwrap_err());
+            assert!(error.starts_with("--param") && error.contains(why), "{bad:?}: {error}");
         }
     }
 }

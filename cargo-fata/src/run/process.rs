@@ -1,14 +1,17 @@
 //! `cargo fata run --on unix`: the appliance as a process of this machine.
 
-use std::process::{Command, ExitCode};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::disks;
-use crate::cli::RunArgs;
+use crate::cli::{GuestArgs, RunArgs};
 use crate::workspace::ImageTarget;
+use crate::xen_host::qemu;
 use crate::{interrupt, ui};
 
 /// How often is looked whether it has ended.
@@ -18,7 +21,35 @@ const REBOOT: i32 = 75;
 
 /// Builds it for this machine and runs it, again as often as it asks for that. Its console is our terminal.
 pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
-    let guest = &args.guest;
+    refuse_what_only_guests_have(&args.guest)?;
+    let program = target.build_for_host()?;
+    let disks = disks::of_process(&args.guest.disks)?;
+    let params = [args.guest.params.clone(), disks::process_params(&disks)].concat();
+    loop {
+        let status = run_once(&program, &params)?;
+        // Nobody who asks it to leave wants it again.
+        let is_asked = interrupt::requested();
+        match (status.code(), status.signal()) {
+            (Some(REBOOT), _) if !is_asked => ui::say("it asked for a reboot: starting it again"),
+            (Some(REBOOT), _) => return Ok(ExitCode::SUCCESS),
+            (Some(code), _) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+            // Asked before it could listen.
+            (None, Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) if is_asked => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            (None, _) => {
+                ui::say(ui::paint(ui::Colour::Red, &format!("it crashed ({status})")));
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+}
+
+/// What is asked for and cannot be done must not be passed over in silence.
+fn refuse_what_only_guests_have(guest: &GuestArgs) -> Result<()> {
+    if guest.memory.is_some() {
+        bail!("--memory is for guests: a process takes of this machine's memory what it needs");
+    }
     if !guest.forwards.is_empty() || guest.host_memory > 0 || guest.no_net || guest.kind != "pv" {
         bail!(
             "--forward, --host-memory, --no-net and --type are for guests: a process has this machine's ports"
@@ -32,32 +63,26 @@ pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
             "--gdb and --pcap are for guests: start a process in gdb, and capture on this machine's own interfaces"
         );
     }
-    let program = target.build_for_host()?;
-    let disks = disks::of_process(&guest.disks)?;
-    let params = [guest.params.clone(), disks::process_params(&disks)].concat();
+    Ok(())
+}
+
+/// One life of the process, to its end.
+fn run_once(program: &Path, params: &[String]) -> Result<ExitStatus> {
+    let mut command = Command::new(program);
+    // Nothing is left running when the tool is killed.
+    qemu::end_with_this_thread(command.args(params));
+    let mut child = command.spawn().context("cannot start it")?;
+    let mut is_asked = false;
     loop {
-        let mut child = Command::new(&program).args(&params).spawn().context("cannot start it")?;
-        let mut is_asked = false;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if interrupt::requested() && !is_asked {
-                // A terminal's Ctrl-C has reached it already; who ended the tool alone means it too.
-                // SAFETY: kill(2) touches no memory; the child has not been waited for.
-                unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-                is_asked = true;
-            }
-            thread::sleep(PERIOD);
-        };
-        match status.code() {
-            Some(REBOOT) if !is_asked => ui::say("it asked for a reboot: starting it again"),
-            Some(REBOOT) => return Ok(ExitCode::SUCCESS),
-            Some(code) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
-            None => {
-                ui::say(ui::paint(ui::Colour::Red, &format!("it crashed ({status})")));
-                return Ok(ExitCode::FAILURE);
-            }
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
+        if interrupt::requested() && !is_asked {
+            // A terminal's Ctrl-C has reached it already; who ended the tool alone means it too.
+            // SAFETY: kill(2) touches no memory; the child has not been waited for.
+            unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+            is_asked = true;
+        }
+        thread::sleep(PERIOD);
     }
 }

@@ -29,6 +29,7 @@ pub const TEST: &[&str] = &[
     "iputils-ping",
     "netcat-openbsd",
     "tcpdump",
+    "tshark",
     "util-linux",
 ];
 

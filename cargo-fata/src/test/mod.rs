@@ -11,7 +11,9 @@ mod contents;
 mod developer_tools;
 pub mod elsewhere;
 mod host_tests;
+mod image_info;
 mod libtest;
+mod on_unix;
 mod packages;
 mod platforms;
 mod report;
@@ -208,6 +210,8 @@ impl OwnTest {
             .into_iter()
             .chain(budget::TESTS)
             .chain(developer_tools::TESTS)
+            .chain(on_unix::TESTS)
+            .chain(image_info::TESTS)
             .chain(packages::TESTS);
         all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
     }

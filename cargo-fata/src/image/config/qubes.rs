@@ -17,7 +17,7 @@ pub(super) fn text(guest: &Guest) -> String {
     let mut lines = vec![
         format!("# {name} as a qube: run this in dom0, where {} is the image.", guest.kernel),
         format!("mkdir -p {folder}"),
-        format!("cp {} {folder}/vmlinuz", guest.kernel),
+        format!("cp -- '{}' {folder}/vmlinuz", guest.kernel),
         // Qubes wants one to be there.
         format!("gzip -n9 < /dev/null > {folder}/initramfs"),
         format!("qvm-create --class StandaloneVM --label gray {name}"),

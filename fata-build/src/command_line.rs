@@ -1,0 +1,96 @@
+//! What an appliance would say to a command line, from its manifest: read as the guest reads it.
+
+use crate::manifest::{BLOCK_KEYS, Manifest, NETWORK_KEYS};
+use fata_libos::param::{
+    self, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Kind, LOG, Param, ParamError, Params,
+};
+
+/// The largest IP packet of an interface; as `fata-netstack` has it.
+pub(crate) static MTU: Kind = Kind {
+    what: "a number of octets from 576 to 65535",
+    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
+};
+
+/// Pairs of queues; as `fata-netstack` has it.
+pub(crate) static QUEUES: Kind = Kind {
+    what: "a number from 1 to 8",
+    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
+};
+
+/// Which disk of the guest; as `fata::block` has it.
+static DISK: Kind = Kind { what: "a disk, such as xvdb, or its place from 0", check: is_disk };
+
+fn is_disk(text: &str) -> bool {
+    let letter = text.strip_prefix("xvd").or_else(|| text.strip_prefix("vd"));
+    match letter.map(str::as_bytes) {
+        Some([letter]) => letter.is_ascii_lowercase(),
+        _ => (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// The kinds of [`NETWORK_KEYS`], in their order.
+static NETWORK_KINDS: [&Kind; NETWORK_KEYS.len()] =
+    [&IPV4_OR_DHCP, &IPV4, &IPV4_LIST, &HOSTNAME, &MTU, &QUEUES];
+
+/// The kinds of a guest's [`BLOCK_KEYS`], in their order: without the last, which is a process's.
+static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &param::BOOL];
+
+/// Whether an image with this manifest takes a command line: each name is one that it knows, each value of the name's
+/// type. That the parameters of an interface fit together, a gateway and its network, is not looked at.
+pub fn check(manifest: &Manifest, line: &str) -> Result<(), ParamError> {
+    Params::parse(line, &[declared(manifest)]).map(drop)
+}
+
+/// All parameters of a guest, in the guest's order. They live as long as the program, which checks a few lines.
+fn declared(manifest: &Manifest) -> &'static [Param] {
+    let of = |name: String, kind| Param { name: name.leak(), kind, default: None, help: "" };
+    let own = manifest.params.iter().map(|param| of(param.name.clone(), param.kind.kind));
+    let of_networks = manifest.networks.iter().flat_map(|network| {
+        let each = NETWORK_KEYS.into_iter().zip(NETWORK_KINDS);
+        each.map(move |(key, kind)| of(format!("{}.{key}", network.name), kind))
+    });
+    let of_blocks = manifest.blocks.iter().flat_map(|block| {
+        let each = BLOCK_KEYS.into_iter().zip(BLOCK_KINDS);
+        each.map(move |(key, kind)| of(format!("{}.{key}", block.name), kind))
+    });
+    let all = std::iter::once(of("log".to_owned(), &LOG)).chain(own).chain(of_networks).chain(of_blocks);
+    all.collect::<Vec<_>>().leak()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_of_their_names_types() {
+        let text = "[image]\nname = \"x\"\n[network.main]\n[network.back]\n[block.data]\n\
+                    [params.port]\ntype = \"port\"\nhelp = \"the port\"\n[params.greeting]\nhelp = \"what to say\"\n";
+        let manifest = crate::read::manifest("x", text).unwrap();
+        for good in [
+            "",
+            "help",
+            "port=80 log=warn,x=debug greeting=\"a b\" ipv4=dhcp back.mtu=1400 back.queues=8",
+            "disk=xvdc data.read-only=on",
+        ] {
+            assert_eq!(check(&manifest, good), Ok(()), "{good}");
+        }
+        for (bad, said) in [
+            ("port=banana", "boot parameter port: \"banana\" is not a port from 1 to 65535"),
+            ("port=0", "boot parameter port: \"0\" is not a port from 1 to 65535"),
+            ("back.ipv4=10.0.0.1", "boot parameter back.ipv4: \"10.0.0.1\" is not dhcp or an IPv4 address"),
+            ("mtu=9", "boot parameter mtu: \"9\" is not a number of octets from 576 to 65535"),
+            ("queues=9", "boot parameter queues: \"9\" is not a number from 1 to 8"),
+            ("data.disk=sda", "boot parameter data.disk: \"sda\" is not a disk, such as xvdb"),
+            ("read-only=yes", "boot parameter read-only: \"yes\" is not on or off"),
+            (
+                "data.file=x",
+                "boot parameter \"data.file\" is unknown; known are: log, port, greeting, main.ipv4",
+            ),
+            ("prot=80", "boot parameter \"prot\" is unknown: did you mean \"port\"?"),
+            ("port=80 port=81", "boot parameter port is given twice"),
+        ] {
+            let error = check(&manifest, bad).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{bad}: {error}");
+        }
+    }
+}
