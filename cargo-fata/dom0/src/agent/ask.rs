@@ -130,6 +130,8 @@ struct Client<'w> {
     wanted: &'w Wanted,
     request: String,
     open: Option<TcpStream>,
+    /// The last connection's own end.
+    own: Option<SocketAddr>,
     /// The content of the first answer.
     page: Option<Vec<u8>>,
     tally: Tally,
@@ -142,7 +144,7 @@ impl<'w> Client<'w> {
             Connections::New => "Connection: close\r\n",
         };
         let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{close}\r\n", wanted.path, wanted.target);
-        Self { wanted, request, open: None, page: None, tally: Tally::default() }
+        Self { wanted, request, open: None, own: None, page: None, tally: Tally::default() }
     }
 
     fn run(mut self) -> (Tally, Option<io::Error>) {
@@ -154,9 +156,9 @@ impl<'w> Client<'w> {
             let waited = asked.elapsed();
             self.tally.longest = self.tally.longest.max(waited);
             if let Err(error) = answered {
-                let number = self.tally.sent;
-                let text =
-                    format!("request {number} of a connection, after {} ms: {error}", waited.as_millis());
+                let (number, own) =
+                    (self.tally.sent, self.own.map_or("nowhere".to_owned(), |own| own.to_string()));
+                let text = format!("request {number} from {own}, after {} ms: {error}", waited.as_millis());
                 return (self.tally, Some(io::Error::new(error.kind(), text)));
             }
             self.tally.answered += 1;
@@ -182,9 +184,10 @@ impl<'w> Client<'w> {
         Ok(())
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn connect(&mut self) -> io::Result<TcpStream> {
         let Wanted { target, patience, .. } = self.wanted;
         let stream = TcpStream::connect_timeout(target, *patience)?;
+        self.own = Some(stream.local_addr()?);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(*patience))?;
         stream.set_write_timeout(Some(*patience))?;
@@ -297,7 +300,8 @@ mod tests {
         let (tally, error) = asked(server(one_hangs), Connections::Kept);
         assert_eq!((tally.sent - tally.answered, tally.least), (1, 0));
         assert!(tally.longest >= Duration::from_millis(500), "{tally}");
-        assert!(error.unwrap().to_string().starts_with("request 1 of a connection, after 5"));
+        let error = error.unwrap().to_string();
+        assert!(error.starts_with("request 1 from 127.0.0.1:") && error.contains(", after 5"), "{error}");
     }
 
     #[test]
