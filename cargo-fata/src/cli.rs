@@ -224,15 +224,18 @@ pub struct TestArgs {
 #[derive(Args)]
 pub struct BenchArgs {
     /// Which benchmark: size (images, least memory, CPU to the first answer), http (guest CPU a request), iperf (guest CPU a
-    /// megabyte of TCP), idle (many idle connections), or boot (from QEMU's start to the first HTTP answer). All, where nothing
+    /// megabyte of TCP), netem (TCP over bad lines), idle (many idle connections), or boot (from QEMU's start to the first HTTP answer). All, where nothing
     /// is said.
     pub name: Option<String>,
-    /// How long each run loads a server, in http, iperf and idle.
+    /// How long each run loads a server, in http, iperf, netem and idle.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// How many idle connections, in idle.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
+    /// Only the lines whose names contain this, in netem: "50 ms", "reorder", "10 ms, loss 1%".
+    #[arg(long, value_name = "WORDS")]
+    pub line: Option<String>,
 }
 
 fn parse_forward(text: &str) -> Result<(u16, u16), String> {

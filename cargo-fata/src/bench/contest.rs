@@ -127,12 +127,11 @@ impl Contest {
             );
         }
         let ratio = self.cost_ratio();
+        let rate = self.rate_ratio();
+        let lower = if rate < 1.0 { ": lower than Linux's" } else { "" };
         println!(
-            "  linux costs {:.1} times as much ({:.1} to {:.1}); our rate is {:.2} times its",
-            ratio.best,
-            ratio.least,
-            ratio.most,
-            self.rate_ratio()
+            "  linux costs {:.1} times as much ({:.1} to {:.1}); our rate is {rate:.2} times its{lower}",
+            ratio.best, ratio.least, ratio.most
         );
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -71,8 +70,7 @@ pub fn load_with_wrk(
 ) -> Result<(u64, f64)> {
     let url = format!("http://{address}:80/{page}");
     let wrk = format!("wrk -t 1 -c {CONNECTIONS} -d {seconds}s --timeout 10s {option} {url}");
-    let limit = Duration::from_secs(u64::from(seconds) + 60);
-    wrk::requests(&host.sh(&wrk, limit)?.ok()?.stdout)
+    wrk::run(host, &wrk, address, seconds)
 }
 
 /// Our web server with the page in it.

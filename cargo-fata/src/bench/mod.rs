@@ -39,6 +39,8 @@ pub struct Bench {
     pub seconds: u32,
     /// How many idle connections are many.
     pub connections: u32,
+    /// Only the bad lines whose names contain this.
+    pub line: Option<String>,
 }
 
 struct Benchmark {
@@ -67,7 +69,8 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     let workspace = Workspace::current()?;
     let folder = workspace.target_dir.join("bench");
     fs::create_dir_all(&folder)?;
-    let bench = Bench { workspace, folder, seconds: args.seconds, connections: args.connections };
+    let BenchArgs { seconds, connections, ref line, .. } = *args;
+    let bench = Bench { workspace, folder, seconds, connections, line: line.clone() };
     quiet::warn_if_busy();
     let mut failed = Vec::new();
     for benchmark in &wanted {

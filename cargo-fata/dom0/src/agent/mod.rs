@@ -4,6 +4,7 @@
 //! the tool's own QEMU, where there is nothing but the tool's guests, it demands none. In a network namespace, which nobody
 //! reaches from outside, it takes the socket to listen on from the tool.
 
+pub mod ask;
 mod console;
 mod files;
 mod hold;
@@ -29,14 +30,17 @@ impl Peer {
 }
 
 /// The program `fata-dom0 [ADDRESS:PORT]`; port 0 takes a free one, and the first line of output says which. `-` is the socket
-/// that is the standard input. `hold ...` is a tool of the tests instead, which holds connections open (`hold.rs`).
+/// that is the standard input. `hold ...` and `ask ...` are tools of the tests instead: one holds connections open (`hold.rs`), the
+/// other counts what becomes of requests ([`ask`]).
 ///
 /// # Errors
 /// Where it cannot listen there. Otherwise it does not end.
 pub fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("hold", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return hold::main(rest);
+    match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("hold", rest)) => return hold::main(rest),
+        Some(("ask", rest)) => return ask::main(rest),
+        _ => {}
     }
     let address = std::env::args().nth(1).unwrap_or_else(|| format!("0.0.0.0:{AGENT_PORT}"));
     let token: Option<Arc<str>> = std::env::var(TOKEN_VARIABLE).ok().map(Into::into);
