@@ -3,9 +3,9 @@
 use super::{Account, Counts, FIRST_SEND, Machine, NEVER, State};
 use fata_libos::time::{Duration, Instant};
 
-/// Segments' worth of data that may be written and not acknowledged: each may become an entry of the queue that every
-/// acknowledgement is held against, and how large a segment is says the peer.
-const MOST_SEGMENTS: usize = 4096;
+/// Segments' worth of data that may be written and not acknowledged, and sends: each becomes an entry of the queue that every
+/// acknowledgement is held against; how large a segment is says the peer, and how small a send, the owner.
+pub(super) const MOST_SEGMENTS: usize = 4096;
 
 /// How a connection does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Segments out: what may be sent now, in which order, and how large (RFC 9293, 3.8.6; RFC 5681).
 
 use super::congestion::Kind;
+use super::owner::MOST_SEGMENTS;
 use super::queue::{AGAIN, PROBE, Sent};
 use super::synchronize::clock;
 use super::{
@@ -148,7 +149,12 @@ impl Machine {
 
     fn has_new(&self) -> bool {
         let unsent = self.snd.end.beyond(self.snd.next);
-        unsent.min(self.snd.edge.beyond(self.snd.next)) > 0
+        !self.is_full() && unsent.min(self.snd.edge.beyond(self.snd.next)) > 0
+    }
+
+    /// Whether the queue has as many entries as it may have: the next acknowledgement makes room.
+    fn is_full(&self) -> bool {
+        self.snd.queue.len() >= MOST_SEGMENTS
     }
 
     /// The most octets of one send: on a slow path no more than goes in a millisecond, as what waits for so much room is
@@ -171,7 +177,7 @@ impl Machine {
         let (next, end) = (self.snd.next, self.snd.end);
         let unsent = end.beyond(next);
         let fin = self.snd.finished && !next.after(end);
-        if unsent == 0 && !fin {
+        if unsent == 0 && !fin || self.is_full() {
             return None;
         }
         if !self.snd.queue.make_room(&mut self.account) {
