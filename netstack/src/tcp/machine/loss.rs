@@ -271,10 +271,10 @@ impl Machine {
     fn probe_tail(&mut self, now: Instant) {
         self.snd.tlp_at = NEVER;
         self.snd.rto_at = now + self.rtt.timeout();
-        let unsent = self.snd.end.beyond(self.snd.next).min(self.snd.edge.beyond(self.snd.next));
         self.snd.force = true;
-        if unsent > 0 {
-            self.snd.tlp = Some(Tlp { end: self.snd.next + unsent.min(self.snd.mss), again: false });
+        let new = self.new_in_probe();
+        if new > 0 {
+            self.snd.tlp = Some(Tlp { end: self.snd.next + new, again: false });
             return;
         }
         let Some(last) = self.snd.queue.back().copied() else { return };

@@ -229,7 +229,7 @@ impl Machine {
             return Some((len, false));
         }
         let tail = len % mss;
-        let waits = tail != 0 && !self.snd.nodelay && !fin && self.snd.small.after(self.snd.una);
+        let waits = tail != 0 && !self.snd.nodelay && !fin && !force && self.snd.small.after(self.snd.una);
         if waits {
             // Nagle (RFC 9293, 3.7.4), as Minshall has it: one segment on the way that is not full.
             len -= tail;
@@ -239,6 +239,15 @@ impl Machine {
             return if fin { self.await_window(window, 1) } else { None };
         }
         Some((len, with_fin))
+    }
+
+    /// Octets of new data in a probe of the tail: as much as [`choose`](Self::choose) lets out by force, 0 where it would not.
+    pub(super) fn new_in_probe(&mut self) -> u32 {
+        let snd = &self.snd;
+        let wanted = snd.end.beyond(snd.next).min(snd.mss);
+        let len = wanted.min(snd.edge.beyond(snd.next));
+        let silly = len < wanted && 2 * len < snd.max_window;
+        if silly || self.is_full() || !self.snd.queue.make_room(&mut self.account) { 0 } else { len }
     }
 
     /// Nothing can be sent: if that is for the peer's window, and nothing on the way will bring an answer, a timer is set.
