@@ -1,6 +1,7 @@
 //! Segments out: what may be sent now, in which order, and how large (RFC 9293, 3.8.6; RFC 5681).
 
 use super::congestion::Kind;
+use super::loss::Cause;
 use super::owner::MOST_SEGMENTS;
 use super::queue::{AGAIN, PROBE, Sent};
 use super::synchronize::clock;
@@ -77,7 +78,7 @@ impl Machine {
         self.snd.next = seq + 1;
         self.snd.queue.push(Sent { seq, end: seq + 1, at: now, flags: 0, repeats: 0 });
         self.snd.last = now;
-        self.set_timers(now, true);
+        self.set_timers(now, Cause::Progress);
         bare(self.syn(now))
     }
 
@@ -142,7 +143,7 @@ impl Machine {
             sent.at = now;
             sent.repeats = timeouts;
         });
-        self.set_timers(now, true);
+        self.set_timers(now, Cause::Progress);
         (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
         bare(self.syn(now))
     }
@@ -334,7 +335,7 @@ impl Machine {
         }
         self.congestion.sent(len);
         self.pace(now, len);
-        self.set_timers(now, false);
+        self.set_timers(now, Cause::Sent);
         let header = self.header(now, sent.seq, flags, false);
         Transmit {
             header,
