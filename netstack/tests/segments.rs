@@ -292,6 +292,45 @@ fn a_window_that_closes_on_our_end_is_not_probed_for_ever() {
     });
 }
 
+/// A peer that answers and never acknowledges is given up (R2 of RFC 9293, 3.8.3); while its window is closed it may take its
+/// time (3.8.6.1).
+#[test]
+fn who_is_there_and_acknowledges_nothing_is_given_up() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let ports = (1234, 80);
+        hub.capture();
+        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+        hub.inject(&arp_reply(9));
+        sleep(Duration::from_millis(10)).await;
+        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
+        let (mut server, _) = listener.accept().await.unwrap();
+        let says = async |acked: u32, window: u16, times: u32| {
+            for _ in 0..times {
+                hub.inject(&arp_reply(9));
+                hub.inject(&segment_with(9, ports, 1001, iss + 1 + acked, ACK, window, &[]));
+                sleep(Duration::from_secs(30)).await;
+            }
+        };
+        server.write_all(b"abc").await.unwrap();
+        says(3, 0, 1).await;
+        server.write_all(b"def").await.unwrap();
+        says(3, 0, 20).await;
+        assert_eq!(b.stats().tcp_connections, 1, "its window is closed");
+        says(3, 1, 3).await;
+        assert_eq!(b.stats().tcp_connections, 1, "it has been open for less than 100 s");
+        says(4, 100, 3).await;
+        assert_eq!(b.stats().tcp_connections, 1, "it has taken something since");
+        says(4, 100, 1).await;
+        assert_eq!((b.stats().tcp_connections, b.stats().tcp_timed_out), (0, 1));
+        assert_eq!(server.read(&mut [0]).await, Err(Error::TimedOut));
+    });
+}
+
 fn arp_reply(host: u8) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, host, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2];
     frame.extend([2, 0, 0, 0, 0, host, 10, 0, 0, host, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2]);
