@@ -63,6 +63,7 @@ fn segment_with(
     frame
 }
 
+const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
@@ -112,6 +113,57 @@ fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
         assert_eq!((b.stats().tcp_half_open, b.stats().tcp_half_open_expired), (0, 1024));
         assert_eq!((b.stats().tcp_opened, b.stats().tcp_cookies_good), (opened, 1));
         TcpStream::connect(&a, at(B, 80)).await.unwrap();
+    });
+}
+
+#[test]
+fn a_late_copy_reopens_nothing_while_cookies_are_given() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        for n in 0..1100u32 {
+            hub.inject(&segment(100 + (n % 100) as u8, (1000 + n as u16, 80), n, 0, SYN, &[]));
+            if n % 100 == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+        hub.capture();
+        let ports = (1234, 80);
+        let word = |frame: &[u8], at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+        let open = async |isn: u32| {
+            hub.inject(&segment(9, ports, isn, 0, SYN, &[]));
+            hub.inject(&arp_reply(9));
+            sleep(Duration::from_millis(10)).await;
+            let answer = last_from_b(&hub);
+            assert_eq!((answer[47], word(&answer, 42)), (SYN | ACK, isn + 1));
+            let iss = word(&answer, 38);
+            let request = segment(9, ports, isn + 1, iss + 1, ACK, b"hello");
+            hub.inject(&request);
+            let (server, _) = listener.accept().await.unwrap();
+            (server, iss, request)
+        };
+        let (mut server, iss, request) = open(5000).await;
+        assert_eq!(b.stats().tcp_cookies_good, 1);
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        drop(server);
+        sleep(Duration::from_millis(10)).await;
+        hub.inject(&segment(9, ports, 5006, iss + 2, FIN | ACK, &[]));
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!((b.stats().tcp_connections, b.stats().tcp_time_wait), (0, 1));
+        hub.captured();
+        // The network has doubled the request.
+        hub.inject(&request);
+        assert!(timeout(Duration::from_secs(1), listener.accept()).await.is_err(), "the request came twice");
+        let answer = last_from_b(&hub);
+        assert_eq!((answer[47], word(&answer, 38), word(&answer, 42)), (ACK, iss + 2, 5007));
+        assert_eq!((b.stats().tcp_connections, b.stats().tcp_time_wait), (0, 1));
+        // The client itself may come again, with a cookie as well.
+        let (mut server, ..) = open(9000).await;
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        assert_eq!((b.stats().tcp_cookies_good, b.stats().tcp_time_wait), (2, 0));
     });
 }
 
@@ -237,6 +289,45 @@ fn a_window_that_closes_on_our_end_is_not_probed_for_ever() {
         drop(server);
         sleep(Duration::from_secs(31)).await;
         assert_eq!(b.stats().tcp_connections, 0);
+    });
+}
+
+/// A peer that answers and never acknowledges is given up (R2 of RFC 9293, 3.8.3); while its window is closed it may take its
+/// time (3.8.6.1).
+#[test]
+fn who_is_there_and_acknowledges_nothing_is_given_up() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let ports = (1234, 80);
+        hub.capture();
+        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+        hub.inject(&arp_reply(9));
+        sleep(Duration::from_millis(10)).await;
+        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
+        let (mut server, _) = listener.accept().await.unwrap();
+        let says = async |acked: u32, window: u16, times: u32| {
+            for _ in 0..times {
+                hub.inject(&arp_reply(9));
+                hub.inject(&segment_with(9, ports, 1001, iss + 1 + acked, ACK, window, &[]));
+                sleep(Duration::from_secs(30)).await;
+            }
+        };
+        server.write_all(b"abc").await.unwrap();
+        says(3, 0, 1).await;
+        server.write_all(b"def").await.unwrap();
+        says(3, 0, 20).await;
+        assert_eq!(b.stats().tcp_connections, 1, "its window is closed");
+        says(3, 1, 3).await;
+        assert_eq!(b.stats().tcp_connections, 1, "it has been open for less than 100 s");
+        says(4, 100, 3).await;
+        assert_eq!(b.stats().tcp_connections, 1, "it has taken something since");
+        says(4, 100, 1).await;
+        assert_eq!((b.stats().tcp_connections, b.stats().tcp_timed_out), (0, 1));
+        assert_eq!(server.read(&mut [0]).await, Err(Error::TimedOut));
     });
 }
 

@@ -18,8 +18,9 @@ use fata_libos::time::{Duration, Instant};
 
 /// How long a handshake of ours may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a peer may be silent that owes us an acknowledgement (RFC 9293 asks for 100 s at least before the
-/// connection is closed, RFC 5482 lets it be shorter).
+/// How long a peer may owe us an acknowledgement while its window is open, whatever else it says (R2 of RFC 9293, 3.8.3,
+/// which asks for 100 s at least before the connection is closed; RFC 5482 lets it be shorter), and be silent while that is
+/// closed.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(100);
 /// How long a connection that its owner has dropped may take to close.
 const LINGER: Duration = Duration::from_secs(30);
@@ -45,7 +46,9 @@ pub(super) struct Inner {
     counted: Counts,
     /// When the peer was last heard, or first owed us something.
     pub(super) heard: Instant,
-    /// Since when the peer owes us something.
+    /// When it last acknowledged something, or said that it takes nothing for now; or first owed us something.
+    progressed: Instant,
+    /// Whether the peer owes us something.
     owed: bool,
     pub(super) keep_alive: Option<Duration>,
     pub(super) orphaned: Option<Instant>,
@@ -75,16 +78,15 @@ impl Inner {
         let machine = self.machine.as_ref()?;
         let owes = machine.owed();
         if owes && !self.owed {
-            self.heard = now;
+            (self.heard, self.progressed) = (now, now);
         }
         self.owed = owes;
-        let patience = match (machine.state(), owes, self.keep_alive) {
-            (State::SynSent | State::SynReceived, ..) => Some(CONNECT_TIMEOUT),
-            (_, true, _) => Some(USER_TIMEOUT),
-            (_, _, Some(interval)) => Some(interval * (1 + KEEP_ALIVE_PROBES)),
+        let silent = match (machine.state(), owes, self.keep_alive) {
+            (State::SynSent | State::SynReceived, ..) => Some(self.heard + CONNECT_TIMEOUT),
+            (_, true, _) => Some(self.progressed + USER_TIMEOUT),
+            (_, _, Some(interval)) => Some(self.heard + interval * (1 + KEEP_ALIVE_PROBES)),
             _ => None,
         };
-        let silent = patience.map(|patience| self.heard + patience);
         let linger = self.orphaned.map(|since| since + LINGER);
         silent.into_iter().chain(linger).min()
     }
@@ -127,6 +129,7 @@ impl Conn {
             machine: Some(machine),
             counted: Counts::default(),
             heard: now,
+            progressed: now,
             owed: false,
             keep_alive: None,
             orphaned: None,
@@ -177,13 +180,20 @@ impl Conn {
         let inner = &mut *guard;
         let Some(machine) = &mut inner.machine else { return };
         let before = machine.state();
+        let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.receive(now, header, marked, data);
         let after = machine.state();
         if before == State::SynSent && after == State::Established {
             core.counters.tcp_opened.one();
         }
         match verdict {
-            Verdict::Taken | Verdict::NoMemory => inner.heard = now,
+            Verdict::Taken | Verdict::NoMemory => {
+                inner.heard = now;
+                let (next, is_closed) = machine.peer_takes_from();
+                if next != una || was_closed || is_closed {
+                    inner.progressed = now;
+                }
+            }
             // Whoever knows the addresses and ports could send these.
             Verdict::Outside | Verdict::Old => core.counters.tcp_outside.one(),
             Verdict::NotBelieved => self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved),

@@ -337,12 +337,16 @@ fn receive(
     let (data, marked) = (&segment[parsed.offset..], header.marked);
     let segment = &parsed.header;
     let mut floor = None;
-    match table.find(&flow) {
+    let place = table.find(&flow);
+    // A cookie may have been given while the flow was something else.
+    let may_be_cookie = match &place {
+        Some(Place::HalfOpen(_)) => true,
+        Some(Place::TimeWait(record)) => record.gives_way_to_cookie(segment),
+        _ => false,
+    };
+    match place {
         Some(Place::Live(conn)) => return conn.receive(core, now, segment, marked, data),
-        // A cookie may have been given while the flow was something else.
-        Some(Place::HalfOpen(_) | Place::TimeWait(_))
-            if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) =>
-        {
+        _ if may_be_cookie && half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {
             return;
         }
         Some(Place::HalfOpen(half)) if !half.gives_way_to(segment) => {

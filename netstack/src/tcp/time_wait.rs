@@ -70,6 +70,13 @@ impl TimeWait {
         is_opening(header) && new
     }
 
+    /// Whether the acknowledgement of a cookie may open the connection anew. That of the connection that has ended here, if it
+    /// was opened so itself, may come again for as long as the cookie is good; it lies before what was received. A connection
+    /// with clocks was not.
+    pub(crate) fn gives_way_to_cookie(&self, header: &Header) -> bool {
+        self.clocks.is_some() || header.seq.after(self.rcv_next)
+    }
+
     /// Answers what needs an answer. A reset is believed if it has the one number that a peer who knows nothing of the
     /// connection gives it, in reply to our acknowledgement of its SYN: it may come again then (as RFC 5961, 3).
     pub(crate) fn receive(&self, core: &Core, now: Instant, flow: &Flow, header: &Header, data: usize) {

@@ -9,6 +9,7 @@ const DIVISOR: u32 = 8;
 const SAMPLES: u32 = 8;
 /// How much slower growth is while it is not sure.
 pub(super) const CSS_DIVISOR: u32 = 4;
+/// Rounds of that, with the part of one in which it began (RFC 9406, 4.2).
 const CSS_ROUNDS: u32 = 5;
 
 /// See the module.
@@ -45,7 +46,7 @@ impl HyStart {
         match &mut self.css {
             Some((_, rounds)) => {
                 *rounds += 1;
-                *rounds > CSS_ROUNDS
+                *rounds >= CSS_ROUNDS
             }
             None => false,
         }
@@ -91,11 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn longer_round_trips_end_slow_start_after_five_more_rounds() {
+    fn longer_round_trips_end_slow_start_after_five_rounds() {
         assert_eq!(rounds(&[50; 12]), (None, None));
         let (done, careful) = rounds(&[50, 50, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60]);
         assert_eq!(careful, Some(2));
-        assert!(done.is_some_and(|round| (7..10).contains(&round)), "{done:?}");
+        // The rest of the round in which it became careful, and four more (RFC 9406, 4.2); a round ends with the first of ten here.
+        assert_eq!(done, Some(7));
     }
 
     #[test]

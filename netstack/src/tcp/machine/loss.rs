@@ -13,6 +13,17 @@ const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
 const PROBE_GRAIN: Duration = Duration::from_millis(8);
 
+/// Why timers are set (RFC 6298, 5; RFC 8985, 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Something was acknowledged, or all begins.
+    Progress,
+    /// Something was sent.
+    Sent,
+    /// An acknowledgement came that moved nothing: no timer is moved by it.
+    Nothing,
+}
+
 impl Machine {
     /// Octets on the way (RFC 6675's "pipe").
     pub(super) fn on_the_way(&self) -> u32 {
@@ -41,7 +52,7 @@ impl Machine {
         self.follow_loss(lost, news);
         self.heed_mark(header);
         self.adapt_window(now, news, lost);
-        self.set_timers(now, news.acked > 0);
+        self.set_timers(now, if news.acked > 0 { Cause::Progress } else { Cause::Nothing });
     }
 
     /// The tail loss probe has been answered (RFC 8985, 7.4).
@@ -228,13 +239,13 @@ impl Machine {
     }
 
     /// Sets the timers after an acknowledgement, or after something was sent.
-    pub(super) fn set_timers(&mut self, now: Instant, restart: bool) {
+    pub(super) fn set_timers(&mut self, now: Instant, cause: Cause) {
         let snd = &mut self.snd;
         if snd.queue.is_empty() {
             (snd.rto_at, snd.tlp_at, snd.reorder_at) = (NEVER, NEVER, NEVER);
             return;
         }
-        if restart || snd.rto_at == NEVER {
+        if cause == Cause::Progress || snd.rto_at == NEVER {
             snd.rto_at = now + self.rtt.timeout();
         }
         let fits = self.sack
@@ -242,8 +253,12 @@ impl Machine {
             && snd.tlp.is_none()
             && snd.queue.sacked() == 0
             && self.congestion.recovery.is_none();
-        let rto_at = snd.rto_at;
-        self.snd.tlp_at = if fits { (now + self.probe_time()).min(rto_at) } else { NEVER };
+        if !fits {
+            snd.tlp_at = NEVER;
+        } else if cause != Cause::Nothing {
+            let rto_at = snd.rto_at;
+            self.snd.tlp_at = (now + self.probe_time()).min(rto_at);
+        }
     }
 
     /// RFC 8985, 7.2.
@@ -271,10 +286,10 @@ impl Machine {
     fn probe_tail(&mut self, now: Instant) {
         self.snd.tlp_at = NEVER;
         self.snd.rto_at = now + self.rtt.timeout();
-        let unsent = self.snd.end.beyond(self.snd.next).min(self.snd.edge.beyond(self.snd.next));
         self.snd.force = true;
-        if unsent > 0 {
-            self.snd.tlp = Some(Tlp { end: self.snd.next + unsent.min(self.snd.mss), again: false });
+        let new = self.new_in_probe();
+        if new > 0 {
+            self.snd.tlp = Some(Tlp { end: self.snd.next + new, again: false });
             return;
         }
         let Some(last) = self.snd.queue.back().copied() else { return };

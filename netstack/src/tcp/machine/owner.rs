@@ -1,11 +1,11 @@
 //! What the owner of a connection does with it, and sees of it.
 
-use super::{Account, Counts, FIRST_SEND, Machine, NEVER, State};
+use super::{Account, Counts, FIRST_SEND, Machine, NEVER, Seq, State};
 use fata_libos::time::{Duration, Instant};
 
-/// Segments' worth of data that may be written and not acknowledged: each may become an entry of the queue that every
-/// acknowledgement is held against, and how large a segment is says the peer.
-const MOST_SEGMENTS: usize = 4096;
+/// Segments' worth of data that may be written and not acknowledged, and sends: each becomes an entry of the queue that every
+/// acknowledgement is held against; how large a segment is says the peer, and how small a send, the owner.
+pub(super) const MOST_SEGMENTS: usize = 4096;
 
 /// How a connection does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +92,11 @@ impl Machine {
     /// Whether the peer owes an acknowledgement.
     pub fn owed(&self) -> bool {
         self.snd.queued > 0 || !self.snd.queue.is_empty()
+    }
+
+    /// The first number that the peer has not acknowledged, and whether it takes nothing from there on.
+    pub(crate) fn peer_takes_from(&self) -> (Seq, bool) {
+        (self.snd.una, !self.snd.edge.after(self.snd.una))
     }
 
     /// Writes as much as there is room for.
@@ -252,7 +257,7 @@ impl Machine {
     }
 
     /// The next number that goes out, and the next that is expected.
-    pub(crate) fn numbers(&self) -> (super::Seq, super::Seq) {
+    pub(crate) fn numbers(&self) -> (Seq, Seq) {
         (self.snd.next, self.rcv.next)
     }
 

@@ -243,6 +243,35 @@ fn a_large_receive_does_not_delay_later_acknowledgements() {
     assert_eq!(alone, [0, 1, 0, 1, 0, 1]);
 }
 
+/// Every octet that is written goes out by itself and none is acknowledged: what is held against acknowledgements is bounded,
+/// and goes on when they come.
+#[test]
+fn what_is_on_the_way_is_bounded_in_entries() {
+    let mut net = Net::connected(MS);
+    let now = net.now;
+    net.end(0).set_nodelay(true);
+    let end = net.end(0);
+    let mut sent = 0;
+    for _ in 0..10_000 {
+        assert_eq!(end.write(&[7]), 1);
+        sent += core::iter::from_fn(|| end.transmit(now, 0)).map(|transmit| transmit.len).sum::<usize>();
+    }
+    assert_eq!((end.snd.queue.len(), sent), (owner::MOST_SEGMENTS, owner::MOST_SEGMENTS));
+    let header = Header {
+        seq: end.rcv.next,
+        ack: end.snd.una + 100,
+        flags: Flags::ACK,
+        window: 8000,
+        options: Options {
+            timestamp: Some(Timestamp { value: end.clocks.recent, echo: 0 }),
+            ..Options::default()
+        },
+    };
+    assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
+    let more: usize = core::iter::from_fn(|| end.transmit(now, 0)).map(|transmit| transmit.len).sum();
+    assert_eq!(more, 10_000 - sent);
+}
+
 #[test]
 fn losses_are_mended() {
     for large in [0, 65536] {

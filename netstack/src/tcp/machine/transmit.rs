@@ -1,6 +1,8 @@
 //! Segments out: what may be sent now, in which order, and how large (RFC 9293, 3.8.6; RFC 5681).
 
 use super::congestion::Kind;
+use super::loss::Cause;
+use super::owner::MOST_SEGMENTS;
 use super::queue::{AGAIN, PROBE, Sent};
 use super::synchronize::clock;
 use super::{
@@ -76,7 +78,7 @@ impl Machine {
         self.snd.next = seq + 1;
         self.snd.queue.push(Sent { seq, end: seq + 1, at: now, flags: 0, repeats: 0 });
         self.snd.last = now;
-        self.set_timers(now, true);
+        self.set_timers(now, Cause::Progress);
         bare(self.syn(now))
     }
 
@@ -141,14 +143,19 @@ impl Machine {
             sent.at = now;
             sent.repeats = timeouts;
         });
-        self.set_timers(now, true);
+        self.set_timers(now, Cause::Progress);
         (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
         bare(self.syn(now))
     }
 
     fn has_new(&self) -> bool {
         let unsent = self.snd.end.beyond(self.snd.next);
-        unsent.min(self.snd.edge.beyond(self.snd.next)) > 0
+        !self.is_full() && unsent.min(self.snd.edge.beyond(self.snd.next)) > 0
+    }
+
+    /// Whether the queue has as many entries as it may have: the next acknowledgement makes room.
+    fn is_full(&self) -> bool {
+        self.snd.queue.len() >= MOST_SEGMENTS
     }
 
     /// The most octets of one send: on a slow path no more than goes in a millisecond, as what waits for so much room is
@@ -171,7 +178,7 @@ impl Machine {
         let (next, end) = (self.snd.next, self.snd.end);
         let unsent = end.beyond(next);
         let fin = self.snd.finished && !next.after(end);
-        if unsent == 0 && !fin {
+        if unsent == 0 && !fin || self.is_full() {
             return None;
         }
         if !self.snd.queue.make_room(&mut self.account) {
@@ -223,7 +230,7 @@ impl Machine {
             return Some((len, false));
         }
         let tail = len % mss;
-        let waits = tail != 0 && !self.snd.nodelay && !fin && self.snd.small.after(self.snd.una);
+        let waits = tail != 0 && !self.snd.nodelay && !fin && !force && self.snd.small.after(self.snd.una);
         if waits {
             // Nagle (RFC 9293, 3.7.4), as Minshall has it: one segment on the way that is not full.
             len -= tail;
@@ -233,6 +240,15 @@ impl Machine {
             return if fin { self.await_window(window, 1) } else { None };
         }
         Some((len, with_fin))
+    }
+
+    /// Octets of new data in a probe of the tail: as much as [`choose`](Self::choose) lets out by force, 0 where it would not.
+    pub(super) fn new_in_probe(&mut self) -> u32 {
+        let snd = &self.snd;
+        let wanted = snd.end.beyond(snd.next).min(snd.mss);
+        let len = wanted.min(snd.edge.beyond(snd.next));
+        let silly = len < wanted && 2 * len < snd.max_window;
+        if silly || self.is_full() || !self.snd.queue.make_room(&mut self.account) { 0 } else { len }
     }
 
     /// Nothing can be sent: if that is for the peer's window, and nothing on the way will bring an answer, a timer is set.
@@ -319,7 +335,7 @@ impl Machine {
         }
         self.congestion.sent(len);
         self.pace(now, len);
-        self.set_timers(now, false);
+        self.set_timers(now, Cause::Sent);
         let header = self.header(now, sent.seq, flags, false);
         Transmit {
             header,
