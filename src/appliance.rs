@@ -9,6 +9,10 @@ use fata_libos::param::{Param, Params};
 /// A running `main`.
 pub type MainFuture = Pin<Box<dyn Future<Output = Result<()>>>>;
 
+/// Looks whether the devices of a manifest are there.
+#[doc(hidden)]
+pub type DevicesCheck = for<'e> fn(&'e Env) -> Pin<Box<dyn Future<Output = Result<()>> + 'e>>;
+
 /// An appliance, as [`main!`](crate::main) describes it.
 pub struct Appliance {
     /// The image's name: of the binary or example.
@@ -118,7 +122,13 @@ macro_rules! __appliance {
             version: fata_manifest::VERSION,
             params: &fata_manifest::PARAMS,
             check: fata_manifest::CHECK,
-            main: |env| $crate::__boxed($main(env)),
+            main: |env| match fata_manifest::DEVICES {
+                None => $crate::__boxed($main(env)),
+                Some(are_there) => $crate::__boxed(async move {
+                    are_there(&env).await?;
+                    $main(env).await
+                }),
+            },
         }
     };
 }

@@ -81,7 +81,6 @@ impl Env {
         }
         let read_only = self.shared.params.get(&format!("{}.read-only", name.name)) == Some("on");
         let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-        crate::devices::all_there(&self.shared).await?;
         let disk = self.open_disk(name, access).await?;
         // Another task may have been faster.
         if let Some(disk) = opened(disks) {

@@ -1,12 +1,13 @@
 //! What the manifest asks for and what the machine has: nothing of a guest that lacks a device starts.
 
-use crate::Result;
-use crate::env::Shared;
+use crate::{Env, Result};
 #[cfg(feature = "block")]
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 #[cfg(feature = "block")]
 use alloc::string::String;
-use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
 
 /// A block device of the manifest, and the disk that the boot parameters say it is.
 #[cfg(feature = "block")]
@@ -27,33 +28,36 @@ pub struct OneDisk {
     pub other: &'static str,
 }
 
-/// Looks whether all devices of the manifest are there before the first of several is opened; with one alone its own
-/// opening tells. None is touched.
-pub(crate) async fn all_there(shared: &Shared) -> Result<()> {
-    if shared.devices_are_there.get() {
-        return Ok(());
-    }
+/// Looks whether all devices of the manifest are there, before `main`; none is touched. The manifest's code asks for it where there
+/// are several: one alone is missed when it is opened, and this is some kB.
+#[doc(hidden)]
+pub fn all_there(env: &Env) -> Pin<Box<dyn Future<Output = Result<()>> + '_>> {
+    Box::pin(look(env))
+}
+
+#[cfg(target_os = "xen")]
+async fn look(env: &Env) -> Result<()> {
+    let shared = &env.shared;
     #[cfg(feature = "net")]
-    let networks = shared.params.declared().filter(|param| param.name.ends_with(".ipv4")).count();
-    #[cfg(not(feature = "net"))]
-    let networks = 0;
-    #[cfg(feature = "block")]
-    let disks = wanted(&shared.params, ".disk").collect::<Vec<_>>();
-    #[cfg(not(feature = "block"))]
-    let disks = Vec::<()>::new();
-    if networks + disks.len() > 1 {
-        #[cfg(feature = "net")]
-        shared.machine.find_networks(networks).await?;
-        #[cfg(feature = "block")]
-        {
-            let mut found = Vec::with_capacity(disks.len());
-            for (name, which) in disks {
-                found.push((name, which, shared.machine.find_disk(name, which).await?));
-            }
-            no_two(".disk", &found)?;
-        }
+    {
+        let count = shared.params.declared().filter(|param| param.name.ends_with(".ipv4")).count();
+        shared.machine.find_networks(count).await?;
     }
-    shared.devices_are_there.set(true);
+    #[cfg(feature = "block")]
+    {
+        let mut found = alloc::vec::Vec::new();
+        for (name, which) in wanted(&shared.params, ".disk") {
+            found.push((name, which, shared.machine.find_disk(name, which).await?));
+        }
+        no_two(".disk", &found)?;
+    }
+    Ok(())
+}
+
+/// A process has its files by its parameters, which were looked at before; an interface is a tap device, which tells when it is
+/// opened, or the host's own sockets, which are always there.
+#[cfg(not(target_os = "xen"))]
+async fn look(_env: &Env) -> Result<()> {
     Ok(())
 }
 

@@ -25,9 +25,6 @@ pub(crate) struct Shared {
     pub(crate) console: Rc<dyn Console>,
     #[cfg(any(feature = "net", feature = "block"))]
     pub(crate) machine: Machine,
-    /// Whether all that the manifest asks for is there.
-    #[cfg(any(feature = "net", feature = "block"))]
-    pub(crate) devices_are_there: core::cell::Cell<bool>,
     /// The block devices that are open. Leaked, as the stack is.
     #[cfg(feature = "block")]
     pub(crate) disks: core::cell::OnceCell<&'static crate::block::Disks>,

@@ -37,8 +37,13 @@ pub mod net;
 mod until_end;
 
 #[doc(hidden)]
+pub use appliance::DevicesCheck;
+#[doc(hidden)]
 pub use appliance::boxed as __boxed;
 pub use appliance::{Appliance, MainFuture};
+#[cfg(any(feature = "net", feature = "block"))]
+#[doc(hidden)]
+pub use devices::all_there as __all_there;
 pub use embedded_io_async as io;
 pub use env::{Env, SHUTDOWN_GRACE};
 pub use error::{Error, Result};

@@ -34,6 +34,7 @@ mod fata_manifest {{
     pub static PARAMS: [::fata::param::Param; {param_count}] = [
 {params}    ];
     pub const CHECK: Option<fn(&::fata::param::Params) -> ::fata::Result<()>> = {check};
+    pub const DEVICES: Option<::fata::DevicesCheck> = {devices};
 }}
 "#,
         network_keys = numbered(&manifest.networks, network_key),
@@ -43,6 +44,11 @@ mod fata_manifest {{
         param_count = manifest.params.len() + of_devices.len(),
         params = numbered(&manifest.params, |_, param| declaration(param)) + &of_devices.concat(),
         check = check(manifest),
+        devices = if manifest.networks.len() + manifest.blocks.len() > 1 {
+            "Some(::fata::__all_there)"
+        } else {
+            "None"
+        },
     )
 }
 

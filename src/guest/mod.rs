@@ -121,8 +121,6 @@ async fn run(appliance: Appliance, world: World) -> Result<Leave> {
             console,
             #[cfg(any(feature = "net", feature = "block"))]
             machine,
-            #[cfg(any(feature = "net", feature = "block"))]
-            devices_are_there: Default::default(),
             #[cfg(feature = "block")]
             disks: Default::default(),
             #[cfg(feature = "net")]

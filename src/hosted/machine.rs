@@ -83,16 +83,4 @@ impl Machine {
     pub(crate) fn open_tap(&self, name: &str) -> Result<Box<dyn NetDevice>> {
         Ok(Box::new(TapDevice::open(&self.reactor, name)?))
     }
-
-    /// An interface is a tap device, which is looked for when it is opened, or the host's own sockets, which are always there.
-    #[cfg(feature = "net")]
-    pub(crate) async fn find_networks(&self, _count: usize) -> crate::Result<()> {
-        Ok(())
-    }
-
-    /// Files are looked at before the appliance starts: [`check_params`](crate::block::check_params). No two are the same.
-    #[cfg(feature = "block")]
-    pub(crate) async fn find_disk(&self, name: &'static str, _which: &str) -> crate::Result<&'static str> {
-        Ok(name)
-    }
 }

@@ -115,8 +115,6 @@ fn env(params: Params, platform: &UnixPlatform) -> Env {
             console: UnixConsole::open(platform.reactor()),
             #[cfg(any(feature = "net", feature = "block"))]
             machine: Machine::new(platform),
-            #[cfg(any(feature = "net", feature = "block"))]
-            devices_are_there: Default::default(),
             #[cfg(feature = "block")]
             disks: Default::default(),
             #[cfg(feature = "net")]

@@ -75,7 +75,6 @@ impl Env {
         if let Some(interface) = stack.interface(name.name) {
             return Ok(Network { stack, interface });
         }
-        crate::devices::all_there(&self.shared).await?;
         let config = Config::from_params(&self.shared.params, name.name)?;
         let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
@@ -84,7 +83,6 @@ impl Env {
     /// Opens a network interface without a stack: its frames are the appliance's own to read and write. An interface is
     /// opened once, as this or as a [`network`](Self::network). In a process it has to have a tap device.
     pub async fn network_device(&self, name: Name) -> Result<Box<dyn NetDevice>> {
-        crate::devices::all_there(&self.shared).await?;
         below::open_device(&self.shared, name).await
     }
 
