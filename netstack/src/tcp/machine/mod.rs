@@ -34,8 +34,8 @@ pub use header::{HEADER, Parsed};
 #[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
-pub use synchronize::answer;
 pub(crate) use synchronize::clock;
+pub use synchronize::{Answered, answer};
 #[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 
