@@ -22,7 +22,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// which asks for 100 s at least before the connection is closed; RFC 5482 lets it be shorter), and be silent while that is
 /// closed.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(100);
-/// How long a connection that its owner has dropped may take to close.
+/// How long a connection that its owner has dropped may take to close since its peer last acknowledged something; where memory
+/// is scarce, since it was dropped.
 const LINGER: Duration = Duration::from_secs(30);
 /// Keep-alive probes without an answer before the peer is given up.
 const KEEP_ALIVE_PROBES: u32 = 5;
@@ -87,7 +88,10 @@ impl Inner {
             (_, _, Some(interval)) => Some(self.heard + interval * (1 + KEEP_ALIVE_PROBES)),
             _ => None,
         };
-        let linger = self.orphaned.map(|since| since + LINGER);
+        let linger = self.orphaned.map(|since| {
+            let from = if machine.account.is_scarce() { since } else { since.max(self.progressed) };
+            from + LINGER
+        });
         silent.into_iter().chain(linger).min()
     }
 
@@ -190,7 +194,9 @@ impl Conn {
             Verdict::Taken | Verdict::NoMemory => {
                 inner.heard = now;
                 let (next, is_closed) = machine.peer_takes_from();
-                if next != una || was_closed || is_closed {
+                // Nobody waits for a closed window without an owner.
+                let may_wait = inner.orphaned.is_none() && (was_closed || is_closed);
+                if next != una || may_wait {
                     inner.progressed = now;
                 }
             }

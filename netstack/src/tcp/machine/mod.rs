@@ -165,7 +165,7 @@ impl Account {
     }
 
     /// Whether others may need what is left more than who has much.
-    fn is_scarce(&self) -> bool {
+    pub(crate) fn is_scarce(&self) -> bool {
         self.0.as_ref().is_some_and(Share::is_scarce)
     }
 
