@@ -51,6 +51,8 @@ pub(super) struct Inner {
     progressed: Instant,
     /// Whether the peer owes us something.
     owed: bool,
+    /// Whether the table counts it among those in SYN-SENT.
+    opening: bool,
     pub(super) keep_alive: Option<Duration>,
     pub(super) orphaned: Option<Instant>,
     pub(super) error: Option<Error>,
@@ -63,6 +65,13 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// It is not in SYN-SENT any more.
+    fn opened(&mut self, core: &Core) {
+        if core::mem::take(&mut self.opening) {
+            core.tcp.count_opening(-1);
+        }
+    }
+
     /// Gives the machine's memory back.
     pub(super) fn release(&mut self) {
         self.machine = None;
@@ -129,12 +138,14 @@ impl Sender for Conn {
 
 impl Conn {
     pub(crate) fn new(flow: Flow, iface: Rc<Iface>, machine: Machine, now: Instant) -> Rc<Self> {
+        let opening = machine.state() == State::SynSent;
         let state = RefCell::new(Inner {
             machine: Some(machine),
             counted: Counts::default(),
             heard: now,
             progressed: now,
             owed: false,
+            opening,
             keep_alive: None,
             orphaned: None,
             error: None,
@@ -210,6 +221,9 @@ impl Conn {
                 let refused = before == State::SynSent;
                 inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
             }
+        }
+        if after != State::SynSent {
+            inner.opened(core);
         }
         if !inner.done && !self.queued.replace(true) {
             self.iface.work.push(self.clone());
@@ -323,6 +337,7 @@ impl Conn {
     /// Leaves the tables. What has been received can still be read.
     fn finish(&self, core: &Core, inner: &mut Inner, place: Option<Place>) {
         inner.done = true;
+        inner.opened(core);
         if let Some(key) = self.timer.take() {
             self.iface.work.clear_timer(key);
         }
@@ -343,6 +358,11 @@ impl Conn {
             inner.error = Some(error);
             self.finish(core, &mut inner, None);
         }
+    }
+
+    /// Whether a handshake of ours is under way.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state.borrow().opening
     }
 
     /// An error about a handshake of ours ends it, where the segment it names is the one we sent. An established

@@ -64,6 +64,7 @@ impl TcpStream {
         machine.charge(Account(Some(share)));
         let conn = Conn::new(flow, route.iface, machine, now);
         core.tcp.insert(flow, Place::Live(conn.clone()));
+        core.tcp.count_opening(1);
         conn.mark_dirty();
         Ok(Self::new(core.clone(), conn))
     }
