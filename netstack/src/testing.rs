@@ -5,8 +5,8 @@
 /// The TCP state machine, by itself.
 pub mod tcp {
     pub use crate::tcp::machine::{
-        Config, Flags, HEADER, Header, Info, Machine, Options, Parsed, Sacks, Seq, State, Timestamp,
-        Transmit, Verdict, answer,
+        Answered, Config, Flags, HEADER, Header, Info, Machine, Options, Parsed, Sacks, Seq, State,
+        Timestamp, Transmit, Verdict, answer,
     };
 }
 

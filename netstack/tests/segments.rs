@@ -8,7 +8,7 @@ use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_netstack::testing::{Faults, Hub};
-use fata_netstack::{Error, TcpListener, TcpStream};
+use fata_netstack::{Error, Stack, TcpListener, TcpStream};
 
 /// The checksum of a message, pseudo-header or not already summed in.
 fn checksum(parts: &[&[u8]]) -> u16 {
@@ -93,6 +93,7 @@ fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
         let mut late = TcpStream::connect(&a, at(B, 80)).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         assert_eq!((b.stats().tcp_half_open, b.stats().tcp_cookies_good), (1024, 1));
+        assert_eq!(window_of(&b, &late), 10 * 1460, "as after any other handshake");
         let data = pattern(0, 50_000);
         let echo = spawn(async move {
             let mut buf = vec![0; 50_000];
@@ -165,6 +166,17 @@ fn a_late_copy_reopens_nothing_while_cookies_are_given() {
         server.read_exact(&mut [0; 5]).await.unwrap();
         assert_eq!((b.stats().tcp_cookies_good, b.stats().tcp_time_wait), (2, 0));
     });
+}
+
+/// The congestion window of the other end of this connection.
+fn window_of(server: &Stack, client: &TcpStream) -> usize {
+    let mut window = None;
+    server.connections(usize::MAX, &mut |row| {
+        if row.remote == client.local_addr() {
+            window = row.cwnd;
+        }
+    });
+    window.unwrap()
 }
 
 #[test]

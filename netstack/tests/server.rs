@@ -124,6 +124,45 @@ fn dead_peers_do_not_stay() {
     });
 }
 
+/// What is on its way arrives although its sender has gone, however slowly it is read; who stops reading is not waited for.
+#[test]
+fn what_was_written_is_read_to_its_end() {
+    run(async {
+        let (_hub, a, b) = pair(Faults::default()).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let buffers = Buffers { receive: 1024, send: 1024 };
+        let mut client = TcpStream::connect_with(&a, at(B, 80), buffers).await.unwrap();
+        let mut silent = TcpStream::connect_with(&a, at(B, 80), buffers).await.unwrap();
+        for _ in 0..2 {
+            let (mut server, _) = listener.accept().await.unwrap();
+            server.write_all(&pattern(0, 15_000)).await.unwrap();
+        }
+        let mut got = vec![0; 15_000];
+        for part in got.chunks_mut(100) {
+            client.read_exact(part).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(got == pattern(0, 15_000));
+        assert_eq!(client.read(&mut [0]).await, Ok(0));
+        drop(client);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.stats().tcp_connections, 0, "nor is there one to the silent client");
+        assert_eq!(silent.read_exact(&mut got).await, Err(Error::ConnectionReset.into()));
+
+        // Where others need the memory, reading slowly keeps nothing.
+        let mut slow = TcpStream::connect_with(&a, at(B, 80), buffers).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(&pattern(0, 15_000)).await.unwrap();
+        drop(server);
+        b.set_memory_limit(16 << 10);
+        let start = Instant::now();
+        while slow.read_exact(&mut got[..100]).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!((29..33).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    });
+}
+
 #[test]
 fn a_connect_without_an_answer_times_out() {
     run(async {

@@ -22,7 +22,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// which asks for 100 s at least before the connection is closed; RFC 5482 lets it be shorter), and be silent while that is
 /// closed.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(100);
-/// How long a connection that its owner has dropped may take to close.
+/// How long a connection that its owner has dropped may take to close since its peer last acknowledged something; where memory
+/// is scarce, since it was dropped.
 const LINGER: Duration = Duration::from_secs(30);
 /// Keep-alive probes without an answer before the peer is given up.
 const KEEP_ALIVE_PROBES: u32 = 5;
@@ -50,6 +51,8 @@ pub(super) struct Inner {
     progressed: Instant,
     /// Whether the peer owes us something.
     owed: bool,
+    /// Whether the table counts it among those in SYN-SENT.
+    opening: bool,
     pub(super) keep_alive: Option<Duration>,
     pub(super) orphaned: Option<Instant>,
     pub(super) error: Option<Error>,
@@ -62,6 +65,13 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// It is not in SYN-SENT any more.
+    fn opened(&mut self, core: &Core) {
+        if core::mem::take(&mut self.opening) {
+            core.tcp.count_opening(-1);
+        }
+    }
+
     /// Gives the machine's memory back.
     pub(super) fn release(&mut self) {
         self.machine = None;
@@ -87,7 +97,10 @@ impl Inner {
             (_, _, Some(interval)) => Some(self.heard + interval * (1 + KEEP_ALIVE_PROBES)),
             _ => None,
         };
-        let linger = self.orphaned.map(|since| since + LINGER);
+        let linger = self.orphaned.map(|since| {
+            let from = if machine.account.is_scarce() { since } else { since.max(self.progressed) };
+            from + LINGER
+        });
         silent.into_iter().chain(linger).min()
     }
 
@@ -125,12 +138,14 @@ impl Sender for Conn {
 
 impl Conn {
     pub(crate) fn new(flow: Flow, iface: Rc<Iface>, machine: Machine, now: Instant) -> Rc<Self> {
+        let opening = machine.state() == State::SynSent;
         let state = RefCell::new(Inner {
             machine: Some(machine),
             counted: Counts::default(),
             heard: now,
             progressed: now,
             owed: false,
+            opening,
             keep_alive: None,
             orphaned: None,
             error: None,
@@ -190,7 +205,9 @@ impl Conn {
             Verdict::Taken | Verdict::NoMemory => {
                 inner.heard = now;
                 let (next, is_closed) = machine.peer_takes_from();
-                if next != una || was_closed || is_closed {
+                // Nobody waits for a closed window without an owner.
+                let may_wait = inner.orphaned.is_none() && (was_closed || is_closed);
+                if next != una || may_wait {
                     inner.progressed = now;
                 }
             }
@@ -204,6 +221,9 @@ impl Conn {
                 let refused = before == State::SynSent;
                 inner.error = Some(if refused { Error::ConnectionRefused } else { Error::ConnectionReset });
             }
+        }
+        if after != State::SynSent {
+            inner.opened(core);
         }
         if !inner.done && !self.queued.replace(true) {
             self.iface.work.push(self.clone());
@@ -317,6 +337,7 @@ impl Conn {
     /// Leaves the tables. What has been received can still be read.
     fn finish(&self, core: &Core, inner: &mut Inner, place: Option<Place>) {
         inner.done = true;
+        inner.opened(core);
         if let Some(key) = self.timer.take() {
             self.iface.work.clear_timer(key);
         }
@@ -337,6 +358,11 @@ impl Conn {
             inner.error = Some(error);
             self.finish(core, &mut inner, None);
         }
+    }
+
+    /// Whether a handshake of ours is under way.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state.borrow().opening
     }
 
     /// An error about a handshake of ours ends it, where the segment it names is the one we sent. An established

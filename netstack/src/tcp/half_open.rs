@@ -4,7 +4,7 @@
 
 use super::buffers::Buffers;
 use super::listener::Listening;
-use super::machine::{Account, Config, Flags, Header, Machine, Seq, State, answer};
+use super::machine::{Account, Answered, Config, Flags, Header, Machine, Seq, State, answer};
 use super::segment;
 use super::{Conn, Flow, Place};
 use crate::interface::Iface;
@@ -185,9 +185,12 @@ impl HalfOpen {
         let Some(share) = core.tcp.reserve() else {
             return self.iface.traffic.lost(&core.counters, Lost::TcpNoMemory);
         };
-        let again = self.step.get() > 0;
-        let sent = if again || self._share.is_none() { None } else { Some(self.sent.get()) };
-        let mut machine = Machine::accept(self.config.clone(), &self.syn, sent, now);
+        let answered = match (&self._share, self.step.get()) {
+            (None, _) => Answered::Unknown,
+            (_, 0) => Answered::Once(self.sent.get()),
+            _ => Answered::Repeatedly,
+        };
+        let mut machine = Machine::accept(self.config.clone(), &self.syn, answered, now);
         machine.charge(Account(Some(share)));
         machine.receive(now, header, marked, data);
         if !matches!(machine.state(), State::Established | State::CloseWait) {

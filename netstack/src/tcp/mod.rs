@@ -76,6 +76,8 @@ pub(crate) struct Table {
     flows: RefCell<HashMap<Flow, Place, Key>>,
     listeners: RefCell<Vec<Rc<Listening>>>,
     half_open: Cell<usize>,
+    /// Connections in SYN-SENT.
+    opening: Cell<usize>,
     cookies: Cookies,
     /// Of first sequence numbers.
     key: Key,
@@ -90,6 +92,7 @@ impl Table {
             flows: RefCell::new(HashMap::with_hasher(Key::random())),
             listeners: RefCell::default(),
             half_open: Cell::new(0),
+            opening: Cell::new(0),
             cookies: Cookies::new(),
             key: Key::random(),
             time_wait: RefCell::default(),
@@ -138,6 +141,10 @@ impl Table {
         if matches!(place, Place::HalfOpen(_)) {
             self.half_open.set(self.half_open.get().saturating_add_signed(change));
         }
+    }
+
+    fn count_opening(&self, change: isize) {
+        self.opening.set(self.opening.get().saturating_add_signed(change));
     }
 
     /// The memory for a record of TIME-WAIT, for which the oldest ones go; `None` if there is none even so.
@@ -251,9 +258,15 @@ impl Transport for Table {
     }
 
     fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]) {
+        // Who is connected does not believe it: with none of the others there is nothing to look for among ten thousand.
+        if self.opening.get() == 0 {
+            return;
+        }
         let concerned = |conn: &Rc<Conn>| {
-            let hop = segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
-            Rc::ptr_eq(&conn.iface, iface) && matches!(hop, Some(Hop::Neighbour(hop)) if lost.contains(&hop))
+            let hop = || segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
+            conn.is_opening()
+                && Rc::ptr_eq(&conn.iface, iface)
+                && matches!(hop(), Some(Hop::Neighbour(hop)) if lost.contains(&hop))
         };
         for conn in self.live(concerned) {
             conn.unreachable(core, None, Error::HostUnreachable);
@@ -364,5 +377,52 @@ fn receive(
         }
         _ if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {}
         _ => segment::reset(core, iface, now, &flow, segment, data.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Faults, Hub};
+    use crate::{Config, Ipv4Config, Stack};
+    use fata_libos::spawn;
+    use fata_libos::time::{Duration, sleep, timeout};
+
+    async fn host(hub: &Hub, n: u8) -> Stack {
+        let stack = Stack::new();
+        let address = Ipv4Addr::new(10, 0, 0, n);
+        let ipv4 = Ipv4Config::Static { address, prefix_len: 24, gateway: None };
+        let config = Config { ipv4, ..Config::default() };
+        stack.add_interface("main", Box::new(hub.device(n, false)), config).configured().await;
+        stack
+    }
+
+    /// However a connection of ours is begun and ends, it is counted while it is in SYN-SENT and not after.
+    #[test]
+    fn connections_that_open_are_counted() {
+        fata_libos::testing::run(async {
+            let hub = Hub::new(Faults::default());
+            let (a, b) = (host(&hub, 1).await, host(&hub, 2).await);
+            let at = |n, port| SocketAddr::new(Ipv4Addr::new(10, 0, 0, n).into(), port);
+            let connect = |peer| {
+                let a = a.clone();
+                spawn(async move { TcpStream::connect(&a, peer).await })
+            };
+            let opening = || a.0.tcp.opening.get();
+            let _listener = TcpListener::bind(&b, at(2, 80)).unwrap();
+            let open = connect(at(2, 80)).await.unwrap();
+            assert_eq!(opening(), 0);
+            open.abort();
+            assert_eq!(connect(at(2, 81)).await.unwrap_err(), Error::ConnectionRefused);
+            assert_eq!(opening(), 0);
+            // Nobody is there; one is not waited for any more.
+            let (first, second) = (connect(at(3, 80)), connect(at(3, 81)));
+            assert!(timeout(Duration::from_millis(1), TcpStream::connect(&a, at(3, 82))).await.is_err());
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(opening(), 2);
+            assert_eq!(first.await.unwrap_err(), Error::HostUnreachable);
+            assert_eq!(second.await.unwrap_err(), Error::HostUnreachable);
+            assert_eq!((opening(), a.stats().tcp_connections, b.0.tcp.opening.get()), (0, 0, 0));
+        });
     }
 }

@@ -23,7 +23,8 @@ impl Drop for Owned {
     }
 }
 
-/// A TCP connection. Dropping it closes it in order: what was written is sent, for at most half a minute.
+/// A TCP connection. Dropping it closes it in order: what was written is sent, until the peer has taken none of it for half a
+/// minute; where memory is scarce, for half a minute in all.
 pub struct TcpStream(Rc<Owned>);
 
 impl TcpStream {
@@ -63,6 +64,7 @@ impl TcpStream {
         machine.charge(Account(Some(share)));
         let conn = Conn::new(flow, route.iface, machine, now);
         core.tcp.insert(flow, Place::Live(conn.clone()));
+        core.tcp.count_opening(1);
         conn.mark_dirty();
         Ok(Self::new(core.clone(), conn))
     }

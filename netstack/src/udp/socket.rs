@@ -65,7 +65,9 @@ impl UdpSocket {
         Ok(self.recv_from(buf).await?.0)
     }
 
-    /// Waits for a datagram and shows it to `read` where it lies: none of it is lost, and it is not copied.
+    /// Waits for a datagram and shows it to `read` where it lies in the queue: none of it is lost, and the copy that
+    /// [`recv_from`](Self::recv_from) makes is saved. Two have been made: what the device received is copied out of memory that
+    /// the other side can write, and again into the queue.
     pub async fn recv_with<R>(&self, read: impl FnOnce(&[u8], SocketAddr) -> R) -> Result<R, Error> {
         let Datagram { from, data, .. } = poll_fn(|cx| self.poll_next(cx)).await?;
         Ok(read(&data, from))

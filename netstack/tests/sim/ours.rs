@@ -7,7 +7,7 @@ use crate::sim::{ECN, Endpoint, HOSTS};
 use fata_libos::time::{Duration, Instant};
 pub use fata_netstack::testing::tcp::Config;
 use fata_netstack::testing::tcp::{
-    Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer,
+    Answered, Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer,
 };
 use std::collections::VecDeque;
 
@@ -142,7 +142,7 @@ impl Ours {
         }
         let header = answer(&self.config, syn, now);
         self.send(&header, 0, &[]);
-        self.take(now, Machine::accept(self.config.clone(), syn, Some(now), now));
+        self.take(now, Machine::accept(self.config.clone(), syn, Answered::Once(now), now));
     }
 
     /// Cuts what goes out into packets.

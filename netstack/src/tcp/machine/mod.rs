@@ -34,8 +34,8 @@ pub use header::{HEADER, Parsed};
 #[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
-pub use synchronize::answer;
 pub(crate) use synchronize::clock;
+pub use synchronize::{Answered, answer};
 #[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 
@@ -165,7 +165,7 @@ impl Account {
     }
 
     /// Whether others may need what is left more than who has much.
-    fn is_scarce(&self) -> bool {
+    pub(crate) fn is_scarce(&self) -> bool {
         self.0.as_ref().is_some_and(Share::is_scarce)
     }
 

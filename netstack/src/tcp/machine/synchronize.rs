@@ -13,6 +13,17 @@ fn window_scale(octets: usize) -> u8 {
     (usize::BITS - octets.leading_zeros()).saturating_sub(16).min(14) as u8
 }
 
+/// What is known of the SYN-ACKs that a peer was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It was sent one, then.
+    Once(Instant),
+    /// It was sent several: the path may lose much (RFC 5681, 3.1; RFC 6298, 5.7).
+    Repeatedly,
+    /// It was sent a cookie, of which nothing was kept.
+    Unknown,
+}
+
 /// What the SYN-ACK to this SYN carries.
 pub fn answer(config: &Config, syn: &Header, now: Instant) -> Header {
     let options = Options {
@@ -46,17 +57,23 @@ impl Machine {
         Self::new(config, State::SynSent, now)
     }
 
-    /// Takes the connection that a peer opens with `syn`, whose SYN-ACK was sent at `sent`, where it was sent once and that
-    /// is known: to be followed by the segment that acknowledges it.
-    pub fn accept(config: Config, syn: &Header, sent: Option<Instant>, now: Instant) -> Self {
+    /// Takes the connection that a peer opens with `syn`, which was answered: to be followed by the segment that acknowledges
+    /// the SYN-ACK.
+    pub fn accept(config: Config, syn: &Header, answered: Answered, now: Instant) -> Self {
         let mut machine = Self::new(config, State::SynReceived, now);
         machine.learn(syn, now);
         machine.snd.next = machine.snd.iss + 1;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
         let (seq, end) = (machine.snd.iss, machine.snd.next);
-        let (at, repeats) = (sent.unwrap_or(now), u8::from(sent.is_none()));
-        machine.snd.queue.push(super::queue::Sent { seq, end, at, flags: 0, repeats });
+        let sent = match answered {
+            Answered::Once(at) => Some((at, 0)),
+            Answered::Repeatedly => Some((now, 1)),
+            Answered::Unknown => None,
+        };
+        if let Some((at, repeats)) = sent {
+            machine.snd.queue.push(super::queue::Sent { seq, end, at, flags: 0, repeats });
+        }
         machine.snd.rto_at = now + machine.rtt.timeout();
         machine
     }
@@ -256,6 +273,7 @@ impl Machine {
                 self.rtt.handshake_repeated();
                 self.congestion.handshake_repeated(self.snd.mss);
             }
+            // Nothing is known of it: neither how long it took nor that any was lost.
             None => {}
         }
         self.snd.una = ack;

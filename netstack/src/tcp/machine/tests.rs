@@ -95,7 +95,8 @@ impl Net {
                 None if header.flags.has(Flags::SYN) => {
                     let config = config(7);
                     let answer = synchronize::answer(&config, &header, self.now);
-                    let machine = Machine::accept(config, &header, Some(self.now), self.now);
+                    let machine =
+                        Machine::accept(config, &header, synchronize::Answered::Once(self.now), self.now);
                     self.ends[to] = Some(machine);
                     self.count += 1;
                     self.travelling.insert((self.now + self.delay, self.count), (1 - to, answer, Vec::new()));
@@ -270,6 +271,29 @@ fn what_is_on_the_way_is_bounded_in_entries() {
     assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
     let more: usize = core::iter::from_fn(|| end.transmit(now, 0)).map(|transmit| transmit.len).sum();
     assert_eq!(more, 10_000 - sent);
+}
+
+/// What is known of a handshake says how the connection begins: its window, its timeout and whether that was measured.
+#[test]
+fn a_handshake_of_which_nothing_is_known_was_not_repeated() {
+    use synchronize::Answered;
+    let (sent, now) = (Instant::default() + 1000 * MS, Instant::default() + 1400 * MS);
+    for (answered, window, timeout, is_measured) in [
+        (Answered::Once(sent), 14_600, 1200 * MS, true),
+        (Answered::Repeatedly, 1460, 3000 * MS, false),
+        (Answered::Unknown, 14_600, 1000 * MS, false),
+    ] {
+        let options = Options { mss: Some(1460), ..Options::default() };
+        let syn = Header { seq: Seq(5), ack: Seq(0), window: 8000, flags: Flags::SYN, options };
+        let mut machine = Machine::accept(config(7), &syn, answered, now);
+        let options = Options::default();
+        let header = Header { seq: Seq(6), ack: Seq(8), window: 8000, flags: Flags::ACK, options };
+        assert_eq!(machine.receive(now, &header, false, &[]), Verdict::Taken);
+        assert_eq!((machine.state(), machine.deadline()), (State::Established, None));
+        let info = machine.info();
+        assert_eq!((info.congestion_window, info.timeout), (window, timeout), "{answered:?}");
+        assert_eq!(info.smoothed_rtt.is_some(), is_measured, "{answered:?}");
+    }
 }
 
 #[test]
