@@ -8,6 +8,7 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::format;
 use core::net::{Ipv4Addr, SocketAddr};
 use fata::net::Network;
 use fata::prelude::*;
