@@ -345,9 +345,7 @@ fn receive(
         {
             return;
         }
-        Some(Place::HalfOpen(half)) if !half.gives_way_to(segment) => {
-            return half.receive(core, now, &flow, segment, marked, data);
-        }
+        Some(Place::HalfOpen(half)) => return half.receive(core, now, &flow, segment, marked, data),
         Some(Place::TimeWait(record)) if !record.gives_way_to(segment) => {
             return record.receive(core, now, &flow, segment, data.len());
         }
