@@ -397,18 +397,49 @@ fn data_with_an_ancient_acknowledgement_is_not_taken() {
     });
 }
 
+/// A server that has answered a stranger's SYN 1000, then one with the number 9000 from the same port; and its first number.
+async fn two_syns_from_one_port(
+    hub: &Hub,
+    b: &fata_netstack::Stack,
+    ports: (u16, u16),
+) -> (TcpListener, u32) {
+    let listener = TcpListener::bind(b, at(B, 80)).unwrap();
+    hub.capture();
+    hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+    hub.inject(&arp_reply(9));
+    sleep(Duration::from_millis(10)).await;
+    hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
+    sleep(Duration::from_millis(10)).await;
+    let answer = last_from_b(hub);
+    let word = |at: usize| u32::from_be_bytes(answer[at..at + 4].try_into().unwrap());
+    assert_eq!((answer[47], word(42)), (SYN | ACK, 1001));
+    (listener, word(38))
+}
+
 #[test]
-fn a_handshake_gives_way_to_a_client_that_begins_anew() {
+fn a_handshake_does_not_give_way_to_a_forged_syn() {
     run(async {
         let hub = Hub::default();
         let (b, ib) = host(&hub, 2, B, false);
         ib.configured().await;
-        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         let ports = (1234, 80);
-        hub.capture();
-        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
-        hub.inject(&arp_reply(9));
-        sleep(Duration::from_millis(10)).await;
+        let (listener, iss) = two_syns_from_one_port(&hub, &b, ports).await;
+        hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
+        listener.accept().await.unwrap();
+        assert_eq!((b.stats().tcp_half_open, b.stats().tcp_connections), (0, 1));
+    });
+}
+
+#[test]
+fn a_client_that_begins_a_handshake_anew_is_let_in() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
+        let ports = (1234, 80);
+        let (listener, _) = two_syns_from_one_port(&hub, &b, ports).await;
+        // It does not know what is acknowledged there; then it tries again.
+        hub.inject(&segment(9, ports, 1001, 0, RST, &[]));
         hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
         sleep(Duration::from_millis(10)).await;
         let answer = last_from_b(&hub);

@@ -19,7 +19,7 @@ use crate::xen_host::linux_guest;
 
 const SOON: Duration = Duration::from_secs(20);
 const ECHO: &str = "10.0.2.17";
-const ECHO_OCTETS: u32 = 512 << 10;
+const ECHO_OCTETS: u32 = 2 << 20;
 const ECHO_LIMIT: Duration = Duration::from_secs(120);
 const ANSWERS: &str =
     "ip netns exec far iperf3 --client ADDRESS --connect-timeout 1000 --bytes 1K >/dev/null 2>&1";

@@ -138,11 +138,6 @@ impl HalfOpen {
         segment::send(core, &self.iface, now, flow, &answer(&self.config, &self.syn, now));
     }
 
-    /// Whether the peer, which has proved nothing yet, begins anew: with another number.
-    pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
-        is_opening(header) && header.seq != self.syn.seq
-    }
-
     /// Takes a further segment of the handshake.
     pub(crate) fn receive(
         &self,
@@ -161,8 +156,9 @@ impl HalfOpen {
                 self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved);
             }
         } else if header.flags.has(Flags::SYN) {
-            // The same again: our answer was lost.
-            if is_opening(header) && header.seq == self.syn.seq {
+            // The same again: our answer was lost. With another number it may be anybody's, so the record stays (RFC 9293,
+            // 3.10.7.4): who began anew resets what this answer acknowledges, and comes in with his next SYN.
+            if is_opening(header) {
                 self.answer(core, now, flow);
             }
         } else if !header.flags.has(Flags::ACK) {

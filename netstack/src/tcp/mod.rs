@@ -362,9 +362,7 @@ fn receive(
         _ if may_be_cookie && half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {
             return;
         }
-        Some(Place::HalfOpen(half)) if !half.gives_way_to(segment) => {
-            return half.receive(core, now, &flow, segment, marked, data);
-        }
+        Some(Place::HalfOpen(half)) => return half.receive(core, now, &flow, segment, marked, data),
         Some(Place::TimeWait(record)) if !record.gives_way_to(segment) => {
             return record.receive(core, now, &flow, segment, data.len());
         }
