@@ -3,7 +3,7 @@
 //! Each connection has one request under way at a time, and asks again as soon as the answer is whole; with `new` each request
 //! has a connection of its own, which the server is to close. After so many seconds no request begins, and those under way
 //! are waited for. Then one line on standard output says what became of all ([`Tally`]). Unlike wrk, which counts only
-//! what comes, this counts what was asked: a request that is not answered in [`PATIENCE`], or not as the first one was, has
+//! what comes, this counts what was asked: a request that is not answered in `PATIENCE`, or not as the first one was, has
 //! failed, and ends its connection.
 
 use std::fmt;
@@ -304,9 +304,12 @@ mod tests {
         assert!(error.starts_with("request 1 from 127.0.0.1:") && error.contains(", after 5"), "{error}");
     }
 
+    /// How a connection, of that number, is served.
+    type Serve = fn(usize, TcpStream);
+
     #[test]
     fn a_wrong_answer_is_none() {
-        let bad: [(fn(usize, TcpStream), &str); 4] = [
+        let bad: [(Serve, &str); 4] = [
             (|_, stream| answers(stream, 1, CUT), "hung up"),
             (|_, stream| answers(stream, 9, REFUSED), "503"),
             (|_, stream| answers(stream, 9, &format!("{GOOD}x")), "more than an answer"),
