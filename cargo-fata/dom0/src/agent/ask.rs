@@ -3,7 +3,7 @@
 //! Each connection has one request under way at a time, and asks again as soon as the answer is whole; with `new` each request
 //! has a connection of its own, which the server is to close. After so many seconds no request begins, and those under way
 //! are waited for. Then one line on standard output says what became of all ([`Tally`]). Unlike wrk, which counts only
-//! what comes, this counts what was asked: a request that is not answered in [`PATIENCE`], or not as the first one was, has
+//! what comes, this counts what was asked: a request that is not answered in a minute, or not as the first one was, has
 //! failed, and ends its connection.
 
 use std::fmt;
@@ -248,8 +248,10 @@ mod tests {
     const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\npage";
     const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
+    type Serve = fn(usize, TcpStream);
+
     /// A server whose connections each do as `serve` does with its number.
-    fn server(serve: fn(usize, TcpStream)) -> SocketAddr {
+    fn server(serve: Serve) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_is_none() {
-        let bad: [(fn(usize, TcpStream), &str); 4] = [
+        let bad: [(Serve, &str); 4] = [
             (|_, stream| answers(stream, 1, CUT), "hung up"),
             (|_, stream| answers(stream, 9, REFUSED), "503"),
             (|_, stream| answers(stream, 9, &format!("{GOOD}x")), "more than an answer"),
