@@ -3,7 +3,7 @@
 //! Each connection has one request under way at a time, and asks again as soon as the answer is whole; with `new` each request
 //! has a connection of its own, which the server is to close. After so many seconds no request begins, and those under way
 //! are waited for. Then one line on standard output says what became of all ([`Tally`]). Unlike wrk, which counts only
-//! what comes, this counts what was asked: a request that is not answered in `PATIENCE`, or not as the first one was, has
+//! what comes, this counts what was asked: a request that is not answered in a minute, or not as the first one was, has
 //! failed, and ends its connection.
 
 use std::fmt;
@@ -248,8 +248,10 @@ mod tests {
     const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\npage";
     const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
+    type Serve = fn(usize, TcpStream);
+
     /// A server whose connections each do as `serve` does with its number.
-    fn server(serve: fn(usize, TcpStream)) -> SocketAddr {
+    fn server(serve: Serve) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -303,9 +305,6 @@ mod tests {
         let error = error.unwrap().to_string();
         assert!(error.starts_with("request 1 from 127.0.0.1:") && error.contains(", after 5"), "{error}");
     }
-
-    /// How a connection, of that number, is served.
-    type Serve = fn(usize, TcpStream);
 
     #[test]
     fn a_wrong_answer_is_none() {
