@@ -33,6 +33,8 @@ pub(crate) struct HalfOpen {
     config: Config,
     /// When the SYN-ACK was sent last.
     sent: Cell<Instant>,
+    /// It was sent again because a SYN came again, whoever sent that: when it reached the peer is not known.
+    asked_again: Cell<bool>,
     step: Cell<usize>,
     /// Goes with the record.
     timer: Cell<Option<TimerKey>>,
@@ -125,7 +127,8 @@ impl HalfOpen {
         share: Option<Share>,
     ) -> Self {
         let (sent, step, timer) = (Cell::new(Instant::default()), Cell::new(0), Cell::new(None));
-        Self { iface: iface.clone(), listener, syn, config, sent, step, timer, _share: share }
+        let asked_again = Cell::new(false);
+        Self { iface: iface.clone(), listener, syn, config, sent, asked_again, step, timer, _share: share }
     }
 
     fn set_timer(&self, at: Instant, flow: &Flow) {
@@ -159,6 +162,7 @@ impl HalfOpen {
             // The same again: our answer was lost. With another number it may be anybody's, so the record stays (RFC 9293,
             // 3.10.7.4): who began anew resets what this answer acknowledges, and comes in with his next SYN.
             if is_opening(header) {
+                self.asked_again.set(true);
                 self.answer(core, now, flow);
             }
         } else if !header.flags.has(Flags::ACK) {
@@ -183,6 +187,7 @@ impl HalfOpen {
         };
         let answered = match (&self._share, self.step.get()) {
             (None, _) => Answered::Unknown,
+            (_, 0) if self.asked_again.get() => Answered::Unknown,
             (_, 0) => Answered::Once(self.sent.get()),
             _ => Answered::Repeatedly,
         };
