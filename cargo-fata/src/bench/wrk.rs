@@ -1,7 +1,7 @@
 //! Loads a server with `wrk`, and says whether it lost requests.
 //!
 //! wrk tells of connections that were refused or cut off, and of answers that are wrong or late, but only of answers: it says
-//! nothing of a request that is never answered. So shortly before its end `ss` is asked for how long each of its
+//! nothing of a request that is never answered. So two seconds before its end `ss` is asked for how long each of its
 //! connections has waited. What neither sees is a wait that began within the last [`PATIENCE_MS`] before that, and a
 //! connect that took long but came about, which is TCP's own repetition and no loss.
 
@@ -17,6 +17,8 @@ const FROM: &str = "10.0.2.14";
 const PATIENCE_MS: u64 = 2000;
 /// A SYN that has been sent again so often has waited for three seconds.
 const SYNS: u64 = 2;
+/// A run that is shorter, seconds, only warms up or counts; nothing is demanded of what `ss` sees of it.
+const SHORT: f64 = 4.0;
 /// What is printed before the connections.
 const MARK: &str = "== connections";
 
@@ -24,14 +26,17 @@ const MARK: &str = "== connections";
 pub fn run(host: &Host, wrk: &str, address: &str, seconds: u32) -> Result<(u64, f64)> {
     let seconds = f64::from(seconds);
     let script = format!(
-        "{wrk} & wrk=$!; sleep {}; waits=$(ss -HtnoiO src {FROM} dst {address} dport = :80)
+        "modprobe -q tcp_diag 2>/dev/null; {wrk} & wrk=$!; sleep {}; waits=$(ss -HtnoiO src {FROM} dst {address} dport = :80)
         wait $wrk; status=$?; echo '{MARK}'; echo \"$waits\"; exit $status",
-        (seconds - 1.0).max(0.5)
+        (seconds - 2.0).max(0.5)
     );
     let said = host.sh(&script, Duration::from_secs_f64(seconds + 60.0))?.ok()?.stdout;
     let (said, waits) = said.split_once(MARK).context("ss was not asked")?;
     let counted = requests(said)?;
-    hanging(waits).context("a request was lost, of which wrk says nothing")?;
+    // Where dom0 has little time, `ss` comes after the end of a short run.
+    if seconds >= SHORT || !waits.trim().is_empty() {
+        hanging(waits).context("a request was lost, of which wrk says nothing")?;
+    }
     Ok(counted)
 }
 

@@ -98,6 +98,7 @@ pub const MORE_MODULES: &[&str] = &[
     "ifb",
     "veth",
     "sch_netem",
+    "tcp_diag",
     "sch_tbf",
     "sch_ingress",
     "act_mirred",
