@@ -53,6 +53,53 @@ fn both_directions_and_the_end() {
 }
 
 #[test]
+fn what_is_read_and_written_in_place() {
+    on_network(async |network| {
+        let (_listener, mut ours, theirs) = pair(&network).await;
+        let (mut read, mut write) = theirs.into_split();
+        write
+            .write_with(100, |room| {
+                room[..6].copy_from_slice(b"abcdef");
+                (6, ())
+            })
+            .await
+            .unwrap();
+        assert_eq!(ours.read_with(|shown| (2, shown.to_vec())).await.unwrap(), b"abcdef");
+        assert_eq!(ours.read_with(|shown| (0, shown.to_vec())).await.unwrap(), b"cdef");
+        assert_eq!(ours.read_with(|shown| (100, shown.to_vec())).await.unwrap(), b"cdef");
+        let waits = timeout(Duration::from_millis(20), ours.read_with(|shown| (0, shown.len())));
+        assert!(waits.await.is_err(), "nothing has come");
+        // More than the host takes at once.
+        let writing = spawn(async move {
+            for _ in 0..100 {
+                ours.write_with(1 << 20, |room| {
+                    room.fill(9);
+                    (room.len(), ())
+                })
+                .await
+                .unwrap();
+            }
+            assert_eq!(ours.write_with(10, |_| (0, 7)).await, Ok(7));
+            ours.shutdown().await.unwrap();
+            assert_eq!(ours.write_with(1, |_| (1, ())).await, Err(Error::BrokenPipe));
+        });
+        let mut octets = 0;
+        loop {
+            let used = read.read_with(|shown| {
+                assert!(shown.iter().all(|octet| *octet == 9));
+                (shown.len().div_ceil(2), shown.len().div_ceil(2))
+            });
+            match used.await.unwrap() {
+                0 => break,
+                used => octets += used,
+            }
+        }
+        assert_eq!(octets, 100 * (64 << 10));
+        writing.await;
+    });
+}
+
+#[test]
 fn a_slow_reader_makes_the_writer_wait() {
     const OCTETS: usize = 32 << 20;
     on_network(async |network| {

@@ -1,6 +1,7 @@
 //! `memcpy`, `memmove` and `memset`, which the compiler calls: by registers of 16 octets, where those of `compiler_builtins`
 //! (which are weak, and give way) are three `rep` instructions each. What an appliance copies is short for the most part, and
-//! a processor takes tens of cycles to begin with each `rep`; software emulation goes through it an item at a time.
+//! a processor takes tens of cycles to begin with each `rep`. Long copies are one `rep movsq`, where the two sides are not
+//! so close that processors do it octet by octet: it goes by whole cache lines, and in software emulation takes half the time.
 
 use core::arch::global_asm;
 
@@ -55,6 +56,25 @@ mod tests {
         for len in 0..=MOST {
             for to in AROUND - len.min(AROUND) - 1..=AROUND + len + 1 {
                 check_copy(AROUND, to, len);
+            }
+        }
+    }
+
+    /// From where on copies are long.
+    const LONG: usize = 1024;
+
+    #[test]
+    fn long_copies_of_every_end_and_overlap() {
+        for len in LONG - 9..LONG + 10 {
+            for (from, to) in (0..200).map(|n| (100, n)).chain([(0, 1500), (1500, 0), (700, 0), (0, 700)]) {
+                let mut memory: Vec<u8> = (0..3000).map(|n: usize| (n * 7 + n / 251) as u8).collect();
+                let mut wanted = memory.clone();
+                wanted.copy_within(from..from + len, to);
+                let start = memory.as_mut_ptr();
+                // SAFETY: 3000 octets are more than the last place and the longest length together.
+                let back = unsafe { fata_copy_under_test(start.add(to), start.add(from), len) };
+                assert_eq!(back as usize - start as usize, to);
+                assert!(memory == wanted, "{len} octets from {from} to {to}");
             }
         }
     }

@@ -41,7 +41,12 @@
     sub rcx, rsi
     cmp rcx, rdx
     jb 8f
-    movups xmm4, [rsi + rdx - 32]
+    cmp rdx, 1024
+    jb 4f
+    neg rcx
+    cmp rcx, 64
+    jae 5f
+4:  movups xmm4, [rsi + rdx - 32]
     movups xmm5, [rsi + rdx - 16]
     lea r8, [rdi + rdx - 32]
     sub rdx, 64
@@ -78,4 +83,13 @@
     jmp 2b
 7:  movups [rdi], xmm4
     movups [rdi + 16], xmm5
+    ret
+# From 1024 on, forwards, and not to so little below that a rep is slow: what it takes to begin one is little beside it. The
+# last octets are read before anything is written, and written last.
+5:  mov r9, [rsi + rdx - 8]
+    lea r8, [rdi + rdx - 8]
+    mov rcx, rdx
+    shr rcx, 3
+    rep movsq
+    mov [r8], r9
     ret

@@ -3,6 +3,7 @@
 use crate::hypervisor::Hypervisor;
 use crate::types::{Mfn, PAGE_SIZE};
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
@@ -57,6 +58,18 @@ impl SharedMemory {
         // SAFETY: `at` checked the bounds of the one side, the slice is the other; they cannot overlap, because no
         // reference to shared memory exists.
         unsafe { copy(into.as_mut_ptr(), from.as_ptr(), into.len()) };
+    }
+
+    /// Copies out `len` octets once, behind what `into` holds.
+    pub fn append(&self, offset: usize, len: usize, into: &mut Vec<u8>) {
+        let from = self.at(offset, len);
+        into.reserve(len);
+        let end = into.len();
+        // SAFETY: as in `read`; the other side is room that was just made, and is filled when it is counted.
+        unsafe {
+            copy(into.as_mut_ptr().add(end), from.as_ptr(), len);
+            into.set_len(end + len);
+        }
     }
 
     /// Copies in.

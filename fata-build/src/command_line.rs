@@ -2,38 +2,15 @@
 
 use crate::manifest::{BLOCK_KEYS, Manifest, NETWORK_KEYS};
 use fata_libos::param::{
-    self, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Kind, LOG, Param, ParamError, Params,
+    BOOL, DISK, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Kind, LOG, MTU, Param, ParamError, Params, QUEUES,
 };
-
-/// The largest IP packet of an interface; as `fata-netstack` has it.
-pub(crate) static MTU: Kind = Kind {
-    what: "a number of octets from 576 to 65535",
-    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
-};
-
-/// Pairs of queues; as `fata-netstack` has it.
-pub(crate) static QUEUES: Kind = Kind {
-    what: "a number from 1 to 8",
-    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
-};
-
-/// Which disk of the guest; as `fata::block` has it.
-static DISK: Kind = Kind { what: "a disk, such as xvdb, or its place from 0", check: is_disk };
-
-fn is_disk(text: &str) -> bool {
-    let letter = text.strip_prefix("xvd").or_else(|| text.strip_prefix("vd"));
-    match letter.map(str::as_bytes) {
-        Some([letter]) => letter.is_ascii_lowercase(),
-        _ => (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
-    }
-}
 
 /// The kinds of [`NETWORK_KEYS`], in their order.
 static NETWORK_KINDS: [&Kind; NETWORK_KEYS.len()] =
     [&IPV4_OR_DHCP, &IPV4, &IPV4_LIST, &HOSTNAME, &MTU, &QUEUES];
 
 /// The kinds of a guest's [`BLOCK_KEYS`], in their order: without the last, which is a process's.
-static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &param::BOOL];
+static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &BOOL];
 
 /// Whether an image with this manifest takes a command line: each name is one that it knows, each value of the name's
 /// type. That the parameters of an interface fit together, a gateway and its network, is not looked at.

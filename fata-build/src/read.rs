@@ -3,11 +3,10 @@
 mod table;
 
 use self::table::{Item, Table};
-use crate::command_line::{MTU, QUEUES};
 use crate::kind::{self, KINDS};
 use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
 use crate::{Error, ParamKind, Size, near};
-use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind};
+use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, MTU, QUEUES};
 use std::net::Ipv4Addr;
 
 /// What a guest is given where the manifest does not say.

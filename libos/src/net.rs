@@ -1,9 +1,11 @@
 //! Network devices: what a driver implements and a protocol stack uses.
 //!
 //! Frames are Ethernet frames without the check sequence. A driver moves bytes and offloads; it never looks into a
-//! protocol beyond what an offload asks for. Memory that a peer can write never leaves a driver: [`NetDevice::receive`]
-//! copies each frame once into the caller's private buffer.
+//! protocol beyond what an offload asks for. Memory that a peer can write never leaves a driver: each frame is copied once
+//! out of it, whole into the caller's buffer ([`NetDevice::receive`]) or piece by piece to where its octets belong
+//! ([`NetDevice::receive_into`]).
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::task::{Context, Poll};
 
@@ -82,6 +84,73 @@ impl Received {
     /// A received frame of `len` octets.
     pub const fn new(len: usize, checksum: Checksum) -> Self {
         Self { len, checksum }
+    }
+}
+
+/// A received frame where the device has it, to be copied from. Its sender may still be able to write there: what is read
+/// twice may differ.
+pub trait Octets {
+    /// Copies what stands from `at` on; `into` ends within the frame, or it panics.
+    fn read(&self, at: usize, into: &mut [u8]);
+
+    /// Puts `len` octets from `at` on behind what `to` holds.
+    fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) {
+        let end = to.len();
+        to.resize(end + len, 0);
+        self.read(at, &mut to[end..]);
+    }
+}
+
+/// Calls `visit` with each piece of `len` octets from `at` on of a frame that lies in parts of the given lengths: the part's
+/// number, where the piece begins in it, and its length. Panics where the parts end before that.
+#[inline(never)]
+pub fn pieces(
+    parts: &mut dyn Iterator<Item = usize>,
+    mut at: usize,
+    mut len: usize,
+    visit: &mut dyn FnMut(usize, usize, usize),
+) {
+    for (n, part) in parts.enumerate() {
+        let here = part.saturating_sub(at).min(len);
+        if here > 0 {
+            visit(n, at, here);
+        }
+        len -= here;
+        at = at.saturating_sub(part);
+    }
+    assert!(len == 0, "{len} octets beyond the end of a frame");
+}
+
+/// Octets that nobody else writes.
+impl Octets for &[u8] {
+    fn read(&self, at: usize, into: &mut [u8]) {
+        into.copy_from_slice(&self[at..at + into.len()]);
+    }
+
+    fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self[at..at + len]);
+    }
+}
+
+/// Copies what it wants of a frame, and says whether it has all it needs: see [`NetDevice::receive_into`].
+pub type Take<'a> = dyn FnMut(Received, &dyn Octets) -> bool + 'a;
+
+/// Where the next frame went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// Into the buffer.
+    Whole(Received),
+    /// Its octets were taken one by one.
+    Taken,
+}
+
+impl Arrived {
+    /// The frame, if it is in the buffer.
+    pub fn whole(self) -> Option<Received> {
+        match self {
+            Self::Whole(received) => Some(received),
+            Self::Taken => None,
+        }
     }
 }
 
@@ -170,6 +239,13 @@ pub trait NetDevice {
     /// Copies the next frame into `buf`. A frame longer than `buf` is dropped and counted. `None` when there is none.
     fn receive(&mut self, buf: &mut [u8]) -> Option<Received>;
 
+    /// As [`receive`](Self::receive), but shows the frame to `take` first, which copies what it wants of it: if it says that it
+    /// has all it needs, the frame is not copied into `buf`. A device may have no way to show it; `take` is then not called.
+    fn receive_into(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
+        let _ = take;
+        self.receive(buf).map(Arrived::Whole)
+    }
+
     /// Whether [`transmit`](Self::transmit) would now take a frame of any length up to the largest that is not to be cut up.
     fn can_transmit(&self) -> bool;
 
@@ -187,4 +263,42 @@ pub trait NetDevice {
 
     /// Counters since boot.
     fn counters(&self) -> NetCounters;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Octets, pieces};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn pieces_are_those_of_the_parts() {
+        let of = |at, len| {
+            let mut seen = Vec::new();
+            pieces(&mut [3, 0, 4, 5].into_iter(), at, len, &mut |n, at, len| seen.push((n, at, len)));
+            seen
+        };
+        assert_eq!(of(0, 12), [(0, 0, 3), (2, 0, 4), (3, 0, 5)]);
+        assert_eq!(of(2, 3), [(0, 2, 1), (2, 0, 2)]);
+        assert_eq!(of(3, 4), [(2, 0, 4)]);
+        assert_eq!(of(11, 1), [(3, 4, 1)]);
+        assert_eq!(of(5, 0), []);
+        assert!(std::panic::catch_unwind(|| of(8, 5)).is_err(), "beyond the end");
+    }
+
+    #[test]
+    fn octets_of_a_slice_are_read_and_appended() {
+        struct Plain<'a>(&'a [u8]);
+        impl Octets for Plain<'_> {
+            fn read(&self, at: usize, into: &mut [u8]) {
+                self.0.read(at, into);
+            }
+        }
+        let slice = &[1, 2, 3, 4, 5][..];
+        for octets in [&slice as &dyn Octets, &Plain(slice)] {
+            let (mut two, mut all) = ([0; 2], Vec::from([9]));
+            octets.read(3, &mut two);
+            octets.append(1, 3, &mut all);
+            assert_eq!((two, &all[..]), ([4, 5], &[9, 2, 3, 4][..]));
+        }
+    }
 }

@@ -19,7 +19,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::entropy;
-use fata_libos::net::{ETHERNET_HEADER, NetDevice};
+use fata_libos::net::{Arrived, ETHERNET_HEADER, NetDevice, Octets};
 use fata_libos::spawn_detached;
 use fata_libos::task::{WakerSet, yield_now};
 use fata_libos::time::{Duration, Instant, Sleep, sleep_until};
@@ -252,12 +252,19 @@ enum Burst {
 /// Takes a burst of frames.
 fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> Burst {
     let now = Instant::recent();
+    let mac = iface.link.borrow().mac();
     for n in 0..BURST {
-        let Some(received) = iface.link.borrow_mut().receive(frame) else {
-            return if n == 0 { Burst::Nothing } else { Burst::All };
-        };
-        let len = received.len.min(frame.len());
-        ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
+        let mut take =
+            |received, octets: &dyn Octets| ip::take_frame(core, iface, now, mac, received, octets);
+        let arrived = iface.link.borrow_mut().receive(frame, &mut take);
+        match arrived {
+            None => return if n == 0 { Burst::Nothing } else { Burst::All },
+            Some(Arrived::Taken) => {}
+            Some(Arrived::Whole(received)) => {
+                let len = received.len.min(frame.len());
+                ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
+            }
+        }
     }
     Burst::More
 }

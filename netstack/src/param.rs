@@ -4,17 +4,7 @@ use crate::config::{Config, Ipv4Config};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, Param, Params};
-
-static MTU: Kind = Kind {
-    what: "a number of octets from 576 to 65535",
-    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
-};
-
-static QUEUES: Kind = Kind {
-    what: "a number from 1 to 8",
-    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
-};
+use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, MTU, Param, Params, QUEUES};
 
 /// What every network interface knows. Those of `main` are declared as `main.ipv4` and so on, with defaults of its own.
 pub static PARAMS: [Param; 6] = [

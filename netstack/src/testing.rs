@@ -13,7 +13,8 @@ pub mod tcp {
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use fata_libos::net::{
-    Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
+    Arrived, Checksum, MacAddress, NetCounters, NetDevice, Octets, Offloads, Received, Take, TransmitError,
+    TransmitMeta,
 };
 use fata_libos::spawn;
 use fata_libos::time::{Duration, Instant, sleep_until};
@@ -60,6 +61,27 @@ struct Port {
     room: usize,
     waker: Option<Waker>,
     counters: NetCounters,
+    /// Frames whose octets were taken where they are.
+    placed: u64,
+    /// What is copied whole is what its sender has made of it since it was looked at.
+    treacherous: bool,
+}
+
+/// A frame whose sender writes its headers anew as soon as they have been read.
+struct Shifting(RefCell<(Vec<u8>, bool)>);
+
+/// The headers of a segment of TCP from here, with its clocks, octets.
+const HEADERS: usize = 66;
+
+impl Octets for Shifting {
+    fn read(&self, at: usize, into: &mut [u8]) {
+        let (frame, is_read) = &mut *self.0.borrow_mut();
+        into.copy_from_slice(&frame[at..at + into.len()]);
+        if !std::mem::replace(is_read, true) {
+            let end = frame.len().min(HEADERS);
+            frame[..end].fill(0xee);
+        }
+    }
 }
 
 /// Frames on the wire at once, per port; as a back end, it drops the rest.
@@ -127,6 +149,8 @@ impl Hub {
             room: 64,
             waker: None,
             counters: NetCounters::default(),
+            placed: 0,
+            treacherous: false,
         });
         Device { hub: self.clone(), port: hub.ports.len() - 1 }
     }
@@ -139,6 +163,16 @@ impl Hub {
         port.changed = true;
         port.arrived.clear();
         wake(&mut port.waker);
+    }
+
+    /// Frames that arrived at a port and were taken octet by octet, not whole.
+    pub fn placed(&self, port: usize) -> u64 {
+        self.0.borrow().ports[port].placed
+    }
+
+    /// From now on frames that arrive at a port are changed between the look at them and the copy of the whole.
+    pub fn set_treacherous(&self, port: usize) {
+        self.0.borrow_mut().ports[port].treacherous = true;
     }
 
     /// Puts a frame on the wire, as a stranger on the hub would.
@@ -285,13 +319,25 @@ impl NetDevice for Device {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
-        self.with(|port| {
-            let (frame, checksum) = port.arrived.pop_front()?;
-            buf[..frame.len()].copy_from_slice(&frame);
+        self.receive_into(buf, &mut |_, _| false)?.whole()
+    }
+
+    fn receive_into(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
+        let (frame, checksum) = self.with(|port| {
+            let arrived = port.arrived.pop_front()?;
             port.counters.rx_frames += 1;
-            port.counters.rx_octets += frame.len() as u64;
-            Some(Received::new(frame.len(), checksum))
-        })
+            port.counters.rx_octets += arrived.0.len() as u64;
+            Some(arrived)
+        })?;
+        let received = Received::new(frame.len(), checksum);
+        let shown = Shifting(RefCell::new((frame.clone(), false)));
+        if take(received, &shown) {
+            self.with(|port| port.placed += 1);
+            return Some(Arrived::Taken);
+        }
+        let frame = if self.with(|port| port.treacherous) { shown.0.into_inner().0 } else { frame };
+        buf[..frame.len()].copy_from_slice(&frame);
+        Some(Arrived::Whole(received))
     }
 
     fn can_transmit(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::ip::Header;
 use crate::memory::Memory;
 use crate::stack::Core;
 use crate::stats::Counters;
+use crate::tcp::machine::Data;
 use crate::tcp::{Flow, Table};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -20,16 +21,18 @@ use fata_libos::time::Instant;
 
 /// TCP, as interfaces, ICMP and the stack's owner see it.
 pub(crate) trait Transport {
-    /// Takes a segment with its IP header.
+    /// Takes a segment. With `placed` it is still in the frame that brought it, from where its data is copied to its place:
+    /// `segment` is its header at least, its checksum is good, and the link is in use. False, and nothing has come of it, if it
+    /// is not of a connection, or if something may have to be sent for it at once: then it has to come whole.
     fn receive(
         &self,
         core: &Rc<Core>,
         iface: &Rc<Iface>,
         now: Instant,
         header: Header,
-        packet: &mut [u8],
-        header_len: usize,
-    );
+        segment: &[u8],
+        placed: Option<Data<'_>>,
+    ) -> bool;
 
     /// The timer of a handshake is due.
     fn half_open_due(&self, core: &Core, now: Instant, flow: &Flow);

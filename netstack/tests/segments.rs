@@ -240,6 +240,15 @@ fn resets_and_syns_are_believed_only_if_they_hit_the_mark() {
     });
 }
 
+/// A stranger, who is there, opens a connection by hand with the number 1000: the number of the answer.
+async fn first_answer(hub: &Hub, ports: (u16, u16)) -> u32 {
+    hub.capture();
+    hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
+    hub.inject(&arp_reply(9));
+    sleep(Duration::from_millis(10)).await;
+    u32::from_be_bytes(last_from_b(hub)[38..42].try_into().unwrap())
+}
+
 #[test]
 fn a_peer_that_restarted_is_let_in() {
     run(async {
@@ -249,11 +258,7 @@ fn a_peer_that_restarted_is_let_in() {
         let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         // A stranger opens, vanishes, and opens from the same port with another number: a challenge, its answer, and in.
         let ports = (1234, 80);
-        hub.capture();
-        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
-        hub.inject(&arp_reply(9));
-        sleep(Duration::from_millis(10)).await;
-        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        let iss = first_answer(&hub, ports).await;
         hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
         let (mut first, _) = listener.accept().await.unwrap();
         hub.inject(&segment(9, ports, 9000, 0, SYN, &[]));
@@ -277,11 +282,7 @@ fn a_window_that_closes_on_our_end_is_not_probed_for_ever() {
         ib.configured().await;
         let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         let ports = (1234, 80);
-        hub.capture();
-        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
-        hub.inject(&arp_reply(9));
-        sleep(Duration::from_millis(10)).await;
-        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        let iss = first_answer(&hub, ports).await;
         hub.inject(&segment_with(9, ports, 1001, iss + 1, ACK, 0, &[]));
         let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(b"abc").await.unwrap();
@@ -314,11 +315,7 @@ fn who_is_there_and_acknowledges_nothing_is_given_up() {
         ib.configured().await;
         let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         let ports = (1234, 80);
-        hub.capture();
-        hub.inject(&segment(9, ports, 1000, 0, SYN, &[]));
-        hub.inject(&arp_reply(9));
-        sleep(Duration::from_millis(10)).await;
-        let iss = u32::from_be_bytes(last_from_b(&hub)[38..42].try_into().unwrap());
+        let iss = first_answer(&hub, ports).await;
         hub.inject(&segment(9, ports, 1001, iss + 1, ACK, &[]));
         let (mut server, _) = listener.accept().await.unwrap();
         let says = async |acked: u32, window: u16, times: u32| {

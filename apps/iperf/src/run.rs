@@ -21,9 +21,6 @@ use fata::time::{Duration, Instant, sleep_until};
 
 /// What is written at once at most, octets: blocks may be larger.
 const PIECE: usize = 128 << 10;
-/// What is read at once at most, octets, of all streams together and of one.
-const READS: usize = 1 << 20;
-const READ: usize = 64 << 10;
 /// After so many turns in a row a task lets the others run.
 const TURNS: u32 = 16;
 
@@ -105,15 +102,12 @@ impl Run {
             Protocol::Udp => self.plan.block as usize,
         };
         let pattern: Rc<[u8]> = self.pattern(piece)?.into();
-        let read = (READS / endpoints.len().max(1)).clamp(4096, READ);
         for (tally, endpoint) in endpoints {
             let run = self.clone();
             let task = match (endpoint, tally.role) {
                 (Endpoint::Elsewhere, _) => continue,
                 (Endpoint::Tcp(stream), Role::Sender) => spawn(run.send_tcp(tally, stream, pattern.clone())),
-                (Endpoint::Tcp(stream), Role::Receiver) => {
-                    spawn(run.receive_tcp(tally, stream, buffer(read)?))
-                }
+                (Endpoint::Tcp(stream), Role::Receiver) => spawn(run.receive_tcp(tally, stream)),
                 (Endpoint::Udp(socket, peer), Role::Sender) => {
                     spawn(run.send_udp(tally, socket, peer, self.pattern(piece)?))
                 }
@@ -295,10 +289,11 @@ impl Run {
         pending().await
     }
 
-    async fn receive_tcp(self: Rc<Self>, tally: Rc<Tally>, mut stream: TcpStream, mut buf: Vec<u8>) {
+    async fn receive_tcp(self: Rc<Self>, tally: Rc<Tally>, mut stream: TcpStream) {
         let mut turns = 0;
         loop {
-            match stream.read(&mut buf).await {
+            // What comes is only counted, where it lies.
+            match stream.read_with(|octets| (octets.len(), octets.len())).await {
                 Ok(0) => break,
                 Ok(len) => self.received(&tally, len),
                 Err(error) => {

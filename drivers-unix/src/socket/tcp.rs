@@ -63,6 +63,14 @@ impl TcpStream {
         self.poll(Direction::Read, cx, |mut io| io.read(buf))
     }
 
+    /// Copies what has come and leaves it there, to be read again. 0: the peer has finished, or `buf` is empty.
+    pub fn poll_peek(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll(Direction::Read, cx, |io| io.peek(buf))
+    }
+
     /// Writes as much of `buf` as there is room for.
     pub fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {

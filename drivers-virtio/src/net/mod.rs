@@ -17,7 +17,8 @@ use core::mem::ManuallyDrop;
 use core::task::{Context, Poll};
 use fata_libos::entropy;
 use fata_libos::net::{
-    ETHERNET_HEADER, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
+    Arrived, ETHERNET_HEADER, MacAddress, NetCounters, NetDevice, Offloads, Received, Take, TransmitError,
+    TransmitMeta,
 };
 use fata_libos::task::WakerSet;
 pub(crate) use header::Features;
@@ -202,15 +203,19 @@ impl<H: Hal, T: Transport> NetDevice for VirtioNet<H, T> {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        self.receive_into(buf, &mut |_, _| false)?.whole()
+    }
+
+    fn receive_into(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
         // A device may have so much to drop that it would never end.
         for _ in 0..pair::BUFFERS {
-            match self.checked(|pair| pair.receive(buf))? {
+            match self.checked(|pair| pair.receive(buf, take))? {
                 Taken::Nothing => return None,
                 Taken::Dropped => self.counters.rx_errors += 1,
-                Taken::Frame(received) => {
+                Taken::Frame(arrived, len) => {
                     self.counters.rx_frames += 1;
-                    self.counters.rx_octets += received.len as u64;
-                    return Some(received);
+                    self.counters.rx_octets += len as u64;
+                    return Some(arrived);
                 }
             }
         }

@@ -3,7 +3,8 @@
 use super::header::{self, Features, LEN_MAX};
 use crate::VirtioError;
 use crate::queue::{Buffer, Fault, Queue};
-use fata_libos::net::{Checksum, Received, TransmitError, TransmitMeta};
+use alloc::vec::Vec;
+use fata_libos::net::{Arrived, Checksum, Octets, Received, Take, TransmitError, TransmitMeta, pieces};
 use virtio_drivers::transport::Transport;
 use virtio_drivers::{BufferDirection, Hal};
 
@@ -14,7 +15,8 @@ pub(super) const BUFFER: usize = 2048;
 /// What a look at the receive queue brought.
 pub(super) enum Taken {
     Nothing,
-    Frame(Received),
+    /// A frame of so many octets.
+    Frame(Arrived, usize),
     /// A frame that does not fit, or is empty.
     Dropped,
 }
@@ -25,6 +27,33 @@ pub(super) struct Pair<H: Hal> {
     /// Buffers that are free for sending, a bit each.
     tx_free: u128,
     features: Features,
+    /// The parts of the frame that is looked at.
+    parts: Vec<Part>,
+}
+
+/// What a frame has in a buffer.
+#[derive(Clone, Copy)]
+struct Part {
+    buffer: Buffer,
+    offset: usize,
+    len: usize,
+}
+
+/// A frame in the buffers that the device wrote.
+struct Frame<'a, H: Hal> {
+    rx: &'a Queue<H, BUFFERS>,
+    parts: &'a [Part],
+}
+
+impl<H: Hal> Octets for Frame<'_, H> {
+    fn read(&self, at: usize, into: &mut [u8]) {
+        let mut done = 0;
+        pieces(&mut self.parts.iter().map(|part| part.len), at, into.len(), &mut |n, at, len| {
+            let Part { buffer, offset, .. } = self.parts[n];
+            self.rx.copy_out(buffer, offset + at, &mut into[done..done + len]);
+            done += len;
+        });
+    }
 }
 
 impl<H: Hal> Pair<H> {
@@ -37,7 +66,7 @@ impl<H: Hal> Pair<H> {
         let size = BUFFERS * BUFFER;
         let rx = Queue::new(transport, 2 * n, BufferDirection::DeviceToDriver, size)?;
         let tx = Queue::new(transport, 2 * n + 1, BufferDirection::DriverToDevice, size)?;
-        Ok(Self { rx, tx, tx_free: u128::MAX, features })
+        Ok(Self { rx, tx, tx_free: u128::MAX, features, parts: Vec::with_capacity(BUFFERS) })
     }
 
     /// Gives the device all buffers to receive into; it must have been started.
@@ -52,8 +81,8 @@ impl<H: Hal> Pair<H> {
         self.rx.has_returned()
     }
 
-    /// Copies the next frame into `buf`, from as many buffers as it has.
-    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Taken, Fault> {
+    /// Shows the next frame to `take`, and copies it into `buf` where that does not take it, from as many buffers as it has.
+    pub(super) fn receive(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Result<Taken, Fault> {
         let Some((buffer, written)) = self.rx.take()? else { return Ok(Taken::Nothing) };
         let header_len = self.features.header_len();
         if written < header_len {
@@ -65,26 +94,27 @@ impl<H: Hal> Pair<H> {
         if !(1..=BUFFERS as u16).contains(&parts) {
             return Err(Fault::Parts(parts));
         }
-        let mut len = self.append(buffer, header_len, written, buf, 0);
+        self.parts.clear();
+        self.parts.push(Part { buffer, offset: header_len, len: written - header_len });
         for _ in 1..parts {
-            let (buffer, written) = self.rx.take()?.ok_or(Fault::Parts(parts))?;
-            len += self.append(buffer, 0, written, buf, len);
+            let (buffer, len) = self.rx.take()?.ok_or(Fault::Parts(parts))?;
+            self.parts.push(Part { buffer, offset: 0, len });
         }
-        if len == 0 || len > buf.len() {
-            return Ok(Taken::Dropped);
+        let len = self.parts.iter().map(|part| part.len).sum();
+        let frame = Frame { rx: &self.rx, parts: &self.parts };
+        let received = Received::new(len, header::checksum(&header));
+        let taken = if len == 0 || len > buf.len() {
+            Taken::Dropped
+        } else if take(received, &frame) {
+            Taken::Frame(Arrived::Taken, len)
+        } else {
+            frame.read(0, &mut buf[..len]);
+            Taken::Frame(Arrived::Whole(received), len)
+        };
+        for part in &self.parts {
+            self.rx.give(part.buffer);
         }
-        Ok(Taken::Frame(Received::new(len, header::checksum(&header))))
-    }
-
-    /// Copies what a buffer has behind `skip` to `at`, as far as there is room, and gives the buffer back to the device. How
-    /// much it had.
-    fn append(&mut self, buffer: Buffer, skip: usize, written: usize, buf: &mut [u8], at: usize) -> usize {
-        let len = written - skip;
-        if let Some(to) = buf.get_mut(at..).and_then(|rest| rest.get_mut(..len)) {
-            self.rx.copy_out(buffer, skip, to);
-        }
-        self.rx.give(buffer);
-        len
+        Ok(taken)
     }
 
     /// Takes back what was sent.

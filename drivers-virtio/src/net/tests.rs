@@ -168,6 +168,34 @@ fn large_frames_come_in_whole() {
 }
 
 #[test]
+fn octets_are_taken_from_any_place_of_a_frame() {
+    let (mut net, device) = open(ALL);
+    for (payload, at, len) in [(1, 0, 55), (40_000, 0, 94), (40_000, 1990, 5000), (65_495, 60_000, 5549)] {
+        let frame = segment(4, payload);
+        answer_large(&device, &frame);
+        let (mut read, mut behind, mut buf) = (vec![0; len], vec![9], vec![0; 70_000]);
+        let arrived = net.receive_into(&mut buf, &mut |received, octets| {
+            assert_eq!(received, Received::new(frame.len(), Checksum::Partial));
+            octets.read(at, &mut read);
+            octets.append(at, len, &mut behind);
+            true
+        });
+        assert_eq!(arrived, Some(Arrived::Taken));
+        assert!(read == frame[at..at + len] && behind[1..] == read[..], "{payload}");
+        assert!(buf.iter().all(|octet| *octet == 0));
+    }
+    assert_eq!(net.counters().rx_frames, 4);
+    // All buffers are the device's again each time: some hundred frames of 33.
+    for n in 0..100 {
+        let frame = segment(4, 65_400 + n % 90);
+        answer_large(&device, &frame);
+        let arrived = net.receive_into(&mut [0; 70_000], &mut |_, _| n % 3 > 0);
+        assert_eq!(matches!(arrived, Some(Arrived::Taken)), n % 3 > 0);
+        assert!(arrived.is_some(), "frame {n}");
+    }
+}
+
+#[test]
 fn frames_go_out() {
     let (mut net, device) = open(ALL);
     let plain = segment(4, 100);

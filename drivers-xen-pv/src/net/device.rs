@@ -5,8 +5,8 @@ use super::tx::Outgoing;
 use crate::abi::netif::tx_flags;
 use alloc::rc::Rc;
 use core::task::{Context, Poll};
-use fata_libos::net::{Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received};
-use fata_libos::net::{TransmitError, TransmitMeta};
+use fata_libos::net::{Arrived, Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received};
+use fata_libos::net::{Take, TransmitError, TransmitMeta};
 
 /// A network interface. The stack keeps it while back ends come and go: [`is_up`](NetDevice::is_up) says whether there is
 /// one, and [`poll`](NetDevice::poll) wakes when that changes. Dropping it disconnects the device.
@@ -50,7 +50,11 @@ impl NetDevice for Netfront {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
-        self.link.with(|queue| queue.receive(buf)).flatten()
+        self.receive_into(buf, &mut |_, _| false)?.whole()
+    }
+
+    fn receive_into(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
+        self.link.with(|queue| queue.receive(buf, take)).flatten()
     }
 
     fn can_transmit(&self) -> bool {

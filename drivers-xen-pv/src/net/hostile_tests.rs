@@ -37,7 +37,7 @@ fn tx_fault(lie: impl FnOnce(&mut NetbackRings)) -> NetFault {
 }
 
 fn drain(queue: &mut Queue) -> Result<(), NetFault> {
-    while queue.receive(&mut [0; 70000])?.is_some() {}
+    while queue.receive_whole(&mut [0; 70000])?.is_some() {}
     Ok(())
 }
 
@@ -111,7 +111,7 @@ fn frames_that_failed_or_are_too_short_or_too_long_are_dropped_and_counted() {
         let good = frame(60, 1);
         assert!(back.deliver(&good, &Delivery::default()));
         let mut buf = [0; 1514];
-        assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(60));
+        assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(60));
         assert_eq!(buf[..60], good);
         let mut counters = Default::default();
         queue.add_counts(&mut counters);
@@ -141,12 +141,12 @@ fn a_frame_in_two_pieces_waits_for_the_second() {
         let mut buf = [0; 9000];
         respond(back, FIRST_OF_SEVERAL);
         back.publish();
-        assert_eq!(queue.receive(&mut buf), Ok(None));
+        assert_eq!(queue.receive_whole(&mut buf), Ok(None));
         queue.flush();
-        assert_eq!(queue.receive(&mut buf), Ok(None));
+        assert_eq!(queue.receive_whole(&mut buf), Ok(None));
         respond(back, RxResponse { flags: 0, ..FIRST_OF_SEVERAL });
         back.publish();
-        assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(200));
+        assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(200));
     });
 }
 
@@ -160,7 +160,7 @@ fn extra_info_is_checked_and_takes_a_slot_of_its_own() {
         for len in [60, 9000] {
             let how = Delivery { extras: vec![gso, hash], ..Delivery::default() };
             assert!(back.deliver(&bytes[..len], &how));
-            assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(len));
+            assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(len));
             assert!(buf[..len] == bytes[..len]);
             queue.flush();
         }
@@ -252,7 +252,7 @@ fn a_page_written_after_its_response_changes_only_that_frame() {
         back.publish();
         page.memory().write(0, &[0xee; 4096]);
         let mut buf = [0x11; 100];
-        assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(60));
+        assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(60));
         assert_eq!(buf[60..], [0x11; 40], "not an octet more than was said");
         page.memory().write(0, &[0xff; 4096]);
         assert_eq!(buf[..60], [0xee; 60], "and none after it was taken");
@@ -331,7 +331,7 @@ fn take(step: &Step, queue: &mut Queue, back: &mut NetbackRings) -> Result<(), N
         }
         Step::GuestReceives => {
             let mut buf = vec![0; 9014];
-            while let Some(received) = queue.receive(&mut buf)? {
+            while let Some(received) = queue.receive_whole(&mut buf)? {
                 // Pages start zeroed; what else is in them, the back end wrote.
                 assert!(buf[..received.len].iter().all(|b| *b == MARK || *b == 0), "other memory");
                 assert!(buf[received.len..].iter().all(|b| *b == 0 || *b == MARK));

@@ -17,7 +17,9 @@ use alloc::rc::Rc;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use fata_libos::net::{NetCounters, Received};
+#[cfg(test)]
+use fata_libos::net::Received;
+use fata_libos::net::{Arrived, NetCounters, Take};
 use fata_libos::time::{Duration, Instant, Sleep, sleep_until};
 
 /// Why there is no queue.
@@ -123,13 +125,24 @@ impl Queue {
         self.longest
     }
 
-    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
-        let received = self.rx.receive(buf)?;
+    /// See [`RxQueue::receive`].
+    pub(super) fn receive(
+        &mut self,
+        buf: &mut [u8],
+        take: &mut Take<'_>,
+    ) -> Result<Option<Arrived>, NetFault> {
+        let arrived = self.rx.receive(buf, take)?;
         // A long burst must not leave the peer without pages until it is over.
         if self.rx.is_half_unpublished() {
             self.publish_rx();
         }
-        Ok(received)
+        Ok(arrived)
+    }
+
+    /// The next frame whole.
+    #[cfg(test)]
+    pub(super) fn receive_whole(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
+        Ok(self.receive(buf, &mut |_, _| false)?.and_then(Arrived::whole))
     }
 
     /// Whether a frame of `len` octets can be taken; if not, [`poll`](Self::poll) waits for room.

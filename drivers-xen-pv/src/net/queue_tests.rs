@@ -10,7 +10,7 @@ use crate::fake::FakeHypervisor;
 use crate::fake::netback::{Delivery, NetbackRings, QueueAddress};
 use crate::types::DomId;
 use crate::xen::Xen;
-use fata_libos::net::Checksum;
+use fata_libos::net::{Arrived, Checksum};
 use fata_libos::time::Duration;
 use std::rc::Rc;
 
@@ -113,12 +113,54 @@ fn received_frames_are_gathered_with_what_is_known_of_their_checksum() {
             let bytes = frame(len, len);
             let how = Delivery { flags, ..Delivery::default() };
             assert!(back.deliver(&bytes, &how), "{len}");
-            let received = queue.receive(&mut buf).unwrap().unwrap();
+            let received = queue.receive_whole(&mut buf).unwrap().unwrap();
             assert_eq!((received.len, received.checksum), (len, checksum));
             assert!(buf[..len] == bytes);
-            assert_eq!(queue.receive(&mut buf).unwrap(), None);
+            assert_eq!(queue.receive_whole(&mut buf).unwrap(), None);
             queue.flush();
         }
+    });
+}
+
+#[test]
+fn octets_are_taken_from_any_place_of_a_frame_and_its_pages_go_back() {
+    with_pair(1514, |_, queue, back| {
+        let mut buf = vec![0; 70_000];
+        for n in 0..200 {
+            let len = 60 + n * 331 % 65_000;
+            let bytes = frame(len, n);
+            assert!(
+                back.deliver(&bytes, &Delivery { offset: (n % 64) as u16, ..Delivery::default() }),
+                "{n}"
+            );
+            let (at, most) = (n * 7919 % len, n * 104_729 % len);
+            let (mut read, mut behind) = (vec![0; most.min(len - at)], b"before".to_vec());
+            let arrived = queue.receive(&mut buf, &mut |received, octets| {
+                assert_eq!(received.len, len);
+                octets.read(at, &mut read);
+                octets.append(at, len - at, &mut behind);
+                true
+            });
+            assert_eq!(arrived, Ok(Some(Arrived::Taken)));
+            assert!(read == bytes[at..at + read.len()] && behind[6..] == bytes[at..], "frame {n}");
+            queue.flush();
+        }
+        assert!(buf.iter().all(|octet| *octet == 0), "nothing was copied besides");
+    });
+}
+
+#[test]
+fn who_reads_beyond_a_frame_is_stopped() {
+    with_pair(1514, |_, queue, back| {
+        assert!(back.deliver(&frame(100, 1), &Delivery::default()));
+        let arrived = queue.receive(&mut [0; 200], &mut |_, octets| {
+            let read = |at, len| octets.read(at, &mut vec![0; len]);
+            let panics =
+                |at, len| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(at, len))).is_err();
+            assert!(!panics(90, 10) && panics(90, 11) && panics(101, 1) && panics(usize::MAX, 1));
+            true
+        });
+        assert_eq!(arrived, Ok(Some(Arrived::Taken)));
     });
 }
 
@@ -134,7 +176,7 @@ fn a_hundred_thousand_frames_each_way_wrap_the_rings() {
             queue.flush();
             let sent = back.take_sent();
             assert!(sent.len() == 1 && sent[0].bytes == bytes, "frame {n} sent");
-            let received = queue.receive(&mut buf).unwrap().unwrap();
+            let received = queue.receive_whole(&mut buf).unwrap().unwrap();
             assert!(buf[..received.len] == bytes, "frame {n} received");
         }
     });

@@ -11,7 +11,7 @@ use crate::xen::Xen;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use fata_libos::net::{ETHERNET_HEADER, NetCounters, Received};
+use fata_libos::net::{Arrived, ETHERNET_HEADER, NetCounters, Take};
 
 /// The most that a device has, each with rings, pages and event channels of its own.
 pub(super) const MAX_QUEUES: usize = 8;
@@ -57,12 +57,16 @@ impl Queues {
     }
 
     /// The next frame of any queue, each in turn.
-    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
+    pub(super) fn receive(
+        &mut self,
+        buf: &mut [u8],
+        take: &mut Take<'_>,
+    ) -> Result<Option<Arrived>, NetFault> {
         for _ in 0..self.all.len() {
             let turn = self.turn;
             self.turn = (turn + 1) % self.all.len();
-            if let Some(received) = self.all[turn].receive(buf)? {
-                return Ok(Some(received));
+            if let Some(arrived) = self.all[turn].receive(buf, take)? {
+                return Ok(Some(arrived));
             }
         }
         Ok(None)

@@ -2,17 +2,18 @@
 //!
 //! A frame is one or more responses in a row (see "Guest receive" in `netif.h`): the first may be followed by extra info
 //! in slots of its own, then by further parts. Responses come in the slots of their requests, so the page of a slot is
-//! known without the peer's word. A [`Chain`] gathers them; when it is complete, the frame is copied out of the pages once,
-//! and they go back on the ring.
+//! known without the peer's word. A [`Chain`] gathers them; when it is complete, the frame is copied out of the pages, by
+//! whoever wants its octets in places of their own or else in one piece, and they go back on the ring.
 
 use super::chain::{Chain, MAX_EXTRAS, MAX_PARTS, Part};
 use super::fault::NetFault;
-use super::pool::{RX_CHUNK, RxPool};
+use super::pool::{RX_CHUNK, RxPage, RxPool};
 use crate::abi::netif::{Rx, RxRequest, RxSlot};
 use crate::grant::GrantError;
 use crate::ring::{FrontRing, RingIdx, slots_in_page};
 use crate::shared::SharedMemory;
-use fata_libos::net::Received;
+use alloc::vec::Vec;
+use fata_libos::net::{Arrived, Octets, Received, Take, pieces};
 
 const SLOTS: usize = slots_in_page::<Rx>() as usize;
 
@@ -25,6 +26,36 @@ pub(super) struct RxCounts {
     pub(super) frames: u64,
     pub(super) octets: u64,
     pub(super) errors: u64,
+}
+
+/// A frame in the pages that the back end wrote.
+struct Frame<'a> {
+    pages: &'a [RxPage],
+    parts: &'a [Part],
+}
+
+impl Octets for Frame<'_> {
+    fn read(&self, at: usize, into: &mut [u8]) {
+        let mut done = 0;
+        self.pieces(at, into.len(), &mut |page, offset, len| {
+            page.read(offset, &mut into[done..done + len]);
+            done += len;
+        });
+    }
+
+    fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) {
+        self.pieces(at, len, &mut |page, offset, len| page.append(offset, len, to));
+    }
+}
+
+impl Frame<'_> {
+    fn pieces(&self, at: usize, len: usize, visit: &mut dyn FnMut(&SharedMemory, usize, usize)) {
+        let lens = &mut self.parts.iter().map(|part| usize::from(part.len));
+        pieces(lens, at, len, &mut |n, at, len| {
+            let part = self.parts[n];
+            visit(&self.pages[usize::from(part.page)].memory, usize::from(part.offset) + at, len);
+        });
+    }
 }
 
 pub(super) struct RxQueue {
@@ -68,14 +99,19 @@ impl RxQueue {
         self.responses
     }
 
-    /// Copies the next whole frame into `buf`; frames that are broken or do not fit are counted and dropped.
-    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Result<Option<Received>, NetFault> {
+    /// Shows the next whole frame to `take`, and copies it into `buf` where that does not take it; frames that are broken or do
+    /// not fit are counted and dropped.
+    pub(super) fn receive(
+        &mut self,
+        buf: &mut [u8],
+        take: &mut Take<'_>,
+    ) -> Result<Option<Arrived>, NetFault> {
         while let Some((index, slot)) = self.next()? {
             self.take(index, slot)?;
             if self.chain.is_complete()
-                && let Some(received) = self.deliver(buf)
+                && let Some(arrived) = self.deliver(buf, take)
             {
-                return Ok(Some(received));
+                return Ok(Some(arrived));
             }
         }
         Ok(None)
@@ -134,24 +170,24 @@ impl RxQueue {
         self.chain.part(page, response)
     }
 
-    /// Copies the gathered frame out, if it is whole and fits, and gives its pages back.
-    fn deliver(&mut self, buf: &mut [u8]) -> Option<Received> {
+    /// Lets the gathered frame be copied out, if it is whole and fits, and gives its pages back.
+    fn deliver(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
         let received = self.chain.frame(buf.len());
-        let mut at = 0;
-        for i in 0..self.chain.parts().len() {
-            let Part { page, offset, len } = self.chain.parts()[i];
-            if received.is_some() {
-                let end = at + usize::from(len);
-                let memory = &self.pool.pages()[usize::from(page)].memory;
-                memory.read(usize::from(offset), &mut buf[at..end]);
-                at = end;
+        let frame = Frame { pages: self.pool.pages(), parts: self.chain.parts() };
+        let arrived = received.map(|received| {
+            if take(received, &frame) {
+                return Arrived::Taken;
             }
-            self.post(page);
+            frame.read(0, &mut buf[..received.len]);
+            Arrived::Whole(received)
+        });
+        for i in 0..self.chain.parts().len() {
+            self.post(self.chain.parts()[i].page);
         }
         self.longest = self.longest.max(self.chain.slots());
         self.chain.clear();
         self.count(received);
-        received
+        arrived
     }
 
     fn count(&mut self, received: Option<Received>) {

@@ -135,7 +135,7 @@ fn a_packet_that_was_put_together_is_received_in_one_piece() {
             // Linux fills pages from their start; another may not.
             let how = Delivery { flags, extras, offset: (n % 5 * 64) as u16, ..Delivery::default() };
             assert!(back.deliver(&bytes, &how), "frame {n}");
-            let received = queue.receive(&mut buf).unwrap().unwrap();
+            let received = queue.receive_whole(&mut buf).unwrap().unwrap();
             assert_eq!((received.len, received.checksum), (bytes.len(), Checksum::Partial));
             assert!(buf[..bytes.len()] == bytes, "frame {n}");
             queue.flush();
@@ -153,7 +153,7 @@ fn a_stream_of_large_packets_gets_pages_for_several_at_once() {
         let mut at_once = Vec::new();
         for _ in 0..10 {
             at_once.push((0..).take_while(|_| back.deliver(&bytes, &how)).count());
-            while queue.receive(&mut buf).unwrap().is_some() {}
+            while queue.receive_whole(&mut buf).unwrap().is_some() {}
             queue.flush();
         }
         assert_eq!(at_once[0], 1, "32 pages to begin with");
@@ -167,7 +167,7 @@ fn lies_about_packets_that_were_put_together_are_faults() {
         let mut fault = None;
         with_pair(1514, |_, queue, back| {
             assert!(back.deliver(&segment(1, 0, 9000), &Delivery { extras, ..Delivery::default() }));
-            fault = queue.receive(&mut [0; 70_000]).err();
+            fault = queue.receive_whole(&mut [0; 70_000]).err();
         });
         fault
     };
@@ -205,7 +205,7 @@ fn extra_info_that_nobody_announced_is_no_response() {
         back.publish();
         // Its type and flags, read as an identifier.
         let fault = NetFault::RxId { slot: 2, seen: u16::from(extra_type::GSO), expected: 2 };
-        let seen = queue.receive(&mut [0; 70_000]).unwrap_err();
+        let seen = queue.receive_whole(&mut [0; 70_000]).unwrap_err();
         assert_eq!(seen, fault);
     });
 }
@@ -216,17 +216,17 @@ fn a_packet_that_is_never_finished_is_never_handed_up() {
         let mut buf = vec![0; 70_000];
         respond(back, rx_flags::EXTRA_INFO | rx_flags::MORE_DATA, 1000);
         back.publish();
-        assert_eq!(queue.receive(&mut buf), Ok(None), "extra info is to come");
+        assert_eq!(queue.receive_whole(&mut buf), Ok(None), "extra info is to come");
         back.take_empty();
         back.rx.response(ExtraInfo::segmentation(gso(500, gso_type::TCPV4)).into());
         back.publish();
-        assert_eq!(queue.receive(&mut buf), Ok(None), "and more of the frame");
+        assert_eq!(queue.receive_whole(&mut buf), Ok(None), "and more of the frame");
         respond(back, rx_flags::MORE_DATA, 1000);
         back.publish();
-        assert_eq!(queue.receive(&mut buf), Ok(None));
+        assert_eq!(queue.receive_whole(&mut buf), Ok(None));
         respond(back, 0, 0);
         back.publish();
-        assert_eq!(queue.receive(&mut buf).unwrap().map(|r| r.len), Some(2000), "the last is empty");
+        assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(2000), "the last is empty");
     });
 }
 

@@ -57,6 +57,29 @@ pub static HOSTNAME: Kind = Kind {
     },
 };
 
+/// The largest IP packet of an interface, octets: from the least that every host takes (RFC 1122, 3.3.2) on.
+pub static MTU: Kind = Kind {
+    what: "a number of octets from 576 to 65535",
+    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
+};
+
+/// Pairs of queues of an interface.
+pub static QUEUES: Kind = Kind {
+    what: "a number from 1 to 8",
+    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
+};
+
+/// Which disk of the guest: a name of one letter, as Xen's toolstacks and Linux have them, or a place.
+pub static DISK: Kind = Kind { what: "a disk, such as xvdb, or its place from 0", check: is_disk };
+
+fn is_disk(text: &str) -> bool {
+    let letter = text.strip_prefix("xvd").or_else(|| text.strip_prefix("vd"));
+    match letter.map(str::as_bytes) {
+        Some([letter]) => letter.is_ascii_lowercase(),
+        _ => (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
 /// A log filter.
 pub static LOG: Kind = Kind {
     what: "a log filter, such as info or warn,fata_xen=debug",
@@ -120,6 +143,21 @@ impl FromStr for Ipv4Prefix {
             Ok(Self { address, prefix_len })
         } else {
             Err(BadPrefix)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DISK;
+
+    #[test]
+    fn disks_are_named_or_counted() {
+        for good in ["xvda", "xvdz", "vdb", "0", "15"] {
+            assert!((DISK.check)(good), "{good}");
+        }
+        for bad in ["", "xvd", "xvdA", "xvda1", "sda", "100", "-1", "a"] {
+            assert!(!(DISK.check)(bad), "{bad}");
         }
     }
 }

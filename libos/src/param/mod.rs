@@ -12,8 +12,8 @@ mod size;
 
 pub use key::{Key, Value};
 pub use kinds::{
-    BOOL, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, NUMBER, PORT,
-    SIZE, TEXT,
+    BOOL, DISK, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, MTU, NUMBER,
+    PORT, QUEUES, SIZE, TEXT,
 };
 pub use size::{BadSize, Size};
 

@@ -5,12 +5,95 @@ use super::{HEADER, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::stack::Core;
+use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
 use crate::{icmp, udp};
 use alloc::rc::Rc;
-use fata_libos::net::{Checksum, ETHERNET_HEADER};
+use core::net::Ipv4Addr;
+use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, Octets, Received};
 use fata_libos::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol};
+
+/// Frames shorter than that are copied whole: there is little to be saved.
+const LEAST_TAKEN: usize = 512;
+/// What is looked at of a frame, octets: all headers of a segment of TCP, if its packet has no options.
+const HEADERS: usize = ETHERNET_HEADER + HEADER + 60;
+
+/// What an IPv4 header says.
+struct Packet {
+    header: Header,
+    protocol: u8,
+    header_len: usize,
+    /// Octets of the packet.
+    total: usize,
+    ident: u16,
+    /// Where its data belongs in that of a larger packet, octets, and whether there is more behind it.
+    fragment: (usize, bool),
+}
+
+impl Packet {
+    /// Reads the header of a packet of at most `len` octets, of which the first are in `data`: what is for us, and sound.
+    fn parse(iface: &Iface, data: &[u8], len: usize) -> Result<Self, Lost> {
+        let fixed: &[u8; HEADER] = data.first_chunk().ok_or(Lost::IpMalformed)?;
+        let word = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        let address = |at: usize| Ipv4Addr::from([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+        let (header_len, total) = (usize::from(fixed[0] & 15) * 4, usize::from(word(2)));
+        if fixed[0] >> 4 != 4 || header_len < HEADER || !(header_len..=len).contains(&total) {
+            return Err(Lost::IpMalformed);
+        }
+        let whole = data.get(..header_len).ok_or(Lost::IpMalformed)?;
+        if !Sum::default().data(whole).is_valid() {
+            return Err(Lost::IpChecksum);
+        }
+        let protocol = fixed[9];
+        let header = iface.accepts(address(12), address(16), protocol).ok_or(Lost::IpNotOurs)?;
+        let (ident, offset) = (word(4), word(6));
+        let fragment = (usize::from(offset & 0x1fff) * 8, offset & 0x2000 != 0);
+        let header = Header { marked: fixed[1] & 3 == 3, ..header };
+        Ok(Self { header, protocol, header_len, total, ident, fragment })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.fragment == (0, false)
+    }
+}
+
+/// Takes a long segment of TCP out of a frame that the device still has, so that its data is copied to its place and nowhere
+/// else; false if the frame is anything else, of which [`receive_frame`] thinks what it has to. The link is in use.
+pub(crate) fn take_frame(
+    core: &Rc<Core>,
+    iface: &Rc<Iface>,
+    now: Instant,
+    mac: MacAddress,
+    received: Received,
+    frame: &dyn Octets,
+) -> bool {
+    let Some(tcp) = core.tcp.in_use() else { return false };
+    if received.len < LEAST_TAKEN || received.checksum == Checksum::Complete {
+        return false;
+    }
+    // Read once: the sender may still be able to write there.
+    let mut head = [0; HEADERS];
+    frame.read(0, &mut head);
+    let (ethernet, packet) = head.split_at(ETHERNET_HEADER);
+    if ethernet[..6] != mac.0 || ethernet[12..] != [8, 0] {
+        return false;
+    }
+    let Ok(ip) = Packet::parse(iface, packet, received.len - ETHERNET_HEADER) else { return false };
+    if ip.protocol != TCP || !ip.is_whole() {
+        return false;
+    }
+    let header = Header { verified: true, ..ip.header };
+    let segment = &packet[ip.header_len..ip.total.min(packet.len())];
+    let data = Data::new(frame, ETHERNET_HEADER + ip.header_len, ip.total - ip.header_len);
+    let taken = tcp.receive(core, iface, now, header, segment, Some(data));
+    if taken {
+        iface.traffic.received(Protocol::Ip);
+        core.counters.rx_packets.one();
+        iface.traffic.received(Protocol::Tcp);
+    }
+    taken
+}
 
 /// Takes one frame from the device.
 pub(crate) fn receive_frame(
@@ -37,47 +120,30 @@ pub(crate) fn receive_frame(
 
 fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [u8], checksum: Checksum) {
     let counters = &core.counters;
-    let lost = |what| iface.traffic.lost(counters, what);
     iface.traffic.received(Protocol::Ip);
-    let Ok(ip) = Ipv4Packet::new_checked(&*data) else { return lost(Lost::IpMalformed) };
-    let header_len = usize::from(ip.header_len());
-    let total = usize::from(ip.total_len());
-    if ip.version() != 4 {
-        return lost(Lost::IpMalformed);
-    }
-    if !Sum::default().data(&data[..header_len]).is_valid() {
-        return lost(Lost::IpChecksum);
-    }
-    let protocol: u8 = ip.next_header().into();
-    let (source, destination) = (ip.src_addr(), ip.dst_addr());
-    let Some(header) = iface.accepts(source, destination, protocol) else {
-        return lost(Lost::IpNotOurs);
+    let ip = match Packet::parse(iface, data, data.len()) {
+        Ok(ip) => ip,
+        Err(what) => return iface.traffic.lost(counters, what),
     };
     counters.rx_packets.one();
-    if !ip.more_frags() && ip.frag_offset() == 0 {
-        let verified = checksum != Checksum::Complete;
-        let marked = data[1] & 3 == 3;
-        return deliver(
-            core,
-            iface,
-            now,
-            Header { verified, marked, ..header },
-            protocol,
-            &mut data[..total],
-            header_len,
-        );
+    let Packet { header, protocol, header_len, total, ident, fragment: (offset, more) } = ip;
+    if ip.is_whole() {
+        let header = Header { verified: checksum != Checksum::Complete, ..header };
+        return deliver(core, iface, now, header, protocol, &mut data[..total], header_len);
     }
     counters.fragments_received.one();
-    let id = PacketId { source, destination, protocol, ident: ip.ident() };
-    let (offset, more) = (usize::from(ip.frag_offset()), ip.more_frags());
+    let (source, destination) = (header.source, header.destination);
+    let id = PacketId { source, destination, protocol, ident };
     let fragment = Fragment { id, offset, more, data: &data[header_len..total] };
     let outcome = iface.fragments.borrow_mut().add(now, fragment);
     match outcome {
         Outcome::Waiting => {}
-        Outcome::Dropped => lost(Lost::IpFragment),
+        Outcome::Dropped => iface.traffic.lost(counters, Lost::IpFragment),
         Outcome::Complete(mut whole) => {
             counters.fragments_reassembled.one();
             write_header(&mut whole, source, destination, protocol, false);
+            // Each fragment may have been marked, or none.
+            let header = Header { marked: false, ..header };
             deliver(core, iface, now, header, protocol, &mut whole, HEADER);
         }
     }
@@ -96,7 +162,7 @@ fn deliver(
         TCP => match core.tcp.in_use() {
             Some(tcp) => {
                 iface.traffic.received(Protocol::Tcp);
-                tcp.receive(core, iface, now, header, packet, header_len);
+                tcp.receive(core, iface, now, header, &packet[header_len..], None);
             }
             None => icmp::send_port_unreachable(core, iface, now, header, packet),
         },

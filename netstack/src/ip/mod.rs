@@ -4,7 +4,7 @@ mod input;
 mod output;
 mod reassembly;
 
-pub(crate) use input::receive_frame;
+pub(crate) use input::{receive_frame, take_frame};
 pub(crate) use output::{send_datagram, write_header};
 pub(crate) use reassembly::Reassembly;
 

@@ -5,7 +5,7 @@
 //! that we talk to.
 
 use crate::memory::{Memory, Share, Use, zeroed};
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -78,9 +78,36 @@ pub(crate) struct Due {
 /// The table of one interface.
 pub(crate) struct Neighbours {
     memory: Rc<Memory>,
-    table: BTreeMap<Ipv4Addr, Entry>,
+    table: Table,
     looking: usize,
     tick: Option<Instant>,
+}
+
+/// Entries by address, in order. A tree would be 7 kB of code, for a table that is bounded.
+#[derive(Default)]
+struct Table(Vec<(u32, Box<Entry>)>);
+
+impl Table {
+    fn find(&self, address: Ipv4Addr) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&address.to_bits(), |(address, _)| *address)
+    }
+
+    fn get_mut(&mut self, address: Ipv4Addr) -> Option<&mut Entry> {
+        let at = self.find(address).ok()?;
+        self.0.get_mut(at).map(|(_, entry)| &mut **entry)
+    }
+
+    /// Adds an entry for an address that has none.
+    fn insert(&mut self, address: Ipv4Addr, entry: Entry) {
+        if let Err(at) = self.find(address) {
+            self.0.insert(at, (address.to_bits(), Box::new(entry)));
+        }
+    }
+
+    fn remove(&mut self, address: Ipv4Addr) -> Option<Box<Entry>> {
+        let at = self.find(address).ok()?;
+        Some(self.0.remove(at).1)
+    }
 }
 
 impl Entry {
@@ -91,12 +118,12 @@ impl Entry {
 
 impl Neighbours {
     pub(crate) fn new(memory: &Rc<Memory>) -> Self {
-        Self { memory: memory.clone(), table: BTreeMap::new(), looking: 0, tick: None }
+        Self { memory: memory.clone(), table: Table::default(), looking: 0, tick: None }
     }
 
     /// Looks a next hop up, for use.
     pub(crate) fn lookup(&mut self, now: Instant, hop: Ipv4Addr) -> Answer {
-        if let Some(entry) = self.table.get_mut(&hop) {
+        if let Some(entry) = self.table.get_mut(hop) {
             entry.used = true;
             let Some(mac) = entry.mac else { return Answer::Unknown { ask: false } };
             let ask = entry.tries == 0 && entry.due <= now;
@@ -119,7 +146,7 @@ impl Neighbours {
 
     /// A frame of `len` octets that is kept until its next hop answers; `None` if there is no room.
     pub(crate) fn wait(&mut self, hop: Ipv4Addr, len: usize, meta: TransmitMeta) -> Option<&mut [u8]> {
-        let entry = self.table.get_mut(&hop)?;
+        let entry = self.table.get_mut(hop)?;
         if entry.mac.is_some() || entry.packets.len() >= WAITING_PACKETS {
             return None;
         }
@@ -136,13 +163,13 @@ impl Neighbours {
         mac: MacAddress,
         create: bool,
     ) -> Vec<Waiting> {
-        if !self.table.contains_key(&address) {
+        if self.table.find(address).is_err() {
             if create && let Some(share) = self.make_room(false) {
                 self.table.insert(address, Entry { mac: Some(mac), ..Entry::new(share, now + FRESH) });
             }
             return Vec::new();
         }
-        let Some(entry) = self.table.get_mut(&address) else { return Vec::new() };
+        let Some(entry) = self.table.get_mut(address) else { return Vec::new() };
         if entry.mac.replace(mac).is_none() {
             self.looking -= 1;
         }
@@ -163,23 +190,23 @@ impl Neighbours {
             return due;
         }
         self.tick = None;
-        for (address, entry) in &mut self.table {
+        for (address, entry) in &mut self.table.0 {
             if entry.tries == 0 {
                 continue;
             }
             if entry.due <= now {
                 if entry.tries >= TRIES {
-                    due.lost.push(*address);
+                    due.lost.push(Ipv4Addr::from_bits(*address));
                     continue;
                 }
                 entry.tries += 1;
                 entry.due = now + RETRY;
-                due.ask.push(*address);
+                due.ask.push(Ipv4Addr::from_bits(*address));
             }
             self.tick = Some(self.tick.map_or(entry.due, |t| t.min(entry.due)));
         }
         for address in &due.lost {
-            if let Some(entry) = self.table.remove(address) {
+            if let Some(entry) = self.table.remove(*address) {
                 due.dropped += entry.packets.len();
                 self.looking -= usize::from(entry.mac.is_none());
             }
@@ -194,7 +221,8 @@ impl Neighbours {
 
     /// Makes room for one entry. What nobody used goes first; a neighbour in use goes only for another one.
     fn make_room(&mut self, for_use: bool) -> Option<Share> {
-        if self.table.len() < ENTRIES
+        if self.table.0.len() < ENTRIES
+            && self.table.0.try_reserve(1).is_ok()
             && let Some(share) = self.memory.take(Use::Neighbours, ENTRY_COST)
         {
             return Some(share);
@@ -203,9 +231,9 @@ impl Neighbours {
             // Short of memory as the guest is, strangers do not get what those we know have.
             return None;
         }
-        let known = self.table.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
+        let known = self.table.0.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
         let oldest = known.min_by_key(|(_, e)| (e.used, e.due)).map(|(a, _)| *a);
-        self.table.remove(&oldest?).map(|entry| entry.share)
+        self.table.remove(Ipv4Addr::from_bits(oldest?)).map(|entry| entry.share)
     }
 }
 
@@ -259,7 +287,7 @@ mod tests {
         for i in 1..5000 {
             n.learn(at(2), host(i), MAC, true);
         }
-        assert!(n.table.len() <= ENTRIES);
+        assert!(n.table.0.len() <= ENTRIES);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
         for i in 10_000..20_000 {
             n.lookup(at(3), host(i));
@@ -276,7 +304,7 @@ mod tests {
         for i in 1..100 {
             n.learn(at(2), host(i), MAC, true);
         }
-        assert_eq!(n.table.len(), 10);
+        assert_eq!(n.table.0.len(), 10);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
         assert_eq!(n.lookup(at(3), host(200)), Answer::Unknown { ask: true });
         let kept = (0..4).filter(|_| n.wait(host(200), 1000, TransmitMeta::default()).is_some()).count();

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use arp::{Answer, Waiting};
 use core::net::Ipv4Addr;
 use fata_libos::net::{
-    Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Received, TransmitError, TransmitMeta,
+    Arrived, Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Take, TransmitError, TransmitMeta,
 };
 use fata_libos::time::{Duration, Instant};
 use smoltcp::wire::{
@@ -114,13 +114,12 @@ impl Link {
         self.tap = tap;
     }
 
-    /// Takes the next frame from the device.
-    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+    /// Takes the next frame from the device. A tap wants all frames whole.
+    pub(crate) fn receive(&mut self, buf: &mut [u8], take: &mut Take<'_>) -> Option<Arrived> {
+        let Some(tap) = &self.tap else { return self.device.receive_into(buf, take) };
         let received = self.device.receive(buf)?;
-        if let Some(tap) = &self.tap {
-            tap.frame(Direction::Rx, &buf[..received.len.min(buf.len())]);
-        }
-        Some(received)
+        tap.frame(Direction::Rx, &buf[..received.len.min(buf.len())]);
+        Some(Arrived::Whole(received))
     }
 
     /// Gives a frame to the device; a tap sees it as it is given.

@@ -1,6 +1,6 @@
 //! One connection: its state machine, who waits for it, and its deadlines.
 
-use super::machine::{Counts, Header, Machine, Seq, State, Verdict};
+use super::machine::{Counts, Data, Header, Machine, Seq, State, Verdict};
 use super::segment;
 use super::{Flow, Place};
 use crate::connections::ConnectionInfo;
@@ -182,6 +182,11 @@ impl Conn {
         }
     }
 
+    /// Whether both sides know each other's first number: then nothing is sent while a segment is taken.
+    pub(crate) fn is_synchronized(&self) -> bool {
+        self.state.borrow().machine.as_ref().is_some_and(|machine| machine.state().is_synchronized())
+    }
+
     /// Takes a segment of this flow with its data.
     pub(crate) fn receive(
         self: &Rc<Self>,
@@ -189,14 +194,14 @@ impl Conn {
         now: Instant,
         header: &Header,
         marked: bool,
-        data: &[u8],
+        data: Data<'_>,
     ) {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
         let Some(machine) = &mut inner.machine else { return };
         let before = machine.state();
         let (una, was_closed) = machine.peer_takes_from();
-        let verdict = machine.receive(now, header, marked, data);
+        let verdict = machine.take_segment(now, header, marked, data);
         let after = machine.state();
         if before == State::SynSent && after == State::Established {
             core.counters.tcp_opened.one();

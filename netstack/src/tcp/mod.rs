@@ -46,7 +46,7 @@ use fata_libos::time::Instant;
 use half_open::HalfOpen;
 use hashbrown::HashMap;
 use listener::Listening;
-use machine::{Config, Header as Segment, Seq};
+use machine::{Config, Data, Header as Segment, Seq};
 use time_wait::TimeWait;
 
 /// What a flow is.
@@ -231,10 +231,10 @@ impl Transport for Table {
         iface: &Rc<Iface>,
         now: Instant,
         header: Header,
-        packet: &mut [u8],
-        header_len: usize,
-    ) {
-        receive(self, core, iface, now, header, packet, header_len);
+        segment: &[u8],
+        placed: Option<Data<'_>>,
+    ) -> bool {
+        receive(self, core, iface, now, header, segment, placed)
     }
 
     fn half_open_due(&self, core: &Core, now: Instant, flow: &Flow) {
@@ -320,18 +320,23 @@ impl Transport for Table {
     }
 }
 
-/// Takes a segment with its IP header.
+/// Takes a segment: see [`Transport::receive`].
 fn receive(
     table: &Table,
     core: &Rc<Core>,
     iface: &Rc<Iface>,
     now: Instant,
     header: Header,
-    packet: &[u8],
-    header_len: usize,
-) {
-    let segment = &packet[header_len..];
-    let lost = |what| iface.traffic.lost(&core.counters, what);
+    segment: &[u8],
+    placed: Option<Data<'_>>,
+) -> bool {
+    let is_whole = placed.is_none();
+    let lost = |what| {
+        if is_whole {
+            iface.traffic.lost(&core.counters, what);
+        }
+        is_whole
+    };
     let Some(parsed) = Segment::parse(segment) else { return lost(Lost::TcpMalformed) };
     if parsed.source == 0 || parsed.destination == 0 || !header.is_unicast || header.source.is_unspecified() {
         return lost(Lost::TcpMalformed);
@@ -347,10 +352,19 @@ fn receive(
         local_port: parsed.destination,
         remote_port: parsed.source,
     };
-    let (data, marked) = (&segment[parsed.offset..], header.marked);
-    let segment = &parsed.header;
-    let mut floor = None;
     let place = table.find(&flow);
+    let whole = &segment[parsed.offset..];
+    let data = placed.map_or(Data::new(&whole, 0, whole.len()), |data| data.split_at(parsed.offset).1);
+    match &place {
+        Some(Place::Live(conn)) if is_whole || conn.is_synchronized() => {
+            conn.receive(core, now, &parsed.header, header.marked, data);
+            return true;
+        }
+        _ if !is_whole => return false,
+        _ => {}
+    }
+    let (segment, marked, data) = (&parsed.header, header.marked, whole);
+    let mut floor = None;
     // A cookie may have been given while the flow was something else.
     let may_be_cookie = match &place {
         Some(Place::HalfOpen(_)) => true,
@@ -358,13 +372,16 @@ fn receive(
         _ => false,
     };
     match place {
-        Some(Place::Live(conn)) => return conn.receive(core, now, segment, marked, data),
         _ if may_be_cookie && half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {
-            return;
+            return true;
         }
-        Some(Place::HalfOpen(half)) => return half.receive(core, now, &flow, segment, marked, data),
+        Some(Place::HalfOpen(half)) => {
+            half.receive(core, now, &flow, segment, marked, data);
+            return true;
+        }
         Some(Place::TimeWait(record)) if !record.gives_way_to(segment) => {
-            return record.receive(core, now, &flow, segment, data.len());
+            record.receive(core, now, &flow, segment, data.len());
+            return true;
         }
         Some(Place::TimeWait(record)) => floor = Some(record.beyond()),
         _ => {}
@@ -376,6 +393,7 @@ fn receive(
         _ if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {}
         _ => segment::reset(core, iface, now, &flow, segment, data.len()),
     }
+    true
 }
 
 #[cfg(test)]

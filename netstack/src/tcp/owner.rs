@@ -1,6 +1,6 @@
 //! What the owner of a connection does with it: reading, writing, closing.
 
-use super::conn::Conn;
+use super::conn::{Conn, Inner};
 use super::machine::{Machine, State};
 use crate::error::Error;
 use alloc::rc::Rc;
@@ -37,21 +37,58 @@ impl Conn {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        if machine.readable() == 0 && machine.may_receive() {
+            inner.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         let now = Instant::recent();
-        match machine.read(now, buf) {
-            0 if machine.may_receive() => {
-                inner.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            0 => Poll::Ready(Ok(0)),
-            n => {
-                if inner.done && machine.readable() == 0 {
-                    inner.release();
-                } else if !inner.done && machine.wants_to_send(now) {
-                    self.mark_dirty();
-                }
-                Poll::Ready(Ok(n))
-            }
+        let read = machine.read(now, buf);
+        self.was_read(inner, now);
+        Poll::Ready(Ok(read))
+    }
+
+    /// As [`poll_read`](Self::poll_read), without a copy: shows what lies in one piece, of which so many octets are used. The
+    /// connection is not borrowed meanwhile: who is shown it may do with the stack what he likes.
+    pub(crate) fn poll_read_with(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        show: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<(), Error>> {
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        if let Some(error) = inner.error {
+            return Poll::Ready(Err(error));
+        }
+        let Some(machine) = &mut inner.machine else {
+            let ended = end(inner.ended);
+            drop(guard);
+            return Poll::Ready(ended.map(|_| {
+                show(&[]);
+            }));
+        };
+        if !machine.has_more_to_show() && machine.may_receive() {
+            inner.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let lent = machine.lend_received();
+        drop(guard);
+        let used = show(lent.octets());
+        let mut inner = self.state.borrow_mut();
+        if let Some(machine) = &mut inner.machine {
+            let now = Instant::recent();
+            machine.take_used(now, lent, used);
+            self.was_read(&mut inner, now);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sees to what follows of reading.
+    fn was_read(self: &Rc<Self>, inner: &mut Inner, now: Instant) {
+        let Some(machine) = &inner.machine else { return };
+        if inner.done && machine.readable() == 0 {
+            inner.release();
+        } else if !inner.done && machine.wants_to_send(now) {
+            self.mark_dirty();
         }
     }
 
@@ -73,19 +110,51 @@ impl Conn {
             return Poll::Ready(Err(Error::BrokenPipe));
         }
         match machine.write(buf) {
-            // Nothing is on the way whose end would give memory back.
-            0 if machine.unacknowledged() == 0 && machine.writable() > 0 => {
-                Poll::Ready(Err(Error::OutOfMemory))
-            }
-            0 => {
-                inner.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            0 => Self::no_room(inner, cx),
             n => {
                 self.mark_dirty();
                 Poll::Ready(Ok(n))
             }
         }
+    }
+
+    /// What becomes of who wants to write and has no room.
+    fn no_room<T>(inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        // Nothing is on the way whose end would give memory back.
+        let is_idle = |machine: &Machine| machine.unacknowledged() == 0 && machine.writable() > 0;
+        if inner.machine.as_ref().is_some_and(is_idle) {
+            return Poll::Ready(Err(Error::OutOfMemory));
+        }
+        inner.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// As [`poll_write`](Self::poll_write), without a copy: lets `fill` write at most so many octets where they are kept. The
+    /// connection is not borrowed meanwhile.
+    pub(crate) fn poll_write_with(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        most: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<(), Error>> {
+        let mut guard = self.state.borrow_mut();
+        let inner = &mut *guard;
+        if let Some(error) = inner.error {
+            return Poll::Ready(Err(error));
+        }
+        let Some(machine) = inner.machine.as_mut().filter(|machine| machine.may_send()) else {
+            return Poll::Ready(Err(Error::BrokenPipe));
+        };
+        let Some(mut lent) = machine.lend_room(most) else { return Self::no_room(inner, cx) };
+        drop(guard);
+        let filled = fill(lent.octets_mut());
+        if let Some(machine) = &mut self.state.borrow_mut().machine
+            && machine.take_filled(lent, filled)
+        {
+            self.mark_dirty();
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(Error::BrokenPipe))
     }
 
     /// Whether something can be read or the end be seen without waiting.

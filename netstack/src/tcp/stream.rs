@@ -88,9 +88,28 @@ impl TcpStream {
         read(self.conn(), buf).await
     }
 
+    /// Shows `used` what has come where it lies, as far as that is one piece, at least one octet; takes away as many of them as
+    /// it says, and returns what it says beside. No octets: the peer has finished. Where it used none, the next call waits until
+    /// more has come, and shows all in one piece; no more than before: the peer has finished, or the buffer is full. For who would
+    /// copy them a second time, or not at all.
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        read_with(self.conn(), used).await
+    }
+
     /// Writes as much of `buf` as there is room for, at least one octet.
     pub async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
         write(self.conn(), buf).await
+    }
+
+    /// Lets `fill` write at most `most` octets where they are kept until they are acknowledged; as many as it says are sent. There
+    /// is room for one at least, and perhaps for no more; what stands there is old. `most` is what memory is taken for. For who
+    /// would copy them a second time.
+    pub async fn write_with<R>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        write_with(self.conn(), most, fill).await
     }
 
     /// Finishes writing: the peer reads to the end. Reading goes on.
@@ -135,8 +154,38 @@ fn read<'a>(conn: &'a Rc<Conn>, buf: &'a mut [u8]) -> impl Future<Output = Resul
     poll_fn(|cx| conn.poll_read(cx, buf))
 }
 
+async fn read_with<R>(conn: &Rc<Conn>, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+    let (mut used, mut result) = (Some(used), None);
+    poll_fn(|cx| {
+        conn.poll_read_with(cx, &mut |octets| {
+            let (len, value) = used.take().map(|used| used(octets)).unzip();
+            result = value;
+            len.unwrap_or(0)
+        })
+    })
+    .await?;
+    result.ok_or(Error::NotConnected)
+}
+
 fn write<'a>(conn: &'a Rc<Conn>, buf: &'a [u8]) -> impl Future<Output = Result<usize, Error>> + 'a {
     poll_fn(|cx| conn.poll_write(cx, buf))
+}
+
+async fn write_with<R>(
+    conn: &Rc<Conn>,
+    most: usize,
+    fill: impl FnOnce(&mut [u8]) -> (usize, R),
+) -> Result<R, Error> {
+    let (mut fill, mut result) = (Some(fill), None);
+    poll_fn(|cx| {
+        conn.poll_write_with(cx, most, &mut |room| {
+            let (len, value) = fill.take().map(|fill| fill(room)).unzip();
+            result = value;
+            len.unwrap_or(0)
+        })
+    })
+    .await?;
+    result.ok_or(Error::BrokenPipe)
 }
 
 impl Abort for TcpStream {
@@ -159,7 +208,30 @@ pub struct OwnedReadHalf(Rc<Owned>);
 /// The writing direction of a connection.
 pub struct OwnedWriteHalf(Rc<Owned>);
 
+impl ReadHalf<'_> {
+    /// See [`TcpStream::read_with`].
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        read_with(self.0.conn(), used).await
+    }
+}
+
+impl OwnedReadHalf {
+    /// See [`TcpStream::read_with`].
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        read_with(&self.0.0, used).await
+    }
+}
+
 impl WriteHalf<'_> {
+    /// See [`TcpStream::write_with`].
+    pub async fn write_with<R>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        write_with(self.0.conn(), most, fill).await
+    }
+
     /// See [`TcpStream::shutdown`].
     pub async fn shutdown(&mut self) -> Result<(), Error> {
         self.0.conn().finish_writing();
@@ -168,6 +240,15 @@ impl WriteHalf<'_> {
 }
 
 impl OwnedWriteHalf {
+    /// See [`TcpStream::write_with`].
+    pub async fn write_with<R>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        write_with(&self.0.0, most, fill).await
+    }
+
     /// See [`TcpStream::shutdown`].
     pub async fn shutdown(&mut self) -> Result<(), Error> {
         self.0.0.finish_writing();

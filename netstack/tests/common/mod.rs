@@ -23,9 +23,14 @@ pub fn host(hub: &Hub, n: u8, address: Ipv4Addr, offload: bool) -> (Stack, Inter
 
 /// Two configured hosts, A and B, on a hub with those faults.
 pub async fn pair(faults: Faults) -> (Hub, Stack, Stack) {
+    pair_with(faults, false).await
+}
+
+/// The same; with `offload` their devices say that what they bring is good.
+pub async fn pair_with(faults: Faults, offload: bool) -> (Hub, Stack, Stack) {
     let hub = Hub::new(faults);
-    let (a, ia) = host(&hub, 1, A, false);
-    let (b, ib) = host(&hub, 2, B, false);
+    let (a, ia) = host(&hub, 1, A, offload);
+    let (b, ib) = host(&hub, 2, B, offload);
     ia.configured().await;
     ib.configured().await;
     (hub, a, b)

@@ -4,13 +4,14 @@ use super::error::named;
 use super::stack::Below;
 use super::{Buffers, Error, Stack};
 use alloc::rc::Rc;
+use alloc::vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, ReadReady, Write};
 use fata_libos::net::Abort;
-use fata_libos::time::{Duration, timeout};
+use fata_libos::time::{Duration, sleep, timeout};
 use fata_unix::socket;
 
 /// How long a peer may take to answer, as netstack has it.
@@ -145,11 +146,36 @@ impl TcpStream {
         }
     }
 
+    /// Shows `used` what has come where it lies, as far as that is one piece, at least one octet; takes away as many of them as
+    /// it says, and returns what it says beside. No octets: the peer has finished. Where it used none, the next call waits until
+    /// more has come, and shows all in one piece; no more than before: the peer has finished, or the buffer is full. The host's
+    /// sockets show a copy of 64 KiB at most, and let who used none look again after a millisecond.
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        match &mut self.0 {
+            Stream::Netstack(stream) => stream.read_with(used).await,
+            Stream::Host(stream) => read_with(stream, used).await,
+        }
+    }
+
     /// Writes as much of `buf` as there is room for, at least one octet.
     pub async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
         match &mut self.0 {
             Stream::Netstack(stream) => stream.write(buf).await,
             Stream::Host(stream) => write(stream, buf).await,
+        }
+    }
+
+    /// Lets `fill` write at most `most` octets where they are kept until they are acknowledged; as many as it says are sent. There
+    /// is room for one at least, and perhaps for no more; what stands there is old. `most` is what memory is taken for. The host's
+    /// sockets send a copy, in parts if need be: who gives up waiting does not know how much of it went.
+    pub async fn write_with<R>(
+        &mut self,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        match &mut self.0 {
+            Stream::Netstack(stream) => stream.write_with(most, fill).await,
+            Stream::Host(stream) => write_with(stream, most, fill).await,
         }
     }
 
@@ -236,8 +262,50 @@ async fn read(stream: &socket::TcpStream, buf: &mut [u8]) -> Result<usize, Error
     poll_fn(|cx| stream.poll_read(cx, buf)).await.map_err(named)
 }
 
+/// Octets of a host's socket that are shown at once.
+const SHOWN: usize = 64 << 10;
+
+async fn read_with<R>(
+    stream: &socket::TcpStream,
+    used: impl FnOnce(&[u8]) -> (usize, R),
+) -> Result<R, Error> {
+    // Who only waits needs no memory.
+    poll_fn(|cx| stream.poll_peek(cx, &mut [0])).await.map_err(named)?;
+    let mut buf = vec![0; SHOWN];
+    let shown = poll_fn(|cx| stream.poll_peek(cx, &mut buf)).await.map_err(named)?;
+    let (len, result) = used(&buf[..shown]);
+    let mut left = len.min(shown);
+    if left == 0 && shown > 0 {
+        // The host does not say when there is more.
+        sleep(Duration::from_millis(1)).await;
+    }
+    while left > 0 {
+        // An error since is for the next one who asks: what was used was there.
+        match read(stream, &mut buf[..left]).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => left -= read,
+        }
+    }
+    Ok(result)
+}
+
 async fn write(stream: &socket::TcpStream, buf: &[u8]) -> Result<usize, Error> {
     poll_fn(|cx| stream.poll_write(cx, buf)).await.map_err(named)
+}
+
+async fn write_with<R>(
+    stream: &socket::TcpStream,
+    most: usize,
+    fill: impl FnOnce(&mut [u8]) -> (usize, R),
+) -> Result<R, Error> {
+    let mut buf = vec![0; most.clamp(1, SHOWN)];
+    let (len, result) = fill(&mut buf);
+    let mut left = &buf[..len.min(buf.len())];
+    while !left.is_empty() {
+        let sent = write(stream, left).await?;
+        left = &left[sent..];
+    }
+    Ok(result)
 }
 
 impl Abort for TcpStream {
@@ -299,6 +367,26 @@ impl Drop for HostWriter {
     }
 }
 
+impl ReadHalf<'_> {
+    /// See [`TcpStream::read_with`].
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        match &mut self.0 {
+            Reading::Netstack(stream) => stream.read_with(used).await,
+            Reading::Host(stream) => read_with(stream, used).await,
+        }
+    }
+}
+
+impl OwnedReadHalf {
+    /// See [`TcpStream::read_with`].
+    pub async fn read_with<R>(&mut self, used: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        match &mut self.0 {
+            OwnedReading::Netstack(stream) => stream.read_with(used).await,
+            OwnedReading::Host(stream) => read_with(stream, used).await,
+        }
+    }
+}
+
 macro_rules! reader {
     ($($name:ty, $way:ident;)*) => { $(
         impl ErrorType for $name {
@@ -346,6 +434,17 @@ macro_rules! write_half {
             type Error = Error;
         }
         impl $name {
+            /// See [`TcpStream::write_with`].
+            pub async fn write_with<R>(
+                &mut self,
+                most: usize,
+                fill: impl FnOnce(&mut [u8]) -> (usize, R),
+            ) -> Result<R, Error> {
+                match &mut self.0 {
+                    $way::Netstack(stream) => stream.write_with(most, fill).await,
+                    $way::Host($stream) => write_with(&$host, most, fill).await,
+                }
+            }
             /// See [`TcpStream::shutdown`].
             pub async fn shutdown(&mut self) -> Result<(), Error> {
                 match &mut self.0 {

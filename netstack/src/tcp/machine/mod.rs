@@ -4,16 +4,18 @@
 //! that is nothing; at [`deadline`](Machine::deadline) it is asked again. It reads no clock, draws no number and sends nothing,
 //! so that each rule is a test of its own and a whole conversation runs in virtual time.
 //!
-//! Inside: [`seq`] and [`header`] are the wire's terms; [`ring`] and [`assembler`] hold octets; [`queue`] is what was sent and
+//! Inside: [`seq`] and [`header`] are the wire's terms; [`data`], [`ring`] and [`assembler`] hold octets; [`queue`] is what was sent and
 //! not acknowledged; [`rtt`], [`rack`], [`congestion`] (with [`cubic`] and [`hystart`]) and [`pmtu`] judge the path. [`receive`],
-//! [`acknowledge`], [`loss`], [`transmit`] and [`owner`] are the machine's own rules.
+//! [`acknowledge`], [`loss`], [`transmit`], [`owner`] and [`lend`] are the machine's own rules.
 
 mod acknowledge;
 mod assembler;
 mod congestion;
 mod cubic;
+mod data;
 mod header;
 mod hystart;
+mod lend;
 mod loss;
 mod owner;
 mod pmtu;
@@ -28,6 +30,7 @@ mod synchronize;
 mod tests;
 mod transmit;
 
+pub(crate) use data::Data;
 pub use header::{Flags, Header, Options, Sacks, Timestamp};
 #[cfg(not(target_os = "xen"))]
 pub use header::{HEADER, Parsed};
@@ -256,6 +259,8 @@ struct Receiving {
     ring: Ring,
     /// Octets in order and not read.
     unread: usize,
+    /// So many of those were shown to who used none of them.
+    refused: u32,
     assembler: Assembler,
     limit: usize,
     most: usize,

@@ -101,16 +101,21 @@ impl Machine {
 
     /// Writes as much as there is room for.
     pub fn write(&mut self, data: &[u8]) -> usize {
-        let len = data.len().min(self.writable());
-        let queued = self.snd.queued;
+        let len = self.room_to_write(data.len());
+        self.snd.ring.write(self.snd.queued, &data[..len]);
+        self.wrote(len)
+    }
+
+    /// Makes room for so many octets, or for fewer: for how many.
+    pub(super) fn room_to_write(&mut self, len: usize) -> usize {
+        let (len, queued) = (len.min(self.writable()), self.snd.queued);
         if len == 0 {
             return 0;
         }
-        let len = self.snd.ring.reserve_some(queued, queued + len, &mut self.account).saturating_sub(queued);
-        if len == 0 {
-            return 0;
-        }
-        self.snd.ring.write(queued, &data[..len]);
+        self.snd.ring.reserve_some(queued, queued + len, &mut self.account).saturating_sub(queued)
+    }
+
+    pub(super) fn wrote(&mut self, len: usize) -> usize {
         self.snd.queued += len;
         self.snd.end += len as u32;
         len
@@ -131,13 +136,14 @@ impl Machine {
         len
     }
 
-    fn consume(&mut self, now: Instant, len: usize) {
+    pub(super) fn consume(&mut self, now: Instant, len: usize) {
         if len == 0 {
             return;
         }
         let rcv = &mut self.rcv;
         rcv.ring.advance(len);
         rcv.unread -= len;
+        rcv.refused = 0;
         if rcv.unread == 0 && rcv.assembler.is_empty() {
             rcv.ring.release(&mut self.account);
         }

@@ -1,7 +1,7 @@
 //! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
 
 use super::synchronize::clock;
-use super::{CLOCKS, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
+use super::{CLOCKS, Data, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
 use fata_libos::time::{Duration, Instant};
 
 /// An acknowledgement waits this long for company (RFC 9293, 3.8.6.3, allows 500 ms).
@@ -19,6 +19,17 @@ const CLOCK_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
 impl Machine {
     /// Takes a segment of this connection with its data. `marked`: the packet was marked for congestion (RFC 3168).
     pub fn receive(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
+        self.take_segment(now, header, marked, Data::new(&data, 0, data.len()))
+    }
+
+    /// As [`receive`](Self::receive), with data that is still in the frame.
+    pub(crate) fn take_segment(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        marked: bool,
+        data: Data<'_>,
+    ) -> Verdict {
         match self.state {
             State::Closed => Verdict::Bad,
             State::SynSent => self.receive_syn_sent(now, header),
@@ -26,7 +37,13 @@ impl Machine {
         }
     }
 
-    fn receive_synchronized(&mut self, now: Instant, header: &Header, marked: bool, data: &[u8]) -> Verdict {
+    fn receive_synchronized(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        marked: bool,
+        data: Data<'_>,
+    ) -> Verdict {
         let together =
             Header { seq: header.seq + 1, flags: Flags(header.flags.0 & !Flags::SYN.0), ..*header };
         let answers = self.state == State::SynReceived
@@ -126,7 +143,7 @@ impl Machine {
     }
 
     /// Takes what is new of the data, and the peer's end.
-    fn take(&mut self, now: Instant, header: &Header, data: &[u8]) -> Verdict {
+    fn take(&mut self, now: Instant, header: &Header, data: Data<'_>) -> Verdict {
         let fin = header.flags.has(Flags::FIN);
         if data.is_empty() && !fin {
             return Verdict::Taken;
@@ -138,7 +155,7 @@ impl Machine {
         }
         self.sample_rtt(now, header);
         let before = self.rcv.next.beyond(header.seq).min(data.len() as u32) as usize;
-        let (seq, fresh) = (header.seq + before as u32, &data[before..]);
+        let (seq, fresh) = (header.seq + before as u32, data.split_at(before).1);
         if before > 0 {
             self.note_duplicate(header, before);
             self.rcv.ack_now = true;
@@ -151,7 +168,7 @@ impl Machine {
             return Verdict::NoMemory;
         }
         let cut = fresh.len() > fits;
-        let fresh = &fresh[..fits];
+        let fresh = fresh.split_at(fits).0;
         // Several segments may have come as one.
         let most = self.offers.mtu.saturating_sub(HEADERS + if self.clocks.on { CLOCKS } else { 0 });
         self.rcv.mss = self.rcv.mss.max((fresh.len() as u32).min(u32::from(most)));
@@ -185,7 +202,7 @@ impl Machine {
     }
 
     /// Puts data where it belongs, for which there is room; false if it would make one hole too many.
-    fn store(&mut self, seq: Seq, data: &[u8]) -> bool {
+    fn store(&mut self, seq: Seq, data: Data<'_>) -> bool {
         let rcv = &mut self.rcv;
         if data.is_empty() {
             return true;
@@ -198,7 +215,7 @@ impl Machine {
             return true;
         }
         if seq == rcv.next {
-            rcv.ring.write(offset, data);
+            rcv.ring.fill(offset, data);
             let filled = !rcv.assembler.is_empty();
             let next = if filled { rcv.assembler.advance(end) } else { end };
             rcv.unread += (next - rcv.next) as usize;
@@ -210,7 +227,7 @@ impl Machine {
         if !rcv.assembler.add(seq, end, rcv.ring.capacity()) {
             return false;
         }
-        rcv.ring.write(offset, data);
+        rcv.ring.fill(offset, data);
         rcv.ack_now = true;
         self.counts.out_of_order += 1;
         true

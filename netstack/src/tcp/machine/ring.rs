@@ -1,6 +1,6 @@
 //! Octets in a ring that grows with what it holds and is given back when it holds nothing.
 
-use super::Account;
+use super::{Account, Data};
 use alloc::vec::Vec;
 
 /// The least that is allocated, octets.
@@ -43,9 +43,17 @@ impl Ring {
         if capacity > ALWAYS && account.is_scarce() || !account.grow(more) {
             return false;
         }
+        let moved = self.move_to(capacity, used);
+        if !moved {
+            account.shrink(more);
+        }
+        moved
+    }
+
+    /// Moves the first `used` octets to a buffer of their own; false if there is no memory for it.
+    fn move_to(&mut self, capacity: usize, used: usize) -> bool {
         let mut data = Vec::new();
         if data.try_reserve_exact(capacity).is_err() {
-            account.shrink(more);
             return false;
         }
         if used > 0 {
@@ -58,6 +66,13 @@ impl Ring {
         }
         (self.data, self.capacity, self.head) = (data, capacity, 0);
         true
+    }
+
+    /// Sees to it that the first `octets` lie in one piece, where there is memory to move the first `used`.
+    pub(super) fn straighten(&mut self, octets: usize, used: usize) {
+        if self.first(octets).len() < octets {
+            self.move_to(self.capacity, used);
+        }
     }
 
     /// Gives everything back.
@@ -83,23 +98,28 @@ impl Ring {
 
     /// Writes so far from the head; there is room.
     pub(super) fn write(&mut self, offset: usize, octets: &[u8]) {
-        if octets.is_empty() {
+        self.fill(offset, Data::new(&octets, 0, octets.len()));
+    }
+
+    /// As [`write`](Self::write), from the frame that brought it.
+    pub(super) fn fill(&mut self, offset: usize, data: Data<'_>) {
+        if data.is_empty() {
             return;
         }
         let at = self.at(offset);
-        let (first, second) = octets.split_at(octets.len().min(self.capacity - at));
+        let (first, second) = data.split_at(self.capacity - at);
         self.put(at, first);
         self.put(0, second);
     }
 
-    fn put(&mut self, at: usize, octets: &[u8]) {
-        if at > self.data.len() && !octets.is_empty() {
+    fn put(&mut self, at: usize, data: Data<'_>) {
+        if at > self.data.len() && !data.is_empty() {
             // Beyond a hole.
             self.data.resize(at, 0);
         }
-        let over = octets.len().min(self.data.len().saturating_sub(at));
-        self.data[at..at + over].copy_from_slice(&octets[..over]);
-        self.data.extend_from_slice(&octets[over..]);
+        let (over, behind) = data.split_at(self.data.len().saturating_sub(at));
+        over.read(&mut self.data[at..at + over.len()]);
+        behind.append_to(&mut self.data);
     }
 
     /// Reads from so far behind the head what was written there.
@@ -113,6 +133,21 @@ impl Ring {
             let at = self.capacity - self.at(offset);
             buf[at..at + second.len()].copy_from_slice(second);
         }
+    }
+
+    /// Of so many octets from the head on, all written, those that lie in one piece.
+    pub(super) fn first(&self, octets: usize) -> &[u8] {
+        if octets == 0 { &[] } else { self.pieces(0, octets).0 }
+    }
+
+    /// Room for so many octets so far from the head, as far as it lies in one piece; what stands there is old.
+    pub(super) fn room(&mut self, offset: usize, octets: usize) -> &mut [u8] {
+        let at = self.at(offset);
+        let end = (at + octets).min(self.capacity);
+        if end > self.data.len() {
+            self.data.resize(end, 0);
+        }
+        &mut self.data[at..end]
     }
 
     /// Moves the head on.
@@ -144,6 +179,14 @@ mod tests {
         buf.fill(0);
         ring.read(0, &mut buf);
         assert!(buf[..10] == [1; 10] && buf[10..] == [2; 1000]);
+        assert_eq!(ring.first(1010), &buf[..]);
+        // In one piece up to the end.
+        ring.advance(1000);
+        assert_eq!(ring.room(7000, 192).len(), 192);
+        assert_eq!(ring.room(7000, 1000).len(), 192);
+        ring.room(10, 5).fill(9);
+        ring.read(0, &mut buf[..15]);
+        assert!(buf[..10] == [2; 10] && buf[10..15] == [9; 5]);
         ring.release(&mut account);
         assert_eq!(ring.capacity(), 0);
         ring.write(0, &[]);

@@ -127,6 +127,7 @@ impl Machine {
                 scale,
                 ring: Ring::default(),
                 unread: 0,
+                refused: 0,
                 assembler: super::Assembler::default(),
                 limit: config.receive.min(FIRST_WINDOW),
                 most: config.receive,

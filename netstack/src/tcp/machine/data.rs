@@ -1,0 +1,47 @@
+//! The data of a segment: octets that are copied once, from the frame that brought them to where they belong.
+
+use alloc::vec::Vec;
+use fata_libos::net::Octets;
+
+/// A part of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Data<'a> {
+    frame: &'a dyn Octets,
+    at: usize,
+    len: usize,
+}
+
+impl<'a> Data<'a> {
+    /// `len` octets from `at` on.
+    pub(crate) fn new(frame: &'a dyn Octets, at: usize, len: usize) -> Self {
+        Self { frame, at, len }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first octets, and the rest.
+    pub(crate) fn split_at(self, octets: usize) -> (Self, Self) {
+        let octets = octets.min(self.len);
+        (Self { len: octets, ..self }, Self { at: self.at + octets, len: self.len - octets, ..self })
+    }
+
+    /// Copies all of it; `into` is as long.
+    pub(super) fn read(&self, into: &mut [u8]) {
+        if !self.is_empty() {
+            self.frame.read(self.at, into);
+        }
+    }
+
+    /// Copies all of it behind what `to` holds.
+    pub(super) fn append_to(&self, to: &mut Vec<u8>) {
+        if !self.is_empty() {
+            self.frame.append(self.at, self.len, to);
+        }
+    }
+}
