@@ -240,6 +240,18 @@ impl BootTest {
     }
 }
 
+/// Those of the network.
+const OF_NETWORK: [&[BootTest]; 8] = [
+    net::TESTS,
+    netfront::TESTS,
+    dns::TESTS,
+    http::TESTS,
+    web::TESTS,
+    floods::TESTS,
+    iperf::TESTS,
+    idle::TESTS,
+];
+
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<BootTest> {
     let topics = [
@@ -251,20 +263,16 @@ pub fn all() -> Vec<BootTest> {
         lifecycle::TESTS,
         examples::TESTS,
         block::TESTS,
-        net::TESTS,
-        netfront::TESTS,
-        dns::TESTS,
-        http::TESTS,
-        web::TESTS,
-        floods::TESTS,
-        iperf::TESTS,
-        idle::TESTS,
-        linux::TESTS,
-        qemu::TESTS,
-        run::TESTS,
-        new::TESTS,
     ];
-    topics.into_iter().flatten().copied().flat_map(BootTest::of_each_kind).collect()
+    let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
+    topics
+        .into_iter()
+        .chain(OF_NETWORK)
+        .chain(last)
+        .flatten()
+        .copied()
+        .flat_map(BootTest::of_each_kind)
+        .collect()
 }
 
 /// The image of the test guests (`tests/guests`), set to one of its cases.
@@ -279,17 +287,7 @@ mod tests {
     /// Those of the network run without Xen too, or say why not.
     #[test]
     fn a_test_of_the_network_is_run_without_xen_or_says_why_not() {
-        let topics = [
-            net::TESTS,
-            netfront::TESTS,
-            dns::TESTS,
-            http::TESTS,
-            web::TESTS,
-            floods::TESTS,
-            iperf::TESTS,
-            idle::TESTS,
-        ];
-        for test in topics.into_iter().flatten() {
+        for test in OF_NETWORK.into_iter().flatten() {
             let on_qemu = test.microvm != Wanted::Never || test.q35 != Wanted::Never;
             assert!(on_qemu != test.why_not_qemu.is_some(), "{} on QEMU", test.name);
             let as_process = test.process != Wanted::Never;

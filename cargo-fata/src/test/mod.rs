@@ -44,6 +44,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let workspace = Workspace::current()?;
     let mut tests = Selected::of(&workspace, filter, args.long)?;
+    let names_ours = tests.count() > 0;
     tests.skip(&args.skip)?;
     if args.list {
         tests.list();
@@ -72,7 +73,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
             report.run(check.name, || check.run(&logs));
         }
         // A filter that names none of ours is for the host tests.
-        if host_tests::wanted(filter) || tests.count() == 0 {
+        if host_tests::wanted(filter) || !names_ours {
             host_tests::run(filter, args.long, &logs, &report)?;
         }
         for contents in &tests.contents {
