@@ -11,6 +11,12 @@ pub(crate) fn nanoseconds(ticks: u64, mul: u32, shift: i8) -> u64 {
     ((u128::from(shifted) * u128::from(mul)) >> 32) as u64
 }
 
+/// Ticks from the one reading to the other; none if it seems earlier. A guest's counter may have begun after the hypervisor
+/// took its time: the time stamp then lies before 0, and wraps.
+pub(crate) fn ticks_between(since: u64, now: u64) -> u64 {
+    now.wrapping_sub(since).cast_signed().max(0).cast_unsigned()
+}
+
 /// Multiplier and shift for a counter of `hz` ticks a second (at least 1).
 pub(crate) fn scale(hz: u64) -> (u32, i8) {
     let (mut mul, mut shift) = ((1_000_000_000 << 32) / hz.max(1), 0);
@@ -54,6 +60,14 @@ mod tests {
         // Years of ticks do not overflow.
         assert_eq!(nanoseconds(1 << 62, 1 << 31, 0), 1 << 61);
         assert_eq!(nanoseconds(u64::MAX, u32::MAX, -128), 0);
+    }
+
+    #[test]
+    fn the_counter_may_have_begun_after_the_time_stamp() {
+        assert_eq!(ticks_between(1_000, 3_000), 2_000);
+        assert_eq!(ticks_between(0_u64.wrapping_sub(5_000), 2_000), 7_000);
+        assert_eq!(ticks_between(u64::MAX, u64::MAX - 1), 0);
+        assert_eq!(ticks_between(3_000, 1_000), 0);
     }
 
     proptest! {

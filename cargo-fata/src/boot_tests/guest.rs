@@ -30,6 +30,7 @@ pub const TESTS: &[BootTest] = &[
         .on_qemu_long(),
     BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).on_qemu_long(),
     BootTest::new("boot::guest::timers", 60, timers).both().on_qemu(),
+    BootTest::new("boot::guest::clock_passes_evenly", 90, clock_passes_evenly).both().on_qemu(),
     BootTest::new("boot::guest::wall_clock", 60, wall_clock).both().on_both_boards(),
     BootTest::new("boot::guest::console_input", 60, console_input).both().on_both_boards(),
     BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
@@ -130,6 +131,16 @@ fn idle_costs_nothing(host: &mut Host) -> Result<()> {
 fn timers(host: &mut Host) -> Result<()> {
     let guest = host.create(&probe("timers")?)?;
     guest.wait_console("timers done", SOON)?;
+    Ok(())
+}
+
+/// Several, as they begin at different moments of the second between two of Xen's time stamps.
+fn clock_passes_evenly(host: &mut Host) -> Result<()> {
+    for _ in 0..3 {
+        let guest = host.create(&probe("even")?)?;
+        guest.wait_console("evenly", SOON)?;
+        ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
+    }
     Ok(())
 }
 

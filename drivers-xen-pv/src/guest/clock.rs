@@ -6,7 +6,7 @@ use crate::abi::vcpu::{
     RUNSTATE_RUNNING, VCPUOP_GET_RUNSTATE_INFO, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, VcpuRunstateInfo,
 };
 use crate::machine;
-use crate::timekeeping::nanoseconds;
+use crate::timekeeping::{nanoseconds, ticks_between};
 use core::arch::x86_64::{_mm_lfence, _rdtsc};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
@@ -44,7 +44,7 @@ pub(super) fn now(shared: *const SharedInfo) -> Instant {
                 (&raw const (*time).system_time).read_volatile(),
             )
         };
-        start.wrapping_add(passed(shared, counter().saturating_sub(since)))
+        start.wrapping_add(passed(shared, ticks_between(since, counter())))
     });
     // One thread, and no interrupt asks.
     let nanos = nanos.max(LAST.load(Ordering::Relaxed));

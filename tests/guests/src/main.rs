@@ -18,6 +18,7 @@ async fn main(env: Env) -> Result<()> {
         "memory" => memory::fill(&env),
         "clock" => time::print_clocks(&env),
         "timers" => time::many_timers(&env).await,
+        "even" => time::passes_evenly(&env),
         "ticks" => time::ticks(&env).await,
         "idle" => time::idle(&env).await,
         "console" => echo_lines(&env).await,

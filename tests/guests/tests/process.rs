@@ -106,6 +106,9 @@ fn time_passes_as_it_should() {
     let mut timers = probe("timers");
     timers.wait_for("timers done");
     assert_eq!(status(&mut timers), 0);
+    let mut even = probe("even");
+    even.wait_for("evenly");
+    assert_eq!(status(&mut even), 0);
     let mut clock = probe("clock");
     assert_eq!(status(&mut clock), 0);
     let line = clock.wait_for("wall ");
