@@ -1,0 +1,330 @@
+//! The tree of a checkpoint: the one before, with the changes of a memtable, copied on write.
+//!
+//! Changes are taken in the order of their keys until so much is written as there is space for; what is left is for the next
+//! build. On its way it takes values and nodes out of the segments that are to be emptied.
+
+use super::inner::{Inner, Root};
+use super::item::{PartOf, node_len, part_len};
+use super::layout::Span;
+use super::memtable::{Memtable, Slot};
+use super::node::{Entry, NODE_LIMIT, Node};
+use super::pack::Packer;
+use super::superblock::Top;
+use super::{Error, Key, Part};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::ops::Bound;
+use core::pin::Pin;
+use fata_libos::block::BlockError;
+
+/// What a build is to do.
+pub(crate) struct Work {
+    pub(crate) changes: Option<Rc<Memtable>>,
+    /// Segments that are to be emptied.
+    pub(crate) victims: BTreeSet<u32>,
+    /// Keys at which the tree has something in them.
+    pub(crate) touches: BTreeSet<Key>,
+    /// Where an earlier build ended.
+    pub(crate) from: Key,
+    /// Octets that may be written.
+    pub(crate) budget: u64,
+}
+
+pub(crate) struct Build<'a> {
+    inner: &'a Inner,
+    pub(crate) packer: Packer<'a>,
+    work: &'a Work,
+    /// Where the next build has to go on; `None` if this one did all.
+    pub(crate) rest: Option<Key>,
+}
+
+/// A row of nodes of one level that is being made.
+struct Row {
+    level: u8,
+    entries: Vec<Entry>,
+    size: usize,
+    /// Entries for the level above.
+    out: Vec<Entry>,
+}
+
+type Entries<'f> = Pin<Box<dyn Future<Output = Result<Vec<Entry>, Error>> + 'f>>;
+
+/// The keys that a subtree is responsible for: from the first on, up to the second.
+#[derive(Clone)]
+struct Range {
+    from: Key,
+    to: Option<Key>,
+}
+
+impl Range {
+    fn has(&self, key: Option<&Key>) -> bool {
+        key.is_some_and(|key| self.to.as_ref().is_none_or(|to| key < to))
+    }
+}
+
+impl<'a> Build<'a> {
+    pub(crate) fn new(inner: &'a Inner, work: &'a Work) -> Self {
+        Self { inner, packer: Packer::new(inner), work, rest: None }
+    }
+
+    /// Makes the tree, and writes it.
+    pub(crate) async fn run(&mut self, root: &Root) -> Result<Option<Top>, Error> {
+        let all = Range { from: self.work.from.clone(), to: None };
+        let (mut entries, mut level) = match root.top {
+            _ if !self.has_work(&all) => return Ok(root.top),
+            None => (self.leaf(None, &all).await?, 0),
+            Some(top) => {
+                let node = self.inner.node(&top.span, top.level).await?;
+                self.retire(&top.span);
+                (self.rebuild(node, top.level, all).await?, top.level)
+            }
+        };
+        let top = loop {
+            match &entries[..] {
+                [] => break None,
+                [Entry { slot: Slot::Child(span), .. }] if level > 0 => {
+                    break Some(Top { span: *span, level: level - 1 });
+                }
+                _ => {
+                    let mut row = Row { level, entries, size: 0, out: Vec::new() };
+                    row.size = row.entries.iter().map(Entry::len).sum();
+                    self.close(&mut row).await?;
+                    entries = row.out;
+                    level += 1;
+                }
+            }
+        };
+        self.packer.write_all().await?;
+        Ok(top.map(|top| Top { span: self.packer.place(top.span), level: top.level }))
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.rest.is_some() || self.packer.written >= self.work.budget
+    }
+
+    fn first_change(&self, range: &Range) -> Option<Key> {
+        let from = (&range.from).max(&self.work.from);
+        self.work.changes.as_ref()?.first_from(from).filter(|key| range.has(Some(key)))
+    }
+
+    fn first_touch(&self, range: &Range) -> Option<Key> {
+        let from = (&range.from).max(&self.work.from);
+        self.work.touches.range(from.clone()..).next().filter(|key| range.has(Some(key))).cloned()
+    }
+
+    /// Whether something is to be done in a range, and may be done by this build.
+    fn has_work(&mut self, range: &Range) -> bool {
+        let Some(first) = [self.first_change(range), self.first_touch(range)].into_iter().flatten().min()
+        else {
+            return false;
+        };
+        if self.is_exhausted() {
+            self.rest.get_or_insert(first);
+            return false;
+        }
+        true
+    }
+
+    fn retire(&mut self, span: &Span) {
+        self.packer.change_live(span.segment, -i64::from(node_len(span.len)));
+    }
+
+    fn change_value(&mut self, key: &Key, slot: &Slot, sign: i64) {
+        if let Slot::Stored(spans) = slot {
+            for span in spans.iter() {
+                self.packer.change_live(span.segment, sign * i64::from(part_len(key.len(), span.len)));
+            }
+        }
+    }
+
+    /// The entries of a node after the changes of its range.
+    fn rebuild(&mut self, node: Rc<Node>, level: u8, range: Range) -> Entries<'_> {
+        Box::pin(async move {
+            if level == 0 {
+                return self.leaf(Some(node), &range).await;
+            }
+            let mut row = Row { level: level - 1, entries: Vec::new(), size: 0, out: Vec::new() };
+            for index in 0..node.count() {
+                let from = if index == 0 { range.from.clone() } else { Rc::from(node.key(index)) };
+                let to = if index + 1 < node.count() {
+                    Some(Rc::from(node.key(index + 1)))
+                } else {
+                    range.to.clone()
+                };
+                self.child(&mut row, node.entry(index), Range { from, to }).await?;
+            }
+            self.close(&mut row).await?;
+            Ok(row.out)
+        })
+    }
+
+    async fn child(&mut self, row: &mut Row, entry: Entry, range: Range) -> Result<(), Error> {
+        let Slot::Child(span) = entry.slot else { return Ok(()) };
+        if !self.has_work(&range) {
+            return self.keep(row, entry.key, span).await;
+        }
+        let node = match self.inner.node(&span, row.level).await {
+            Ok(node) => node,
+            // What is damaged stays where it is, unless a change needs it.
+            Err(e) if is_damage(&e) && self.first_change(&range).is_none() => {
+                return self.keep(row, entry.key, span).await;
+            }
+            Err(e) => return Err(e),
+        };
+        self.retire(&span);
+        let entries = self.rebuild(node, row.level, range).await?;
+        self.extend(row, entries).await
+    }
+
+    /// Lets a node stay as it is. A small one is joined with what is before it, if that is small too.
+    async fn keep(&mut self, row: &mut Row, key: Key, span: Span) -> Result<(), Error> {
+        let is_small = !row.entries.is_empty() && row.size < NODE_LIMIT / 4;
+        if is_small
+            && (span.len as usize) < NODE_LIMIT / 2
+            && let Ok(node) = self.inner.node(&span, row.level).await
+        {
+            self.retire(&span);
+            let entries = (0..node.count()).map(|index| node.entry(index)).collect();
+            return self.extend(row, entries).await;
+        }
+        self.close(row).await?;
+        row.out.push(Entry { key, slot: Slot::Child(span) });
+        Ok(())
+    }
+
+    async fn extend(&mut self, row: &mut Row, entries: Vec<Entry>) -> Result<(), Error> {
+        for entry in entries {
+            row.size += entry.len();
+            row.entries.push(entry);
+            if row.size > 3 * NODE_LIMIT {
+                self.emit(row, NODE_LIMIT).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes nodes, of about one size, of all entries that are left.
+    async fn close(&mut self, row: &mut Row) -> Result<(), Error> {
+        while !row.entries.is_empty() {
+            let nodes = row.size.div_ceil(NODE_LIMIT - 64);
+            self.emit(row, row.size.div_ceil(nodes)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a node of the first entries, of `size` octets if they fit.
+    async fn emit(&mut self, row: &mut Row, size: usize) -> Result<(), Error> {
+        let (mut count, mut sum) = (0, 0);
+        for entry in &row.entries {
+            let len = entry.len();
+            if count > 0 && (sum >= size || sum + len > NODE_LIMIT - 64) {
+                break;
+            }
+            sum += len;
+            count += 1;
+        }
+        let rest = row.entries.split_off(count);
+        let entries = core::mem::replace(&mut row.entries, rest);
+        row.size -= sum;
+        let key = entries[0].key.clone();
+        let span = self.packer.node(row.level, entries).await?;
+        row.out.push(Entry { key, slot: Slot::Child(span) });
+        Ok(())
+    }
+
+    /// The changes of a leaf's range, as many as the budget allows.
+    fn changes(&mut self, range: &Range) -> Vec<(Key, Slot)> {
+        let mut out = Vec::new();
+        let Some(table) = self.work.changes.clone() else { return out };
+        let left = self.work.budget.saturating_sub(self.packer.written);
+        let mut sum = 0;
+        let mut next = self.first_change(range);
+        while let Some(key) = next {
+            if sum > left && !out.is_empty() {
+                self.rest.get_or_insert(key);
+                break;
+            }
+            if let Some(slot) = table.get(&key, u64::MAX) {
+                sum += (key.len() + 24) as u64 + inline_len(&slot);
+                out.push((key.clone(), slot));
+            }
+            let after = table.next(Bound::Excluded(&key), u64::MAX).map(|(key, _)| key);
+            next = after.filter(|key| range.has(Some(key)));
+        }
+        out
+    }
+
+    async fn leaf(&mut self, node: Option<Rc<Node>>, range: &Range) -> Result<Vec<Entry>, Error> {
+        let mut changes = self.changes(range).into_iter().peekable();
+        let mut out = Vec::new();
+        let count = node.as_ref().map_or(0, |n| n.count());
+        for index in 0..count {
+            let Some(entry) = node.as_ref().map(|n| n.entry(index)) else { break };
+            while let Some((key, slot)) = changes.next_if(|(key, _)| *key < entry.key) {
+                self.add(&mut out, key, slot);
+            }
+            match changes.next_if(|(key, _)| *key == entry.key) {
+                Some((key, slot)) => {
+                    self.change_value(&key, &entry.slot, -1);
+                    self.add(&mut out, key, slot);
+                }
+                None => out.push(self.moved(entry).await?),
+            }
+        }
+        for (key, slot) in changes {
+            self.add(&mut out, key, slot);
+        }
+        Ok(out)
+    }
+
+    fn add(&mut self, out: &mut Vec<Entry>, key: Key, slot: Slot) {
+        self.change_value(&key, &slot, 1);
+        if slot != Slot::Deleted {
+            out.push(Entry { key, slot });
+        }
+    }
+
+    /// The entry, with what it has in segments that are to be emptied taken out of them.
+    async fn moved(&mut self, entry: Entry) -> Result<Entry, Error> {
+        let Slot::Stored(spans) = &entry.slot else { return Ok(entry) };
+        let total: u32 = spans.iter().map(|s| s.len).fold(0, u32::saturating_add);
+        let mut moved = vec![];
+        let mut at = 0;
+        for span in spans.iter() {
+            let mut now = *span;
+            if self.work.victims.contains(&span.segment) {
+                match self.inner.read_span(span, Part::Value).await {
+                    Ok(data) => {
+                        let of = PartOf { total, at, crc: span.crc };
+                        let octets = i64::from(part_len(entry.key.len(), span.len));
+                        self.packer.change_live(span.segment, -octets);
+                        now = self.packer.part(&entry.key, of, data).await?;
+                        now.crc = span.crc;
+                    }
+                    Err(e) if is_damage(&e) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            at = at.saturating_add(span.len);
+            moved.push(now);
+        }
+        Ok(Entry { key: entry.key, slot: Slot::Stored(moved.into()) })
+    }
+}
+
+fn inline_len(slot: &Slot) -> u64 {
+    match slot {
+        Slot::Inline(value) => value.len() as u64,
+        Slot::Stored(spans) => spans.len() as u64 * 16,
+        _ => 0,
+    }
+}
+
+/// Whether an error says that a part of the disk cannot be read, not that all of it cannot.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { .. } | Error::Block(BlockError::Failed { .. }))
+}

@@ -1,0 +1,29 @@
+//! CRC-32C (Castagnoli), the checksum of everything in the format.
+
+use crc::{CRC_32_ISCSI, Crc, Table};
+
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+
+pub(crate) fn crc32c(octets: &[u8]) -> u32 {
+    CRC.checksum(octets)
+}
+
+/// Appends the checksum of what is there.
+pub(crate) fn seal(block: &mut alloc::vec::Vec<u8>) {
+    let crc = crc32c(block);
+    block.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// The octets before the checksum at the end of `block`, if it is right.
+pub(crate) fn unseal(block: &[u8]) -> Option<&[u8]> {
+    let (body, crc) = block.split_last_chunk::<4>()?;
+    (crc32c(body) == u32::from_le_bytes(*crc)).then_some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_check_value_of_the_catalogue() {
+        assert_eq!(super::crc32c(b"123456789"), 0xe306_9283);
+    }
+}

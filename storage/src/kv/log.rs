@@ -1,0 +1,177 @@
+//! The end of the log: appending frames, going on to the next segment, flushing.
+
+use super::checksum::crc32c;
+use super::frame::{Before, FRAME_HEADER, Frame, Kind, MAX_PAYLOAD, SegmentHeader};
+use super::inner::Inner;
+use super::{Error, Part};
+use fata_libos::block::{BlockError, Buffer};
+
+/// A place in the log, and what the frame there has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+    /// The segment's number in the log.
+    pub(crate) log: u64,
+    /// The frame's number.
+    pub(crate) seq: u64,
+    /// The least epoch the frame may be of.
+    pub(crate) epoch: u64,
+    /// The header checksum of the frame before.
+    pub(crate) chain: u32,
+}
+
+impl Position {
+    pub(crate) fn corrupt(&self, what: Part) -> Error {
+        Error::Corrupt { segment: self.segment, offset: self.offset, what }
+    }
+}
+
+/// The state of the log's end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    pub(crate) head: Position,
+    /// The segment that follows the head's.
+    pub(crate) next: u32,
+    /// The number of this opening.
+    pub(crate) epoch: u64,
+    /// The last frame that a flush brought onto the medium.
+    pub(crate) durable: u64,
+    /// Octets of commits since the memtable was new.
+    pub(crate) tail: u64,
+}
+
+/// How often a frame is tried again in another segment.
+const ATTEMPTS: u32 = 3;
+/// With less room than this the rest of a segment is left empty.
+const LEAST_ROOM: u32 = 2304;
+
+impl Inner {
+    /// Octets of payload that the segment of the log's end has room for; 0 where it has too little for anything.
+    pub(crate) fn room(&self) -> u32 {
+        let head = self.log.borrow().head;
+        let room = (self.layout.segment - head.offset).saturating_sub(FRAME_HEADER);
+        if room < LEAST_ROOM { 0 } else { room.min(MAX_PAYLOAD) }
+    }
+
+    /// Goes on to the next segment. With the lock held.
+    pub(crate) async fn roll(&self) -> Result<(), Error> {
+        let log = *self.log.borrow();
+        let free = self.space.borrow().free();
+        let head = log.head;
+        let after = self.allocate(head.log + 2).ok_or(Error::Full { free })?;
+        let before = Before { segment: head.segment, offset: head.offset, seq: head.seq, chain: head.chain };
+        let header = SegmentHeader { log: head.log + 1, before, epoch: log.epoch, next: after };
+        if let Err(e) = self.write_segment_header(log.next, &header).await {
+            return Err(self.fail(e));
+        }
+        let mut log = self.log.borrow_mut();
+        log.head = Position { segment: log.next, offset: self.layout.sector, log: head.log + 1, ..head };
+        log.next = after;
+        Ok(())
+    }
+
+    fn allocate(&self, log: u64) -> Option<u32> {
+        self.reap();
+        let segment = self.space.borrow_mut().allocate(log)?;
+        self.cache.borrow_mut().forget(segment);
+        Some(segment)
+    }
+
+    pub(crate) async fn write_segment_header(
+        &self,
+        segment: u32,
+        header: &SegmentHeader,
+    ) -> Result<(), Error> {
+        let mut buffer = Buffer::zeroed(self.layout.sector as usize);
+        let octets = header.encode(self.salt);
+        buffer[..octets.len()].copy_from_slice(&octets);
+        self.disk.write(self.layout.sector_at(segment, 0), buffer).await?;
+        Ok(())
+    }
+
+    /// Makes room for a payload of `len` octets, and says where its first will be. With the lock held.
+    pub(crate) async fn place_for(&self, len: u32) -> Result<(u32, u32), Error> {
+        if self.room() < len {
+            self.roll().await?;
+        }
+        let head = self.log.borrow().head;
+        Ok((head.segment, head.offset + FRAME_HEADER))
+    }
+
+    /// Writes a frame at the log's end, where there is room for it. `None` if the medium is bad there: the end has moved on
+    /// to another segment. With the lock held.
+    pub(crate) async fn try_append(
+        &self,
+        kind: Kind,
+        flags: u8,
+        payload: &[u8],
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let log = *self.log.borrow();
+        let head = log.head;
+        let total = self.layout.whole_sectors(FRAME_HEADER + payload.len() as u32);
+        let frame = Frame {
+            salt: self.salt,
+            epoch: log.epoch,
+            seq: head.seq,
+            durable: log.durable,
+            chain: head.chain,
+            payload_len: payload.len() as u32,
+            payload_crc: crc32c(payload),
+            kind,
+            flags,
+            segment: head.segment,
+            offset: head.offset,
+            crc: 0,
+        };
+        let header = frame.encode();
+        let octets = total as usize;
+        let mut buffer = Buffer::try_zeroed(octets).ok_or(Error::NoMemory { octets })?;
+        let start = FRAME_HEADER as usize;
+        buffer[..start].copy_from_slice(&header);
+        buffer[start..start + payload.len()].copy_from_slice(payload);
+        match self.disk.write(self.layout.sector_at(head.segment, head.offset), buffer).await {
+            Ok(_) => self.advance(&header, total),
+            Err(BlockError::Failed { .. }) => {
+                self.count(|c| c.bad_writes += 1);
+                self.roll().await?;
+                return Ok(None);
+            }
+            Err(e) => return Err(self.fail(e.into())),
+        }
+        Ok(Some((head.segment, head.offset + FRAME_HEADER)))
+    }
+
+    fn advance(&self, header: &[u8], total: u32) {
+        let chain = header.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc));
+        let mut log = self.log.borrow_mut();
+        log.head.offset += total;
+        log.head.seq += 1;
+        log.head.epoch = log.epoch;
+        log.head.chain = chain;
+        self.count(|c| c.log_octets += u64::from(total));
+    }
+
+    /// Writes a frame wherever the log's end is; gives the place of the payload. With the lock held.
+    pub(crate) async fn append(&self, kind: Kind, flags: u8, payload: &[u8]) -> Result<(u32, u32), Error> {
+        for _ in 0..ATTEMPTS {
+            self.place_for(payload.len() as u32).await?;
+            if let Some(place) = self.try_append(kind, flags, payload).await? {
+                return Ok(place);
+            }
+        }
+        Err(self.fail(Error::Failed))
+    }
+
+    /// Brings all that was appended onto the medium. A flush that fails leaves nobody knowing what is there: the store fails.
+    pub(crate) async fn flush_log(&self) -> Result<u64, Error> {
+        let last = self.log.borrow().head.seq - 1;
+        if let Err(e) = self.disk.flush().await {
+            return Err(self.fail(e.into()));
+        }
+        let mut log = self.log.borrow_mut();
+        log.durable = log.durable.max(last);
+        self.count(|c| c.flushes += 1);
+        Ok(last)
+    }
+}

@@ -1,0 +1,157 @@
+//! Making a store on a disk, and opening one.
+
+use super::cache::Cache;
+use super::checksum::crc32c;
+use super::frame::{Before, SegmentHeader};
+use super::inner::{Inner, Mode, Root, View};
+use super::layout::{Layout, Span};
+use super::log::{Log, Position};
+use super::node::MAX_LEVEL;
+use super::replay::{Replay, Replayed};
+use super::space::{Space, decode_table};
+use super::superblock::{self, Copies, Superblock};
+use super::{Error, OnDamage, Options, Part, Stats};
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use fata_libos::block::{Access, Buffer, Disk};
+use fata_libos::task::spawn_detached;
+
+/// Makes an empty store. What the disk held is lost.
+pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> {
+    let layout = Layout::new(disk.geometry(), options.segment)?;
+    let (generation, epoch) = match superblock::read(disk).await {
+        Ok(Copies { newest, .. }) => (newest.generation + 1, newest.epoch + 2),
+        Err(Error::Block(e)) => return Err(e.into()),
+        Err(_) => (1, 1),
+    };
+    let mut id = [0; 16];
+    fata_libos::entropy::fill(&mut id);
+    let header =
+        SegmentHeader { log: 1, before: Before { segment: 0, offset: 0, seq: 1, chain: 0 }, epoch, next: 1 };
+    let mut sector = Buffer::zeroed(layout.sector as usize);
+    let octets = header.encode(crc32c(&id));
+    sector[..octets.len()].copy_from_slice(&octets);
+    disk.write(layout.sector_at(0, 0), sector).await?;
+    disk.flush().await?;
+    let tail = Position { segment: 0, offset: layout.sector, log: 1, seq: 1, epoch, chain: 0 };
+    let superblock = Superblock { id, layout, generation, epoch, top: None, table: None, tail, durable: 0 };
+    superblock::write(disk, &superblock).await
+}
+
+/// Opens the store that is on a disk, and starts its tasks if it takes writes.
+pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Error> {
+    let Copies { newest, whole } = superblock::read(disk).await?;
+    if let Some(top) = newest.top
+        && top.level > MAX_LEVEL
+    {
+        return Err(top.span.corrupt(Part::Node));
+    }
+    let salt = crc32c(&newest.id);
+    let replayed = Replay::run(disk, &newest, salt, options.damage).await?;
+    let is_read_only =
+        options.access == Access::ReadOnly || disk.geometry().access == Access::ReadOnly || replayed.lost > 0;
+    let live = match live_octets(disk, &newest).await {
+        Err(_) if is_read_only || options.damage == OnDamage::Salvage => Vec::new(),
+        live => live?,
+    };
+    let space = space_of(&newest, &live, &replayed)?;
+    let mut superblock = newest;
+    if !is_read_only {
+        superblock.generation += 1;
+        // Where a copy is damaged it may have been the newer one, of another opening.
+        superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
+        superblock.durable = replayed.head.seq - 1;
+        disk.flush().await?;
+        superblock::write(disk, &superblock).await?;
+    }
+    let mode = if is_read_only { Mode::ReadOnly } else { Mode::Open };
+    let inner = Rc::new(assemble(disk, options, salt, superblock, space, replayed, mode));
+    inner.set_root(superblock.top, superblock.generation);
+    if mode == Mode::Open {
+        spawn_detached(inner.clone().commit_all());
+        spawn_detached(inner.clone().checkpoint_all());
+    }
+    Ok(inner)
+}
+
+/// The table of live octets by segment.
+async fn live_octets(disk: &Disk, superblock: &Superblock) -> Result<Vec<u32>, Error> {
+    let layout = superblock.layout;
+    let Some(span) = superblock.table else { return Ok(vec![0; layout.segments as usize]) };
+    if !layout.contains(&span) {
+        return Err(span.corrupt(Part::Table));
+    }
+    let Span { segment, offset, len, crc } = span;
+    let (buffer, start) = layout.read(disk, segment, offset, len).await?;
+    let octets = &buffer[start..start + len as usize];
+    let table = if crc32c(octets) == crc { decode_table(octets, layout) } else { None };
+    table.ok_or_else(|| span.corrupt(Part::Table))
+}
+
+fn space_of(superblock: &Superblock, live: &[u32], replayed: &Replayed) -> Result<Space, Error> {
+    let mut space = Space::new(superblock.layout, live);
+    for (segment, log) in &replayed.segments {
+        space.take(*segment, *log);
+    }
+    let (next, head) = (replayed.next, replayed.head);
+    let is_of_tail = replayed.segments.iter().any(|(segment, _)| *segment == next);
+    let is_live = live.get(next as usize).is_some_and(|octets| *octets > 0);
+    if (is_of_tail || is_live) && replayed.lost == 0 {
+        return Err(Error::Corrupt { segment: head.segment, offset: 0, what: Part::Segment });
+    }
+    space.take(next, head.log + 1);
+    Ok(space)
+}
+
+fn assemble(
+    disk: &Disk,
+    options: Options,
+    salt: u32,
+    superblock: Superblock,
+    space: Space,
+    replayed: Replayed,
+    mode: Mode,
+) -> Inner {
+    let Layout { .. } = superblock.layout;
+    let head = replayed.head;
+    let log = Log {
+        head,
+        next: replayed.next,
+        epoch: superblock.epoch,
+        durable: superblock.durable,
+        tail: replayed.octets.min(u64::from(superblock.layout.segment)),
+    };
+    let root = Rc::new(Root { top: superblock.top, generation: superblock.generation });
+    let view = View { root, frozen: None, active: Rc::new(replayed.memtable), seq: replayed.seq };
+    let counters = Stats {
+        replayed_frames: replayed.frames,
+        replayed_octets: replayed.octets,
+        lost_frames: replayed.lost,
+        ..Stats::default()
+    };
+    Inner {
+        disk: disk.clone(),
+        layout: superblock.layout,
+        id: superblock.id,
+        salt,
+        mode: Cell::new(mode),
+        view: RefCell::new(view),
+        seen: Cell::new(0),
+        roots: RefCell::default(),
+        log: RefCell::new(log),
+        lock: Default::default(),
+        frozen_at: Cell::new(None),
+        tail: Cell::new(superblock.tail),
+        generation: Cell::new(superblock.generation),
+        space: RefCell::new(space),
+        cache: RefCell::new(Cache::new(options.cache)),
+        queue: Default::default(),
+        rounds: Default::default(),
+        counters: RefCell::new(counters),
+        snapshots: Cell::new(0),
+        mode_changed: Default::default(),
+        options,
+    }
+}

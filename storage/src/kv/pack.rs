@@ -1,0 +1,164 @@
+//! What a checkpoint writes: nodes, and values that move, gathered into frames.
+//!
+//! Where a node will be is known only when its frame is written, behind whatever commits came meanwhile. Until then its parent
+//! refers to it by a number, in a span whose segment is [`UNPLACED`]; parents are encoded when they are written, after what
+//! they refer to.
+
+use super::checksum::crc32c;
+use super::frame::Kind;
+use super::inner::Inner;
+use super::item::{self, PartOf, node_len, part_len};
+use super::layout::Span;
+use super::memtable::Slot;
+use super::node::{self, Entry};
+use super::space::Deltas;
+use super::{Error, Key};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// The segment of what is still to be written; the offset is its number.
+pub(crate) const UNPLACED: u32 = u32::MAX;
+/// Octets that are gathered before a frame is written.
+const GATHER: u32 = 64 << 10;
+
+enum What {
+    Node { level: u8, entries: Vec<Entry> },
+    Part { key: Key, of: PartOf, data: Vec<u8> },
+}
+
+struct Pending {
+    number: u32,
+    what: What,
+    /// Octets in the frame.
+    octets: u32,
+}
+
+pub(crate) struct Packer<'a> {
+    inner: &'a Inner,
+    pending: Vec<Pending>,
+    octets: u32,
+    numbers: u32,
+    places: BTreeMap<u32, Span>,
+    pub(crate) deltas: Deltas,
+    /// Octets given to it.
+    pub(crate) written: u64,
+}
+
+impl<'a> Packer<'a> {
+    pub(crate) fn new(inner: &'a Inner) -> Self {
+        Self {
+            inner,
+            pending: Vec::new(),
+            octets: 0,
+            numbers: 0,
+            places: BTreeMap::new(),
+            deltas: Deltas::new(),
+            written: 0,
+        }
+    }
+
+    /// Counts live octets that come or go.
+    pub(crate) fn change_live(&mut self, segment: u32, octets: i64) {
+        *self.deltas.entry(segment).or_default() += octets;
+    }
+
+    /// Takes a node; gives the span that stands for it.
+    pub(crate) async fn node(&mut self, level: u8, entries: Vec<Entry>) -> Result<Span, Error> {
+        let len = node::encoded_len(&entries) as u32;
+        self.push(What::Node { level, entries }, len, node_len(len)).await
+    }
+
+    /// Takes a part of a value.
+    pub(crate) async fn part(&mut self, key: &Key, of: PartOf, data: Vec<u8>) -> Result<Span, Error> {
+        let len = data.len() as u32;
+        self.inner.count(|c| c.moved_octets += u64::from(len));
+        self.push(What::Part { key: key.clone(), of, data }, len, part_len(key.len(), len)).await
+    }
+
+    async fn push(&mut self, what: What, len: u32, octets: u32) -> Result<Span, Error> {
+        if self.octets + octets > GATHER {
+            self.write_all().await?;
+        }
+        let number = self.numbers;
+        self.numbers += 1;
+        self.pending.push(Pending { number, what, octets });
+        self.octets += octets;
+        self.written += u64::from(octets);
+        Ok(Span { segment: UNPLACED, offset: number, len, crc: 0 })
+    }
+
+    /// Writes what was gathered.
+    pub(crate) async fn write_all(&mut self) -> Result<(), Error> {
+        while let Some(first) = self.pending.first() {
+            let inner = self.inner;
+            let least = first.octets;
+            let _guard = inner.lock.acquire().await;
+            let place = inner.place_for(least).await?;
+            let room = inner.room();
+            let mut sum = 0;
+            let fitting = self.pending.iter().take_while(|p| {
+                sum += p.octets;
+                sum <= room
+            });
+            let count = fitting.count();
+            if count == 0 {
+                return Err(Error::NoMemory { octets: least as usize });
+            }
+            self.write(count, place).await?;
+        }
+        self.octets = 0;
+        Ok(())
+    }
+
+    /// Writes a frame of the first `count`, whose payload begins at `place`.
+    async fn write(&mut self, count: usize, (segment, start): (u32, u32)) -> Result<(), Error> {
+        let mut payload = Vec::new();
+        let mut placed: BTreeMap<u32, Span> = BTreeMap::new();
+        let mut costs = Vec::new();
+        for Pending { number, what, octets } in &self.pending[..count] {
+            let (at, len, crc) = match what {
+                What::Node { level, entries } => {
+                    let entries: Vec<Entry> = entries.iter().map(|e| self.resolved(e, &placed)).collect();
+                    let encoded = node::encode(*level, &entries);
+                    (item::node(&mut payload, &encoded), encoded.len() as u32, crc32c(&encoded))
+                }
+                What::Part { key, of, data } => {
+                    (item::part(&mut payload, key, *of, data), data.len() as u32, of.crc)
+                }
+            };
+            placed.insert(*number, Span { segment, offset: start + at, len, crc });
+            costs.push(*octets);
+        }
+        if self.inner.try_append(Kind::Tree, 0, &payload).await?.is_none() {
+            // The medium is bad there: once more, elsewhere.
+            return Ok(());
+        }
+        for octets in costs {
+            self.change_live(segment, i64::from(octets));
+        }
+        self.places.extend(placed);
+        self.pending.drain(..count);
+        Ok(())
+    }
+
+    /// Where something is that was given to the packer and written since.
+    pub(crate) fn place(&self, span: Span) -> Span {
+        if span.segment == UNPLACED { self.places.get(&span.offset).copied().unwrap_or(span) } else { span }
+    }
+
+    fn resolved(&self, entry: &Entry, placed: &BTreeMap<u32, Span>) -> Entry {
+        let resolve = |span: &Span| match span.segment {
+            UNPLACED => placed.get(&span.offset).copied().unwrap_or_else(|| self.place(*span)),
+            _ => *span,
+        };
+        let slot = match &entry.slot {
+            Slot::Child(span) => Slot::Child(resolve(span)),
+            Slot::Stored(spans) if spans.iter().any(|s| s.segment == UNPLACED) => {
+                Slot::Stored(spans.iter().map(resolve).collect::<Vec<_>>().into())
+            }
+            other => other.clone(),
+        };
+        Entry { key: Rc::clone(&entry.key), slot }
+    }
+}

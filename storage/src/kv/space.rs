@@ -1,0 +1,198 @@
+//! Segments: which are free, which hold something live, which wait for the last reader of what they held.
+
+use super::bytes::{Fields, Put};
+use super::item::part_len;
+use super::layout::Layout;
+use super::memtable::Slot;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Free,
+    Used,
+    /// Nothing in it is of the tree of this generation, or of a later one; readers may have an earlier one.
+    Dead {
+        since: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) state: State,
+    /// Octets that the tree of the last checkpoint refers to.
+    pub(crate) live: u32,
+    /// Its number in the log; 0 if it was written before the last opening.
+    pub(crate) log: u64,
+}
+
+/// Changes of live octets by segment.
+pub(crate) type Deltas = BTreeMap<u32, i64>;
+
+pub(crate) struct Space {
+    segments: Vec<Segment>,
+    capacity: u32,
+    free: u32,
+    cursor: u32,
+}
+
+/// What an entry may add to the live octets: in a leaf, and as parts of a value.
+pub(crate) fn growth(key: usize, slot: &Slot) -> u64 {
+    let leaf = key as u64 + 8;
+    match slot {
+        Slot::Deleted => 0,
+        Slot::Inline(value) => leaf + value.len() as u64,
+        Slot::Stored(spans) => leaf + spans.iter().map(|s| 16 + u64::from(part_len(key, s.len))).sum::<u64>(),
+        Slot::Child(_) => 0,
+    }
+}
+
+impl Space {
+    pub(crate) fn new(layout: Layout, live: &[u32]) -> Self {
+        let free = Segment { state: State::Free, live: 0, log: 0 };
+        let mut segments = vec![free; layout.segments as usize];
+        for (segment, live) in segments.iter_mut().zip(live) {
+            segment.live = *live;
+            segment.state = if *live > 0 { State::Used } else { State::Free };
+        }
+        let free = segments.iter().filter(|s| s.state == State::Free).count() as u32;
+        Self { segments, capacity: layout.capacity(), free, cursor: 0 }
+    }
+
+    pub(crate) fn free(&self) -> u32 {
+        self.free
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.segments.len() as u32
+    }
+
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        (0..).zip(&self.segments)
+    }
+
+    /// Octets that the tree refers to.
+    pub(crate) fn live(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.live)).sum()
+    }
+
+    /// Segments that the checkpoint alone may use.
+    pub(crate) fn reserve_of_checkpoint(&self) -> u32 {
+        3.max(self.count() / 64)
+    }
+
+    /// Segments that deletes may use, above those of the checkpoint.
+    pub(crate) fn reserve_of_deletes(&self) -> u32 {
+        2.max(self.count() / 128)
+    }
+
+    /// The most live octets that puts may lead to: what is above is where the cleaner works.
+    pub(crate) fn limit(&self) -> u64 {
+        let reserved = self.reserve_of_checkpoint() + self.reserve_of_deletes() + 2;
+        u64::from(self.count() - reserved) * u64::from(self.capacity) / 8 * 7
+    }
+
+    /// Below so many free segments the cleaner works.
+    pub(crate) fn low(&self) -> u32 {
+        (self.reserve_of_checkpoint() + self.reserve_of_deletes() + 2).max(self.count() / 8)
+    }
+
+    /// Takes a free segment for the log.
+    pub(crate) fn allocate(&mut self, log: u64) -> Option<u32> {
+        let count = self.count();
+        let found = (0..count)
+            .map(|step| (self.cursor + step) % count)
+            .find(|i| self.segments[*i as usize].state == State::Free)?;
+        self.cursor = (found + 1) % count;
+        self.take(found, log);
+        Some(found)
+    }
+
+    /// Marks a segment as the log's, whatever it was.
+    pub(crate) fn take(&mut self, segment: u32, log: u64) {
+        let entry = &mut self.segments[segment as usize];
+        if entry.state == State::Free {
+            self.free -= 1;
+        }
+        entry.state = State::Used;
+        entry.log = log;
+    }
+
+    /// The live octets of all segments after these changes.
+    pub(crate) fn after(&self, deltas: &Deltas) -> Vec<u32> {
+        let mut live: Vec<u32> = self.segments.iter().map(|s| s.live).collect();
+        for (segment, delta) in deltas {
+            if let Some(entry) = live.get_mut(*segment as usize) {
+                *entry = (i64::from(*entry) + delta).clamp(0, i64::from(u32::MAX)) as u32;
+            }
+        }
+        live
+    }
+
+    /// Takes over a checkpoint: its live octets, and that segments before number `tail` of the log are not replayed.
+    pub(crate) fn install(&mut self, live: &[u32], tail: u64, generation: u64) {
+        for (entry, live) in self.segments.iter_mut().zip(live) {
+            entry.live = *live;
+            if entry.state == State::Used && entry.live == 0 && entry.log < tail {
+                entry.state = State::Dead { since: generation };
+            }
+        }
+    }
+
+    /// Frees dead segments that no reader of a tree older than `oldest` can need; gives them.
+    pub(crate) fn reap(&mut self, oldest: u64) -> Vec<u32> {
+        let mut freed = Vec::new();
+        for (index, entry) in (0..).zip(&mut self.segments) {
+            if matches!(entry.state, State::Dead { since } if since <= oldest) {
+                entry.state = State::Free;
+                entry.log = 0;
+                freed.push(index);
+            }
+        }
+        self.free += freed.len() as u32;
+        freed
+    }
+
+    /// Dead segments that readers keep.
+    pub(crate) fn pinned(&self) -> u32 {
+        self.segments.iter().filter(|s| matches!(s.state, State::Dead { .. })).count() as u32
+    }
+
+    /// Segments before number `tail` of the log with the least that is live, to be emptied: few enough that what they hold
+    /// is at most `budget` octets.
+    pub(crate) fn victims(&self, tail: u64, budget: u64) -> Vec<u32> {
+        let worth = u64::from(self.capacity) / 16 * 15;
+        let mut found: Vec<(u32, u32)> = self
+            .segments()
+            .filter(|(_, s)| s.state == State::Used && s.log < tail && u64::from(s.live) < worth)
+            .map(|(index, s)| (s.live, index))
+            .collect();
+        found.sort_unstable();
+        let mut sum = 0;
+        let most = 2 + self.segments.len() / 16;
+        let few = found.into_iter().take(most).take_while(|(live, _)| {
+            sum += u64::from(*live);
+            sum <= budget
+        });
+        few.map(|(_, index)| index).collect()
+    }
+}
+
+/// The table of live octets as a checkpoint writes it.
+pub(crate) fn encode_table(live: &[u32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(live.len() * 4);
+    for octets in live {
+        out.put_u32(*octets);
+    }
+    out
+}
+
+pub(crate) fn decode_table(octets: &[u8], layout: Layout) -> Option<Vec<u32>> {
+    let mut f = Fields::new(octets);
+    let mut live = Vec::with_capacity(layout.segments as usize);
+    for _ in 0..layout.segments {
+        live.push(f.u32().filter(|l| *l <= layout.segment)?);
+    }
+    f.is_at_end().then_some(live)
+}

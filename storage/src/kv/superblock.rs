@@ -1,0 +1,167 @@
+//! The superblock: what the store is, where its last checkpoint is, and from where on the log is to be replayed.
+
+use super::bytes::{Fields, Put};
+use super::checksum::{seal, unseal};
+use super::layout::{Layout, SUPER_AREA, Span};
+use super::log::Position;
+use super::{Error, FORMAT};
+use alloc::vec::Vec;
+use fata_libos::block::{BlockError, Buffer, Disk};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"FataKV\r\n");
+/// Octets of a superblock, its checksum included; the rest of its sector is zero.
+const LENGTH: usize = 184;
+
+/// The top of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Top {
+    pub(crate) span: Span,
+    /// 0 if the top is a leaf.
+    pub(crate) level: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) id: [u8; 16],
+    pub(crate) layout: Layout,
+    /// One more with each superblock that is written.
+    pub(crate) generation: u64,
+    /// The number of this opening: of the frames that it writes.
+    pub(crate) epoch: u64,
+    /// The tree of the last checkpoint; none while it is empty.
+    pub(crate) top: Option<Top>,
+    /// The table of live octets by segment; none before the first checkpoint.
+    pub(crate) table: Option<Span>,
+    /// Where replay begins.
+    pub(crate) tail: Position,
+    /// The sequence number of the last frame that was flushed when this was written.
+    pub(crate) durable: u64,
+}
+
+/// Sectors of the two copies: the area's ends.
+pub(crate) fn places(sector: u64) -> [u64; 2] {
+    [0, SUPER_AREA / sector - 1]
+}
+
+impl Superblock {
+    pub(crate) fn encode(&self) -> Buffer {
+        let mut out = Vec::with_capacity(LENGTH);
+        out.put_u64(MAGIC);
+        out.put_u32(FORMAT);
+        out.put_u32(self.layout.sector);
+        out.put_u32(self.layout.segment);
+        out.put_u32(self.layout.segments);
+        out.put(&self.id);
+        out.put_u64(self.generation);
+        out.put_u64(self.epoch);
+        put_span(&mut out, self.top.map(|t| t.span));
+        out.put_u32(self.top.map_or(0, |t| u32::from(t.level)));
+        out.put_u32(0);
+        put_span(&mut out, self.table);
+        out.put_u32(self.tail.segment);
+        out.put_u32(self.tail.offset);
+        out.put_u64(self.tail.log);
+        out.put_u64(self.tail.seq);
+        out.put_u64(self.tail.epoch);
+        out.put_u32(self.tail.chain);
+        out.put_u32(0);
+        out.put_u64(self.durable);
+        out.resize(LENGTH - 4, 0);
+        seal(&mut out);
+        let mut buffer = Buffer::zeroed(self.layout.sector as usize);
+        buffer[..LENGTH].copy_from_slice(&out);
+        buffer
+    }
+
+    /// `None` where there is none, or a damaged one.
+    pub(crate) fn decode(sector: &[u8]) -> Result<Option<Self>, Error> {
+        match sector.get(..LENGTH).and_then(unseal) {
+            Some(body) => Self::fields(body),
+            None => Ok(None),
+        }
+    }
+
+    fn fields(body: &[u8]) -> Result<Option<Self>, Error> {
+        let mut fields = Fields::new(body);
+        if fields.u64() != Some(MAGIC) {
+            return Ok(None);
+        }
+        match fields.u32() {
+            Some(FORMAT) => Ok(parse(&mut fields)),
+            found => Err(Error::Version { found: found.unwrap_or(0), known: FORMAT }),
+        }
+    }
+}
+
+fn parse(f: &mut Fields<'_>) -> Option<Superblock> {
+    let layout = Layout { sector: f.u32()?, segment: f.u32()?, segments: f.u32()? };
+    let (id, generation, epoch) = (f.octets16()?, f.u64()?, f.u64()?);
+    let top = span(f)?;
+    let level = u8::try_from(f.u32()?).ok()?;
+    f.u32()?;
+    let table = span(f)?;
+    let (segment, offset) = (f.u32()?, f.u32()?);
+    let (log, seq, tail_epoch) = (f.u64()?, f.u64()?, f.u64()?);
+    let chain = f.u32()?;
+    f.u32()?;
+    let tail = Position { segment, offset, log, seq, epoch: tail_epoch, chain };
+    let durable = f.u64()?;
+    let top = top.map(|span| Top { span, level });
+    Some(Superblock { id, layout, generation, epoch, top, table, tail, durable })
+}
+
+/// A length of 0 is none.
+fn put_span(out: &mut Vec<u8>, span: Option<Span>) {
+    let Span { segment, offset, len, crc } = span.unwrap_or(Span { segment: 0, offset: 0, len: 0, crc: 0 });
+    for field in [segment, offset, len, crc] {
+        out.put_u32(field);
+    }
+}
+
+fn span(f: &mut Fields<'_>) -> Option<Option<Span>> {
+    let span = Span { segment: f.u32()?, offset: f.u32()?, len: f.u32()?, crc: f.u32()? };
+    Some((span.len > 0).then_some(span))
+}
+
+/// What the two copies hold.
+pub(crate) struct Copies {
+    /// The newer of those that are whole.
+    pub(crate) newest: Superblock,
+    /// How many are whole.
+    pub(crate) whole: usize,
+}
+
+/// Reads both copies. One that cannot be read is as one that is damaged, as long as the other is whole.
+pub(crate) async fn read(disk: &Disk) -> Result<Copies, Error> {
+    let geometry = disk.geometry();
+    let mut found = Vec::new();
+    let mut trouble = Error::NoStore;
+    for place in places(geometry.sector_size as u64) {
+        match disk.read(place, 1).await {
+            Ok(sector) => match Superblock::decode(&sector) {
+                Ok(superblock) => found.extend(superblock),
+                Err(version) => trouble = version,
+            },
+            Err(e @ BlockError::Failed { .. }) => trouble = e.into(),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let whole = found.len();
+    let newest = found.into_iter().max_by_key(|s| s.generation).ok_or(trouble)?;
+    let Layout { sector, segment, segments } = newest.layout;
+    let is_ours = newest.layout.fits(geometry)
+        && newest.tail.segment < segments
+        && newest.tail.offset >= sector
+        && newest.tail.offset <= segment
+        && newest.tail.offset.is_multiple_of(sector);
+    if is_ours { Ok(Copies { newest, whole }) } else { Err(Error::OtherDisk { sector, segment, segments }) }
+}
+
+/// Writes both copies, one after the other, so that one is whole whenever the power fails.
+pub(crate) async fn write(disk: &Disk, superblock: &Superblock) -> Result<(), Error> {
+    for place in places(u64::from(superblock.layout.sector)) {
+        disk.write(place, superblock.encode()).await?;
+        disk.flush().await?;
+    }
+    Ok(())
+}

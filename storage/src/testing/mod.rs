@@ -1,0 +1,5 @@
+//! Disks for host tests.
+
+mod sim;
+
+pub use sim::{Event, SimDisk};

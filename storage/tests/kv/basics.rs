@@ -1,0 +1,107 @@
+//! What a store does while nothing goes wrong.
+
+use fata_libos::testing::run;
+use fata_storage::kv::{Batch, Durability, Error, MAX_KEY, Options, Store};
+use fata_storage::testing::SimDisk;
+use std::collections::BTreeMap;
+
+pub const MIB: u64 = 1 << 20;
+
+pub async fn fresh(octets: u64) -> (SimDisk, Store) {
+    let disk = SimDisk::new(512, octets / 512);
+    Store::format(&disk.disk(), &Options::default()).await.unwrap();
+    let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+    (disk, store)
+}
+
+pub async fn content(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut cursor = store.range::<&[u8]>(..);
+    while let Some((key, value)) = cursor.next().await.unwrap() {
+        all.insert(key, value);
+    }
+    all
+}
+
+#[test]
+fn what_is_put_is_there_and_what_is_deleted_is_not() {
+    run(async {
+        let (disk, store) = fresh(4 * MIB).await;
+        assert_eq!(store.get("a").await, Ok(None));
+        store.put("a", "1").await.unwrap();
+        store.put("b", "2").await.unwrap();
+        store.put("a", "3").await.unwrap();
+        store.delete("b").await.unwrap();
+        assert_eq!(store.get("a").await, Ok(Some(b"3".to_vec())));
+        assert_eq!(store.get("b").await, Ok(None));
+        store.close().await.unwrap();
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        assert_eq!(store.get("a").await, Ok(Some(b"3".to_vec())));
+        assert_eq!(store.get("b").await, Ok(None));
+        assert!(store.check().await.unwrap().is_whole());
+    });
+}
+
+#[test]
+fn many_keys_are_in_order_before_and_after_checkpoints() {
+    run(async {
+        let (disk, store) = fresh(16 * MIB).await;
+        let mut model = BTreeMap::new();
+        for n in 0..6000u32 {
+            let key = format!("key/{:06}", n.wrapping_mul(2_654_435_761) % 5000);
+            let value = vec![n as u8; (n % 97) as usize * 9];
+            let mut batch = Batch::new();
+            batch.put(&key, value.clone());
+            model.insert(key.into_bytes(), value);
+            if n % 3 == 0 {
+                let key = format!("key/{:06}", n / 2);
+                batch.delete(&key);
+                model.remove(key.as_bytes());
+            }
+            store.commit(batch, Durability::Written).await.unwrap();
+            if n % 1500 == 1499 {
+                store.checkpoint().await.unwrap();
+                assert_eq!(content(&store).await, model, "after {n}");
+            }
+        }
+        assert!(store.stats().checkpoints >= 4);
+        let report = store.check().await.unwrap();
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!(report.keys, model.len() as u64);
+        store.close().await.unwrap();
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        assert_eq!(store.stats().replayed_frames, 0);
+        assert_eq!(content(&store).await, model);
+        let mut some = store.range("key/001000".."key/001010");
+        let mut got = Vec::new();
+        while let Some(key) = some.next_key().await.unwrap() {
+            got.push(key);
+        }
+        let from = b"key/001000".to_vec()..b"key/001010".to_vec();
+        assert_eq!(got, model.range(from).map(|(k, _)| k.clone()).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn large_values_and_long_keys() {
+    run(async {
+        let (disk, store) = fresh(64 * MIB).await;
+        let large: Vec<u8> = (0..16 << 20).map(|n: u32| (n / 7) as u8).collect();
+        let key = vec![0xff; MAX_KEY];
+        store.put(&key, large.clone()).await.unwrap();
+        store.put("small", vec![7; 1025]).await.unwrap();
+        assert!(store.get(&key).await.unwrap() == Some(large.clone()));
+        store.checkpoint().await.unwrap();
+        assert!(store.get(&key).await.unwrap() == Some(large.clone()));
+        let too_long = store.put([1; MAX_KEY + 1], "").await;
+        assert_eq!(too_long, Err(Error::KeyLength { octets: MAX_KEY + 1 }));
+        assert_eq!(store.put("", "").await, Err(Error::KeyLength { octets: 0 }));
+        let limit = 16 << 20;
+        let too_large = store.put("x", vec![0; limit + 1]).await;
+        assert_eq!(too_large, Err(Error::ValueLength { octets: limit + 1, limit }));
+        store.close().await.unwrap();
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        assert!(store.get(&key).await.unwrap() == Some(large));
+        assert_eq!(store.get("small").await, Ok(Some(vec![7; 1025])));
+    });
+}

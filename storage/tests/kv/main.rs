@@ -1,0 +1,3 @@
+//! The store over a simulated disk.
+
+mod basics;
