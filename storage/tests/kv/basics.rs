@@ -1,27 +1,9 @@
 //! What a store does while nothing goes wrong.
 
+use crate::support::{MIB, content, fresh};
 use fata_libos::testing::run;
 use fata_storage::kv::{Batch, Durability, Error, MAX_KEY, Options, Store};
-use fata_storage::testing::SimDisk;
 use std::collections::BTreeMap;
-
-pub const MIB: u64 = 1 << 20;
-
-pub async fn fresh(octets: u64) -> (SimDisk, Store) {
-    let disk = SimDisk::new(512, octets / 512);
-    Store::format(&disk.disk(), &Options::default()).await.unwrap();
-    let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
-    (disk, store)
-}
-
-pub async fn content(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut cursor = store.range::<&[u8]>(..);
-    while let Some((key, value)) = cursor.next().await.unwrap() {
-        all.insert(key, value);
-    }
-    all
-}
 
 #[test]
 fn what_is_put_is_there_and_what_is_deleted_is_not() {

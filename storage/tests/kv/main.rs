@@ -1,3 +1,6 @@
 //! The store over a simulated disk.
 
 mod basics;
+mod crash;
+mod every_moment;
+mod support;

@@ -1,0 +1,110 @@
+//! A small workload, crashed at every moment.
+
+use crate::support::{Content, Random, content, formatted, small};
+use fata_libos::block::Access;
+use fata_libos::testing::run;
+use fata_storage::kv::{Batch, Durability, Options, Store};
+use fata_storage::testing::SimDisk;
+
+/// What the store held after each batch, and when each was acknowledged as flushed.
+struct Trace {
+    disk: SimDisk,
+    states: Vec<Content>,
+    /// The moment before which a state cannot be there, for each.
+    begun: Vec<usize>,
+    /// The moment from which on no earlier state may be there, for those that were flushed.
+    flushed: Vec<(usize, usize)>,
+}
+
+impl Trace {
+    async fn record(mut disk: SimDisk, batches: u64, seed: u64) -> Self {
+        disk.trace();
+        let store = Store::open(&disk.disk(), small()).await.unwrap();
+        let mut state = content(&store).await;
+        let mut random = Random::new(seed);
+        let mut out = Self { disk, states: vec![state.clone()], begun: vec![0], flushed: Vec::new() };
+        for _ in 0..batches {
+            let mut batch = Batch::new();
+            for _ in 0..=random.below(3) {
+                let key = vec![b'a' + random.below(20) as u8; 1 + random.below(30) as usize];
+                if random.below(4) == 0 {
+                    batch.delete(&key);
+                    state.remove(&key);
+                } else {
+                    let value = random.value();
+                    batch.put(&key, value.clone());
+                    state.insert(key, value);
+                }
+            }
+            let durability = if random.below(4) == 0 { Durability::Written } else { Durability::Flushed };
+            out.begun.push(out.disk.moment());
+            store.commit(batch, durability).await.unwrap();
+            out.states.push(state.clone());
+            if durability == Durability::Flushed {
+                out.flushed.push((out.disk.moment(), out.states.len() - 1));
+            }
+        }
+        store.close().await.unwrap();
+        out.flushed.push((out.disk.moment(), out.states.len() - 1));
+        out
+    }
+
+    /// The states that a crash at a moment may leave.
+    fn allowed(&self, moment: usize) -> &[Content] {
+        let flushed = self.flushed.iter().take_while(|(at, _)| *at <= moment);
+        let first = flushed.last().map_or(0, |(_, state)| *state);
+        let end = self.begun.iter().take_while(|at| **at <= moment).count();
+        &self.states[first..end]
+    }
+}
+
+async fn content_of(disk: &SimDisk) -> Content {
+    let read_only = Options { access: Access::ReadOnly, ..small() };
+    let store = Store::open(&disk.disk(), read_only).await.unwrap();
+    content(&store).await
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_a_state_that_was() {
+    run(async {
+        let disk = formatted(600 << 10, &small()).await;
+        let trace = Trace::record(disk, 120, 3).await;
+        let end = trace.disk.moment();
+        let mut images = 0;
+        for moment in 0..=end {
+            let allowed = trace.allowed(moment);
+            for (number, image) in trace.disk.crashes(moment).iter().enumerate() {
+                let found = content_of(image).await;
+                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
+                images += 1;
+            }
+        }
+        assert!(images > 1500, "{images} images");
+    });
+}
+
+#[test]
+fn a_crash_after_a_crash_brings_nothing_back() {
+    run(async {
+        let disk = formatted(600 << 10, &small()).await;
+        let first = Trace::record(disk, 25, 4).await;
+        let mut images = 0;
+        for moment in (0..=first.disk.moment()).step_by(3) {
+            let mut random = Random::new(moment as u64);
+            let image = first.disk.after_crash(moment, &mut || random.number());
+            let found = content_of(&image).await;
+            // The same batches again: what the first crash left behind the log's end looks as what comes now.
+            let second = Trace::record(image, 6, 4).await;
+            assert_eq!(second.states[0], found, "moment {moment}");
+            for later in 0..=second.disk.moment() {
+                let allowed = second.allowed(later);
+                for (number, image) in second.disk.crashes(later).iter().enumerate() {
+                    let found = content_of(image).await;
+                    assert!(allowed.contains(&found), "moment {moment}, then {later}, image {number}");
+                    images += 1;
+                }
+            }
+        }
+        assert!(images > 1000, "{images} images");
+    });
+}
