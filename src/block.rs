@@ -12,10 +12,13 @@
 //! Which one it is the boot parameters say, `data.disk=xvdb` or `data.file=PATH` (docs/boot-parameters.md).
 
 pub use crate::devices::OneDisk;
+#[cfg(not(target_os = "xen"))]
+use crate::devices::Wanted;
 use crate::devices::{no_two, wanted};
 use crate::{Env, Result};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 pub use fata_libos::block::{
@@ -44,6 +47,23 @@ impl Name {
     /// Its place among the block devices of the manifest, from 0.
     pub const fn index(self) -> usize {
         self.index
+    }
+}
+
+/// Names a block device of the manifest that may be missing: a constant in the module `blocks` that [`main!`](crate::main) makes
+/// where the manifest says `optional = true`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Optional(Name);
+
+impl Optional {
+    #[doc(hidden)]
+    pub const fn new(index: usize, name: &'static str) -> Self {
+        Self(Name::new(index, name))
+    }
+
+    /// The name as text.
+    pub const fn as_str(self) -> &'static str {
+        self.0.name
     }
 }
 
@@ -78,10 +98,32 @@ impl Env {
         Ok(disk)
     }
 
+    /// Opens a block device that may be missing: nothing if the guest has no disk in its place and the boot parameters name none, or
+    /// if a process has no file for it. A disk that they name and that is not there is an error.
+    pub async fn optional_block(&self, name: Optional) -> Result<Option<Disk>> {
+        if self.is_there(name.0).await? { self.block(name.0).await.map(Some) } else { Ok(None) }
+    }
+
+    #[cfg(target_os = "xen")]
+    async fn is_there(&self, name: Name) -> Result<bool> {
+        let which = format!("{}.disk", name.name);
+        if self.shared.params.get(&which).is_some() {
+            return Ok(true);
+        }
+        self.shared.machine.has_disk(name.name, &name.index.to_string()).await
+    }
+
+    #[cfg(not(target_os = "xen"))]
+    #[allow(clippy::unused_async)]
+    async fn is_there(&self, name: Name) -> Result<bool> {
+        Ok(self.shared.params.get(&format!("{}.{}", name.name, crate::hosted::FILE)).is_some())
+    }
+
     #[cfg(target_os = "xen")]
     async fn open_disk(&self, name: Name, access: Access) -> Result<Disk> {
         let which = format!("{}.disk", name.name);
-        let which = self.shared.params.get(&which).unwrap_or_default();
+        let place = name.index.to_string();
+        let which = self.shared.params.get(&which).unwrap_or(&place);
         self.shared.machine.open_disk(name.name, which, access).await
     }
 
@@ -98,7 +140,7 @@ impl Env {
 #[doc(hidden)]
 pub fn check_params(params: &Params) -> Result<()> {
     // Nobody opens a disk by its place and by its letter by mistake; the same word twice one can miss.
-    let disks = wanted(params, ".disk").map(|(name, which)| (name, which, which));
+    let disks = wanted(params).map(|disk| (disk.name, disk.which.clone(), disk.which));
     no_two(".disk", &disks.collect::<Vec<_>>())?;
     #[cfg(not(target_os = "xen"))]
     check_files(params)?;
@@ -109,10 +151,15 @@ pub fn check_params(params: &Params) -> Result<()> {
 #[cfg(not(target_os = "xen"))]
 fn check_files(params: &Params) -> Result<()> {
     let mut files = Vec::new();
-    for (name, _) in wanted(params, ".disk") {
-        let path = params.get(&format!("{name}.{}", crate::hosted::FILE)).ok_or(NoFile { name })?;
+    for Wanted { name, optional, .. } in wanted(params) {
+        let Some(path) = params.get(&format!("{name}.{}", crate::hosted::FILE)) else {
+            if optional {
+                continue;
+            }
+            return Err(NoFile { name }.into());
+        };
         let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        files.push((name, path, resolved));
+        files.push((name, path.to_string(), resolved));
     }
     Ok(no_two(&format!(".{}", crate::hosted::FILE), &files)?)
 }
@@ -146,6 +193,31 @@ mod tests {
         Param { name: "more.file", kind: &FILE, default: None, help: "" },
     ];
     static FILE: Kind = Kind { what: "a path", check: |_| true };
+
+    /// The second may be missing.
+    static OPTIONAL: [Param; 4] = [
+        Param { name: "data.disk", default: Some("0"), ..PARAMS[0] },
+        Param { name: "more.disk", default: None, ..PARAMS[0] },
+        Param { name: "data.file", kind: &FILE, default: None, help: "" },
+        Param { name: "more.file", kind: &FILE, default: None, help: "" },
+    ];
+
+    #[test]
+    fn an_optional_one_has_its_place_and_needs_no_file() {
+        let check = |line: &str| check_params(&Params::parse(line, &[&OPTIONAL]).unwrap());
+        check("data.file=/a").unwrap();
+        check("data.file=/a more.file=/b").unwrap();
+        check("data.file=/a more.file=/b more.disk=xvdc").unwrap();
+        // One that is named is to be there.
+        for line in ["more.file=/b", "data.file=/a more.disk=xvdc"] {
+            assert!(check(line).unwrap_err().is::<NoFile>(), "{line}");
+        }
+        // The other one may be neither what it was told to be nor what it would be untold.
+        for line in ["data.file=/a more.disk=0", "data.file=/a data.disk=1"] {
+            let error = check(line).unwrap_err();
+            assert!(error.is::<OneDisk>(), "{line}: {error}");
+        }
+    }
 
     #[test]
     fn two_devices_are_two_disks() {

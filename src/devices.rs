@@ -5,13 +5,19 @@ use crate::{Env, Result};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 #[cfg(feature = "block")]
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::future::Future;
 use core::pin::Pin;
 
-/// A block device of the manifest, and the disk that the boot parameters say it is.
+/// A block device of the manifest.
 #[cfg(feature = "block")]
-type Wanted<'a> = (&'static str, &'a str);
+pub(crate) struct Wanted {
+    pub(crate) name: &'static str,
+    /// The disk that the boot parameters say it is, or its place among the block devices.
+    pub(crate) which: String,
+    /// They do not say, and it may be missing.
+    pub(crate) optional: bool,
+}
 
 /// Two block devices of the manifest that would be one disk.
 #[cfg(feature = "block")]
@@ -46,8 +52,11 @@ async fn look(env: &Env) -> Result<()> {
     #[cfg(feature = "block")]
     {
         let mut found = alloc::vec::Vec::new();
-        for (name, which) in wanted(&shared.params, ".disk") {
-            found.push((name, which, shared.machine.find_disk(name, which).await?));
+        for Wanted { name, which, optional } in wanted(&shared.params) {
+            if !optional || shared.machine.has_disk(name, &which).await? {
+                let number = shared.machine.find_disk(name, &which).await?;
+                found.push((name, which, number));
+            }
         }
         no_two(".disk", &found)?;
     }
@@ -61,14 +70,14 @@ async fn look(_env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// The block devices that the manifest declares, each with the value of its parameter that ends so.
+/// The block devices that the manifest declares, in its order.
 #[cfg(feature = "block")]
-pub(crate) fn wanted<'a>(
-    params: &'a fata_libos::param::Params,
-    ending: &'static str,
-) -> impl Iterator<Item = Wanted<'a>> {
-    params.declared().filter_map(move |param| {
-        Some((param.name.strip_suffix(ending)?, params.get(param.name).unwrap_or_default()))
+pub(crate) fn wanted(params: &fata_libos::param::Params) -> impl Iterator<Item = Wanted> {
+    let names = params.declared().filter_map(|param| Some((param.name, param.name.strip_suffix(".disk")?)));
+    names.enumerate().map(|(place, (param, name))| {
+        let said = params.get(param);
+        let which = said.map_or_else(|| place.to_string(), ToOwned::to_owned);
+        Wanted { name, which, optional: said.is_none() }
     })
 }
 
@@ -76,12 +85,12 @@ pub(crate) fn wanted<'a>(
 #[cfg(feature = "block")]
 pub(crate) fn no_two<T: PartialEq>(
     ending: &str,
-    found: &[(&'static str, &str, T)],
+    found: &[(&'static str, String, T)],
 ) -> core::result::Result<(), OneDisk> {
     for (at, (name, value, one)) in found.iter().enumerate() {
         if let Some((other, ..)) = found[..at].iter().find(|(_, _, before)| before == one) {
             let name = (*name).to_owned() + ending;
-            return Err(OneDisk { name, value: (*value).to_owned(), other });
+            return Err(OneDisk { name, value: value.clone(), other });
         }
     }
     Ok(())

@@ -77,9 +77,10 @@ fn network_key(number: usize, network: &Network) -> String {
 }
 
 fn block_key(number: usize, block: &Block) -> String {
-    let Block { name, .. } = block;
+    let Block { name, optional, .. } = block;
+    let kind = if *optional { "Optional" } else { "Name" };
     format!(
-        "    /// The block device `{name}`.\n    pub const {}: ::fata::block::Name = ::fata::block::Name::new({number}, {name:?});\n",
+        "    /// The block device `{name}`.\n    pub const {}: ::fata::block::{kind} = ::fata::block::{kind}::new({number}, {name:?});\n",
         constant(name)
     )
 }
@@ -109,16 +110,21 @@ fn interface(network: &Network) -> Vec<String> {
     NETWORK_KEYS.iter().enumerate().map(declare).collect()
 }
 
-/// The parameters of a block device: which disk it is, by its place in the manifest, and whether it is only read.
-fn of_block(number: usize, Block { name, read_only, .. }: &Block) -> [String; 2] {
-    let declare = |n: usize, key: &str, default: &str| {
+/// The parameters of a block device: which disk it is, by its place in the manifest, and whether it is only read. Of an optional
+/// one that nobody gave it is that place if there is such a disk.
+fn of_block(number: usize, Block { name, read_only, optional, .. }: &Block) -> [String; 2] {
+    let declare = |n: usize, key: &str, default: Option<&str>| {
         format!(
-            "        ::fata::param::Param {{ name: {:?}, default: Some({default:?}), ..::fata::block::PARAMS[{n}] }},\n",
+            "        ::fata::param::Param {{ name: {:?}, default: {default:?}, ..::fata::block::PARAMS[{n}] }},\n",
             format!("{name}.{key}")
         )
     };
+    let number = number.to_string();
     let read_only = if *read_only { "on" } else { "off" };
-    [declare(0, BLOCK_KEYS[0], &number.to_string()), declare(1, BLOCK_KEYS[1], read_only)]
+    [
+        declare(0, BLOCK_KEYS[0], Some(number.as_str()).filter(|_| !optional)),
+        declare(1, BLOCK_KEYS[1], Some(read_only)),
+    ]
 }
 
 fn declaration(param: &Param) -> String {

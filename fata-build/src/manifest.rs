@@ -52,6 +52,8 @@ pub struct Block {
     pub size: Option<Size>,
     /// Whether the appliance only reads it.
     pub read_only: bool,
+    /// Whether the appliance starts without it too.
+    pub optional: bool,
     /// The line where it begins.
     pub line: usize,
 }

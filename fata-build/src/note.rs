@@ -47,7 +47,7 @@ fn add_block(text: &mut String, block: &Block) {
     if let Some(size) = block.size {
         let _ = writeln!(text, "size = \"{size}\"");
     }
-    let _ = writeln!(text, "read-only = {}", block.read_only);
+    let _ = writeln!(text, "read-only = {}\noptional = {}", block.read_only, block.optional);
 }
 
 fn add_param(text: &mut String, param: &Param) {
@@ -86,6 +86,7 @@ mod tests {
         max-size = 524288
         [block.data]
         size = "1 GiB"
+        optional = true
         [network.back]
         ipv4 = "10.0.3.15/24"
         mtu = 1400
@@ -112,6 +113,7 @@ mtu = 1400
 [block.data]
 size = "1 GiB"
 read-only = false
+optional = true
 
 [params.greeting]
 type = "text"

@@ -175,10 +175,11 @@ fn fit_together(table: &Table<'_>) -> Result<(), Error> {
 }
 
 fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
-    table.refuse_unknown(&["size", "read-only"])?;
+    table.refuse_unknown(&["size", "read-only", "optional"])?;
     let size = table.get("size").map(|item| item.size()).transpose()?;
-    let read_only = table.get("read-only").map(|item| item.boolean()).transpose()?.unwrap_or(false);
-    Ok(Block { name: item.key.to_owned(), size, read_only, line: item.line })
+    let is = |key| table.get(key).map(|item| item.boolean()).transpose().map(|is| is.unwrap_or(false));
+    let (read_only, optional) = (is("read-only")?, is("optional")?);
+    Ok(Block { name: item.key.to_owned(), size, read_only, optional, line: item.line })
 }
 
 fn param(item: &Item<'_>, table: &Table<'_>, devices: &[&str]) -> Result<Param, Error> {

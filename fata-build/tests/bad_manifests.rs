@@ -144,7 +144,7 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[block.data]\nreadonly = true",
-            r#"unikernel.toml:4: unknown key "readonly" in [block.data]: did you mean "read-only"?; known are: size, read-only"#,
+            r#"unikernel.toml:4: unknown key "readonly" in [block.data]: did you mean "read-only"?; known are: size, read-only, optional"#,
         ),
         (
             "[block.data]\nread-only = \"yes\"",

@@ -1,6 +1,7 @@
 //! A platform for host tests whose time stands still until every task waits, then jumps to the next deadline.
 
 use crate::platform::{Leave, MemoryStats, Platform};
+use crate::task::endable;
 use crate::time::{Duration, Instant, SystemTime};
 use core::cell::Cell;
 use core::future::Future;
@@ -37,13 +38,18 @@ impl Platform for VirtualPlatform {
     }
 }
 
-/// Runs `test` and what it spawns in virtual time.
+/// Runs `test` and what it spawns in virtual time. Tasks that still run when the test has ended are dropped.
 ///
 /// # Panics
 /// If all tasks wait and no timer is set: the test hangs.
 pub fn run<F: Future>(test: F) -> F::Output {
     let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000) }));
-    crate::task::block_on(platform, test)
+    crate::task::block_on(platform, async {
+        endable::collect();
+        let output = test.await;
+        endable::end_all();
+        output
+    })
 }
 
 #[cfg(test)]
@@ -101,6 +107,32 @@ mod tests {
             assert_eq!(count.get(), 10);
             assert_eq!(Rc::strong_count(&count), 1, "the futures are gone");
         });
+    }
+
+    #[test]
+    fn what_a_test_has_spawned_ends_with_it() {
+        let held = Rc::new(Cell::new(0));
+        let spawn_one = |held: Rc<Cell<i32>>| {
+            spawn(async move {
+                sleep(Duration::from_secs(60)).await;
+                held.set(1);
+            })
+            .detach();
+        };
+        run(async {
+            for _ in 0..500 {
+                spawn_one(held.clone());
+            }
+            assert_eq!(Rc::strong_count(&held), 501);
+            sleep(Duration::from_secs(1)).await;
+        });
+        assert_eq!((Rc::strong_count(&held), held.get()), (1, 0));
+        // The next one's tasks run as ever.
+        run(async {
+            spawn_one(held.clone());
+            sleep(Duration::from_secs(61)).await;
+        });
+        assert_eq!((Rc::strong_count(&held), held.get()), (1, 1));
     }
 
     #[test]

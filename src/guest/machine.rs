@@ -65,6 +65,19 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether the guest has the disk that [`open_disk`](Self::open_disk) would open.
+    #[cfg(feature = "block")]
+    pub(crate) async fn has_disk(&self, name: &str, which: &str) -> Result<bool> {
+        Ok(match self {
+            Self::Xen(_, store) => match fata_xen::block::find(store, name, which).await {
+                Err(fata_xen::block::OpenError::Missing { .. }) => false,
+                found => found.map(|_| true)?,
+            },
+            // Nothing else can be wrong there.
+            Self::Pc(boot) => fata_virtio::find_block(boot, name, which).is_ok(),
+        })
+    }
+
     /// The number of the disk that [`open_disk`](Self::open_disk) would open.
     #[cfg(feature = "block")]
     pub(crate) async fn find_disk(&self, name: &str, which: &str) -> Result<u32> {

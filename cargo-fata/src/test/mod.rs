@@ -18,6 +18,7 @@ mod packages;
 mod platforms;
 mod report;
 mod sizes;
+mod space;
 
 use std::fs;
 use std::process::ExitCode;
@@ -49,6 +50,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     if args.list {
         tests.list();
         return Ok(ExitCode::SUCCESS);
+    }
+    if filter.is_empty() {
+        space::check(&workspace.target_dir)?;
     }
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);

@@ -117,6 +117,8 @@ where
 
 /// Makes one type of task for each type of output, not for each future: a type of task is near 1 kB of code.
 fn spawn_boxed<T: 'static>(future: Pin<Box<dyn Future<Output = T>>>) -> Task<T> {
+    #[cfg(not(target_os = "xen"))]
+    let future = super::endable::endable(future);
     let queue = queue();
     let schedule = move |runnable| queue.0.lock().push_back(runnable);
     // SAFETY: a future that is not Send stays on this thread: runnables are taken only by this thread's loop, from this

@@ -4,6 +4,8 @@
 //! an event or the next timer. A task that is always ready does not starve the devices: the loop looks for events after
 //! every [`BURST`] task runs.
 
+#[cfg(not(target_os = "xen"))]
+pub(crate) mod endable;
 mod executor;
 mod wakers;
 

@@ -24,6 +24,8 @@ pub(super) fn text(guest: &Guest) -> String {
         lines.push(format!("vif = [ {} ]", listed(guest.bridges.iter().map(|b| format!("bridge={b}")))));
     }
     if !guest.manifest.blocks.is_empty() {
+        let optional = guest.manifest.blocks.iter().filter(|block| block.optional);
+        lines.extend(optional.map(|block| format!("# It starts without the disk of {} too.", block.name)));
         lines.push(format!("disk = [ {} ]", listed(disks(guest))));
     }
     let extra = guest.command_line.replace('"', "\\\"");

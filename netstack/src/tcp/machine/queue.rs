@@ -210,6 +210,23 @@ impl Queue {
         self.sent.insert(n + 1, Sent { seq: at, ..sent });
     }
 
+    /// Makes one entry of the `n`th, which is to be sent again, and those behind it that are to be too, up to `most` octets:
+    /// what went in small segments goes again in full ones (RFC 9293, 3.8.1).
+    pub(super) fn join(&mut self, n: usize, most: u32) {
+        let Some(mut whole) = self.sent.get(n).copied().filter(Sent::waits) else { return };
+        let mut next = n + 1;
+        while let Some(sent) = self.sent.get(next) {
+            if !sent.waits() || sent.flags != whole.flags || sent.end - whole.seq > most {
+                break;
+            }
+            (whole.end, whole.repeats) = (sent.end, whole.repeats.max(sent.repeats));
+            next += 1;
+        }
+        // What waits stays the same.
+        self.sent[n] = whole;
+        self.sent.drain(n + 1..next);
+    }
+
     /// Marks what lies in `from..to` as held by the peer: calls `f` with each entry that was not yet.
     pub(super) fn sack(
         &mut self,
@@ -316,6 +333,31 @@ mod tests {
         assert_eq!((queue.in_flight(), queue.waiting(), queue.next_waiting()), (5, 5, Some(0)));
         queue.update(0, |sent| sent.flags |= AGAIN);
         assert_eq!((queue.in_flight(), queue.waiting(), queue.next_waiting()), (10, 0, None));
+        check(&queue);
+    }
+
+    #[test]
+    fn small_ones_that_are_lost_become_one() {
+        let mut queue = of(&[0, 1, 2, 3, 10, 20, 1000, 1001]);
+        queue.sack((Seq(3), Seq(10)), 100, &mut Account::default(), |_| {});
+        for n in [0, 1, 2, 4, 5, 6] {
+            queue.update(n, |sent| (sent.flags, sent.repeats) = (LOST, n as u8));
+        }
+        queue.update(6, |sent| sent.flags |= AGAIN);
+        queue.join(0, 1000);
+        check(&queue);
+        let rest = [(3, 10, SACKED), (10, 20, LOST), (20, 1000, LOST), (1000, 1001, LOST | AGAIN)];
+        assert_eq!(list(&queue), [&[(0, 3, LOST)], &rest[..]].concat());
+        assert_eq!(queue.get(0).unwrap().repeats, 2);
+        // Too long together; sent again already; held by the peer; none.
+        for (n, most) in [(2, 989), (3, 10_000), (1, 10_000), (5, 10_000)] {
+            let before = list(&queue);
+            queue.join(n, most);
+            assert_eq!(list(&queue), before, "{n}");
+        }
+        check(&queue);
+        queue.join(2, 990);
+        assert_eq!(list(&queue)[2], (10, 1000, LOST));
         check(&queue);
     }
 

@@ -118,6 +118,7 @@ impl Machine {
         }
         let len = if force { mss } else { (room - room % mss).max(mss).min(self.large(most)) };
         self.snd.queue.split(n, first.seq + len, usize::MAX, &mut self.account);
+        self.snd.queue.join(n, mss);
         let sent = *self.snd.queue.get(n)?;
         self.snd.queue.update(n, |sent| {
             sent.flags |= AGAIN;
