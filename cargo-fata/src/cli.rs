@@ -34,6 +34,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Say what is in an image, or write the configuration to start it with.
     Image(ImageArgs),
+    /// Look into a key-value store in a file or on a block device of this machine, or fill it.
+    Kv(KvArgs),
     /// Put function names to the addresses in a guest's report, from standard input to standard output.
     Symbols {
         /// The image that the report came from.
@@ -188,6 +190,57 @@ pub struct ConfigArgs {
     /// A boot parameter; may be given many times.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
+}
+
+/// Arguments of `kv`.
+#[derive(Args)]
+pub struct KvArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KvCommand,
+}
+
+/// Where a store is.
+#[derive(Args)]
+pub struct KvStore {
+    /// The file or block device. No guest may have it.
+    pub file: PathBuf,
+}
+
+/// What `kv` does.
+#[derive(Subcommand)]
+pub enum KvCommand {
+    /// Print all pairs to standard output in the order of keys, a line each: key, tab, value; what is not printable ASCII escaped
+    /// as in byte strings of Rust.
+    Dump {
+        /// Where it is.
+        #[command(flatten)]
+        store: KvStore,
+        /// Only keys that begin so; escaped as in the output.
+        #[arg(long, value_name = "PREFIX", default_value = "")]
+        prefix: String,
+        /// Only keys, without their values.
+        #[arg(long)]
+        keys: bool,
+        /// Read what is whole of a store whose log is damaged.
+        #[arg(long)]
+        salvage: bool,
+    },
+    /// Read everything, and say whether it is whole; exit with 1 if not.
+    Check {
+        /// Where it is.
+        #[command(flatten)]
+        store: KvStore,
+    },
+    /// Put pairs from standard input, lines as `dump` prints them, into the store.
+    Load {
+        /// Where it is.
+        #[command(flatten)]
+        store: KvStore,
+        /// Make a store first, of the whole file, where there is none.
+        #[arg(long)]
+        format: bool,
+    },
 }
 
 /// Who starts guests.

@@ -2,7 +2,7 @@
 //!
 //! [`setup`] makes the machine ready, [`xen_host`] is the Xen under test, [`qemu_guest`] a guest
 //! without it, [`run`] shows one guest to the user, [`mod@test`] runs
-//! the tests of [`boot_tests`], [`mod@bench`] measures, [`image`] looks into what is built. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
+//! the tests of [`boot_tests`], [`mod@bench`] measures, [`image`] looks into what is built, [`kv`] into stores. What they share stands beside them: [`cache`], [`cargo`], [`command`], [`interrupt`],
 //! [`note`], [`symbols`], [`ui`], [`workspace`].
 
 mod bench;
@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod image;
 mod interrupt;
+mod kv;
 mod new;
 mod note;
 mod qemu_guest;
@@ -67,6 +68,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Test(args) => return test::run(args),
         Command::Bench(args) => return bench::run(args),
         Command::Image(args) => image::run(&args.command)?,
+        Command::Kv(args) => return kv::run(&args.command),
         Command::Symbols { image } => resolve_symbols(image)?,
         Command::New(args) => new::run(args)?,
         Command::Dom0 { script } => return run_in_dom0(script),
