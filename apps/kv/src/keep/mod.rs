@@ -14,4 +14,14 @@ impl Journal {
     pub fn touch(&mut self, key: (usize, Text)) {
         self.keys.insert(key);
     }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
 }

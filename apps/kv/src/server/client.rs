@@ -70,6 +70,8 @@ pub struct Session {
     pub channels: BTreeSet<Text>,
     /// See `channels`.
     pub patterns: BTreeSet<Text>,
+    /// When waiting in a blocking command ends, milliseconds since 1970.
+    pub deadline: Option<i64>,
     /// Whether the connection ends with this answer.
     pub is_over: bool,
     /// `CLIENT REPLY OFF`, or the rest of `SKIP`.
@@ -110,6 +112,7 @@ impl Client {
             is_dirty: Rc::default(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            deadline: None,
             is_over: false,
             silence: Silence::None,
         };

@@ -1,9 +1,10 @@
 //! One connection: reads what has come, runs it, writes all answers in one go.
 
-use super::{Client, Link, Server};
-use crate::commands::execute;
+use super::{Client, Core, Link, Server, Session};
+use crate::commands::{blocking, execute, transaction};
 use crate::resp::{Limits, Parser, Step};
 use crate::server::run::now;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,6 +14,7 @@ use core::task::Poll;
 use embedded_io_async::Write;
 use fata::net::TcpStream;
 use fata::task::yield_now;
+use fata::time::{Duration, sleep};
 
 /// Room for commands: at first, and the most that is read at once.
 const LEAST_ROOM: usize = 1 << 10;
@@ -68,6 +70,11 @@ pub(super) async fn serve(server: &Rc<Server>, mut stream: TcpStream, link: Rc<L
     let mut client = Client::new(link.clone(), is_trusted, limit);
     let _gone = Gone { server, link: link.clone() };
     let _ = converse(server, &mut stream, &mut client).await;
+    {
+        let Core { store, hub } = &mut *server.core.borrow_mut();
+        transaction::forget(store, &mut client.session);
+        hub.channels.leave(&client.session);
+    }
     if link.is_killed() || client.out.is_over() {
         stream.abort();
     }
@@ -102,29 +109,60 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
         if input.len + missing > most {
             return Err(End::TooMuch);
         }
-        input.make_room(missing).ok_or(End::TooMuch)?;
+        // Who waits in a blocking command is heard, but not without end.
+        if !link.is_blocked.get() || input.len < MOST_ROOM {
+            input.make_room(missing).ok_or(End::TooMuch)?;
+        }
         let len = input.len;
         let room = input.octets.get_mut(len..).unwrap_or_default();
-        let read = {
-            let mut read = pin!(stream.read(room));
-            poll_fn(|cx| {
-                if link.poll_told(cx) {
-                    return Poll::Ready(None);
-                }
-                read.as_mut().poll(cx).map(Some)
-            })
-            .await
-        };
-        match read {
-            None if link.is_killed() => return Err(End::Closed),
-            None => {}
-            Some(Ok(0) | Err(_)) => return Err(End::Closed),
-            Some(Ok(read)) => {
+        match wait(stream, room, &client.session).await {
+            Event::Told if link.is_killed() => return Err(End::Closed),
+            Event::Told => {}
+            Event::Late if link.is_blocked.get() => {
+                let Core { store, hub } = &mut *server.core.borrow_mut();
+                blocking::unblock(store, hub, &link, None);
+            }
+            Event::Late => {}
+            Event::Read(0) | Event::Failed => return Err(End::Closed),
+            Event::Read(read) => {
                 input.len += read;
                 server.core.borrow_mut().hub.figures.read += read as u64;
             }
         }
     }
+}
+
+/// What ended a wait.
+enum Event {
+    Read(usize),
+    Failed,
+    Told,
+    Late,
+}
+
+/// Waits for octets, for word from others, or for the end of a blocking command.
+async fn wait(stream: &mut TcpStream, room: &mut [u8], session: &Session) -> Event {
+    let link = &session.link;
+    let left =
+        session.deadline.filter(|_| link.is_blocked.get()).map(|deadline| deadline.saturating_sub(now()));
+    let mut timer = left.map(|left| Box::pin(sleep(Duration::from_millis(left.max(0).cast_unsigned()))));
+    let has_room = !room.is_empty();
+    let mut read = pin!(stream.read(room));
+    poll_fn(|cx| {
+        if link.poll_told(cx) {
+            return Poll::Ready(Event::Told);
+        }
+        if let Some(timer) = &mut timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Event::Late);
+        }
+        if !has_room {
+            return Poll::Pending;
+        }
+        read.as_mut().poll(cx).map(|read| read.map_or(Event::Failed, Event::Read))
+    })
+    .await
 }
 
 fn limits(server: &Server, client: &Client) -> Limits {
@@ -147,6 +185,9 @@ fn run(server: &Server, client: &mut Client, parser: &mut Parser, input: &[u8]) 
         let rest = input.get(used..).unwrap_or_default();
         if client.session.is_over || client.out.is_over() {
             return Used { octets: input.len(), is_more: false };
+        }
+        if client.session.link.is_blocked.get() {
+            return Used { octets: used, is_more: false };
         }
         if client.out.octets.len() >= BATCH {
             return Used { octets: used, is_more: true };
@@ -198,6 +239,8 @@ struct Gone<'a> {
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        self.server.core.borrow_mut().hub.links.remove(&self.link.id);
+        let Core { store, hub } = &mut *self.server.core.borrow_mut();
+        hub.links.remove(&self.link.id);
+        blocking::gone(store, hub, &self.link);
     }
 }

@@ -1,6 +1,8 @@
 //! What all clients share beside the data.
 
 use super::{Config, Link};
+use crate::commands::blocking::Waiters;
+use crate::commands::pubsub::Channels;
 use crate::commands::table::Table;
 use crate::evict::{Dice, evict_one};
 use crate::store::Store;
@@ -27,6 +29,14 @@ pub struct Figures {
     pub written: u64,
     /// Errors that were answered.
     pub errors: u64,
+    /// Batches that were written to the disk, and those that could not be.
+    pub batches: u64,
+    /// See `batches`.
+    pub failed_batches: u64,
+    /// When the last one was, milliseconds since 1970.
+    pub saved: i64,
+    /// The number of the last client.
+    pub last_client: u64,
 }
 
 /// What all clients share beside the data.
@@ -37,6 +47,10 @@ pub struct Hub {
     pub table: Table,
     /// Clients by their numbers.
     pub links: BTreeMap<u64, Rc<Link>>,
+    /// Who listens to what.
+    pub channels: Channels,
+    /// Who waits for what.
+    pub waiters: Waiters,
     /// What was counted.
     pub figures: Figures,
     /// For choices that need no secrecy.
@@ -67,6 +81,8 @@ impl Core {
             config,
             table: Table::new(),
             links: BTreeMap::new(),
+            channels: Channels::default(),
+            waiters: Waiters::default(),
             figures: Figures::default(),
             dice,
             started: Instant::now(),
@@ -74,17 +90,22 @@ impl Core {
         };
         Self { store, hub }
     }
+}
 
-    /// Makes room for a command that may take memory; false where there is none.
-    pub fn make_room(&mut self, octets: usize) -> bool {
-        let most = self.hub.config.maxmemory;
-        while most > 0 && self.store.weight() > most {
-            if !evict_one(&mut self.store, &mut self.hub.dice) {
-                return false;
-            }
+/// Commands between two looks at the guest's memory, where they are small.
+const LOOK: u64 = 16;
+/// A command that is not small, octets.
+const SMALL: usize = 4 << 10;
+
+/// Makes room for a command of so many octets that may take memory; false where there is none.
+pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
+    let most = hub.config.maxmemory;
+    while most > 0 && store.weight() > most {
+        if !evict_one(store, &mut hub.dice) {
+            return false;
         }
-        has_memory(octets)
     }
+    octets < SMALL && !hub.figures.commands.is_multiple_of(LOOK) || has_memory(octets)
 }
 
 /// Whether the guest has so much memory, and what it needs beside.

@@ -43,7 +43,8 @@ impl Server {
             hub.figures.rejected += 1;
             return None;
         }
-        let link = Rc::new(Link::new(hub.figures.connections, peer, stream.local_addr(), now()));
+        hub.figures.last_client += 1;
+        let link = Rc::new(Link::new(hub.figures.last_client, peer, stream.local_addr(), now()));
         hub.links.insert(link.id, link.clone());
         Some(link)
     }
