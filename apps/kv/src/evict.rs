@@ -84,7 +84,7 @@ fn minutes(now: i64) -> u32 {
 
 impl Clock {
     /// The note of a new object.
-    pub fn new(self, now: i64) -> u32 {
+    pub fn first(self, now: i64) -> u32 {
         if self.policy.counts_uses() { minutes(now) << 16 | FIRST_USES } else { ticks(now) }
     }
 

@@ -149,7 +149,7 @@ impl Store {
     }
 
     fn add(&mut self, key: &[u8], value: Value) -> u32 {
-        let used = self.clock.new(self.now);
+        let used = self.clock.first(self.now);
         self.current_mut().add(key, value, used)
     }
 

@@ -300,7 +300,7 @@ fn field_operations(cx: &mut Cx<'_>, may_write: bool) -> Reply {
         }
         let is_get = args.is(n, "get") && left >= 3;
         let is_set = args.is(n, "set") && left >= 4;
-        if !is_get && !is_set && !(args.is(n, "incrby") && left >= 4) {
+        if !(is_get || is_set || args.is(n, "incrby") && left >= 4) {
             return Err(Fault::SYNTAX);
         }
         let field = Field::parse(cx, args.at(n + 1), args.at(n + 2))?;

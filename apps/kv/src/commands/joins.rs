@@ -63,11 +63,11 @@ impl Query {
         let args = cx.args;
         let count = int(args.at(at))?;
         if count < 1 {
-            return Err(if kind == Kind::Counts {
-                Fault::Said("ERR numkeys should be greater than 0")
-            } else {
-                Fault::naming("ERR at least 1 input key is needed for '", name.as_bytes(), "' command")
-            });
+            return Err(Fault::naming(
+                "ERR at least 1 input key is needed for '",
+                name.as_bytes(),
+                "' command",
+            ));
         }
         let count =
             usize::try_from(count).ok().filter(|count| *count < args.len() - at).ok_or(Fault::SYNTAX)?;

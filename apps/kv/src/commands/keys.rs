@@ -159,7 +159,7 @@ pub(super) fn copy(cx: &mut Cx<'_>) -> Reply {
     if db == cx.store.db && from == to {
         return Err(Fault::SAME);
     }
-    let used = cx.store.clock.new(cx.store.now);
+    let used = cx.store.clock.first(cx.store.now);
     let Some(at) = cx.store.find(from) else {
         cx.out.int(0);
         return Ok(());

@@ -136,7 +136,7 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
 fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
     let Some(command) = cx.hub.table.find(cx.args.at(0)) else { return Err(unknown(cx.args)) };
     if !command.takes(cx.args.len()) {
-        return Err(Fault::arity(command.name));
+        return Err(wrong_words(command));
     }
     if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
         return Err(Fault::Said("NOAUTH Authentication required."));
@@ -154,6 +154,16 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
         ));
     }
     Ok(command)
+}
+
+fn wrong_words(command: &Command) -> Fault {
+    if command.name == "exec" {
+        // What goes wrong here ends the transaction.
+        return Fault::Said(
+            "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        );
+    }
+    Fault::arity(command.name)
 }
 
 fn unknown(args: Args<'_>) -> Fault {

@@ -166,8 +166,10 @@ pub(super) fn pubsub(cx: &mut Cx<'_>) -> Reply {
                 cx.out.count(channels.channels.get(&Text::from(name)).map_or(0, Vec::len));
             }
         }
-        () if cx.args.is(1, "numpat") && cx.args.len() == 2 => cx.out.count(channels.patterns.len()),
-        () => return Err(super::unknown_part(cx, "PUBSUB")),
+        () => {
+            super::part(cx, "PUBSUB", &["pubsub|numpat"], 2)?;
+            cx.out.count(channels.patterns.len());
+        }
     }
     Ok(())
 }

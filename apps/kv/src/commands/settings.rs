@@ -101,7 +101,7 @@ fn set_one(config: &mut Config, name: &str, value: &str) -> Result<(), &'static 
                 octets(value).filter(|octets| (1 << 20..=most).contains(octets)).ok_or(MEMORY)?;
         }
         // What cannot be changed may be set to what it is.
-        _ if FIXED.iter().any(|fixed| *fixed == (name, value)) => {}
+        _ if FIXED.contains(&(name, value)) => {}
         _ => return Err("can't set immutable config"),
     }
     Ok(())
@@ -228,8 +228,10 @@ pub(super) fn command(cx: &mut Cx<'_>) -> Reply {
             }
         }
         () if cx.args.is(1, "docs") => cx.out.map(0),
-        () if cx.args.is(1, "getkeys") && cx.args.len() > 2 => keys_of(cx)?,
-        () => return Err(unknown_part(cx, "COMMAND")),
+        () if cx.args.is(1, "getkeys") && cx.args.len() > 3 => keys_of(cx)?,
+        () => {
+            part(cx, "COMMAND", &["command|count", "command|list", "command|getkeys"], usize::MAX)?;
+        }
     }
     Ok(())
 }

@@ -269,7 +269,7 @@ pub fn add_floats(old: &[u8], by: &[u8], wrong: Fault) -> Result<Vec<u8>, Fault>
         return Err(Fault::NOT_FLOAT);
     }
     let sum = match (Extended::parse(old), Extended::parse(by)) {
-        (Some(old), Some(by)) if !infinite => old.add(by),
+        (Some(old), Some(by)) if !infinite => old.plus(by),
         _ => None,
     };
     let mut text = Vec::new();

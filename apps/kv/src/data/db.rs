@@ -69,9 +69,11 @@ impl Db {
 
     /// Takes an object out.
     pub fn remove(&mut self, at: u32) -> Option<(Text, Object)> {
+        let expires = self.object(at).expires();
         self.set_expires(at, None);
-        let (key, object) = self.map.remove(at)?;
+        let (key, mut object) = self.map.remove(at)?;
         self.weight -= object.weight().cast_signed();
+        object.set_expires(expires);
         Some((key, object))
     }
 

@@ -266,7 +266,9 @@ mod tests {
             }
             let (mut seen, mut cursor, mut rounds) = (BTreeSet::new(), 0, 0);
             loop {
-                cursor = map.scan(cursor, 5, &mut |entry| drop(seen.insert(entry.key.to_vec())));
+                cursor = map.scan(cursor, 5, &mut |entry| {
+                    seen.insert(entry.key.to_vec());
+                });
                 rounds += 1;
                 // The first hundred stay; the rest come and go in great numbers.
                 for _ in 0..random.below(300) {

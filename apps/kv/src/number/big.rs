@@ -109,7 +109,7 @@ impl Big {
     }
 
     /// The decimal digits.
-    pub fn to_decimal(mut self) -> Vec<u8> {
+    pub fn into_decimal(mut self) -> Vec<u8> {
         let mut digits = Vec::new();
         while !self.0.is_empty() {
             let mut rest = 0_u64;
@@ -162,7 +162,9 @@ pub fn parse_decimal(text: &[u8]) -> Option<Decimal> {
                     exponent -= i32::from(seen_point);
                 } else {
                     // Something behind, which only matters where all before would be halfway.
-                    digits.0.first_mut().map(|lowest| *lowest |= u32::from(digit > 0));
+                    if let Some(lowest) = digits.0.first_mut() {
+                        *lowest |= u32::from(digit > 0);
+                    }
                     exponent = exponent.saturating_add(i32::from(!seen_point));
                 }
             }

@@ -40,7 +40,7 @@ impl Extended {
     }
 
     /// The sum, rounded. `None` where it is too large.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         let (large, small) = if self.top() >= other.top() { (self, other) } else { (other, self) };
         if small.mantissa == 0 {
             return Some(large);
@@ -71,7 +71,7 @@ impl Extended {
 
     /// Appends it as `%.17Lf` has it, without zeroes at the end.
     pub fn push(self, to: &mut Vec<u8>) {
-        let digits = self.scaled().to_decimal();
+        let digits = self.scaled().into_decimal();
         if digits.is_empty() {
             return to.push(b'0');
         }
@@ -134,7 +134,7 @@ mod tests {
     fn sum(a: &str, b: &str) -> String {
         let (a, b) = (Extended::parse(a.as_bytes()).unwrap(), Extended::parse(b.as_bytes()).unwrap());
         let mut text = Vec::new();
-        a.add(b).unwrap().push(&mut text);
+        a.plus(b).unwrap().push(&mut text);
         String::from_utf8(text).unwrap()
     }
 
