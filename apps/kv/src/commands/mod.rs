@@ -1,0 +1,203 @@
+//! The commands.
+
+mod bits;
+pub mod blocking;
+mod clients;
+mod connection;
+mod hashes;
+mod info;
+mod joins;
+mod keys;
+mod lists;
+mod persist;
+pub mod pubsub;
+mod random;
+mod ranges;
+mod scan;
+mod sets;
+mod settings;
+mod sort;
+mod sorted;
+mod strings;
+pub mod table;
+pub mod transaction;
+mod words;
+
+use crate::fault::{Fault, Reply};
+use crate::resp::{Args, Out};
+use crate::server::client::Silence;
+use crate::server::hub::make_room;
+use crate::server::{Client, Core, Hub, Session};
+use crate::store::Store;
+use alloc::vec::Vec;
+use table::{Command, Flags};
+
+/// What a command is given.
+pub struct Cx<'a> {
+    /// The data.
+    pub store: &'a mut Store,
+    /// What clients share.
+    pub hub: &'a mut Hub,
+    /// Where its answer goes.
+    pub out: &'a mut Out,
+    /// Who asks.
+    pub session: &'a mut Session,
+    /// What it says, the name first.
+    pub args: Args<'a>,
+}
+
+/// Runs a command; its answer is in the client's output. Those who wait for what it has stored get it.
+pub fn execute(core: &mut Core, client: &mut Client, args: Args<'_>) {
+    let Client { out, session } = client;
+    let from = out.octets.len();
+    let Core { store, hub } = core;
+    store.db = session.link.db.get();
+    run(&mut Cx { store, hub, out, session, args });
+    match session.silence {
+        Silence::None => {}
+        Silence::Off | Silence::Skip => out.truncate(from),
+        Silence::SkipNext => {}
+    }
+    session.silence = match session.silence {
+        Silence::SkipNext => Silence::Skip,
+        Silence::Skip => Silence::None,
+        other => other,
+    };
+    if !core.store.ready.is_empty() {
+        blocking::serve_ready(core);
+    }
+}
+
+/// Runs a command, or queues it.
+fn run(cx: &mut Cx<'_>) {
+    let from = cx.out.octets.len();
+    cx.hub.figures.commands += 1;
+    let done = match check(cx) {
+        Ok(command) if cx.session.queue.is_some() && !command.flags.contains(Flags::NOW) => {
+            queue(cx, command)
+        }
+        Ok(command) => {
+            cx.session.link.command.set(command.name);
+            (command.run)(cx)
+        }
+        Err(fault) => {
+            if let Some(queue) = &mut cx.session.queue {
+                queue.is_broken = true;
+            }
+            Err(fault)
+        }
+    };
+    if let Err(fault) = done {
+        refuse(cx, from, &fault);
+    }
+}
+
+/// Runs a command of a transaction.
+fn execute_queued(cx: &mut Cx<'_>, args: Args<'_>) {
+    let from = cx.out.octets.len();
+    cx.hub.figures.commands += 1;
+    let Some(command) = cx.hub.table.find(args.at(0)) else { return };
+    cx.store.db = cx.session.link.db.get();
+    let Cx { store, hub, out, session, .. } = cx;
+    let mut inner = Cx { store, hub, out, session, args };
+    let grows = command.flags.contains(Flags::GROWS);
+    let has_room = !grows || make_room(inner.store, inner.hub, args.octets());
+    let done = if has_room { (command.run)(&mut inner) } else { Err(Fault::OUT_OF_MEMORY) };
+    if let Err(fault) = done {
+        refuse(&mut inner, from, &fault);
+    }
+}
+
+fn refuse(cx: &mut Cx<'_>, from: usize, fault: &Fault) {
+    cx.hub.figures.errors += 1;
+    cx.out.truncate(from);
+    cx.out.error(fault.text());
+}
+
+fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
+    if command.flags.contains(Flags::NO_MULTI) {
+        if let Some(queue) = &mut cx.session.queue {
+            queue.is_broken = true;
+        }
+        return Err(Fault::Said("ERR Command not allowed inside a transaction"));
+    }
+    let most = cx.hub.config.query_buffer;
+    if let Some(queue) = &mut cx.session.queue {
+        if queue.octets() + cx.args.octets() > most {
+            queue.is_broken = true;
+            return Err(Fault::OUT_OF_MEMORY);
+        }
+        queue.push(cx.args);
+    }
+    cx.out.simple("QUEUED");
+    Ok(())
+}
+
+fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
+    let Some(command) = cx.hub.table.find(cx.args.at(0)) else { return Err(unknown(cx.args)) };
+    if !command.takes(cx.args.len()) {
+        return Err(wrong_words(command));
+    }
+    if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
+        return Err(Fault::Said("NOAUTH Authentication required."));
+    }
+    let is_growing = command.flags.contains(Flags::GROWS);
+    if is_growing && !make_room(cx.store, cx.hub, cx.args.octets()) {
+        return Err(Fault::OUT_OF_MEMORY);
+    }
+    let is_listening = cx.out.version < 3 && cx.session.subscriptions() > 0;
+    if is_listening && !command.flags.contains(Flags::PUBSUB) {
+        return Err(Fault::naming(
+            "ERR Can't execute '",
+            command.name.as_bytes(),
+            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        ));
+    }
+    Ok(command)
+}
+
+fn wrong_words(command: &Command) -> Fault {
+    if command.name == "exec" {
+        // What goes wrong here ends the transaction.
+        return Fault::Said(
+            "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        );
+    }
+    Fault::arity(command.name)
+}
+
+fn unknown(args: Args<'_>) -> Fault {
+    const SHOWN: usize = 128;
+    let cut = |arg: &[u8], len: usize| arg[..arg.len().min(len)].to_vec();
+    let mut text: Vec<u8> = b"ERR unknown command '".to_vec();
+    text.extend(cut(args.at(0), SHOWN));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let mut said = 0;
+    for arg in args.from(1) {
+        if said >= SHOWN {
+            break;
+        }
+        let arg = cut(arg, SHOWN - said);
+        said += arg.len() + 3;
+        text.extend([b"'", &arg[..], b"' "].concat());
+    }
+    Fault::Built(text)
+}
+
+/// Which of the parts of a command is meant, `words` in all; they are named with the command before them.
+fn part<'n>(cx: &Cx<'_>, command: &str, known: &[&'n str], words: usize) -> Result<&'n str, Fault> {
+    let is_meant = |name: &&&str| name.split_once('|').is_some_and(|(_, part)| cx.args.is(1, part));
+    let name = known.iter().find(is_meant).ok_or_else(|| unknown_part(cx, command))?;
+    if cx.args.len() == words { Ok(name) } else { Err(Fault::arity(name)) }
+}
+
+fn unknown_part(cx: &Cx<'_>, command: &str) -> Fault {
+    let part = cx.args.at(1);
+    let shown = &part[..part.len().min(128)];
+    let mut text: Vec<u8> = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(shown);
+    text.extend_from_slice(b"'. Try ");
+    text.extend_from_slice(command.as_bytes());
+    text.extend_from_slice(b" HELP.");
+    Fault::Built(text)
+}

@@ -1,0 +1,302 @@
+//! `CONFIG`, `COMMAND`, and what else is asked of the server.
+
+use super::table::{COMMANDS, Command, Flags};
+use super::{Cx, part, unknown_part};
+use crate::evict::Policy;
+use crate::fault::{Fault, Reply};
+use crate::glob;
+use crate::number::parse_int;
+use crate::server::Config;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use fata::platform::Leave;
+use fata::shutdown;
+
+/// What never changes.
+const FIXED: [(&str, &str); 19] = [
+    ("appendonly", "no"),
+    ("bind", "* -::*"),
+    ("client-output-buffer-limit", "normal 67108864 0 0 slave 0 0 0 pubsub 8388608 0 0"),
+    ("databases", "16"),
+    ("dir", "/"),
+    ("hash-max-listpack-entries", "128"),
+    ("hash-max-listpack-value", "64"),
+    ("lfu-decay-time", "1"),
+    ("lfu-log-factor", "10"),
+    ("list-max-listpack-size", "-2"),
+    ("maxmemory-samples", "5"),
+    ("notify-keyspace-events", ""),
+    ("replica-read-only", "yes"),
+    ("save", ""),
+    ("set-max-intset-entries", "512"),
+    ("slowlog-max-len", "0"),
+    ("tcp-keepalive", "300"),
+    ("zset-max-listpack-entries", "128"),
+    ("zset-max-listpack-value", "64"),
+];
+
+fn values(config: &Config) -> Vec<(&'static str, String)> {
+    let mut all: Vec<_> = FIXED.iter().map(|(name, value)| (*name, (*value).to_string())).collect();
+    all.extend([
+        ("appendfsync", config.durability.redis_name().to_string()),
+        ("client-query-buffer-limit", config.query_buffer.to_string()),
+        ("maxclients", config.maxclients.to_string()),
+        ("maxmemory", config.maxmemory.to_string()),
+        ("maxmemory-policy", config.policy.name().to_string()),
+        ("port", config.port.to_string()),
+        ("proto-max-bulk-len", config.limits.bulk.to_string()),
+        ("requirepass", config.password.clone().unwrap_or_default()),
+        ("timeout", config.timeout.to_string()),
+    ]);
+    all
+}
+
+fn get(cx: &mut Cx<'_>) {
+    let is_meant = |name: &str| {
+        cx.args.from(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+    };
+    let found: Vec<_> = values(&cx.hub.config).into_iter().filter(|(name, _)| is_meant(name)).collect();
+    cx.out.map(found.len());
+    for (name, value) in found {
+        cx.out.bulk(name.as_bytes());
+        cx.out.bulk(value.as_bytes());
+    }
+}
+
+/// A number of octets: `100`, `1k`, `1mb`.
+fn octets(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit: usize = match &*unit.to_ascii_lowercase() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+/// Sets one; what is wrong with the value otherwise.
+fn set_one(config: &mut Config, name: &str, value: &str) -> Result<(), &'static str> {
+    const MEMORY: &str = "argument must be a memory value";
+    const NUMBER: &str = "argument couldn't be parsed into an integer";
+    let number = || parse_int(value.as_bytes()).and_then(|number| usize::try_from(number).ok()).ok_or(NUMBER);
+    match name {
+        "maxmemory" => config.maxmemory = octets(value).ok_or(MEMORY)?,
+        "maxmemory-policy" => {
+            config.policy = Policy::parse(value).ok_or("argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction")?;
+        }
+        "maxclients" => config.maxclients = number()?.max(1),
+        "timeout" => config.timeout = number()? as u64,
+        "requirepass" => config.password = (!value.is_empty()).then(|| value.to_string()),
+        "client-query-buffer-limit" => config.query_buffer = octets(value).ok_or(MEMORY)?.max(1 << 20),
+        "proto-max-bulk-len" => {
+            let most = Config::default().limits.bulk;
+            config.limits.bulk =
+                octets(value).filter(|octets| (1 << 20..=most).contains(octets)).ok_or(MEMORY)?;
+        }
+        // What cannot be changed may be set to what it is.
+        _ if FIXED.contains(&(name, value)) => {}
+        _ => return Err("can't set immutable config"),
+    }
+    Ok(())
+}
+
+fn set(cx: &mut Cx<'_>) -> Reply {
+    let mut config = cx.hub.config.clone();
+    for n in (2..cx.args.len()).step_by(2) {
+        let name = String::from_utf8_lossy(cx.args.at(n)).to_ascii_lowercase();
+        let value = String::from_utf8_lossy(cx.args.at(n + 1));
+        if !values(&config).iter().any(|(known, _)| *known == name) {
+            let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
+            return Err(Fault::naming(before, cx.args.at(n), "'"));
+        }
+        set_one(&mut config, &name, &value).map_err(|error| {
+            let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}");
+            Fault::Built(text.into_bytes())
+        })?;
+    }
+    cx.store.clock.policy = config.policy;
+    cx.hub.config = config;
+    cx.out.ok();
+    Ok(())
+}
+
+pub(super) fn config(cx: &mut Cx<'_>) -> Reply {
+    match () {
+        () if cx.args.is(1, "get") && cx.args.len() > 2 => get(cx),
+        () if cx.args.is(1, "set") && cx.args.len() > 3 && cx.args.len().is_multiple_of(2) => set(cx)?,
+        () if cx.args.is(1, "set") && cx.args.len() > 3 => return Err(Fault::arity("config|set")),
+        () if cx.args.is(1, "resetstat") && cx.args.len() == 2 => {
+            cx.store.counters =
+                crate::store::Counters { changes: cx.store.counters.changes, ..Default::default() };
+            cx.hub.figures =
+                crate::server::hub::Figures { last_client: cx.hub.figures.last_client, ..Default::default() };
+            cx.out.ok();
+        }
+        () if cx.args.is(1, "rewrite") && cx.args.len() == 2 => {
+            return Err(Fault::Said("ERR The server is running without a config file"));
+        }
+        () => {
+            part(
+                cx,
+                "CONFIG",
+                &["config|get", "config|set", "config|resetstat", "config|rewrite"],
+                usize::MAX,
+            )?;
+            return Err(unknown_part(cx, "CONFIG"));
+        }
+    }
+    Ok(())
+}
+
+const FLAGS: [(Flags, &str); 8] = [
+    (Flags::WRITES, "write"),
+    (Flags::READS, "readonly"),
+    (Flags::GROWS, "denyoom"),
+    (Flags::ADMIN, "admin"),
+    (Flags::PUBSUB, "pubsub"),
+    (Flags::BLOCKS, "blocking"),
+    (Flags::STRANGER, "no_auth"),
+    (Flags::FAST, "fast"),
+];
+
+fn describe(cx: &mut Cx<'_>, command: &Command) {
+    let out = &mut *cx.out;
+    let flags: Vec<&str> =
+        FLAGS.iter().filter(|(flag, _)| command.flags.contains(*flag)).map(|(_, name)| *name).collect();
+    out.array(10);
+    out.bulk(command.name.as_bytes());
+    out.int(i64::from(command.arity));
+    out.set(flags.len());
+    flags.iter().for_each(|flag| out.simple(flag));
+    let (first, last, step) = command.keys;
+    [first, last, step].iter().for_each(|number| out.int(i64::from(*number)));
+    // Categories, tips, key specifications, parts: nobody here needs them.
+    out.set(0);
+    (0..3).for_each(|_| out.array(0));
+}
+
+/// The places of the keys among the arguments of a command.
+fn key_places(command: &Command, words: usize) -> Vec<usize> {
+    let (first, last, step) = command.keys;
+    if first == 0 {
+        return Vec::new();
+    }
+    let last = if last < 0 { words.saturating_add_signed(isize::from(last)) } else { last as usize };
+    (first as usize..=last.min(words - 1)).step_by(step.max(1) as usize).collect()
+}
+
+fn keys_of(cx: &mut Cx<'_>) -> Reply {
+    let args = cx.args.rest(2);
+    let command = cx.hub.table.find(args.at(0)).ok_or(Fault::Said("ERR Invalid command specified"))?;
+    if !command.takes(args.len()) {
+        return Err(Fault::Said("ERR Invalid number of arguments specified for command"));
+    }
+    let places = key_places(command, args.len());
+    if places.is_empty() {
+        return Err(Fault::Said("ERR The command has no key arguments"));
+    }
+    cx.out.array(places.len());
+    places.iter().for_each(|at| cx.out.bulk(args.at(*at)));
+    Ok(())
+}
+
+pub(super) fn command(cx: &mut Cx<'_>) -> Reply {
+    match () {
+        () if cx.args.len() == 1 => {
+            cx.out.array(COMMANDS.len());
+            COMMANDS.iter().for_each(|command| describe(cx, command));
+        }
+        () if cx.args.is(1, "count") && cx.args.len() == 2 => cx.out.count(COMMANDS.len()),
+        () if cx.args.is(1, "list") && cx.args.len() == 2 => {
+            cx.out.array(COMMANDS.len());
+            COMMANDS.iter().for_each(|command| cx.out.bulk(command.name.as_bytes()));
+        }
+        () if cx.args.is(1, "info") => {
+            cx.out.array(cx.args.len() - 2);
+            for name in cx.args.from(2) {
+                match cx.hub.table.find(name) {
+                    Some(command) => describe(cx, command),
+                    None => cx.out.null_array(),
+                }
+            }
+        }
+        () if cx.args.is(1, "docs") => cx.out.map(0),
+        () if cx.args.is(1, "getkeys") && cx.args.len() > 3 => keys_of(cx)?,
+        () => {
+            part(cx, "COMMAND", &["command|count", "command|list", "command|getkeys"], usize::MAX)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn memory(cx: &mut Cx<'_>) -> Reply {
+    match () {
+        () if cx.args.is(1, "usage") && cx.args.len() > 2 => {
+            match cx.store.peek(cx.args.at(2)).map(|at| cx.store.object(at).weight()) {
+                Some(octets) => cx.out.count(octets),
+                None => cx.out.null(),
+            }
+        }
+        () if cx.args.is(1, "purge") && cx.args.len() == 2 => cx.out.ok(),
+        () if cx.args.is(1, "doctor") && cx.args.len() == 2 => {
+            cx.out.verbatim(b"There is nothing to say; INFO memory has the figures.");
+        }
+        () => return Err(unknown_part(cx, "MEMORY")),
+    }
+    Ok(())
+}
+
+pub(super) fn slowlog(cx: &mut Cx<'_>) -> Reply {
+    match () {
+        () if cx.args.is(1, "get") => cx.out.array(0),
+        () if cx.args.is(1, "len") => cx.out.int(0),
+        () if cx.args.is(1, "reset") => cx.out.ok(),
+        () => return Err(unknown_part(cx, "SLOWLOG")),
+    }
+    Ok(())
+}
+
+pub(super) fn latency(cx: &mut Cx<'_>) -> Reply {
+    match () {
+        () if cx.args.is(1, "latest") || cx.args.is(1, "history") => cx.out.array(0),
+        () if cx.args.is(1, "reset") => cx.out.int(0),
+        () => return Err(unknown_part(cx, "LATENCY")),
+    }
+    Ok(())
+}
+
+pub(super) fn role(cx: &mut Cx<'_>) -> Reply {
+    cx.out.array(3);
+    cx.out.bulk(b"master");
+    cx.out.int(0);
+    cx.out.array(0);
+    Ok(())
+}
+
+pub(super) fn wait(cx: &mut Cx<'_>) -> Reply {
+    super::words::int(cx.args.at(1))?;
+    super::words::int(cx.args.at(2))?;
+    cx.out.int(0);
+    Ok(())
+}
+
+pub(super) fn time(cx: &mut Cx<'_>) -> Reply {
+    let now = fata::time::SystemTime::now().since_unix();
+    cx.out.array(2);
+    cx.out.bulk_int(now.as_secs().cast_signed());
+    cx.out.bulk_int(i64::from(now.subsec_micros()));
+    Ok(())
+}
+
+pub(super) fn shutdown(cx: &mut Cx<'_>) -> Reply {
+    shutdown::request(Leave::PowerOff);
+    cx.session.is_over = true;
+    Ok(())
+}

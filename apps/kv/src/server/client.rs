@@ -1,0 +1,244 @@
+//! A client: what only its own connection knows, and what others know of it.
+
+use crate::data::text::Text;
+use crate::resp::{Args, Out};
+use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::net::SocketAddr;
+use core::task::Context;
+use fata::task::WakerSet;
+
+/// Commands that wait for `EXEC`.
+#[derive(Default)]
+pub struct Queue {
+    octets: Vec<u8>,
+    commands: Vec<Vec<(u32, u32)>>,
+    /// Whether one of them was wrong.
+    pub is_broken: bool,
+}
+
+impl Queue {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// What they take, octets.
+    pub fn octets(&self) -> usize {
+        self.octets.len() + self.commands.iter().map(|ranges| ranges.len() * 8 + 24).sum::<usize>()
+    }
+
+    /// One more.
+    pub fn push(&mut self, args: Args<'_>) {
+        let place = |arg: &[u8]| {
+            let from = self.octets.len() as u32;
+            self.octets.extend_from_slice(arg);
+            (from, self.octets.len() as u32)
+        };
+        let ranges = args.from(0).map(place).collect();
+        self.commands.push(ranges);
+    }
+
+    /// All in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Args<'_>> {
+        self.commands.iter().map(|ranges| Args::new(&self.octets, ranges))
+    }
+}
+
+/// What only the connection knows.
+pub struct Session {
+    /// What others know.
+    pub link: Rc<Link>,
+    /// Whether the password was said, or there is none.
+    pub is_trusted: bool,
+    /// Commands that are gathered.
+    pub queue: Option<Queue>,
+    /// Whether they run right now.
+    pub in_exec: bool,
+    /// Keys that must not change.
+    pub watched: BTreeSet<(usize, Text)>,
+    /// Whether one of them has.
+    pub is_dirty: Rc<Cell<bool>>,
+    /// Channels and patterns that it has subscribed to.
+    pub channels: BTreeSet<Text>,
+    /// See `channels`.
+    pub patterns: BTreeSet<Text>,
+    /// When waiting in a blocking command ends, milliseconds since 1970.
+    pub deadline: Option<i64>,
+    /// Whether the connection ends with this answer.
+    pub is_over: bool,
+    /// `CLIENT REPLY OFF`, or the rest of `SKIP`.
+    pub silence: Silence,
+}
+
+/// Whether answers are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Silence {
+    /// They are.
+    #[default]
+    None,
+    /// Not that of this command and the next.
+    SkipNext,
+    /// Not that of this command.
+    Skip,
+    /// None.
+    Off,
+}
+
+/// A client.
+pub struct Client {
+    /// Its answers.
+    pub out: Out,
+    /// The rest.
+    pub session: Session,
+}
+
+impl Client {
+    /// A client of this link.
+    pub fn new(link: Rc<Link>, is_trusted: bool, output_limit: usize) -> Self {
+        let session = Session {
+            link,
+            is_trusted,
+            queue: None,
+            in_exec: false,
+            watched: BTreeSet::new(),
+            is_dirty: Rc::default(),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            deadline: None,
+            is_over: false,
+            silence: Silence::None,
+        };
+        Self { out: Out::new(output_limit), session }
+    }
+}
+
+impl Session {
+    /// How many subscriptions it has.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+/// What others know of a client, and leave for it.
+pub struct Link {
+    /// Its number.
+    pub id: u64,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The server's address.
+    pub local: SocketAddr,
+    /// What it calls itself.
+    pub name: RefCell<Text>,
+    /// Milliseconds since 1970 when it came, and when it last said something.
+    pub since: i64,
+    /// See `since`.
+    pub seen: Cell<i64>,
+    /// The last command.
+    pub command: Cell<&'static str>,
+    /// Its database.
+    pub db: Cell<usize>,
+    /// The version of the protocol that it speaks.
+    pub version: Cell<u8>,
+    /// How many channels and patterns it has subscribed to, and commands it has queued (-1 for none).
+    pub figures: Cell<(usize, usize, isize)>,
+    /// Whether it waits in a blocking command.
+    pub is_blocked: Cell<bool>,
+    /// Whether eviction of clients spares it; nothing evicts clients here.
+    pub no_evict: Cell<bool>,
+    inbox: RefCell<Vec<u8>>,
+    is_killed: Cell<bool>,
+    is_told: Cell<bool>,
+    waker: WakerSet,
+}
+
+impl Link {
+    /// A new one.
+    pub fn new(id: u64, peer: SocketAddr, local: SocketAddr, now: i64) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            name: RefCell::new(Text::from(&b""[..])),
+            since: now,
+            seen: Cell::new(now),
+            command: Cell::new("NULL"),
+            db: Cell::new(0),
+            version: Cell::new(2),
+            figures: Cell::new((0, 0, -1)),
+            is_blocked: Cell::new(false),
+            no_evict: Cell::new(false),
+            inbox: RefCell::default(),
+            is_killed: Cell::new(false),
+            is_told: Cell::new(false),
+            waker: WakerSet::new(),
+        }
+    }
+
+    /// Leaves octets to be sent. A client that lets more than `limit` wait is closed.
+    pub fn send(&self, octets: &[u8], limit: usize) {
+        let mut inbox = self.inbox.borrow_mut();
+        if inbox.len() + octets.len() > limit {
+            *inbox = Vec::new();
+            drop(inbox);
+            return self.kill();
+        }
+        inbox.extend_from_slice(octets);
+        self.tell();
+    }
+
+    /// Octets that wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.inbox.borrow().len()
+    }
+
+    /// Takes what was left for it.
+    pub fn take_inbox(&self, to: &mut Vec<u8>) {
+        let mut inbox = self.inbox.borrow_mut();
+        if !inbox.is_empty() {
+            to.append(&mut inbox);
+            *inbox = Vec::new();
+        }
+    }
+
+    /// Closes it.
+    pub fn kill(&self) {
+        self.is_killed.set(true);
+        self.tell();
+    }
+
+    /// Whether it is to be closed.
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.get()
+    }
+
+    /// Wakes its connection.
+    pub fn tell(&self) {
+        self.is_told.set(true);
+        self.waker.wake_all();
+    }
+
+    /// Whether it is to be closed; if not, `cx` is woken when it is, or is told something.
+    pub fn poll_killed(&self, cx: &Context<'_>) -> bool {
+        if !self.is_killed() {
+            self.waker.register(cx);
+        }
+        self.is_killed()
+    }
+
+    /// Whether it was told something since the last time; if not, `cx` is woken then.
+    pub fn poll_told(&self, cx: &Context<'_>) -> bool {
+        let is_told = self.is_told.take();
+        if !is_told {
+            self.waker.register(cx);
+        }
+        is_told
+    }
+}

@@ -1,0 +1,115 @@
+//! What all clients share beside the data.
+
+use super::{Config, Link};
+use crate::commands::blocking::Waiters;
+use crate::commands::pubsub::Channels;
+use crate::commands::table::Table;
+use crate::evict::{Dice, evict_one};
+use crate::store::Store;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use fata::memory;
+use fata::time::Instant;
+
+/// The most of the guest's memory that is kept free, octets.
+const MAX_RESERVE: u64 = 8 << 20;
+
+/// What is counted.
+#[derive(Default)]
+pub struct Figures {
+    /// Connections since the start.
+    pub connections: u64,
+    /// Connections that were too many.
+    pub rejected: u64,
+    /// Commands.
+    pub commands: u64,
+    /// Octets from and to clients.
+    pub read: u64,
+    /// See `read`.
+    pub written: u64,
+    /// Errors that were answered.
+    pub errors: u64,
+    /// Batches that were written to the disk, and those that could not be.
+    pub batches: u64,
+    /// See `batches`.
+    pub failed_batches: u64,
+    /// When the last one was, milliseconds since 1970.
+    pub saved: i64,
+    /// The number of the last client.
+    pub last_client: u64,
+}
+
+/// What all clients share beside the data.
+pub struct Hub {
+    /// Settings.
+    pub config: Config,
+    /// The commands.
+    pub table: Table,
+    /// Clients by their numbers.
+    pub links: BTreeMap<u64, Rc<Link>>,
+    /// Who listens to what.
+    pub channels: Channels,
+    /// Who waits for what.
+    pub waiters: Waiters,
+    /// What was counted.
+    pub figures: Figures,
+    /// For choices that need no secrecy.
+    pub dice: Dice,
+    /// When the server began.
+    pub started: Instant,
+    /// Names this run of the server.
+    pub run_id: [u64; 2],
+}
+
+/// The data, and what all clients share.
+pub struct Core {
+    /// The data.
+    pub store: Store,
+    /// The rest.
+    pub hub: Hub,
+}
+
+impl Core {
+    /// A server without data and clients.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut store = Store::new();
+        store.clock.policy = config.policy;
+        let mut dice = Dice::new(seed);
+        let mut word = || dice.below(usize::MAX) as u64;
+        let run_id = [word(), word()];
+        let hub = Hub {
+            config,
+            table: Table::new(),
+            links: BTreeMap::new(),
+            channels: Channels::default(),
+            waiters: Waiters::default(),
+            figures: Figures::default(),
+            dice,
+            started: Instant::now(),
+            run_id,
+        };
+        Self { store, hub }
+    }
+}
+
+/// Commands between two looks at the guest's memory, where they are small.
+const LOOK: u64 = 16;
+/// A command that is not small, octets.
+const SMALL: usize = 4 << 10;
+
+/// Makes room for a command of so many octets that may take memory; false where there is none.
+pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
+    let most = hub.config.maxmemory;
+    while most > 0 && store.weight() > most {
+        if !evict_one(store, &mut hub.dice) {
+            return false;
+        }
+    }
+    octets < SMALL && !hub.figures.commands.is_multiple_of(LOOK) || has_memory(octets)
+}
+
+/// Whether the guest has so much memory, and what it needs beside.
+pub fn has_memory(octets: usize) -> bool {
+    let stats = memory::stats();
+    stats.total == 0 || stats.free >= (stats.total / 16).min(MAX_RESERVE) + 2 * octets as u64
+}

@@ -1,0 +1,98 @@
+//! Accepts clients, and sees to what happens by itself.
+
+use super::connection;
+use super::{Config, Core, Link};
+use crate::data::sip;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::net::{Ipv4Addr, SocketAddr};
+use fata::net::{self, Network, TcpListener, TcpStream};
+use fata::time::{Duration, SystemTime, sleep};
+use fata::{entropy, shutdown, spawn};
+
+/// The time between two looks for keys that are over.
+const PERIOD: Duration = Duration::from_millis(100);
+/// The most keys that are taken out at once.
+const AT_ONCE: usize = 2000;
+
+/// A server. What its connections do is done within one call: nothing is borrowed across a wait.
+pub struct Server {
+    /// Data and clients.
+    pub core: RefCell<Core>,
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::recent().since_unix().as_millis() as i64
+}
+
+impl Server {
+    /// A server without data.
+    pub fn new(config: Config) -> Rc<Self> {
+        sip::set_key([entropy::u64(), entropy::u64()]);
+        let mut core = Core::new(config, entropy::u64());
+        core.store.now = now();
+        Rc::new(Self { core: RefCell::new(core) })
+    }
+
+    /// A link for a client that has come, unless there are too many.
+    fn enter(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Rc<Link>> {
+        let hub = &mut self.core.borrow_mut().hub;
+        hub.figures.connections += 1;
+        if hub.links.len() >= hub.config.maxclients {
+            hub.figures.rejected += 1;
+            return None;
+        }
+        hub.figures.last_client += 1;
+        let link = Rc::new(Link::new(hub.figures.last_client, peer, stream.local_addr(), now()));
+        hub.links.insert(link.id, link.clone());
+        Some(link)
+    }
+
+    async fn meet(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
+        stream.set_nodelay(true);
+        match self.enter(&stream, peer) {
+            Some(link) => connection::serve(&self, stream, link).await,
+            // What does not fit the send buffer at once is not worth waiting for.
+            None => drop(stream.write(b"-ERR max number of clients reached\r\n").await),
+        }
+    }
+
+    /// Takes out what is over.
+    async fn expire(self: Rc<Self>) {
+        loop {
+            sleep(PERIOD).await;
+            let store = &mut self.core.borrow_mut().store;
+            store.now = now();
+            store.expire_due(AT_ONCE);
+        }
+    }
+}
+
+/// Serves until the guest is asked to leave, or the listener fails.
+pub async fn serve(server: &Rc<Server>, network: &Network) -> Result<(), net::Error> {
+    let port = server.core.borrow().hub.config.port;
+    let listener = TcpListener::bind(network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let accepting = server.clone();
+    let accept = async move {
+        loop {
+            let (stream, peer) = listener.accept().await?;
+            spawn(accepting.clone().meet(stream, peer)).detach();
+        }
+    };
+    let _expiring = spawn(server.clone().expire());
+    until_shutdown(accept).await.unwrap_or(Ok(()))
+}
+
+/// `None` if the guest is asked to leave before `future` is done.
+async fn until_shutdown<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = core::pin::pin!(future);
+    let mut leave = core::pin::pin!(shutdown::requested());
+    core::future::poll_fn(|cx| {
+        if leave.as_mut().poll(cx).is_ready() {
+            return core::task::Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}

@@ -1,0 +1,375 @@
+//! The data as commands see it: the chosen database, keys that are over, who is to be told of a change.
+
+use crate::data::db::Db;
+use crate::data::hash::Hash;
+use crate::data::list::List;
+use crate::data::object::{Object, Value};
+use crate::data::set::Set;
+use crate::data::text::Text;
+use crate::data::zset::Zset;
+use crate::evict::Clock;
+use crate::fault::Fault;
+use crate::keep::Journal;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+/// How many databases there are.
+pub const DATABASES: usize = 16;
+
+/// What is counted.
+#[derive(Default)]
+pub struct Counters {
+    /// Keys that were asked for and were there.
+    pub hits: u64,
+    /// And were not.
+    pub misses: u64,
+    /// Keys that came to their end.
+    pub expired: u64,
+    /// Keys that had to go.
+    pub evicted: u64,
+    /// Changes.
+    pub changes: u64,
+}
+
+type Watchers = BTreeMap<(usize, Text), Vec<Rc<Cell<bool>>>>;
+
+/// The data.
+pub struct Store {
+    dbs: Vec<Db>,
+    /// The database that commands mean.
+    pub db: usize,
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// How use is noted.
+    pub clock: Clock,
+    /// What was counted.
+    pub counters: Counters,
+    /// What is to be written to the disk, if there is one.
+    pub journal: Option<Journal>,
+    watchers: Watchers,
+    /// Keys for which clients wait, and how many.
+    awaited: BTreeMap<(usize, Text), usize>,
+    /// Those of them that have got something.
+    pub ready: Vec<(usize, Text)>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    /// No data.
+    pub fn new() -> Self {
+        Self {
+            dbs: (0..DATABASES).map(|_| Db::default()).collect(),
+            db: 0,
+            now: 0,
+            clock: Clock::default(),
+            counters: Counters::default(),
+            journal: None,
+            watchers: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// The chosen database.
+    #[inline]
+    pub fn current(&self) -> &Db {
+        &self.dbs[self.db]
+    }
+
+    /// The chosen database.
+    #[inline]
+    fn current_mut(&mut self) -> &mut Db {
+        &mut self.dbs[self.db]
+    }
+
+    /// All databases.
+    pub fn dbs(&self) -> &[Db] {
+        &self.dbs
+    }
+
+    /// What all data takes, octets.
+    pub fn weight(&self) -> usize {
+        self.dbs.iter().map(Db::weight).sum()
+    }
+
+    /// Does something in another database.
+    pub fn within<R>(&mut self, db: usize, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = core::mem::replace(&mut self.db, db);
+        let result = act(self);
+        self.db = before;
+        result
+    }
+
+    /// Where a key is, unless it is over. Does not count as use.
+    #[inline]
+    pub fn peek(&mut self, key: &[u8]) -> Option<u32> {
+        let db = self.current();
+        let at = db.find(key)?;
+        if db.object(at).is_over(self.now) {
+            self.expire(at);
+            return None;
+        }
+        Some(at)
+    }
+
+    /// Where a key is that is to be changed.
+    #[inline]
+    pub fn find(&mut self, key: &[u8]) -> Option<u32> {
+        let at = self.peek(key)?;
+        let (clock, now) = (self.clock, self.now);
+        let object = self.current_mut().object_mut(at);
+        object.used = clock.used(object.used, now);
+        Some(at)
+    }
+
+    /// Where a key is that is to be read.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<u32> {
+        let found = self.find(key);
+        match found {
+            Some(_) => self.counters.hits += 1,
+            None => self.counters.misses += 1,
+        }
+        found
+    }
+
+    /// Where a key is; it is made if it is not there.
+    pub fn find_or(&mut self, key: &[u8], new: fn() -> Value) -> u32 {
+        match self.find(key) {
+            Some(at) => at,
+            None => self.add(key, new()),
+        }
+    }
+
+    fn add(&mut self, key: &[u8], value: Value) -> u32 {
+        let used = self.clock.first(self.now);
+        self.current_mut().add(key, value, used)
+    }
+
+    /// The object at a place.
+    #[inline]
+    pub fn object(&self, at: u32) -> &Object {
+        self.current().object(at)
+    }
+
+    /// The object at a place, for changes after which [`changed`](Self::changed) is called.
+    #[inline]
+    pub fn object_mut(&mut self, at: u32) -> &mut Object {
+        self.current_mut().object_mut(at)
+    }
+
+    /// The hash at a place.
+    pub fn hash(&mut self, at: u32) -> Result<&mut Hash, Fault> {
+        match &mut self.object_mut(at).value {
+            Value::Hash(hash) => Ok(hash),
+            _ => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// The list at a place.
+    pub fn list(&mut self, at: u32) -> Result<&mut List, Fault> {
+        match &mut self.object_mut(at).value {
+            Value::List(list) => Ok(list),
+            _ => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// The set at a place.
+    pub fn set(&mut self, at: u32) -> Result<&mut Set, Fault> {
+        match &mut self.object_mut(at).value {
+            Value::Set(set) => Ok(set),
+            _ => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// The sorted set at a place.
+    pub fn zset(&mut self, at: u32) -> Result<&mut Zset, Fault> {
+        match &mut self.object_mut(at).value {
+            Value::Zset(zset) => Ok(zset),
+            _ => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// Puts a value under a key, whatever was there, without an end.
+    pub fn put(&mut self, key: &[u8], value: Value) -> u32 {
+        let at = self.put_keeping(key, value);
+        self.current_mut().set_expires(at, None);
+        at
+    }
+
+    /// Puts a value under a key; what was there lends it its end.
+    pub fn put_keeping(&mut self, key: &[u8], value: Value) -> u32 {
+        let at = match self.find(key) {
+            Some(at) => {
+                self.object_mut(at).value = value;
+                at
+            }
+            None => self.add(key, value),
+        };
+        self.changed(at);
+        at
+    }
+
+    /// Sees to all that follows a change of the object at a place. A collection without elements is gone.
+    pub fn changed(&mut self, at: u32) {
+        self.counters.changes += 1;
+        self.tell(at);
+        if self.object(at).value.count() == 0 {
+            self.current_mut().remove(at);
+        } else {
+            self.current_mut().weigh(at);
+        }
+    }
+
+    /// Tells those who have to know of the key at a place.
+    fn tell(&mut self, at: u32) {
+        if self.watchers.is_empty() && self.awaited.is_empty() && self.journal.is_none() {
+            return;
+        }
+        let key = (self.db, self.current().key(at).clone());
+        for watcher in self.watchers.get(&key).into_iter().flatten() {
+            watcher.set(true);
+        }
+        if self.awaited.contains_key(&key) && !self.ready.contains(&key) {
+            self.ready.push(key.clone());
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.touch(key);
+        }
+    }
+
+    /// Takes a key out; whether it was there.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        self.take(key).is_some()
+    }
+
+    /// Takes a key out.
+    pub fn take(&mut self, key: &[u8]) -> Option<Object> {
+        let at = self.peek(key)?;
+        self.counters.changes += 1;
+        self.tell(at);
+        self.current_mut().remove(at).map(|(_, object)| object)
+    }
+
+    /// Puts an object under a key that is not there.
+    pub fn restore(&mut self, key: &[u8], object: Object) {
+        let expires = object.expires();
+        let at = self.add(key, object.value);
+        self.current_mut().set_expires(at, expires);
+        self.changed(at);
+    }
+
+    /// Sets when the object at a place ends.
+    pub fn set_expires(&mut self, at: u32, expires: Option<i64>) {
+        self.current_mut().set_expires(at, expires);
+        self.counters.changes += 1;
+        self.tell(at);
+    }
+
+    fn expire(&mut self, at: u32) {
+        self.counters.expired += 1;
+        self.tell(at);
+        self.current_mut().remove(at);
+    }
+
+    /// Takes out what is over, at most so many; whether there may be more.
+    pub fn expire_due(&mut self, mut most: usize) -> bool {
+        for db in 0..DATABASES {
+            let is_left = self.within(db, |store| {
+                while most > 0 {
+                    let Some(due) = store.current().due(0) else { return false };
+                    if due.score > store.now as f64 {
+                        return false;
+                    }
+                    let Some(at) = store.current().find(&due.member) else { return false };
+                    store.expire(at);
+                    most -= 1;
+                }
+                true
+            });
+            if is_left {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// When the next key ends, milliseconds since 1970.
+    pub fn next_due(&self) -> Option<i64> {
+        self.dbs.iter().filter_map(|db| db.due(0)).map(|due| due.score as i64).min()
+    }
+
+    /// Takes a key out for want of room.
+    pub fn evict(&mut self, at: u32) {
+        self.counters.evicted += 1;
+        self.tell(at);
+        self.current_mut().remove(at);
+    }
+
+    /// Empties the chosen database.
+    pub fn clear(&mut self) {
+        self.counters.changes += 1;
+        for at in 0..self.current().len() as u32 {
+            self.tell(at);
+        }
+        self.dbs[self.db] = Db::default();
+    }
+
+    /// Lets two databases change places.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        self.counters.changes += 1;
+        let told = |store: &mut Self| {
+            for db in [a, b] {
+                store.within(db, |store| (0..store.current().len() as u32).for_each(|at| store.tell(at)));
+            }
+        };
+        told(self);
+        self.dbs.swap(a, b);
+        told(self);
+    }
+
+    /// Sets `flag` when a key of the chosen database changes.
+    pub fn watch(&mut self, key: &[u8], flag: &Rc<Cell<bool>>) {
+        let watchers = self.watchers.entry((self.db, Text::from(key))).or_default();
+        if !watchers.iter().any(|other| Rc::ptr_eq(other, flag)) {
+            watchers.push(flag.clone());
+        }
+    }
+
+    /// Forgets that `flag` is to be set.
+    pub fn unwatch(&mut self, keys: BTreeSet<(usize, Text)>, flag: &Rc<Cell<bool>>) {
+        for key in keys {
+            if let Some(watchers) = self.watchers.get_mut(&key) {
+                watchers.retain(|other| !Rc::ptr_eq(other, flag));
+                if watchers.is_empty() {
+                    self.watchers.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// A client waits for a key.
+    pub fn await_key(&mut self, key: (usize, Text)) {
+        *self.awaited.entry(key).or_insert(0) += 1;
+    }
+
+    /// A client waits no more.
+    pub fn forget_key(&mut self, key: &(usize, Text)) {
+        if let Some(count) = self.awaited.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.awaited.remove(key);
+            }
+        }
+    }
+}
