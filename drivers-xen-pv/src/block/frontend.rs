@@ -4,10 +4,11 @@
 //! while connections do not last.
 
 use super::fault::BlockFault;
+use super::limits::Limits;
 use super::link::Link;
-use super::queue::Queue;
+use super::queues::Queues;
 use super::session::{Session, Why};
-use super::terms::{Terms, publish};
+use super::terms::{Terms, publish, read_offer};
 use crate::xen::Xen;
 use crate::xenbus::{XenbusState, devices};
 use crate::xenstore::XenStore;
@@ -37,6 +38,7 @@ pub(super) struct Site {
     pub(super) link: Rc<Link>,
     pub(super) name: Rc<str>,
     pub(super) number: u32,
+    pub(super) limits: Limits,
 }
 
 /// Keeps the device connected until nobody wants it any more.
@@ -81,11 +83,12 @@ impl Site {
     async fn serve(&self, session: &mut Session) -> Result<Infallible, Why> {
         self.wait_for_offer(session).await?;
         let remote = session.backend.domid();
-        let queue = Queue::new(&self.xen, remote, self.number as u16)?;
-        publish(&session.device, &queue).await?;
+        let offer = read_offer(&session.backend).await?;
+        let queues = Queues::new(&self.xen, remote, self.number as u16, self.limits.rings(offer))?;
+        publish(&session.device, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
-        self.bring_up(session, queue).await?;
+        self.bring_up(session, queues).await?;
         match session.next_state(&self.link).await? {
             XenbusState::Closing | XenbusState::Closed => Err(Why::Closing),
             seen => Err(BlockFault::State { seen, expected: "Connected or Closing" }.into()),
@@ -119,10 +122,10 @@ impl Site {
         }
     }
 
-    async fn bring_up(&self, session: &Session, mut queue: Queue) -> Result<(), Why> {
+    async fn bring_up(&self, session: &Session, mut queues: Queues) -> Result<(), Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
-        queue.set_flush(terms.flush());
+        queues.set_flush(terms.flush());
         session.show(XenbusState::Connected).await?;
         let name = &self.name;
         log::info!(
@@ -135,15 +138,15 @@ impl Site {
         if terms.flush().is_none() {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
-        queue.kick();
-        self.link.bring_up(geometry, queue);
+        queues.kick();
+        self.link.bring_up(geometry, queues);
         Ok(())
     }
 
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
     /// the requests.
     async fn close(&self, mut session: Session, why: Why) -> Why {
-        let queue = self.link.take_down();
+        let queues = self.link.take_down();
         match &why {
             Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
             why => log::error!("{}: closed: {why}", self.name),
@@ -156,8 +159,8 @@ impl Site {
                 why = Why::Unwanted;
             }
         }
-        if let Some(queue) = queue {
-            self.link.retry(queue.end().into_iter());
+        if let Some(queues) = queues {
+            self.link.retry(queues.end().into_iter());
         }
         let stays =
             !matches!(why, Why::Gone | Why::Unwanted) && self.is_online(&session).await.unwrap_or(false);

@@ -4,7 +4,8 @@ use super::fault::BlockFault;
 use super::job::Job;
 use super::queue::{Issued, Queue};
 use super::tests::{BACKEND, Bench, NUMBER, bench, is_done, octets, read, until, write};
-use crate::abi::blkif::{Response, Slot, op, status};
+use crate::abi::blkif::{Response, op, status};
+use crate::fake::blkback::Taken;
 use crate::fake::run;
 use crate::grant::{Access, Lent};
 use crate::ring::{IdFault, RingFault, RingIdx, layout};
@@ -18,7 +19,7 @@ use std::rc::Rc;
 /// What a queue with three writes in flight makes of a lie, and whether all is given back afterwards.
 fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
     run(async |hv, xen| {
-        let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16).unwrap();
+        let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16, 0).unwrap();
         let jobs: Vec<Rc<Job>> = (0..3)
             .map(|n| Job::new(Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) }, 512))
             .collect();
@@ -26,7 +27,7 @@ fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
             assert!(queue.issue(job) == Issued::Whole);
         }
         queue.push();
-        let map = hv.peer_map(BACKEND, queue.address().0, Access::ReadWrite).unwrap();
+        let map = hv.peer_map(BACKEND, queue.refs()[0], Access::ReadWrite).unwrap();
         lie(&map.memory(), &[0, 1, 2]);
         let fault = queue.reap().expect_err("the lie is noticed");
         drop(map);
@@ -207,7 +208,7 @@ proptest! {
             let disk = b.connected().await;
             b.back.hold();
             let mut requests: Vec<InFlight> = Vec::new();
-            let (mut kept, mut taken) = (Vec::new(), Vec::<Slot>::new());
+            let (mut kept, mut taken) = (Vec::new(), Vec::<Taken>::new());
             for step in steps {
                 taken.extend(b.back.take());
                 let is_up = b.back.state() == XenbusState::Connected;

@@ -6,7 +6,9 @@
 //! ```text
 //!   device (the handle), open     frontend (the task), session, terms
 //!          \                       /
-//!           link (what both share: requests that wait, the queue while there is one)
+//!           link (what both share: requests that wait, the queues while there are any)
+//!            |
+//!           queues (one, or as many as both ends want)
 //!            |
 //!           queue (a ring with a channel; what is in flight)
 //!            |
@@ -24,19 +26,24 @@ mod device;
 mod fault;
 mod frontend;
 mod job;
+mod limits;
 mod link;
 mod open;
 mod queue;
+mod queues;
 mod session;
 mod terms;
 
 pub use device::Blkfront;
 pub use fault::BlockFault;
+pub use limits::Limits;
 pub use link::AWAY;
 pub use open::{OpenError, find, open, open_number};
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod life_tests;
+#[cfg(test)]
+mod negotiation_tests;
 #[cfg(test)]
 mod tests;

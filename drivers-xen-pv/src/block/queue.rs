@@ -1,4 +1,4 @@
-//! A ring with its page and event channel, and what is in flight on it. A device has one, later several.
+//! A ring with its pages and event channel, and what is in flight on it.
 
 use super::fault::BlockFault;
 use super::job::{Job, Part};
@@ -11,9 +11,6 @@ use crate::xen::Xen;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-
-/// Pages of earlier connections that back ends may hold before there are no new ones: what four full rings have in flight.
-const MAX_HELD: usize = 4 * 32 * 11;
 
 /// Why there is no queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +36,7 @@ pub(super) struct Queue {
     /// The operation for flushes; `None` where the back end has none.
     flush: Option<u8>,
     ring: FrontRing<Blk>,
-    page: GrantedPages,
+    pages: GrantedPages,
     channel: Channel,
     in_flight: IdTable<Part>,
 }
@@ -53,16 +50,13 @@ pub(super) enum Issued {
 }
 
 impl Queue {
-    pub(super) fn new(xen: &Rc<Xen>, remote: DomId, handle: u16) -> Result<Self, QueueError> {
-        let pages = xen.grants().counts().parked_pages;
-        if pages > MAX_HELD {
-            return Err(QueueError::Held { pages });
-        }
+    /// A queue with a ring of `1 << order` pages.
+    pub(super) fn new(xen: &Rc<Xen>, remote: DomId, handle: u16, order: u32) -> Result<Self, QueueError> {
         let channel = Channel::alloc(xen, remote)?;
-        let page = GrantedPages::alloc(xen, remote, 1, Access::ReadWrite)?;
-        let ring = FrontRing::new(page.memory());
+        let pages = GrantedPages::alloc(xen, remote, 1 << order, Access::ReadWrite)?;
+        let ring = FrontRing::new(pages.memory());
         let in_flight = IdTable::new(ring.size() as u16);
-        Ok(Self { xen: xen.clone(), remote, handle, flush: None, ring, page, channel, in_flight })
+        Ok(Self { xen: xen.clone(), remote, handle, flush: None, ring, pages, channel, in_flight })
     }
 
     /// Says how flushes are asked for, once it is known.
@@ -70,9 +64,14 @@ impl Queue {
         self.flush = flush;
     }
 
-    /// Where the ring is, for the back end.
-    pub(super) fn address(&self) -> (GrantRef, EvtchnPort) {
-        (self.page.refs()[0], self.channel.port())
+    /// The ring's pages, for the back end.
+    pub(super) fn refs(&self) -> &[GrantRef] {
+        self.pages.refs()
+    }
+
+    /// The channel, for the back end.
+    pub(super) fn port(&self) -> EvtchnPort {
+        self.channel.port()
     }
 
     /// Puts as much of a job onto the ring as there is room for; [`push`](Self::push) shows it to the back end.
@@ -182,18 +181,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Ends the queue, whose back end has closed or is not to be waited for: what is in flight is taken back as far as the back
-    /// end lets go of it. Returns the jobs that were in flight, each once, in the order in which they were issued as far as the
-    /// identifiers say.
+    /// Ends the queue: what is in flight is taken back as far as the back end lets go of it. Returns the jobs of what was in
+    /// flight.
     pub(super) fn end(mut self) -> Vec<Rc<Job>> {
-        let mut jobs: Vec<Rc<Job>> = Vec::new();
-        for Part { job, lent, .. } in self.in_flight.drain() {
+        let ended = self.in_flight.drain().map(|Part { job, lent, .. }| {
             drop(lent);
             job.part_ended();
-            if !jobs.iter().any(|known| Rc::ptr_eq(known, &job)) {
-                jobs.push(job);
-            }
-        }
-        jobs
+            job
+        });
+        ended.collect()
     }
 }

@@ -1,12 +1,14 @@
 //! What both ends say of themselves in XenStore, and what follows for the connection.
 
 use super::fault::BlockFault;
+use super::limits::Offer;
 use super::queue::Queue;
 use crate::abi::blkif::{PROTOCOL, SECTOR, VDISK_READONLY, op};
 use crate::xenbus::{Backend, Device};
-use crate::xenstore::StoreError;
+use crate::xenstore::{Changes, StoreError};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use fata_libos::block::{Access, Discard, Geometry};
 
 /// What a back end says when it is connected.
@@ -77,18 +79,59 @@ impl Terms {
     }
 }
 
-/// Says to the back end where the queue is.
-pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreError> {
-    let (ring, port) = queue.address();
+/// What a back end says before it is told anything.
+pub(super) async fn read_offer(backend: &Backend) -> Result<Offer, StoreError> {
+    let order = backend.read_optional("max-ring-page-order");
+    let queues = backend.read_optional("multi-queue-max-queues");
+    Ok(Offer { max_ring_order: order.await?.unwrap_or_default(), max_queues: queues.await? })
+}
+
+/// Says to the back end where the queues are.
+pub(super) async fn publish(device: &Device, offer: Offer, queues: &[Queue]) -> Result<(), StoreError> {
+    let keys = keys(offer, queues);
     device
         .store()
         .transaction(async |store| {
-            let ring = device.write_in(store, "ring-ref", ring);
-            let port = device.write_in(store, "event-channel", port);
-            let protocol = device.write_in(store, "protocol", PROTOCOL);
-            ring.await?;
-            port.await?;
-            protocol.await
+            let mut changes = Changes::default();
+            changes.add(device.write_in(store, "protocol", PROTOCOL));
+            for (key, value) in &keys {
+                changes.add(match value {
+                    Some(value) => device.write_in(store, key, value),
+                    None => store.rm(&format!("{}/{key}", device.path())),
+                });
+            }
+            changes.done().await
         })
         .await
+}
+
+/// The keys of the queues; `None` are those that an earlier connection may have left and that would mean something else now.
+fn keys(offer: Offer, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
+    let mut keys = Vec::new();
+    let mut add = |place: &str, key: &str, value| keys.push((format!("{place}{key}"), value));
+    let pages = queues.first().map_or(1, |queue| queue.refs().len());
+    let knows_several = offer.max_queues.is_some_and(|most| most > 0);
+    add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
+    add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
+    if pages > 1 {
+        add("", "ring-ref", None);
+    }
+    if queues.len() > 1 {
+        add("", "ring-ref", None);
+        add("", "ring-ref0", None);
+        add("", "event-channel", None);
+    }
+    for (number, queue) in queues.iter().enumerate() {
+        // One has its keys in the device's own directory, as there always were.
+        let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
+        add(&place, "event-channel", Some(queue.port().0));
+        match queue.refs() {
+            [only] => add(&place, "ring-ref", Some(only.0)),
+            refs => {
+                add(&place, "ring-ref", None);
+                refs.iter().enumerate().for_each(|(n, r)| add(&place, &format!("ring-ref{n}"), Some(r.0)));
+            }
+        }
+    }
+    keys
 }

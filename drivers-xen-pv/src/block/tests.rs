@@ -1,6 +1,6 @@
 //! Tests of the whole front end against a fake back end and XenStore: requests and what they are on the ring.
 
-use super::{Blkfront, open_number};
+use super::{Blkfront, Limits, open_number};
 use crate::abi::blkif::op;
 use crate::fake::blkback::FakeBlkback;
 use crate::fake::{FakeHypervisor, FakeXenstored, run};
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     pub(super) fn open(&self) -> Blkfront {
-        open_number(&self.xen, self.store.clone(), NUMBER, Access::ReadWrite)
+        open_number(&self.xen, self.store.clone(), NUMBER, Access::ReadWrite, Limits::DEFAULT)
     }
 
     pub(super) async fn connected(&self) -> Blkfront {
@@ -249,7 +249,7 @@ fn read_only_is_what_either_side_says() {
         disk
     });
     bench(async |b| {
-        let disk = open_number(&b.xen, b.store.clone(), NUMBER, Access::ReadOnly);
+        let disk = open_number(&b.xen, b.store.clone(), NUMBER, Access::ReadOnly, Limits::DEFAULT);
         until("it connects", || disk.geometry().sectors > 0).await;
         assert_eq!(disk.geometry().access, Access::ReadOnly);
         disk

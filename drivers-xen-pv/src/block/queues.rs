@@ -1,0 +1,100 @@
+//! The queues of a device. Requests are independent of each other, so that each may go to any.
+
+use super::fault::BlockFault;
+use super::job::Job;
+use super::limits::Rings;
+use super::queue::{Issued, Queue, QueueError};
+use crate::grant::GrantError;
+use crate::types::DomId;
+use crate::xen::Xen;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::task::{Context, Poll};
+
+/// Pages of earlier connections that back ends may hold before there are no new ones: what four rings of one page, full, have in
+/// flight.
+const MAX_HELD: usize = 4 * 32 * 11;
+
+pub(super) struct Queues {
+    all: Vec<Queue>,
+    /// The one that is next.
+    turn: usize,
+}
+
+impl Queues {
+    /// As wanted, or with smaller rings where there is no memory for large ones: all are of the same size.
+    pub(super) fn new(
+        xen: &Rc<Xen>,
+        remote: DomId,
+        handle: u16,
+        mut rings: Rings,
+    ) -> Result<Self, QueueError> {
+        let pages = xen.grants().counts().parked_pages;
+        if pages > MAX_HELD {
+            return Err(QueueError::Held { pages });
+        }
+        loop {
+            let all = (0..rings.queues).map(|_| Queue::new(xen, remote, handle, rings.order));
+            match all.collect() {
+                Ok(all) => return Ok(Self { all, turn: 0 }),
+                Err(QueueError::Grant(GrantError::NoMemory { .. })) if rings.order > 0 => rings.order -= 1,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Each of them, for what is to be told to the back end.
+    pub(super) fn all(&self) -> &[Queue] {
+        &self.all
+    }
+
+    /// Says how flushes are asked for, once it is known.
+    pub(super) fn set_flush(&mut self, flush: Option<u8>) {
+        self.all.iter_mut().for_each(|queue| queue.set_flush(flush));
+    }
+
+    /// Puts as much of a job onto the rings as there is room for; [`push`](Self::push) shows it to the back end.
+    pub(super) fn issue(&mut self, job: &Rc<Job>) -> Issued {
+        for _ in 0..self.all.len() {
+            let turn = self.turn;
+            self.turn = (turn + 1) % self.all.len();
+            if self.all[turn].issue(job) == Issued::Whole {
+                return Issued::Whole;
+            }
+        }
+        Issued::Partly
+    }
+
+    /// Shows the back end what was issued.
+    pub(super) fn push(&mut self) {
+        self.all.iter_mut().for_each(Queue::push);
+    }
+
+    /// Looks for work that a notification may have announced before the channels were listened to.
+    pub(super) fn kick(&self) {
+        self.all.iter().for_each(Queue::kick);
+    }
+
+    /// Takes the responses that the back end has told of, until there are none; then each queue keeps the waker.
+    pub(super) fn reap(&mut self, cx: &mut Context<'_>) -> Result<(), BlockFault> {
+        for queue in &mut self.all {
+            while let Poll::Ready(()) = queue.poll_fired(cx) {
+                queue.reap()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the queues, whose back end has closed or is not to be waited for: what is in flight is taken back as far as the back
+    /// end lets go of it. Returns the jobs that were in flight, each once, in the order in which they were issued as far as the
+    /// identifiers say.
+    pub(super) fn end(self) -> Vec<Rc<Job>> {
+        let mut jobs: Vec<Rc<Job>> = Vec::new();
+        for job in self.all.into_iter().flat_map(Queue::end) {
+            if !jobs.iter().any(|known| Rc::ptr_eq(known, &job)) {
+                jobs.push(job);
+            }
+        }
+        jobs
+    }
+}
