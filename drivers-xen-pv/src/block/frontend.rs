@@ -85,7 +85,7 @@ impl Site {
         let remote = session.backend.domid();
         let offer = read_offer(&session.backend).await?;
         let queues = Queues::new(&self.xen, remote, self.number as u16, self.limits.rings(offer))?;
-        publish(&session.device, offer, queues.all()).await?;
+        publish(&session.device, &self.limits, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
         self.bring_up(session, queues).await?;
@@ -125,7 +125,7 @@ impl Site {
     async fn bring_up(&self, session: &Session, mut queues: Queues) -> Result<(), Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
-        queues.set_flush(terms.flush());
+        queues.agree(terms.flushes(), terms.transfer(&self.limits, queues.all().len()));
         session.show(XenbusState::Connected).await?;
         let name = &self.name;
         log::info!(
@@ -135,7 +135,7 @@ impl Site {
             geometry.sector_size,
             geometry.access
         );
-        if terms.flush().is_none() {
+        if terms.flushes().now.is_none() {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
         queues.kick();

@@ -2,7 +2,9 @@
 
 use super::fault::BlockFault;
 use super::job::Job;
+use super::limits::{Kept, Limits};
 use super::queue::{Issued, Queue};
+use super::terms::Flushes;
 use super::tests::{BACKEND, Bench, NUMBER, bench, is_done, octets, read, until, write};
 use crate::abi::blkif::{Response, op, status};
 use crate::fake::blkback::Taken;
@@ -14,6 +16,7 @@ use crate::xenbus::XenbusState;
 use fata_libos::block::{BlockDevice, BlockError, Buffer, InFlight, Request};
 use fata_libos::time::{Duration, sleep};
 use proptest::prelude::*;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What a queue with three writes in flight makes of a lie, and whether all is given back afterwards.
@@ -23,13 +26,15 @@ fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
         let jobs: Vec<Rc<Job>> = (0..3)
             .map(|n| Job::new(Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) }, 512))
             .collect();
-        for job in &jobs {
-            assert!(queue.issue(job) == Issued::Whole);
+        let transfer = Limits::DEFAULT.transfer(0, Kept::No, 1);
+        queue.agree(Flushes::default(), transfer);
+        for job in jobs {
+            assert!(queue.issue(&mut VecDeque::from([job])) == Issued::Something);
         }
         queue.push();
         let map = hv.peer_map(BACKEND, queue.refs()[0], Access::ReadWrite).unwrap();
         lie(&map.memory(), &[0, 1, 2]);
-        let fault = queue.reap().expect_err("the lie is noticed");
+        let fault = queue.reap(&mut VecDeque::new()).expect_err("the lie is noticed");
         drop(map);
         drop(queue.end());
         assert_eq!(xen.grants().counts().in_use, 0);
@@ -69,7 +74,7 @@ fn a_lie_on_the_ring_costs_a_connection_and_no_request() {
     bench(async |b| {
         let disk = b.connected().await;
         b.back.hold();
-        let mut requests: Vec<_> = (0..5).map(|n| write(&disk, n, &octets(512, n as usize))).collect();
+        let mut requests: Vec<_> = (0..5).map(|n| write(&disk, 2 * n, &octets(512, n as usize))).collect();
         sleep(Duration::from_millis(10)).await;
         assert_eq!(b.back.take().len(), 5);
         b.back.respond(Response { id: 31, operation: op::WRITE, ..Response::default() });

@@ -5,7 +5,6 @@
 
 use super::fault::BlockFault;
 use super::job::Job;
-use super::queue::Issued;
 use super::queues::Queues;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -92,9 +91,10 @@ impl Link {
             Status::Gone => job.fail(job.gone()),
             Status::Up | Status::Away => state.waiting.push_back(job.clone()),
         }
-        state.pump();
         drop(state);
         job.finish();
+        // The task issues it when those that are ready now have run: what they ask for goes as one, with one notification.
+        self.task.wake_all();
         Ok(job)
     }
 
@@ -180,9 +180,9 @@ impl Link {
 
     fn serve(&self, cx: &mut Context<'_>) {
         let mut state = self.state.borrow_mut();
-        let Some(queues) = &mut state.queues else { return };
+        let State { queues: Some(queues), waiting, .. } = &mut *state else { return };
         // One that has broken the rules once is not listened to any more.
-        if let Err(fault) = queues.reap(cx) {
+        if let Err(fault) = queues.reap(cx, waiting) {
             state.lost.get_or_insert(Lost::Fault(fault));
             return;
         }
@@ -197,14 +197,7 @@ impl State {
         if matches!(self.lost, Some(Lost::Fault(_))) {
             return;
         }
-        while let Some(job) = self.waiting.front() {
-            if queues.issue(job) == Issued::Partly {
-                break;
-            }
-            if let Some(job) = self.waiting.pop_front() {
-                job.finish();
-            }
-        }
+        queues.issue(&mut self.waiting);
         queues.push();
     }
 }

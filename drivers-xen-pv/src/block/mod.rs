@@ -12,13 +12,16 @@
 //!            |
 //!           queue (a ring with a channel; what is in flight)
 //!            |
-//!           job (a request and its parts; memory lent for the time of a part)
+//!           part (one request of the ring: pieces of jobs)    pool (granted pages)
+//!            |
+//!           job (a request of the appliance's, and its memory)
 //! ```
 //!
-//! and below those [`ring`](crate::ring), [`grant`](crate::grant) and [`abi::blkif`](crate::abi::blkif).
+//! and below those, pure logic: `limits` (what is negotiated), `merge` (what goes onto the ring as one); further [`ring`](crate::ring), [`grant`](crate::grant) and [`abi::blkif`](crate::abi::blkif).
 //!
 //! Pages of a request's buffer are granted when it goes onto the ring and taken back with its response: nothing is copied, and
-//! no page that the back end may write is anybody's. What the back end does wrong is a [`BlockFault`]: it is logged, and the
+//! no page that the back end may write is anybody's. A back end that wants to keep grants mapped gets pages of the device's own,
+//! through which all is copied. What the back end does wrong is a [`BlockFault`]: it is logged, and the
 //! device is closed. When a back end goes away and stays attached, what was in flight is issued again, once, to the next one;
 //! when the device is detached, or nothing comes for [`AWAY`], requests end with an error.
 
@@ -28,7 +31,10 @@ mod frontend;
 mod job;
 mod limits;
 mod link;
+mod merge;
 mod open;
+mod part;
+mod pool;
 mod queue;
 mod queues;
 mod session;

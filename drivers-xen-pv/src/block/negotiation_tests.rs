@@ -9,7 +9,7 @@ use fata_libos::time::{Duration, sleep};
 use super::tests::NUMBER;
 
 /// What a device may use at the most here.
-const WIDE: Limits = Limits { ring_order: 2, queues: 4 };
+const WIDE: Limits = Limits { queues: 4, ..Limits::DEFAULT };
 
 pub(super) fn offer(b: &Bench, keys: &[(&str, &str)]) {
     keys.iter().for_each(|(key, value)| b.back.offer(key, value));

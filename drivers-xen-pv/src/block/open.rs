@@ -14,6 +14,7 @@ use alloc::string::String;
 use core::fmt;
 use core::future::poll_fn;
 use fata_libos::block::{Access, Disk};
+use fata_libos::memory;
 use fata_libos::time::{Duration, timeout};
 
 /// How long a back end may take to connect for the first time: its hotplug script is part of that.
@@ -76,7 +77,7 @@ pub async fn open(
     access: Access,
 ) -> Result<Disk, OpenError> {
     let number = find(&store, name, which).await?;
-    let device = open_number(xen, store, number, access, Limits::DEFAULT);
+    let device = open_number(xen, store, number, access, Limits::for_memory(memory::stats().total));
     let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
     opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
     Ok(Disk::new(device))

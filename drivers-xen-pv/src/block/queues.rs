@@ -2,11 +2,13 @@
 
 use super::fault::BlockFault;
 use super::job::Job;
-use super::limits::Rings;
+use super::limits::{Rings, Transfer};
 use super::queue::{Issued, Queue, QueueError};
+use super::terms::Flushes;
 use crate::grant::GrantError;
 use crate::types::DomId;
 use crate::xen::Xen;
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
@@ -48,21 +50,35 @@ impl Queues {
         &self.all
     }
 
-    /// Says how flushes are asked for, once it is known.
-    pub(super) fn set_flush(&mut self, flush: Option<u8>) {
-        self.all.iter_mut().for_each(|queue| queue.set_flush(flush));
+    /// Begins to be of use, once it is known what the back end agrees to; `transfer` is what each queue may do.
+    pub(super) fn agree(&mut self, flushes: Flushes, transfer: Transfer) {
+        self.all.iter_mut().for_each(|queue| queue.agree(flushes, transfer));
     }
 
-    /// Puts as much of a job onto the rings as there is room for; [`push`](Self::push) shows it to the back end.
-    pub(super) fn issue(&mut self, job: &Rc<Job>) -> Issued {
-        for _ in 0..self.all.len() {
+    /// Puts as much of what waits onto the rings as there is room for; [`push`](Self::push) shows it to the back end.
+    pub(super) fn issue(&mut self, waiting: &mut VecDeque<Rc<Job>>) {
+        let mut refused = 0;
+        while let Some(job) = waiting.front().cloned() {
+            if job.is_issued() {
+                waiting.pop_front();
+                job.finish();
+                continue;
+            }
+            if refused == self.all.len() {
+                // Responses give pages and grants back. Without any to come there is nothing to wait for.
+                if self.all.iter().any(|queue| queue.in_flight() > 0) {
+                    return;
+                }
+                job.fail_for_memory();
+                continue;
+            }
             let turn = self.turn;
             self.turn = (turn + 1) % self.all.len();
-            if self.all[turn].issue(job) == Issued::Whole {
-                return Issued::Whole;
+            match self.all[turn].issue(waiting) {
+                Issued::Something => refused = 0,
+                Issued::Nothing => refused += 1,
             }
         }
-        Issued::Partly
     }
 
     /// Shows the back end what was issued.
@@ -75,11 +91,16 @@ impl Queues {
         self.all.iter().for_each(Queue::kick);
     }
 
-    /// Takes the responses that the back end has told of, until there are none; then each queue keeps the waker.
-    pub(super) fn reap(&mut self, cx: &mut Context<'_>) -> Result<(), BlockFault> {
+    /// Takes the responses that the back end has told of, until there are none; then each queue keeps the waker. What is to be
+    /// tried again waits in front.
+    pub(super) fn reap(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: &mut VecDeque<Rc<Job>>,
+    ) -> Result<(), BlockFault> {
         for queue in &mut self.all {
             while let Poll::Ready(()) = queue.poll_fired(cx) {
-                queue.reap()?;
+                queue.reap(waiting)?;
             }
         }
         Ok(())

@@ -181,7 +181,7 @@ fn more_than_the_ring_holds_waits_and_answers_come_in_any_order() {
     bench(async |b| {
         let disk = b.connected().await;
         b.back.hold();
-        let mut requests: Vec<_> = (0..100).map(|n| write(&disk, 16 * n as u64, &octets(8192, n))).collect();
+        let mut requests: Vec<_> = (0..100).map(|n| write(&disk, 17 * n as u64, &octets(8192, n))).collect();
         sleep(Duration::from_secs(1)).await;
         let mut done = 0;
         while done < 100 {
@@ -195,7 +195,7 @@ fn more_than_the_ring_holds_waits_and_answers_come_in_any_order() {
         }
         for (n, request) in requests.iter_mut().enumerate() {
             is_done(request).await.expect("it was answered").result.unwrap();
-            let at = 16 * n * 512;
+            let at = 17 * n * 512;
             assert_eq!(b.back.disk.borrow()[at..at + 8192], octets(8192, n));
         }
         disk
