@@ -7,7 +7,7 @@ use super::fault::BlockFault;
 use super::limits::Limits;
 use super::link::Link;
 use super::queues::Queues;
-use super::session::{Session, Why};
+use super::session::{Change, Session, Why};
 use super::terms::{Terms, publish, read_offer};
 use crate::xen::Xen;
 use crate::xenbus::{XenbusState, devices};
@@ -88,11 +88,27 @@ impl Site {
         publish(&session.device, &self.limits, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
-        self.bring_up(session, queues).await?;
-        match session.next_state(&self.link).await? {
-            XenbusState::Closing | XenbusState::Closed => Err(Why::Closing),
-            seen => Err(BlockFault::State { seen, expected: "Connected or Closing" }.into()),
+        let terms = self.bring_up(session, queues).await?;
+        loop {
+            match session.next_change(&self.link).await? {
+                Change::Size => self.resize(session, terms).await?,
+                Change::State(XenbusState::Closing | XenbusState::Closed) => return Err(Why::Closing),
+                Change::State(seen) => {
+                    return Err(BlockFault::State { seen, expected: "Connected or Closing" }.into());
+                }
+            }
         }
+    }
+
+    /// Takes notice of the size that the back end tells. Requests move meanwhile; those that wait were checked against the size
+    /// before, and are for the back end to refuse.
+    async fn resize(&self, session: &Session, terms: Terms) -> Result<(), Why> {
+        let sectors = self.wait(session.backend.read("sectors")).await??;
+        let geometry = terms.with_sectors(sectors).geometry(&session.backend)?;
+        if self.link.set_geometry(geometry) {
+            log::info!("{}: {} sectors from now on", self.name, geometry.sectors);
+        }
+        Ok(())
     }
 
     /// Says that this end starts, and waits for the back end to be ready for it.
@@ -122,10 +138,11 @@ impl Site {
         }
     }
 
-    async fn bring_up(&self, session: &Session, mut queues: Queues) -> Result<(), Why> {
+    async fn bring_up(&self, session: &mut Session, mut queues: Queues) -> Result<Terms, Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
         queues.agree(terms.flushes(), terms.transfer(&self.limits, queues.all().len()));
+        session.watch_size().await?;
         session.show(XenbusState::Connected).await?;
         let name = &self.name;
         log::info!(
@@ -140,7 +157,7 @@ impl Site {
         }
         queues.kick();
         self.link.bring_up(geometry, queues);
-        Ok(())
+        Ok(terms)
     }
 
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of

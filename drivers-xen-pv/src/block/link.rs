@@ -98,13 +98,19 @@ impl Link {
         Ok(job)
     }
 
-    /// Requests move from now on.
-    pub(super) fn bring_up(&self, mut geometry: Geometry, queues: Queues) {
-        let mut state = self.state.borrow_mut();
+    /// The device is so from now on: false if it was already.
+    pub(super) fn set_geometry(&self, mut geometry: Geometry) -> bool {
         if self.wanted == Access::ReadOnly {
             geometry.access = Access::ReadOnly;
         }
-        state.geometry = geometry;
+        let known = &mut self.state.borrow_mut().geometry;
+        core::mem::replace(known, geometry) != geometry
+    }
+
+    /// Requests move from now on.
+    pub(super) fn bring_up(&self, geometry: Geometry, queues: Queues) {
+        self.set_geometry(geometry);
+        let mut state = self.state.borrow_mut();
         state.queues = Some(queues);
         state.status = Status::Up;
         state.changes += 1;

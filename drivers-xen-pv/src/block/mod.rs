@@ -52,4 +52,8 @@ mod life_tests;
 #[cfg(test)]
 mod negotiation_tests;
 #[cfg(test)]
+mod resize_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transfer_tests;

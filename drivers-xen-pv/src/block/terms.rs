@@ -71,6 +71,11 @@ impl Terms {
         })
     }
 
+    /// The same back end with another size.
+    pub(super) fn with_sectors(&self, sectors: u64) -> Self {
+        Self { sectors, ..*self }
+    }
+
     /// What follows for the device. `sectors` is in units of 512 octets, as Linux's back end has it always, and QEMU's for front
     /// ends that do not say `feature-large-sector-size`: which this one does not, so that there is one meaning.
     pub(super) fn geometry(&self, backend: &Backend) -> Result<Geometry, BlockFault> {
