@@ -1,11 +1,13 @@
 //! Tests against a back end that lies: each lie closes the device, requests end, no memory is lost or used twice.
 
 use super::fault::BlockFault;
+use super::hostile_transfer_tests::pages_of;
 use super::job::Job;
 use super::limits::{Kept, Limits};
+use super::negotiation_tests::{connected_with, offers};
 use super::queue::{Issued, Queue};
 use super::terms::Flushes;
-use super::tests::{BACKEND, Bench, NUMBER, bench, is_done, octets, read, until, write};
+use super::tests::{BACKEND, Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
 use crate::abi::blkif::{Response, op, status};
 use crate::fake::blkback::Taken;
 use crate::fake::run;
@@ -124,6 +126,10 @@ fn keys_that_make_no_sense_close_the_device_until_they_do() {
         ("sector-size", "1000"),
         ("info", "ro"),
         ("feature-flush-cache", "yes"),
+        ("feature-persistent", "yes"),
+        ("feature-persistent", "-1"),
+        ("feature-max-indirect-segments", "4294967296"),
+        ("feature-max-indirect-segments", "a few"),
     ] {
         bench(async |b| {
             b.back.offer(key, value);
@@ -136,6 +142,8 @@ fn keys_that_make_no_sense_close_the_device_until_they_do() {
             b.back.offer("sector-size", "512");
             b.back.offer("info", "0");
             b.back.offer("feature-flush-cache", "1");
+            b.back.offer("feature-persistent", "1");
+            b.back.offer("feature-max-indirect-segments", "32");
             until("it connects", || disk.geometry().sectors == 2048).await;
             disk
         });
@@ -184,7 +192,9 @@ fn lent_pages_are_the_peers_until_it_lets_go() {
 #[derive(Clone, Debug)]
 enum Step {
     Submit(u64, usize),
-    Perform,
+    Perform(i16),
+    Scribble,
+    Resize(usize),
     Lie { id: u64, operation: u8, status: i16 },
     Producer(u32),
     Keep,
@@ -194,8 +204,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0u64..2000, 1usize..48).prop_map(|(sector, sectors)| Step::Submit(sector, sectors)),
-        4 => Just(Step::Perform),
+        4 => (0u64..1000, 1usize..400).prop_map(|(sector, sectors)| Step::Submit(sector, sectors)),
+        4 => Just(Step::Perform(status::OKAY)),
+        1 => Just(Step::Perform(status::ERROR)),
+        1 => Just(Step::Scribble),
+        1 => (0..2 * OCTETS).prop_map(Step::Resize),
         1 => (prop_oneof![0u64..33, any::<u64>()], 0u8..7, -3i16..3)
             .prop_map(|(id, operation, status)| Step::Lie { id, operation, status }),
         1 => prop_oneof![0u32..40, any::<u32>()].prop_map(Step::Producer),
@@ -206,15 +219,23 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn no_back_end_makes_it_panic_leak_or_hang(steps in prop::collection::vec(step(), 1..80)) {
+    fn no_back_end_makes_it_panic_leak_or_hang(
+        (keys, limits) in offers(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
         bench(async |b: &Bench| {
-            let disk = b.connected().await;
+            keys.iter().for_each(|(key, value)| b.back.offer(key, value));
+            let disk = connected_with(b, limits).await;
             b.back.hold();
             let mut requests: Vec<InFlight> = Vec::new();
             let (mut kept, mut taken) = (Vec::new(), Vec::<Taken>::new());
+            let mut connects = b.back.connects();
             for step in steps {
+                if std::mem::replace(&mut connects, b.back.connects()) != b.back.connects() {
+                    taken.clear();
+                }
                 taken.extend(b.back.take());
                 let is_up = b.back.state() == XenbusState::Connected;
                 match step {
@@ -223,10 +244,17 @@ proptest! {
                         taken.clear();
                         sleep(Duration::from_millis(500)).await;
                     }
-                    Step::Perform => if let Some(slot) = taken.pop() {
+                    Step::Perform(status) => if let Some(slot) = taken.pop() {
                         let (operation, id) = (slot.operation(), slot.request().id);
-                        b.back.respond(Response { id, operation, status: status::OKAY, ..Response::default() });
+                        b.back.respond_on(slot.queue, Response { id, operation, status, ..Response::default() });
                     },
+                    Step::Scribble => if let Some(slot) = taken.last() {
+                        // A page that is no longer granted, or only for reading, is refused to it.
+                        for page in pages_of(b, slot) {
+                            let _ = b.hv.peer_copy_to(BACKEND, page, 0, &[0xff; 4096]);
+                        }
+                    },
+                    Step::Resize(octets) => b.back.set_back_key("sectors", &(octets / 512).to_string()),
                     Step::Lie { id, operation, status } => {
                         b.back.respond(Response { id, operation, status, ..Response::default() });
                     }
@@ -240,6 +268,9 @@ proptest! {
                 }
             }
             drop(kept);
+            // What a lie was about before it was taken is not there to be performed.
+            sleep(Duration::from_millis(1)).await;
+            b.back.take();
             b.back.serve();
             // An honest back end from now on: whatever was asked for ends.
             if b.back.state() == XenbusState::Connected {

@@ -48,6 +48,8 @@ pub use open::{OpenError, find, open, open_number};
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod hostile_transfer_tests;
+#[cfg(test)]
 mod life_tests;
 #[cfg(test)]
 mod negotiation_tests;

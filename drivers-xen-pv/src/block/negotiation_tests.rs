@@ -5,6 +5,7 @@ use super::{Blkfront, Limits, open_number};
 use crate::xenbus::XenbusState;
 use fata_libos::block::{Access, BlockDevice, InFlight};
 use fata_libos::time::{Duration, sleep};
+use proptest::prelude::*;
 
 use super::tests::NUMBER;
 
@@ -19,6 +20,23 @@ pub(super) async fn connected_with(b: &Bench, limits: Limits) -> Blkfront {
     let disk = open_number(&b.xen, b.store.clone(), NUMBER, Access::ReadWrite, limits);
     until("it connects", || disk.geometry().sectors > 0).await;
     disk
+}
+
+/// What a back end may offer, and what a device may use.
+pub(super) fn offers() -> impl Strategy<Value = (Vec<(&'static str, String)>, Limits)> {
+    let number = |values: &'static [u32]| prop::sample::select(values).prop_map(|n| n.to_string());
+    let keys = (number(&[0, 1, 2, 9]), number(&[0, 1, 2, 3]), number(&[0, 12, 40, 256]), number(&[0, 1]));
+    let keys = keys.prop_map(|(order, queues, segments, keeps)| {
+        Vec::from([
+            ("max-ring-page-order", order),
+            ("multi-queue-max-queues", queues),
+            ("feature-max-indirect-segments", segments),
+            ("feature-persistent", keeps),
+        ])
+    });
+    let limits = (1_u32..4, prop::sample::select(&[0_usize, 1, 20, 512][..]))
+        .prop_map(|(queues, copied_pages)| Limits { queues, copied_pages, ..Limits::DEFAULT });
+    (keys, limits)
 }
 
 /// Writes in many requests at once, reads them again likewise, and sees that each was done where it belongs.

@@ -15,7 +15,7 @@ use core::task::{Context, Poll};
 
 /// Pages of earlier connections that back ends may hold before there are no new ones: what four rings of one page, full, have in
 /// flight.
-const MAX_HELD: usize = 4 * 32 * 11;
+pub(super) const MAX_HELD: usize = 4 * 32 * 11;
 
 pub(super) struct Queues {
     all: Vec<Queue>,
@@ -36,13 +36,19 @@ impl Queues {
             return Err(QueueError::Held { pages });
         }
         loop {
-            let all = (0..rings.queues).map(|_| Queue::new(xen, remote, handle, rings.order));
-            match all.collect() {
-                Ok(all) => return Ok(Self { all, turn: 0 }),
+            match Self::with_rings(xen, remote, handle, rings) {
                 Err(QueueError::Grant(GrantError::NoMemory { .. })) if rings.order > 0 => rings.order -= 1,
-                Err(e) => return Err(e),
+                made => return made,
             }
         }
+    }
+
+    fn with_rings(xen: &Rc<Xen>, remote: DomId, handle: u16, rings: Rings) -> Result<Self, QueueError> {
+        let mut all = Vec::with_capacity(rings.queues);
+        for _ in 0..rings.queues {
+            all.push(Queue::new(xen, remote, handle, rings.order)?);
+        }
+        Ok(Self { all, turn: 0 })
     }
 
     /// Each of them, for what is to be told to the back end.

@@ -1,5 +1,6 @@
 //! Tests of the whole front end against a fake back end and XenStore: requests and what they are on the ring.
 
+use super::negotiation_tests::{connected_with, offers};
 use super::{Blkfront, Limits, open_number};
 use crate::abi::blkif::op;
 use crate::fake::blkback::FakeBlkback;
@@ -273,8 +274,20 @@ fn without_grants_requests_wait_or_fail_but_end() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Write { sector: u64, sectors: usize },
-    Read { sector: u64, sectors: usize },
+    Write {
+        sector: u64,
+        sectors: usize,
+    },
+    Read {
+        sector: u64,
+        sectors: usize,
+    },
+    /// Neighbours, written at once.
+    Stream {
+        sector: u64,
+        each: usize,
+        count: usize,
+    },
     Serve,
     Reverse,
     Flush,
@@ -284,6 +297,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0u64..1800, 1usize..200).prop_map(|(sector, sectors)| Step::Write { sector, sectors }),
         (0u64..1800, 1usize..200).prop_map(|(sector, sectors)| Step::Read { sector, sectors }),
+        (0u64..1500, 1usize..20, 1usize..20).prop_map(|(sector, each, count)| Step::Stream {
+            sector,
+            each,
+            count
+        }),
         Just(Step::Serve),
         Just(Step::Reverse),
         Just(Step::Flush),
@@ -294,9 +312,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Requests that do not overlap others in flight: what is read is what was written last.
     #[test]
-    fn behaves_as_a_disk(steps in prop::collection::vec(step(), 1..60)) {
+    fn behaves_as_a_disk((keys, limits) in offers(), steps in prop::collection::vec(step(), 1..60)) {
         bench(async |b| {
-            let disk = b.connected().await;
+            keys.iter().for_each(|(key, value)| b.back.offer(key, value));
+            let disk = connected_with(b, limits).await;
             let mut model = vec![0u8; OCTETS];
             let mut pending: Vec<(InFlight, Option<(usize, usize)>)> = Vec::new();
             b.back.hold();
@@ -307,6 +326,16 @@ proptest! {
                         settle(b, &mut pending, &model).await;
                         model[at..at + data.len()].copy_from_slice(&data);
                         pending.push((write(&disk, sector, &data), None));
+                        settle(b, &mut pending, &model).await;
+                    }
+                    Step::Stream { sector, each, count } => {
+                        settle(b, &mut pending, &model).await;
+                        for k in 0..count {
+                            let sector = sector + (k * each) as u64;
+                            let (at, data) = (sector as usize * 512, octets(each * 512, n + k));
+                            model[at..at + data.len()].copy_from_slice(&data);
+                            pending.push((write(&disk, sector, &data), None));
+                        }
                         settle(b, &mut pending, &model).await;
                     }
                     Step::Read { sector, sectors } => {

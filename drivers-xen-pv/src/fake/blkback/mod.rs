@@ -20,6 +20,9 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
+/// The most slots of a ring that is known of.
+const MAX_SLOTS: usize = 512;
+
 /// A request that was taken from a ring.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
@@ -225,7 +228,9 @@ impl FakeBlkback {
     pub fn take(&self) -> Vec<Taken> {
         let mut taken = Vec::new();
         for (queue, ring) in self.rings.borrow_mut().iter_mut().enumerate() {
-            taken.extend(std::iter::from_fn(|| ring.ring.request()).map(|slot| Taken { queue, slot }));
+            // Bounded, as a test may have spoilt the ring.
+            let slots = std::iter::from_fn(|| ring.ring.request()).take(MAX_SLOTS);
+            taken.extend(slots.map(|slot| Taken { queue, slot }));
         }
         taken
     }
