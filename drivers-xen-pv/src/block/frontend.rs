@@ -4,10 +4,11 @@
 //! while connections do not last.
 
 use super::fault::BlockFault;
+use super::limits::Limits;
 use super::link::Link;
-use super::queue::Queue;
-use super::session::{Session, Why};
-use super::terms::{Terms, publish};
+use super::queues::Queues;
+use super::session::{Change, Session, Why};
+use super::terms::{Terms, publish, read_offer};
 use crate::xen::Xen;
 use crate::xenbus::{XenbusState, devices};
 use crate::xenstore::XenStore;
@@ -37,6 +38,7 @@ pub(super) struct Site {
     pub(super) link: Rc<Link>,
     pub(super) name: Rc<str>,
     pub(super) number: u32,
+    pub(super) limits: Limits,
 }
 
 /// Keeps the device connected until nobody wants it any more.
@@ -81,15 +83,32 @@ impl Site {
     async fn serve(&self, session: &mut Session) -> Result<Infallible, Why> {
         self.wait_for_offer(session).await?;
         let remote = session.backend.domid();
-        let queue = Queue::new(&self.xen, remote, self.number as u16)?;
-        publish(&session.device, &queue).await?;
+        let offer = read_offer(&session.backend).await?;
+        let queues = Queues::new(&self.xen, remote, self.number as u16, self.limits.rings(offer))?;
+        publish(&session.device, &self.limits, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
-        self.bring_up(session, queue).await?;
-        match session.next_state(&self.link).await? {
-            XenbusState::Closing | XenbusState::Closed => Err(Why::Closing),
-            seen => Err(BlockFault::State { seen, expected: "Connected or Closing" }.into()),
+        let terms = self.bring_up(session, queues).await?;
+        loop {
+            match session.next_change(&self.link).await? {
+                Change::Size => self.resize(session, terms).await?,
+                Change::State(XenbusState::Closing | XenbusState::Closed) => return Err(Why::Closing),
+                Change::State(seen) => {
+                    return Err(BlockFault::State { seen, expected: "Connected or Closing" }.into());
+                }
+            }
         }
+    }
+
+    /// Takes notice of the size that the back end tells. Requests move meanwhile; those that wait were checked against the size
+    /// before, and are for the back end to refuse.
+    async fn resize(&self, session: &Session, terms: Terms) -> Result<(), Why> {
+        let sectors = self.wait(session.backend.read("sectors")).await??;
+        let geometry = terms.with_sectors(sectors).geometry(&session.backend)?;
+        if self.link.set_geometry(geometry) {
+            log::info!("{}: {} sectors from now on", self.name, geometry.sectors);
+        }
+        Ok(())
     }
 
     /// Says that this end starts, and waits for the back end to be ready for it.
@@ -119,10 +138,11 @@ impl Site {
         }
     }
 
-    async fn bring_up(&self, session: &Session, mut queue: Queue) -> Result<(), Why> {
+    async fn bring_up(&self, session: &mut Session, mut queues: Queues) -> Result<Terms, Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
-        queue.set_flush(terms.flush());
+        queues.agree(terms.flushes(), terms.transfer(&self.limits, queues.all().len()));
+        session.watch_size().await?;
         session.show(XenbusState::Connected).await?;
         let name = &self.name;
         log::info!(
@@ -132,18 +152,18 @@ impl Site {
             geometry.sector_size,
             geometry.access
         );
-        if terms.flush().is_none() {
+        if terms.flushes().now.is_none() {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
-        queue.kick();
-        self.link.bring_up(geometry, queue);
-        Ok(())
+        queues.kick();
+        self.link.bring_up(geometry, queues);
+        Ok(terms)
     }
 
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
     /// the requests.
     async fn close(&self, mut session: Session, why: Why) -> Why {
-        let queue = self.link.take_down();
+        let queues = self.link.take_down();
         match &why {
             Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
             why => log::error!("{}: closed: {why}", self.name),
@@ -156,8 +176,8 @@ impl Site {
                 why = Why::Unwanted;
             }
         }
-        if let Some(queue) = queue {
-            self.link.retry(queue.end().into_iter());
+        if let Some(queues) = queues {
+            self.link.retry(queues.end().into_iter());
         }
         let stays =
             !matches!(why, Why::Gone | Why::Unwanted) && self.is_online(&session).await.unwrap_or(false);

@@ -1,10 +1,15 @@
 //! Tests against a back end that lies: each lie closes the device, requests end, no memory is lost or used twice.
 
 use super::fault::BlockFault;
+use super::hostile_transfer_tests::pages_of;
 use super::job::Job;
+use super::limits::{Kept, Limits};
+use super::negotiation_tests::{connected_with, offers};
 use super::queue::{Issued, Queue};
-use super::tests::{BACKEND, Bench, NUMBER, bench, is_done, octets, read, until, write};
-use crate::abi::blkif::{Response, Slot, op, status};
+use super::terms::Flushes;
+use super::tests::{BACKEND, Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
+use crate::abi::blkif::{Response, op, status};
+use crate::fake::blkback::Taken;
 use crate::fake::run;
 use crate::grant::{Access, Lent};
 use crate::ring::{IdFault, RingFault, RingIdx, layout};
@@ -13,22 +18,25 @@ use crate::xenbus::XenbusState;
 use fata_libos::block::{BlockDevice, BlockError, Buffer, InFlight, Request};
 use fata_libos::time::{Duration, sleep};
 use proptest::prelude::*;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What a queue with three writes in flight makes of a lie, and whether all is given back afterwards.
 fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
     run(async |hv, xen| {
-        let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16).unwrap();
+        let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16, 0).unwrap();
         let jobs: Vec<Rc<Job>> = (0..3)
             .map(|n| Job::new(Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) }, 512))
             .collect();
-        for job in &jobs {
-            assert!(queue.issue(job) == Issued::Whole);
+        let transfer = Limits::DEFAULT.transfer(0, Kept::No, 1);
+        queue.agree(Flushes::default(), transfer);
+        for job in jobs {
+            assert!(queue.issue(&mut VecDeque::from([job])) == Issued::Something);
         }
         queue.push();
-        let map = hv.peer_map(BACKEND, queue.address().0, Access::ReadWrite).unwrap();
+        let map = hv.peer_map(BACKEND, queue.refs()[0], Access::ReadWrite).unwrap();
         lie(&map.memory(), &[0, 1, 2]);
-        let fault = queue.reap().expect_err("the lie is noticed");
+        let fault = queue.reap(&mut VecDeque::new()).expect_err("the lie is noticed");
         drop(map);
         drop(queue.end());
         assert_eq!(xen.grants().counts().in_use, 0);
@@ -68,7 +76,7 @@ fn a_lie_on_the_ring_costs_a_connection_and_no_request() {
     bench(async |b| {
         let disk = b.connected().await;
         b.back.hold();
-        let mut requests: Vec<_> = (0..5).map(|n| write(&disk, n, &octets(512, n as usize))).collect();
+        let mut requests: Vec<_> = (0..5).map(|n| write(&disk, 2 * n, &octets(512, n as usize))).collect();
         sleep(Duration::from_millis(10)).await;
         assert_eq!(b.back.take().len(), 5);
         b.back.respond(Response { id: 31, operation: op::WRITE, ..Response::default() });
@@ -118,6 +126,10 @@ fn keys_that_make_no_sense_close_the_device_until_they_do() {
         ("sector-size", "1000"),
         ("info", "ro"),
         ("feature-flush-cache", "yes"),
+        ("feature-persistent", "yes"),
+        ("feature-persistent", "-1"),
+        ("feature-max-indirect-segments", "4294967296"),
+        ("feature-max-indirect-segments", "a few"),
     ] {
         bench(async |b| {
             b.back.offer(key, value);
@@ -130,6 +142,8 @@ fn keys_that_make_no_sense_close_the_device_until_they_do() {
             b.back.offer("sector-size", "512");
             b.back.offer("info", "0");
             b.back.offer("feature-flush-cache", "1");
+            b.back.offer("feature-persistent", "1");
+            b.back.offer("feature-max-indirect-segments", "32");
             until("it connects", || disk.geometry().sectors == 2048).await;
             disk
         });
@@ -178,7 +192,9 @@ fn lent_pages_are_the_peers_until_it_lets_go() {
 #[derive(Clone, Debug)]
 enum Step {
     Submit(u64, usize),
-    Perform,
+    Perform(i16),
+    Scribble,
+    Resize(usize),
     Lie { id: u64, operation: u8, status: i16 },
     Producer(u32),
     Keep,
@@ -188,8 +204,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0u64..2000, 1usize..48).prop_map(|(sector, sectors)| Step::Submit(sector, sectors)),
-        4 => Just(Step::Perform),
+        4 => (0u64..1000, 1usize..400).prop_map(|(sector, sectors)| Step::Submit(sector, sectors)),
+        4 => Just(Step::Perform(status::OKAY)),
+        1 => Just(Step::Perform(status::ERROR)),
+        1 => Just(Step::Scribble),
+        1 => (0..2 * OCTETS).prop_map(Step::Resize),
         1 => (prop_oneof![0u64..33, any::<u64>()], 0u8..7, -3i16..3)
             .prop_map(|(id, operation, status)| Step::Lie { id, operation, status }),
         1 => prop_oneof![0u32..40, any::<u32>()].prop_map(Step::Producer),
@@ -200,15 +219,23 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn no_back_end_makes_it_panic_leak_or_hang(steps in prop::collection::vec(step(), 1..80)) {
+    fn no_back_end_makes_it_panic_leak_or_hang(
+        (keys, limits) in offers(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
         bench(async |b: &Bench| {
-            let disk = b.connected().await;
+            keys.iter().for_each(|(key, value)| b.back.offer(key, value));
+            let disk = connected_with(b, limits).await;
             b.back.hold();
             let mut requests: Vec<InFlight> = Vec::new();
-            let (mut kept, mut taken) = (Vec::new(), Vec::<Slot>::new());
+            let (mut kept, mut taken) = (Vec::new(), Vec::<Taken>::new());
+            let mut connects = b.back.connects();
             for step in steps {
+                if std::mem::replace(&mut connects, b.back.connects()) != b.back.connects() {
+                    taken.clear();
+                }
                 taken.extend(b.back.take());
                 let is_up = b.back.state() == XenbusState::Connected;
                 match step {
@@ -217,10 +244,17 @@ proptest! {
                         taken.clear();
                         sleep(Duration::from_millis(500)).await;
                     }
-                    Step::Perform => if let Some(slot) = taken.pop() {
+                    Step::Perform(status) => if let Some(slot) = taken.pop() {
                         let (operation, id) = (slot.operation(), slot.request().id);
-                        b.back.respond(Response { id, operation, status: status::OKAY, ..Response::default() });
+                        b.back.respond_on(slot.queue, Response { id, operation, status, ..Response::default() });
                     },
+                    Step::Scribble => if let Some(slot) = taken.last() {
+                        // A page that is no longer granted, or only for reading, is refused to it.
+                        for page in pages_of(b, slot) {
+                            let _ = b.hv.peer_copy_to(BACKEND, page, 0, &[0xff; 4096]);
+                        }
+                    },
+                    Step::Resize(octets) => b.back.set_back_key("sectors", &(octets / 512).to_string()),
                     Step::Lie { id, operation, status } => {
                         b.back.respond(Response { id, operation, status, ..Response::default() });
                     }
@@ -234,6 +268,9 @@ proptest! {
                 }
             }
             drop(kept);
+            // What a lie was about before it was taken is not there to be performed.
+            sleep(Duration::from_millis(1)).await;
+            b.back.take();
             b.back.serve();
             // An honest back end from now on: whatever was asked for ends.
             if b.back.state() == XenbusState::Connected {

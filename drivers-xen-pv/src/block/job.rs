@@ -1,8 +1,10 @@
-//! A request on its way: cut into what the ring's requests hold, its buffer lent part by part.
+//! A request on its way, from its submission to its end; which of it was issued, and what became of that.
 
-use crate::abi::blkif::{MAX_SEGMENTS, SECTOR, Segment, op};
+use super::merge::{Joins, Kind, Waits};
+use super::part::PAGE_SECTORS;
+use crate::abi::blkif::{SECTOR, status};
 use crate::grant::{Access, GrantError, Lent};
-use crate::types::{DomId, PAGE_SIZE};
+use crate::types::DomId;
 use crate::xen::Xen;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
@@ -11,22 +13,8 @@ use core::task::{Context, Poll};
 use fata_libos::block::{BlockError, Buffer, Outcome, Request};
 use fata_libos::task::WakerSet;
 
-/// Sectors of 512 octets in a page.
-const PAGE_SECTORS: u64 = (PAGE_SIZE / SECTOR) as u64;
-/// Those of a request with all its segments.
-const PART_SECTORS: u64 = PAGE_SECTORS * MAX_SEGMENTS as u64;
-
 /// A buffer that is nobody's to touch, until the last part of its request has ended.
-struct Memory(#[allow(dead_code, reason = "kept alive, and given back")] Buffer);
-
-/// What is asked for, in the ring's words.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
-    Flush,
-    Discard,
-}
+struct Memory(Buffer);
 
 /// A request, from its submission to its end. Sectors are of 512 octets.
 pub(super) struct Job {
@@ -37,26 +25,18 @@ pub(super) struct Job {
     sector_size: usize,
     start: NonNull<u8>,
     memory: RefCell<Option<Rc<Memory>>>,
-    /// Sectors whose parts were issued.
+    /// Sectors that were issued.
     issued: Cell<u64>,
-    /// A request without sectors has one part too.
+    /// A flush has no sectors, and is issued all the same.
     has_begun: Cell<bool>,
-    /// Parts in flight.
-    parts: Cell<usize>,
+    /// Pieces in flight.
+    pieces: Cell<usize>,
+    joins: Cell<Joins>,
     error: Cell<Option<BlockError>>,
     /// Times that a connection was lost under it.
     losses: Cell<u8>,
     outcome: RefCell<Option<Outcome>>,
     waiting: WakerSet,
-}
-
-/// The next part of a job: what the ring's request says.
-pub(super) struct Part {
-    pub(super) job: Rc<Job>,
-    pub(super) operation: u8,
-    pub(super) sector: u64,
-    pub(super) sectors: u64,
-    pub(super) lent: Option<Lent>,
 }
 
 impl Job {
@@ -88,7 +68,8 @@ impl Job {
             memory: RefCell::new(memory),
             issued: Cell::new(0),
             has_begun: Cell::new(false),
-            parts: Cell::new(0),
+            pieces: Cell::new(0),
+            joins: Cell::new(Joins::Others),
             error: Cell::new(None),
             losses: Cell::new(0),
             outcome: RefCell::new(None),
@@ -96,53 +77,81 @@ impl Job {
         })
     }
 
-    /// Whether all parts were issued.
+    /// Whether all of it was issued.
     pub(super) fn is_issued(&self) -> bool {
         let is_whole = self.issued.get() >= self.sectors;
         // Reads and writes of nothing are done without the device.
         is_whole && (self.has_begun.get() || (self.kind != Kind::Flush && self.sectors == 0))
     }
 
-    /// Makes the next part, its pages lent to `remote`. `flush` is the operation for flushes.
-    pub(super) fn next_part(
-        self: &Rc<Self>,
-        xen: &Rc<Xen>,
-        remote: DomId,
-        flush: u8,
-    ) -> Result<Part, GrantError> {
-        let done = self.issued.get();
-        let (operation, most) = match self.kind {
-            Kind::Read => (op::READ, PART_SECTORS),
-            Kind::Write => (op::WRITE, PART_SECTORS),
-            Kind::Flush => (flush, 0),
-            Kind::Discard => (op::DISCARD, u64::MAX),
-        };
-        let sectors = (self.sectors - done).min(most);
-        let lent = self.lend(xen, remote, done, sectors)?;
-        self.issued.set(done + sectors);
-        self.has_begun.set(true);
-        self.parts.set(self.parts.get() + 1);
-        let sector = if self.kind == Kind::Flush { 0 } else { self.sector + done };
-        Ok(Part { job: self.clone(), operation, sector, sectors, lent })
+    /// What is asked for.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
-    fn lend(
+    /// Sectors that were not issued.
+    pub(super) fn left(&self) -> u64 {
+        self.sectors - self.issued.get()
+    }
+
+    /// The pages that those are.
+    pub(super) fn pages_left(&self) -> usize {
+        usize::try_from(self.left().div_ceil(PAGE_SECTORS)).unwrap_or(usize::MAX)
+    }
+
+    /// The sector that comes next; a flush has none.
+    pub(super) fn next_sector(&self) -> u64 {
+        if self.kind == Kind::Flush { 0 } else { self.sector + self.issued.get() }
+    }
+
+    /// What is left of it, for those that it may join.
+    pub(super) fn waits(&self) -> Waits {
+        let sector = self.next_sector();
+        Waits { kind: self.kind, sector, pages: self.pages_left(), joins: self.joins.get() }
+    }
+
+    /// Takes notice of a piece that is issued, and says where in the job it begins. Until its last one pieces are whole pages.
+    pub(super) fn piece_begins(&self, sectors: u64) -> u64 {
+        let from = self.issued.get();
+        self.issued.set(from + sectors);
+        self.has_begun.set(true);
+        self.pieces.set(self.pieces.get() + 1);
+        from
+    }
+
+    /// Takes notice that there is nothing to be done.
+    pub(super) fn skip(&self) {
+        self.issued.set(self.sectors);
+        self.has_begun.set(true);
+    }
+
+    /// Lends the pages of the sectors that come next to `remote`.
+    pub(super) fn lend_next(
         &self,
         xen: &Rc<Xen>,
         remote: DomId,
-        done: u64,
         sectors: u64,
     ) -> Result<Option<Lent>, GrantError> {
         let Some(memory) = self.memory.borrow().clone() else { return Ok(None) };
         let access = if self.kind == Kind::Write { Access::ReadOnly } else { Access::ReadWrite };
         let pages = sectors.div_ceil(PAGE_SECTORS) as usize;
-        // SAFETY: parts before this one were whole pages, so that the buffer has these pages from here on, and `memory` keeps the
-        // buffer, which nobody can reach before `finish` finds all parts ended.
+        // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and `memory` keeps the
+        // buffer, which nobody can reach before `finish` finds all pieces ended.
         let lent = unsafe {
-            let start = self.start.add(done as usize * SECTOR);
+            let start = self.start.add(self.issued.get() as usize * SECTOR);
             Lent::lend(xen, remote, memory, start, pages, access)?
         };
         Ok(Some(lent))
+    }
+
+    /// Its buffer's octets of so many sectors from `from` on. Only where no page of it is lent.
+    pub(super) fn with_octets(&self, from: u64, sectors: u64, with: impl FnOnce(&mut [u8])) {
+        let octets = from as usize * SECTOR..(from + sectors) as usize * SECTOR;
+        let mut memory = self.memory.borrow_mut();
+        // A page that an earlier back end holds is nobody's, and its job is not issued again.
+        if let Some(Memory(buffer)) = memory.as_mut().and_then(Rc::get_mut) {
+            with(&mut buffer[octets]);
+        }
     }
 
     /// Ends with an error, when what is in flight of it has ended.
@@ -155,9 +164,12 @@ impl Job {
     }
 
     /// An error of the device at a sector of the ring's.
-    pub(super) fn fail_at(&self, sector: u64, status: i16) {
+    pub(super) fn fail_at(&self, sector: u64, result: i16) {
         let sector = sector / (self.sector_size / SECTOR) as u64;
-        self.fail(BlockError::Failed { sector, status: status.into() });
+        self.fail(match result {
+            status::EOPNOTSUPP => BlockError::Unsupported { sector },
+            _ => BlockError::Failed { sector, status: result.into() },
+        });
     }
 
     /// Ends with the error that there is no memory, or no grant, for it.
@@ -171,12 +183,25 @@ impl Job {
         BlockError::Gone { sector: self.sector / (self.sector_size / SECTOR) as u64 }
     }
 
-    /// Takes notice of a part that has ended.
-    pub(super) fn part_ended(&self) {
-        self.parts.set(self.parts.get() - 1);
+    /// Takes notice of a piece that has ended.
+    pub(super) fn piece_ended(&self) {
+        self.pieces.set(self.pieces.get() - 1);
     }
 
-    /// Takes notice of a connection that was lost with parts in flight: true if it is to be issued again, as a whole.
+    /// Takes notice that its last piece, from `from` on, came to nothing and may be tried again, alone: false if it has failed
+    /// anyway.
+    pub(super) fn piece_failed(&self, from: u64) -> bool {
+        self.piece_ended();
+        if self.error.get().is_some() {
+            return false;
+        }
+        self.issued.set(from);
+        self.has_begun.set(from > 0);
+        self.joins.set(Joins::Nobody);
+        true
+    }
+
+    /// Takes notice of a connection that was lost with pieces in flight: true if it is to be issued again, as a whole.
     pub(super) fn begin_anew(&self) -> bool {
         self.losses.set(self.losses.get() + 1);
         // Pages that the lost back end still holds are no longer this request's.
@@ -192,7 +217,7 @@ impl Job {
 
     /// Wakes who waits, if all of it has ended. Once it has, it stays so.
     pub(super) fn finish(&self) {
-        if !self.is_issued() || self.parts.get() > 0 || self.outcome.borrow().is_some() {
+        if !self.is_issued() || self.pieces.get() > 0 || self.outcome.borrow().is_some() {
             return;
         }
         let result = self.error.get().map_or(Ok(()), Err);
@@ -212,20 +237,5 @@ impl Job {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Part {
-    /// The part's pages, as the ring's request names them; how many count.
-    pub(super) fn segments(&self) -> ([Segment; MAX_SEGMENTS], u8) {
-        let mut segments = [Segment::default(); MAX_SEGMENTS];
-        let refs = self.lent.as_ref().map_or(&[][..], Lent::refs);
-        let mut left = self.sectors;
-        for (segment, gref) in segments.iter_mut().zip(refs) {
-            let last_sect = left.min(PAGE_SECTORS) as u8 - 1;
-            *segment = Segment { gref: gref.0, first_sect: 0, last_sect, pad: 0 };
-            left -= u64::from(last_sect) + 1;
-        }
-        (segments, refs.len() as u8)
     }
 }

@@ -28,7 +28,7 @@ fn what_was_in_flight_is_issued_again_once() {
         let disk = b.connected().await;
         b.back.hold();
         let mut requests: Vec<_> =
-            (0..50).map(|n| write(&disk, 20 * n, &octets(10_240, n as usize))).collect();
+            (0..50).map(|n| write(&disk, 21 * n, &octets(10_240, n as usize))).collect();
         sleep(Duration::from_millis(10)).await;
         // One is answered before, and not issued again.
         let taken = b.back.take();
@@ -40,7 +40,7 @@ fn what_was_in_flight_is_issued_again_once() {
         let log = b.back.log.borrow();
         assert_eq!(log.len(), 50, "each was performed once");
         for n in 0..50 {
-            let at = 20 * n * 512;
+            let at = 21 * n * 512;
             assert!(b.back.disk.borrow()[at..at + 10_240] == octets(10_240, n));
         }
         drop(log);

@@ -1,11 +1,11 @@
 //! What the handle and the task that keeps the device connected share.
 //!
-//! Requests are kept here from their submission until there is room on the ring. The task brings the link up with a queue and
-//! takes the queue away; whoever sees the back end break the protocol leaves the fault for the task, which closes the device.
+//! Requests are kept here from their submission until there is room on the ring. The task brings the link up with queues and
+//! takes them away; whoever sees the back end break the protocol leaves the fault for the task, which closes the device.
 
 use super::fault::BlockFault;
 use super::job::Job;
-use super::queue::{Issued, Queue};
+use super::queues::Queues;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::RefCell;
@@ -38,7 +38,7 @@ pub(super) enum Lost {
 struct State {
     geometry: Geometry,
     status: Status,
-    queue: Option<Queue>,
+    queues: Option<Queues>,
     waiting: VecDeque<Rc<Job>>,
     lost: Option<Lost>,
     /// Times that the link went up or down.
@@ -59,7 +59,7 @@ impl Link {
         let state = State {
             geometry: Geometry::new(512, 0, wanted),
             status: Status::Away,
-            queue: None,
+            queues: None,
             waiting: VecDeque::new(),
             lost: None,
             changes: 0,
@@ -91,20 +91,27 @@ impl Link {
             Status::Gone => job.fail(job.gone()),
             Status::Up | Status::Away => state.waiting.push_back(job.clone()),
         }
-        state.pump();
         drop(state);
         job.finish();
+        // The task issues it when those that are ready now have run: what they ask for goes as one, with one notification.
+        self.task.wake_all();
         Ok(job)
     }
 
-    /// Requests move from now on.
-    pub(super) fn bring_up(&self, mut geometry: Geometry, queue: Queue) {
-        let mut state = self.state.borrow_mut();
+    /// The device is so from now on: false if it was already.
+    pub(super) fn set_geometry(&self, mut geometry: Geometry) -> bool {
         if self.wanted == Access::ReadOnly {
             geometry.access = Access::ReadOnly;
         }
-        state.geometry = geometry;
-        state.queue = Some(queue);
+        let known = &mut self.state.borrow_mut().geometry;
+        core::mem::replace(known, geometry) != geometry
+    }
+
+    /// Requests move from now on.
+    pub(super) fn bring_up(&self, geometry: Geometry, queues: Queues) {
+        self.set_geometry(geometry);
+        let mut state = self.state.borrow_mut();
+        state.queues = Some(queues);
         state.status = Status::Up;
         state.changes += 1;
         state.pump();
@@ -112,10 +119,10 @@ impl Link {
         self.opener.wake_all();
     }
 
-    /// No requests move from now on; those in the queue are the caller's to end, and then to [`return`](Self::retry).
-    pub(super) fn take_down(self: &Rc<Self>) -> Option<Queue> {
+    /// No requests move from now on; those in the queues are the caller's to end, and then to [`return`](Self::retry).
+    pub(super) fn take_down(self: &Rc<Self>) -> Option<Queues> {
         let mut state = self.state.borrow_mut();
-        let queue = state.queue.take()?;
+        let queues = state.queues.take()?;
         state.status = Status::Away;
         state.changes += 1;
         let (link, changes) = (self.clone(), state.changes);
@@ -125,7 +132,7 @@ impl Link {
                 link.give_up();
             }
         });
-        Some(queue)
+        Some(queues)
     }
 
     /// Takes what was in flight on a lost connection: it is issued again, once.
@@ -179,13 +186,11 @@ impl Link {
 
     fn serve(&self, cx: &mut Context<'_>) {
         let mut state = self.state.borrow_mut();
-        let Some(queue) = &mut state.queue else { return };
+        let State { queues: Some(queues), waiting, .. } = &mut *state else { return };
         // One that has broken the rules once is not listened to any more.
-        while queue.poll_fired(cx).is_ready() {
-            if let Err(fault) = queue.reap() {
-                state.lost.get_or_insert(Lost::Fault(fault));
-                return;
-            }
+        if let Err(fault) = queues.reap(cx, waiting) {
+            state.lost.get_or_insert(Lost::Fault(fault));
+            return;
         }
         state.pump();
     }
@@ -194,18 +199,11 @@ impl Link {
 impl State {
     /// Puts onto the ring what there is room for.
     fn pump(&mut self) {
-        let Some(queue) = &mut self.queue else { return };
+        let Some(queues) = &mut self.queues else { return };
         if matches!(self.lost, Some(Lost::Fault(_))) {
             return;
         }
-        while let Some(job) = self.waiting.front() {
-            if queue.issue(job) == Issued::Partly {
-                break;
-            }
-            if let Some(job) = self.waiting.pop_front() {
-                job.finish();
-            }
-        }
-        queue.push();
+        queues.issue(&mut self.waiting);
+        queues.push();
     }
 }

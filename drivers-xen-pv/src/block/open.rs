@@ -2,6 +2,7 @@
 
 use super::device::Blkfront;
 use super::frontend::{self, Site};
+use super::limits::Limits;
 use super::link::Link;
 use crate::xen::Xen;
 use crate::xenbus::devices;
@@ -13,6 +14,7 @@ use alloc::string::String;
 use core::fmt;
 use core::future::poll_fn;
 use fata_libos::block::{Access, Disk};
+use fata_libos::memory;
 use fata_libos::time::{Duration, timeout};
 
 /// How long a back end may take to connect for the first time: its hotplug script is part of that.
@@ -75,7 +77,7 @@ pub async fn open(
     access: Access,
 ) -> Result<Disk, OpenError> {
     let number = find(&store, name, which).await?;
-    let device = open_number(xen, store, number, access);
+    let device = open_number(xen, store, number, access, Limits::for_memory(memory::stats().total));
     let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
     opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
     Ok(Disk::new(device))
@@ -108,10 +110,10 @@ fn letter_of(which: &str) -> Option<u8> {
 }
 
 /// The front end of `vbd` number `number`, which connects in the background: requests wait until then.
-pub fn open_number(xen: &Rc<Xen>, store: XenStore, number: u32, access: Access) -> Blkfront {
+pub fn open_number(xen: &Rc<Xen>, store: XenStore, number: u32, access: Access, limits: Limits) -> Blkfront {
     let link = Link::new(access);
     let name: Rc<str> = format!("vbd{number}").into();
-    let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), number };
+    let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), number, limits };
     fata_libos::spawn_detached(frontend::run(site));
     Blkfront::new(name, link)
 }

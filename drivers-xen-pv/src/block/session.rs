@@ -71,6 +71,17 @@ pub(super) struct Session {
     /// Whether the directory has to be looked at. Kept outside of the future, which may be dropped between event and look.
     look: bool,
     state: XenbusState,
+    /// The size that the back end tells, once it is connected.
+    size: Option<Watch>,
+}
+
+/// What a back end does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is in another state.
+    State(XenbusState),
+    /// It has told a size, perhaps another one.
+    Size,
 }
 
 impl Session {
@@ -82,7 +93,7 @@ impl Session {
         let states = backend.states().await?;
         let directory = directory.await?;
         // The event that a watch begins with is the first reason to look.
-        Ok(Self { device, backend, states, directory, look: false, state: XenbusState::Unknown })
+        Ok(Self { device, backend, states, directory, look: false, state: XenbusState::Unknown, size: None })
     }
 
     /// The back end's state as it was last seen.
@@ -92,15 +103,34 @@ impl Session {
 
     /// Waits for the back end's state to be another one, the first time for its state now. Requests move meanwhile.
     pub(super) async fn next_state(&mut self, link: &Link) -> Result<XenbusState, Why> {
-        self.state = self.wait_for_state(link).await?;
-        match self.state {
-            XenbusState::Unknown => Err(self.unknown_state().await),
-            known => Ok(known),
+        loop {
+            if let Change::State(state) = self.next_change(link).await? {
+                return Ok(state);
+            }
         }
     }
 
-    async fn wait_for_state(&mut self, link: &Link) -> Result<XenbusState, Why> {
-        let Self { device, backend, states, directory, look, .. } = self;
+    /// The same, or for its size to be told, where that is watched.
+    pub(super) async fn next_change(&mut self, link: &Link) -> Result<Change, Why> {
+        let change = self.wait_for_change(link).await?;
+        if let Change::State(state) = change {
+            self.state = state;
+            if state == XenbusState::Unknown {
+                return Err(self.unknown_state().await);
+            }
+        }
+        Ok(change)
+    }
+
+    /// Watches the size from now on; it is told once at the beginning.
+    pub(super) async fn watch_size(&mut self) -> Result<(), StoreError> {
+        let key = format!("{}/sectors", self.backend.path());
+        self.size = Some(self.device.store().watch(&key).await?);
+        Ok(())
+    }
+
+    async fn wait_for_change(&mut self, link: &Link) -> Result<Change, Why> {
+        let Self { device, backend, states, directory, look, size, .. } = self;
         let mut moved = pin!(moved(device, backend, directory, look));
         let mut next = pin!(states.next());
         poll_fn(|cx| {
@@ -110,7 +140,13 @@ impl Session {
             if let Poll::Ready(why) = moved.as_mut().poll(cx) {
                 return Poll::Ready(Err(why));
             }
-            next.as_mut().poll(cx).map_err(Why::from)
+            if let Poll::Ready(state) = next.as_mut().poll(cx) {
+                return Poll::Ready(Ok(Change::State(state?)));
+            }
+            match size.as_mut().map(|size| size.poll_changed(cx)) {
+                Some(Poll::Ready(told)) => Poll::Ready(told.map(|_| Change::Size).map_err(Why::from)),
+                _ => Poll::Pending,
+            }
         })
         .await
     }

@@ -1,12 +1,14 @@
 //! What both ends say of themselves in XenStore, and what follows for the connection.
 
 use super::fault::BlockFault;
+use super::limits::{Kept, Limits, Offer, Transfer};
 use super::queue::Queue;
 use crate::abi::blkif::{PROTOCOL, SECTOR, VDISK_READONLY, op};
 use crate::xenbus::{Backend, Device};
-use crate::xenstore::StoreError;
+use crate::xenstore::{Done, StoreError};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use fata_libos::block::{Access, Discard, Geometry};
 
 /// What a back end says when it is connected.
@@ -18,20 +20,45 @@ pub(super) struct Terms {
     flushes: bool,
     barriers: bool,
     discards: bool,
+    keeps_grants: bool,
+    /// Segments of a request that has them in pages of their own; 0 if it knows no such requests.
+    indirect: u32,
 }
+
+/// The operations by which flushes can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flushes {
+    /// The one to use; `None`: what is written is taken to be on the medium.
+    pub(super) now: Option<u8>,
+    /// The one to use when the back end does not do that after all.
+    otherwise: Option<u8>,
+}
+
+impl Flushes {
+    /// Uses the other one from now on; false if there is none.
+    pub(super) fn fall_back(&mut self) -> bool {
+        let other = self.otherwise.take();
+        self.now = other.or(self.now);
+        other.is_some()
+    }
+}
+
+/// What a back end may say of itself, in the order of the fields of [`Terms`].
+const FEATURES: [&str; 4] =
+    ["feature-flush-cache", "feature-barrier", "feature-discard", "feature-persistent"];
 
 impl Terms {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
         // All asked for before the first is awaited: one wait.
         let (sectors, sector_size) = (backend.read("sectors"), backend.read_optional("sector-size"));
         let info = backend.read_optional("info");
-        let asked =
-            ["feature-flush-cache", "feature-barrier", "feature-discard"].map(|key| backend.has_feature(key));
-        let mut said = [false; 3];
+        let indirect = backend.read_optional("feature-max-indirect-segments");
+        let asked = FEATURES.map(|key| backend.has_feature(key));
+        let mut said = [false; FEATURES.len()];
         for (said, asked) in said.iter_mut().zip(asked) {
             *said = asked.await?;
         }
-        let [flushes, barriers, discards] = said;
+        let [flushes, barriers, discards, keeps_grants] = said;
         Ok(Self {
             sectors: sectors.await?,
             sector_size: sector_size.await?.unwrap_or(SECTOR as u32),
@@ -39,7 +66,14 @@ impl Terms {
             flushes,
             barriers,
             discards,
+            keeps_grants,
+            indirect: indirect.await?.unwrap_or_default(),
         })
+    }
+
+    /// The same back end with another size.
+    pub(super) fn with_sectors(&self, sectors: u64) -> Self {
+        Self { sectors, ..*self }
     }
 
     /// What follows for the device. `sectors` is in units of 512 octets, as Linux's back end has it always, and QEMU's for front
@@ -67,28 +101,90 @@ impl Terms {
         Ok(geometry)
     }
 
-    /// The operation by which a flush is asked for.
-    pub(super) fn flush(&self) -> Option<u8> {
-        match self {
-            Self { flushes: true, .. } => Some(op::FLUSH_DISKCACHE),
-            Self { barriers: true, .. } => Some(op::WRITE_BARRIER),
-            _ => None,
+    /// The operations by which flushes can be asked for.
+    pub(super) fn flushes(&self) -> Flushes {
+        let (flush, barrier) = (Some(op::FLUSH_DISKCACHE), Some(op::WRITE_BARRIER));
+        match (self.flushes, self.barriers) {
+            (true, true) => Flushes { now: flush, otherwise: barrier },
+            (true, false) => Flushes { now: flush, otherwise: None },
+            (false, true) => Flushes { now: barrier, otherwise: None },
+            (false, false) => Flushes::default(),
         }
+    }
+
+    /// How each of so many queues moves octets.
+    pub(super) fn transfer(&self, limits: &Limits, queues: usize) -> Transfer {
+        let is_kept = self.keeps_grants && limits.copied_pages > 0;
+        limits.transfer(self.indirect, if is_kept { Kept::Yes } else { Kept::No }, queues)
     }
 }
 
-/// Says to the back end where the queue is.
-pub(super) async fn publish(device: &Device, queue: &Queue) -> Result<(), StoreError> {
-    let (ring, port) = queue.address();
+/// What a back end says before it is told anything.
+pub(super) async fn read_offer(backend: &Backend) -> Result<Offer, StoreError> {
+    let order = backend.read_optional("max-ring-page-order");
+    let queues = backend.read_optional("multi-queue-max-queues");
+    Ok(Offer { max_ring_order: order.await?.unwrap_or_default(), max_queues: queues.await? })
+}
+
+/// Says to the back end where the queues are.
+pub(super) async fn publish(
+    device: &Device,
+    limits: &Limits,
+    offer: Offer,
+    queues: &[Queue],
+) -> Result<(), StoreError> {
+    let keys = keys(limits, offer, queues);
     device
         .store()
         .transaction(async |store| {
-            let ring = device.write_in(store, "ring-ref", ring);
-            let port = device.write_in(store, "event-channel", port);
             let protocol = device.write_in(store, "protocol", PROTOCOL);
-            ring.await?;
-            port.await?;
-            protocol.await
+            let change = |(key, value): &(String, Option<u32>)| match value {
+                Some(value) => device.write_in(store, key, value),
+                None => store.rm(&format!("{}/{key}", device.path())),
+            };
+            let changes: Vec<Done> = keys.iter().map(change).collect();
+            protocol.await?;
+            // What `Changes::done` does, whose code, where two call it, makes an image with a network alone larger.
+            for change in changes {
+                match change.await {
+                    Err(e) if e.is_absent() => {}
+                    done => done?,
+                }
+            }
+            Ok(())
         })
         .await
+}
+
+/// The keys of the queues; `None` are those that an earlier connection may have left and that would mean something else now.
+fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
+    let mut keys = Vec::new();
+    let mut add = |place: &str, key: &str, value| keys.push((format!("{place}{key}"), value));
+    let pages = queues.first().map_or(1, |queue| queue.refs().len());
+    // That the same pages are used always. Whether they are, the back end says later; it maps them for good only then.
+    add("", "feature-persistent", Some(u32::from(limits.copied_pages > 0)));
+    let knows_several = offer.max_queues.is_some_and(|most| most > 0);
+    add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
+    add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
+    if pages > 1 {
+        add("", "ring-ref", None);
+    }
+    if queues.len() > 1 {
+        add("", "ring-ref", None);
+        add("", "ring-ref0", None);
+        add("", "event-channel", None);
+    }
+    for (number, queue) in queues.iter().enumerate() {
+        // One has its keys in the device's own directory, as there always were.
+        let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
+        add(&place, "event-channel", Some(queue.port().0));
+        match queue.refs() {
+            [only] => add(&place, "ring-ref", Some(only.0)),
+            refs => {
+                add(&place, "ring-ref", None);
+                refs.iter().enumerate().for_each(|(n, r)| add(&place, &format!("ring-ref{n}"), Some(r.0)));
+            }
+        }
+    }
+    keys
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole front end against a fake back end and XenStore: requests and what they are on the ring.
 
-use super::{Blkfront, open_number};
+use super::negotiation_tests::{connected_with, offers};
+use super::{Blkfront, Limits, open_number};
 use crate::abi::blkif::op;
 use crate::fake::blkback::FakeBlkback;
 use crate::fake::{FakeHypervisor, FakeXenstored, run};
@@ -39,7 +40,7 @@ impl Bench {
     }
 
     pub(super) fn open(&self) -> Blkfront {
-        open_number(&self.xen, self.store.clone(), NUMBER, Access::ReadWrite)
+        open_number(&self.xen, self.store.clone(), NUMBER, Access::ReadWrite, Limits::DEFAULT)
     }
 
     pub(super) async fn connected(&self) -> Blkfront {
@@ -181,7 +182,7 @@ fn more_than_the_ring_holds_waits_and_answers_come_in_any_order() {
     bench(async |b| {
         let disk = b.connected().await;
         b.back.hold();
-        let mut requests: Vec<_> = (0..100).map(|n| write(&disk, 16 * n as u64, &octets(8192, n))).collect();
+        let mut requests: Vec<_> = (0..100).map(|n| write(&disk, 17 * n as u64, &octets(8192, n))).collect();
         sleep(Duration::from_secs(1)).await;
         let mut done = 0;
         while done < 100 {
@@ -195,7 +196,7 @@ fn more_than_the_ring_holds_waits_and_answers_come_in_any_order() {
         }
         for (n, request) in requests.iter_mut().enumerate() {
             is_done(request).await.expect("it was answered").result.unwrap();
-            let at = 16 * n * 512;
+            let at = 17 * n * 512;
             assert_eq!(b.back.disk.borrow()[at..at + 8192], octets(8192, n));
         }
         disk
@@ -249,7 +250,7 @@ fn read_only_is_what_either_side_says() {
         disk
     });
     bench(async |b| {
-        let disk = open_number(&b.xen, b.store.clone(), NUMBER, Access::ReadOnly);
+        let disk = open_number(&b.xen, b.store.clone(), NUMBER, Access::ReadOnly, Limits::DEFAULT);
         until("it connects", || disk.geometry().sectors > 0).await;
         assert_eq!(disk.geometry().access, Access::ReadOnly);
         disk
@@ -273,8 +274,20 @@ fn without_grants_requests_wait_or_fail_but_end() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Write { sector: u64, sectors: usize },
-    Read { sector: u64, sectors: usize },
+    Write {
+        sector: u64,
+        sectors: usize,
+    },
+    Read {
+        sector: u64,
+        sectors: usize,
+    },
+    /// Neighbours, written at once.
+    Stream {
+        sector: u64,
+        each: usize,
+        count: usize,
+    },
     Serve,
     Reverse,
     Flush,
@@ -284,6 +297,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0u64..1800, 1usize..200).prop_map(|(sector, sectors)| Step::Write { sector, sectors }),
         (0u64..1800, 1usize..200).prop_map(|(sector, sectors)| Step::Read { sector, sectors }),
+        (0u64..1500, 1usize..20, 1usize..20).prop_map(|(sector, each, count)| Step::Stream {
+            sector,
+            each,
+            count
+        }),
         Just(Step::Serve),
         Just(Step::Reverse),
         Just(Step::Flush),
@@ -294,9 +312,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Requests that do not overlap others in flight: what is read is what was written last.
     #[test]
-    fn behaves_as_a_disk(steps in prop::collection::vec(step(), 1..60)) {
+    fn behaves_as_a_disk((keys, limits) in offers(), steps in prop::collection::vec(step(), 1..60)) {
         bench(async |b| {
-            let disk = b.connected().await;
+            keys.iter().for_each(|(key, value)| b.back.offer(key, value));
+            let disk = connected_with(b, limits).await;
             let mut model = vec![0u8; OCTETS];
             let mut pending: Vec<(InFlight, Option<(usize, usize)>)> = Vec::new();
             b.back.hold();
@@ -307,6 +326,16 @@ proptest! {
                         settle(b, &mut pending, &model).await;
                         model[at..at + data.len()].copy_from_slice(&data);
                         pending.push((write(&disk, sector, &data), None));
+                        settle(b, &mut pending, &model).await;
+                    }
+                    Step::Stream { sector, each, count } => {
+                        settle(b, &mut pending, &model).await;
+                        for k in 0..count {
+                            let sector = sector + (k * each) as u64;
+                            let (at, data) = (sector as usize * 512, octets(each * 512, n + k));
+                            model[at..at + data.len()].copy_from_slice(&data);
+                            pending.push((write(&disk, sector, &data), None));
+                        }
                         settle(b, &mut pending, &model).await;
                     }
                     Step::Read { sector, sectors } => {

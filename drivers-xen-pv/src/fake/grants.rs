@@ -50,6 +50,20 @@ impl Drop for PeerMap {
     }
 }
 
+/// Pages of the guest in a row, as a peer maps a ring of several.
+#[derive(Debug)]
+pub struct PeerRow {
+    memory: SharedMemory,
+    _maps: Vec<PeerMap>,
+}
+
+impl PeerRow {
+    /// The pages.
+    pub fn memory(&self) -> SharedMemory {
+        self.memory.clone()
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Grants {
     pub(super) frames: Vec<SharedMemory>,
@@ -134,6 +148,28 @@ impl FakeHypervisor {
         // SAFETY: a page of the fake guest, leaked; both sides access it through `SharedMemory`.
         let memory = unsafe { SharedMemory::new(page, PAGE_SIZE) };
         Ok(PeerMap { hv: self, reference, access, memory })
+    }
+
+    /// Maps pages of the guest for `peer`, one behind the other, for reading and writing.
+    ///
+    /// # Panics
+    /// If they do not follow on each other in the guest's own memory too: a peer can map them in a row all the same, but no front
+    /// end here uses what is not a row.
+    pub fn peer_map_row(&'static self, peer: DomId, refs: &[GrantRef]) -> Result<PeerRow, PeerMapError> {
+        let mut maps = Vec::new();
+        let mut start = None;
+        for (index, reference) in refs.iter().enumerate() {
+            let frame = self.with_grants(|grants| grants.check(peer, *reference, Access::ReadWrite))?;
+            let page = self.page_of_frame(frame.into()).ok_or(PeerMapError::NoSuchFrame(frame))?;
+            let first = *start.get_or_insert(page);
+            let offset = page.addr().get().wrapping_sub(first.addr().get());
+            assert_eq!(offset, index * PAGE_SIZE, "page {index} of the row is elsewhere");
+            maps.push(self.peer_map(peer, *reference, Access::ReadWrite)?);
+        }
+        let start = start.ok_or(PeerMapError::NotGranted)?;
+        // SAFETY: pages of the fake guest, leaked, in a row as just seen; both sides access them through `SharedMemory`.
+        let memory = unsafe { SharedMemory::new(start, refs.len() * PAGE_SIZE) };
+        Ok(PeerRow { memory, _maps: maps })
     }
 
     /// Copies into a page of the guest, as a grant copy does.

@@ -18,7 +18,7 @@ mod store_tree;
 mod xenstored;
 
 pub use consoled::FakeConsoled;
-pub use grants::{PeerMap, PeerMapError};
+pub use grants::{PeerMap, PeerMapError, PeerRow};
 pub use hypervisor::{FakeHypervisor, Peer};
 pub use platform::run;
 pub use xenstored::{FakeXenstored, GUEST_HOME, Replies};

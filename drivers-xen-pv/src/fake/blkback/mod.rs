@@ -2,23 +2,60 @@
 //!
 //! [`FakeBlkback`] plays the toolstack (it makes and removes the device's directories) and the back end's driver in another
 //! domain, with a disk in memory. By itself it keeps to the protocol as Linux's blkback does, and is strict about the guest's
-//! requests; a test takes over by [`FakeBlkback::hold`], [`FakeBlkback::drive_by_hand`] and the ring.
+//! requests; a test takes over by [`FakeBlkback::hold`], [`FakeBlkback::drive_by_hand`] and the rings. What it can do beyond the
+//! least - rings of several pages, several of them, segments in pages of their own, grants that it keeps - it does where
+//! [`FakeBlkback::offer`] says so, and for each it checks what the front end makes of it.
+
+mod perform;
+mod rings;
+
+pub use rings::BlkbackRing;
 
 use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap};
-use crate::abi::blkif::{Blk, MAX_SEGMENTS, PROTOCOL, Response, SECTOR, Segment, Slot, op, status};
+use crate::abi::blkif::{Response, SECTOR, Slot, op};
 use crate::grant::Access;
-use crate::ring::BackRing;
-use crate::types::{DomId, EvtchnPort, GrantRef};
+use crate::types::{DomId, GrantRef};
 use crate::xenbus::XenbusState;
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 
-/// The ring, mapped.
-pub struct BlkbackRing {
-    /// Requests in, responses out.
-    pub ring: BackRing<Blk>,
-    port: EvtchnPort,
-    _map: PeerMap,
+/// The most slots of a ring that is known of.
+const MAX_SLOTS: usize = 512;
+
+/// A request that was taken from a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// The queue that it came from.
+    pub queue: usize,
+    slot: Slot,
+}
+
+impl Deref for Taken {
+    type Target = Slot;
+    fn deref(&self) -> &Slot {
+        &self.slot
+    }
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Performed {
+    /// On which queue.
+    pub queue: usize,
+    /// In how many pages.
+    pub segments: usize,
+    /// Whether they were listed in a page of their own.
+    pub is_indirect: bool,
+}
+
+/// The operation in a response to a request with its segments elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// That within, as Linux's back end does.
+    Inner,
+    /// The request's, as the header says.
+    Outer,
 }
 
 /// Who moves the back end's state.
@@ -44,14 +81,20 @@ pub struct FakeBlkback {
     driver: Cell<Driver>,
     serve: Cell<Serve>,
     keys: RefCell<Vec<(String, String)>>,
-    ring: RefCell<Option<BlkbackRing>>,
+    rings: RefCell<Vec<BlkbackRing>>,
     connects: Cell<usize>,
     /// The disk's octets.
     pub disk: RefCell<Vec<u8>>,
     /// Requests that were performed, in their order: operation, sector, sectors.
     pub log: RefCell<Vec<(u8, u64, u64)>>,
+    /// How those came, likewise.
+    pub performed: RefCell<Vec<Performed>>,
     /// A sector of 512 octets that cannot be read or written.
     pub bad_sector: Cell<Option<u64>>,
+    /// An operation that it says not to do.
+    pub refused: Cell<Option<u8>>,
+    /// What its responses to indirect requests say.
+    pub echo: Cell<Echo>,
 }
 
 impl FakeBlkback {
@@ -71,11 +114,14 @@ impl FakeBlkback {
             driver: Cell::new(Driver::Blkback),
             serve: Cell::new(Serve::Itself),
             keys: RefCell::default(),
-            ring: RefCell::new(None),
+            rings: RefCell::default(),
             connects: Cell::new(0),
             disk: RefCell::new(vec![0; octets]),
             log: RefCell::default(),
+            performed: RefCell::default(),
             bad_sector: Cell::new(None),
+            refused: Cell::new(None),
+            echo: Cell::new(Echo::Inner),
         });
         back.plug();
         hv.attach(back.clone());
@@ -100,7 +146,7 @@ impl FakeBlkback {
 
     /// The second half: removes both directories.
     pub fn remove(&self) {
-        self.ring.take();
+        self.unmap();
         self.store.rm(&self.front_path());
         self.store.rm(&self.back_path());
     }
@@ -160,28 +206,44 @@ impl FakeBlkback {
         self.connects.get()
     }
 
-    /// The ring.
+    /// Its rings; none while it is not connected.
+    pub fn with_rings<R>(&self, f: impl FnOnce(&mut [BlkbackRing]) -> R) -> R {
+        f(&mut self.rings.borrow_mut())
+    }
+
+    /// The first of them.
     ///
     /// # Panics
     /// If it is not connected.
     pub fn with_ring<R>(&self, f: impl FnOnce(&mut BlkbackRing) -> R) -> R {
-        f(self.ring.borrow_mut().as_mut().expect("connected"))
+        self.with_rings(|rings| f(rings.first_mut().expect("connected")))
     }
 
-    /// Lets go of the ring.
+    /// Lets go of the rings, and of the grants that were kept.
     pub fn unmap(&self) {
-        self.ring.take();
+        self.rings.take();
     }
 
-    /// Takes the requests that are there.
-    pub fn take(&self) -> Vec<Slot> {
-        let Some(ring) = &mut *self.ring.borrow_mut() else { return Vec::new() };
-        std::iter::from_fn(|| ring.ring.request()).collect()
+    /// Takes the requests that are there, of one queue after the other.
+    pub fn take(&self) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        for (queue, ring) in self.rings.borrow_mut().iter_mut().enumerate() {
+            // Bounded, as a test may have spoilt the ring.
+            let slots = std::iter::from_fn(|| ring.ring.request()).take(MAX_SLOTS);
+            taken.extend(slots.map(|slot| Taken { queue, slot }));
+        }
+        taken
     }
 
-    /// Answers, and notifies the guest.
+    /// Answers on the first queue, and notifies the guest.
     pub fn respond(&self, response: Response) {
-        self.with_ring(|ring| {
+        self.respond_on(0, response);
+    }
+
+    /// Answers on a queue, and notifies the guest.
+    pub fn respond_on(&self, queue: usize, response: Response) {
+        self.with_rings(|rings| {
+            let ring = &mut rings[queue];
             ring.ring.response(response);
             let _ = ring.ring.push();
             self.hv.peer_notify(ring.port);
@@ -192,73 +254,44 @@ impl FakeBlkback {
     ///
     /// # Panics
     /// If the request breaks the protocol.
-    pub fn perform(&self, slot: Slot) {
-        let (operation, id) = (slot.operation(), slot.request().id);
-        let status = self.status_of(slot);
-        self.respond(Response { id, operation, status, ..Response::default() });
+    pub fn perform(&self, taken: Taken) {
+        let parsed = self.parse(taken);
+        let (operation, id) = (self.echo_of(taken), parsed.id);
+        let status = self.status_of(taken, &parsed);
+        self.respond_on(taken.queue, Response { id, operation, status, ..Response::default() });
+    }
+
+    /// The operation that a response says.
+    fn echo_of(&self, taken: Taken) -> u8 {
+        match (taken.operation(), self.echo.get()) {
+            (op::INDIRECT, Echo::Inner) => taken.indirect().indirect_op,
+            (operation, _) => operation,
+        }
     }
 
     /// Keeps a page of a request's mapped.
     ///
     /// # Panics
     /// If it has none.
-    pub fn keep_a_page(&self, slot: Slot) -> PeerMap {
+    pub fn keep_a_page(&self, slot: Taken) -> PeerMap {
         self.try_keep_a_page(slot).expect("it is granted")
     }
 
     /// The same, if the page is still granted.
-    pub fn try_keep_a_page(&self, slot: Slot) -> Option<PeerMap> {
-        let Segment { gref, .. } = slot.request().seg[0];
+    pub fn try_keep_a_page(&self, taken: Taken) -> Option<PeerMap> {
+        let gref = match taken.operation() {
+            op::INDIRECT => taken.indirect().indirect_grefs[0],
+            _ => taken.request().seg[0].gref,
+        };
         self.hv.peer_map(self.domain, GrantRef(gref), Access::ReadOnly).ok()
     }
 
-    fn status_of(&self, slot: Slot) -> i16 {
-        let request = slot.request();
-        assert_eq!(u32::from(request.handle), self.number & 0xffff, "the device's number");
-        let sectors = match slot.operation() {
-            op::DISCARD => slot.discard().nr_sectors,
-            _ => {
-                let count = usize::from(request.nr_segments);
-                assert!(count <= MAX_SEGMENTS, "{count} segments");
-                request.seg[..count].iter().map(|s| u64::from(s.last_sect - s.first_sect) + 1).sum()
-            }
-        };
-        self.log.borrow_mut().push((slot.operation(), request.sector_number, sectors));
-        let range = request.sector_number..request.sector_number + sectors;
-        if self.bad_sector.get().is_some_and(|bad| range.contains(&bad)) {
-            return status::ERROR;
-        }
-        match slot.operation() {
-            op::READ | op::WRITE => self.transfer(slot),
-            op::DISCARD => {
-                let disk = &mut *self.disk.borrow_mut();
-                disk[range.start as usize * SECTOR..range.end as usize * SECTOR].fill(0);
-            }
-            op::FLUSH_DISKCACHE | op::WRITE_BARRIER => {}
-            _ => return status::EOPNOTSUPP,
-        }
-        status::OKAY
-    }
-
-    fn transfer(&self, slot: Slot) {
-        let request = slot.request();
-        let mut at = request.sector_number as usize * SECTOR;
-        let disk = &mut *self.disk.borrow_mut();
-        for Segment { gref, first_sect, last_sect, .. } in &request.seg[..usize::from(request.nr_segments)] {
-            assert!(
-                first_sect <= last_sect && *last_sect < 8,
-                "sectors {first_sect} to {last_sect} of a page"
-            );
-            let (offset, len) =
-                (usize::from(*first_sect) * SECTOR, usize::from(last_sect - first_sect + 1) * SECTOR);
-            let octets = &mut disk[at..at + len];
-            let copied = match request.operation {
-                op::READ => self.hv.peer_copy_to(self.domain, GrantRef(*gref), offset, octets),
-                _ => self.hv.peer_copy_from(self.domain, GrantRef(*gref), offset, octets),
-            };
-            copied.expect("the page is granted for this");
-            at += len;
-        }
+    /// What `xl` or the disk's owner does to a disk that is in use: it has so many octets from now on.
+    pub fn resize(&self, octets: usize) {
+        self.disk.borrow_mut().resize(octets, 0);
+        self.set_back_key("sectors", &(octets / SECTOR).to_string());
+        // Linux's back end writes its state again, so that front ends which watch that alone look.
+        self.show_state(self.state());
     }
 
     fn state_at(&self, key: &str) -> XenbusState {
@@ -281,14 +314,10 @@ impl FakeBlkback {
         format!("{}/{key}", self.back_path())
     }
 
-    /// Maps the ring that the front end has named, and says what the disk is; false if it cannot be.
+    /// Maps the rings that the front end has named, and says what the disk is; false if they cannot be.
     pub fn try_connect(&self) -> bool {
-        let number = |key: &str| self.store.read(&self.front(key)).and_then(|v| v.parse().ok());
-        let (Some(ring), Some(port)) = (number("ring-ref"), number("event-channel")) else { return false };
-        let Ok(map) = self.hv.peer_map(self.domain, GrantRef(ring), Access::ReadWrite) else { return false };
-        assert_eq!(self.store.read(&self.front("protocol")).as_deref(), Some(PROTOCOL));
-        let ring = BlkbackRing { ring: BackRing::new(map.memory()), port: EvtchnPort(port), _map: map };
-        *self.ring.borrow_mut() = Some(ring);
+        let Some(rings) = self.map_rings() else { return false };
+        *self.rings.borrow_mut() = rings;
         let sectors = (self.disk.borrow().len() / SECTOR).to_string();
         for (key, value) in [
             ("sectors", &*sectors),
@@ -299,11 +328,20 @@ impl FakeBlkback {
         ] {
             self.set_back_key(key, value);
         }
+        self.write_offers();
+        self.connects.set(self.connects.get() + 1);
+        true
+    }
+
+    fn write_offers(&self) {
         for (key, value) in self.keys.borrow().iter() {
             self.set_back_key(key, value);
         }
-        self.connects.set(self.connects.get() + 1);
-        true
+    }
+
+    fn wait_for_front(&self) {
+        self.write_offers();
+        self.show_state(XenbusState::InitWait);
     }
 
     fn is_online(&self) -> bool {
@@ -312,10 +350,8 @@ impl FakeBlkback {
 
     fn step_state(&self) {
         match (self.state(), self.front_state()) {
-            (XenbusState::Initialising, _) => self.show_state(XenbusState::InitWait),
-            (XenbusState::Closed, XenbusState::Initialising) if self.is_online() => {
-                self.show_state(XenbusState::InitWait);
-            }
+            (XenbusState::Initialising, _) => self.wait_for_front(),
+            (XenbusState::Closed, XenbusState::Initialising) if self.is_online() => self.wait_for_front(),
             (XenbusState::InitWait, XenbusState::Initialised | XenbusState::Connected)
                 if self.try_connect() =>
             {
