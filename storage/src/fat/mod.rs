@@ -1,0 +1,42 @@
+//! FAT12, FAT16 and FAT32 volumes with long names, for exchange with other systems.
+//!
+//! ```no_run
+//! # async fn example(disk: fata_libos::block::Disk) -> Result<(), fata_storage::fat::Error> {
+//! use embedded_io_async::{Read, Write};
+//! use fata_storage::fat::{Mode, Volume};
+//!
+//! let volume = Volume::mount(disk).await?;
+//! let mut file = volume.create("/notes/today.txt").await?;
+//! file.write_all(b"rain\n").await?;
+//! file.close().await?;
+//! volume.sync().await
+//! # }
+//! ```
+//!
+//! A [`Volume`] is a handle, a clone the same volume; [`File`]s and [`ReadDir`]s hold one. Paths have `/` between names
+//! and begin at the root, with a slash or without; names are found in either case, as FAT has it. Operations of several
+//! tasks wait for each other.
+//!
+//! What is written is on the disk at once, except for a file's new size, which [`File::close`], [`File::sync`] and
+//! [`Volume::sync`] write. An appliance that is destroyed in between leaves a volume that `fsck.fat` repairs, without
+//! harm to what was there before; a task that is cancelled leaves one that needs no repair after the next operation.
+//!
+//! The on-disk format is [`hadris_fat`]'s; exFAT, which that has too, is not linked.
+
+mod device;
+mod error;
+mod file;
+mod format;
+mod lock;
+mod metadata;
+mod path;
+mod pins;
+mod read_dir;
+mod volume;
+
+pub use error::Error;
+pub use file::{File, Mode};
+pub use format::Format;
+pub use metadata::{Kind, Metadata};
+pub use read_dir::{DirEntry, ReadDir};
+pub use volume::{Space, Variant, Volume};
