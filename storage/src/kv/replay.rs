@@ -43,6 +43,9 @@ pub(crate) struct Replay<'a> {
     layout: Layout,
     salt: u32,
     on_damage: OnDamage,
+    /// The last frame that was on the medium when the superblock was written, and the epoch of those behind it.
+    durable: u64,
+    epoch: u64,
     at: Position,
     next: u32,
     /// The header of the segment that would follow, once read.
@@ -90,6 +93,8 @@ impl<'a> Replay<'a> {
             layout,
             salt,
             on_damage,
+            durable: superblock.durable,
+            epoch: superblock.epoch,
             at,
             next: 0,
             successor: None,
@@ -110,20 +115,20 @@ impl<'a> Replay<'a> {
                 replay.next = replay.next_of(at.segment, at.log).await?;
             }
         }
-        replay.follow(superblock.durable).await?;
+        replay.follow().await?;
         Ok(replay.finish())
     }
 
-    async fn follow(&mut self, durable: u64) -> Result<(), Error> {
+    async fn follow(&mut self) -> Result<(), Error> {
         loop {
             match self.find().await? {
                 Found::Successor(header) => self.enter(header),
                 Found::Frame(frame) => match self.take(&frame).await? {
                     true => self.pass(&frame),
-                    false if self.skip_damage(durable).await? => {}
+                    false if self.skip_damage().await? => {}
                     false => return Ok(()),
                 },
-                Found::Nothing if self.skip_damage(durable).await? => {}
+                Found::Nothing if self.skip_damage().await? => {}
                 Found::Nothing => return Ok(()),
             }
         }
@@ -141,8 +146,10 @@ impl<'a> Replay<'a> {
             return Ok(Found::Successor(header));
         }
         let frame = self.frame_at(self.at.segment, self.at.offset).await?;
+        // What an earlier opening left behind the end that this epoch began at may fit in every other respect.
+        let is_new = |f: &Frame| f.seq <= self.durable || f.epoch >= self.epoch;
         Ok(frame
-            .filter(|f| f.kind == Kind::Commit && f.follows(&self.at))
+            .filter(|f| f.kind == Kind::Commit && f.follows(&self.at) && is_new(f))
             .map_or(Found::Nothing, Found::Frame))
     }
 
@@ -150,6 +157,7 @@ impl<'a> Replay<'a> {
         self.at.segment = self.next;
         self.at.offset = self.layout.sector;
         self.at.log += 1;
+        self.at.epoch = self.at.epoch.max(header.epoch);
         self.out.segments.push((self.next, self.at.log));
         self.next = header.next;
         self.successor = None;
@@ -248,10 +256,10 @@ impl<'a> Replay<'a> {
     }
 
     /// At a place where the log ends: whether it does. If it was damaged, goes on behind the damage, where that is allowed.
-    async fn skip_damage(&mut self, durable: u64) -> Result<bool, Error> {
+    async fn skip_damage(&mut self) -> Result<bool, Error> {
         let seq = self.at.seq;
         let (later, is_proof) = self.look_ahead(seq).await?;
-        if durable < seq && !is_proof {
+        if self.durable < seq && !is_proof {
             return Ok(false);
         }
         self.damaged(Part::Frame)?;

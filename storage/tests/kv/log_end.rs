@@ -90,3 +90,27 @@ fn batches_that_wait_together_share_a_write_and_a_flush() {
         assert!(matches!(disk.events()[0], Event::Write { .. }));
     });
 }
+
+#[test]
+fn a_frame_in_the_segment_that_comes_next_does_not_come_back_with_its_header() {
+    run(async {
+        let mut disk = formatted(600 << 10, &small()).await;
+        let store = Store::open(&disk.disk(), small()).await.unwrap();
+        // So many sectors has the first segment for frames, as it is left when there is too little room.
+        for n in 0..27 {
+            put(&store, &format!("{n:02}"), Durability::Flushed).await;
+        }
+        disk.trace();
+        put(&store, "lost", Durability::Written).await;
+        // The header of the second segment, which is lost, and the frame in it, which is not.
+        let mut disk = last_write_alone(&disk);
+        assert_eq!(keys(&disk).await.len(), 27);
+        let store = Store::open(&disk.disk(), small()).await.unwrap();
+        disk.trace();
+        put(&store, "new", Durability::Written).await;
+        // The header alone: what is behind it is of the time before.
+        let images = disk.crashes(disk.moment());
+        assert_eq!(keys(&images[2]).await.len(), 27);
+        assert_eq!(keys(&images[1]).await.last().unwrap(), "new");
+    });
+}
