@@ -7,7 +7,7 @@ use super::inner::{Inner, Root};
 use super::item::{PartOf, node_len, part_len};
 use super::layout::Span;
 use super::memtable::{Memtable, Slot};
-use super::node::{Entry, NODE_LIMIT, Node};
+use super::node::{Entry, Node};
 use super::pack::Packer;
 use super::superblock::Top;
 use super::{Error, Key, Part};
@@ -22,6 +22,7 @@ use core::pin::Pin;
 use fata_libos::block::BlockError;
 
 /// What a build is to do.
+#[derive(Default)]
 pub(crate) struct Work {
     pub(crate) changes: Option<Rc<Memtable>>,
     /// Segments that are to be emptied.
@@ -37,6 +38,8 @@ pub(crate) struct Work {
 pub(crate) struct Build<'a> {
     inner: &'a Inner,
     pub(crate) packer: Packer<'a>,
+    /// Octets of entries at which a node is divided.
+    limit: usize,
     work: &'a Work,
     /// Where the next build has to go on; `None` if this one did all.
     pub(crate) rest: Option<Key>,
@@ -47,8 +50,23 @@ struct Row {
     level: u8,
     entries: Vec<Entry>,
     size: usize,
+    /// The key under which the next node goes into the level above, if that is not its first: greater than all keys of the
+    /// nodes before, and as short as may be, so that few levels serve where keys are long.
+    separator: Option<Key>,
     /// Entries for the level above.
     out: Vec<Entry>,
+}
+
+impl Row {
+    fn new(level: u8) -> Self {
+        Self { level, entries: Vec::new(), size: 0, separator: None, out: Vec::new() }
+    }
+}
+
+/// The shortest key that is greater than `before` and not greater than `first`, which is greater than `before`.
+fn separator(before: &[u8], first: &[u8]) -> Key {
+    let common = before.iter().zip(first).take_while(|(a, b)| a == b).count();
+    Rc::from(&first[..(common + 1).min(first.len())])
 }
 
 type Entries<'f> = Pin<Box<dyn Future<Output = Result<Vec<Entry>, Error>> + 'f>>;
@@ -68,7 +86,8 @@ impl Range {
 
 impl<'a> Build<'a> {
     pub(crate) fn new(inner: &'a Inner, work: &'a Work) -> Self {
-        Self { inner, packer: Packer::new(inner), work, rest: None }
+        let limit = inner.layout.node_limit() as usize - 64;
+        Self { inner, packer: Packer::new(inner), limit, work, rest: None }
     }
 
     /// Makes the tree, and writes it.
@@ -90,8 +109,9 @@ impl<'a> Build<'a> {
                     break Some(Top { span: *span, level: level - 1 });
                 }
                 _ => {
-                    let mut row = Row { level, entries, size: 0, out: Vec::new() };
+                    let mut row = Row { entries, ..Row::new(level) };
                     row.size = row.entries.iter().map(Entry::len).sum();
+                    row.separator = row.entries.first().map(|first| separator(&[], &first.key));
                     self.close(&mut row).await?;
                     entries = row.out;
                     level += 1;
@@ -147,7 +167,7 @@ impl<'a> Build<'a> {
             if level == 0 {
                 return self.leaf(Some(node), &range).await;
             }
-            let mut row = Row { level: level - 1, entries: Vec::new(), size: 0, out: Vec::new() };
+            let mut row = Row::new(level - 1);
             for index in 0..node.count() {
                 let from = if index == 0 { range.from.clone() } else { Rc::from(node.key(index)) };
                 let to = if index + 1 < node.count() {
@@ -177,14 +197,20 @@ impl<'a> Build<'a> {
         };
         self.retire(&span);
         let entries = self.rebuild(node, row.level, range).await?;
+        if let Some(first) = entries.first()
+            && row.entries.is_empty()
+        {
+            // Of the first child of all, keys may be less than that it went by.
+            row.separator = Some(first.key.clone().min(entry.key));
+        }
         self.extend(row, entries).await
     }
 
     /// Lets a node stay as it is. A small one is joined with what is before it, if that is small too.
     async fn keep(&mut self, row: &mut Row, key: Key, span: Span) -> Result<(), Error> {
-        let is_small = !row.entries.is_empty() && row.size < NODE_LIMIT / 4;
+        let is_small = !row.entries.is_empty() && row.size < self.limit / 4;
         if is_small
-            && (span.len as usize) < NODE_LIMIT / 2
+            && (span.len as usize) < self.limit / 2
             && let Ok(node) = self.inner.node(&span, row.level).await
         {
             self.retire(&span);
@@ -192,6 +218,7 @@ impl<'a> Build<'a> {
             return self.extend(row, entries).await;
         }
         self.close(row).await?;
+        row.separator = None;
         row.out.push(Entry { key, slot: Slot::Child(span) });
         Ok(())
     }
@@ -200,8 +227,8 @@ impl<'a> Build<'a> {
         for entry in entries {
             row.size += entry.len();
             row.entries.push(entry);
-            if row.size > 3 * NODE_LIMIT {
-                self.emit(row, NODE_LIMIT).await?;
+            if row.size > 3 * self.limit {
+                self.emit(row, self.limit).await?;
             }
         }
         Ok(())
@@ -210,7 +237,7 @@ impl<'a> Build<'a> {
     /// Makes nodes, of about one size, of all entries that are left.
     async fn close(&mut self, row: &mut Row) -> Result<(), Error> {
         while !row.entries.is_empty() {
-            let nodes = row.size.div_ceil(NODE_LIMIT - 64);
+            let nodes = row.size.div_ceil(self.limit);
             self.emit(row, row.size.div_ceil(nodes)).await?;
         }
         Ok(())
@@ -221,7 +248,7 @@ impl<'a> Build<'a> {
         let (mut count, mut sum) = (0, 0);
         for entry in &row.entries {
             let len = entry.len();
-            if count > 0 && (sum >= size || sum + len > NODE_LIMIT - 64) {
+            if count > 0 && (sum >= size || sum + len > self.limit) {
                 break;
             }
             sum += len;
@@ -230,7 +257,11 @@ impl<'a> Build<'a> {
         let rest = row.entries.split_off(count);
         let entries = core::mem::replace(&mut row.entries, rest);
         row.size -= sum;
-        let key = entries[0].key.clone();
+        let key = row.separator.take().unwrap_or_else(|| entries[0].key.clone());
+        row.separator = match (entries.last(), row.entries.first()) {
+            (Some(last), Some(first)) if row.level == 0 => Some(separator(&last.key, &first.key)),
+            _ => None,
+        };
         let span = self.packer.node(row.level, entries).await?;
         row.out.push(Entry { key, slot: Slot::Child(span) });
         Ok(())

@@ -71,6 +71,9 @@ pub(crate) async fn check(inner: &Inner, snapshot: &Snapshot) -> Result<Report, 
 /// Walks the tree, and counts what is live in each segment.
 async fn walk(inner: &Inner, snapshot: &Snapshot, report: &mut Report) -> Result<Deltas, Error> {
     let mut live = Deltas::new();
+    if let Some(table) = inner.table.get() {
+        live.insert(table.segment, i64::from(table.len));
+    }
     let Some(top) = snapshot.held.view.root.top else { return Ok(live) };
     report.levels = u32::from(top.level) + 1;
     let mut waiting: Vec<(Span, u8)> = vec![(top.span, top.level)];

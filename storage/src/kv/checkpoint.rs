@@ -5,7 +5,7 @@
 
 use super::build::{Build, Work};
 use super::checksum::crc32c;
-use super::clean;
+use super::clean::{self, Touches};
 use super::frame::Kind;
 use super::inner::{Inner, Mode};
 use super::layout::Span;
@@ -13,18 +13,19 @@ use super::lock::until;
 use super::space::encode_table;
 use super::superblock::{self, Superblock, Top};
 use super::{Error, Key};
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// The most octets that one step of a build writes.
 const STEP: u64 = 32 << 20;
+/// How often segments are emptied between two steps, at most.
+const CLEANINGS: u32 = 16;
 
 impl Inner {
     /// Octets of log, and of memory, after which the memtable goes into the tree.
     pub(crate) fn tail_limit(&self) -> u64 {
-        let eighth = u64::from(self.layout.segments) * u64::from(self.layout.segment) / 8;
-        (self.options.tail as u64).min(eighth).max(u64::from(self.layout.segment))
+        let part = u64::from(self.layout.segments) * u64::from(self.layout.segment) / 16;
+        (self.options.tail as u64).min(part).max(u64::from(self.layout.segment))
     }
 
     /// Wakes the task if there is reason to.
@@ -84,36 +85,95 @@ impl Inner {
     async fn checkpoint(&self) -> Result<(), Error> {
         self.freeze().await;
         self.reap();
-        let (victims, touches) = self.choose_victims().await?;
-        let mut work = Work { changes: self.frozen(), victims, touches, from: Rc::from(&[][..]), budget: 0 };
+        let mut work = Work { changes: self.frozen(), ..Work::default() };
         loop {
+            self.clean().await?;
             work.budget = self.budget()?;
-            let mut build = Build::new(self, &work);
-            let root = self.view.borrow().root.clone();
-            let top = build.run(&root).await?;
-            drop(root);
-            let (rest, deltas) = (build.rest.take(), core::mem::take(&mut build.packer.deltas));
-            let live = self.space.borrow().after(&deltas);
-            self.install(top, &live, rest.is_none()).await?;
-            match rest {
+            match self.step(&work).await? {
                 Some(from) => work.from = from,
-                None => return Ok(()),
+                None => break,
             }
         }
+        // What the log's tail held can be freed only now.
+        self.clean().await
+    }
+
+    /// Builds a tree and installs it; gives where the next step has to go on.
+    async fn step(&self, work: &Work) -> Result<Option<Key>, Error> {
+        let result = self.try_step(work).await;
+        if result.is_err() {
+            let head = self.tree_head.get().map(|head| head.segment);
+            self.space.borrow_mut().abandon(head);
+        }
+        result
+    }
+
+    async fn try_step(&self, work: &Work) -> Result<Option<Key>, Error> {
+        let mut build = Build::new(self, work);
+        let root = self.view.borrow().root.clone();
+        let top = build.run(&root).await?;
+        drop(root);
+        let (rest, deltas) = (build.rest.take(), core::mem::take(&mut build.packer.deltas));
+        let live = self.space.borrow().after(&deltas);
+        let is_complete = rest.is_none() && work.changes.is_some();
+        self.install(top, &live, is_complete).await?;
+        Ok(rest)
     }
 
     fn frozen(&self) -> Option<Rc<super::memtable::Memtable>> {
         self.view.borrow().frozen.clone()
     }
 
+    /// Octets of free segments, and of what is left of the log's.
+    fn workspace(&self) -> u64 {
+        let capacity = u64::from(self.layout.capacity());
+        u64::from(self.space.borrow().free()) * capacity + u64::from(self.tree_room())
+    }
+
     /// Octets that a step may write: half of what is free, so that the next step has as much.
     fn budget(&self) -> Result<u64, Error> {
-        let free = self.space.borrow().free();
         let capacity = u64::from(self.layout.capacity());
-        match u64::from(free.saturating_sub(1)) * capacity / 2 {
-            0 => Err(Error::Full { free }),
+        match self.workspace().saturating_sub(2 * capacity) / 2 {
+            0 => Err(Error::Full { free: self.space.borrow().free() }),
             octets => Ok(octets.min(STEP)),
         }
+    }
+
+    /// Empties segments while few are free and that helps.
+    async fn clean(&self) -> Result<(), Error> {
+        for _ in 0..CLEANINGS {
+            let (free, low) = {
+                let space = self.space.borrow();
+                (space.free(), space.low())
+            };
+            if free >= low || !self.clean_once().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties a few segments, or some of what they hold; whether there was anything to move.
+    async fn clean_once(&self) -> Result<bool, Error> {
+        let margin = u64::from(self.layout.capacity()) / 4;
+        let budget = self.workspace().saturating_sub(margin).min(STEP);
+        let tail = self.tail.get().log;
+        let victims = self.space.borrow().victims(tail, budget / 4 * 3, &self.hopeless.borrow());
+        let mut touches = Touches::default();
+        for victim in &victims {
+            let before = touches.keys.len();
+            clean::scan(self, *victim, &mut touches).await?;
+            if touches.keys.len() == before && !touches.is_full() {
+                self.hopeless.borrow_mut().insert(*victim);
+            }
+        }
+        if touches.keys.is_empty() {
+            return Ok(false);
+        }
+        let victims = victims.into_iter().collect();
+        let work = Work { victims, touches: touches.keys, budget, ..Work::default() };
+        self.step(&work).await?;
+        Ok(true)
     }
 
     /// Makes the memtable the one that goes into the tree, unless there still is one.
@@ -130,29 +190,9 @@ impl Inner {
         self.frozen_at.set(Some(log.head));
     }
 
-    /// The segments to be emptied, and the keys at which the tree has something in them.
-    async fn choose_victims(&self) -> Result<(BTreeSet<u32>, BTreeSet<Key>), Error> {
-        let tail = self.tail.get().log;
-        let victims: Vec<u32> = {
-            let space = self.space.borrow();
-            let budget = u64::from(space.free().saturating_sub(2)) * u64::from(self.layout.capacity()) / 2;
-            if space.free() < space.low() { space.victims(tail, budget.min(STEP)) } else { Vec::new() }
-        };
-        let mut touches = BTreeSet::new();
-        for victim in &victims {
-            clean::scan(self, *victim, &mut touches).await?;
-        }
-        Ok((victims.into_iter().collect(), touches))
-    }
-
     /// Has a tree on the medium, then makes it the one that is read, and frees what it does not need.
     async fn install(&self, top: Option<Top>, live: &[u32], is_complete: bool) -> Result<(), Error> {
-        let table = {
-            let _guard = self.lock.acquire().await;
-            let octets = encode_table(live);
-            let (segment, offset) = self.append(Kind::Table, 0, &octets).await?;
-            Span { segment, offset, len: octets.len() as u32, crc: crc32c(&octets) }
-        };
+        let (table, live) = self.write_table(live).await?;
         let durable = self.flush_log().await?;
         let tail = self.frozen_at.get().filter(|_| is_complete).unwrap_or(self.tail.get());
         let generation = self.generation.get() + 1;
@@ -176,8 +216,26 @@ impl Inner {
             self.view.borrow_mut().frozen = None;
             self.frozen_at.set(None);
         }
-        self.space.borrow_mut().install(live, tail.log, generation);
+        let head = self.tree_head.get().map(|head| head.segment);
+        self.space.borrow_mut().install(&live, tail.log, generation, head);
+        self.table.set(Some(table));
         self.reap();
         Ok(())
+    }
+    /// Writes the table of live octets, which counts itself in the place of the one before.
+    async fn write_table(&self, live: &[u32]) -> Result<(Span, Vec<u32>), Error> {
+        let len = live.len() as u32 * 4;
+        loop {
+            let mut live = live.to_vec();
+            let (segment, offset) = self.tree_place(len)?;
+            if let Some(before) = self.table.get() {
+                live[before.segment as usize] -= before.len.min(live[before.segment as usize]);
+            }
+            live[segment as usize] += len;
+            let octets = encode_table(&live);
+            if self.tree_append(Kind::Table, &octets).await? {
+                return Ok((Span { segment, offset, len, crc: crc32c(&octets) }, live));
+            }
+        }
     }
 }

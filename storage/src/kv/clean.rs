@@ -15,8 +15,26 @@ use alloc::vec::Vec;
 /// Octets of keys that are remembered in one round; what is behind them comes in a later one.
 const MOST_KEYS: usize = 128 << 10;
 
+/// Keys at which the tree has something in segments that are to be emptied.
+#[derive(Default)]
+pub(crate) struct Touches {
+    pub(crate) keys: BTreeSet<Key>,
+    octets: usize,
+}
+
+impl Touches {
+    fn insert(&mut self, key: Key) {
+        self.octets += key.len() + 32;
+        self.keys.insert(key);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.octets > MOST_KEYS
+    }
+}
+
 /// Adds the keys at which the tree has something in a segment. What is damaged there is left alone.
-pub(crate) async fn scan(inner: &Inner, segment: u32, touches: &mut BTreeSet<Key>) -> Result<(), Error> {
+pub(crate) async fn scan(inner: &Inner, segment: u32, touches: &mut Touches) -> Result<(), Error> {
     let layout = inner.layout;
     let root = inner.view.borrow().root.clone();
     let mut offset = layout.sector;
@@ -38,7 +56,7 @@ pub(crate) async fn scan(inner: &Inner, segment: u32, touches: &mut BTreeSet<Key
         if frame.kind != Kind::Table {
             scan_frame(inner, &root, &frame, touches).await?;
         }
-        if touches.iter().map(|key| key.len() + 32).sum::<usize>() > MOST_KEYS {
+        if touches.is_full() {
             break;
         }
         offset += layout.whole_sectors(FRAME_HEADER + frame.payload_len);
@@ -46,12 +64,7 @@ pub(crate) async fn scan(inner: &Inner, segment: u32, touches: &mut BTreeSet<Key
     Ok(())
 }
 
-async fn scan_frame(
-    inner: &Inner,
-    root: &Root,
-    frame: &Frame,
-    touches: &mut BTreeSet<Key>,
-) -> Result<(), Error> {
+async fn scan_frame(inner: &Inner, root: &Root, frame: &Frame, touches: &mut Touches) -> Result<(), Error> {
     let base = frame.offset + FRAME_HEADER;
     let read = inner.layout.read(&inner.disk, frame.segment, base, frame.payload_len).await;
     let (buffer, start) = match read {
@@ -67,7 +80,7 @@ async fn scan_frame(
         Items::new(payload).flatten().filter_map(|i| place(&i)).collect();
     for (key, level, at) in found {
         match is_live(inner, root, &key, level, (frame.segment, base + at)).await {
-            Ok(true) => _ = touches.insert(key),
+            Ok(true) => touches.insert(key),
             Ok(false) => {}
             Err(e) if is_damage(&e) => {}
             Err(e) => return Err(e),

@@ -1,7 +1,6 @@
 //! Group commit: batches wait in a queue, one task writes all that wait as one group, and tells each what became of it.
 
 use super::batch::Batch;
-use super::frame::Kind;
 use super::group;
 use super::inner::{Inner, Mode};
 use super::lock::until;
@@ -185,7 +184,8 @@ impl Inner {
         let view = self.view.borrow();
         let frozen = view.frozen.as_ref().map_or(0, |m| m.growth());
         let grown = space.live() + frozen + view.active.growth() + octets + octets / 16;
-        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed && grown <= space.limit()
+        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed
+            && grown <= space.limit(self.tail_limit())
     }
 
     /// Has a round made that begins after now, and gives what became of it.
@@ -249,10 +249,5 @@ impl Inner {
             view.active.insert(key, seq, slot, self.seen.get());
         }
         view.seq = seq;
-    }
-
-    /// Writes a frame of commits.
-    pub(crate) async fn append_commit(&self, flags: u8, payload: &[u8]) -> Result<(u32, u32), Error> {
-        self.append(Kind::Commit, flags, payload).await
     }
 }

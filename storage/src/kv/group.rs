@@ -127,7 +127,7 @@ impl<'a> Writer<'a> {
         }
         let begins = if self.is_first { BEGINS } else { 0 };
         let flags = begins | if is_last { ENDS } else { 0 };
-        let (segment, start) = self.inner.append_commit(flags, &self.payload).await?;
+        let (segment, start) = self.inner.append(flags, &self.payload).await?;
         self.is_first = false;
         for Placed { change, at, len, crc } in self.placed.drain(..) {
             self.spans[change].push(Span { segment, offset: start + at, len, crc });

@@ -2,13 +2,15 @@
 
 use super::cache::Cache;
 use super::commit::Queue;
-use super::layout::Layout;
+use super::layout::{Layout, Span};
 use super::lock::Lock;
 use super::log::{Log, Position};
 use super::memtable::Memtable;
 use super::space::Space;
 use super::superblock::Top;
+use super::tree_log::TreeHead;
 use super::{Error, Options, Stats};
+use alloc::collections::BTreeSet;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -75,7 +77,11 @@ pub(crate) struct Inner {
     pub(crate) seen: Cell<u64>,
     pub(crate) roots: RefCell<Vec<Weak<Root>>>,
     pub(crate) log: RefCell<Log>,
-    /// Held while frames are appended.
+    /// Where the checkpoints write.
+    pub(crate) tree_head: Cell<Option<TreeHead>>,
+    /// The table of the last checkpoint.
+    pub(crate) table: Cell<Option<Span>>,
+    /// Held while commits are appended and shown, and while the memtable is frozen.
     pub(crate) lock: Lock,
     /// Where the frozen memtable ends and the active one begins.
     pub(crate) frozen_at: Cell<Option<Position>>,
@@ -83,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) tail: Cell<Position>,
     pub(crate) generation: Cell<u64>,
     pub(crate) space: RefCell<Space>,
+    /// Segments that cannot be emptied, as what they hold is damaged.
+    pub(crate) hopeless: RefCell<BTreeSet<u32>>,
     pub(crate) cache: RefCell<Cache>,
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
@@ -155,7 +163,7 @@ impl Inner {
             free_segments: space.free(),
             pinned_segments: space.pinned(),
             live_octets: space.live(),
-            limit_octets: space.limit(),
+            limit_octets: space.limit(self.tail_limit()),
             memtable_octets: view.active.octets() + frozen,
             cache_octets: self.cache.borrow().octets(),
             queue_octets: self.queue.octets(),

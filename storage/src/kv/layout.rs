@@ -75,6 +75,12 @@ impl Layout {
         self.segment - self.sector
     }
 
+    /// The size at which a node of the tree is divided, octets: what does not fit into the rest of a segment is left over
+    /// there, so small segments have smaller nodes. Two of the longest entries of an inner node fit always.
+    pub(crate) fn node_limit(&self) -> u32 {
+        (self.capacity() / 8).clamp(4 << 10, 8 << 10)
+    }
+
     /// The sector of an offset, which is a multiple of the sector size.
     pub(crate) fn sector_at(&self, segment: u32, offset: u32) -> u64 {
         (SUPER_AREA + u64::from(segment) * u64::from(self.segment) + u64::from(offset))

@@ -71,9 +71,11 @@ impl Inner {
         Ok(())
     }
 
-    fn allocate(&self, log: u64) -> Option<u32> {
+    /// Takes a free segment, for a number in the log.
+    pub(crate) fn allocate(&self, log: u64) -> Option<u32> {
         self.reap();
         let segment = self.space.borrow_mut().allocate(log)?;
+        self.hopeless.borrow_mut().remove(&segment);
         self.cache.borrow_mut().forget(segment);
         Some(segment)
     }
@@ -90,23 +92,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes room for a payload of `len` octets, and says where its first will be. With the lock held.
-    pub(crate) async fn place_for(&self, len: u32) -> Result<(u32, u32), Error> {
-        if self.room() < len {
-            self.roll().await?;
-        }
-        let head = self.log.borrow().head;
-        Ok((head.segment, head.offset + FRAME_HEADER))
-    }
-
     /// Writes a frame at the log's end, where there is room for it. `None` if the medium is bad there: the end has moved on
     /// to another segment. With the lock held.
-    pub(crate) async fn try_append(
-        &self,
-        kind: Kind,
-        flags: u8,
-        payload: &[u8],
-    ) -> Result<Option<(u32, u32)>, Error> {
+    async fn try_append(&self, flags: u8, payload: &[u8]) -> Result<Option<(u32, u32)>, Error> {
         let log = *self.log.borrow();
         let head = log.head;
         let total = self.layout.whole_sectors(FRAME_HEADER + payload.len() as u32);
@@ -118,18 +106,14 @@ impl Inner {
             chain: head.chain,
             payload_len: payload.len() as u32,
             payload_crc: crc32c(payload),
-            kind,
+            kind: Kind::Commit,
             flags,
             segment: head.segment,
             offset: head.offset,
             crc: 0,
         };
         let header = frame.encode();
-        let octets = total as usize;
-        let mut buffer = Buffer::try_zeroed(octets).ok_or(Error::NoMemory { octets })?;
-        let start = FRAME_HEADER as usize;
-        buffer[..start].copy_from_slice(&header);
-        buffer[start..start + payload.len()].copy_from_slice(payload);
+        let buffer = self.frame_buffer(&header, payload, total)?;
         match self.disk.write(self.layout.sector_at(head.segment, head.offset), buffer).await {
             Ok(_) => self.advance(&header, total),
             Err(BlockError::Failed { .. }) => {
@@ -152,11 +136,13 @@ impl Inner {
         self.count(|c| c.log_octets += u64::from(total));
     }
 
-    /// Writes a frame wherever the log's end is; gives the place of the payload. With the lock held.
-    pub(crate) async fn append(&self, kind: Kind, flags: u8, payload: &[u8]) -> Result<(u32, u32), Error> {
+    /// Writes a frame of commits wherever the log's end is; gives the place of the payload. With the lock held.
+    pub(crate) async fn append(&self, flags: u8, payload: &[u8]) -> Result<(u32, u32), Error> {
         for _ in 0..ATTEMPTS {
-            self.place_for(payload.len() as u32).await?;
-            if let Some(place) = self.try_append(kind, flags, payload).await? {
+            if self.room() < payload.len() as u32 {
+                self.roll().await?;
+            }
+            if let Some(place) = self.try_append(flags, payload).await? {
                 return Ok(place);
             }
         }

@@ -6,7 +6,7 @@
 //! while the store goes on.
 //!
 //! Changes go to the end of the log, and are kept in memory until a checkpoint puts them into the index, a tree that is copied
-//! where it changes and lies in the same log. Opening reads a superblock and what came after its checkpoint, so that it takes
+//! where it changes and lies in segments of its own. Opening reads a superblock and what came after its checkpoint, so that it takes
 //! as long for a large store as for a small one. A cleaner empties segments of the disk in which little is still needed. When
 //! the disk is full, puts are refused and lose nothing; deletes work on.
 //!
@@ -56,6 +56,7 @@ mod space;
 mod store;
 mod superblock;
 mod tree;
+mod tree_log;
 
 pub use batch::Batch;
 pub use check::Report;

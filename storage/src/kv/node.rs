@@ -7,8 +7,6 @@ use super::{Key, MAX_KEY};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-/// The size at which a node is divided, octets. One with a single entry may be larger by no more than an entry.
-pub(crate) const NODE_LIMIT: usize = 8 << 10;
 /// The most octets of a node that is read.
 pub(crate) const MAX_NODE: u32 = 16 << 10;
 /// The most levels of a tree that is read.

@@ -114,14 +114,13 @@ fn assemble(
     replayed: Replayed,
     mode: Mode,
 ) -> Inner {
-    let Layout { .. } = superblock.layout;
     let head = replayed.head;
     let log = Log {
         head,
         next: replayed.next,
         epoch: superblock.epoch,
         durable: superblock.durable,
-        tail: replayed.octets.min(u64::from(superblock.layout.segment)),
+        tail: replayed.tail,
     };
     let root = Rc::new(Root { top: superblock.top, generation: superblock.generation });
     let view = View { root, frozen: None, active: Rc::new(replayed.memtable), seq: replayed.seq };
@@ -141,11 +140,14 @@ fn assemble(
         seen: Cell::new(0),
         roots: RefCell::default(),
         log: RefCell::new(log),
+        tree_head: Cell::new(None),
+        table: Cell::new(superblock.table),
         lock: Default::default(),
         frozen_at: Cell::new(None),
         tail: Cell::new(superblock.tail),
         generation: Cell::new(superblock.generation),
         space: RefCell::new(space),
+        hopeless: RefCell::default(),
         cache: RefCell::new(Cache::new(options.cache)),
         queue: Default::default(),
         rounds: Default::default(),

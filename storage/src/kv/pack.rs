@@ -1,7 +1,6 @@
 //! What a checkpoint writes: nodes, and values that move, gathered into frames.
 //!
-//! Where a node will be is known only when its frame is written, behind whatever commits came meanwhile. Until then its parent
-//! refers to it by a number, in a span whose segment is [`UNPLACED`]; parents are encoded when they are written, after what
+//! Where a node will be is known only when its frame is written. Until then its parent refers to it by a number, in a span whose segment is [`UNPLACED`]; parents are encoded when they are written, after what
 //! they refer to.
 
 use super::checksum::crc32c;
@@ -93,9 +92,8 @@ impl<'a> Packer<'a> {
         while let Some(first) = self.pending.first() {
             let inner = self.inner;
             let least = first.octets;
-            let _guard = inner.lock.acquire().await;
-            let place = inner.place_for(least).await?;
-            let room = inner.room();
+            let place = inner.tree_place(least)?;
+            let room = inner.tree_room();
             let mut sum = 0;
             let fitting = self.pending.iter().take_while(|p| {
                 sum += p.octets;
@@ -130,7 +128,7 @@ impl<'a> Packer<'a> {
             placed.insert(*number, Span { segment, offset: start + at, len, crc });
             costs.push(*octets);
         }
-        if self.inner.try_append(Kind::Tree, 0, &payload).await?.is_none() {
+        if !self.inner.tree_append(Kind::Tree, &payload).await? {
             // The medium is bad there: once more, elsewhere.
             return Ok(());
         }

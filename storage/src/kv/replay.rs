@@ -31,6 +31,8 @@ pub(crate) struct Replayed {
     pub(crate) segments: Vec<(u32, u64)>,
     /// The last commit.
     pub(crate) seq: u64,
+    /// Octets of the log's commits.
+    pub(crate) tail: u64,
     pub(crate) frames: u64,
     pub(crate) octets: u64,
     pub(crate) lost: u64,
@@ -41,6 +43,9 @@ pub(crate) struct Replay<'a> {
     layout: Layout,
     salt: u32,
     on_damage: OnDamage,
+    /// The last frame that was on the medium when the superblock was written, and the epoch of those behind it.
+    durable: u64,
+    epoch: u64,
     at: Position,
     next: u32,
     /// The header of the segment that would follow, once read.
@@ -78,6 +83,7 @@ impl<'a> Replay<'a> {
             next: 0,
             segments: vec![(at.segment, at.log)],
             seq: at.seq - 1,
+            tail: 0,
             frames: 0,
             octets: 0,
             lost: 0,
@@ -87,6 +93,8 @@ impl<'a> Replay<'a> {
             layout,
             salt,
             on_damage,
+            durable: superblock.durable,
+            epoch: superblock.epoch,
             at,
             next: 0,
             successor: None,
@@ -102,22 +110,25 @@ impl<'a> Replay<'a> {
                 replay.next = header.next;
                 replay.safe.1 = header.next;
             }
-            _ => replay.damaged(Part::Segment)?,
+            _ => {
+                replay.damaged(Part::Segment)?;
+                replay.next = replay.next_of(at.segment, at.log).await?;
+            }
         }
-        replay.follow(superblock.durable).await?;
+        replay.follow().await?;
         Ok(replay.finish())
     }
 
-    async fn follow(&mut self, durable: u64) -> Result<(), Error> {
+    async fn follow(&mut self) -> Result<(), Error> {
         loop {
             match self.find().await? {
                 Found::Successor(header) => self.enter(header),
                 Found::Frame(frame) => match self.take(&frame).await? {
                     true => self.pass(&frame),
-                    false if self.skip_damage(durable).await? => {}
+                    false if self.skip_damage().await? => {}
                     false => return Ok(()),
                 },
-                Found::Nothing if self.skip_damage(durable).await? => {}
+                Found::Nothing if self.skip_damage().await? => {}
                 Found::Nothing => return Ok(()),
             }
         }
@@ -135,13 +146,18 @@ impl<'a> Replay<'a> {
             return Ok(Found::Successor(header));
         }
         let frame = self.frame_at(self.at.segment, self.at.offset).await?;
-        Ok(frame.filter(|f| f.follows(&self.at)).map_or(Found::Nothing, Found::Frame))
+        // What an earlier opening left behind the end that this epoch began at may fit in every other respect.
+        let is_new = |f: &Frame| f.seq <= self.durable || f.epoch >= self.epoch;
+        Ok(frame
+            .filter(|f| f.kind == Kind::Commit && f.follows(&self.at) && is_new(f))
+            .map_or(Found::Nothing, Found::Frame))
     }
 
     fn enter(&mut self, header: SegmentHeader) {
         self.at.segment = self.next;
         self.at.offset = self.layout.sector;
         self.at.log += 1;
+        self.at.epoch = self.at.epoch.max(header.epoch);
         self.out.segments.push((self.next, self.at.log));
         self.next = header.next;
         self.successor = None;
@@ -165,9 +181,6 @@ impl<'a> Replay<'a> {
 
     /// Takes what a frame holds; false if its payload is not what was written.
     async fn take(&mut self, frame: &Frame) -> Result<bool, Error> {
-        if frame.kind != Kind::Commit {
-            return Ok(true);
-        }
         let Some(payload) = self.payload(frame).await? else { return Ok(false) };
         if frame.flags & BEGINS != 0 {
             self.group.clear();
@@ -187,6 +200,7 @@ impl<'a> Replay<'a> {
             self.item(item, frame.segment, start)?;
         }
         self.out.frames += 1;
+        self.out.tail += u64::from(self.layout.whole_sectors(FRAME_HEADER + frame.payload_len));
         if frame.flags & ENDS != 0 {
             for (key, slot) in self.group.drain(..) {
                 self.out.memtable.insert(key, frame.seq, slot, 0);
@@ -242,10 +256,10 @@ impl<'a> Replay<'a> {
     }
 
     /// At a place where the log ends: whether it does. If it was damaged, goes on behind the damage, where that is allowed.
-    async fn skip_damage(&mut self, durable: u64) -> Result<bool, Error> {
+    async fn skip_damage(&mut self) -> Result<bool, Error> {
         let seq = self.at.seq;
         let (later, is_proof) = self.look_ahead(seq).await?;
-        if durable < seq && !is_proof {
+        if self.durable < seq && !is_proof {
             return Ok(false);
         }
         self.damaged(Part::Frame)?;
@@ -285,11 +299,7 @@ impl<'a> Replay<'a> {
             segment = next;
             log += 1;
             offset = self.layout.sector;
-            match self.segment_header(segment).await? {
-                Some(header) if header.log == log && header.next < self.layout.segments => next = header.next,
-                // What comes behind a damaged header cannot be followed.
-                _ => next = segment,
-            }
+            next = self.next_of(segment, log).await?;
             if segment == self.at.segment {
                 break;
             }
@@ -349,6 +359,23 @@ impl<'a> Replay<'a> {
     async fn segment_header(&mut self, segment: u32) -> Result<Option<SegmentHeader>, Error> {
         let octets = self.read(segment, 0, self.layout.sector).await?;
         Ok(octets.and_then(|octets| SegmentHeader::decode(&octets, self.salt)))
+    }
+
+    /// The segment that follows a segment of the log. Where its header is damaged, the one whose own header says so is looked
+    /// for, for salvage; otherwise it is the segment itself, which ends the search.
+    async fn next_of(&mut self, segment: u32, log: u64) -> Result<u32, Error> {
+        match self.segment_header(segment).await? {
+            Some(header) if header.log == log && header.next < self.layout.segments => return Ok(header.next),
+            _ if self.on_damage == OnDamage::Refuse => return Ok(segment),
+            _ => {}
+        }
+        for other in 0..self.layout.segments {
+            let header = self.segment_header(other).await?;
+            if header.is_some_and(|h| h.log == log + 1 && h.before.segment == segment) {
+                return Ok(other);
+            }
+        }
+        Ok(segment)
     }
 
     /// Octets of a segment. A bad sector is an error, or in salvage nothing: what it held is not known to be the log's end.

@@ -4,7 +4,7 @@ use super::bytes::{Fields, Put};
 use super::item::part_len;
 use super::layout::Layout;
 use super::memtable::Slot;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -23,9 +23,12 @@ pub(crate) struct Segment {
     pub(crate) state: State,
     /// Octets that the tree of the last checkpoint refers to.
     pub(crate) live: u32,
-    /// Its number in the log; 0 if it was written before the last opening.
+    /// Its number in the log of commits; 0 if it is not part of the tail; [`BUILDING`] while a checkpoint writes to it.
     pub(crate) log: u64,
 }
+
+/// In place of the number in the log of a segment that a checkpoint writes to.
+pub(crate) const BUILDING: u64 = u64::MAX;
 
 /// Changes of live octets by segment.
 pub(crate) type Deltas = BTreeMap<u32, i64>;
@@ -33,6 +36,7 @@ pub(crate) type Deltas = BTreeMap<u32, i64>;
 pub(crate) struct Space {
     segments: Vec<Segment>,
     capacity: u32,
+    leftover: u32,
     free: u32,
     cursor: u32,
 }
@@ -57,7 +61,8 @@ impl Space {
             segment.state = if *live > 0 { State::Used } else { State::Free };
         }
         let free = segments.iter().filter(|s| s.state == State::Free).count() as u32;
-        Self { segments, capacity: layout.capacity(), free, cursor: 0 }
+        let (capacity, leftover) = (layout.capacity(), layout.node_limit());
+        Self { segments, capacity, leftover, free, cursor: 0 }
     }
 
     pub(crate) fn free(&self) -> u32 {
@@ -87,10 +92,15 @@ impl Space {
         2.max(self.count() / 128)
     }
 
-    /// The most live octets that puts may lead to: what is above is where the cleaner works.
-    pub(crate) fn limit(&self) -> u64 {
+    /// The most live octets that puts may lead to, beside two tails of the log of `tail` octets: what is above is where the
+    /// cleaner works.
+    pub(crate) fn limit(&self, tail: u64) -> u64 {
         let reserved = self.reserve_of_checkpoint() + self.reserve_of_deletes() + 2;
-        u64::from(self.count() - reserved) * u64::from(self.capacity) / 8 * 7
+        let capacity = u64::from(self.capacity);
+        // The end of a segment is left over, on the average half a node.
+        let usable = capacity - u64::from(self.leftover);
+        let rest = u64::from(self.count() - reserved).saturating_sub((2 * tail).div_ceil(capacity));
+        rest.max(2) * usable / 8 * 7
     }
 
     /// Below so many free segments the cleaner works.
@@ -130,12 +140,27 @@ impl Space {
         live
     }
 
-    /// Takes over a checkpoint: its live octets, and that segments before number `tail` of the log are not replayed.
-    pub(crate) fn install(&mut self, live: &[u32], tail: u64, generation: u64) {
-        for (entry, live) in self.segments.iter_mut().zip(live) {
+    /// Takes over a checkpoint: its live octets, and that segments before number `tail` of the log are not replayed. The next
+    /// will go on writing to the segment `head`.
+    pub(crate) fn install(&mut self, live: &[u32], tail: u64, generation: u64, head: Option<u32>) {
+        for (index, (entry, live)) in (0..).zip(self.segments.iter_mut().zip(live)) {
             entry.live = *live;
+            if entry.log == BUILDING && head != Some(index) {
+                entry.log = 0;
+            }
             if entry.state == State::Used && entry.live == 0 && entry.log < tail {
                 entry.state = State::Dead { since: generation };
+            }
+        }
+    }
+
+    /// Frees what a checkpoint that came to nothing wrote, but for the segment `head`.
+    pub(crate) fn abandon(&mut self, head: Option<u32>) {
+        for (index, entry) in (0..).zip(&mut self.segments) {
+            if entry.log == BUILDING && entry.live == 0 && head != Some(index) {
+                entry.state = State::Free;
+                entry.log = 0;
+                self.free += 1;
             }
         }
     }
@@ -161,17 +186,23 @@ impl Space {
 
     /// Segments before number `tail` of the log with the least that is live, to be emptied: few enough that what they hold
     /// is at most `budget` octets.
-    pub(crate) fn victims(&self, tail: u64, budget: u64) -> Vec<u32> {
+    pub(crate) fn victims(&self, tail: u64, budget: u64, except: &BTreeSet<u32>) -> Vec<u32> {
         let worth = u64::from(self.capacity) / 16 * 15;
+        let can_be = |index: u32, s: &Segment| {
+            s.state == State::Used
+                && s.log < tail
+                && s.live > 0
+                && u64::from(s.live) < worth
+                && !except.contains(&index)
+        };
         let mut found: Vec<(u32, u32)> = self
             .segments()
-            .filter(|(_, s)| s.state == State::Used && s.log < tail && u64::from(s.live) < worth)
+            .filter(|(index, s)| can_be(*index, s))
             .map(|(index, s)| (s.live, index))
             .collect();
         found.sort_unstable();
         let mut sum = 0;
-        let most = 2 + self.segments.len() / 16;
-        let few = found.into_iter().take(most).take_while(|(live, _)| {
+        let few = found.into_iter().take(2 + self.segments.len() / 16).take_while(|(live, _)| {
             sum += u64::from(*live);
             sum <= budget
         });

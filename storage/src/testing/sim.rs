@@ -99,6 +99,11 @@ impl SimDisk {
         self.state.trace.borrow().as_ref().map_or(0, Vec::len)
     }
 
+    /// What has happened since [`trace`](Self::trace).
+    pub fn events(&self) -> Vec<Event> {
+        self.state.trace.borrow().clone().unwrap_or_default()
+    }
+
     /// Requests take turns of the loop from now on, so that several are in flight and end in another order. The order is
     /// that of `seed`.
     pub fn slow(&self, seed: u64) {

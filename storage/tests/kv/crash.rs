@@ -107,7 +107,7 @@ async fn work(disk: &SimDisk, seed: u64) -> Vec<History> {
     for task in tasks {
         task.await;
     }
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         store.close().await.unwrap();
     }
     histories.into_iter().map(|history| history.take()).collect()

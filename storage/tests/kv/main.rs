@@ -2,5 +2,8 @@
 
 mod basics;
 mod crash;
+mod damage;
 mod every_moment;
+mod full;
+mod log_end;
 mod support;
