@@ -29,6 +29,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::block::a_missing_disk_is_said", 120, missing),
     BootTest::new("boot::block::disks_are_chosen_by_name", 120, chosen_by_name).long(),
     BootTest::new("boot::block::a_detached_disk_fails_and_the_guest_lives", 180, detached),
+    BootTest::new("boot::block::what_blkback_offers_is_used", 120, offers),
+    BootTest::new("boot::block::neighbours_are_few_requests", 120, neighbours),
+    BootTest::new("boot::block::a_disk_that_grows_is_noticed", 120, grows),
+    BootTest::new("boot::block::without_kept_grants", 180, without_kept_grants).long(),
     BootTest::new("boot::block::the_example_counts", 120, example),
     BootTest::new("boot::block::the_tool_hands_a_file_on", 300, file_through_the_tool)
         .pv_only("is about the tool")
@@ -221,6 +225,81 @@ fn detached(host: &mut Host) -> Result<()> {
     .ok()?;
     guest.wait_console_until("more numbers", SOON, |console| flushed_so_far(console) > before + 3)?;
     leaves(&guest)
+}
+
+/// A number below the guest's or the back end's directory of the disk; `None` if it is not there.
+fn key(host: &Host, path: &str) -> Result<Option<u32>> {
+    let value = host.sh(&format!("xenstore-read {path} 2>/dev/null || true"), SOON)?.ok()?.stdout;
+    let value = value.trim();
+    Ok(if value.is_empty() { None } else { Some(value.parse().with_context(|| format!("{path}: {value}"))?) })
+}
+
+/// What dom0's xen-blkback says it can, and what the guest makes of it.
+fn offers(host: &mut Host) -> Result<()> {
+    let device = disk(host, "", "/dev/zero")?;
+    let guest = host.create(&spec("count", &device, "rw")?)?;
+    guest.wait_console("flushed 5", SOON)?;
+    let number = guest.domid();
+    let back = |name: &str| key(host, &format!("/local/domain/0/backend/vbd/{number}/51712/{name}"));
+    let front = |name: &str| key(host, &format!("/local/domain/{number}/device/vbd/51712/{name}"));
+    let order = back("max-ring-page-order")?.unwrap_or(0).min(2);
+    ensure!(order > 0, "this blkback has rings of one page only, and shows nothing");
+    ensure!(front("ring-page-order")? == Some(order), "not rings of order {order}");
+    for page in 0..1 << order {
+        ensure!(front(&format!("ring-ref{page}"))?.is_some(), "page {page} of the ring is not named");
+    }
+    ensure!(front("ring-ref")?.is_none(), "there is a ring-ref beside ring-ref0");
+    ensure!(front("feature-persistent")? == Some(1), "grants are not said to be kept");
+    ensure!(back("feature-persistent")? == Some(1), "the back end does not keep them");
+    ensure!(back("feature-max-indirect-segments")?.is_some_and(|n| n > 11), "no indirect segments");
+    if back("multi-queue-max-queues")?.is_some() {
+        ensure!(front("multi-queue-num-queues")? == Some(1), "not one queue");
+    }
+    leaves(&guest)
+}
+
+/// A thousand requests of a page each, all at once: blkback counts those of the ring.
+fn neighbours(host: &mut Host) -> Result<()> {
+    let device = disk(host, "", "/dev/zero")?;
+    let guest = host.create(&spec("neighbours", &device, "rw")?)?;
+    guest.wait_console("1024 pages written", SOON)?;
+    let statistics = format!("/sys/bus/xen-backend/devices/vbd-{}-51712/statistics", guest.domid());
+    let figures = host.sh(&format!("cat {statistics}/wr_req {statistics}/wr_sect"), SOON)?.ok()?.stdout;
+    let (requests, sectors) = figures.trim().split_once('\n').context("two numbers")?;
+    let (requests, sectors): (u64, u64) = (requests.parse()?, sectors.parse()?);
+    ensure!(sectors == DISK_OCTETS / 512, "{sectors} sectors were written");
+    // 64 pages of a request make 16; 11 made 94.
+    ensure!((16..=40).contains(&requests), "{requests} requests for 1024 neighbours");
+    let zeros = host.sh("tr -d '\\000' </tmp/disk.img | wc -c", SOON)?.ok()?.stdout;
+    ensure!(zeros.trim() == DISK_OCTETS.to_string(), "{zeros} octets are not zero");
+    leaves(&guest)
+}
+
+/// The file behind the disk grows while the guest uses it.
+fn grows(host: &mut Host) -> Result<()> {
+    let device = disk(host, "", "/dev/zero")?;
+    let guest = host.create(&spec("resize", &device, "rw")?)?;
+    guest.wait_console("at work", SOON)?;
+    for mib in [6, 9] {
+        host.sh(&format!("truncate -s {mib}M /tmp/disk.img && losetup -c {device}"), SOON)?.ok()?;
+        let sectors = mib * 2048;
+        guest.wait_console(&format!("now {sectors} sectors, the last one is written"), SOON)?;
+        let last = host.sh("tail -c 512 /tmp/disk.img | tr -d '\\132' | wc -c", SOON)?.ok()?.stdout;
+        ensure!(last.trim() == "0", "the last sector has {last} other octets");
+    }
+    leaves(&guest)
+}
+
+/// dom0's blkback told not to keep grants: then the guest's own pages are granted for each request.
+fn without_kept_grants(host: &mut Host) -> Result<()> {
+    let keep = |host: &Host, what: &str| {
+        host.sh(&format!("echo {what} >/sys/module/xen_blkback/parameters/feature_persistent"), SOON)?.ok()
+    };
+    keep(host, "N")?;
+    let worked = written_with_patterns(host, "", "8192 sectors of 512");
+    // For the tests that follow, whatever came of it.
+    keep(host, "Y")?;
+    worked
 }
 
 fn leaves(guest: &Guest) -> Result<()> {

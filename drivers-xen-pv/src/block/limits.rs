@@ -8,7 +8,7 @@ const MAX_RING_ORDER: u32 = 2;
 /// The most queues, each with a ring and an event channel.
 const MAX_QUEUES: u32 = 8;
 /// The most pages of a request: 256 KiB, behind which longer ones gain nothing; their list fits one page.
-const MOST_SEGMENTS: usize = 64;
+pub(super) const MOST_SEGMENTS: usize = 64;
 /// The most and the fewest pages to copy through.
 const MOST_COPIED: usize = 512;
 const LEAST_COPIED: usize = 32;

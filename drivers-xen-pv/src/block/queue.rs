@@ -2,7 +2,7 @@
 
 use super::fault::BlockFault;
 use super::job::Job;
-use super::limits::{Kept, Transfer};
+use super::limits::{Kept, MOST_SEGMENTS, Transfer};
 use super::merge::{Joins, Kind, follower};
 use super::part::{Memory, PAGE_SECTORS, Part, Piece};
 use super::pool::Pool;
@@ -207,9 +207,13 @@ impl Queue {
     }
 
     fn put(&mut self, mut part: Part) {
-        let mut segments = Vec::new();
-        part.segments(&self.copies, &mut |segment| segments.push(segment));
-        if segments.len() > MAX_SEGMENTS {
+        let (mut segments, mut count) = ([Segment::default(); MOST_SEGMENTS], 0);
+        part.segments(&self.copies, &mut |segment| {
+            segments[count] = segment;
+            count += 1;
+        });
+        let segments = &segments[..count];
+        if count > MAX_SEGMENTS {
             part.list = self.lists.take(1).pop();
         }
         let (operation, sector_number, handle, list) = (part.operation, part.sector, self.handle, part.list);
@@ -229,8 +233,8 @@ impl Queue {
             }),
             (_, None) => {
                 let mut seg = [Segment::default(); MAX_SEGMENTS];
-                seg[..segments.len()].copy_from_slice(&segments);
-                let nr_segments = segments.len() as u8;
+                seg[..count].copy_from_slice(segments);
+                let nr_segments = count as u8;
                 Slot::from(Request { operation, nr_segments, handle, pad: 0, id, sector_number, seg })
             }
             (_, Some(list)) => {
@@ -242,7 +246,7 @@ impl Queue {
                 Slot::from(IndirectRequest {
                     operation: op::INDIRECT,
                     indirect_op: operation,
-                    nr_segments: segments.len() as u16,
+                    nr_segments: count as u16,
                     id,
                     sector_number,
                     handle,

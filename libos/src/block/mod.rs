@@ -3,8 +3,8 @@
 //! A [`Disk`] is the handle: `disk.read(sector, count).await`. Below it is a [`BlockDevice`], a driver's or a wrapper's (a
 //! partition, a cache), which takes whole [`Request`]s. Requests are independent of each other: as many may be in flight as
 //! there are futures, from as many tasks, and they may end in any order. Octets travel in [`Buffer`]s, whole pages which a
-//! driver hands to the device as they are; while a request is in flight its buffer is the driver's, so that a task that is
-//! cancelled leaves no device writing to memory that is used again.
+//! driver hands to the device as they are, unless the device wants the driver's own; while a request is in flight its buffer
+//! is the driver's, so that a task that is cancelled leaves no device writing to memory that is used again.
 //!
 //! [`BlockDevice::flush`](Request::Flush) is a flush: what was written by requests that had ended before it began is on the
 //! medium when it ends without error, whatever happens to the power then.

@@ -25,6 +25,8 @@ async fn main(env: Env) -> Result<()> {
         "patterns" => patterns(&env, &disk).await,
         "refused" => refused(&env, &disk).await,
         "count" => count(&env, &disk).await,
+        "neighbours" => neighbours(&env, &disk).await,
+        "resize" => resize(&env, &disk).await,
         case => Err(alloc::format!("there is no case {case:?}").into()),
     }
 }
@@ -124,6 +126,46 @@ async fn count(env: &Env, disk: &Disk) -> Result<()> {
             }
         }
         sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
+/// Writes the whole disk page by page, all at once, and stays until asked to leave.
+async fn neighbours(env: &Env, disk: &Disk) -> Result<()> {
+    const PAGE: usize = 4096;
+    let step = PAGE / disk.sector_size();
+    let write = |n: u64| {
+        let buffer = Buffer::copy_of(&[n as u8 | 1; PAGE]);
+        disk.submit(Request::Write { sector: n * step as u64, buffer })
+    };
+    let writes: Vec<_> = (0..disk.geometry().sectors / step as u64).map(write).collect();
+    let count = writes.len();
+    for write in writes {
+        write.await.result?;
+    }
+    println!(env, "{count} pages written");
+    env.shutdown().await;
+    Ok(())
+}
+
+/// Uses the disk until it has another size, then its last sector, over and over until asked to leave.
+async fn resize(env: &Env, disk: &Disk) -> Result<()> {
+    let env2 = env.clone();
+    let leaving = spawn(async move { env2.shutdown().await });
+    let mut known = disk.geometry().sectors;
+    println!(env, "at work");
+    while !leaving.is_finished() {
+        // A back end looks at the size when it is asked for something.
+        let mut sector = disk.read(0, 1).await?;
+        let now = disk.geometry().sectors;
+        if now != known {
+            known = now;
+            sector.fill(0x5a);
+            disk.write(now - 1, sector).await?;
+            disk.flush().await?;
+            println!(env, "now {now} sectors, the last one is written");
+        }
+        sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
