@@ -9,6 +9,11 @@ use fata::http::{BodyWriter, Request, Response, Router, Status};
 /// The appliance's routes: its own pages, and the site everywhere else.
 pub fn router(site: &'static Site, state: Rc<State>) -> Router {
     let last_modified = state.last_modified(site.last_modified);
+    pages(state).get_sync("/{*path}", move |request: &Request<'_>| site.respond(request, last_modified))
+}
+
+/// The appliance's own pages.
+pub fn pages(state: Rc<State>) -> Router {
     let (for_metrics, for_json, for_capture) = (state.clone(), state.clone(), state.clone());
     Router::new()
         .get_sync("/status", move |_: &Request<'_>| fresh(Response::html(status::page(&state))))
@@ -22,7 +27,6 @@ pub fn router(site: &'static Site, state: Rc<State>) -> Router {
                 .body(metrics::text(&for_metrics))
         })
         .get_sync("/capture.pcap", move |_: &Request<'_>| fresh(capture(&for_capture)))
-        .get_sync("/{*path}", move |request: &Request<'_>| site.respond(request, last_modified))
 }
 
 /// The packets captured, as they are at the moment.

@@ -1,0 +1,120 @@
+//! Files on a disk, whatever holds them.
+
+use alloc::rc::Rc;
+use core::fmt;
+use fata::block::Disk;
+use fata::time::SystemTime;
+use fata_storage::archive::{self, Archive, Entry, Limits};
+use fata_storage::detect::{Content, detect};
+use fata_storage::fat::{self, File, Kind, Volume};
+
+/// What the disk has.
+pub enum Store {
+    Fat(Volume),
+    Archive(Archive),
+}
+
+/// What stands at a path.
+pub enum Found {
+    File(Opened),
+    Folder,
+    Nothing,
+}
+
+/// A file that can be read.
+pub struct Opened {
+    pub len: u64,
+    pub modified: SystemTime,
+    content: Readable,
+}
+
+enum Readable {
+    Fat(Rc<File>),
+    Archive(Archive, Entry),
+}
+
+/// The disk failed, or what is on it is damaged.
+#[derive(Debug)]
+pub struct Failed;
+
+impl Store {
+    /// Opens what is on the disk, which stays as it is.
+    pub async fn open(disk: Disk, unpacked: usize) -> fata::Result<Self> {
+        Ok(match detect(&disk).await? {
+            Content::Fat => Self::Fat(Volume::mount_read_only(disk).await?),
+            Content::Archive => {
+                Self::Archive(Archive::open(disk, Limits { unpacked, ..Limits::default() }).await?)
+            }
+            Content::Unknown => {
+                return Err("the disk has neither a FAT volume nor an archive of tar or tar.gz".into());
+            }
+        })
+    }
+
+    /// Looks for a path without a slash at its begin.
+    pub async fn find(&self, path: &str) -> Result<Found, Failed> {
+        match self {
+            Self::Fat(volume) => find_on_volume(volume, path).await,
+            Self::Archive(archive) => Ok(match archive.get(path) {
+                Some(entry) => Found::File(Opened {
+                    len: entry.len,
+                    modified: entry.modified(),
+                    content: Readable::Archive(archive.clone(), entry),
+                }),
+                None if archive.has_directory(path) => Found::Folder,
+                None => Found::Nothing,
+            }),
+        }
+    }
+}
+
+async fn find_on_volume(volume: &Volume, path: &str) -> Result<Found, Failed> {
+    use fat::Error;
+    let metadata = match volume.metadata(path).await {
+        Ok(metadata) => metadata,
+        Err(Error::NotFound | Error::NotADirectory | Error::BadPath | Error::NameTooLong) => {
+            return Ok(Found::Nothing);
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    if metadata.kind == Kind::Directory {
+        return Ok(Found::Folder);
+    }
+    let file = volume.open(path).await.map_err(|error| failed(&error))?;
+    Ok(Found::File(Opened {
+        len: metadata.len,
+        modified: metadata.modified.unwrap_or_default(),
+        content: Readable::Fat(Rc::new(file)),
+    }))
+}
+
+impl Opened {
+    /// Fills a buffer from a place on.
+    pub async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Failed> {
+        let read = match &self.content {
+            Readable::Fat(file) => file.read_at(offset, buffer).await.map_err(|error| failed(&error))?,
+            Readable::Archive(archive, entry) => {
+                let read = archive.read_at(entry, offset, buffer).await;
+                read.map_err(|error: archive::Error| failed(&error))?
+            }
+        };
+        if read == buffer.len() { Ok(()) } else { Err(Failed) }
+    }
+}
+
+fn failed(error: &dyn fmt::Display) -> Failed {
+    fata::log::warn!("the disk: {error}");
+    Failed
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fat(_) => write!(f, "a FAT volume"),
+            Self::Archive(archive) => {
+                let (files, octets) = (archive.entries().len(), archive.in_memory());
+                write!(f, "an archive of {files} files, {octets} octets of it in memory")
+            }
+        }
+    }
+}
