@@ -3,13 +3,14 @@
 use crate::data::db::Db;
 use crate::data::hash::Hash;
 use crate::data::list::List;
-use crate::data::object::{Object, Value};
+use crate::data::object::{Kind, Object, Value};
 use crate::data::set::Set;
 use crate::data::text::Text;
 use crate::data::zset::Zset;
 use crate::evict::Clock;
 use crate::fault::Fault;
 use crate::keep::Journal;
+use crate::keep::rows::position_name;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -208,6 +209,7 @@ impl Store {
     pub fn put_keeping(&mut self, key: &[u8], value: Value) -> u32 {
         let at = match self.find(key) {
             Some(at) => {
+                self.tell_replaced(at);
                 self.object_mut(at).value = value;
                 at
             }
@@ -220,11 +222,13 @@ impl Store {
     /// Sees to all that follows a change of the object at a place. A collection without elements is gone.
     pub fn changed(&mut self, at: u32) {
         self.counters.changes += 1;
-        self.tell(at);
         if self.object(at).value.count() == 0 {
+            self.tell_replaced(at);
+            self.tell(at);
             self.current_mut().remove(at);
         } else {
             self.current_mut().weigh(at);
+            self.tell(at);
         }
     }
 
@@ -241,7 +245,57 @@ impl Store {
             self.ready.push(key.clone());
         }
         if let Some(journal) = &mut self.journal {
-            journal.touch(key);
+            let object = self.dbs[self.db].object(at);
+            let is_string = object.value.kind() == Kind::String;
+            journal.touch(key, is_string, if is_string { object.weight() } else { 0 });
+        }
+    }
+
+    /// Tells that the object at a place is to be another one: what the disk has of a collection goes.
+    fn tell_replaced(&mut self, at: u32) {
+        if let Some(journal) = &mut self.journal {
+            let db = &self.dbs[self.db];
+            if db.object(at).value.kind() != Kind::String {
+                journal.touch_all((self.db, db.key(at).clone()));
+            }
+        }
+    }
+
+    /// Names a field, member or element that has changed; [`changed`](Self::changed) follows. Where none is named all of
+    /// the key is written.
+    pub fn part(&mut self, name: &[u8]) {
+        if let Some(journal) = &mut self.journal {
+            journal.part(name);
+        }
+    }
+
+    /// Names elements of a list by their positions.
+    pub fn positions(&mut self, first: i64, count: usize) {
+        if let Some(journal) = &mut self.journal {
+            (first..).take(count).for_each(|position| journal.part(&position_name(position)));
+        }
+    }
+
+    /// Puts what a disk has, without telling anybody.
+    pub fn load(&mut self, key: &[u8], value: Value, expires: Option<i64>) {
+        if self.current().find(key).is_none() {
+            let at = self.add(key, value);
+            self.current_mut().set_expires(at, expires);
+        }
+    }
+
+    /// Counts what the object at a place takes now.
+    pub fn weigh(&mut self, at: u32) {
+        self.current_mut().weigh(at);
+    }
+
+    /// Takes out collections that have no elements, which a disk should not have.
+    pub fn drop_empty(&mut self) {
+        for db in &mut self.dbs {
+            let mut at = 0;
+            while (at as usize) < db.len() {
+                if db.object(at).value.count() == 0 { drop(db.remove(at)) } else { at += 1 }
+            }
         }
     }
 
@@ -254,6 +308,7 @@ impl Store {
     pub fn take(&mut self, key: &[u8]) -> Option<Object> {
         let at = self.peek(key)?;
         self.counters.changes += 1;
+        self.tell_replaced(at);
         self.tell(at);
         self.current_mut().remove(at).map(|(_, object)| object)
     }
@@ -270,11 +325,20 @@ impl Store {
     pub fn set_expires(&mut self, at: u32, expires: Option<i64>) {
         self.current_mut().set_expires(at, expires);
         self.counters.changes += 1;
+        // Of a collection the head alone is written.
+        self.head_only();
         self.tell(at);
+    }
+
+    fn head_only(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.head_only();
+        }
     }
 
     fn expire(&mut self, at: u32) {
         self.counters.expired += 1;
+        self.tell_replaced(at);
         self.tell(at);
         self.current_mut().remove(at);
     }
@@ -309,6 +373,7 @@ impl Store {
     /// Takes a key out for want of room.
     pub fn evict(&mut self, at: u32) {
         self.counters.evicted += 1;
+        self.tell_replaced(at);
         self.tell(at);
         self.current_mut().remove(at);
     }
@@ -317,6 +382,7 @@ impl Store {
     pub fn clear(&mut self) {
         self.counters.changes += 1;
         for at in 0..self.current().len() as u32 {
+            self.tell_replaced(at);
             self.tell(at);
         }
         self.dbs[self.db] = Db::default();
@@ -330,7 +396,12 @@ impl Store {
         self.counters.changes += 1;
         let told = |store: &mut Self| {
             for db in [a, b] {
-                store.within(db, |store| (0..store.current().len() as u32).for_each(|at| store.tell(at)));
+                store.within(db, |store| {
+                    for at in 0..store.current().len() as u32 {
+                        store.tell_replaced(at);
+                        store.tell(at);
+                    }
+                });
             }
         };
         told(self);

@@ -3,7 +3,7 @@
 use super::Cx;
 use super::lists;
 use super::words::positive;
-use crate::data::list::End;
+use crate::data::list::{End, List};
 use crate::data::object::Kind;
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
@@ -50,7 +50,10 @@ impl Take {
         }
         match self {
             Self::Pop(end) => {
-                let item = store.list(at)?.pop(*end);
+                let list = store.list(at)?;
+                let position = end_position(list, *end);
+                let item = list.pop(*end);
+                store.positions(position, 1);
                 out.array(2);
                 out.bulk(key);
                 out.bulk(&item.unwrap_or_else(|| Text::from(&b""[..])));
@@ -58,10 +61,12 @@ impl Take {
             Self::PopMany(end, most) => {
                 let list = store.list(at)?;
                 let count = list.len().min(*most);
+                let first = list.first() + if *end == End::Head { 0 } else { (list.len() - count) as i64 };
                 out.array(2);
                 out.bulk(key);
                 out.array(count);
                 (0..count).filter_map(|_| list.pop(*end)).for_each(|item| out.bulk(&item));
+                store.positions(first, count);
             }
             Self::Move(from, to, target) => return move_item(store, out, at, key, (*from, *to), target),
             Self::PopScored(end) => {
@@ -72,6 +77,7 @@ impl Take {
                 if let Some(scored) = zset.take(which) {
                     out.bulk(&scored.member);
                     out.double(scored.score);
+                    store.part(&scored.member);
                 }
             }
             Self::PopManyScored(end, most) => {
@@ -80,18 +86,26 @@ impl Take {
                 out.array(2);
                 out.bulk(key);
                 out.array(count);
+                let mut taken = Vec::new();
                 for _ in 0..count {
                     let which = if *end == End::Head { 0 } else { zset.len() - 1 };
                     let Some(scored) = zset.take(which) else { break };
                     out.array(2);
                     out.bulk(&scored.member);
                     out.double(scored.score);
+                    taken.push(scored.member);
                 }
+                taken.iter().for_each(|member| store.part(member));
             }
         }
         store.changed(at);
         Ok(true)
     }
+}
+
+/// The position of the element at an end.
+fn end_position(list: &List, end: End) -> i64 {
+    list.first() + if end == End::Head { 0 } else { list.len() as i64 - 1 }
 }
 
 fn move_item(
@@ -105,17 +119,27 @@ fn move_item(
     if let Some(target) = store.find(target) {
         store.list(target)?;
     }
-    let Some(item) = store.list(at)?.pop(from) else { return Ok(false) };
+    let list = store.list(at)?;
+    let position = end_position(list, from);
+    let Some(item) = list.pop(from) else { return Ok(false) };
     out.bulk(&item);
     if key == target {
-        store.list(at)?.push(to, item);
+        let list = store.list(at)?;
+        list.push(to, item);
+        let new = end_position(list, to);
+        store.positions(position, 1);
+        store.positions(new, 1);
         store.changed(at);
         return Ok(true);
     }
     // First the target: what is left of the source may go, and others change places then.
     let target = store.find_or(target, lists::new);
-    store.list(target)?.push(to, item);
+    let list = store.list(target)?;
+    list.push(to, item);
+    let new = end_position(list, to);
+    store.positions(new, 1);
     store.changed(target);
+    store.positions(position, 1);
     store.changed(at);
     Ok(true)
 }

@@ -30,6 +30,7 @@ fn set_pairs(cx: &mut Cx<'_>) -> Result<usize, Fault> {
     for n in (2..cx.args.len()).step_by(2) {
         added += usize::from(hash.set(cx.args.at(n), Text::from(cx.args.at(n + 1))));
     }
+    cx.args.from(2).step_by(2).for_each(|field| cx.store.part(field));
     cx.store.changed(at);
     Ok(added)
 }
@@ -58,6 +59,7 @@ pub(super) fn hsetnx(cx: &mut Cx<'_>) -> Reply {
     let is_new = hash.get(cx.args.at(2)).is_none();
     if is_new {
         hash.set(cx.args.at(2), Text::from(cx.args.at(3)));
+        cx.store.part(cx.args.at(2));
         cx.store.changed(at);
     }
     cx.out.flag(is_new);
@@ -98,6 +100,7 @@ pub(super) fn hdel(cx: &mut Cx<'_>) -> Reply {
     let hash = cx.store.hash(at)?;
     let gone = cx.args.from(2).filter(|field| hash.remove(field).is_some()).count();
     if gone > 0 {
+        cx.args.from(2).for_each(|field| cx.store.part(field));
         cx.store.changed(at);
     }
     cx.out.count(gone);
@@ -205,6 +208,7 @@ pub(super) fn hincrbyfloat(cx: &mut Cx<'_>) -> Reply {
 fn settle<T>(cx: &mut Cx<'_>, at: u32, changed: &Result<T, Fault>) {
     let is_new = cx.store.hash(at).is_ok_and(|hash| hash.is_empty());
     if changed.is_ok() || is_new {
+        cx.store.part(cx.args.at(2));
         cx.store.changed(at);
     }
 }

@@ -27,7 +27,10 @@ fn push(cx: &mut Cx<'_>, end: End) -> Reply {
     for item in cx.args.from(2) {
         list.push(end, Text::from(item));
     }
-    cx.out.count(list.len());
+    let (len, count) = (list.len(), cx.args.len() - 2);
+    let first = if end == End::Head { list.first() } else { list.first() + (len - count) as i64 };
+    cx.out.count(len);
+    cx.store.positions(first, count);
     cx.store.changed(at);
     Ok(())
 }
@@ -70,6 +73,7 @@ fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
         return Ok(());
     };
     let list = cx.store.list(at)?;
+    let (first, len) = (list.first(), list.len());
     match count {
         None => match list.pop(end) {
             Some(item) => cx.out.bulk(&item),
@@ -86,6 +90,8 @@ fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
             }
         }
     }
+    let count = len - cx.store.list(at)?.len();
+    cx.store.positions(if end == End::Head { first } else { first + (len - count) as i64 }, count);
     cx.store.changed(at);
     Ok(())
 }
@@ -131,6 +137,8 @@ pub(super) fn lset(cx: &mut Cx<'_>) -> Reply {
     let index = int(cx.args.at(2))?;
     let place = place(index, list.len()).ok_or(Fault::INDEX)?;
     list.set(place, Text::from(cx.args.at(3))).ok_or(Fault::INDEX)?;
+    let position = list.first() + place as i64;
+    cx.store.positions(position, 1);
     cx.store.changed(at);
     cx.out.ok();
     Ok(())
@@ -156,6 +164,7 @@ pub(super) fn ltrim(cx: &mut Cx<'_>) -> Reply {
     if let Some(at) = cx.store.find(cx.key()) {
         let list = cx.store.list(at)?;
         let (from, count) = places(start, stop, list.len());
+        let (first, len) = (list.first(), list.len());
         if count == 0 {
             *list = List::default();
         }
@@ -165,7 +174,11 @@ pub(super) fn ltrim(cx: &mut Cx<'_>) -> Reply {
         while list.len() > count {
             list.pop(End::Head);
         }
-        cx.store.changed(at);
+        if count < len {
+            cx.store.positions(first, from);
+            cx.store.positions(first + (from + count) as i64, len - from - count);
+            cx.store.changed(at);
+        }
     }
     cx.out.ok();
     Ok(())

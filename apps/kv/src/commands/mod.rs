@@ -141,6 +141,12 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
     if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
         return Err(Fault::Said("NOAUTH Authentication required."));
     }
+    if command.flags.contains(Flags::WRITES) && cx.hub.is_disk_broken {
+        return Err(Fault::Said(
+            "MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
+             Please check the server's console for details about the error.",
+        ));
+    }
     let is_growing = command.flags.contains(Flags::GROWS);
     if is_growing && !make_room(cx.store, cx.hub, cx.args.octets()) {
         return Err(Fault::OUT_OF_MEMORY);

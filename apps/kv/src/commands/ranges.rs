@@ -7,6 +7,7 @@ use crate::data::zset::{Scored, Zset};
 use crate::fault::{Fault, Reply};
 use crate::number::parse_double;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// By what a range is given.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -259,10 +260,9 @@ fn remove(cx: &mut Cx<'_>, by: By) -> Reply {
     };
     let zset = cx.store.zset(at)?;
     let (from, count) = range.of(zset);
-    for _ in 0..count {
-        zset.take(from);
-    }
+    let taken: Vec<Scored> = (0..count).filter_map(|_| zset.take(from)).collect();
     if count > 0 {
+        taken.iter().for_each(|scored| cx.store.part(&scored.member));
         cx.store.changed(at);
     }
     cx.out.count(count);

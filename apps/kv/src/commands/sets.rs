@@ -19,6 +19,7 @@ pub(super) fn sadd(cx: &mut Cx<'_>) -> Reply {
     let set = cx.store.set(at)?;
     let added = cx.args.from(2).filter(|member| set.add(member)).count();
     if added > 0 {
+        cx.args.from(2).for_each(|member| cx.store.part(member));
         cx.store.changed(at);
     }
     cx.out.count(added);
@@ -33,6 +34,7 @@ pub(super) fn srem(cx: &mut Cx<'_>) -> Reply {
     let set = cx.store.set(at)?;
     let gone = cx.args.from(2).filter(|member| set.remove(member)).count();
     if gone > 0 {
+        cx.args.from(2).for_each(|member| cx.store.part(member));
         cx.store.changed(at);
     }
     cx.out.count(gone);
@@ -86,8 +88,10 @@ pub(super) fn smove(cx: &mut Cx<'_>) -> Reply {
     }
     let target = cx.store.find_or(to, new);
     cx.store.set(target)?.add(member);
+    cx.store.part(member);
     cx.store.changed(target);
     cx.store.set(from)?.remove(member);
+    cx.store.part(member);
     cx.store.changed(from);
     cx.out.int(1);
     Ok(())
@@ -107,11 +111,15 @@ pub(super) fn spop(cx: &mut Cx<'_>) -> Reply {
         return Ok(());
     };
     let set = cx.store.set(at)?;
+    let mut taken = Vec::new();
     match count {
         None => {
             let which = cx.hub.dice.below(set.len());
             match set.take(which) {
-                Some(member) => cx.out.bulk(&member),
+                Some(member) => {
+                    cx.out.bulk(&member);
+                    taken.push(member);
+                }
                 None => cx.out.null(),
             }
         }
@@ -123,6 +131,7 @@ pub(super) fn spop(cx: &mut Cx<'_>) -> Reply {
                 let which = if is_all { 0 } else { cx.hub.dice.below(set.len()) };
                 if let Some(member) = set.take(which) {
                     cx.out.bulk(&member);
+                    taken.push(member);
                 }
             }
             if count == 0 {
@@ -130,6 +139,7 @@ pub(super) fn spop(cx: &mut Cx<'_>) -> Reply {
             }
         }
     }
+    taken.iter().for_each(|member| cx.store.part(member));
     cx.store.changed(at);
     Ok(())
 }
@@ -218,6 +228,16 @@ fn join(store: &Store, found: &[Option<u32>], how: Join, most: usize) -> Set {
         }
     }
     result
+}
+
+pub(super) fn smembers(cx: &mut Cx<'_>) -> Reply {
+    let at = cx.store.read(cx.args.at(1));
+    let set = at.map(|at| cx.store.set(at)).transpose()?;
+    cx.out.set(set.as_ref().map_or(0, |set| set.len()));
+    for member in set.iter().flat_map(|set| set.iter()) {
+        cx.out.bulk(&member);
+    }
+    Ok(())
 }
 
 fn tell(cx: &mut Cx<'_>, how: Join) -> Reply {

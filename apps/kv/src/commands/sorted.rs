@@ -121,6 +121,7 @@ fn add(cx: &mut Cx<'_>, options: &AddOptions, from: usize) -> Reply {
         }
     }
     if changed > 0 || zset.is_empty() {
+        args.from(from).skip(1).step_by(2).for_each(|member| cx.store.part(member));
         cx.store.changed(at);
     }
     match result? {
@@ -194,6 +195,7 @@ pub(super) fn zrem(cx: &mut Cx<'_>) -> Reply {
     let zset = cx.store.zset(at)?;
     let gone = cx.args.from(2).filter(|member| zset.remove(member).is_some()).count();
     if gone > 0 {
+        cx.args.from(2).for_each(|member| cx.store.part(member));
         cx.store.changed(at);
     }
     cx.out.count(gone);
@@ -215,6 +217,7 @@ fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
     // One pair without a count is not in an array of its own.
     let nested = cx.out.version >= 3 && count.is_some();
     cx.out.array(if nested { most } else { most * 2 });
+    let mut taken = Vec::new();
     for _ in 0..most {
         let which = if end == End::Head { 0 } else { zset.len() - 1 };
         let Some(scored) = zset.take(which) else { break };
@@ -223,8 +226,10 @@ fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
         }
         cx.out.bulk(&scored.member);
         cx.out.double(scored.score);
+        taken.push(scored.member);
     }
     if most > 0 {
+        taken.iter().for_each(|member| cx.store.part(member));
         cx.store.changed(at);
     }
     Ok(())

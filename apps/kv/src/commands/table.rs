@@ -92,6 +92,8 @@ macro_rules! commands {
 pub static COMMANDS: &[Command] = commands! {
     "append" 3 GF, ONE, strings::append;
     "auth" -2 Flags::STRANGER.and(Flags::FAST), NONE, connection::auth;
+    "bgrewriteaof" 1 Flags::ADMIN, NONE, persist::save;
+    "bgsave" -1 Flags::ADMIN, NONE, persist::save;
     "bitcount" -2 R, ONE, bits::bitcount;
     "bitfield" -2 G, ONE, bits::bitfield;
     "bitfield_ro" -2 RF, ONE, bits::bitfield_ro;
@@ -194,6 +196,7 @@ pub static COMMANDS: &[Command] = commands! {
     "rpush" -3 GF, ONE, lists::rpush;
     "rpushx" -3 GF, ONE, lists::rpushx;
     "sadd" -3 GF, ONE, sets::sadd;
+    "save" 1 Flags::ADMIN, NONE, persist::save;
     "scan" -2 R, NONE, scan::scan;
     "scard" 2 RF, ONE, sets::scard;
     "sdiff" -2 R, ALL, sets::sdiff;
@@ -210,7 +213,7 @@ pub static COMMANDS: &[Command] = commands! {
     "sinterstore" -3 G, ALL, sets::sinterstore;
     "sismember" 3 RF, ONE, sets::sismember;
     "slowlog" -2 Flags::ADMIN, NONE, settings::slowlog;
-    "smembers" 2 R, ONE, sets::sinter;
+    "smembers" 2 R, ONE, sets::smembers;
     "smismember" -3 RF, ONE, sets::smismember;
     "smove" 4 WF, TWO, sets::smove;
     "sort" -2 G, ONE, sort::sort;

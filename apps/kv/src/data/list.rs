@@ -20,6 +20,8 @@ pub enum End {
 pub struct List {
     items: Rope<Text>,
     heap: usize,
+    /// The position of the first element: it stays the same while others come and go at the ends.
+    first: i64,
 }
 
 impl List {
@@ -49,9 +51,22 @@ impl List {
         self.remove(if end == End::Head { 0 } else { self.len().checked_sub(1)? })
     }
 
+    /// The position of the first element, by which elements are kept on a disk.
+    pub fn first(&self) -> i64 {
+        self.first
+    }
+
+    /// Says what the position of the first element is, of a list without elements.
+    pub fn begin_at(&mut self, first: i64) {
+        self.first = first;
+    }
+
     /// Adds an element so that it is at this place.
     pub fn insert(&mut self, at: usize, item: Text) {
         self.heap += item.heap() + ELEMENT;
+        if at == 0 && !self.is_empty() {
+            self.first = self.first.wrapping_sub(1);
+        }
         self.items.insert(at, item);
     }
 
@@ -59,6 +74,9 @@ impl List {
     pub fn remove(&mut self, at: usize) -> Option<Text> {
         let item = self.items.remove(at)?;
         self.heap -= item.heap() + ELEMENT;
+        if at == 0 {
+            self.first = self.first.wrapping_add(1);
+        }
         Some(item)
     }
 

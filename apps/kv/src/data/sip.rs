@@ -27,7 +27,8 @@ fn round(v: &mut [u64; 4]) {
     v[2] = v[2].rotate_left(32);
 }
 
-fn keyed(key: [u64; 2], octets: &[u8]) -> u64 {
+/// The hash of octets with a key.
+pub fn keyed(key: [u64; 2], octets: &[u8]) -> u64 {
     let mut v = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d,

@@ -1,27 +1,64 @@
-//! What was changed, on its way to a disk.
+//! What was changed, on its way to a disk, and back from there.
+//!
+//! The server turns keys that have changed into rows ([`rows`]), all of them as they are at one moment, and gives them to a
+//! [`Keeper`] in one batch, which is kept as a whole or not at all. Between batches a [`Journal`] knows what has changed.
 
-use crate::data::text::Text;
-use alloc::collections::BTreeSet;
+pub mod journal;
+pub mod memory;
+pub mod rows;
 
-/// Keys that have changed since they were written.
-#[derive(Default)]
-pub struct Journal {
-    keys: BTreeSet<(usize, Text)>,
+pub use journal::Journal;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
+
+/// A change of what is kept. Names have at most 1000 octets, values at most 17 MiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// This value under this name, whatever was there.
+    Put(Vec<u8>, Vec<u8>),
+    /// Nothing under this name.
+    Delete(Vec<u8>),
+    /// Nothing under any name that begins so. Rows behind it in a batch may put some again.
+    DeletePrefix(Vec<u8>),
 }
 
-impl Journal {
-    /// A key of a database has changed, or is gone.
-    pub fn touch(&mut self, key: (usize, Text)) {
-        self.keys.insert(key);
-    }
+/// When a batch is to be safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safe {
+    /// When the call is over: it survives the end of power then.
+    Now,
+    /// Some time.
+    Later,
+}
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
+/// Why rows could not be kept or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeepError {
+    /// There is no room for them.
+    #[error("the disk is full")]
+    Full,
+    /// The disk fails.
+    #[error("the disk does not read or write")]
+    Disk,
+    /// What is there was not written by this program, or is damaged.
+    #[error("row {0} makes no sense")]
+    Row(u64),
+    /// The data does not fit.
+    #[error("there is no memory for row {0}")]
+    Memory(u64),
+}
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
+/// What a call of a [`Keeper`] gives: the end of a wait.
+pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), KeepError>> + 'a>>;
+
+/// Where rows are kept.
+pub trait Keeper {
+    /// Keeps a batch, all of it or nothing. Batches come one after the other.
+    fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_>;
+
+    /// Shows all rows, name and value, in the order of their names. An error of `visit` ends it.
+    fn load<'a>(&'a self, visit: &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError>) -> Kept<'a>;
 }

@@ -94,6 +94,10 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
         let used = run(server, client, &mut parser, input.filled());
         let is_more = used.is_more;
         input.used(used.octets);
+        if !server.settled().await {
+            // What is not safe is not answered.
+            return Err(End::Closed);
+        }
         link.take_inbox(&mut client.out.octets);
         write(server, stream, client).await?;
         if client.session.is_over || client.out.is_over() {

@@ -55,6 +55,8 @@ pub struct Hub {
     pub figures: Figures,
     /// For choices that need no secrecy.
     pub dice: Dice,
+    /// Whether the disk refuses what was changed.
+    pub is_disk_broken: bool,
     /// When the server began.
     pub started: Instant,
     /// Names this run of the server.
@@ -85,6 +87,7 @@ impl Core {
             waiters: Waiters::default(),
             figures: Figures::default(),
             dice,
+            is_disk_broken: false,
             started: Instant::now(),
             run_id,
         };

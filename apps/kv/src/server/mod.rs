@@ -3,6 +3,7 @@
 pub mod client;
 pub mod config;
 mod connection;
+mod flush;
 pub mod hub;
 pub mod run;
 

@@ -1,6 +1,7 @@
 //! Accepts clients, and sees to what happens by itself.
 
 use super::connection;
+use super::flush::Disk;
 use super::{Config, Core, Link};
 use crate::data::sip;
 use alloc::rc::Rc;
@@ -19,6 +20,7 @@ const AT_ONCE: usize = 2000;
 pub struct Server {
     /// Data and clients.
     pub core: RefCell<Core>,
+    pub(super) disk: RefCell<Option<Rc<Disk>>>,
 }
 
 /// Milliseconds since 1970.
@@ -32,7 +34,7 @@ impl Server {
         sip::set_key([entropy::u64(), entropy::u64()]);
         let mut core = Core::new(config, entropy::u64());
         core.store.now = now();
-        Rc::new(Self { core: RefCell::new(core) })
+        Rc::new(Self { core: RefCell::new(core), disk: RefCell::default() })
     }
 
     /// A link for a client that has come, unless there are too many.
@@ -65,6 +67,9 @@ impl Server {
             let store = &mut self.core.borrow_mut().store;
             store.now = now();
             store.expire_due(AT_ONCE);
+            if let Some(disk) = self.disk() {
+                disk.notice();
+            }
         }
     }
 }
@@ -80,8 +85,18 @@ pub async fn serve(server: &Rc<Server>, network: &Network) -> Result<(), net::Er
             spawn(accepting.clone().meet(stream, peer)).detach();
         }
     };
-    let _expiring = spawn(server.clone().expire());
-    until_shutdown(accept).await.unwrap_or(Ok(()))
+    let expiring = spawn(server.clone().expire());
+    let flushing = spawn(server.clone().flush());
+    let result = until_shutdown(accept).await.unwrap_or(Ok(()));
+    drop(expiring);
+    server.core.borrow().hub.links.values().for_each(|link| link.kill());
+    // A batch under way is waited for, so that none is written beside it.
+    let flushed = server.flush_all().await;
+    drop(flushing);
+    if let Err(error) = flushed {
+        fata::log::error!("not all of the data is on the disk: {error}");
+    }
+    result
 }
 
 /// `None` if the guest is asked to leave before `future` is done.

@@ -1,0 +1,49 @@
+//! A keeper that forgets: for tests.
+
+use super::{KeepError, Keeper, Kept, Row, Safe};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use fata::time::{Duration, sleep};
+
+/// Rows in memory.
+#[derive(Default)]
+pub struct Memory {
+    /// The rows.
+    pub rows: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// How long a batch takes.
+    pub delay: Cell<Duration>,
+    /// Why batches are refused, if they are.
+    pub error: Cell<Option<KeepError>>,
+    /// How many batches there were, and how many rows in them.
+    pub count: Cell<(usize, usize)>,
+}
+
+impl Keeper for Memory {
+    fn commit(&self, rows: Vec<Row>, _safe: Safe) -> Kept<'_> {
+        Box::pin(async move {
+            if !self.delay.get().is_zero() {
+                sleep(self.delay.get()).await;
+            }
+            if let Some(error) = self.error.get() {
+                return Err(error);
+            }
+            let (batches, count) = self.count.get();
+            self.count.set((batches + 1, count + rows.len()));
+            let mut all = self.rows.borrow_mut();
+            for row in rows {
+                match row {
+                    Row::Put(name, value) => drop(all.insert(name, value)),
+                    Row::Delete(name) => drop(all.remove(&name)),
+                    Row::DeletePrefix(prefix) => all.retain(|name, _| !name.starts_with(&prefix)),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn load<'a>(&'a self, visit: &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError>) -> Kept<'a> {
+        Box::pin(async move { self.rows.borrow().iter().try_for_each(|(name, value)| visit(name, value)) })
+    }
+}
