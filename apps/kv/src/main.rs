@@ -1,12 +1,17 @@
-//! The key-value store appliance: what Redis clients use, in memory.
+//! The key-value store appliance: what Redis clients use, on a disk if it has one, else in memory.
 //!
-//!     cargo fata run kv --forward 6379:6379
+//!     truncate -s 256M data.img
+//!     cargo fata run kv --disk data=data.img --forward 6379:6379
 //!     redis-cli set greeting hello
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+use alloc::rc::Rc;
 use fata::param::Size;
 use fata::prelude::*;
+use kv_core::disk::DiskKeeper;
 use kv_core::evict::Policy;
 use kv_core::server::config::Durability;
 use kv_core::server::{Config, Server, serve};
@@ -18,8 +23,22 @@ async fn main(env: Env) -> Result<()> {
     let port = config.port;
     let network = env.network(networks::MAIN).await?;
     let server = Server::new(config);
-    println!(env, "kv: port {port}");
-    Ok(serve(&server, &network).await?)
+    let keeper = match env.optional_block(blocks::DATA).await? {
+        Some(disk) => Some(Rc::new(DiskKeeper::open(&disk, env.param(params::FORMAT)).await?)),
+        None => None,
+    };
+    match &keeper {
+        Some(keeper) => {
+            let rows = server.attach(keeper.clone()).await?;
+            println!(env, "kv: port {port}; on its disk are {rows} rows");
+        }
+        None => println!(env, "kv: port {port}; without a disk: what it has goes when it ends"),
+    }
+    let served = serve(&server, &network).await;
+    if let Some(keeper) = keeper {
+        keeper.close().await?;
+    }
+    Ok(served?)
 }
 
 /// What the boot parameters say.

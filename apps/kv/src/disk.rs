@@ -1,0 +1,140 @@
+//! The rows of [`keep`](crate::keep) in a store on a block device.
+
+use crate::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem::take;
+use fata::block::{BlockError, Disk};
+use fata_storage::kv::{Batch, Durability, Error, Options, Store};
+
+/// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
+const BLANK: usize = 128 << 10;
+
+/// A store on a disk.
+pub struct DiskKeeper {
+    store: Store,
+}
+
+/// Why a disk cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store is damaged, or of another kind; or the device fails.
+    #[error("the disk cannot be used: {0}")]
+    Store(#[from] Error),
+    /// Somebody else's.
+    #[error("the disk holds something that is no store: format=on destroys it and makes one")]
+    Foreign,
+}
+
+impl From<BlockError> for OpenError {
+    fn from(error: BlockError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl DiskKeeper {
+    /// Opens the store of a disk. One that is blank gets a store; with `format` every one does that has none.
+    pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
+        let opened = Store::open(disk, Options::default()).await;
+        let store = match opened {
+            Err(Error::NoStore) if format || is_blank(disk).await? => {
+                fata::log::info!("a store is made on the disk, which has none");
+                Store::format(disk, &Options::default()).await?;
+                Store::open(disk, Options::default()).await?
+            }
+            Err(Error::NoStore) => return Err(OpenError::Foreign),
+            opened => opened?,
+        };
+        Ok(Self { store })
+    }
+
+    /// Ends the use of the disk: the next opening need not read what was written since the last checkpoint.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.store.clone().close().await
+    }
+
+    /// All changes of the rows, the last of each name.
+    async fn changes(&self, rows: Vec<Row>) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>, Error> {
+        let mut changes = BTreeMap::new();
+        for row in rows {
+            match row {
+                Row::Put(name, value) => drop(changes.insert(name, Some(value))),
+                Row::Delete(name) => drop(changes.insert(name, None)),
+                Row::DeletePrefix(prefix) => {
+                    let before = changes.range_mut(prefix.clone()..);
+                    let before = before.take_while(|(name, _)| name.starts_with(&prefix));
+                    before.for_each(|(_, value)| *value = None);
+                    let mut cursor = self.store.prefix(&prefix);
+                    while let Some(name) = cursor.next_key().await? {
+                        changes.insert(name, None);
+                    }
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        for (name, value) in self.changes(rows).await? {
+            // More than the store takes at once is several, each of them whole.
+            let len = (name.len() + value.as_ref().map_or(0, Vec::len) + ROW) as u64;
+            if !batch.is_empty() && batch.octets() + len > self.store.max_batch() {
+                self.store.commit(take(&mut batch), Durability::Written).await?;
+            }
+            match value {
+                Some(value) => batch.put(name, value),
+                None => batch.delete(name),
+            };
+        }
+        if batch.is_empty() {
+            return if durability == Durability::Flushed { self.store.flush().await } else { Ok(()) };
+        }
+        self.store.commit(batch, durability).await
+    }
+}
+
+/// What a row takes beside name and value, octets, and some more.
+const ROW: usize = 64;
+
+impl Keeper for DiskKeeper {
+    fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_> {
+        let durability = match safe {
+            Safe::Now => Durability::Flushed,
+            Safe::Later => Durability::Written,
+        };
+        Box::pin(async move { self.write(rows, durability).await.map_err(|error| said(&error)) })
+    }
+
+    fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a> {
+        Box::pin(async move {
+            let mut cursor = self.store.range::<&[u8]>(..);
+            while let Some((name, value)) = cursor.next().await.map_err(|error| said(&error))? {
+                visit(&name, &value)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The log has the store's own words.
+fn said(error: &Error) -> KeepError {
+    match error {
+        Error::Full { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } => {
+            fata::log::warn!("disk: {error}");
+            KeepError::Full
+        }
+        _ => {
+            fata::log::error!("disk: {error}");
+            KeepError::Disk
+        }
+    }
+}
+
+async fn is_blank(disk: &Disk) -> Result<bool, BlockError> {
+    let geometry = disk.geometry();
+    let sectors = (BLANK / geometry.sector_size).min(geometry.sectors as usize);
+    let first = disk.read(0, sectors).await?;
+    Ok(first.iter().all(|octet| *octet == 0))
+}
