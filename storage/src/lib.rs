@@ -1,8 +1,8 @@
 //! Storage over block devices.
 //!
 //! [`kv`] is a key-value store; [`fat`] reads and writes FAT volumes, to exchange files with other systems; [`archive`] reads content from
-//! tar, plain or in gzip; [`detect`] says what a disk has. They stand on [`fata_libos::block::Disk`] alone and know no driver; what
-//! they read may be a stranger's, and never panics them.
+//! tar, plain or in gzip; [`detect`] says what a disk has; [`disk`] has block devices over block devices: partitions, and what tests
+//! need. They stand on [`fata_libos::block::Disk`] alone and know no driver; what they read may be a stranger's, and never panics them.
 //!
 //! On a guest (`target_os = "xen"`) the crate is `no_std`; elsewhere it links `std`, so that its tests are plain `cargo test`
 //! over a disk that loses power (`testing::SimDisk`).
@@ -13,7 +13,9 @@ extern crate alloc;
 
 pub mod archive;
 pub mod detect;
+pub mod disk;
 pub mod fat;
+mod fields;
 pub mod kv;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;

@@ -1,8 +1,8 @@
 //! Frames, what the log is made of, and the headers of its segments.
 
-use super::bytes::{Fields, Put};
 use super::checksum::{seal, unseal};
 use super::log::Position;
+use crate::fields::{Fields, Put};
 use alloc::vec::Vec;
 
 const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"Fkv1");

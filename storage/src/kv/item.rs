@@ -1,8 +1,8 @@
 //! Items, what the payload of a frame is made of: changes in commits; nodes and moved values in checkpoints.
 
-use super::bytes::{Fields, Put};
 use super::layout::Span;
 use super::{MAX_KEY, Part};
+use crate::fields::{Fields, Put};
 use alloc::vec::Vec;
 
 const PUT: u8 = 1;

@@ -30,7 +30,6 @@
 
 mod batch;
 mod build;
-mod bytes;
 mod cache;
 mod check;
 mod checkpoint;

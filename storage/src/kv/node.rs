@@ -1,9 +1,9 @@
 //! Nodes of the tree: sorted entries, searched where they lie.
 
-use super::bytes::{Fields, Put};
 use super::layout::Span;
 use super::memtable::Slot;
 use super::{Key, MAX_KEY};
+use crate::fields::{Fields, Put};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 

@@ -1,9 +1,9 @@
 //! Segments: which are free, which hold something live, which wait for the last reader of what they held.
 
-use super::bytes::{Fields, Put};
 use super::item::part_len;
 use super::layout::Layout;
 use super::memtable::Slot;
+use crate::fields::{Fields, Put};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;

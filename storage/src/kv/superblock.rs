@@ -1,10 +1,10 @@
 //! The superblock: what the store is, where its last checkpoint is, and from where on the log is to be replayed.
 
-use super::bytes::{Fields, Put};
 use super::checksum::{seal, unseal};
 use super::layout::{Layout, SUPER_AREA, Span};
 use super::log::Position;
 use super::{Error, FORMAT};
+use crate::fields::{Fields, Put};
 use alloc::vec::Vec;
 use fata_libos::block::{BlockError, Buffer, Disk};
 

@@ -114,7 +114,8 @@ async fn work(disk: &SimDisk, seed: u64) -> Vec<History> {
 }
 
 async fn verify(image: &SimDisk, histories: &[History], moment: usize, what: &str) {
-    let store = Store::open(&image.disk(), Options { ..small() }).await.unwrap();
+    let opened = Store::open(&image.disk(), Options { ..small() }).await;
+    let store = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
     let all = content(&store).await;
     for (writer, history) in (0..).zip(histories) {
         let found = own(&all, writer);

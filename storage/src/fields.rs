@@ -1,4 +1,4 @@
-//! Fields of the format: little-endian numbers at offsets, read so that nothing is read past an end.
+//! Fields of formats: little-endian numbers at offsets, read so that nothing is read past an end.
 
 use alloc::vec::Vec;
 

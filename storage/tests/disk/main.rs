@@ -1,0 +1,5 @@
+//! Block devices over block devices.
+
+mod faults;
+mod partition;
+mod slice;
