@@ -53,11 +53,13 @@ impl Fault {
     }
 
     /// Words, something that is named, and more words.
+    #[inline(never)]
     pub(crate) fn naming(before: &str, named: &[u8], after: &str) -> Self {
         Self::Built([before.as_bytes(), named, after.as_bytes()].concat())
     }
 
     /// That a command has too few or too many arguments.
+    #[inline(never)]
     pub(crate) fn arity(name: &str) -> Self {
         Self::naming("ERR wrong number of arguments for '", name.as_bytes(), "' command")
     }

@@ -9,7 +9,7 @@ use fata::param::Size;
 use fata::prelude::*;
 use kv_core::evict::Policy;
 use kv_core::server::config::Durability;
-use kv_core::server::{Config, Server, serve};
+use kv_core::server::{Config, Server, listen, serve};
 
 fata::main!(main);
 
@@ -18,8 +18,9 @@ async fn main(env: Env) -> Result<()> {
     let port = config.port;
     let network = env.network(networks::MAIN).await?;
     let server = Server::new(config);
+    let listener = listen(&server, &network)?;
     println!(env, "kv: port {port}");
-    Ok(serve(&server, &network).await?)
+    Ok(serve(&server, listener).await?)
 }
 
 /// What the boot parameters say.

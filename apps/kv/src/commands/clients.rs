@@ -111,7 +111,7 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
         if is_old { Filter { peer: cx.args.get(2), ..Filter::default() } } else { Filter::parse(cx)? };
     let own = cx.session.link.id;
     let mut count = 0;
-    for link in cx.hub.links.values().filter(|link| filter.means(link)) {
+    for link in cx.hub.links.iter().filter(|link| filter.means(link)) {
         if link.id != own {
             link.kill();
         } else if filter.spares_self {
@@ -132,10 +132,10 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
 fn list(cx: &mut Cx<'_>) -> Reply {
     let now = cx.store.now;
     let links: Vec<&Rc<Link>> = match cx.args.len() {
-        2 => cx.hub.links.values().collect(),
+        2 => cx.hub.links.iter().collect(),
         4 if cx.args.is(2, "type") => {
             let is_pubsub = kind(cx, 3)?;
-            cx.hub.links.values().filter(|link| is_listening(link) == is_pubsub).collect()
+            cx.hub.links.iter().filter(|link| is_listening(link) == is_pubsub).collect()
         }
         4.. if cx.args.is(2, "id") => {
             let mut ids = Vec::new();
@@ -143,7 +143,7 @@ fn list(cx: &mut Cx<'_>) -> Reply {
                 let id = parse_int(arg).and_then(|id| u64::try_from(id).ok());
                 ids.push(id.ok_or(Fault::Said("ERR Invalid client ID"))?);
             }
-            cx.hub.links.values().filter(|link| ids.contains(&link.id)).collect()
+            cx.hub.links.iter().filter(|link| ids.contains(&link.id)).collect()
         }
         _ => return Err(Fault::SYNTAX),
     };
@@ -230,7 +230,7 @@ fn unblock(cx: &mut Cx<'_>) -> Reply {
         }
         Some(_) => return Err(Fault::Said("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    let link = u64::try_from(id).ok().and_then(|id| cx.hub.links.get(&id).cloned());
+    let link = u64::try_from(id).ok().and_then(|id| cx.hub.links.iter().find(|link| link.id == id).cloned());
     let is_done = link.is_some_and(|link| super::blocking::unblock(cx.store, cx.hub, &link, fault));
     cx.out.flag(is_done);
     Ok(())

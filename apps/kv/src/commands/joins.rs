@@ -125,7 +125,7 @@ impl Query {
     fn run(&self, store: &Store, join: Join) -> Zset {
         let mut sources = self.sources.clone();
         if join == Join::Inter {
-            sources.sort_by_key(|(at, _)| at.map_or(0, |at| store.object(at).value.count()));
+            least_first(&mut sources, |(at, _)| at.map_or(0, |at| store.object(at).value.count()));
         }
         let mut result = Zset::default();
         match join {
@@ -143,8 +143,8 @@ impl Query {
                         }
                     });
                 }
-                scores.iter().for_each(|entry| {
-                    result.set(&entry.key, entry.value);
+                scores.iter().for_each(|(member, score)| {
+                    result.set(member, *score);
                 });
             }
             Join::Inter => {
@@ -171,6 +171,19 @@ impl Query {
             }
         }
         result
+    }
+}
+
+/// Puts the least one first: all of it is visited, the others only asked.
+pub fn least_first<T>(items: &mut [T], size: impl Fn(&T) -> usize) {
+    let mut least = 0;
+    for at in 1..items.len() {
+        if size(&items[at]) < size(&items[least]) {
+            least = at;
+        }
+    }
+    if least > 0 {
+        items.swap(0, least);
     }
 }
 

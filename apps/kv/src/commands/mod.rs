@@ -191,12 +191,14 @@ fn unknown(args: Args<'_>) -> Fault {
 }
 
 /// Which of the parts of a command is meant, `words` in all; they are named with the command before them.
+#[inline(never)]
 fn part<'n>(cx: &Cx<'_>, command: &str, known: &[&'n str], words: usize) -> Result<&'n str, Fault> {
     let is_meant = |name: &&&str| name.split_once('|').is_some_and(|(_, part)| cx.args.is(1, part));
     let name = known.iter().find(is_meant).ok_or_else(|| unknown_part(cx, command))?;
     if cx.args.len() == words { Ok(name) } else { Err(Fault::arity(name)) }
 }
 
+#[inline(never)]
 fn unknown_part(cx: &Cx<'_>, command: &str) -> Fault {
     let part = cx.args.at(1);
     let shown = &part[..part.len().min(128)];

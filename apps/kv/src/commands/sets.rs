@@ -211,7 +211,7 @@ fn join(store: &Store, found: &[Option<u32>], how: Join, most: usize) -> Set {
         Join::Inter => {
             let sets: Option<Vec<&Set>> = found.iter().map(|place| at(store, *place)).collect();
             let mut sets = sets.unwrap_or_default();
-            sets.sort_by_key(|set| set.len());
+            super::joins::least_first(&mut sets, |set| set.len());
             let Some((least, others)) = sets.split_first() else { return result };
             let in_all = |member: &Text| others.iter().all(|set| set.contains(member));
             for member in least.iter().filter(in_all).take(most) {

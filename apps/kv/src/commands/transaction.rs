@@ -4,7 +4,7 @@ use super::{Cx, execute_queued};
 use crate::fault::{Fault, Reply};
 use crate::server::Session;
 use crate::server::client::Queue;
-use crate::store::Store;
+use crate::store::{Store, full_name, parts_of};
 
 pub(super) fn multi(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.is_some() {
@@ -52,7 +52,7 @@ pub(super) fn watch(cx: &mut Cx<'_>) -> Reply {
         // One that is over already is not there, and may stay so.
         cx.store.peek(key);
         cx.store.watch(key, &cx.session.is_dirty);
-        cx.session.watched.insert((cx.store.db, key.into()));
+        cx.session.watched.insert(&full_name(cx.store.db, key));
     }
     cx.out.ok();
     Ok(())
@@ -66,16 +66,15 @@ pub(super) fn unwatch(cx: &mut Cx<'_>) -> Reply {
 
 /// Whether something that is watched is over, and nobody has noticed yet.
 fn has_expired(store: &mut Store, session: &Session) -> bool {
-    for (db, key) in &session.watched {
-        store.within(*db, |store| {
-            store.peek(key);
-        });
+    for name in session.watched.iter() {
+        let (db, key) = parts_of(name);
+        store.within(db, |store| store.peek(key));
     }
     session.is_dirty.get()
 }
 
 /// Watches nothing any more.
 pub fn forget(store: &mut Store, session: &mut Session) {
-    store.unwatch(core::mem::take(&mut session.watched), &session.is_dirty);
+    store.unwatch(&core::mem::take(&mut session.watched), &session.is_dirty);
     session.is_dirty.set(false);
 }

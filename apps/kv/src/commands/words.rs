@@ -5,33 +5,39 @@ use crate::fault::Fault;
 use crate::number::{parse_double, parse_int};
 
 /// A whole number.
+#[inline(never)]
 pub fn int(arg: &[u8]) -> Result<i64, Fault> {
     parse_int(arg).ok_or(Fault::NOT_INTEGER)
 }
 
 /// A number with a point.
+#[inline(never)]
 pub fn float(arg: &[u8]) -> Result<f64, Fault> {
     parse_double(arg).ok_or(Fault::NOT_FLOAT)
 }
 
 /// A number that is not negative.
+#[inline(never)]
 pub fn natural(arg: &[u8]) -> Result<usize, Fault> {
     parse_int(arg).and_then(|number| usize::try_from(number).ok()).ok_or(Fault::NOT_POSITIVE)
 }
 
 /// A number that is positive, else these words.
+#[inline(never)]
 pub fn positive(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
     let number = parse_int(arg).filter(|number| *number > 0);
     number.and_then(|number| usize::try_from(number).ok()).ok_or(Fault::Said(words))
 }
 
 /// The number of a database.
+#[inline(never)]
 pub fn database(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
     let number = parse_int(arg).ok_or(Fault::Said(words))?;
     usize::try_from(number).ok().filter(|db| *db < crate::store::DATABASES).ok_or(Fault::DB_INDEX)
 }
 
 /// The places from `start` to `stop`, both counted from the end where negative, as (first, number).
+#[inline(never)]
 pub fn places(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let len = len as i64;
     let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
