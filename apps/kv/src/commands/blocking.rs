@@ -179,7 +179,7 @@ pub fn unblock(store: &mut Store, hub: &mut Hub, link: &Link, fault: Option<Faul
     let Some(waiter) = forget(store, hub, link) else { return false };
     let mut out = answer_of(&waiter.link, hub);
     match fault {
-        Some(fault) => out.error(fault.text()),
+        Some(fault) => out.error(fault.text().as_bytes()),
         None => out.null_array(),
     }
     waiter.link.send(&out.octets, hub.config.output_buffer);
@@ -218,7 +218,7 @@ pub fn serve_ready(core: &mut Core) {
                 Some(Ok(true)) => {}
                 Some(Err(fault)) => {
                     out.truncate(0);
-                    out.error(fault.text());
+                    out.error(fault.text().as_bytes());
                 }
             }
             forget(store, hub, &link);
@@ -265,7 +265,7 @@ fn seconds(arg: &[u8]) -> Result<f64, Fault> {
         return Err(Fault::TIMEOUT_NEGATIVE);
     }
     if seconds * 1000.0 > i64::MAX as f64 {
-        return Err(Fault::Said("ERR timeout is out of range"));
+        return Err(Fault(&"ERR timeout is out of range"));
     }
     Ok(seconds)
 }
@@ -332,7 +332,7 @@ pub(super) fn brpoplpush(cx: &mut Cx<'_>) -> Reply {
 
 /// `numkeys key... WHERE [COUNT n]` from `at` on.
 fn pop_many(cx: &mut Cx<'_>, at: usize, kind: Kind, seconds: Option<f64>) -> Reply {
-    let count = positive(cx.args.at(at), "ERR numkeys should be greater than 0")?;
+    let count = positive(cx.args.at(at), Fault(&"ERR numkeys should be greater than 0"))?;
     let side_at = at.checked_add(count).and_then(|at| at.checked_add(1)).ok_or(Fault::SYNTAX)?;
     let is_zset = kind == Kind::Zset;
     let end = side(cx, side_at, if is_zset { ["min", "max"] } else { SIDES })?;
@@ -342,7 +342,7 @@ fn pop_many(cx: &mut Cx<'_>, at: usize, kind: Kind, seconds: Option<f64>) -> Rep
         if most.is_some() || !cx.args.is(n, "count") || n + 1 >= cx.args.len() {
             return Err(Fault::SYNTAX);
         }
-        most = Some(positive(cx.args.at(n + 1), "ERR count should be greater than 0")?);
+        most = Some(positive(cx.args.at(n + 1), Fault(&"ERR count should be greater than 0"))?);
         n += 2;
     }
     let most = most.unwrap_or(1);

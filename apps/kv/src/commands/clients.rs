@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 /// Gives the client a name.
 pub fn rename(cx: &mut Cx<'_>, name: &[u8]) -> Reply {
     if !name.iter().all(|octet| (b'!'..=b'~').contains(octet)) {
-        return Err(Fault::Said("ERR Client names cannot contain spaces, newlines or special characters."));
+        return Err(Fault(&"ERR Client names cannot contain spaces, newlines or special characters."));
     }
     cx.session.link.name.replace(Text::from(name));
     Ok(())
@@ -63,7 +63,7 @@ impl<'a> Filter<'a> {
             match () {
                 () if cx.args.is(n, "id") => {
                     let id = parse_int(value).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0);
-                    filter.id = Some(id.ok_or(Fault::Said("ERR client-id should be greater than 0"))?);
+                    filter.id = Some(id.ok_or(Fault(&"ERR client-id should be greater than 0"))?);
                 }
                 () if cx.args.is(n, "addr") => filter.peer = Some(value),
                 () if cx.args.is(n, "laddr") => filter.local = Some(value),
@@ -101,7 +101,7 @@ fn kind(cx: &Cx<'_>, at: usize) -> Result<bool, Fault> {
     match () {
         () if cx.args.is(at, "normal") => Ok(false),
         () if cx.args.is(at, "pubsub") => Ok(true),
-        () => Err(Fault::naming("ERR Unknown client type '", cx.args.at(at), "'")),
+        () => Err(cx.blame("ERR Unknown client type '", cx.args.at(at), "'")),
     }
 }
 
@@ -122,7 +122,7 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
         count += 1;
     }
     match (is_old, count) {
-        (true, 0) => return Err(Fault::Said("ERR No such client")),
+        (true, 0) => return Err(Fault(&"ERR No such client")),
         (true, _) => cx.out.ok(),
         (false, count) => cx.out.int(count),
     }
@@ -141,7 +141,7 @@ fn list(cx: &mut Cx<'_>) -> Reply {
             let mut ids = Vec::new();
             for arg in cx.args.from(3) {
                 let id = parse_int(arg).and_then(|id| u64::try_from(id).ok());
-                ids.push(id.ok_or(Fault::Said("ERR Invalid client ID"))?);
+                ids.push(id.ok_or(Fault(&"ERR Invalid client ID"))?);
             }
             cx.hub.links.iter().filter(|link| ids.contains(&link.id)).collect()
         }
@@ -225,10 +225,8 @@ fn unblock(cx: &mut Cx<'_>) -> Reply {
     let fault = match cx.args.get(3) {
         None => None,
         Some(_) if cx.args.is(3, "timeout") => None,
-        Some(_) if cx.args.is(3, "error") => {
-            Some(Fault::Said("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
-        }
-        Some(_) => return Err(Fault::Said("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        Some(_) if cx.args.is(3, "error") => Some(Fault(&"UNBLOCKED client unblocked via CLIENT UNBLOCK")),
+        Some(_) => return Err(Fault(&"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let link = u64::try_from(id).ok().and_then(|id| cx.hub.links.iter().find(|link| link.id == id).cloned());
     let is_done = link.is_some_and(|link| super::blocking::unblock(cx.store, cx.hub, &link, fault));

@@ -76,7 +76,7 @@ fn tell(out: &mut Out, what: &str, name: Option<&[u8]>, count: usize) {
 fn subscribe_to(cx: &mut Cx<'_>, kind: Kind, what: &str) -> Reply {
     for name in cx.args.from(1) {
         if cx.session.subscriptions() >= MOST {
-            return Err(Fault::Said("ERR too many subscriptions"));
+            return Err(Fault(&"ERR too many subscriptions"));
         }
         let name = Text::from(name);
         let own = if kind == Kind::Channel { &mut cx.session.channels } else { &mut cx.session.patterns };

@@ -285,9 +285,9 @@ pub(super) fn sdiffstore(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn sintercard(cx: &mut Cx<'_>) -> Reply {
-    let count = positive(cx.args.at(1), "ERR numkeys should be greater than 0")?;
+    let count = positive(cx.args.at(1), Fault(&"ERR numkeys should be greater than 0"))?;
     if count > cx.args.len() - 2 {
-        return Err(Fault::Said("ERR Number of keys can't be greater than number of args"));
+        return Err(Fault(&"ERR Number of keys can't be greater than number of args"));
     }
     let mut most = 0;
     let mut n = 2 + count;
@@ -296,7 +296,7 @@ pub(super) fn sintercard(cx: &mut Cx<'_>) -> Reply {
             return Err(Fault::SYNTAX);
         }
         let limit = int(cx.args.at(n + 1)).ok().and_then(|limit| usize::try_from(limit).ok());
-        most = limit.ok_or(Fault::Said("ERR LIMIT can't be negative"))?;
+        most = limit.ok_or(Fault(&"ERR LIMIT can't be negative"))?;
         n += 2;
     }
     let found = find_all(cx.store, cx.args.from(2).take(count))?;

@@ -197,9 +197,7 @@ fn sorted(cx: &mut Cx<'_>, query: &Query<'_>, all: Vec<Text>) -> Result<Vec<Text
             Weight::Octets(by)
         } else {
             let number = by.map_or(Some(0.0), |by| parse_double(&by));
-            Weight::Number(
-                number.ok_or(Fault::Said("ERR One or more scores can't be converted into double"))?,
-            )
+            Weight::Number(number.ok_or(Fault(&"ERR One or more scores can't be converted into double"))?)
         };
         weighted.push((weight, element));
     }

@@ -8,7 +8,7 @@ use crate::store::{Store, full_name, parts_of};
 
 pub(super) fn multi(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.is_some() {
-        return Err(Fault::Said("ERR MULTI calls can not be nested"));
+        return Err(Fault(&"ERR MULTI calls can not be nested"));
     }
     cx.session.queue = Some(Queue::default());
     cx.out.ok();
@@ -17,7 +17,7 @@ pub(super) fn multi(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn discard(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.take().is_none() {
-        return Err(Fault::Said("ERR DISCARD without MULTI"));
+        return Err(Fault(&"ERR DISCARD without MULTI"));
     }
     forget(cx.store, cx.session);
     cx.out.ok();
@@ -25,11 +25,11 @@ pub(super) fn discard(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
-    let queue = cx.session.queue.take().ok_or(Fault::Said("ERR EXEC without MULTI"))?;
+    let queue = cx.session.queue.take().ok_or(Fault(&"ERR EXEC without MULTI"))?;
     let is_dirty = cx.session.is_dirty.get() || has_expired(cx.store, cx.session);
     forget(cx.store, cx.session);
     if queue.is_broken {
-        return Err(Fault::Said("EXECABORT Transaction discarded because of previous errors."));
+        return Err(Fault(&"EXECABORT Transaction discarded because of previous errors."));
     }
     if is_dirty {
         cx.out.null_array();
@@ -46,7 +46,7 @@ pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn watch(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.is_some() {
-        return Err(Fault::Said("ERR WATCH inside MULTI is not allowed"));
+        return Err(Fault(&"ERR WATCH inside MULTI is not allowed"));
     }
     for key in cx.args.from(1) {
         // One that is over already is not there, and may stay so.

@@ -22,17 +22,17 @@ pub fn natural(arg: &[u8]) -> Result<usize, Fault> {
     parse_int(arg).and_then(|number| usize::try_from(number).ok()).ok_or(Fault::NOT_POSITIVE)
 }
 
-/// A number that is positive, else these words.
+/// A number that is positive, else this fault.
 #[inline(never)]
-pub fn positive(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
+pub fn positive(arg: &[u8], wrong: Fault) -> Result<usize, Fault> {
     let number = parse_int(arg).filter(|number| *number > 0);
-    number.and_then(|number| usize::try_from(number).ok()).ok_or(Fault::Said(words))
+    number.and_then(|number| usize::try_from(number).ok()).ok_or(wrong)
 }
 
 /// The number of a database.
 #[inline(never)]
-pub fn database(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
-    let number = parse_int(arg).ok_or(Fault::Said(words))?;
+pub fn database(arg: &[u8], wrong: Fault) -> Result<usize, Fault> {
+    let number = parse_int(arg).ok_or(wrong)?;
     usize::try_from(number).ok().filter(|db| *db < crate::store::DATABASES).ok_or(Fault::DB_INDEX)
 }
 
@@ -79,15 +79,10 @@ impl Moment {
     }
 
     /// The same for what must not be over already by its number.
-    pub fn parse(self, arg: &[u8], now: i64, command: &str) -> Result<i64, Fault> {
+    pub fn parse(self, arg: &[u8], now: i64) -> Result<i64, Fault> {
         let number = int(arg)?;
         let at = if number > 0 { self.at(number, now) } else { None };
-        at.ok_or_else(|| Self::invalid(command))
-    }
-
-    /// What is said of a time that makes no sense.
-    pub fn invalid(command: &str) -> Fault {
-        Fault::naming("ERR invalid expire time in '", command.as_bytes(), "' command")
+        at.ok_or(Fault::EXPIRE)
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Session {
     pub link: Rc<Link>,
     /// Whether the password was said, or there is none.
     pub is_trusted: bool,
+    /// Words that were put together for a fault.
+    pub blame: RefCell<Vec<u8>>,
     /// Commands that are gathered.
     pub queue: Option<Queue>,
     /// Whether they run right now.
@@ -107,6 +109,7 @@ impl Client {
         let session = Session {
             link,
             is_trusted,
+            blame: RefCell::default(),
             queue: None,
             in_exec: false,
             watched: Names::default(),
