@@ -123,6 +123,7 @@ impl Dice {
     }
 
     /// A number below `n`; 0 where that is 0.
+    #[inline(never)]
     pub fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,22 +1,17 @@
 //! What goes wrong in a command, in Redis's words.
 
-use alloc::vec::Vec;
-
-/// Why a command is refused. What a client is told begins with a code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// These words.
-    Said(&'static str),
-    /// Words that name something.
-    Built(Vec<u8>),
-}
+/// Why a command is refused: the words that a client is told, which begin with a code. `%` in them is the command's name.
+///
+/// It is no larger than a pointer: every function that may fail gives one back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault(pub &'static &'static str);
 
 /// The result of a command: its answer is written already.
 pub type Reply = Result<(), Fault>;
 
 macro_rules! faults {
     ($($name:ident = $text:expr;)*) => {
-        impl Fault { $(pub(crate) const $name: Self = Self::Said($text);)* }
+        impl Fault { $(pub(crate) const $name: Self = Self(&$text);)* }
     };
 }
 
@@ -40,25 +35,16 @@ faults! {
     RANGE_FLOAT = "ERR min or max is not a float";
     RANGE_TEXT = "ERR min or max not valid string range item";
     NAN = "ERR resulting score is not a number (NaN)";
+    ARITY = "ERR wrong number of arguments for '%' command";
+    EXPIRE = "ERR invalid expire time in '%' command";
+    NO_INPUT = "ERR at least 1 input key is needed for '%' command";
+    BUILT = "ERR see what was built";
     NAN_SUM = "ERR increment would produce NaN or Infinity";
 }
 
 impl Fault {
     /// What the client is told, without the `-` before it.
-    pub fn text(&self) -> &[u8] {
-        match self {
-            Self::Said(text) => text.as_bytes(),
-            Self::Built(text) => text,
-        }
-    }
-
-    /// Words, something that is named, and more words.
-    pub(crate) fn naming(before: &str, named: &[u8], after: &str) -> Self {
-        Self::Built([before.as_bytes(), named, after.as_bytes()].concat())
-    }
-
-    /// That a command has too few or too many arguments.
-    pub(crate) fn arity(name: &str) -> Self {
-        Self::naming("ERR wrong number of arguments for '", name.as_bytes(), "' command")
+    pub fn text(self) -> &'static str {
+        self.0
     }
 }

@@ -14,7 +14,7 @@ use fata::prelude::*;
 use kv_core::disk::DiskKeeper;
 use kv_core::evict::Policy;
 use kv_core::server::config::Durability;
-use kv_core::server::{Config, Server, serve};
+use kv_core::server::{Config, Server, listen, serve};
 
 fata::main!(main);
 
@@ -27,14 +27,16 @@ async fn main(env: Env) -> Result<()> {
         Some(disk) => Some(Rc::new(DiskKeeper::open(&disk, env.param(params::FORMAT)).await?)),
         None => None,
     };
-    match &keeper {
-        Some(keeper) => {
-            let rows = server.attach(keeper.clone()).await?;
-            println!(env, "kv: port {port}; on its disk are {rows} rows");
-        }
+    let rows = match &keeper {
+        Some(keeper) => Some(server.attach(keeper.clone()).await?),
+        None => None,
+    };
+    let listener = listen(&server, &network)?;
+    match rows {
+        Some(rows) => println!(env, "kv: port {port}; on its disk are {rows} rows"),
         None => println!(env, "kv: port {port}; without a disk: what it has goes when it ends"),
     }
-    let served = serve(&server, &network).await;
+    let served = serve(&server, listener).await;
     if let Some(keeper) = keeper {
         keeper.close().await?;
     }

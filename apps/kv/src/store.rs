@@ -3,6 +3,8 @@
 use crate::data::db::Db;
 use crate::data::hash::Hash;
 use crate::data::list::List;
+use crate::data::map::Map;
+use crate::data::names::Names;
 use crate::data::object::{Kind, Object, Value};
 use crate::data::set::Set;
 use crate::data::text::Text;
@@ -11,7 +13,6 @@ use crate::evict::Clock;
 use crate::fault::Fault;
 use crate::keep::Journal;
 use crate::keep::rows::position_name;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -34,7 +35,28 @@ pub struct Counters {
     pub changes: u64,
 }
 
-type Watchers = BTreeMap<(usize, Text), Vec<Rc<Cell<bool>>>>;
+/// Who is to be told of a key.
+#[derive(Default)]
+struct Interest {
+    /// Flags to be set when it changes.
+    watchers: Vec<Rc<Cell<bool>>>,
+    /// Clients that wait for its elements.
+    waiting: usize,
+}
+
+/// A key and its database as one text.
+#[inline(never)]
+pub fn full_name(db: usize, key: &[u8]) -> Text {
+    let mut name = Vec::with_capacity(key.len() + 1);
+    name.push(db as u8);
+    name.extend_from_slice(key);
+    Text::from(name)
+}
+
+/// The database and the key of such a text.
+pub fn parts_of(name: &[u8]) -> (usize, &[u8]) {
+    name.split_first().map_or((0, name), |(db, key)| (usize::from(*db), key))
+}
 
 /// The data.
 pub struct Store {
@@ -49,11 +71,9 @@ pub struct Store {
     pub counters: Counters,
     /// What is to be written to the disk, if there is one.
     pub journal: Option<Journal>,
-    watchers: Watchers,
-    /// Keys for which clients wait, and how many.
-    awaited: BTreeMap<(usize, Text), usize>,
-    /// Those of them that have got something.
-    pub ready: Vec<(usize, Text)>,
+    interest: Map<Interest>,
+    /// Keys for which clients wait that have got something, by their full names.
+    pub ready: Vec<Text>,
 }
 
 impl Default for Store {
@@ -72,8 +92,7 @@ impl Store {
             clock: Clock::default(),
             counters: Counters::default(),
             journal: None,
-            watchers: BTreeMap::new(),
-            awaited: BTreeMap::new(),
+            interest: Map::new(),
             ready: Vec::new(),
         }
     }
@@ -109,7 +128,7 @@ impl Store {
     }
 
     /// Where a key is, unless it is over. Does not count as use.
-    #[inline]
+    #[inline(never)]
     pub fn peek(&mut self, key: &[u8]) -> Option<u32> {
         let db = self.current();
         let at = db.find(key)?;
@@ -121,7 +140,7 @@ impl Store {
     }
 
     /// Where a key is that is to be changed.
-    #[inline]
+    #[inline(never)]
     pub fn find(&mut self, key: &[u8]) -> Option<u32> {
         let at = self.peek(key)?;
         let (clock, now) = (self.clock, self.now);
@@ -131,7 +150,7 @@ impl Store {
     }
 
     /// Where a key is that is to be read.
-    #[inline]
+    #[inline(never)]
     pub fn read(&mut self, key: &[u8]) -> Option<u32> {
         let found = self.find(key);
         match found {
@@ -142,6 +161,7 @@ impl Store {
     }
 
     /// Where a key is; it is made if it is not there.
+    #[inline(never)]
     pub fn find_or(&mut self, key: &[u8], new: fn() -> Value) -> u32 {
         match self.find(key) {
             Some(at) => at,
@@ -167,6 +187,7 @@ impl Store {
     }
 
     /// The hash at a place.
+    #[inline(never)]
     pub fn hash(&mut self, at: u32) -> Result<&mut Hash, Fault> {
         match &mut self.object_mut(at).value {
             Value::Hash(hash) => Ok(hash),
@@ -175,6 +196,7 @@ impl Store {
     }
 
     /// The list at a place.
+    #[inline(never)]
     pub fn list(&mut self, at: u32) -> Result<&mut List, Fault> {
         match &mut self.object_mut(at).value {
             Value::List(list) => Ok(list),
@@ -183,6 +205,7 @@ impl Store {
     }
 
     /// The set at a place.
+    #[inline(never)]
     pub fn set(&mut self, at: u32) -> Result<&mut Set, Fault> {
         match &mut self.object_mut(at).value {
             Value::Set(set) => Ok(set),
@@ -191,6 +214,7 @@ impl Store {
     }
 
     /// The sorted set at a place.
+    #[inline(never)]
     pub fn zset(&mut self, at: u32) -> Result<&mut Zset, Fault> {
         match &mut self.object_mut(at).value {
             Value::Zset(zset) => Ok(zset),
@@ -199,6 +223,7 @@ impl Store {
     }
 
     /// Puts a value under a key, whatever was there, without an end.
+    #[inline(never)]
     pub fn put(&mut self, key: &[u8], value: Value) -> u32 {
         let at = self.put_keeping(key, value);
         self.current_mut().set_expires(at, None);
@@ -206,6 +231,7 @@ impl Store {
     }
 
     /// Puts a value under a key; what was there lends it its end.
+    #[inline(never)]
     pub fn put_keeping(&mut self, key: &[u8], value: Value) -> u32 {
         let at = match self.find(key) {
             Some(at) => {
@@ -220,6 +246,7 @@ impl Store {
     }
 
     /// Sees to all that follows a change of the object at a place. A collection without elements is gone.
+    #[inline(never)]
     pub fn changed(&mut self, at: u32) {
         self.counters.changes += 1;
         if self.object(at).value.count() == 0 {
@@ -233,16 +260,17 @@ impl Store {
     }
 
     /// Tells those who have to know of the key at a place.
+    #[inline(never)]
     fn tell(&mut self, at: u32) {
-        if self.watchers.is_empty() && self.awaited.is_empty() && self.journal.is_none() {
+        if self.interest.is_empty() && self.journal.is_none() {
             return;
         }
-        let key = (self.db, self.current().key(at).clone());
-        for watcher in self.watchers.get(&key).into_iter().flatten() {
-            watcher.set(true);
-        }
-        if self.awaited.contains_key(&key) && !self.ready.contains(&key) {
-            self.ready.push(key.clone());
+        let key = full_name(self.db, self.current().key(at));
+        if let Some(interest) = self.interest.get(&key) {
+            interest.watchers.iter().for_each(|watcher| watcher.set(true));
+            if interest.waiting > 0 && !self.ready.contains(&key) {
+                self.ready.push(key.clone());
+            }
         }
         if let Some(journal) = &mut self.journal {
             let object = self.dbs[self.db].object(at);
@@ -252,17 +280,19 @@ impl Store {
     }
 
     /// Tells that the object at a place is to be another one: what the disk has of a collection goes.
+    #[inline(never)]
     fn tell_replaced(&mut self, at: u32) {
         if let Some(journal) = &mut self.journal {
             let db = &self.dbs[self.db];
             if db.object(at).value.kind() != Kind::String {
-                journal.touch_all((self.db, db.key(at).clone()));
+                journal.touch_all(full_name(self.db, db.key(at)));
             }
         }
     }
 
     /// Names a field, member or element that has changed; [`changed`](Self::changed) follows. Where none is named all of
     /// the key is written.
+    #[inline(never)]
     pub fn part(&mut self, name: &[u8]) {
         if let Some(journal) = &mut self.journal {
             journal.part(name);
@@ -270,6 +300,7 @@ impl Store {
     }
 
     /// Names elements of a list by their positions.
+    #[inline(never)]
     pub fn positions(&mut self, first: i64, count: usize) {
         if let Some(journal) = &mut self.journal {
             (first..).take(count).for_each(|position| journal.part(&position_name(position)));
@@ -300,11 +331,13 @@ impl Store {
     }
 
     /// Takes a key out; whether it was there.
+    #[inline(never)]
     pub fn delete(&mut self, key: &[u8]) -> bool {
         self.take(key).is_some()
     }
 
     /// Takes a key out.
+    #[inline(never)]
     pub fn take(&mut self, key: &[u8]) -> Option<Object> {
         let at = self.peek(key)?;
         self.counters.changes += 1;
@@ -322,6 +355,7 @@ impl Store {
     }
 
     /// Sets when the object at a place ends.
+    #[inline(never)]
     pub fn set_expires(&mut self, at: u32, expires: Option<i64>) {
         self.current_mut().set_expires(at, expires);
         self.counters.changes += 1;
@@ -409,38 +443,50 @@ impl Store {
         told(self);
     }
 
+    fn interest(&mut self, name: &[u8]) -> &mut Interest {
+        let at = match self.interest.find(name) {
+            Some(at) => at,
+            None => self.interest.add(Text::from(name), Interest::default()),
+        };
+        self.interest.value_mut(at)
+    }
+
+    /// Forgets a key of which nobody is to be told.
+    fn forget_idle(&mut self, name: &[u8]) {
+        if let Some(at) = self.interest.find(name) {
+            let interest = self.interest.value(at);
+            if interest.watchers.is_empty() && interest.waiting == 0 {
+                self.interest.remove(at);
+            }
+        }
+    }
+
     /// Sets `flag` when a key of the chosen database changes.
     pub fn watch(&mut self, key: &[u8], flag: &Rc<Cell<bool>>) {
-        let watchers = self.watchers.entry((self.db, Text::from(key))).or_default();
+        let name = full_name(self.db, key);
+        let watchers = &mut self.interest(&name).watchers;
         if !watchers.iter().any(|other| Rc::ptr_eq(other, flag)) {
             watchers.push(flag.clone());
         }
     }
 
-    /// Forgets that `flag` is to be set.
-    pub fn unwatch(&mut self, keys: BTreeSet<(usize, Text)>, flag: &Rc<Cell<bool>>) {
-        for key in keys {
-            if let Some(watchers) = self.watchers.get_mut(&key) {
-                watchers.retain(|other| !Rc::ptr_eq(other, flag));
-                if watchers.is_empty() {
-                    self.watchers.remove(&key);
-                }
-            }
+    /// Forgets that `flag` is to be set, for keys by their full names.
+    pub fn unwatch(&mut self, names: &Names, flag: &Rc<Cell<bool>>) {
+        for name in names.iter() {
+            self.interest(name).watchers.retain(|other| !Rc::ptr_eq(other, flag));
+            self.forget_idle(name);
         }
     }
 
-    /// A client waits for a key.
-    pub fn await_key(&mut self, key: (usize, Text)) {
-        *self.awaited.entry(key).or_insert(0) += 1;
+    /// A client waits for a key of this full name.
+    pub fn await_key(&mut self, name: &[u8]) {
+        self.interest(name).waiting += 1;
     }
 
     /// A client waits no more.
-    pub fn forget_key(&mut self, key: &(usize, Text)) {
-        if let Some(count) = self.awaited.get_mut(key) {
-            *count -= 1;
-            if *count == 0 {
-                self.awaited.remove(key);
-            }
-        }
+    pub fn forget_key(&mut self, name: &[u8]) {
+        let interest = self.interest(name);
+        interest.waiting = interest.waiting.saturating_sub(1);
+        self.forget_idle(name);
     }
 }

@@ -49,7 +49,7 @@ impl Bench {
         self.clients.entry(id).or_insert_with(|| {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
             let link = Rc::new(Link::new(id, address, address, now));
-            self.core.hub.links.insert(id, link.clone());
+            self.core.hub.links.push(link.clone());
             Client::new(link, true, 1 << 20)
         })
     }

@@ -153,7 +153,7 @@ fn what_is_on_the_disk_is_what_is_stored() {
                     continue;
                 }
                 let changes = core.store.journal.as_mut().expect("it is there").take();
-                apply(&mut disk, rows.of(&mut core.store, changes));
+                apply(&mut disk, rows.of(&mut core.store, &changes));
                 let mut other = self::core();
                 let mut loader = Loader::default();
                 for (name, value) in &disk {
@@ -189,7 +189,7 @@ fn one_field_of_a_large_hash_is_two_rows() {
         {
             say(&mut core, &mut client, command);
             let changes = core.store.journal.as_mut().expect("it is there").take();
-            assert_eq!(Rows::new([1, 2]).of(&mut core.store, changes).len(), rows, "{command}");
+            assert_eq!(Rows::new([1, 2]).of(&mut core.store, &changes).len(), rows, "{command}");
         }
     });
 }
@@ -229,7 +229,7 @@ fn a_server_begins_with_what_the_disk_has() {
         let changes = core.store.journal.as_mut().expect("it is there").take();
         let rows = Rows::new([3, 4]);
         apply(&mut keeper.rows.borrow_mut(), vec![rows.header()]);
-        let batch = rows.of(&mut core.store, changes);
+        let batch = rows.of(&mut core.store, &changes);
         apply(&mut keeper.rows.borrow_mut(), batch);
         let server = Server::new(Config::default());
         assert_eq!(server.attach(keeper).await, Ok(4));

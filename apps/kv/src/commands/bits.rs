@@ -10,8 +10,8 @@ use crate::number::parse_int;
 use alloc::vec;
 use alloc::vec::Vec;
 
-const OFFSET: Fault = Fault::Said("ERR bit offset is not an integer or out of range");
-const BIT: Fault = Fault::Said("ERR bit is not an integer or out of range");
+const OFFSET: Fault = Fault(&"ERR bit offset is not an integer or out of range");
+const BIT: Fault = Fault(&"ERR bit is not an integer or out of range");
 
 fn offset(cx: &Cx<'_>, arg: &[u8]) -> Result<usize, Fault> {
     let offset = parse_int(arg).and_then(|offset| usize::try_from(offset).ok()).ok_or(OFFSET)?;
@@ -120,7 +120,7 @@ pub(super) fn bitpos(cx: &mut Cx<'_>) -> Reply {
     let on = match int(cx.args.at(2))? {
         0 => false,
         1 => true,
-        _ => return Err(Fault::Said("ERR The bit argument must be 1 or 0.")),
+        _ => return Err(Fault(&"ERR The bit argument must be 1 or 0.")),
     };
     if cx.args.len() > 6 {
         return Err(Fault::SYNTAX);
@@ -161,7 +161,7 @@ pub(super) fn bitop(cx: &mut Cx<'_>) -> Reply {
         () if cx.args.is(1, "or") => |a, b| a | b,
         () if cx.args.is(1, "xor") => |a, b| a ^ b,
         () if cx.args.is(1, "not") && cx.args.len() != 4 => {
-            return Err(Fault::Said("ERR BITOP NOT must be called with a single source key."));
+            return Err(Fault(&"ERR BITOP NOT must be called with a single source key."));
         }
         () if cx.args.is(1, "not") => |a, _| !a,
         () => return Err(Fault::SYNTAX),
@@ -210,8 +210,8 @@ struct Field {
 
 impl Field {
     fn parse(cx: &Cx<'_>, kind: &[u8], at: &[u8]) -> Result<Self, Fault> {
-        let wrong = Fault::Said(
-            "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+        let wrong = Fault(
+            &"ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
         );
         let Some((sign, bits)) = kind.split_first() else { return Err(wrong) };
         let is_signed = sign.eq_ignore_ascii_case(&b'i');
@@ -293,7 +293,7 @@ fn field_operations(cx: &mut Cx<'_>, may_write: bool) -> Reply {
                 () if args.is(n + 1, "wrap") => Overflow::Wrap,
                 () if args.is(n + 1, "sat") => Overflow::Saturate,
                 () if args.is(n + 1, "fail") => Overflow::Fail,
-                () => return Err(Fault::Said("ERR Invalid OVERFLOW type specified")),
+                () => return Err(Fault(&"ERR Invalid OVERFLOW type specified")),
             };
             n += 2;
             continue;
@@ -308,7 +308,7 @@ fn field_operations(cx: &mut Cx<'_>, may_write: bool) -> Reply {
             Operation::Get
         } else {
             if !may_write {
-                return Err(Fault::Said("ERR BITFIELD_RO only supports the GET subcommand"));
+                return Err(Fault(&"ERR BITFIELD_RO only supports the GET subcommand"));
             }
             end = end.max((field.at + field.bits as usize).div_ceil(8));
             let number = int(args.at(n + 3))?;

@@ -10,13 +10,11 @@ use crate::fault::{Fault, Reply};
 use crate::number::parse_double;
 use crate::resp::Out;
 use crate::server::{Core, Hub, Link};
-use crate::store::Store;
-use alloc::collections::BTreeMap;
+use crate::store::{Store, full_name, parts_of};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// What is done with the first key that has elements.
-#[derive(Clone)]
 pub enum Take {
     /// `BLPOP`, `BRPOP`.
     Pop(End),
@@ -147,56 +145,45 @@ fn move_item(
 /// A client that waits.
 struct Waiter {
     link: Rc<Link>,
-    db: usize,
+    /// What it waits for, by full names.
     keys: Vec<Text>,
     take: Take,
 }
 
-/// Clients that wait, by their numbers, in the order in which they began, and by what they wait for.
+/// Clients that wait, in the order in which they began.
 #[derive(Default)]
-pub struct Waiters {
-    all: BTreeMap<u64, Waiter>,
-    next: u64,
-}
+pub struct Waiters(Vec<Waiter>);
 
 impl Waiters {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.0.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.0.is_empty()
     }
 }
 
-fn forget(store: &mut Store, hub: &mut Hub, number: u64) -> Option<Waiter> {
-    let waiter = hub.waiters.all.remove(&number)?;
-    for key in &waiter.keys {
-        store.forget_key(&(waiter.db, key.clone()));
-    }
+fn forget(store: &mut Store, hub: &mut Hub, link: &Link) -> Option<Waiter> {
+    let at = hub.waiters.0.iter().position(|waiter| waiter.link.id == link.id)?;
+    let waiter = hub.waiters.0.remove(at);
+    waiter.keys.iter().for_each(|name| store.forget_key(name));
     waiter.link.is_blocked.set(false);
     Some(waiter)
 }
 
 /// Ends the waiting of a client: with this answer, or that nothing came.
 pub fn unblock(store: &mut Store, hub: &mut Hub, link: &Link, fault: Option<Fault>) -> bool {
-    let number = number_of(hub, link);
-    let Some(waiter) = number.and_then(|number| forget(store, hub, number)) else {
-        return false;
-    };
+    let Some(waiter) = forget(store, hub, link) else { return false };
     let mut out = answer_of(&waiter.link, hub);
     match fault {
-        Some(fault) => out.error(fault.text()),
+        Some(fault) => out.error(fault.text().as_bytes()),
         None => out.null_array(),
     }
     waiter.link.send(&out.octets, hub.config.output_buffer);
     true
-}
-
-fn number_of(hub: &Hub, link: &Link) -> Option<u64> {
-    hub.waiters.all.iter().find(|(_, waiter)| waiter.link.id == link.id).map(|(number, _)| *number)
 }
 
 fn answer_of(link: &Link, hub: &Hub) -> Out {
@@ -207,40 +194,42 @@ fn answer_of(link: &Link, hub: &Hub) -> Out {
 
 /// Gives what has come to those who wait for it, who came first before the others.
 pub fn serve_ready(core: &mut Core) {
-    while !core.store.ready.is_empty() {
-        let (db, key) = core.store.ready.remove(0);
-        let waits = |waiter: &Waiter| waiter.db == db && waiter.keys.contains(&key);
-        let all = core.hub.waiters.all.iter();
-        let numbers: Vec<u64> = all.filter(|(_, waiter)| waits(waiter)).map(|(number, _)| *number).collect();
-        for number in numbers {
-            let Some(waiter) = core.hub.waiters.all.get(&number) else { continue };
-            let (take, mut out) = (waiter.take.clone(), answer_of(&waiter.link, &core.hub));
-            core.store.db = db;
-            match core.store.within(db, |store| take.run(store, &mut out, &key)) {
-                Ok(false) => break,
+    let Core { store, hub } = core;
+    while !store.ready.is_empty() {
+        let name = store.ready.remove(0);
+        let (db, key) = parts_of(&name);
+        let waits = |waiter: &&Waiter| waiter.keys.contains(&name);
+        let waiting: Vec<Rc<Link>> =
+            hub.waiters.0.iter().filter(waits).map(|waiter| waiter.link.clone()).collect();
+        for link in waiting {
+            let Some(waiter) = hub.waiters.0.iter().find(|waiter| waiter.link.id == link.id) else {
+                continue;
+            };
+            let (take, mut out) = (&waiter.take, answer_of(&link, hub));
+            let result = store.within(db, |store| {
+                let result = take.run(store, &mut out, key);
+                let kind = store.peek(key).map(|at| store.object(at).value.kind());
                 // A value of another type: it waits on. A target of another type is its own fault.
-                Err(fault) => {
-                    let is_there = core.store.peek(&key).map(|at| core.store.object(at).value.kind());
-                    if is_there != Some(take.kind()) {
-                        continue;
-                    }
-                    out.octets.clear();
-                    out.error(fault.text());
+                if result.is_err() && kind != Some(take.kind()) { None } else { Some(result) }
+            });
+            match result {
+                None => continue,
+                Some(Ok(false)) => break,
+                Some(Ok(true)) => {}
+                Some(Err(fault)) => {
+                    out.truncate(0);
+                    out.error(fault.text().as_bytes());
                 }
-                Ok(true) => {}
             }
-            if let Some(waiter) = forget(&mut core.store, &mut core.hub, number) {
-                waiter.link.send(&out.octets, core.hub.config.output_buffer);
-            }
+            forget(store, hub, &link);
+            link.send(&out.octets, hub.config.output_buffer);
         }
     }
 }
 
 /// Ends the waiting of a client that has gone.
 pub fn gone(store: &mut Store, hub: &mut Hub, link: &Link) {
-    if let Some(number) = number_of(hub, link) {
-        forget(store, hub, number);
-    }
+    forget(store, hub, link);
 }
 
 /// Takes from the first key that has something; else waits for `seconds`, if it may.
@@ -259,14 +248,10 @@ fn take_first(cx: &mut Cx<'_>, keys: &[&[u8]], take: Take, seconds: Option<f64>)
         }
         return Ok(());
     };
-    let keys: Vec<Text> = keys.iter().map(|key| Text::from(*key)).collect();
-    for key in &keys {
-        cx.store.await_key((cx.store.db, key.clone()));
-    }
-    let waiters = &mut cx.hub.waiters;
-    waiters.next += 1;
-    let waiter = Waiter { link: cx.session.link.clone(), db: cx.store.db, keys, take };
-    waiters.all.insert(waiters.next, waiter);
+    let db = cx.store.db;
+    let keys: Vec<Text> = keys.iter().map(|key| full_name(db, key)).collect();
+    keys.iter().for_each(|name| cx.store.await_key(name));
+    cx.hub.waiters.0.push(Waiter { link: cx.session.link.clone(), keys, take });
     cx.session.link.is_blocked.set(true);
     cx.session.deadline =
         (seconds > 0.0).then(|| cx.store.now.saturating_add((seconds * 1000.0) as i64).max(1));
@@ -280,7 +265,7 @@ fn seconds(arg: &[u8]) -> Result<f64, Fault> {
         return Err(Fault::TIMEOUT_NEGATIVE);
     }
     if seconds * 1000.0 > i64::MAX as f64 {
-        return Err(Fault::Said("ERR timeout is out of range"));
+        return Err(Fault(&"ERR timeout is out of range"));
     }
     Ok(seconds)
 }
@@ -347,7 +332,7 @@ pub(super) fn brpoplpush(cx: &mut Cx<'_>) -> Reply {
 
 /// `numkeys key... WHERE [COUNT n]` from `at` on.
 fn pop_many(cx: &mut Cx<'_>, at: usize, kind: Kind, seconds: Option<f64>) -> Reply {
-    let count = positive(cx.args.at(at), "ERR numkeys should be greater than 0")?;
+    let count = positive(cx.args.at(at), Fault(&"ERR numkeys should be greater than 0"))?;
     let side_at = at.checked_add(count).and_then(|at| at.checked_add(1)).ok_or(Fault::SYNTAX)?;
     let is_zset = kind == Kind::Zset;
     let end = side(cx, side_at, if is_zset { ["min", "max"] } else { SIDES })?;
@@ -357,7 +342,7 @@ fn pop_many(cx: &mut Cx<'_>, at: usize, kind: Kind, seconds: Option<f64>) -> Rep
         if most.is_some() || !cx.args.is(n, "count") || n + 1 >= cx.args.len() {
             return Err(Fault::SYNTAX);
         }
-        most = Some(positive(cx.args.at(n + 1), "ERR count should be greater than 0")?);
+        most = Some(positive(cx.args.at(n + 1), Fault(&"ERR count should be greater than 0"))?);
         n += 2;
     }
     let most = most.unwrap_or(1);

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 /// Gives the client a name.
 pub fn rename(cx: &mut Cx<'_>, name: &[u8]) -> Reply {
     if !name.iter().all(|octet| (b'!'..=b'~').contains(octet)) {
-        return Err(Fault::Said("ERR Client names cannot contain spaces, newlines or special characters."));
+        return Err(Fault(&"ERR Client names cannot contain spaces, newlines or special characters."));
     }
     cx.session.link.name.replace(Text::from(name));
     Ok(())
@@ -63,7 +63,7 @@ impl<'a> Filter<'a> {
             match () {
                 () if cx.args.is(n, "id") => {
                     let id = parse_int(value).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0);
-                    filter.id = Some(id.ok_or(Fault::Said("ERR client-id should be greater than 0"))?);
+                    filter.id = Some(id.ok_or(Fault(&"ERR client-id should be greater than 0"))?);
                 }
                 () if cx.args.is(n, "addr") => filter.peer = Some(value),
                 () if cx.args.is(n, "laddr") => filter.local = Some(value),
@@ -101,7 +101,7 @@ fn kind(cx: &Cx<'_>, at: usize) -> Result<bool, Fault> {
     match () {
         () if cx.args.is(at, "normal") => Ok(false),
         () if cx.args.is(at, "pubsub") => Ok(true),
-        () => Err(Fault::naming("ERR Unknown client type '", cx.args.at(at), "'")),
+        () => Err(cx.blame("ERR Unknown client type '", cx.args.at(at), "'")),
     }
 }
 
@@ -111,7 +111,7 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
         if is_old { Filter { peer: cx.args.get(2), ..Filter::default() } } else { Filter::parse(cx)? };
     let own = cx.session.link.id;
     let mut count = 0;
-    for link in cx.hub.links.values().filter(|link| filter.means(link)) {
+    for link in cx.hub.links.iter().filter(|link| filter.means(link)) {
         if link.id != own {
             link.kill();
         } else if filter.spares_self {
@@ -122,7 +122,7 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
         count += 1;
     }
     match (is_old, count) {
-        (true, 0) => return Err(Fault::Said("ERR No such client")),
+        (true, 0) => return Err(Fault(&"ERR No such client")),
         (true, _) => cx.out.ok(),
         (false, count) => cx.out.int(count),
     }
@@ -132,18 +132,18 @@ fn kill(cx: &mut Cx<'_>) -> Reply {
 fn list(cx: &mut Cx<'_>) -> Reply {
     let now = cx.store.now;
     let links: Vec<&Rc<Link>> = match cx.args.len() {
-        2 => cx.hub.links.values().collect(),
+        2 => cx.hub.links.iter().collect(),
         4 if cx.args.is(2, "type") => {
             let is_pubsub = kind(cx, 3)?;
-            cx.hub.links.values().filter(|link| is_listening(link) == is_pubsub).collect()
+            cx.hub.links.iter().filter(|link| is_listening(link) == is_pubsub).collect()
         }
         4.. if cx.args.is(2, "id") => {
             let mut ids = Vec::new();
             for arg in cx.args.from(3) {
                 let id = parse_int(arg).and_then(|id| u64::try_from(id).ok());
-                ids.push(id.ok_or(Fault::Said("ERR Invalid client ID"))?);
+                ids.push(id.ok_or(Fault(&"ERR Invalid client ID"))?);
             }
-            cx.hub.links.values().filter(|link| ids.contains(&link.id)).collect()
+            cx.hub.links.iter().filter(|link| ids.contains(&link.id)).collect()
         }
         _ => return Err(Fault::SYNTAX),
     };
@@ -225,12 +225,10 @@ fn unblock(cx: &mut Cx<'_>) -> Reply {
     let fault = match cx.args.get(3) {
         None => None,
         Some(_) if cx.args.is(3, "timeout") => None,
-        Some(_) if cx.args.is(3, "error") => {
-            Some(Fault::Said("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
-        }
-        Some(_) => return Err(Fault::Said("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        Some(_) if cx.args.is(3, "error") => Some(Fault(&"UNBLOCKED client unblocked via CLIENT UNBLOCK")),
+        Some(_) => return Err(Fault(&"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    let link = u64::try_from(id).ok().and_then(|id| cx.hub.links.get(&id).cloned());
+    let link = u64::try_from(id).ok().and_then(|id| cx.hub.links.iter().find(|link| link.id == id).cloned());
     let is_done = link.is_some_and(|link| super::blocking::unblock(cx.store, cx.hub, &link, fault));
     cx.out.flag(is_done);
     Ok(())

@@ -1,6 +1,7 @@
 //! Commands about the connection itself.
 
 use super::{Cx, transaction};
+use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::number::parse_int;
@@ -11,7 +12,7 @@ pub const VERSION: &str = "7.0.15";
 
 pub(super) fn ping(cx: &mut Cx<'_>) -> Reply {
     if cx.args.len() > 2 {
-        return Err(Fault::arity("ping"));
+        return Err(Fault::ARITY);
     }
     let text = cx.args.get(1);
     if cx.out.version < 3 && cx.session.subscriptions() > 0 {
@@ -42,8 +43,8 @@ pub(super) fn reset(cx: &mut Cx<'_>) -> Reply {
     cx.session.queue = None;
     transaction::forget(cx.store, cx.session);
     cx.hub.channels.leave(cx.session);
-    cx.session.channels.clear();
-    cx.session.patterns.clear();
+    cx.session.channels = Names::default();
+    cx.session.patterns = Names::default();
     cx.session.silence = Silence::None;
     cx.session.is_trusted = cx.hub.config.password.is_none();
     speak(cx, 2);
@@ -61,7 +62,7 @@ fn speak(cx: &mut Cx<'_>, version: u8) {
 }
 
 pub(super) fn select(cx: &mut Cx<'_>) -> Reply {
-    let db = super::words::database(cx.key(), "ERR value is not an integer or out of range")?;
+    let db = super::words::database(cx.key(), Fault(&"ERR value is not an integer or out of range"))?;
     cx.session.link.db.set(db);
     cx.out.ok();
     Ok(())
@@ -79,7 +80,7 @@ fn trust(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Reply {
         None => true,
     };
     if user != b"default" || !is_right {
-        return Err(Fault::Said("WRONGPASS invalid username-password pair or user is disabled."));
+        return Err(Fault(&"WRONGPASS invalid username-password pair or user is disabled."));
     }
     cx.session.is_trusted = true;
     Ok(())
@@ -88,8 +89,8 @@ fn trust(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Reply {
 pub(super) fn auth(cx: &mut Cx<'_>) -> Reply {
     match cx.args.len() {
         2 if cx.hub.config.password.is_none() => {
-            return Err(Fault::Said(
-                "ERR AUTH <password> called without any password configured for the default user. \
+            return Err(Fault(
+                &"ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
             ));
         }
@@ -105,11 +106,11 @@ pub(super) fn hello(cx: &mut Cx<'_>) -> Reply {
     let mut version = cx.out.version;
     if let Some(arg) = cx.args.get(1) {
         let number =
-            parse_int(arg).ok_or(Fault::Said("ERR Protocol version is not an integer or out of range"))?;
+            parse_int(arg).ok_or(Fault(&"ERR Protocol version is not an integer or out of range"))?;
         version = match number {
             2 => 2,
             3 => 3,
-            _ => return Err(Fault::Said("NOPROTO unsupported protocol version")),
+            _ => return Err(Fault(&"NOPROTO unsupported protocol version")),
         };
     }
     let (mut name, mut n) = (None, 2);
@@ -122,13 +123,13 @@ pub(super) fn hello(cx: &mut Cx<'_>) -> Reply {
             name = cx.args.get(n + 1);
             n += 1;
         } else {
-            return Err(Fault::naming("ERR Syntax error in HELLO option '", cx.args.at(n), "'"));
+            return Err(cx.blame("ERR Syntax error in HELLO option '", cx.args.at(n), "'"));
         }
         n += 1;
     }
     if !cx.session.is_trusted {
-        return Err(Fault::Said(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+        return Err(Fault(
+            &"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
              the same time",
         ));

@@ -37,7 +37,7 @@ fn set_pairs(cx: &mut Cx<'_>) -> Result<usize, Fault> {
 
 pub(super) fn hset(cx: &mut Cx<'_>) -> Reply {
     if !cx.args.len().is_multiple_of(2) {
-        return Err(Fault::arity("hset"));
+        return Err(Fault::ARITY);
     }
     let added = set_pairs(cx)?;
     cx.out.count(added);
@@ -46,7 +46,7 @@ pub(super) fn hset(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn hmset(cx: &mut Cx<'_>) -> Reply {
     if !cx.args.len().is_multiple_of(2) {
-        return Err(Fault::arity("hmset"));
+        return Err(Fault::ARITY);
     }
     set_pairs(cx)?;
     cx.out.ok();
@@ -172,7 +172,7 @@ pub(super) fn hincrby(cx: &mut Cx<'_>) -> Reply {
     let at = cx.store.find_or(cx.key(), new);
     let changed = cx.store.hash(at).and_then(|hash| {
         let old = match hash.get(field) {
-            Some(value) => parse_int(value).ok_or(Fault::Said("ERR hash value is not an integer"))?,
+            Some(value) => parse_int(value).ok_or(Fault(&"ERR hash value is not an integer"))?,
             None => 0,
         };
         let new = old.checked_add(by).ok_or(Fault::OVERFLOW)?;
@@ -189,13 +189,13 @@ pub(super) fn hincrby(cx: &mut Cx<'_>) -> Reply {
 pub(super) fn hincrbyfloat(cx: &mut Cx<'_>) -> Reply {
     let (field, by) = (cx.args.at(2), cx.args.at(3));
     add_floats(b"0", by, Fault::NOT_FLOAT).map_err(|fault| match fault {
-        Fault::NAN_SUM => Fault::Said("ERR value is NaN or Infinity"),
+        Fault::NAN_SUM => Fault(&"ERR value is NaN or Infinity"),
         other => other,
     })?;
     let at = cx.store.find_or(cx.key(), new);
     let changed = cx.store.hash(at).and_then(|hash| {
         let old = hash.get(field).map_or(&b"0"[..], |value| value);
-        let sum = add_floats(old, by, Fault::Said("ERR hash value is not a float"))?;
+        let sum = add_floats(old, by, Fault(&"ERR hash value is not a float"))?;
         hash.set(field, Text::from(&sum[..]));
         Ok(sum)
     });

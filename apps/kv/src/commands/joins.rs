@@ -59,15 +59,11 @@ enum Kind {
 }
 
 impl Query {
-    fn parse(cx: &mut Cx<'_>, at: usize, join: Join, kind: Kind, name: &str) -> Result<Self, Fault> {
+    fn parse(cx: &mut Cx<'_>, at: usize, join: Join, kind: Kind) -> Result<Self, Fault> {
         let args = cx.args;
         let count = int(args.at(at))?;
         if count < 1 {
-            return Err(Fault::naming(
-                "ERR at least 1 input key is needed for '",
-                name.as_bytes(),
-                "' command",
-            ));
+            return Err(Fault::NO_INPUT);
         }
         let count =
             usize::try_from(count).ok().filter(|count| *count < args.len() - at).ok_or(Fault::SYNTAX)?;
@@ -96,7 +92,7 @@ impl Query {
             let left = args.len() - n;
             if has_weights && args.is(n, "weights") && left > self.sources.len() {
                 for (source, arg) in self.sources.iter_mut().zip(args.from(n + 1)) {
-                    source.1 = parse_double(arg).ok_or(Fault::Said("ERR weight value is not a float"))?;
+                    source.1 = parse_double(arg).ok_or(Fault(&"ERR weight value is not a float"))?;
                 }
                 n += self.sources.len() + 1;
             } else if has_weights && args.is(n, "aggregate") && left >= 2 {
@@ -112,7 +108,7 @@ impl Query {
                 n += 1;
             } else if kind == Kind::Counts && args.is(n, "limit") && left >= 2 {
                 let limit = parse_int(args.at(n + 1)).and_then(|limit| usize::try_from(limit).ok());
-                let limit = limit.ok_or(Fault::Said("ERR LIMIT can't be negative"))?;
+                let limit = limit.ok_or(Fault(&"ERR LIMIT can't be negative"))?;
                 self.limit = if limit == 0 { usize::MAX } else { limit };
                 n += 2;
             } else {
@@ -125,7 +121,7 @@ impl Query {
     fn run(&self, store: &Store, join: Join) -> Zset {
         let mut sources = self.sources.clone();
         if join == Join::Inter {
-            sources.sort_by_key(|(at, _)| at.map_or(0, |at| store.object(at).value.count()));
+            least_first(&mut sources, |(at, _)| at.map_or(0, |at| store.object(at).value.count()));
         }
         let mut result = Zset::default();
         match join {
@@ -143,8 +139,8 @@ impl Query {
                         }
                     });
                 }
-                scores.iter().for_each(|entry| {
-                    result.set(&entry.key, entry.value);
+                scores.iter().for_each(|(member, score)| {
+                    result.set(member, *score);
                 });
             }
             Join::Inter => {
@@ -174,6 +170,19 @@ impl Query {
     }
 }
 
+/// Puts the least one first: all of it is visited, the others only asked.
+pub fn least_first<T>(items: &mut [T], size: impl Fn(&T) -> usize) {
+    let mut least = 0;
+    for at in 1..items.len() {
+        if size(&items[at]) < size(&items[least]) {
+            least = at;
+        }
+    }
+    if least > 0 {
+        items.swap(0, least);
+    }
+}
+
 fn weighted(score: f64, weight: f64) -> f64 {
     let weighted = score * weight;
     if weighted.is_nan() { 0.0 } else { weighted }
@@ -195,8 +204,8 @@ fn score_in(store: &Store, at: Option<u32>, member: &[u8]) -> Option<f64> {
     }
 }
 
-fn tell(cx: &mut Cx<'_>, join: Join, name: &str) -> Reply {
-    let query = Query::parse(cx, 1, join, Kind::Tells, name)?;
+fn tell(cx: &mut Cx<'_>, join: Join) -> Reply {
+    let query = Query::parse(cx, 1, join, Kind::Tells)?;
     let result = query.run(cx.store, join);
     let nested = query.with_scores && cx.out.version >= 3;
     cx.out.array(if query.with_scores && !nested { result.len() * 2 } else { result.len() });
@@ -212,38 +221,38 @@ fn tell(cx: &mut Cx<'_>, join: Join, name: &str) -> Reply {
     Ok(())
 }
 
-fn store(cx: &mut Cx<'_>, join: Join, name: &str) -> Reply {
-    let query = Query::parse(cx, 2, join, Kind::Stores, name)?;
+fn store(cx: &mut Cx<'_>, join: Join) -> Reply {
+    let query = Query::parse(cx, 2, join, Kind::Stores)?;
     let result = query.run(cx.store, join);
     put(cx, result)
 }
 
 pub(super) fn zunion(cx: &mut Cx<'_>) -> Reply {
-    tell(cx, Join::Union, "zunion")
+    tell(cx, Join::Union)
 }
 
 pub(super) fn zinter(cx: &mut Cx<'_>) -> Reply {
-    tell(cx, Join::Inter, "zinter")
+    tell(cx, Join::Inter)
 }
 
 pub(super) fn zdiff(cx: &mut Cx<'_>) -> Reply {
-    tell(cx, Join::Diff, "zdiff")
+    tell(cx, Join::Diff)
 }
 
 pub(super) fn zunionstore(cx: &mut Cx<'_>) -> Reply {
-    store(cx, Join::Union, "zunionstore")
+    store(cx, Join::Union)
 }
 
 pub(super) fn zinterstore(cx: &mut Cx<'_>) -> Reply {
-    store(cx, Join::Inter, "zinterstore")
+    store(cx, Join::Inter)
 }
 
 pub(super) fn zdiffstore(cx: &mut Cx<'_>) -> Reply {
-    store(cx, Join::Diff, "zdiffstore")
+    store(cx, Join::Diff)
 }
 
 pub(super) fn zintercard(cx: &mut Cx<'_>) -> Reply {
-    let query = Query::parse(cx, 1, Join::Inter, Kind::Counts, "zintercard")?;
+    let query = Query::parse(cx, 1, Join::Inter, Kind::Counts)?;
     let count = query.run(cx.store, Join::Inter).len();
     cx.out.count(count);
     Ok(())

@@ -90,7 +90,7 @@ pub(super) fn renamenx(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn move_db(cx: &mut Cx<'_>) -> Reply {
-    let to = database(cx.args.at(2), "ERR value is not an integer or out of range")?;
+    let to = database(cx.args.at(2), Fault(&"ERR value is not an integer or out of range"))?;
     let key = cx.key();
     if to == cx.store.db {
         return Err(Fault::SAME);
@@ -149,7 +149,7 @@ pub(super) fn copy(cx: &mut Cx<'_>) -> Reply {
         if cx.args.is(n, "replace") {
             replaces = true;
         } else if cx.args.is(n, "db") && n + 1 < cx.args.len() {
-            db = database(cx.args.at(n + 1), "ERR value is not an integer or out of range")?;
+            db = database(cx.args.at(n + 1), Fault(&"ERR value is not an integer or out of range"))?;
             n += 1;
         } else {
             return Err(Fault::SYNTAX);
@@ -216,8 +216,8 @@ pub(super) fn flushall(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn swapdb(cx: &mut Cx<'_>) -> Reply {
-    let a = database(cx.args.at(1), "ERR invalid first DB index")?;
-    let b = database(cx.args.at(2), "ERR invalid second DB index")?;
+    let a = database(cx.args.at(1), Fault(&"ERR invalid first DB index"))?;
+    let b = database(cx.args.at(2), Fault(&"ERR invalid second DB index"))?;
     cx.store.swap(a, b);
     cx.out.ok();
     Ok(())
@@ -241,15 +241,15 @@ impl When {
                 () if cx.args.is(n, "xx") => &mut when.if_some,
                 () if cx.args.is(n, "gt") => &mut when.if_later,
                 () if cx.args.is(n, "lt") => &mut when.if_sooner,
-                () => return Err(Fault::naming("ERR Unsupported option ", cx.args.at(n), "")),
+                () => return Err(cx.blame("ERR Unsupported option ", cx.args.at(n), "")),
             };
             *option = true;
         }
         if when.if_none && (when.if_some || when.if_later || when.if_sooner) {
-            return Err(Fault::Said("ERR NX and XX, GT or LT options at the same time are not compatible"));
+            return Err(Fault(&"ERR NX and XX, GT or LT options at the same time are not compatible"));
         }
         if when.if_later && when.if_sooner {
-            return Err(Fault::Said("ERR GT and LT options at the same time are not compatible"));
+            return Err(Fault(&"ERR GT and LT options at the same time are not compatible"));
         }
         Ok(when)
     }
@@ -262,9 +262,9 @@ impl When {
     }
 }
 
-fn end_at(cx: &mut Cx<'_>, unit: Moment, name: &str) -> Reply {
+fn end_at(cx: &mut Cx<'_>, unit: Moment) -> Reply {
     let when = When::parse(cx)?;
-    let expires = unit.at(int(cx.args.at(2))?, cx.store.now).ok_or_else(|| Moment::invalid(name))?;
+    let expires = unit.at(int(cx.args.at(2))?, cx.store.now).ok_or(Fault::EXPIRE)?;
     let Some(at) = cx.store.find(cx.key()) else {
         cx.out.int(0);
         return Ok(());
@@ -280,19 +280,19 @@ fn end_at(cx: &mut Cx<'_>, unit: Moment, name: &str) -> Reply {
 }
 
 pub(super) fn expire(cx: &mut Cx<'_>) -> Reply {
-    end_at(cx, Moment::Seconds, "expire")
+    end_at(cx, Moment::Seconds)
 }
 
 pub(super) fn pexpire(cx: &mut Cx<'_>) -> Reply {
-    end_at(cx, Moment::Millis, "pexpire")
+    end_at(cx, Moment::Millis)
 }
 
 pub(super) fn expireat(cx: &mut Cx<'_>) -> Reply {
-    end_at(cx, Moment::AtSecond, "expireat")
+    end_at(cx, Moment::AtSecond)
 }
 
 pub(super) fn pexpireat(cx: &mut Cx<'_>) -> Reply {
-    end_at(cx, Moment::AtMilli, "pexpireat")
+    end_at(cx, Moment::AtMilli)
 }
 
 /// Tells when a key ends, as `tell` has it of milliseconds since 1970.
@@ -349,16 +349,16 @@ pub(super) fn object(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(if is_shared { i64::from(i32::MAX) } else { 1 });
     } else if cx.args.is(1, "idletime") {
         if counts {
-            return Err(Fault::Said(
-                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
+            return Err(Fault(
+                &"ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
                  between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
         }
         cx.out.int(clock.idle(object.used, cx.store.now).max(0) / 1000);
     } else {
         if !counts {
-            return Err(Fault::Said(
-                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+            return Err(Fault(
+                &"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
                  switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
         }

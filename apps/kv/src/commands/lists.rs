@@ -61,7 +61,7 @@ pub(super) fn rpushx(cx: &mut Cx<'_>) -> Reply {
 
 fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
     if cx.args.len() > 3 {
-        return Err(Fault::arity(if end == End::Head { "lpop" } else { "rpop" }));
+        return Err(Fault::ARITY);
     }
     let count = cx.args.get(2).map(natural).transpose()?;
     let Some(at) = cx.store.find(cx.key()) else {
@@ -244,8 +244,8 @@ pub(super) fn lpos(cx: &mut Cx<'_>) -> Reply {
         if cx.args.is(n, "rank") {
             rank = int(value)?;
             if rank == 0 {
-                return Err(Fault::Said(
-                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+                return Err(Fault(
+                    &"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
                      or use negative to start from the end of the list",
                 ));
             }
@@ -254,9 +254,9 @@ pub(super) fn lpos(cx: &mut Cx<'_>) -> Reply {
             }
         } else if cx.args.is(n, "count") {
             let number = int(value)?;
-            count = Some(usize::try_from(number).map_err(|_| Fault::Said("ERR COUNT can't be negative"))?);
+            count = Some(usize::try_from(number).map_err(|_| Fault(&"ERR COUNT can't be negative"))?);
         } else if cx.args.is(n, "maxlen") {
-            most = usize::try_from(int(value)?).map_err(|_| Fault::Said("ERR MAXLEN can't be negative"))?;
+            most = usize::try_from(int(value)?).map_err(|_| Fault(&"ERR MAXLEN can't be negative"))?;
         } else {
             return Err(Fault::SYNTAX);
         }

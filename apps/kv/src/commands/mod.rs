@@ -76,10 +76,7 @@ fn run(cx: &mut Cx<'_>) {
         Ok(command) if cx.session.queue.is_some() && !command.flags.contains(Flags::NOW) => {
             queue(cx, command)
         }
-        Ok(command) => {
-            cx.session.link.command.set(command.name);
-            (command.run)(cx)
-        }
+        Ok(command) => (command.run)(cx),
         Err(fault) => {
             if let Some(queue) = &mut cx.session.queue {
                 queue.is_broken = true;
@@ -88,7 +85,7 @@ fn run(cx: &mut Cx<'_>) {
         }
     };
     if let Err(fault) = done {
-        refuse(cx, from, &fault);
+        refuse(cx, from, fault);
     }
 }
 
@@ -98,20 +95,39 @@ fn execute_queued(cx: &mut Cx<'_>, args: Args<'_>) {
     cx.hub.figures.commands += 1;
     let Some(command) = cx.hub.table.find(args.at(0)) else { return };
     cx.store.db = cx.session.link.db.get();
+    cx.session.link.command.set(command.name);
     let Cx { store, hub, out, session, .. } = cx;
     let mut inner = Cx { store, hub, out, session, args };
     let grows = command.flags.contains(Flags::GROWS);
     let has_room = !grows || make_room(inner.store, inner.hub, args.octets());
     let done = if has_room { (command.run)(&mut inner) } else { Err(Fault::OUT_OF_MEMORY) };
     if let Err(fault) = done {
-        refuse(&mut inner, from, &fault);
+        refuse(&mut inner, from, fault);
     }
 }
 
-fn refuse(cx: &mut Cx<'_>, from: usize, fault: &Fault) {
+impl Cx<'_> {
+    /// A fault whose words name something.
+    #[inline(never)]
+    fn blame(&self, before: &str, named: &[u8], after: &str) -> Fault {
+        self.session.blame.replace([before.as_bytes(), named, after.as_bytes()].concat());
+        Fault::BUILT
+    }
+}
+
+fn refuse(cx: &mut Cx<'_>, from: usize, fault: Fault) {
     cx.hub.figures.errors += 1;
     cx.out.truncate(from);
-    cx.out.error(fault.text());
+    if fault == Fault::BUILT {
+        return cx.out.error(&cx.session.blame.take());
+    }
+    match fault.text().split_once('%') {
+        None => cx.out.error(fault.text().as_bytes()),
+        Some((before, after)) => {
+            let name = cx.session.link.command.get();
+            cx.out.error(&[before, name, after].concat().into_bytes());
+        }
+    }
 }
 
 fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
@@ -119,7 +135,7 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
         if let Some(queue) = &mut cx.session.queue {
             queue.is_broken = true;
         }
-        return Err(Fault::Said("ERR Command not allowed inside a transaction"));
+        return Err(Fault(&"ERR Command not allowed inside a transaction"));
     }
     let most = cx.hub.config.query_buffer;
     if let Some(queue) = &mut cx.session.queue {
@@ -134,16 +150,17 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
 }
 
 fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
-    let Some(command) = cx.hub.table.find(cx.args.at(0)) else { return Err(unknown(cx.args)) };
+    let Some(command) = cx.hub.table.find(cx.args.at(0)) else { return Err(unknown(cx)) };
+    cx.session.link.command.set(command.name);
     if !command.takes(cx.args.len()) {
         return Err(wrong_words(command));
     }
     if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
-        return Err(Fault::Said("NOAUTH Authentication required."));
+        return Err(Fault(&"NOAUTH Authentication required."));
     }
     if command.flags.contains(Flags::WRITES) && cx.hub.is_disk_broken {
-        return Err(Fault::Said(
-            "MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
+        return Err(Fault(
+            &"MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
              Please check the server's console for details about the error.",
         ));
     }
@@ -153,7 +170,7 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
     }
     let is_listening = cx.out.version < 3 && cx.session.subscriptions() > 0;
     if is_listening && !command.flags.contains(Flags::PUBSUB) {
-        return Err(Fault::naming(
+        return Err(cx.blame(
             "ERR Can't execute '",
             command.name.as_bytes(),
             "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -165,21 +182,21 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
 fn wrong_words(command: &Command) -> Fault {
     if command.name == "exec" {
         // What goes wrong here ends the transaction.
-        return Fault::Said(
-            "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        return Fault(
+            &"EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
         );
     }
-    Fault::arity(command.name)
+    Fault::ARITY
 }
 
-fn unknown(args: Args<'_>) -> Fault {
+fn unknown(cx: &Cx<'_>) -> Fault {
     const SHOWN: usize = 128;
     let cut = |arg: &[u8], len: usize| arg[..arg.len().min(len)].to_vec();
     let mut text: Vec<u8> = b"ERR unknown command '".to_vec();
-    text.extend(cut(args.at(0), SHOWN));
+    text.extend(cut(cx.args.at(0), SHOWN));
     text.extend_from_slice(b"', with args beginning with: ");
     let mut said = 0;
-    for arg in args.from(1) {
+    for arg in cx.args.from(1) {
         if said >= SHOWN {
             break;
         }
@@ -187,23 +204,26 @@ fn unknown(args: Args<'_>) -> Fault {
         said += arg.len() + 3;
         text.extend([b"'", &arg[..], b"' "].concat());
     }
-    Fault::Built(text)
+    cx.blame("", &text, "")
 }
 
 /// Which of the parts of a command is meant, `words` in all; they are named with the command before them.
+#[inline(never)]
 fn part<'n>(cx: &Cx<'_>, command: &str, known: &[&'n str], words: usize) -> Result<&'n str, Fault> {
     let is_meant = |name: &&&str| name.split_once('|').is_some_and(|(_, part)| cx.args.is(1, part));
     let name = known.iter().find(is_meant).ok_or_else(|| unknown_part(cx, command))?;
-    if cx.args.len() == words { Ok(name) } else { Err(Fault::arity(name)) }
+    if cx.args.len() == words { Ok(name) } else { Err(arity(cx, name)) }
 }
 
+/// That a part of a command has too few or too many words.
+fn arity(cx: &Cx<'_>, name: &str) -> Fault {
+    cx.blame("ERR wrong number of arguments for '", name.as_bytes(), "' command")
+}
+
+#[inline(never)]
 fn unknown_part(cx: &Cx<'_>, command: &str) -> Fault {
     let part = cx.args.at(1);
     let shown = &part[..part.len().min(128)];
-    let mut text: Vec<u8> = b"ERR unknown subcommand '".to_vec();
-    text.extend_from_slice(shown);
-    text.extend_from_slice(b"'. Try ");
-    text.extend_from_slice(command.as_bytes());
-    text.extend_from_slice(b" HELP.");
-    Fault::Built(text)
+    let after = ["'. Try ", command, " HELP."].concat();
+    cx.blame("ERR unknown subcommand '", shown, &after)
 }

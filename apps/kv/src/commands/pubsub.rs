@@ -1,12 +1,12 @@
 //! Messages to whom they concern.
 
 use super::Cx;
+use crate::data::map::Map;
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::glob;
 use crate::resp::Out;
 use crate::server::{Hub, Link, Session};
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -16,8 +16,8 @@ const MOST: usize = 100_000;
 /// Who has subscribed to what.
 #[derive(Default)]
 pub struct Channels {
-    channels: BTreeMap<Text, Vec<Rc<Link>>>,
-    patterns: BTreeMap<Text, Vec<Rc<Link>>>,
+    channels: Map<Vec<Rc<Link>>>,
+    patterns: Map<Vec<Rc<Link>>>,
 }
 
 /// Channels or patterns.
@@ -28,17 +28,26 @@ enum Kind {
 }
 
 impl Channels {
-    fn of(&mut self, kind: Kind) -> &mut BTreeMap<Text, Vec<Rc<Link>>> {
+    fn of(&mut self, kind: Kind) -> &mut Map<Vec<Rc<Link>>> {
         if kind == Kind::Channel { &mut self.channels } else { &mut self.patterns }
+    }
+
+    fn add(&mut self, kind: Kind, name: &Text, link: &Rc<Link>) {
+        let all = self.of(kind);
+        let at = match all.find(name) {
+            Some(at) => at,
+            None => all.add(name.clone(), Vec::new()),
+        };
+        all.value_mut(at).push(link.clone());
     }
 
     fn remove(&mut self, kind: Kind, name: &Text, link: &Link) {
         let all = self.of(kind);
-        if let Some(links) = all.get_mut(name) {
-            links.retain(|other| other.id != link.id);
-            if links.is_empty() {
-                all.remove(name);
-            }
+        let Some(at) = all.find(name) else { return };
+        let links = all.value_mut(at);
+        links.retain(|other| other.id != link.id);
+        if links.is_empty() {
+            all.remove(at);
         }
     }
 
@@ -67,12 +76,12 @@ fn tell(out: &mut Out, what: &str, name: Option<&[u8]>, count: usize) {
 fn subscribe_to(cx: &mut Cx<'_>, kind: Kind, what: &str) -> Reply {
     for name in cx.args.from(1) {
         if cx.session.subscriptions() >= MOST {
-            return Err(Fault::Said("ERR too many subscriptions"));
+            return Err(Fault(&"ERR too many subscriptions"));
         }
         let name = Text::from(name);
         let own = if kind == Kind::Channel { &mut cx.session.channels } else { &mut cx.session.patterns };
-        if own.insert(name.clone()) {
-            cx.hub.channels.of(kind).entry(name.clone()).or_default().push(cx.session.link.clone());
+        if own.insert(&name) {
+            cx.hub.channels.add(kind, &name, &cx.session.link);
         }
         tell(cx.out, what, Some(&name), cx.session.subscriptions());
     }
@@ -133,11 +142,11 @@ pub(super) fn publish(cx: &mut Cx<'_>) -> Reply {
     let (channel, message) = (cx.key(), cx.args.at(2));
     let (hub, own) = (&*cx.hub, cx.session.link.id);
     let mut count = 0;
-    for link in hub.channels.channels.get(&Text::from(channel)).into_iter().flatten() {
+    for link in hub.channels.channels.get(channel).into_iter().flatten() {
         deliver(hub, cx.out, own, link, &[b"message", channel, message]);
         count += 1;
     }
-    for (pattern, links) in &hub.channels.patterns {
+    for (pattern, links) in hub.channels.patterns.iter() {
         if glob::matches(pattern, channel) {
             for link in links {
                 deliver(hub, cx.out, own, link, &[b"pmessage", pattern, channel, message]);
@@ -155,7 +164,7 @@ pub(super) fn pubsub(cx: &mut Cx<'_>) -> Reply {
         () if cx.args.is(1, "channels") && cx.args.len() <= 3 => {
             let pattern = cx.args.get(2);
             let is_meant = |name: &&Text| pattern.is_none_or(|pattern| glob::matches(pattern, name));
-            let names: Vec<&Text> = channels.channels.keys().filter(is_meant).collect();
+            let names: Vec<&Text> = channels.channels.iter().map(|(name, _)| name).filter(is_meant).collect();
             cx.out.array(names.len());
             names.iter().for_each(|name| cx.out.bulk(name));
         }
@@ -163,7 +172,7 @@ pub(super) fn pubsub(cx: &mut Cx<'_>) -> Reply {
             cx.out.array((cx.args.len() - 2) * 2);
             for name in cx.args.from(2) {
                 cx.out.bulk(name);
-                cx.out.count(channels.channels.get(&Text::from(name)).map_or(0, Vec::len));
+                cx.out.count(channels.channels.get(name).map_or(0, Vec::len));
             }
         }
         () => {

@@ -126,12 +126,12 @@ impl<'a> Query<'a> {
             n += 1;
         }
         if limit.is_some() && by == By::Rank {
-            return Err(Fault::Said(
-                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+            return Err(Fault(
+                &"ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));
         }
         if with_scores && by == By::Lex {
-            return Err(Fault::Said("ERR syntax error, WITHSCORES not supported in combination with BYLEX"));
+            return Err(Fault(&"ERR syntax error, WITHSCORES not supported in combination with BYLEX"));
         }
         let (min, max) = if is_reverse && by != By::Rank { (at + 1, at) } else { (at, at + 1) };
         let range = Range::parse(by, args.at(min), args.at(max))?;

@@ -211,7 +211,7 @@ fn join(store: &Store, found: &[Option<u32>], how: Join, most: usize) -> Set {
         Join::Inter => {
             let sets: Option<Vec<&Set>> = found.iter().map(|place| at(store, *place)).collect();
             let mut sets = sets.unwrap_or_default();
-            sets.sort_by_key(|set| set.len());
+            super::joins::least_first(&mut sets, |set| set.len());
             let Some((least, others)) = sets.split_first() else { return result };
             let in_all = |member: &Text| others.iter().all(|set| set.contains(member));
             for member in least.iter().filter(in_all).take(most) {
@@ -285,9 +285,9 @@ pub(super) fn sdiffstore(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn sintercard(cx: &mut Cx<'_>) -> Reply {
-    let count = positive(cx.args.at(1), "ERR numkeys should be greater than 0")?;
+    let count = positive(cx.args.at(1), Fault(&"ERR numkeys should be greater than 0"))?;
     if count > cx.args.len() - 2 {
-        return Err(Fault::Said("ERR Number of keys can't be greater than number of args"));
+        return Err(Fault(&"ERR Number of keys can't be greater than number of args"));
     }
     let mut most = 0;
     let mut n = 2 + count;
@@ -296,7 +296,7 @@ pub(super) fn sintercard(cx: &mut Cx<'_>) -> Reply {
             return Err(Fault::SYNTAX);
         }
         let limit = int(cx.args.at(n + 1)).ok().and_then(|limit| usize::try_from(limit).ok());
-        most = limit.ok_or(Fault::Said("ERR LIMIT can't be negative"))?;
+        most = limit.ok_or(Fault(&"ERR LIMIT can't be negative"))?;
         n += 2;
     }
     let found = find_all(cx.store, cx.args.from(2).take(count))?;

@@ -1,7 +1,7 @@
 //! `CONFIG`, `COMMAND`, and what else is asked of the server.
 
 use super::table::{COMMANDS, Command, Flags};
-use super::{Cx, part, unknown_part};
+use super::{Cx, arity, part, unknown_part};
 use crate::evict::Policy;
 use crate::fault::{Fault, Reply};
 use crate::glob;
@@ -114,11 +114,11 @@ fn set(cx: &mut Cx<'_>) -> Reply {
         let value = String::from_utf8_lossy(cx.args.at(n + 1));
         if !values(&config).iter().any(|(known, _)| *known == name) {
             let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
-            return Err(Fault::naming(before, cx.args.at(n), "'"));
+            return Err(cx.blame(before, cx.args.at(n), "'"));
         }
         set_one(&mut config, &name, &value).map_err(|error| {
             let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}");
-            Fault::Built(text.into_bytes())
+            cx.blame(&text, b"", "")
         })?;
     }
     cx.store.clock.policy = config.policy;
@@ -131,7 +131,7 @@ pub(super) fn config(cx: &mut Cx<'_>) -> Reply {
     match () {
         () if cx.args.is(1, "get") && cx.args.len() > 2 => get(cx),
         () if cx.args.is(1, "set") && cx.args.len() > 3 && cx.args.len().is_multiple_of(2) => set(cx)?,
-        () if cx.args.is(1, "set") && cx.args.len() > 3 => return Err(Fault::arity("config|set")),
+        () if cx.args.is(1, "set") && cx.args.len() > 3 => return Err(arity(cx, "config|set")),
         () if cx.args.is(1, "resetstat") && cx.args.len() == 2 => {
             cx.store.counters =
                 crate::store::Counters { changes: cx.store.counters.changes, ..Default::default() };
@@ -140,7 +140,7 @@ pub(super) fn config(cx: &mut Cx<'_>) -> Reply {
             cx.out.ok();
         }
         () if cx.args.is(1, "rewrite") && cx.args.len() == 2 => {
-            return Err(Fault::Said("ERR The server is running without a config file"));
+            return Err(Fault(&"ERR The server is running without a config file"));
         }
         () => {
             part(
@@ -194,13 +194,13 @@ fn key_places(command: &Command, words: usize) -> Vec<usize> {
 
 fn keys_of(cx: &mut Cx<'_>) -> Reply {
     let args = cx.args.rest(2);
-    let command = cx.hub.table.find(args.at(0)).ok_or(Fault::Said("ERR Invalid command specified"))?;
+    let command = cx.hub.table.find(args.at(0)).ok_or(Fault(&"ERR Invalid command specified"))?;
     if !command.takes(args.len()) {
-        return Err(Fault::Said("ERR Invalid number of arguments specified for command"));
+        return Err(Fault(&"ERR Invalid number of arguments specified for command"));
     }
     let places = key_places(command, args.len());
     if places.is_empty() {
-        return Err(Fault::Said("ERR The command has no key arguments"));
+        return Err(Fault(&"ERR The command has no key arguments"));
     }
     cx.out.array(places.len());
     places.iter().for_each(|at| cx.out.bulk(args.at(*at)));

@@ -161,6 +161,31 @@ fn run(cx: &mut Cx<'_>, stores: bool) -> Reply {
     Ok(())
 }
 
+/// A sort of few instructions (Williams' heapsort).
+fn heap_sort<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
+    let sink = |items: &mut [T], mut at: usize| loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        let mut most = at;
+        for child in [left, right] {
+            if child < items.len() && compare(&items[child], &items[most]) == Ordering::Greater {
+                most = child;
+            }
+        }
+        if most == at {
+            return;
+        }
+        items.swap(at, most);
+        at = most;
+    };
+    for at in (0..items.len() / 2).rev() {
+        sink(items, at);
+    }
+    for end in (1..items.len()).rev() {
+        items.swap(0, end);
+        sink(&mut items[..end], 0);
+    }
+}
+
 fn sorted(cx: &mut Cx<'_>, query: &Query<'_>, all: Vec<Text>) -> Result<Vec<Text>, Fault> {
     let mut weighted = Vec::with_capacity(all.len());
     for element in all {
@@ -172,12 +197,10 @@ fn sorted(cx: &mut Cx<'_>, query: &Query<'_>, all: Vec<Text>) -> Result<Vec<Text
             Weight::Octets(by)
         } else {
             let number = by.map_or(Some(0.0), |by| parse_double(&by));
-            Weight::Number(
-                number.ok_or(Fault::Said("ERR One or more scores can't be converted into double"))?,
-            )
+            Weight::Number(number.ok_or(Fault(&"ERR One or more scores can't be converted into double"))?)
         };
         weighted.push((weight, element));
     }
-    weighted.sort_by(|a, b| if query.is_reverse { compare(b, a) } else { compare(a, b) });
+    heap_sort(&mut weighted, &|a, b| if query.is_reverse { compare(b, a) } else { compare(a, b) });
     Ok(weighted.into_iter().map(|(_, element)| element).collect())
 }

@@ -56,13 +56,13 @@ impl AddOptions {
             return Err(Fault::SYNTAX);
         }
         if self.if_new && self.if_there {
-            return Err(Fault::Said("ERR XX and NX options at the same time are not compatible"));
+            return Err(Fault(&"ERR XX and NX options at the same time are not compatible"));
         }
         if self.if_greater && (self.if_new || self.if_less) || self.if_less && self.if_new {
-            return Err(Fault::Said("ERR GT, LT, and/or NX options at the same time are not compatible"));
+            return Err(Fault(&"ERR GT, LT, and/or NX options at the same time are not compatible"));
         }
         if self.adds && words > 2 {
-            return Err(Fault::Said("ERR INCR option supports a single increment-element pair"));
+            return Err(Fault(&"ERR INCR option supports a single increment-element pair"));
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ pub(super) fn getex(cx: &mut Cx<'_>) -> Reply {
         cx.out.null();
         return Ok(());
     };
-    let expires = expires.map(|(moment, arg)| moment.parse(arg, cx.store.now, "getex")).transpose()?;
+    let expires = expires.map(|(moment, arg)| moment.parse(arg, cx.store.now)).transpose()?;
     answer(cx.store, cx.out, Some(at))?;
     match expires {
         Some(moment) if at_moment && moment <= cx.store.now => drop(cx.store.delete(cx.key())),
@@ -124,7 +124,7 @@ pub(super) fn set(cx: &mut Cx<'_>) -> Reply {
     }
     let options = SetOptions::parse(cx)?;
     let now = cx.store.now;
-    let expires = options.expires.map(|(moment, arg)| moment.parse(arg, now, "set")).transpose()?;
+    let expires = options.expires.map(|(moment, arg)| moment.parse(arg, now)).transpose()?;
     let found = cx.store.find(key);
     if options.get {
         answer(cx.store, cx.out, found)?;
@@ -165,15 +165,15 @@ pub(super) fn setnx(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn setex(cx: &mut Cx<'_>) -> Reply {
-    put_for(cx, Moment::Seconds, "setex")
+    put_for(cx, Moment::Seconds)
 }
 
 pub(super) fn psetex(cx: &mut Cx<'_>) -> Reply {
-    put_for(cx, Moment::Millis, "psetex")
+    put_for(cx, Moment::Millis)
 }
 
-fn put_for(cx: &mut Cx<'_>, unit: Moment, name: &str) -> Reply {
-    let expires = unit.parse(cx.args.at(2), cx.store.now, name)?;
+fn put_for(cx: &mut Cx<'_>, unit: Moment) -> Reply {
+    let expires = unit.parse(cx.args.at(2), cx.store.now)?;
     put_until(cx.store, cx.key(), Value::string(cx.args.at(3)), Some(expires));
     cx.out.ok();
     Ok(())
@@ -198,7 +198,7 @@ fn put_pairs(cx: &mut Cx<'_>) {
 
 pub(super) fn mset(cx: &mut Cx<'_>) -> Reply {
     if cx.args.len().is_multiple_of(2) {
-        return Err(Fault::arity("mset"));
+        return Err(Fault::ARITY);
     }
     put_pairs(cx);
     cx.out.ok();
@@ -207,7 +207,7 @@ pub(super) fn mset(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn msetnx(cx: &mut Cx<'_>) -> Reply {
     if cx.args.len().is_multiple_of(2) {
-        return Err(Fault::arity("msetnx"));
+        return Err(Fault::ARITY);
     }
     let is_any = cx.args.from(1).step_by(2).any(|key| cx.store.find(key).is_some());
     if !is_any {
@@ -255,7 +255,7 @@ pub(super) fn incrby(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn decrby(cx: &mut Cx<'_>) -> Reply {
     let by = int(cx.args.at(2))?;
-    add(cx, by.checked_neg().ok_or(Fault::Said("ERR decrement would overflow"))?)
+    add(cx, by.checked_neg().ok_or(Fault(&"ERR decrement would overflow"))?)
 }
 
 /// The sum of two numbers with points, as text. `wrong` is what is said where the first is none.
@@ -343,7 +343,7 @@ pub(super) fn strlen(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn setrange(cx: &mut Cx<'_>) -> Reply {
     let (offset, with) = (int(cx.args.at(2))?, cx.args.at(3));
-    let offset = usize::try_from(offset).map_err(|_| Fault::Said("ERR offset is out of range"))?;
+    let offset = usize::try_from(offset).map_err(|_| Fault(&"ERR offset is out of range"))?;
     let len = length(cx)?.unwrap_or(0);
     if with.is_empty() {
         cx.out.count(len);

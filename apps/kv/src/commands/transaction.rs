@@ -4,11 +4,11 @@ use super::{Cx, execute_queued};
 use crate::fault::{Fault, Reply};
 use crate::server::Session;
 use crate::server::client::Queue;
-use crate::store::Store;
+use crate::store::{Store, full_name, parts_of};
 
 pub(super) fn multi(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.is_some() {
-        return Err(Fault::Said("ERR MULTI calls can not be nested"));
+        return Err(Fault(&"ERR MULTI calls can not be nested"));
     }
     cx.session.queue = Some(Queue::default());
     cx.out.ok();
@@ -17,7 +17,7 @@ pub(super) fn multi(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn discard(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.take().is_none() {
-        return Err(Fault::Said("ERR DISCARD without MULTI"));
+        return Err(Fault(&"ERR DISCARD without MULTI"));
     }
     forget(cx.store, cx.session);
     cx.out.ok();
@@ -25,11 +25,11 @@ pub(super) fn discard(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
-    let queue = cx.session.queue.take().ok_or(Fault::Said("ERR EXEC without MULTI"))?;
+    let queue = cx.session.queue.take().ok_or(Fault(&"ERR EXEC without MULTI"))?;
     let is_dirty = cx.session.is_dirty.get() || has_expired(cx.store, cx.session);
     forget(cx.store, cx.session);
     if queue.is_broken {
-        return Err(Fault::Said("EXECABORT Transaction discarded because of previous errors."));
+        return Err(Fault(&"EXECABORT Transaction discarded because of previous errors."));
     }
     if is_dirty {
         cx.out.null_array();
@@ -46,13 +46,13 @@ pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
 
 pub(super) fn watch(cx: &mut Cx<'_>) -> Reply {
     if cx.session.queue.is_some() {
-        return Err(Fault::Said("ERR WATCH inside MULTI is not allowed"));
+        return Err(Fault(&"ERR WATCH inside MULTI is not allowed"));
     }
     for key in cx.args.from(1) {
         // One that is over already is not there, and may stay so.
         cx.store.peek(key);
         cx.store.watch(key, &cx.session.is_dirty);
-        cx.session.watched.insert((cx.store.db, key.into()));
+        cx.session.watched.insert(&full_name(cx.store.db, key));
     }
     cx.out.ok();
     Ok(())
@@ -66,16 +66,15 @@ pub(super) fn unwatch(cx: &mut Cx<'_>) -> Reply {
 
 /// Whether something that is watched is over, and nobody has noticed yet.
 fn has_expired(store: &mut Store, session: &Session) -> bool {
-    for (db, key) in &session.watched {
-        store.within(*db, |store| {
-            store.peek(key);
-        });
+    for name in session.watched.iter() {
+        let (db, key) = parts_of(name);
+        store.within(db, |store| store.peek(key));
     }
     session.is_dirty.get()
 }
 
 /// Watches nothing any more.
 pub fn forget(store: &mut Store, session: &mut Session) {
-    store.unwatch(core::mem::take(&mut session.watched), &session.is_dirty);
+    store.unwatch(&core::mem::take(&mut session.watched), &session.is_dirty);
     session.is_dirty.set(false);
 }

@@ -5,33 +5,39 @@ use crate::fault::Fault;
 use crate::number::{parse_double, parse_int};
 
 /// A whole number.
+#[inline(never)]
 pub fn int(arg: &[u8]) -> Result<i64, Fault> {
     parse_int(arg).ok_or(Fault::NOT_INTEGER)
 }
 
 /// A number with a point.
+#[inline(never)]
 pub fn float(arg: &[u8]) -> Result<f64, Fault> {
     parse_double(arg).ok_or(Fault::NOT_FLOAT)
 }
 
 /// A number that is not negative.
+#[inline(never)]
 pub fn natural(arg: &[u8]) -> Result<usize, Fault> {
     parse_int(arg).and_then(|number| usize::try_from(number).ok()).ok_or(Fault::NOT_POSITIVE)
 }
 
-/// A number that is positive, else these words.
-pub fn positive(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
+/// A number that is positive, else this fault.
+#[inline(never)]
+pub fn positive(arg: &[u8], wrong: Fault) -> Result<usize, Fault> {
     let number = parse_int(arg).filter(|number| *number > 0);
-    number.and_then(|number| usize::try_from(number).ok()).ok_or(Fault::Said(words))
+    number.and_then(|number| usize::try_from(number).ok()).ok_or(wrong)
 }
 
 /// The number of a database.
-pub fn database(arg: &[u8], words: &'static str) -> Result<usize, Fault> {
-    let number = parse_int(arg).ok_or(Fault::Said(words))?;
+#[inline(never)]
+pub fn database(arg: &[u8], wrong: Fault) -> Result<usize, Fault> {
+    let number = parse_int(arg).ok_or(wrong)?;
     usize::try_from(number).ok().filter(|db| *db < crate::store::DATABASES).ok_or(Fault::DB_INDEX)
 }
 
 /// The places from `start` to `stop`, both counted from the end where negative, as (first, number).
+#[inline(never)]
 pub fn places(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let len = len as i64;
     let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
@@ -73,15 +79,10 @@ impl Moment {
     }
 
     /// The same for what must not be over already by its number.
-    pub fn parse(self, arg: &[u8], now: i64, command: &str) -> Result<i64, Fault> {
+    pub fn parse(self, arg: &[u8], now: i64) -> Result<i64, Fault> {
         let number = int(arg)?;
         let at = if number > 0 { self.at(number, now) } else { None };
-        at.ok_or_else(|| Self::invalid(command))
-    }
-
-    /// What is said of a time that makes no sense.
-    pub fn invalid(command: &str) -> Fault {
-        Fault::naming("ERR invalid expire time in '", command.as_bytes(), "' command")
+        at.ok_or(Fault::EXPIRE)
     }
 }
 

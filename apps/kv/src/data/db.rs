@@ -32,20 +32,20 @@ impl Db {
     }
 
     /// Where a key is; good until one is removed.
-    #[inline]
+    #[inline(never)]
     pub fn find(&self, key: &[u8]) -> Option<u32> {
         self.map.find(key)
     }
 
     /// The key at a place below the number of keys.
     pub fn key(&self, at: u32) -> &Text {
-        &self.map.at(at).key
+        self.map.key(at)
     }
 
     /// The object at a place.
     #[inline]
     pub fn object(&self, at: u32) -> &Object {
-        &self.map.at(at).value
+        self.map.value(at)
     }
 
     /// The object at a place. [`weigh`](Self::weigh) has to follow where it becomes larger or smaller.
@@ -62,12 +62,14 @@ impl Db {
     }
 
     /// Counts what an object takes now.
+    #[inline(never)]
     pub fn weigh(&mut self, at: u32) {
         let (key, object) = self.map.both_mut(at);
         self.weight += object.weigh(key);
     }
 
     /// Takes an object out.
+    #[inline(never)]
     pub fn remove(&mut self, at: u32) -> Option<(Text, Object)> {
         let expires = self.object(at).expires();
         self.set_expires(at, None);
@@ -78,6 +80,7 @@ impl Db {
     }
 
     /// Sets when an object ends.
+    #[inline(never)]
     pub fn set_expires(&mut self, at: u32, expires: Option<i64>) {
         let old = self.object(at).expires();
         if old == expires {
@@ -109,11 +112,11 @@ impl Db {
 
     /// See [`Map::scan`].
     pub fn scan(&self, cursor: u32, most: usize, visit: &mut dyn FnMut(&Text, &Object)) -> u32 {
-        self.map.scan(cursor, most, &mut |entry| visit(&entry.key, &entry.value))
+        self.map.scan(cursor, most, &mut |at| visit(self.key(at), self.object(at)))
     }
 
     /// All objects.
     pub fn iter(&self) -> impl Iterator<Item = (&Text, &Object)> {
-        self.map.iter().map(|entry| (&entry.key, &entry.value))
+        self.map.iter()
     }
 }

@@ -59,19 +59,22 @@ impl Hash {
     }
 
     /// The value of a field.
+    #[inline(never)]
     pub fn get(&self, field: &[u8]) -> Option<&Text> {
         self.find(field).and_then(|at| self.at(at)).map(|(_, value)| value)
     }
 
     /// The field at a place below the number of fields.
+    #[inline(never)]
     pub fn at(&self, at: usize) -> Option<(&Text, &Text)> {
         match &self.fields {
             Fields::Small(fields) => fields.get(at).map(|(field, value)| (field, value)),
-            Fields::Large(map) => (at < map.len()).then(|| map.at(at as u32)).map(|e| (&e.key, &e.value)),
+            Fields::Large(map) => (at < map.len()).then(|| (map.key(at as u32), map.value(at as u32))),
         }
     }
 
     /// Sets a field; whether it is a new one.
+    #[inline(never)]
     pub fn set(&mut self, field: &[u8], value: Text) -> bool {
         if field.len() > SMALL_TEXT || value.len() > SMALL_TEXT {
             self.enlarge();
@@ -98,6 +101,7 @@ impl Hash {
     }
 
     /// Takes a field out.
+    #[inline(never)]
     pub fn remove(&mut self, field: &[u8]) -> Option<Text> {
         let at = self.find(field)?;
         let (field, value) = match &mut self.fields {
@@ -120,7 +124,7 @@ impl Hash {
                 fields.iter().for_each(|(field, value)| visit(field, value));
                 0
             }
-            Fields::Large(map) => map.scan(cursor, most, &mut |entry| visit(&entry.key, &entry.value)),
+            Fields::Large(map) => map.scan(cursor, most, &mut |at| visit(map.key(at), map.value(at))),
         }
     }
 

@@ -41,12 +41,14 @@ impl List {
     }
 
     /// Adds an element at an end.
+    #[inline(never)]
     pub fn push(&mut self, end: End, item: Text) {
         let at = if end == End::Head { 0 } else { self.len() };
         self.insert(at, item);
     }
 
     /// Takes an element from an end.
+    #[inline(never)]
     pub fn pop(&mut self, end: End) -> Option<Text> {
         self.remove(if end == End::Head { 0 } else { self.len().checked_sub(1)? })
     }
@@ -62,6 +64,7 @@ impl List {
     }
 
     /// Adds an element so that it is at this place.
+    #[inline(never)]
     pub fn insert(&mut self, at: usize, item: Text) {
         self.heap += item.heap() + ELEMENT;
         if at == 0 && !self.is_empty() {
@@ -71,6 +74,7 @@ impl List {
     }
 
     /// Takes an element out.
+    #[inline(never)]
     pub fn remove(&mut self, at: usize) -> Option<Text> {
         let item = self.items.remove(at)?;
         self.heap -= item.heap() + ELEMENT;
@@ -89,6 +93,7 @@ impl List {
     }
 
     /// The element at a place.
+    #[inline(never)]
     pub fn at(&self, at: usize) -> Option<&Text> {
         self.items.at(at)
     }

@@ -1,7 +1,7 @@
 //! A hash table that grows by one bucket at a time (linear hashing: Litwin, 1980), so that no insertion takes long.
 //!
-//! Entries lie densely in an array, buckets are chains of indices into it. That gives an entry at random in one step, and
-//! an index that stays good until the next removal.
+//! Keys lie densely in an array, buckets are chains of indices into it. That gives an entry at random in one step, and an
+//! index that stays good until the next removal. Values lie beside: what is done with keys is compiled once.
 
 use super::segments::Segments;
 use super::sip;
@@ -12,125 +12,75 @@ const NONE: u32 = u32::MAX;
 /// The fewest buckets there are once there is an entry.
 const LEAST: usize = 4;
 
-/// A key with its value.
-pub struct Entry<V> {
+struct Slot {
     hash: u32,
     next: u32,
-    /// The key.
-    pub key: Text,
-    /// The value.
-    pub value: V,
+    key: Text,
 }
 
-/// A hash table.
-pub struct Map<V> {
+/// Keys, by their hashes.
+#[derive(Default)]
+struct Keys {
     buckets: Segments<u32>,
-    entries: Segments<Entry<V>>,
+    slots: Segments<Slot>,
 }
 
-impl<V> Default for Map<V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<V> Map<V> {
-    /// What an entry takes beside what its key and value have on the heap, octets.
-    pub const ENTRY: usize = size_of::<Entry<V>>() + size_of::<u32>();
-
-    /// An empty one, which takes no memory.
-    pub const fn new() -> Self {
-        Self { buckets: Segments::new(), entries: Segments::new() }
+impl Keys {
+    const fn new() -> Self {
+        Self { buckets: Segments::new(), slots: Segments::new() }
     }
 
-    /// How many entries there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The entry at an index below [`len`](Self::len).
-    #[inline]
-    pub fn at(&self, index: u32) -> &Entry<V> {
-        self.entries.at(index as usize)
-    }
-
-    /// The value at an index below [`len`](Self::len).
-    #[inline]
-    pub fn value_mut(&mut self, index: u32) -> &mut V {
-        &mut self.entries.at_mut(index as usize).value
-    }
-
-    /// Key and value at an index below [`len`](Self::len).
-    pub fn both_mut(&mut self, index: u32) -> (&Text, &mut V) {
-        let entry = self.entries.at_mut(index as usize);
-        (&entry.key, &mut entry.value)
-    }
-
-    /// Where a key is. The index is good until something is removed.
-    pub fn find(&self, key: &[u8]) -> Option<u32> {
+    #[inline(never)]
+    fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = sip::hash(key);
-        let mut at = self.first(self.bucket(hash)?);
+        let mut at = *self.buckets.at(self.bucket(hash)?);
         while at != NONE {
-            let entry = self.at(at);
-            if entry.hash == hash && *entry.key == *key {
+            let slot = self.slots.at(at as usize);
+            if slot.hash == hash && *slot.key == *key {
                 return Some(at);
             }
-            at = entry.next;
+            at = slot.next;
         }
         None
     }
 
-    /// The value of a key.
-    pub fn get(&self, key: &[u8]) -> Option<&V> {
-        self.find(key).map(|at| &self.at(at).value)
-    }
-
-    /// Adds a key that is not there; where it is.
-    pub fn add(&mut self, key: Text, value: V) -> u32 {
+    #[inline(never)]
+    fn add(&mut self, key: Text) {
         let hash = sip::hash(&key);
-        let at = self.entries.len() as u32;
-        while self.buckets.len() < LEAST || self.buckets.len() <= self.entries.len() {
+        let at = self.slots.len() as u32;
+        while self.buckets.len() < LEAST || self.buckets.len() <= self.slots.len() {
             self.split();
         }
         let bucket = self.bucket(hash).unwrap_or(0);
         let next = core::mem::replace(self.buckets.at_mut(bucket), at);
-        self.entries.push(Entry { hash, next, key, value });
-        at
+        self.slots.push(Slot { hash, next, key });
     }
 
-    /// Takes an entry out. The last one moves to its place.
-    pub fn remove(&mut self, index: u32) -> Option<(Text, V)> {
-        let last = self.len().checked_sub(1)? as u32;
-        let next = self.at(index).next;
+    #[inline(never)]
+    fn remove(&mut self, index: u32) -> Option<Text> {
+        let last = self.slots.len().checked_sub(1)? as u32;
+        let next = self.slots.at(index as usize).next;
         self.relink(index, next);
         if index != last {
             self.relink(last, index);
         }
-        let entry = self.entries.swap_remove(index as usize)?;
-        if self.buckets.len() > LEAST && self.buckets.len() > 4 * self.entries.len() {
+        let slot = self.slots.swap_remove(index as usize)?;
+        if self.buckets.len() > LEAST && self.buckets.len() > 4 * self.slots.len() {
             self.merge();
             self.merge();
         }
-        Some((entry.key, entry.value))
+        Some(slot.key)
     }
 
-    /// Visits the entries of the next buckets, `most` or a few more, and gives the cursor for the next call, 0 at the end.
-    /// What is there from a first call with 0 to the end is visited at least once, whatever comes and goes between.
-    ///
-    /// The cursor runs over the hashes with their bits reversed: a bucket is an interval there, and splits in two halves.
-    pub fn scan(&self, cursor: u32, most: usize, visit: &mut dyn FnMut(&Entry<V>)) -> u32 {
+    #[inline(never)]
+    fn scan(&self, cursor: u32, most: usize, visit: &mut dyn FnMut(u32)) -> u32 {
         let (mut cursor, mut visited, mut looked) = (cursor, 0, 0);
         while let Some(bucket) = self.bucket(cursor.reverse_bits()) {
-            let mut at = self.first(bucket);
+            let mut at = *self.buckets.at(bucket);
             while at != NONE {
-                visit(self.at(at));
+                visit(at);
                 visited += 1;
-                at = self.at(at).next;
+                at = self.slots.at(at as usize).next;
             }
             let half = 1_usize << self.buckets.len().ilog2();
             let bits = half.ilog2() + u32::from(bucket >= half || bucket + half < self.buckets.len());
@@ -142,12 +92,7 @@ impl<V> Map<V> {
                 break;
             }
         }
-        if self.is_empty() { 0 } else { cursor }
-    }
-
-    /// All entries, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry<V>> {
-        self.entries.iter()
+        if self.slots.len() == 0 { 0 } else { cursor }
     }
 
     fn bucket(&self, hash: u32) -> Option<usize> {
@@ -157,25 +102,21 @@ impl<V> Map<V> {
         Some(if bucket < len { bucket } else { bucket & (half - 1) })
     }
 
-    fn first(&self, bucket: usize) -> u32 {
-        *self.buckets.at(bucket)
-    }
-
     /// Lets what points to an entry point elsewhere.
     fn relink(&mut self, index: u32, to: u32) {
-        let Some(bucket) = self.bucket(self.at(index).hash) else { return };
-        let mut at = self.first(bucket);
+        let Some(bucket) = self.bucket(self.slots.at(index as usize).hash) else { return };
+        let mut at = *self.buckets.at(bucket);
         if at == index {
             *self.buckets.at_mut(bucket) = to;
             return;
         }
         while at != NONE {
-            let next = self.at(at).next;
-            if next == index {
-                self.entries.at_mut(at as usize).next = to;
+            let slot = self.slots.at_mut(at as usize);
+            if slot.next == index {
+                slot.next = to;
                 return;
             }
-            at = next;
+            at = slot.next;
         }
     }
 
@@ -187,9 +128,9 @@ impl<V> Map<V> {
         let old = new - half;
         let mut at = core::mem::replace(self.buckets.at_mut(old), NONE);
         while at != NONE {
-            let entry = self.entries.at_mut(at as usize);
-            let bucket = if entry.hash as usize & (2 * half - 1) == new { new } else { old };
-            let next = core::mem::replace(&mut entry.next, *self.buckets.at(bucket));
+            let slot = self.slots.at_mut(at as usize);
+            let bucket = if slot.hash as usize & (2 * half - 1) == new { new } else { old };
+            let next = core::mem::replace(&mut slot.next, *self.buckets.at(bucket));
             *self.buckets.at_mut(bucket) = at;
             at = next;
         }
@@ -205,10 +146,104 @@ impl<V> Map<V> {
         let old = len - (1_usize << len.ilog2());
         while at != NONE {
             let first = *self.buckets.at(old);
-            let next = core::mem::replace(&mut self.entries.at_mut(at as usize).next, first);
+            let next = core::mem::replace(&mut self.slots.at_mut(at as usize).next, first);
             *self.buckets.at_mut(old) = at;
             at = next;
         }
+    }
+}
+
+/// A hash table.
+pub struct Map<V> {
+    keys: Keys,
+    values: Segments<V>,
+}
+
+impl<V> Default for Map<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V> Map<V> {
+    /// What an entry takes beside what its key and value have on the heap, octets.
+    pub const ENTRY: usize = size_of::<Slot>() + size_of::<V>() + size_of::<u32>();
+
+    /// An empty one, which takes no memory.
+    pub const fn new() -> Self {
+        Self { keys: Keys::new(), values: Segments::new() }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.keys.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The key at an index below [`len`](Self::len).
+    pub fn key(&self, index: u32) -> &Text {
+        &self.keys.slots.at(index as usize).key
+    }
+
+    /// The value at an index below [`len`](Self::len).
+    pub fn value(&self, index: u32) -> &V {
+        self.values.at(index as usize)
+    }
+
+    /// The value at an index below [`len`](Self::len).
+    pub fn value_mut(&mut self, index: u32) -> &mut V {
+        self.values.at_mut(index as usize)
+    }
+
+    /// Key and value at an index below [`len`](Self::len).
+    pub fn both_mut(&mut self, index: u32) -> (&Text, &mut V) {
+        (&self.keys.slots.at(index as usize).key, self.values.at_mut(index as usize))
+    }
+
+    /// Where a key is. The index is good until something is removed.
+    pub fn find(&self, key: &[u8]) -> Option<u32> {
+        self.keys.find(key)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&V> {
+        self.find(key).map(|at| self.value(at))
+    }
+
+    /// The value of a key.
+    pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut V> {
+        self.find(key).map(|at| self.value_mut(at))
+    }
+
+    /// Adds a key that is not there; where it is.
+    pub fn add(&mut self, key: Text, value: V) -> u32 {
+        self.keys.add(key);
+        self.values.push(value);
+        self.len() as u32 - 1
+    }
+
+    /// Takes an entry out. The last one moves to its place.
+    pub fn remove(&mut self, index: u32) -> Option<(Text, V)> {
+        let key = self.keys.remove(index)?;
+        Some((key, self.values.swap_remove(index as usize)?))
+    }
+
+    /// Visits the indices of the entries of the next buckets, `most` or a few more, and gives the cursor for the next call,
+    /// 0 at the end. What is there from a first call with 0 to the end is visited at least once, whatever comes and goes
+    /// between.
+    ///
+    /// The cursor runs over the hashes with their bits reversed: a bucket is an interval there, and splits in two halves.
+    pub fn scan(&self, cursor: u32, most: usize, visit: &mut dyn FnMut(u32)) -> u32 {
+        self.keys.scan(cursor, most, visit)
+    }
+
+    /// All entries, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &V)> {
+        (0..self.len() as u32).map(|at| (self.key(at), self.value(at)))
     }
 }
 
@@ -246,7 +281,7 @@ mod tests {
                     let (gone, value) = map.remove(at).expect("found");
                     assert_eq!(Some(value), model.remove(&gone.to_vec()));
                 }
-                Some(at) => assert_eq!(Some(&map.at(at).value), model.get(&k.to_vec())),
+                Some(at) => assert_eq!(Some(map.value(at)), model.get(&k.to_vec())),
                 None => {
                     assert!(model.insert(k.to_vec(), step).is_none());
                     map.add(k, step);
@@ -254,7 +289,7 @@ mod tests {
             }
             assert_eq!(map.len(), model.len());
         }
-        assert!(map.iter().all(|entry| model.get(&entry.key.to_vec()) == Some(&entry.value)));
+        assert!(map.iter().all(|(key, value)| model.get(&key.to_vec()) == Some(value)));
     }
 
     #[test]
@@ -266,8 +301,8 @@ mod tests {
             }
             let (mut seen, mut cursor, mut rounds) = (BTreeSet::new(), 0, 0);
             loop {
-                cursor = map.scan(cursor, 5, &mut |entry| {
-                    seen.insert(entry.key.to_vec());
+                cursor = map.scan(cursor, 5, &mut |at| {
+                    seen.insert(map.key(at).to_vec());
                 });
                 rounds += 1;
                 // The first hundred stay; the rest come and go in great numbers.

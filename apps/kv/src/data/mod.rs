@@ -4,6 +4,7 @@ pub mod db;
 pub mod hash;
 pub mod list;
 pub mod map;
+pub mod names;
 pub mod object;
 pub mod rope;
 mod segments;

@@ -45,6 +45,7 @@ impl<T> Rope<T> {
     }
 
     /// Items around a position that lie together, and where in them it is; nothing behind the end.
+    #[inline(never)]
     pub fn run(&self, mut at: usize) -> (&[T], usize) {
         if at >= self.len {
             return (&[], 0);
@@ -87,6 +88,7 @@ impl<T> Rope<T> {
     }
 
     /// How many items at the front `is_before` holds for: it must not hold again behind one for which it does not.
+    #[inline(never)]
     pub fn partition(&self, is_before: &dyn Fn(&T) -> bool) -> usize {
         let (mut node, mut passed) = (&self.root, 0);
         loop {
@@ -103,6 +105,7 @@ impl<T> Rope<T> {
     }
 
     /// Adds an item, so that it is at position `at`, at most the length.
+    #[inline(never)]
     pub fn insert(&mut self, at: usize, item: T) {
         self.len += 1;
         if let Some((count, node)) = insert(&mut self.root, at, item) {
@@ -113,6 +116,7 @@ impl<T> Rope<T> {
     }
 
     /// Takes out the item at a position.
+    #[inline(never)]
     pub fn remove(&mut self, at: usize) -> Option<T> {
         if at >= self.len {
             return None;

@@ -11,6 +11,12 @@ pub struct Segments<T> {
     len: usize,
 }
 
+impl<T> Default for Segments<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Segments<T> {
     pub const fn new() -> Self {
         Self { pieces: Vec::new(), len: 0 }
@@ -56,9 +62,5 @@ impl<T> Segments<T> {
     pub fn swap_remove(&mut self, index: usize) -> Option<T> {
         let last = self.pop()?;
         if index == self.len { Some(last) } else { Some(core::mem::replace(self.at_mut(index), last)) }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.pieces.iter().flatten()
     }
 }

@@ -57,6 +57,7 @@ impl Set {
     }
 
     /// Whether a member is there.
+    #[inline(never)]
     pub fn contains(&self, member: &[u8]) -> bool {
         match &self.members {
             Members::Numbers(numbers) => parse_int(member).is_some_and(|n| numbers.binary_search(&n).is_ok()),
@@ -65,6 +66,7 @@ impl Set {
     }
 
     /// Adds a member; whether it is a new one.
+    #[inline(never)]
     pub fn add(&mut self, member: &[u8]) -> bool {
         if let Members::Numbers(numbers) = &mut self.members {
             if let Some(number) = parse_int(member) {
@@ -88,6 +90,7 @@ impl Set {
     }
 
     /// Takes a member out; whether it was there.
+    #[inline(never)]
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match &mut self.members {
             Members::Numbers(numbers) => {
@@ -103,14 +106,16 @@ impl Set {
     }
 
     /// The member at a place below the number of members.
+    #[inline(never)]
     pub fn at(&self, at: usize) -> Option<Text> {
         match &self.members {
             Members::Numbers(numbers) => numbers.get(at).map(|number| text(*number)),
-            Members::Large(map) => (at < map.len()).then(|| map.at(at as u32).key.clone()),
+            Members::Large(map) => (at < map.len()).then(|| map.key(at as u32).clone()),
         }
     }
 
     /// Takes out the member at a place.
+    #[inline(never)]
     pub fn take(&mut self, at: usize) -> Option<Text> {
         match &mut self.members {
             Members::Numbers(numbers) => (at < numbers.len()).then(|| text(numbers.remove(at))),
@@ -135,7 +140,7 @@ impl Set {
                 numbers.iter().for_each(|number| visit(&text(*number)));
                 0
             }
-            Members::Large(map) => map.scan(cursor, most, &mut |entry| visit(&entry.key)),
+            Members::Large(map) => map.scan(cursor, most, &mut |at| visit(map.key(at))),
         }
     }
 

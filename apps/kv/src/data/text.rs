@@ -43,6 +43,7 @@ impl Deref for Text {
 }
 
 impl From<&[u8]> for Text {
+    #[inline(never)]
     fn from(from: &[u8]) -> Self {
         if from.len() > SHORT {
             return Self::Long(from.into());

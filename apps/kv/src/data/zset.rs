@@ -61,6 +61,7 @@ impl Zset {
     }
 
     /// The score of a member.
+    #[inline(never)]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match &self.scores {
             Some(scores) => scores.get(member).copied(),
@@ -69,12 +70,14 @@ impl Zset {
     }
 
     /// How many members stand before this one.
+    #[inline(never)]
     pub fn rank(&self, member: &[u8]) -> Option<usize> {
         let score = self.score(member)?;
         Some(self.order.partition(&|scored| scored.is_before(score, member)))
     }
 
     /// Gives a member a score; whether it is a new one.
+    #[inline(never)]
     pub fn set(&mut self, member: &[u8], score: f64) -> bool {
         let old = self.rank(member);
         let text = match old.and_then(|at| self.order.remove(at)) {
@@ -100,12 +103,14 @@ impl Zset {
     }
 
     /// Takes a member out; its score.
+    #[inline(never)]
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let at = self.rank(member)?;
         self.take(at).map(|scored| scored.score)
     }
 
     /// Takes out the member at a place.
+    #[inline(never)]
     pub fn take(&mut self, at: usize) -> Option<Scored> {
         let scored = self.order.remove(at)?;
         let copies = if self.is_small() { 1 } else { 2 };
@@ -140,7 +145,7 @@ impl Zset {
                 self.from(0).for_each(|scored| visit(&scored.member, scored.score));
                 0
             }
-            Some(scores) => scores.scan(cursor, most, &mut |entry| visit(&entry.key, entry.value)),
+            Some(scores) => scores.scan(cursor, most, &mut |at| visit(scores.key(at), *scores.value(at))),
         }
     }
 

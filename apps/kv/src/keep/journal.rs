@@ -1,7 +1,8 @@
 //! What has changed since the last batch.
 
+use crate::data::map::Map;
+use crate::data::names::Names;
 use crate::data::text::Text;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// Parts of a key that are told apart; with more of them all of it is written.
@@ -10,20 +11,19 @@ const MOST_PARTS: usize = 4096;
 const HEAVY: usize = 4 << 20;
 
 /// What of a key has changed.
-#[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// All of it; what there may be on the disk of a collection goes first.
     Whole,
     /// The string that it is, and was.
     Plain,
     /// These fields, members, or elements.
-    Parts(BTreeSet<Text>),
+    Parts(Names),
 }
 
 /// What has changed.
 #[derive(Default)]
 pub struct Journal {
-    keys: BTreeMap<(usize, Text), Change>,
+    keys: Map<Change>,
     /// Parts of the key that is being changed.
     parts: Vec<Text>,
     /// Whether no part of it has changed.
@@ -42,30 +42,44 @@ impl Journal {
         self.is_head = true;
     }
 
-    /// A key of a database has changed, or is gone: those parts of it that were named, all of it where none was. A string
+    /// A key, by its full name, has changed, or is gone: those parts of it that were named, all of it where none was. A string
     /// that was one before has none.
-    pub fn touch(&mut self, key: (usize, Text), is_string: bool, octets: usize) {
+    pub fn touch(&mut self, key: Text, is_string: bool, octets: usize) {
         let parts = core::mem::take(&mut self.parts);
-        self.octets = self.octets.saturating_add(octets.min(HEAVY) + key.1.len() + 100 * (1 + parts.len()));
+        self.octets = self.octets.saturating_add(octets.min(HEAVY) + key.len() + 100 * (1 + parts.len()));
         let named = (core::mem::take(&mut self.is_head) || !parts.is_empty()) && !is_string;
-        let change = self.keys.entry(key).or_insert_with(|| match () {
-            () if named => Change::Parts(BTreeSet::new()),
+        let first = || match () {
+            () if named => Change::Parts(Names::default()),
             () if is_string => Change::Plain,
             () => Change::Whole,
-        });
+        };
+        let at = match self.keys.find(&key) {
+            Some(at) => at,
+            None => self.keys.add(key, first()),
+        };
+        let change = self.keys.value_mut(at);
         match change {
-            Change::Parts(all) if named && all.len() + parts.len() <= MOST_PARTS => all.extend(parts),
+            Change::Parts(all) if named && all.len() + parts.len() <= MOST_PARTS => {
+                parts.iter().for_each(|part| {
+                    all.insert(part);
+                });
+            }
             Change::Plain if is_string => {}
             _ => *change = Change::Whole,
         }
     }
 
     /// All of a key has changed, that was a collection.
-    pub fn touch_all(&mut self, key: (usize, Text)) {
+    pub fn touch_all(&mut self, key: Text) {
         self.parts.clear();
         self.is_head = false;
-        self.octets = self.octets.saturating_add(key.1.len() + 100);
-        self.keys.insert(key, Change::Whole);
+        self.octets = self.octets.saturating_add(key.len() + 100);
+        match self.keys.get_mut(&key) {
+            Some(change) => *change = Change::Whole,
+            None => {
+                self.keys.add(key, Change::Whole);
+            }
+        }
     }
 
     /// How many keys there are.
@@ -84,7 +98,7 @@ impl Journal {
     }
 
     /// Takes all.
-    pub fn take(&mut self) -> BTreeMap<(usize, Text), Change> {
+    pub fn take(&mut self) -> Map<Change> {
         self.octets = 0;
         core::mem::take(&mut self.keys)
     }

@@ -16,12 +16,12 @@
 use super::journal::Change;
 use super::{KeepError, Row};
 use crate::data::list::{End, List};
+use crate::data::map::Map;
 use crate::data::object::{Kind, Value};
 use crate::data::sip;
 use crate::data::text::Text;
-use crate::store::{DATABASES, Store};
+use crate::store::{DATABASES, Store, parts_of};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -86,18 +86,19 @@ impl Rows {
     }
 
     /// The rows of what has changed, as it is now.
-    pub fn of(self, store: &mut Store, changes: BTreeMap<(usize, Text), Change>) -> Vec<Row> {
+    pub fn of(self, store: &mut Store, changes: &Map<Change>) -> Vec<Row> {
         let mut rows = Vec::with_capacity(changes.len());
-        for ((db, key), change) in changes {
-            store.within(db, |store| self.of_key(store, &key, change, &mut rows));
+        for (name, change) in changes.iter() {
+            let (db, key) = parts_of(name);
+            store.within(db, |store| self.of_key(store, key, change, &mut rows));
         }
         rows
     }
 
-    fn of_key(self, store: &Store, key: &[u8], change: Change, rows: &mut Vec<Row>) {
+    fn of_key(self, store: &Store, key: &[u8], change: &Change, rows: &mut Vec<Row>) {
         let (head, mut value) = self.name(b'A', store.db, key);
         let (prefix, _) = self.name(b'B', store.db, key);
-        if change == Change::Whole {
+        if matches!(change, Change::Whole) {
             rows.push(Row::DeletePrefix(prefix));
         }
         let Some(at) = store.current().find(key) else {
@@ -113,8 +114,8 @@ impl Rows {
         rows.push(Row::Put(head, value));
         match change {
             Change::Parts(parts) => {
-                for part in parts {
-                    rows.push(self.of_part(store.db, key, &part, part_of(&object.value, &part)));
+                for part in parts.iter() {
+                    rows.push(self.of_part(store.db, key, part, part_of(&object.value, part)));
                 }
             }
             Change::Plain => {}

@@ -24,6 +24,7 @@ pub(super) fn infinity(text: &[u8]) -> Option<f64> {
 }
 
 /// A double: decimal, or an infinity; `None` for anything else, hexadecimal ones too.
+#[inline(never)]
 pub fn parse_double(text: &[u8]) -> Option<f64> {
     if let Some(infinity) = infinity(text) {
         return Some(infinity);
@@ -63,6 +64,7 @@ fn scale(mut mantissa: u64, mut exponent: i32) -> f64 {
 }
 
 /// Appends a double as `%.17g` has it; infinities as `inf` and `-inf`.
+#[inline(never)]
 pub fn push_double(to: &mut Vec<u8>, number: f64) {
     if number.is_nan() {
         return to.extend_from_slice(b"nan");

@@ -10,6 +10,7 @@ pub use extended::Extended;
 use alloc::vec::Vec;
 
 /// A whole number in its one form: no sign but `-`, no zeroes in front, no space.
+#[inline(never)]
 pub fn parse_int(text: &[u8]) -> Option<i64> {
     let (digits, is_negative) = match text {
         [b'0'] => return Some(0),
@@ -35,6 +36,7 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
 }
 
 /// Appends a whole number.
+#[inline(never)]
 pub fn push_int(to: &mut Vec<u8>, number: i64) {
     if number < 0 {
         to.push(b'-');

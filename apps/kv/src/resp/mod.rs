@@ -37,6 +37,7 @@ impl<'a> Args<'a> {
     }
 
     /// An argument, if it is there.
+    #[inline(never)]
     pub fn get(self, index: usize) -> Option<&'a [u8]> {
         let (from, to) = *self.ranges.get(index)?;
         self.octets.get(from as usize..to as usize)
@@ -53,6 +54,7 @@ impl<'a> Args<'a> {
     }
 
     /// Whether an argument is a word, in capitals or not. `word` is in lower case.
+    #[inline(never)]
     pub fn is(self, index: usize, word: &str) -> bool {
         self.at(index).eq_ignore_ascii_case(word.as_bytes())
     }

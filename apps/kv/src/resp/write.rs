@@ -26,6 +26,7 @@ impl Out {
     }
 
     /// Octets as they are.
+    #[inline(never)]
     pub fn raw(&mut self, octets: &[u8]) {
         if self.octets.len() + octets.len() > self.limit {
             self.is_over = true;
@@ -36,6 +37,7 @@ impl Out {
         }
     }
 
+    #[inline(never)]
     fn header(&mut self, marker: u8, number: i64) {
         self.raw(&[marker]);
         push_int(&mut self.octets, number);
@@ -43,6 +45,7 @@ impl Out {
     }
 
     /// `+text`.
+    #[inline(never)]
     pub fn simple(&mut self, text: &str) {
         self.raw(b"+");
         self.raw(text.as_bytes());
@@ -50,11 +53,13 @@ impl Out {
     }
 
     /// `+OK`.
+    #[inline(never)]
     pub fn ok(&mut self) {
         self.raw(b"+OK\r\n");
     }
 
     /// An error: its code and words. What would end the line is left out.
+    #[inline(never)]
     pub fn error(&mut self, text: &[u8]) {
         self.raw(b"-");
         for octet in text {
@@ -74,11 +79,13 @@ impl Out {
     }
 
     /// Yes or no as 1 or 0.
+    #[inline(never)]
     pub fn flag(&mut self, is_so: bool) {
         self.raw(if is_so { b":1\r\n" } else { b":0\r\n" });
     }
 
     /// Octets.
+    #[inline(never)]
     pub fn bulk(&mut self, octets: &[u8]) {
         self.header(b'$', octets.len() as i64);
         self.raw(octets);
@@ -86,6 +93,7 @@ impl Out {
     }
 
     /// Text with its format, which version 2 does not say.
+    #[inline(never)]
     pub fn verbatim(&mut self, text: &[u8]) {
         if self.version < 3 {
             return self.bulk(text);
@@ -97,6 +105,7 @@ impl Out {
     }
 
     /// A number as octets.
+    #[inline(never)]
     pub fn bulk_int(&mut self, number: i64) {
         let mut text = Vec::with_capacity(20);
         push_int(&mut text, number);
@@ -104,11 +113,13 @@ impl Out {
     }
 
     /// Nothing.
+    #[inline(never)]
     pub fn null(&mut self) {
         self.raw(if self.version < 3 { b"$-1\r\n" } else { b"_\r\n" });
     }
 
     /// Nothing where an array may be.
+    #[inline(never)]
     pub fn null_array(&mut self) {
         self.raw(if self.version < 3 { b"*-1\r\n" } else { b"_\r\n" });
     }
@@ -119,21 +130,25 @@ impl Out {
     }
 
     /// So many pairs follow.
+    #[inline(never)]
     pub fn map(&mut self, pairs: usize) {
         if self.version < 3 { self.array(pairs * 2) } else { self.header(b'%', pairs as i64) }
     }
 
     /// So many answers follow, in no order.
+    #[inline(never)]
     pub fn set(&mut self, len: usize) {
         self.header(if self.version < 3 { b'*' } else { b'~' }, len as i64);
     }
 
     /// So many parts of a message follow that answers nothing.
+    #[inline(never)]
     pub fn push(&mut self, len: usize) {
         self.header(if self.version < 3 { b'*' } else { b'>' }, len as i64);
     }
 
     /// A number with a point.
+    #[inline(never)]
     pub fn double(&mut self, number: f64) {
         let mut text = Vec::with_capacity(24);
         push_double(&mut text, number);

@@ -1,8 +1,8 @@
 //! A client: what only its own connection knows, and what others know of it.
 
+use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::resp::{Args, Out};
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -58,18 +58,20 @@ pub struct Session {
     pub link: Rc<Link>,
     /// Whether the password was said, or there is none.
     pub is_trusted: bool,
+    /// Words that were put together for a fault.
+    pub blame: RefCell<Vec<u8>>,
     /// Commands that are gathered.
     pub queue: Option<Queue>,
     /// Whether they run right now.
     pub in_exec: bool,
-    /// Keys that must not change.
-    pub watched: BTreeSet<(usize, Text)>,
+    /// Keys that must not change, by their full names.
+    pub watched: Names,
     /// Whether one of them has.
     pub is_dirty: Rc<Cell<bool>>,
     /// Channels and patterns that it has subscribed to.
-    pub channels: BTreeSet<Text>,
+    pub channels: Names,
     /// See `channels`.
-    pub patterns: BTreeSet<Text>,
+    pub patterns: Names,
     /// When waiting in a blocking command ends, milliseconds since 1970.
     pub deadline: Option<i64>,
     /// Whether the connection ends with this answer.
@@ -102,16 +104,18 @@ pub struct Client {
 
 impl Client {
     /// A client of this link.
+    #[inline(never)]
     pub fn new(link: Rc<Link>, is_trusted: bool, output_limit: usize) -> Self {
         let session = Session {
             link,
             is_trusted,
+            blame: RefCell::default(),
             queue: None,
             in_exec: false,
-            watched: BTreeSet::new(),
+            watched: Names::default(),
             is_dirty: Rc::default(),
-            channels: BTreeSet::new(),
-            patterns: BTreeSet::new(),
+            channels: Names::default(),
+            patterns: Names::default(),
             deadline: None,
             is_over: false,
             silence: Silence::None,
@@ -183,6 +187,7 @@ impl Link {
     }
 
     /// Leaves octets to be sent. A client that lets more than `limit` wait is closed.
+    #[inline(never)]
     pub fn send(&self, octets: &[u8], limit: usize) {
         let mut inbox = self.inbox.borrow_mut();
         if inbox.len() + octets.len() > limit {

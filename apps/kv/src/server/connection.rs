@@ -91,14 +91,15 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
     let mut input = Input { octets: Vec::new(), len: 0 };
     let mut parser = Parser::default();
     loop {
+        // What others have left comes before the answers to what is run now.
+        link.take_inbox(&mut client.out.octets);
         let used = run(server, client, &mut parser, input.filled());
         let is_more = used.is_more;
         input.used(used.octets);
-        if !server.settled().await {
+        if !server.settled(used.changes).await {
             // What is not safe is not answered.
             return Err(End::Closed);
         }
-        link.take_inbox(&mut client.out.octets);
         write(server, stream, client).await?;
         if client.session.is_over || client.out.is_over() {
             return Ok(());
@@ -177,24 +178,31 @@ fn limits(server: &Server, client: &Client) -> Limits {
 struct Used {
     octets: usize,
     is_more: bool,
+    changes: u64,
 }
 
 /// Runs the commands that have come, until there are answers enough.
 fn run(server: &Server, client: &mut Client, parser: &mut Parser, input: &[u8]) -> Used {
-    let mut used = 0;
     let core = &mut *server.core.borrow_mut();
+    let before = core.store.counters.changes;
+    let (octets, is_more) = run_in(core, client, parser, input);
+    Used { octets, is_more, changes: core.store.counters.changes - before }
+}
+
+fn run_in(core: &mut Core, client: &mut Client, parser: &mut Parser, input: &[u8]) -> (usize, bool) {
+    let mut used = 0;
     core.store.now = now();
     client.session.link.seen.set(core.store.now);
     loop {
         let rest = input.get(used..).unwrap_or_default();
         if client.session.is_over || client.out.is_over() {
-            return Used { octets: input.len(), is_more: false };
+            return (input.len(), false);
         }
         if client.session.link.is_blocked.get() {
-            return Used { octets: used, is_more: false };
+            return (used, false);
         }
         if client.out.octets.len() >= BATCH {
-            return Used { octets: used, is_more: true };
+            return (used, true);
         }
         let limits = if client.session.is_trusted { core.hub.config.limits } else { Limits::STRANGER };
         match parser.step(rest, limits) {
@@ -205,7 +213,7 @@ fn run(server: &Server, client: &mut Client, parser: &mut Parser, input: &[u8]) 
                 }
                 used += len;
             }
-            Ok(Step::More) => return Used { octets: used, is_more: false },
+            Ok(Step::More) => return (used, false),
             Err(error) => {
                 client.out.error(alloc::format!("ERR Protocol error: {error}").as_bytes());
                 client.session.is_over = true;
@@ -244,7 +252,7 @@ struct Gone<'a> {
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
         let Core { store, hub } = &mut *self.server.core.borrow_mut();
-        hub.links.remove(&self.link.id);
+        hub.links.retain(|link| link.id != self.link.id);
         blocking::gone(store, hub, &self.link);
     }
 }

@@ -67,10 +67,13 @@ impl Server {
         self.disk.borrow().clone()
     }
 
-    /// After commands that may have changed something: waits until that is as safe as it has to be. False where it could
-    /// not be made so.
-    pub(super) async fn settled(&self) -> bool {
+    /// After commands, which have made so many changes: waits until all is as safe as it has to be. False where it could not
+    /// be made so.
+    pub(super) async fn settled(&self, changes: u64) -> bool {
         let Some(disk) = self.disk() else { return true };
+        if changes == 0 && disk.is_broken.get() {
+            return true;
+        }
         let (is_empty, is_heavy, durability) = {
             let core = self.core.borrow();
             let journal = core.store.journal.as_ref();
@@ -136,16 +139,15 @@ impl Server {
     }
 
     async fn write_batch(&self, disk: &Disk) -> Result<(), KeepError> {
-        let (rows, keys, safe) = {
+        let (rows, changes, safe) = {
             let core = &mut *self.core.borrow_mut();
             let changes = core.store.journal.as_mut().map(Journal::take).unwrap_or_default();
-            let keys: alloc::vec::Vec<_> = changes.keys().cloned().collect();
-            let mut rows = disk.rows.of(&mut core.store, changes);
+            let mut rows = disk.rows.of(&mut core.store, &changes);
             if !disk.has_header.get() {
                 rows.insert(0, disk.rows.header());
             }
             let is_lazy = core.hub.config.durability == Durability::None && !disk.is_over.get();
-            (rows, keys, if is_lazy { Safe::Later } else { Safe::Now })
+            (rows, changes, if is_lazy { Safe::Later } else { Safe::Now })
         };
         let batch = disk.open.get();
         disk.open.set(batch + 1);
@@ -165,7 +167,7 @@ impl Server {
                 disk.failed.set(batch);
                 // All of these keys again, with the next batch.
                 if let Some(journal) = &mut core.store.journal {
-                    keys.into_iter().for_each(|key| journal.touch_all(key));
+                    changes.iter().for_each(|(name, _)| journal.touch_all(name.clone()));
                 }
             }
         }

@@ -6,8 +6,8 @@ use crate::commands::pubsub::Channels;
 use crate::commands::table::Table;
 use crate::evict::{Dice, evict_one};
 use crate::store::Store;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use fata::memory;
 use fata::time::Instant;
 
@@ -45,8 +45,8 @@ pub struct Hub {
     pub config: Config,
     /// The commands.
     pub table: Table,
-    /// Clients by their numbers.
-    pub links: BTreeMap<u64, Rc<Link>>,
+    /// Clients in the order of their numbers.
+    pub links: Vec<Rc<Link>>,
     /// Who listens to what.
     pub channels: Channels,
     /// Who waits for what.
@@ -82,7 +82,7 @@ impl Core {
         let hub = Hub {
             config,
             table: Table::new(),
-            links: BTreeMap::new(),
+            links: Vec::new(),
             channels: Channels::default(),
             waiters: Waiters::default(),
             figures: Figures::default(),
@@ -101,6 +101,7 @@ const LOOK: u64 = 16;
 const SMALL: usize = 4 << 10;
 
 /// Makes room for a command of so many octets that may take memory; false where there is none.
+#[inline(never)]
 pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
     let most = hub.config.maxmemory;
     while most > 0 && store.weight() > most {
@@ -112,6 +113,7 @@ pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
 }
 
 /// Whether the guest has so much memory, and what it needs beside.
+#[inline(never)]
 pub fn has_memory(octets: usize) -> bool {
     let stats = memory::stats();
     stats.total == 0 || stats.free >= (stats.total / 16).min(MAX_RESERVE) + 2 * octets as u64

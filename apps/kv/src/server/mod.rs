@@ -10,4 +10,4 @@ pub mod run;
 pub use client::{Client, Link, Session};
 pub use config::Config;
 pub use hub::{Core, Hub};
-pub use run::{Server, serve};
+pub use run::{Server, listen, serve};

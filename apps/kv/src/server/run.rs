@@ -47,7 +47,7 @@ impl Server {
         }
         hub.figures.last_client += 1;
         let link = Rc::new(Link::new(hub.figures.last_client, peer, stream.local_addr(), now()));
-        hub.links.insert(link.id, link.clone());
+        hub.links.push(link.clone());
         Some(link)
     }
 
@@ -74,10 +74,14 @@ impl Server {
     }
 }
 
-/// Serves until the guest is asked to leave, or the listener fails.
-pub async fn serve(server: &Rc<Server>, network: &Network) -> Result<(), net::Error> {
+/// Listens.
+pub fn listen(server: &Server, network: &Network) -> Result<TcpListener, net::Error> {
     let port = server.core.borrow().hub.config.port;
-    let listener = TcpListener::bind(network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    TcpListener::bind(network, (Ipv4Addr::UNSPECIFIED, port).into())
+}
+
+/// Serves until the guest is asked to leave, or the listener fails.
+pub async fn serve(server: &Rc<Server>, listener: TcpListener) -> Result<(), net::Error> {
     let accepting = server.clone();
     let accept = async move {
         loop {
@@ -89,7 +93,7 @@ pub async fn serve(server: &Rc<Server>, network: &Network) -> Result<(), net::Er
     let flushing = spawn(server.clone().flush());
     let result = until_shutdown(accept).await.unwrap_or(Ok(()));
     drop(expiring);
-    server.core.borrow().hub.links.values().for_each(|link| link.kill());
+    server.core.borrow().hub.links.iter().for_each(|link| link.kill());
     // A batch under way is waited for, so that none is written beside it.
     let flushed = server.flush_all().await;
     drop(flushing);

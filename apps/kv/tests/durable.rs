@@ -1,0 +1,126 @@
+//! When an answer says that something is safe, it is.
+
+use embedded_io_async::Write;
+use fata::net::{Network, TcpStream};
+use fata::shutdown;
+use fata::testing::{self, MAIN, free_port};
+use fata::time::{Duration, Instant, sleep};
+use fata::{Env, spawn};
+use kv_core::keep::KeepError;
+use kv_core::keep::memory::Memory;
+use kv_core::server::config::Durability;
+use kv_core::server::{Config, Server, listen, serve};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+struct Bench {
+    network: Network,
+    keeper: Rc<Memory>,
+    server: fata::task::Task<()>,
+    port: u16,
+}
+
+impl Bench {
+    async fn new(env: &Env, durability: Durability) -> Self {
+        let network = env.network(MAIN).await.expect("a network");
+        let (keeper, port) = (Rc::new(Memory::default()), free_port());
+        let server = Server::new(Config { port, durability, ..Config::default() });
+        server.attach(keeper.clone()).await.expect("an empty disk");
+        let listener = listen(&server, &network).expect("a port");
+        let server = spawn(async move { serve(&server, listener).await.expect("it serves") });
+        Self { network, keeper, server, port }
+    }
+
+    async fn client(&self) -> TcpStream {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        TcpStream::connect(&self.network, address).await.expect("a connection")
+    }
+
+    fn has(&self, what: &[u8]) -> bool {
+        self.keeper.rows.borrow().keys().any(|name| name.ends_with(what))
+    }
+}
+
+/// The answer to a command, or nothing where the server closes.
+async fn say(client: &mut TcpStream, line: &str) -> String {
+    client.write_all(format!("{line}\r\n").as_bytes()).await.expect("it is sent");
+    let mut answer = [0; 200];
+    let len = client.read(&mut answer).await.unwrap_or(0);
+    String::from_utf8_lossy(&answer[..len]).into_owned()
+}
+
+#[test]
+fn every_command_is_safe_before_it_is_answered() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::EveryCommand).await;
+        let (mut client, mut other) = (bench.client().await, bench.client().await);
+        bench.keeper.delay.set(Duration::from_millis(50));
+        let since = Instant::now();
+        assert_eq!(say(&mut client, "set key 1").await, "+OK\r\n");
+        assert!(bench.has(b"key") && since.elapsed() >= Duration::from_millis(50));
+        // Who changes nothing waits for nobody.
+        let since = Instant::now();
+        assert_eq!(say(&mut other, "ping").await, "+PONG\r\n");
+        assert!(since.elapsed() < Duration::from_millis(40));
+        // Those who come together are written together.
+        let (batches, _) = bench.keeper.count.get();
+        let mut clients = Vec::new();
+        for n in 0..20 {
+            let mut client = bench.client().await;
+            clients.push(spawn(async move { say(&mut client, &format!("set k{n} 1")).await }));
+        }
+        for client in clients {
+            assert_eq!(client.await, "+OK\r\n");
+        }
+        assert!(bench.keeper.count.get().0 - batches <= 10, "{:?} after {batches}", bench.keeper.count.get());
+    });
+}
+
+#[test]
+fn what_is_not_safe_is_not_answered() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::EveryCommand).await;
+        let mut client = bench.client().await;
+        bench.keeper.error.set(Some(KeepError::Disk));
+        assert_eq!(say(&mut client, "set key 1").await, "", "it was answered");
+        let mut client = bench.client().await;
+        assert!(say(&mut client, "set key 2").await.starts_with("-MISCONF "));
+        bench.keeper.error.set(None);
+        let since = Instant::now();
+        while !say(&mut client, "set key 3").await.starts_with("+OK") {
+            assert!(since.elapsed() < Duration::from_secs(10), "it does not get well");
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(bench.has(b"key"));
+    });
+}
+
+#[test]
+fn changes_are_gathered_for_a_tenth_of_a_second() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::Every100Ms).await;
+        let mut client = bench.client().await;
+        for n in 0..50 {
+            assert_eq!(say(&mut client, &format!("set k{n} 1")).await, "+OK\r\n");
+        }
+        let since = Instant::now();
+        while !bench.has(b"k49") {
+            assert!(since.elapsed() < Duration::from_secs(10), "it is not written");
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(bench.keeper.count.get().0 < 10, "{:?}", bench.keeper.count.get());
+    });
+}
+
+#[test]
+fn leaving_writes_what_is_left() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::None).await;
+        let mut client = bench.client().await;
+        assert_eq!(say(&mut client, "set key 1").await, "+OK\r\n");
+        assert!(!bench.has(b"key"), "written at once");
+        shutdown::request(fata::platform::Leave::PowerOff);
+        bench.server.await;
+        assert!(bench.keeper.rows.borrow().keys().any(|name| name.ends_with(b"key")));
+    });
+}
