@@ -6,6 +6,7 @@
 use super::fault::BlockFault;
 use super::limits::Limits;
 use super::link::Link;
+use super::queue::Queue;
 use super::queues::Queues;
 use super::session::{Change, Session, Why};
 use super::terms::{Terms, publish, read_offer};
@@ -141,7 +142,8 @@ impl Site {
     async fn bring_up(&self, session: &mut Session, mut queues: Queues) -> Result<Terms, Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
-        queues.agree(terms.flushes(), terms.transfer(&self.limits, queues.all().len()));
+        let transfer = terms.transfer(&self.limits, queues.all().len());
+        queues.agree(terms.flushes(), transfer);
         session.watch_size().await?;
         session.show(XenbusState::Connected).await?;
         let name = &self.name;
@@ -151,6 +153,13 @@ impl Site {
             geometry.sectors,
             geometry.sector_size,
             geometry.access
+        );
+        log::info!(
+            "{name}: {} queues of {} requests of {} pages, copied: {:?}",
+            queues.all().len(),
+            queues.all().first().map_or(0, Queue::slots),
+            transfer.segments,
+            transfer.kept
         );
         if terms.flushes().now.is_none() {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");

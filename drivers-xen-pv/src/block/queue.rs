@@ -103,6 +103,11 @@ impl Queue {
         (self.flushes, self.transfer) = (flushes, transfer);
     }
 
+    /// Requests that the ring holds.
+    pub(super) fn slots(&self) -> u32 {
+        self.ring.size()
+    }
+
     /// The ring's pages, for the back end.
     pub(super) fn refs(&self) -> &[GrantRef] {
         self.pages.refs()
@@ -308,7 +313,9 @@ impl Queue {
         };
         let is_tried_again = match result {
             status::OKAY => false,
-            status::EOPNOTSUPP if Some(expected) == self.flushes.now => self.flushes.fall_back(),
+            status::EOPNOTSUPP if matches!(expected, op::FLUSH_DISKCACHE | op::WRITE_BARRIER) => {
+                self.flushes.fall_back(expected)
+            }
             _ => pieces.len() > 1,
         };
         // Backwards, so that those to be tried again wait in their order.

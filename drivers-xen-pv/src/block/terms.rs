@@ -35,11 +35,15 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    /// Uses the other one from now on; false if there is none.
-    pub(super) fn fall_back(&mut self) -> bool {
-        let other = self.otherwise.take();
-        self.now = other.or(self.now);
-        other.is_some()
+    /// Whether a flush that was asked for by `refused` is to be asked for anew: by the other operation from now on.
+    pub(super) fn fall_back(&mut self, refused: u8) -> bool {
+        if self.now == Some(refused)
+            && let Some(other) = self.otherwise.take()
+        {
+            self.now = Some(other);
+        }
+        // Several may be refused before the first refusal is known.
+        self.now != Some(refused)
     }
 }
 
@@ -187,4 +191,19 @@ fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flushes;
+
+    #[test]
+    fn each_operation_is_given_up_once() {
+        let mut flushes = Flushes { now: Some(3), otherwise: Some(2) };
+        assert!(flushes.fall_back(3) && flushes.now == Some(2));
+        assert!(flushes.fall_back(3), "asked for before");
+        assert!(!flushes.fall_back(2) && flushes.now == Some(2));
+        let mut only = Flushes { now: Some(3), otherwise: None };
+        assert!(!only.fall_back(3) && only.now == Some(3));
+    }
 }

@@ -272,6 +272,17 @@ fn a_flush_that_is_refused_is_a_barrier_from_then_on_or_an_error() {
         assert_eq!(refused, Err(BlockError::Unsupported { sector: 0 }), "there is no third");
         disk
     });
+    bench(async |b| {
+        offer(b, &[("feature-barrier", "1"), ("multi-queue-max-queues", "2")]);
+        b.back.refused.set(Some(op::FLUSH_DISKCACHE));
+        let disk = connected_with(b, Limits { queues: 2, ..Limits::DEFAULT }).await;
+        let many: Vec<InFlight> = (0..9).map(|_| disk.submit(Request::Flush)).collect();
+        for flush in many {
+            flush.await.result.unwrap();
+        }
+        assert_eq!(b.back.log.take().len(), 18, "each was refused once");
+        disk
+    });
     for (operation, request) in
         [(op::FLUSH_DISKCACHE, Request::Flush), (op::DISCARD, Request::Discard { sector: 0, count: 1 })]
     {
