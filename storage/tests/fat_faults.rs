@@ -80,10 +80,12 @@ fn an_error_of_the_disk_is_said_and_undone() {
     assert!(failed > 50, "{failed}");
 }
 
-/// A disk that does requests by itself, some turns later, whoever waits for them: those in flight overtake each other.
+/// A disk that does requests by itself, some turns later, whoever waits for them. Two in flight could overtake each other: a
+/// volume has none while one is under way whose task was cancelled.
 struct Slow {
     inner: Disk,
     count: Cell<usize>,
+    is_busy: Rc<Cell<bool>>,
 }
 
 impl BlockDevice for Slow {
@@ -93,14 +95,17 @@ impl BlockDevice for Slow {
 
     fn submit(&self, request: Request) -> InFlight {
         let (completer, in_flight) = completion();
-        let inner = self.inner.clone();
+        let (inner, is_busy) = (self.inner.clone(), self.is_busy.clone());
+        assert!(!is_busy.replace(true), "{request:?} may overtake another");
         self.count.set(self.count.get() + 1);
         let turns = self.count.get() * 7 % 11;
         spawn_detached(async move {
             for _ in 0..turns {
                 yield_now().await;
             }
-            completer.complete(inner.submit(request).await);
+            let outcome = inner.submit(request).await;
+            is_busy.set(false);
+            completer.complete(outcome);
         });
         in_flight
     }
@@ -111,7 +116,7 @@ impl BlockDevice for Slow {
 fn cancelled_tasks_leave_order() {
     let folder = Folder::new();
     let inner = MemoryDisk::of(vec![0; 8 << 20], 512);
-    let disk = Disk::new(Slow { inner: inner.disk(), count: Cell::new(0) });
+    let disk = Disk::new(Slow { inner: inner.disk(), count: Cell::default(), is_busy: Rc::default() });
     testing::run(async {
         Format::new().write(&disk).await.unwrap();
         let volume = Volume::mount(disk.clone()).await.unwrap();
