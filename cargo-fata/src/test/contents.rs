@@ -49,12 +49,15 @@ const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
 const BLOCK: Part = part("fata_libos::block::", "libos/src/block/");
+const STORAGE: Part = part("fata_storage::", "/storage/src/");
+const FAT: Part = part("hadris_fat::", "/hadris-fat-3*/src/");
+const EXFAT: Part = part("hadris_fat::exfat::", "/hadris-fat-3*/src/exfat/");
 const VIRTIO_NET: Part = part("fata_virtio::net::", "drivers-virtio/src/net/");
 const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 5] = [
+const CONTENTS: [Contents; 6] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -88,7 +91,13 @@ const CONTENTS: [Contents; 5] = [
         name: "contents::web",
         image: "web",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, CAPTURE, TCP, TCP_MACHINE, HTTP],
-        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, STORAGE],
+    },
+    Contents {
+        name: "contents::web_disk",
+        image: "web-disk",
+        has: &[NETSTACK, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, STORAGE, FAT],
+        has_not: &[UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
     },
     Contents {
         name: "contents::iperf",

@@ -15,6 +15,8 @@ const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
+/// Octets of a name or a comment.
+const LONGEST_TEXT: u64 = 4096;
 
 /// Whether it begins as what gzip has packed.
 pub fn is_gzip(octets: &[u8]) -> bool {
@@ -59,7 +61,12 @@ async fn header(input: &mut Input<'_>) -> Result<(), Error> {
         input.skip(len.into()).await?;
     }
     for text in [NAME, COMMENT] {
-        while flags & text != 0 && input.octet().await? != 0 {}
+        let begin = input.place();
+        while flags & text != 0 && input.octet().await? != 0 {
+            if input.place() - begin > LONGEST_TEXT {
+                return Err(input.wrong("name"));
+            }
+        }
     }
     if flags & HEADER_SUM != 0 {
         input.skip(2).await?;

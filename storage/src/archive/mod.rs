@@ -127,3 +127,6 @@ impl Archive {
         Ok(File::new(self.clone(), entry))
     }
 }
+
+#[cfg(test)]
+mod tests;

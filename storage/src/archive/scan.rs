@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 const WINDOW: usize = 64 << 10;
 /// The longest name of GNU, or the most records of pax for one entry, octets.
 const MOST_EXTRA: usize = 64 << 10;
+/// Headers for each entry that is allowed: its own, one or two with what is long of it, and those of directories.
+const HEADERS_OF_ENTRY: usize = 4;
 
 /// Makes the index of an archive.
 pub async fn index(source: &Source, limits: &Limits) -> Result<Index, Error> {
@@ -38,9 +40,12 @@ struct Extra {
 
 struct Scan<'a> {
     source: &'a Source,
+    limits: &'a Limits,
     builder: Builder,
     /// Where the next header is.
     at: u64,
+    /// Headers that may still come, of whatever kind.
+    headers: usize,
     extra: Extra,
     /// What was read, and where that begins.
     window: Vec<u8>,
@@ -48,9 +53,19 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(source: &'a Source, limits: &Limits) -> Self {
+    fn new(source: &'a Source, limits: &'a Limits) -> Self {
         let builder = Builder::new(limits);
-        Self { source, builder, at: 0, extra: Extra::default(), window: Vec::new(), window_at: 0 }
+        let headers = limits.entries.saturating_mul(HEADERS_OF_ENTRY);
+        Self {
+            source,
+            limits,
+            builder,
+            at: 0,
+            headers,
+            extra: Extra::default(),
+            window: Vec::new(),
+            window_at: 0,
+        }
     }
 
     /// The header at a place; `None` behind the last one that can be there.
@@ -79,6 +94,8 @@ impl<'a> Scan<'a> {
         if block == [0; BLOCK] {
             return Ok(Step::End);
         }
+        let most = self.limits.entries;
+        self.headers = self.headers.checked_sub(1).ok_or(Error::Entries { most })?;
         let mut header = header::parse(&block).map_err(|field| Error::Header { at, field })?;
         let content = at + BLOCK as u64;
         match header.kind {
@@ -104,8 +121,8 @@ impl<'a> Scan<'a> {
     fn behind(&self, content: u64, len: u64) -> Result<u64, Error> {
         let octets = self.source.len();
         let end = content.checked_add(len).filter(|end| *end <= octets);
-        let end = end.ok_or(Error::CutOff { at: self.at, octets })?;
-        Ok(end.next_multiple_of(BLOCK as u64))
+        let end = end.and_then(|end| end.checked_next_multiple_of(BLOCK as u64));
+        end.ok_or(Error::CutOff { at: self.at, octets })
     }
 
     fn entry(&mut self, at: u64, header: &Header<'_>) -> Result<(), Error> {

@@ -109,7 +109,10 @@ impl Volume {
         let mut fs = self.shared.lock().await;
         let (directory, name) = self.parent(&mut fs, path).await?;
         let found = match fs.lookup(directory.node, name).await {
-            Ok(_) if mode == Mode::CreateNew => return Err(Error::AlreadyExists),
+            Ok(node) if mode == Mode::CreateNew => {
+                drop(self.pin(node));
+                return Err(Error::AlreadyExists);
+            }
             Err(error) if error.kind() == hadris_io::ErrorKind::NotFound && mode.makes() => {
                 fs.create(directory.node, name, &SetAttr::new()).await
             }
