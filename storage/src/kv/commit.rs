@@ -132,7 +132,7 @@ impl Inner {
             if !matches!(result, Err(Error::Full { .. })) {
                 break;
             }
-            self.wait_for_round().await;
+            self.stall().await;
             result = self.write_group(&accepted).await;
         }
         if result.is_ok() {
@@ -155,7 +155,7 @@ impl Inner {
             if !self.is_behind() && self.fits(&waiting.batch, ahead + waiting.octets) {
                 return Ok(());
             }
-            self.wait_for_round().await;
+            self.stall().await;
         }
         match self.rounds.last.get() {
             Some(e) => Err(e),
@@ -197,9 +197,19 @@ impl Inner {
         }
     }
 
-    /// Has a round of checkpoint and cleaning made, and waits for its end. Counted as a stall.
-    async fn wait_for_round(&self) {
+    /// Waits for space, or for memory: a round of checkpoint and cleaning, which is counted as a stall.
+    async fn stall(&self) {
         let start = Instant::now();
+        self.wait_for_round().await;
+        let time = start.elapsed();
+        self.count(|c| {
+            c.stalls += 1;
+            c.longest_stall = c.longest_stall.max(time);
+        });
+    }
+
+    /// Has a round made that begins after now, and waits for its end.
+    async fn wait_for_round(&self) {
         let wanted = self.rounds.begun.get() + 1;
         self.rounds.wanted.set(true);
         self.rounds.begin.wake_all();
@@ -207,11 +217,6 @@ impl Inner {
             (self.rounds.ended.get() >= wanted || self.mode.get() == Mode::Failed).then_some(())
         })
         .await;
-        let time = start.elapsed();
-        self.count(|c| {
-            c.stalls += 1;
-            c.longest_stall = c.longest_stall.max(time);
-        });
     }
 
     /// Writes a group, flushes if one of it asks for that, and shows it to readers.

@@ -1,7 +1,7 @@
 //! The end of the log: appending frames, going on to the next segment, flushing.
 
 use super::checksum::crc32c;
-use super::frame::{Before, FRAME_HEADER, Frame, Kind, MAX_PAYLOAD, SegmentHeader};
+use super::frame::{Before, ENDS, FRAME_HEADER, Frame, Kind, MAX_PAYLOAD, SegmentHeader};
 use super::inner::Inner;
 use super::{Error, Part};
 use fata_libos::block::{BlockError, Buffer};
@@ -35,7 +35,10 @@ pub(crate) struct Log {
     pub(crate) next: u32,
     /// The number of this opening.
     pub(crate) epoch: u64,
-    /// The last frame that a flush brought onto the medium.
+    /// The last frame of the last group that was written to its end.
+    pub(crate) complete: u64,
+    /// The last of these that a flush brought onto the medium. A group that has no end yet does not count: if it never gets
+    /// one, its frames make way for others although they were on the medium.
     pub(crate) durable: u64,
     /// Octets of commits since the memtable was new.
     pub(crate) tail: u64,
@@ -115,7 +118,7 @@ impl Inner {
         let header = frame.encode();
         let buffer = self.frame_buffer(&header, payload, total)?;
         match self.disk.write(self.layout.sector_at(head.segment, head.offset), buffer).await {
-            Ok(_) => self.advance(&header, total),
+            Ok(_) => self.advance(&header, total, flags),
             Err(BlockError::Failed { .. }) => {
                 self.count(|c| c.bad_writes += 1);
                 self.roll().await?;
@@ -126,10 +129,13 @@ impl Inner {
         Ok(Some((head.segment, head.offset + FRAME_HEADER)))
     }
 
-    fn advance(&self, header: &[u8], total: u32) {
+    fn advance(&self, header: &[u8], total: u32, flags: u8) {
         let chain = header.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc));
         let mut log = self.log.borrow_mut();
         log.head.offset += total;
+        if flags & ENDS != 0 {
+            log.complete = log.head.seq;
+        }
         log.head.seq += 1;
         log.head.epoch = log.epoch;
         log.head.chain = chain;
@@ -151,7 +157,7 @@ impl Inner {
 
     /// Brings all that was appended onto the medium. A flush that fails leaves nobody knowing what is there: the store fails.
     pub(crate) async fn flush_log(&self) -> Result<u64, Error> {
-        let last = self.log.borrow().head.seq - 1;
+        let last = self.log.borrow().complete;
         if let Err(e) = self.disk.flush().await {
             return Err(self.fail(e.into()));
         }

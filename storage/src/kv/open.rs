@@ -119,6 +119,7 @@ fn assemble(
         head,
         next: replayed.next,
         epoch: superblock.epoch,
+        complete: head.seq - 1,
         durable: superblock.durable,
         tail: replayed.tail,
     };

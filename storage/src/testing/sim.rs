@@ -43,6 +43,7 @@ struct State {
     geometry: Cell<Geometry>,
     sectors: RefCell<Sectors>,
     trace: RefCell<Option<Vec<Event>>>,
+    octets_read: Cell<u64>,
     seed: Cell<u64>,
     is_slow: Cell<bool>,
     /// Sectors that cannot be read.
@@ -70,6 +71,7 @@ impl SimDisk {
             geometry: Cell::new(geometry),
             sectors: RefCell::new(sectors.clone()),
             trace: RefCell::new(None),
+            octets_read: Cell::new(0),
             seed: Cell::new(0x9e37_79b9_7f4a_7c15),
             is_slow: Cell::new(false),
             bad_reads: RefCell::default(),
@@ -109,6 +111,11 @@ impl SimDisk {
     pub fn slow(&self, seed: u64) {
         self.state.is_slow.set(true);
         self.state.seed.set(seed | 1);
+    }
+
+    /// Octets that were read since the disk was made.
+    pub fn octets_read(&self) -> u64 {
+        self.state.octets_read.get()
     }
 
     /// Sets what may be done with the disk.
@@ -234,6 +241,7 @@ impl SimDisk {
     fn read(&self, sector: u64, buffer: &mut Buffer) -> Result<(), BlockError> {
         let size = self.state.geometry.get().sector_size;
         let sectors = self.state.sectors.borrow();
+        self.state.octets_read.set(self.state.octets_read.get() + buffer.len() as u64);
         for (at, octets) in (sector..).zip(buffer.chunks_exact_mut(size)) {
             if self.state.bad_reads.borrow().contains(&at) {
                 return Err(BlockError::Failed { sector: at, status: 5 });

@@ -126,7 +126,10 @@ fn partitions_that_overlap_or_leave_the_disk_are_refused() {
     });
 }
 
-async fn old(tables: &[(u64, &[(usize, u8, u32, u32)])]) -> Disk {
+/// A record's place in its table, type, first sector and sectors.
+type Record = (usize, u8, u32, u32);
+
+async fn old(tables: &[(u64, &[Record])]) -> Disk {
     let disk = SimDisk::new(512, SECTORS).disk();
     for (at, records) in tables {
         let mut sector = Buffer::zeroed(512);

@@ -87,3 +87,92 @@ fn large_values_and_long_keys() {
         assert_eq!(store.get("small").await, Ok(Some(vec![7; 1025])));
     });
 }
+
+#[test]
+fn opening_reads_no_more_of_a_large_store_than_of_a_small_one() {
+    run(async {
+        let mut reads = Vec::new();
+        for keys in [100u32, 20_000] {
+            let (disk, store) = fresh(64 * MIB).await;
+            for n in 0..keys / 100 {
+                let mut batch = Batch::new();
+                for at in 0..100 {
+                    batch.put((n * 100 + at).to_be_bytes(), vec![at as u8; 500]);
+                }
+                store.commit(batch, Durability::Written).await.unwrap();
+            }
+            store.checkpoint().await.unwrap();
+            // The same tail for both.
+            for n in 0..50u32 {
+                store.put(n.to_be_bytes(), "new").await.unwrap();
+            }
+            core::mem::forget(store);
+            let before = disk.octets_read();
+            let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+            reads.push(disk.octets_read() - before);
+            assert_eq!(store.get((keys - 1).to_be_bytes()).await, Ok(Some(vec![99; 500])));
+        }
+        assert!(reads[1] < 512 << 10 && reads[1] <= reads[0] + (64 << 10), "{reads:?}");
+    });
+}
+
+#[test]
+fn a_snapshot_stays_as_it_is_and_there_are_not_too_many() {
+    run(async {
+        let (_, store) = fresh(8 * MIB).await;
+        for n in 0..2000u32 {
+            store.put(n.to_be_bytes(), vec![1; 300]).await.unwrap();
+        }
+        let snapshot = store.snapshot().unwrap();
+        for n in 0..6000u32 {
+            let key = (n % 2000).to_be_bytes();
+            if n % 7 == 0 {
+                store.delete(key).await.unwrap();
+            } else {
+                store.put(key, vec![2; 300]).await.unwrap();
+            }
+        }
+        store.checkpoint().await.unwrap();
+        assert!(store.stats().pinned_segments > 0);
+        let mut cursor = snapshot.range::<&[u8]>(..);
+        for n in 0..2000u32 {
+            assert_eq!(cursor.next().await, Ok(Some((n.to_be_bytes().to_vec(), vec![1; 300]))));
+        }
+        assert_eq!(cursor.next().await, Ok(None));
+        drop(cursor);
+        let others: Vec<_> = (1..64).map(|_| store.snapshot().unwrap()).collect();
+        assert_eq!(store.snapshot().err(), Some(Error::Snapshots { limit: 64 }));
+        drop((snapshot, others));
+        store.checkpoint().await.unwrap();
+        assert_eq!(store.stats().pinned_segments, 0);
+    });
+}
+
+#[test]
+fn bounds_of_ranges_and_prefixes() {
+    run(async {
+        let (_, store) = fresh(4 * MIB).await;
+        let keys: [&[u8]; 7] = [b"a", b"a\xff", b"a\xff\xff", b"b", b"ba", b"c", b"\xff\xff"];
+        for key in keys {
+            store.put(key, key).await.unwrap();
+        }
+        for _ in 0..2 {
+            let all = async |mut cursor: fata_storage::kv::Cursor| {
+                let mut found = Vec::new();
+                while let Some(key) = cursor.next_key().await.unwrap() {
+                    found.push(key);
+                }
+                found
+            };
+            assert_eq!(all(store.prefix("a")).await, keys[..3]);
+            assert_eq!(all(store.prefix(b"a\xff")).await, keys[1..3]);
+            assert_eq!(all(store.prefix(b"\xff")).await, keys[6..]);
+            assert_eq!(all(store.prefix("")).await, keys);
+            assert_eq!(all(store.range("b"..="c")).await, keys[3..6]);
+            assert_eq!(all(store.range("b".."c")).await, keys[3..5]);
+            assert_eq!(all(store.range(.."b")).await, keys[..3]);
+            assert_eq!(all(store.range("c".."a")).await, keys[..0]);
+            store.checkpoint().await.unwrap();
+        }
+    });
+}

@@ -11,7 +11,12 @@ pub type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A disk of sectors of 512 octets with an empty store, made with these options.
 pub async fn formatted(octets: u64, options: &Options) -> SimDisk {
-    let disk = SimDisk::new(512, octets / 512);
+    formatted_with(512, octets, options).await
+}
+
+/// The same with sectors of another size.
+pub async fn formatted_with(sector: usize, octets: u64, options: &Options) -> SimDisk {
+    let disk = SimDisk::new(sector, octets / sector as u64);
     Store::format(&disk.disk(), options).await.unwrap();
     disk
 }

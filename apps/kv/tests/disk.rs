@@ -1,0 +1,136 @@
+//! The appliance as a process on the host's own sockets, with a file as its disk: what was acknowledged is there after a kill.
+
+use fata::testing::{Process, Signal, free_port};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A disk that is gone when the test has ended.
+struct DiskFile(PathBuf);
+
+impl DiskFile {
+    fn new(name: &str, octets: u64) -> Self {
+        let path = std::env::temp_dir().join(format!("fata-kv-{}-{name}", std::process::id()));
+        File::create(&path).unwrap().set_len(octets).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+struct Kv {
+    process: Process,
+    port: u16,
+}
+
+impl Kv {
+    fn start(more: &[String]) -> Self {
+        let port = free_port();
+        let params = [&[format!("port={port}")], more].concat();
+        let process = Process::start(env!("CARGO_BIN_EXE_kv"), params);
+        process.wait_for(&format!("kv: port {port}"));
+        Self { process, port }
+    }
+
+    fn with(disk: &DiskFile, durability: &str) -> Self {
+        Self::start(&[format!("data.file={}", disk.0.display()), format!("durability={durability}")])
+    }
+
+    fn client(&self) -> Client {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client(stream)
+    }
+
+    fn kill(mut self) {
+        self.process.signal(Signal::KILL);
+        assert!(!self.process.wait().success());
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    /// Sends a command, and reads as much as the answer is to be.
+    fn say(&mut self, command: &str, answer: &str) {
+        self.0.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut said = vec![0; answer.len()];
+        self.0.read_exact(&mut said).unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert_eq!(String::from_utf8_lossy(&said), answer, "{command}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let disk = DiskFile::new("kill", 32 << 20);
+    for round in 0..3 {
+        let kv = Kv::with(&disk, "every-command");
+        let mut client = kv.client();
+        client.say("INCR rounds", &format!(":{}\r\n", round + 1));
+        for n in 0..200 {
+            client.say(&format!("SET key:{round}:{n} value{n}"), "+OK\r\n");
+        }
+        client.say("RPUSH list a b c", &format!(":{}\r\n", 3 * (round + 1)));
+        client.say("DEL key:0:7", if round == 0 { ":1\r\n" } else { ":0\r\n" });
+        client.say("SELECT 3", "+OK\r\n");
+        client.say(&format!("HSET hash field{round} {round}"), ":1\r\n");
+        client.say("EXPIRE hash 1000", ":1\r\n");
+        kv.kill();
+    }
+    let kv = Kv::with(&disk, "none");
+    let mut client = kv.client();
+    client.say("GET rounds", "$1\r\n3\r\n");
+    client.say("DBSIZE", ":601\r\n");
+    client.say("GET key:2:199", "$8\r\nvalue199\r\n");
+    client.say("GET key:0:7", "$-1\r\n");
+    client.say("LLEN list", ":9\r\n");
+    client.say("SELECT 3", "+OK\r\n");
+    client.say("HGET hash field1", "$1\r\n1\r\n");
+    client.say("PERSIST hash", ":1\r\n");
+}
+
+#[test]
+fn leaving_in_order_writes_everything() {
+    let disk = DiskFile::new("leave", 32 << 20);
+    let kv = Kv::with(&disk, "none");
+    let mut client = kv.client();
+    for n in 0..500 {
+        client.say(&format!("SET {n} {n}"), "+OK\r\n");
+    }
+    client.say("FLUSHALL", "+OK\r\n");
+    client.say("MSET a 1 b 2", "+OK\r\n");
+    assert!(kv.process.leave().success());
+    let kv = Kv::with(&disk, "every-100ms");
+    let mut client = kv.client();
+    client.say("MGET a b 7", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n");
+}
+
+#[test]
+fn without_a_disk_it_is_in_memory() {
+    let kv = Kv::start(&[]);
+    kv.process.wait_for("without a disk");
+    kv.client().say("SET a 1", "+OK\r\n");
+    assert!(kv.process.leave().success());
+    Kv::start(&[]).client().say("GET a", "$-1\r\n");
+}
+
+#[test]
+fn a_strangers_disk_is_not_destroyed() {
+    let disk = DiskFile::new("strange", 32 << 20);
+    File::options().write(true).open(&disk.0).unwrap().write_all(b"somebody's letters").unwrap();
+    let file = format!("data.file={}", disk.0.display());
+    let mut refused =
+        Process::start(env!("CARGO_BIN_EXE_kv"), [format!("port={}", free_port()), file.clone()]);
+    refused.wait_for("the disk holds something that is no store: format=on destroys it and makes one");
+    assert_eq!(refused.wait().code(), Some(1));
+    let mut head = [0; 18];
+    File::open(&disk.0).unwrap().read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"somebody's letters");
+    Kv::start(&[file, "format=on".to_owned()]).client().say("SET a 1", "+OK\r\n");
+}
