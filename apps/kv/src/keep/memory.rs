@@ -1,6 +1,6 @@
 //! A keeper that forgets: for tests.
 
-use super::{KeepError, Keeper, Kept, Row, Safe};
+use super::{KeepError, Keeper, Kept, Row, Safe, Visit};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -43,7 +43,7 @@ impl Keeper for Memory {
         })
     }
 
-    fn load<'a>(&'a self, visit: &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError>) -> Kept<'a> {
+    fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a> {
         Box::pin(async move { self.rows.borrow().iter().try_for_each(|(name, value)| visit(name, value)) })
     }
 }

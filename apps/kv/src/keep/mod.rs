@@ -54,11 +54,14 @@ pub enum KeepError {
 /// What a call of a [`Keeper`] gives: the end of a wait.
 pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), KeepError>> + 'a>>;
 
+/// What is shown each row: its name and value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError> + 'a;
+
 /// Where rows are kept.
 pub trait Keeper {
     /// Keeps a batch, all of it or nothing. Batches come one after the other.
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_>;
 
     /// Shows all rows, name and value, in the order of their names. An error of `visit` ends it.
-    fn load<'a>(&'a self, visit: &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError>) -> Kept<'a>;
+    fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a>;
 }
