@@ -161,7 +161,7 @@ fn what_is_used_stays() {
     }
     std::thread::sleep(Duration::from_millis(100));
     let value = "w".repeat(1000);
-    for n in 0..800 {
+    for n in 0..700 {
         client.expect(&format!("*3\r\n$3\r\nset\r\n$5\r\nn{n:04}\r\n$1000\r\n{value}\r\n"), "+OK\r\n");
     }
     let mut left = [0, 0];

@@ -4,10 +4,12 @@ use super::{Config, Link};
 use crate::commands::blocking::Waiters;
 use crate::commands::pubsub::Channels;
 use crate::commands::table::Table;
+use crate::data::sip;
 use crate::evict::{Dice, evict_one};
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use fata::entropy;
 use fata::memory;
 use fata::time::Instant;
 
@@ -74,6 +76,7 @@ pub struct Core {
 impl Core {
     /// A server without data and clients.
     pub fn new(config: Config, seed: u64) -> Self {
+        sip::set_key_once(|| [entropy::u64(), entropy::u64()]);
         let mut store = Store::new();
         store.clock.policy = config.policy;
         let mut dice = Dice::new(seed);

@@ -3,7 +3,6 @@
 use super::connection;
 use super::flush::Disk;
 use super::{Config, Core, Link};
-use crate::data::sip;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -34,7 +33,6 @@ pub fn now() -> i64 {
 impl Server {
     /// A server without data.
     pub fn new(config: Config) -> Rc<Self> {
-        sip::set_key([entropy::u64(), entropy::u64()]);
         let mut core = Core::new(config, entropy::u64());
         core.store.now = now();
         Rc::new(Self { core: RefCell::new(core), disk: RefCell::default() })
