@@ -5,7 +5,7 @@ use crate::commands::blocking::Waiters;
 use crate::commands::pubsub::Channels;
 use crate::commands::table::Table;
 use crate::data::sip;
-use crate::evict::{Dice, evict_one};
+use crate::evict::{Dice, Pool, evict_one};
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -59,6 +59,8 @@ pub struct Hub {
     pub dice: Dice,
     /// Whether the disk refuses what was changed.
     pub is_disk_broken: bool,
+    /// Keys that may have to go.
+    pub pool: Pool,
     /// When the server began.
     pub started: Instant,
     /// Names this run of the server.
@@ -91,6 +93,7 @@ impl Core {
             figures: Figures::default(),
             dice,
             is_disk_broken: false,
+            pool: Pool::default(),
             started: Instant::now(),
             run_id,
         };
@@ -108,7 +111,7 @@ const SMALL: usize = 4 << 10;
 pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
     let most = hub.config.maxmemory;
     while most > 0 && store.weight() > most {
-        if !evict_one(store, &mut hub.dice) {
+        if !evict_one(store, &mut hub.dice, &mut hub.pool) {
             return false;
         }
     }
