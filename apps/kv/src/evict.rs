@@ -1,9 +1,13 @@
 //! What goes when memory is short.
 
+use crate::data::text::Text;
 use crate::store::{DATABASES, Store};
+use alloc::vec::Vec;
 
 /// Keys that are compared before one goes (`maxmemory-samples`).
 const SAMPLES: usize = 5;
+/// The best of them that are remembered.
+const POOL: usize = 16;
 /// What a counter of use begins with, and how slowly it grows (`lfu-log-factor`).
 const FIRST_USES: u32 = 5;
 const LOG_FACTOR: u32 = 10;
@@ -59,6 +63,10 @@ impl Policy {
     /// Whether it counts how often keys are used.
     pub fn counts_uses(self) -> bool {
         matches!(self, Self::AllLfu | Self::VolatileLfu)
+    }
+
+    fn is_random(self) -> bool {
+        matches!(self, Self::AllRandom | Self::VolatileRandom)
     }
 
     fn is_of_all(self) -> bool {
@@ -132,44 +140,83 @@ impl Dice {
     }
 }
 
+/// The best of those that were looked at before, the one that deserves most to go last.
+#[derive(Default)]
+pub struct Pool(Vec<Candidate>);
+
+struct Candidate {
+    badness: u64,
+    db: usize,
+    key: Text,
+}
+
+impl Pool {
+    fn add(&mut self, badness: u64, db: usize, key: &Text) {
+        let at = self.0.partition_point(|other| other.badness < badness);
+        let is_known = self.0.iter().any(|other| other.db == db && other.key == *key);
+        if is_known || at == 0 && self.0.len() >= POOL {
+            return;
+        }
+        self.0.insert(at, Candidate { badness, db, key: key.clone() });
+        if self.0.len() > POOL {
+            self.0.remove(0);
+        }
+    }
+}
+
 /// Lets one key go; false where the policy has none.
-pub fn evict_one(store: &mut Store, dice: &mut Dice) -> bool {
+pub fn evict_one(store: &mut Store, dice: &mut Dice, pool: &mut Pool) -> bool {
     let policy = store.clock.policy;
-    let mut best: Option<(u64, usize, u32)> = None;
+    if policy == Policy::NoEviction {
+        return false;
+    }
     for db in 0..DATABASES {
         store.within(db, |store| {
             let among = if policy.is_of_all() { store.current().len() } else { store.current().expiring() };
-            if among == 0 || policy == Policy::NoEviction {
-                return;
-            }
-            for sample in 0..SAMPLES {
-                let Some((badness, at)) = sample_key(store, dice, among, sample) else { continue };
-                if best.is_none_or(|(worst, ..)| badness > worst) {
-                    best = Some((badness, db, at));
+            for sample in 0..if among > 0 { SAMPLES } else { 0 } {
+                if let Some(at) = sample_key(store, dice, among, sample) {
+                    pool.add(badness(store, dice, at), db, store.current().key(at));
                 }
             }
         });
     }
-    let Some((_, db, at)) = best else { return false };
-    store.within(db, |store| store.evict(at));
-    true
+    while let Some(worst) = pool.0.pop() {
+        let is_gone = store.within(worst.db, |store| {
+            // It may have gone since, or may not be among those that go, or was used.
+            let at = store.current().find(&worst.key).filter(|at| {
+                let may_go = policy.is_of_all() || store.object(*at).expires().is_some();
+                may_go && (policy.is_random() || badness(store, dice, *at) >= worst.badness)
+            });
+            at.inspect(|at| store.evict(*at)).is_some()
+        });
+        if is_gone {
+            return true;
+        }
+    }
+    false
 }
 
-/// A key, and how much it deserves to go.
-fn sample_key(store: &Store, dice: &mut Dice, among: usize, sample: usize) -> Option<(u64, u32)> {
-    let policy = store.clock.policy;
-    let db = store.current();
-    let at = match policy {
-        Policy::VolatileTtl => db.find(&db.due(sample)?.member)?,
-        _ if policy.is_of_all() => dice.below(among) as u32,
-        _ => db.find(&db.due(dice.below(among))?.member)?,
-    };
-    let object = db.object(at);
-    let badness = match policy {
-        Policy::AllLru | Policy::VolatileLru => store.clock.idle(object.used, store.now) as u64,
-        Policy::AllLfu | Policy::VolatileLfu => u64::from(255 - store.clock.uses(object.used, store.now)),
-        Policy::VolatileTtl => u64::MAX - object.expires()?.max(0).cast_unsigned(),
+/// A key that may go.
+fn sample_key(store: &Store, dice: &mut Dice, among: usize, sample: usize) -> Option<u32> {
+    let (policy, db) = (store.clock.policy, store.current());
+    match policy {
+        Policy::VolatileTtl => db.find(&db.due(sample)?.member),
+        _ if policy.is_of_all() => Some(dice.below(among) as u32),
+        _ => db.find(&db.due(dice.below(among))?.member),
+    }
+}
+
+/// How much a key deserves to go.
+fn badness(store: &Store, dice: &mut Dice, at: u32) -> u64 {
+    let object = store.object(at);
+    match store.clock.policy {
+        Policy::AllLru | Policy::VolatileLru => {
+            store.clock.idle(object.used, store.now).max(0).cast_unsigned()
+        }
+        Policy::AllLfu | Policy::VolatileLfu => {
+            u64::from(255 - store.clock.uses(object.used, store.now).min(255))
+        }
+        Policy::VolatileTtl => u64::MAX - object.expires().unwrap_or(i64::MAX).max(0).cast_unsigned(),
         _ => dice.below(1 << 20) as u64,
-    };
-    Some((badness, at))
+    }
 }

@@ -179,7 +179,6 @@ fn reply(cx: &mut Cx<'_>) -> Reply {
 pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
     let words = cx.args.len();
     let link = cx.session.link.clone();
-    link.figures.set((cx.session.channels.len(), cx.session.patterns.len(), -1));
     match () {
         () if cx.args.is(1, "list") => list(cx)?,
         () if cx.args.is(1, "kill") && words > 2 => kill(cx)?,

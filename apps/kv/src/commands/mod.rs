@@ -53,6 +53,8 @@ pub fn execute(core: &mut Core, client: &mut Client, args: Args<'_>) {
     let Core { store, hub } = core;
     store.db = session.link.db.get();
     run(&mut Cx { store, hub, out, session, args });
+    let queued = session.queue.as_ref().map_or(-1, |queue| queue.len().cast_signed());
+    session.link.figures.set((session.channels.len(), session.patterns.len(), queued));
     match session.silence {
         Silence::None => {}
         Silence::Off | Silence::Skip => out.truncate(from),

@@ -2,14 +2,26 @@
 //!
 //! A client that does not know the key cannot choose keys that fall into one bucket.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 static KEY: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-/// Sets the key. What was hashed before is not found afterwards: only before there is data.
-pub fn set_key(key: [u64; 2]) {
-    for (word, value) in KEY.iter().zip(key) {
-        word.store(value, Ordering::Relaxed);
+static STATE: AtomicU8 = AtomicU8::new(UNSET);
+const UNSET: u8 = 0;
+const SETTING: u8 = 1;
+const SET: u8 = 2;
+
+/// Sets the key, the first time: what was hashed before is not found afterwards, so this comes before there is data.
+pub fn set_key_once(key: impl FnOnce() -> [u64; 2]) {
+    // A process may have several threads with data of their own.
+    if STATE.compare_exchange(UNSET, SETTING, Ordering::Acquire, Ordering::Acquire).is_ok() {
+        for (word, value) in KEY.iter().zip(key()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        STATE.store(SET, Ordering::Release);
+    }
+    while STATE.load(Ordering::Acquire) != SET {
+        core::hint::spin_loop();
     }
 }
 

@@ -54,7 +54,7 @@ pub enum KeepError {
 /// What a call of a [`Keeper`] gives: the end of a wait.
 pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), KeepError>> + 'a>>;
 
-/// Who is shown rows: name and value.
+/// What is shown each row: its name and value.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError> + 'a;
 
 /// Where rows are kept.

@@ -4,10 +4,12 @@ use super::{Config, Link};
 use crate::commands::blocking::Waiters;
 use crate::commands::pubsub::Channels;
 use crate::commands::table::Table;
-use crate::evict::{Dice, evict_one};
+use crate::data::sip;
+use crate::evict::{Dice, Pool, evict_one};
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use fata::entropy;
 use fata::memory;
 use fata::time::Instant;
 
@@ -57,6 +59,8 @@ pub struct Hub {
     pub dice: Dice,
     /// Whether the disk refuses what was changed.
     pub is_disk_broken: bool,
+    /// Keys that may have to go.
+    pub pool: Pool,
     /// When the server began.
     pub started: Instant,
     /// Names this run of the server.
@@ -74,6 +78,7 @@ pub struct Core {
 impl Core {
     /// A server without data and clients.
     pub fn new(config: Config, seed: u64) -> Self {
+        sip::set_key_once(|| [entropy::u64(), entropy::u64()]);
         let mut store = Store::new();
         store.clock.policy = config.policy;
         let mut dice = Dice::new(seed);
@@ -88,6 +93,7 @@ impl Core {
             figures: Figures::default(),
             dice,
             is_disk_broken: false,
+            pool: Pool::default(),
             started: Instant::now(),
             run_id,
         };
@@ -105,7 +111,7 @@ const SMALL: usize = 4 << 10;
 pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
     let most = hub.config.maxmemory;
     while most > 0 && store.weight() > most {
-        if !evict_one(store, &mut hub.dice) {
+        if !evict_one(store, &mut hub.dice, &mut hub.pool) {
             return false;
         }
     }

@@ -3,7 +3,6 @@
 use super::connection;
 use super::flush::Disk;
 use super::{Config, Core, Link};
-use crate::data::sip;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -13,6 +12,9 @@ use fata::{entropy, shutdown, spawn};
 
 /// The time between two looks for keys that are over.
 const PERIOD: Duration = Duration::from_millis(100);
+/// And where nothing ends soon, and where much has ended.
+const IDLE: Duration = Duration::from_secs(1);
+const BUSY: Duration = Duration::from_millis(1);
 /// The most keys that are taken out at once.
 const AT_ONCE: usize = 2000;
 
@@ -31,7 +33,6 @@ pub fn now() -> i64 {
 impl Server {
     /// A server without data.
     pub fn new(config: Config) -> Rc<Self> {
-        sip::set_key([entropy::u64(), entropy::u64()]);
         let mut core = Core::new(config, entropy::u64());
         core.store.now = now();
         Rc::new(Self { core: RefCell::new(core), disk: RefCell::default() })
@@ -62,11 +63,17 @@ impl Server {
 
     /// Takes out what is over.
     async fn expire(self: Rc<Self>) {
+        let mut wait = IDLE;
         loop {
-            sleep(PERIOD).await;
+            sleep(wait).await;
             let store = &mut self.core.borrow_mut().store;
             store.now = now();
-            store.expire_due(AT_ONCE);
+            let is_left = store.expire_due(AT_ONCE);
+            let next = store.next_due().map_or(IDLE, |due| {
+                Duration::from_millis(due.saturating_sub(store.now).max(0).cast_unsigned())
+                    .clamp(PERIOD, IDLE)
+            });
+            wait = if is_left { BUSY } else { next };
             if let Some(disk) = self.disk() {
                 disk.notice();
             }
