@@ -1,12 +1,12 @@
-//! The rows of [`keep`](crate::keep) in a store on a block device.
+//! The rows of [`keep`](kv_core::keep) in a store on a block device.
 
-use crate::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::take;
 use fata::block::{BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
+use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
 
 /// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
 const BLANK: usize = 128 << 10;

@@ -8,10 +8,12 @@
 
 extern crate alloc;
 
+mod disk;
+
+use crate::disk::DiskKeeper;
 use alloc::rc::Rc;
 use fata::param::Size;
 use fata::prelude::*;
-use kv_core::disk::DiskKeeper;
 use kv_core::evict::Policy;
 use kv_core::server::config::Durability;
 use kv_core::server::{Config, Server, listen, serve};

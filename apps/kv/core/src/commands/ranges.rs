@@ -219,6 +219,7 @@ pub(super) fn zrangestore(cx: &mut Cx<'_>) -> Reply {
     let query = Query::parse(cx, 3, None, true)?;
     let mut result = Zset::default();
     if let Some(at) = cx.store.read(cx.args.at(2)) {
+        super::check_room(cx.store, &[Some(at)])?;
         query.visit(cx.store.zset(at)?, &mut |scored| {
             result.set(&scored.member, scored.score);
         });

@@ -3,12 +3,16 @@
 use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::resp::{Args, Out};
+use crate::server::hub::has_memory;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::task::Context;
 use fata::task::WakerSet;
+
+/// Messages that are small enough to need no look at the guest's memory, octets.
+const CHECKED: usize = 16 << 10;
 
 /// Commands that wait for `EXEC`.
 #[derive(Default)]
@@ -190,7 +194,9 @@ impl Link {
     #[inline(never)]
     pub fn send(&self, octets: &[u8], limit: usize) {
         let mut inbox = self.inbox.borrow_mut();
-        if inbox.len() + octets.len() > limit {
+        let len = inbox.len() + octets.len();
+        let is_growing = len > inbox.capacity() && len > CHECKED;
+        if len > limit || is_growing && !has_memory(len) {
             *inbox = Vec::new();
             drop(inbox);
             return self.kill();

@@ -1,7 +1,11 @@
 //! Answers, in the words of the version that a client speaks.
 
 use crate::number::{push_double, push_int};
+use crate::server::hub::has_memory;
 use alloc::vec::Vec;
+
+/// Answers that are small enough to need no look at the guest's memory, octets.
+const CHECKED: usize = 64 << 10;
 
 /// Answers that wait to be sent.
 pub struct Out {
@@ -28,7 +32,9 @@ impl Out {
     /// Octets as they are.
     #[inline(never)]
     pub fn raw(&mut self, octets: &[u8]) {
-        if self.octets.len() + octets.len() > self.limit {
+        let len = self.octets.len() + octets.len();
+        let is_growing = len > self.octets.capacity() && len > CHECKED;
+        if len > self.limit || is_growing && !has_memory(len) {
             self.is_over = true;
             self.octets = Vec::new();
         }

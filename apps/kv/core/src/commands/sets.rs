@@ -190,6 +190,7 @@ fn find_all<'a>(store: &mut Store, keys: impl Iterator<Item = &'a [u8]>) -> Resu
         }
         found.push(at);
     }
+    super::check_room(store, &found)?;
     Ok(found)
 }
 

@@ -10,6 +10,9 @@ use crate::number::{push_double, push_natural};
 use crate::resp::Out;
 use alloc::vec::Vec;
 
+/// The most that is visited by one command; a client that asks for more goes on with the cursor.
+const MOST: usize = 20_000;
+
 struct Query<'a> {
     cursor: u32,
     most: usize,
@@ -26,7 +29,8 @@ impl<'a> Query<'a> {
         for n in (at + 1..cx.args.len()).step_by(2) {
             let Some(value) = cx.args.get(n + 1) else { return Err(Fault::SYNTAX) };
             if cx.args.is(n, "count") {
-                query.most = usize::try_from(int(value)?).ok().filter(|n| *n > 0).ok_or(Fault::SYNTAX)?;
+                let most = usize::try_from(int(value)?).ok().filter(|n| *n > 0).ok_or(Fault::SYNTAX)?;
+                query.most = most.min(MOST);
             } else if cx.args.is(n, "match") {
                 query.pattern = Some(value).filter(|pattern| *pattern != b"*");
             } else if cx.args.is(n, "type") && at == 1 {

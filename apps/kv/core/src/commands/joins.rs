@@ -80,6 +80,8 @@ impl Query {
             }
             sources.push((found, 1.0));
         }
+        let places: Vec<Option<u32>> = sources.iter().map(|(at, _)| *at).collect();
+        super::check_room(cx.store, &places)?;
         let mut query = Self { sources, aggregate: Aggregate::Sum, with_scores: false, limit: usize::MAX };
         query.options(cx, at + 1 + count, join, kind)?;
         Ok(query)

@@ -26,7 +26,7 @@ mod words;
 use crate::fault::{Fault, Reply};
 use crate::resp::{Args, Out};
 use crate::server::client::Silence;
-use crate::server::hub::make_room;
+use crate::server::hub::{has_memory, make_room};
 use crate::server::{Client, Core, Hub, Session};
 use crate::store::Store;
 use alloc::vec::Vec;
@@ -141,7 +141,8 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
     }
     let most = cx.hub.config.query_buffer;
     if let Some(queue) = &mut cx.session.queue {
-        if queue.octets() + cx.args.octets() > most {
+        let octets = cx.args.octets();
+        if queue.octets() + octets > most || !has_memory(octets) {
             queue.is_broken = true;
             return Err(Fault::OUT_OF_MEMORY);
         }
@@ -149,6 +150,12 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
     }
     cx.out.simple("QUEUED");
     Ok(())
+}
+
+/// Whether there is memory for a copy of what is at these places.
+fn check_room(store: &Store, places: &[Option<u32>]) -> Reply {
+    let octets = places.iter().flatten().map(|at| store.object(*at).weight()).sum();
+    if has_memory(octets) { Ok(()) } else { Err(Fault::OUT_OF_MEMORY) }
 }
 
 fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {

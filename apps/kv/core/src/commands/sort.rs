@@ -110,6 +110,7 @@ pub(super) fn sort_ro(cx: &mut Cx<'_>) -> Reply {
 fn run(cx: &mut Cx<'_>, stores: bool) -> Reply {
     let query = Query::parse(cx, stores)?;
     let at = cx.store.read(cx.key());
+    super::check_room(cx.store, &[at])?;
     let is_zset = at.is_some_and(|at| matches!(cx.store.object(at).value, Value::Zset(_)));
     let mut all = at.map_or(Ok(Vec::new()), |at| elements(&cx.store.object(at).value))?;
     // A pattern without a star means nothing is sorted.

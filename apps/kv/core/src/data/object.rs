@@ -169,7 +169,7 @@ impl Object {
         self.expires <= now
     }
 
-    /// What it takes with its key, octets, as far as [`weigh`](Self::weigh) was called.
+    /// What it takes with its key, octets, as was last found out.
     pub fn weight(&self) -> usize {
         self.weight as usize * UNIT
     }

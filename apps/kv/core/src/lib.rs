@@ -1,7 +1,7 @@
 //! A key-value store that speaks Redis's protocol.
 //!
 //! [`resp`] reads commands and writes answers, [`data`] is what is stored, [`store`] the data as [`commands`] see it,
-//! [`server`] has the clients, [`keep`] puts what was changed in rows, [`disk`] keeps them. What a command does and says is Redis 7.0's
+//! [`server`] has the clients, [`keep`] puts what was changed in rows, for a disk. What a command does and says is Redis 7.0's
 //! (<https://redis.io/docs/latest/commands/>); tests hold it to recorded answers of redis-server 7.0.15.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,7 +12,6 @@ extern crate std;
 
 pub mod commands;
 pub mod data;
-pub mod disk;
 pub mod evict;
 pub mod fault;
 pub mod glob;
