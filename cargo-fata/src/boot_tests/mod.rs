@@ -12,6 +12,7 @@ mod host;
 mod http;
 mod idle;
 mod iperf;
+mod kv;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -263,6 +264,7 @@ pub fn all() -> Vec<BootTest> {
         lifecycle::TESTS,
         examples::TESTS,
         block::TESTS,
+        kv::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics
