@@ -42,7 +42,7 @@ const CHECKS: [Check; 6] = [
         ..Check::new(
             "check::doc_guest",
             "doc --quiet --target x86_64-xen-pv -p fata -p fata-libos -p fata-xen -p fata-virtio -p fata-netstack -p fata-http \
-             --no-deps --document-private-items",
+             -p fata-storage --no-deps --document-private-items",
         )
     },
     // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.
