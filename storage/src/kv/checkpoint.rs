@@ -231,7 +231,7 @@ impl Inner {
             if let Some(before) = self.table.get() {
                 live[before.segment as usize] -= before.len.min(live[before.segment as usize]);
             }
-            live[segment as usize] += len;
+            live[segment as usize] = live[segment as usize].saturating_add(len);
             let octets = encode_table(&live);
             if self.tree_append(Kind::Table, &octets).await? {
                 return Ok((Span { segment, offset, len, crc: crc32c(&octets) }, live));

@@ -14,6 +14,9 @@ pub(crate) const SEGMENT_HEADER: usize = 64;
 /// The most octets of a frame's payload.
 pub(crate) const MAX_PAYLOAD: u32 = 256 << 10;
 
+/// No number of the log gets so high by counting; what is higher was made up, and would be counted on to overflow.
+pub(crate) const MAX_NUMBER: u64 = 1 << 62;
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -110,7 +113,7 @@ impl Frame {
             offset,
             crc,
         };
-        (payload_len <= MAX_PAYLOAD).then_some(frame)
+        (payload_len <= MAX_PAYLOAD && seq.max(epoch) <= MAX_NUMBER).then_some(frame)
     }
 
     /// Whether the frame is the one that follows in the log.
@@ -172,7 +175,8 @@ impl SegmentHeader {
         let (log, epoch, seq) = (f.u64()?, f.u64()?, f.u64()?);
         let (segment, offset, chain) = (f.u32()?, f.u32()?, f.u32()?);
         let before = Before { segment, offset, seq, chain };
-        Some(Self { log, before, epoch, next: f.u32()? })
+        let next = f.u32()?;
+        (log.max(epoch).max(seq) <= MAX_NUMBER).then_some(Self { log, before, epoch, next })
     }
 
     /// Whether the log goes on here from this position.

@@ -21,12 +21,12 @@ pub(crate) fn change_len(key: usize, value: usize) -> u64 {
 
 /// Octets that a part of a value takes.
 pub(crate) fn part_len(key: usize, data: u32) -> u32 {
-    PART_HEAD + key as u32 + data
+    data.saturating_add(PART_HEAD + key as u32)
 }
 
 /// Octets that a node takes.
 pub(crate) fn node_len(node: u32) -> u32 {
-    HEAD + node
+    node.saturating_add(HEAD)
 }
 
 /// What a part of a value says of itself.

@@ -50,10 +50,14 @@ pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Err
     }
     let salt = crc32c(&newest.id);
     let replayed = Replay::run(disk, &newest, salt, options.damage).await?;
-    let is_read_only =
+    let mut is_read_only =
         options.access == Access::ReadOnly || disk.geometry().access == Access::ReadOnly || replayed.lost > 0;
     let live = match live_octets(disk, &newest).await {
-        Err(_) if is_read_only || options.damage == OnDamage::Salvage => Vec::new(),
+        // Without the table nobody knows what may be written over.
+        Err(_) if is_read_only || options.damage == OnDamage::Salvage => {
+            is_read_only = true;
+            Vec::new()
+        }
         live => live?,
     };
     let space = space_of(&newest, &live, &replayed)?;

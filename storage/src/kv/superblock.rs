@@ -1,6 +1,7 @@
 //! The superblock: what the store is, where its last checkpoint is, and from where on the log is to be replayed.
 
 use super::checksum::{seal, unseal};
+use super::frame::MAX_NUMBER;
 use super::layout::{Layout, SUPER_AREA, Span};
 use super::log::Position;
 use super::{Error, FORMAT};
@@ -153,8 +154,16 @@ pub(crate) async fn read(disk: &Disk) -> Result<Copies, Error> {
         && newest.tail.segment < segments
         && newest.tail.offset >= sector
         && newest.tail.offset <= segment
-        && newest.tail.offset.is_multiple_of(sector);
+        && newest.tail.offset.is_multiple_of(sector)
+        && newest.tail.seq > 0
+        && newest.table.is_none_or(|table| newest.layout.contains(&table))
+        && numbers(&newest).into_iter().all(|number| number <= MAX_NUMBER);
     if is_ours { Ok(Copies { newest, whole }) } else { Err(Error::OtherDisk { sector, segment, segments }) }
+}
+
+fn numbers(superblock: &Superblock) -> [u64; 6] {
+    let Superblock { generation, epoch, durable, tail, .. } = superblock;
+    [*generation, *epoch, *durable, tail.log, tail.seq, tail.epoch]
 }
 
 /// Writes both copies, one after the other, so that one is whole whenever the power fails.

@@ -179,3 +179,29 @@ fn what_cannot_be_written_can_be_read() {
         store.close().await.unwrap();
     });
 }
+
+#[test]
+fn without_its_table_a_store_is_for_reading_alone() {
+    run(async {
+        let (disk, model) = half_in_the_log().await;
+        let mut found = 0;
+        // The table's octets are of no other use: where damage is said to be in it, salvage finds everything.
+        for octet in (SEGMENTS..10 * SEGMENTS).step_by(97) {
+            disk.flip(octet, 1);
+            let refused = Store::open(&disk.disk(), read_only(OnDamage::Refuse)).await.err();
+            if refused.is_none() {
+                let options = Options { damage: OnDamage::Salvage, ..small() };
+                let image = disk.copy();
+                let store = Store::open(&image.disk(), options).await.unwrap();
+                let strict = Store::open(&disk.copy().disk(), small()).await;
+                if let Err(Error::Corrupt { what: Part::Table, .. }) = strict {
+                    assert_eq!(store.put("a", "b").await, Err(Error::ReadOnly));
+                    assert_eq!(content(&store).await, model);
+                    found += 1;
+                }
+            }
+            disk.flip(octet, 1);
+        }
+        assert!(found > 2, "{found}");
+    });
+}
