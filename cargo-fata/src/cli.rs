@@ -277,10 +277,11 @@ pub struct TestArgs {
 #[derive(Args)]
 pub struct BenchArgs {
     /// Which benchmark: size (images, least memory, CPU to the first answer), http (guest CPU a request), iperf (guest CPU a
-    /// megabyte of TCP), netem (TCP over bad lines), idle (many idle connections), or boot (from QEMU's start to the first HTTP answer). All, where nothing
+    /// megabyte of TCP), netem (TCP over bad lines), idle (many idle connections), kv (guest CPU a command of Redis's), disk (guest CPU a
+    /// request to a disk), or boot (from QEMU's start to the first HTTP answer). All, where nothing
     /// is said.
     pub name: Option<String>,
-    /// How long each run loads a server, in http, iperf, netem and idle.
+    /// How long each run loads a server, in http, iperf, netem, idle, kv and disk.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// How many idle connections, in idle.

@@ -36,7 +36,7 @@ const fn load(name: &'static str) -> Load {
 pub fn run(bench: &Bench) -> Result<()> {
     let page = page();
     let image = build_web(&bench.workspace, &bench.folder, &page)?;
-    let linux = linux_guest::build(&[(PAGE, &page)])?;
+    let linux = linux_guest::build(&linux_guest::SERVERS, &[(PAGE, &page)])?;
     let mut host = servers::host(&bench.folder)?;
     let spec = GuestSpec::new("web", image.clone()).memory(FATA_MEMORY_MB);
     let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;

@@ -37,7 +37,7 @@ const fn load(name: &'static str) -> Load {
 /// Runs it all; prints the figures and writes them to the bench's folder.
 pub fn run(bench: &Bench) -> Result<()> {
     let image = bench.workspace.find("iperf", false)?.build(&["--quiet"])?;
-    let linux = linux_guest::build(&[])?;
+    let linux = linux_guest::build(&linux_guest::SERVERS, &[])?;
     let mut host = servers::host(&bench.folder)?;
     let spec = GuestSpec::new("iperf", image.clone()).memory(FATA_MEMORY_MB);
     let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;

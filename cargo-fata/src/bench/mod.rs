@@ -7,9 +7,11 @@
 
 mod boot;
 mod contest;
+mod disk;
 pub mod http;
 pub mod idle;
 mod iperf;
+mod kv;
 mod netem;
 mod plot;
 mod quiet;
@@ -52,12 +54,14 @@ struct Benchmark {
 const ON_XEN: &[Need] = &[Need::Target, Need::XenHost];
 
 /// All of them, in the order in which they run.
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 8] = [
     Benchmark { name: "size", needs: ON_XEN, run: size::run },
     Benchmark { name: "http", needs: ON_XEN, run: http::run },
     Benchmark { name: "iperf", needs: ON_XEN, run: iperf::run },
     Benchmark { name: "netem", needs: ON_XEN, run: netem::run },
     Benchmark { name: "idle", needs: ON_XEN, run: idle::run },
+    Benchmark { name: "kv", needs: ON_XEN, run: kv::run },
+    Benchmark { name: "disk", needs: ON_XEN, run: disk::run },
     Benchmark { name: "boot", needs: &[Need::Target, Need::HostPackages], run: boot::run },
 ];
 
@@ -106,7 +110,10 @@ mod tests {
     #[test]
     fn a_name_that_there_is_not_is_told_the_others() {
         let error = select(Some("htp")).err().expect("no such benchmark").to_string();
-        assert_eq!(error, "there is no benchmark htp; there are: size, http, iperf, netem, idle, boot");
+        assert_eq!(
+            error,
+            "there is no benchmark htp; there are: size, http, iperf, netem, idle, kv, disk, boot"
+        );
         assert_eq!(select(None).unwrap().len(), BENCHMARKS.len());
         assert_eq!(select(Some("iperf")).unwrap()[0].name, "iperf");
     }

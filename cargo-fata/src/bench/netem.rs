@@ -48,7 +48,7 @@ const DIRECTIONS: [(&str, &str); 2] = [("into the guest", ""), ("out of the gues
 pub fn run(bench: &Bench) -> Result<()> {
     let lines = lines(bench.line.as_deref())?;
     let image = bench.workspace.find("iperf", false)?.build(&["--quiet"])?;
-    let linux = linux_guest::build(&[])?;
+    let linux = linux_guest::build(&linux_guest::SERVERS, &[])?;
     let mut host = servers::host(&bench.folder)?;
     host.sh(SET_UP, SOON)?.ok().context("no namespace for the peer")?;
     let spec = GuestSpec::new("iperf", image.clone()).memory(FATA_MEMORY_MB);

@@ -34,7 +34,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let page = http::page();
     let hello = bench.workspace.find("hello", false)?.build(&["--quiet"])?;
     let web = http::build_web(&bench.workspace, &bench.folder, &page)?;
-    let linux = linux_guest::build(&[(PAGE, &page)])?;
+    let linux = linux_guest::build(&linux_guest::SERVERS, &[(PAGE, &page)])?;
     let linux_octets = fs::metadata(&linux.kernel)?.len() + fs::metadata(&linux.initramfs)?.len();
     println!("  {:20} {linux_octets:>9}", "linux + nginx");
     let mut host = servers::host(&bench.folder)?;

@@ -1,49 +1,69 @@
 //! The key-value store with a disk of dom0's: what it has acknowledged is there after the guest was destroyed.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 
 use super::BootTest;
+use crate::ui;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
 
 const SOON: Duration = Duration::from_secs(60);
-/// Also Linux's patience with a peer that is gone.
+/// Thousands of answers to an emulated dom0.
 const SLOW: Duration = Duration::from_secs(120);
+/// Everything is read back after so many ends.
+const ALL_OF_IT: u32 = 10;
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| outlives(h, 3)),
-    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 1800, |h| outlives(h, 30)).long(),
+    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 3600, |h| outlives(h, often())).long(),
     BootTest::new("boot::kv::leaves_in_order", 120, leaves),
 ];
 
 const SET_UP: &str =
-    "losetup -D; rm -f /tmp/kv.img /tmp/acknowledged; truncate -s 64M /tmp/kv.img; : > /tmp/acknowledged
+    "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done* /tmp/seen*; truncate -s 64M /tmp/kv.img
     losetup --find --show /tmp/kv.img";
-
-/// Sets one key after the other until the guest is gone; notes each that was acknowledged.
-const WRITE: &str = r#"nohup bash -c '
-    exec 3<>/dev/tcp/10.0.2.15/6379; n=$(wc -l < /tmp/acknowledged)
-    while printf "SET key:%d value%d\r\n" $n $n >&3 && read -t 5 -r answer <&3; do
+/// Clients that write at once.
+const WRITERS: u32 = 3;
+/// Each sets one batch of three keys after the other until the guest is gone, and notes how many were acknowledged.
+const WRITE: &str = r#"for w in $(seq WRITERS); do nohup bash -c '
+    w='$w'; n=$(tail -n 1 /tmp/done$w 2>/dev/null || echo 0); exec 3<>/dev/tcp/10.0.2.15/6379
+    while printf "MSET a$w:%d v%d b$w:%d v%d c$w:%d v%d\r\n" $n $n $n $n $n $n >&3 && read -t 5 -r answer <&3; do
         [ "$answer" = +OK$(printf "\r") ] || break
-        echo $n >> /tmp/acknowledged; n=$((n + 1))
-    done' >/dev/null 2>&1 & echo $! > /tmp/writer"#;
+        n=$((n + 1)); echo $n >> /tmp/done$w
+    done' >/dev/null 2>&1 & echo $! > /tmp/writer$w; done"#;
+const END_WRITERS: &str = "for w in $(seq WRITERS); do
+    kill $(cat /tmp/writer$w) 2>/dev/null; while [ -e /proc/$(cat /tmp/writer$w) ]; do sleep 0.05; done
+    done; tail -q -n 1 /tmp/done* 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'";
+/// Reads back what each writer was told since the last look, all of it if `ALL` is 1, and the batch that was under way.
+const READ: &str = r#"for w in $(seq WRITERS); do
+    to=$(tail -n 1 /tmp/done$w 2>/dev/null || echo 0); from=$(cat /tmp/seen$w 2>/dev/null || echo 0); [ ALL = 1 ] && from=0
+    lines() { busybox awk -v w=$w -v from=$from -v to=$to "BEGIN { for (n = from; n < to; n++) { $1 } }"; }
+    (lines 'printf "MGET a%s:%d b%s:%d c%s:%d\r\n", w, n, w, n, w, n'; printf 'QUIT\r\n') |
+        timeout 100 nc 10.0.2.15 6379 > /tmp/found
+    (lines 'l = length("v" n); printf "*3\r\n$%d\r\nv%d\r\n$%d\r\nv%d\r\n$%d\r\nv%d\r\n", l, n, l, n, l, n'
+        printf '+OK\r\n') > /tmp/wanted
+    cmp /tmp/found /tmp/wanted || { diff /tmp/found /tmp/wanted | head -n 8; exit 1; }
+    last=$(redis-cli -h 10.0.2.15 mget a$w:$to b$w:$to c$w:$to | tr '\n' ' ')
+    [ "$last" = "   " ] || [ "$last" = "v$to v$to v$to " ] || { echo "a batch in parts: $last"; exit 1; }
+    echo $to > /tmp/seen$w
+    done; echo all of it"#;
 
-/// Reads all of them back.
-const READ: &str = r#"
-    exec 3<>/dev/tcp/10.0.2.15/6379; found=0
-    while read -r n; do printf 'GET key:%d\r\n' $n; done < /tmp/acknowledged >&3 &
-    while read -r n; do
-        read -t 20 -r length <&3; read -t 20 -r value <&3
-        [ "$value" = "value$n"$'\r' ] || { echo "key:$n is $length $value"; exit 1; }
-        found=$((found + 1))
-    done < /tmp/acknowledged
-    echo $found of $(wc -l < /tmp/acknowledged)"#;
+/// How often in the long run; `FATA_DESTROYS` says otherwise.
+fn often() -> u32 {
+    std::env::var("FATA_DESTROYS").ok().and_then(|count| count.parse().ok()).unwrap_or(30)
+}
 
-fn start(host: &mut Host, device: &str, extra: &str) -> Result<Guest> {
+/// A blank disk in dom0; gives the name of its device.
+pub fn new_disk(host: &Host) -> Result<String> {
+    Ok(host.sh(SET_UP, SOON)?.ok()?.stdout.trim().to_owned())
+}
+
+/// The store on a disk, ready.
+pub fn start(host: &mut Host, device: &str, extra: &str) -> Result<Guest> {
     let disk = format!(
         "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=rw,script=/fata/block,target={device}' ]"
     );
@@ -54,38 +74,49 @@ fn start(host: &mut Host, device: &str, extra: &str) -> Result<Guest> {
     Ok(guest)
 }
 
+/// A script for all writers.
+fn with_writers(script: &str) -> String {
+    script.replace("WRITERS", &WRITERS.to_string())
+}
+
 fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
-    let device = host.sh(SET_UP, SOON)?.ok()?.stdout.trim().to_owned();
+    let device = new_disk(host)?;
     let mut before = 0;
-    // Another moment in each round and in each run.
-    let seed = u64::from(std::process::id()) ^ Instant::now().elapsed().subsec_nanos() as u64;
+    // Other moments in each run.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let mut moments = now.as_nanos() as u64 | 1;
     for round in 0..rounds {
         let guest = start(host, &device, "durability=every-command")?;
-        host.sh(WRITE, SOON)?.ok()?;
-        let wait =
-            600 + (seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 1500;
+        is_all_there(host, round, &guest)?;
+        host.sh(&with_writers(WRITE), SOON)?.ok()?;
+        moments ^= moments << 13;
+        moments ^= moments >> 7;
+        moments ^= moments << 17;
+        let wait = 600 + moments % 1500;
         std::thread::sleep(Duration::from_millis(wait));
         guest.destroy()?;
-        host.sh("kill $(cat /tmp/writer) 2>/dev/null; true", SOON)?.ok()?;
-        let count: u64 = host.sh("wc -l < /tmp/acknowledged", SOON)?.ok()?.stdout.trim().parse()?;
+        let count: u64 = host.sh(&with_writers(END_WRITERS), SOON)?.ok()?.stdout.trim().parse()?;
         ensure!(count > before, "round {round}: nothing was written in {wait} ms");
         before = count;
-
-        let guest = start(host, &device, "")?;
-        let said = host.sh(READ, SLOW)?;
-        ensure!(
-            said.status == 0 && said.stdout.trim() == format!("{count} of {count}"),
-            "round {round}, destroyed after {wait} ms: {said:?}; {}",
-            guest.console()
-        );
-        guest.destroy()?;
     }
+    let guest = start(host, &device, "")?;
+    is_all_there(host, ALL_OF_IT - 1, &guest)?;
+    ui::say(format!("destroyed {rounds} times: all of {before} acknowledged batches are there"));
+    Ok(())
+}
+
+/// What was acknowledged since the last look is there; now and then, and in the end, all of it.
+fn is_all_there(host: &Host, round: u32, guest: &Guest) -> Result<()> {
+    let all = if round % ALL_OF_IT == ALL_OF_IT - 1 { "1" } else { "0" };
+    let said = host.sh(&with_writers(READ).replace("ALL", all), SLOW)?;
+    let is_right = said.status == 0 && said.stdout.trim() == "all of it";
+    ensure!(is_right, "after {round} ends: {said:?}; {}", guest.console());
     Ok(())
 }
 
 /// Without a flush for each command, what was written is there after a shutdown in order.
 fn leaves(host: &mut Host) -> Result<()> {
-    let device = host.sh(SET_UP, SOON)?.ok()?.stdout.trim().to_owned();
+    let device = new_disk(host)?;
     let guest = start(host, &device, "durability=none")?;
     let script = r"exec 3<>/dev/tcp/10.0.2.15/6379; printf 'MSET a 1 b 2\r\nRPUSH list x y\r\n' >&3
         read -t 20 -r first <&3; read -t 20 -r second <&3; echo $first $second";

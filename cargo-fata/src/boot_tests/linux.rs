@@ -20,7 +20,7 @@ pub const TESTS: &[BootTest] =
         .long()];
 
 fn serves_and_powers_off(host: &mut Host) -> Result<()> {
-    let linux = linux_guest::build(&[("index.html", b"a page of linux")])?;
+    let linux = linux_guest::build(&linux_guest::SERVERS, &[("index.html", b"a page of linux")])?;
     let spec = linux.spec(host, "10.0.2.16/24", 256)?;
     let guest = host.create(&spec)?;
     guest.wait_console(linux_guest::READY, BOOT)?;

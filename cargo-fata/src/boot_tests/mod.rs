@@ -13,6 +13,7 @@ mod http;
 mod idle;
 mod iperf;
 mod kv;
+mod kv_clients;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -28,6 +29,7 @@ pub mod virtio;
 mod web;
 
 pub use bare_qemu::free_port;
+pub use kv_clients::PORT as FORWARDED;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -265,6 +267,7 @@ pub fn all() -> Vec<BootTest> {
         examples::TESTS,
         block::TESTS,
         kv::TESTS,
+        kv_clients::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics

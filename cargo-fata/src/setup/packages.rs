@@ -30,6 +30,7 @@ pub const TEST: &[&str] = &[
     "iputils-ping",
     "mtools",
     "netcat-openbsd",
+    "python3-redis",
     "tcpdump",
     "tshark",
     "util-linux",

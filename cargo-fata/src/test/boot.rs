@@ -2,6 +2,7 @@
 //! unusable.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::report::Report;
-use crate::boot_tests::BootTest;
+use crate::boot_tests::{self, BootTest, free_port};
 use crate::xen_host::Host;
-use crate::xen_host::qemu::Options;
+use crate::xen_host::qemu::{Forward, Options};
 use crate::{interrupt, ui};
 
 const KEEP_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +34,9 @@ pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Res
 pub fn run_on_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
     let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let log = logs.join("serial.log");
-    let options = Options { memory_mb, forwards: Vec::new(), disks: Vec::new(), log, gdb_port: None };
+    let port = boot_tests::FORWARDED;
+    let forward = Forward { host_port: free_port()?, guest: Ipv4Addr::new(10, 0, 2, 15), guest_port: port };
+    let options = Options { memory_mb, forwards: vec![forward], disks: Vec::new(), log, gdb_port: None };
     run_on(|| Host::boot(options.clone()), tests, logs, report)
 }
 

@@ -1,8 +1,7 @@
 #!/bin/busybox sh
-# The first process of the Linux guest that ours are measured against: one interface, one nginx with one worker,
-# one iperf3.
+# The first process of the Linux guests that ours are measured against: one interface, and what /start starts.
 # The kernel's command line gives fata.ipv4=ADDRESS/LENGTH.
-/bin/busybox mkdir -p /proc /sys /dev /tmp /var/log/nginx /var/lib/nginx /run
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -15,7 +14,11 @@ for _ in $(seq 100); do [ -e /sys/class/net/eth0 ] && break; sleep 0.1; done
 ip address add "$(sed 's/.*fata.ipv4=\([^ ]*\).*/\1/' /proc/cmdline)" dev eth0
 ip link set eth0 up
 sysctl -q -w net.core.somaxconn=4096
-/usr/sbin/nginx -c /etc/nginx/fata.conf || echo "nginx does not start"
-/usr/bin/iperf3 --server --daemon || echo "iperf3 does not start"
+line() { true; }
+. /start
 echo "LINUX-GUEST-READY"
-while true; do read -r line; [ "$line" = poweroff ] && poweroff -f; sleep 1; done
+while true; do
+    read -r said || sleep 1
+    [ "$said" = poweroff ] && poweroff -f
+    line "$said"
+done

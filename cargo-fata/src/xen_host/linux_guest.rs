@@ -1,4 +1,4 @@
-//! A small Linux guest with nginx and iperf3: what our appliances are measured against, on the same host with the same load.
+//! Small Linux guests with the servers that our appliances are measured against, on the same host with the same load.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,62 @@ use super::{Host, recipe};
 use crate::cache::Entry;
 use crate::{command, ui};
 
-const PACKAGES: &[&str] = &["nginx-light", "iperf3", "busybox-static"];
-/// Only what these themselves need stays.
-const KEPT: &[&str] = &["bin/busybox", "usr/sbin/nginx", "etc/nginx/mime.types", "usr/bin/iperf3"];
-/// Of it, what wants libraries.
-const PROGRAMS: &[&str] = &["usr/sbin/nginx", "usr/bin/iperf3"];
+/// What a guest is for.
+pub struct Flavour {
+    name: &'static str,
+    packages: &'static [&'static str],
+    /// Of the packages, only these and the libraries that they want are kept.
+    programs: &'static [&'static str],
+    /// And these.
+    files: &'static [&'static str],
+    /// Run by `init` when the network is up; may define `line`, which is given each line from the console.
+    start: &'static str,
+}
+
+/// nginx with one worker, and iperf3.
+pub const SERVERS: Flavour = Flavour {
+    name: "servers",
+    packages: &["nginx-light", "iperf3"],
+    programs: &["usr/sbin/nginx", "usr/bin/iperf3"],
+    files: &["etc/nginx/mime.types"],
+    start: "mkdir -p /var/log/nginx /var/lib/nginx
+/usr/sbin/nginx -c /etc/nginx/fata.conf || echo \"nginx does not start\"
+/usr/bin/iperf3 --server --daemon || echo \"iperf3 does not start\"
+",
+};
+
+/// Redis without a disk.
+pub const REDIS: Flavour = Flavour {
+    name: "redis",
+    packages: &["redis-server"],
+    programs: &["usr/bin/redis-server"],
+    files: &[],
+    start: "redis-server --bind 0.0.0.0 --protected-mode no --save '' --appendonly no --daemonize yes --logfile /dev/null ||
+    echo \"redis-server does not start\"
+",
+};
+
+/// fio on the guest's disk: a line `fio OPTIONS` on the console runs it; what comes back is [`FIO_DONE`], fio's status, and of its terse
+/// output error, kB and ms of reading, kB and ms of writing.
+pub const FIO: Flavour = Flavour {
+    name: "fio",
+    packages: &["fio"],
+    programs: &["usr/bin/fio"],
+    files: &[],
+    start: "modprobe xen-blkfront
+for _ in $(seq 100); do [ -e /dev/xvda ] && break; sleep 0.1; done
+stty -echo
+line() {
+    case $1 in \"fio \"*) ;; *) return ;; esac
+    fio ${1#fio } --minimal >/tmp/said 2>/tmp/error
+    echo \"FIO-DONE $? $(tail -n 1 /tmp/said | cut -d ';' -f 5,6,9,47,50) $(head -n 1 /tmp/error)\"
+}
+",
+};
+
+/// What begins a line that tells what fio did.
+pub const FIO_DONE: &str = "FIO-DONE ";
+
 const INIT: &str = include_str!("linux-init.sh");
 /// As an administrator who wants speed would set it.
 const NGINX_CONF: &str = "user root;
@@ -35,30 +86,29 @@ http {
     server { listen 80 backlog=4096; root /www; }
 }
 ";
-/// What it prints when both run.
+/// What it prints when all of it runs.
 pub const READY: &str = "LINUX-GUEST-READY";
 
 /// The guest's files.
 pub struct LinuxGuest {
     /// The kernel, which is dom0's.
     pub kernel: PathBuf,
-    /// Its root file system with nginx and iperf3.
+    /// Its root file system.
     pub initramfs: PathBuf,
 }
 
-/// Builds it if it is not in the cache: nginx serves the files of `site`, names and contents.
-pub fn build(site: &[(&str, &[u8])]) -> Result<LinuxGuest> {
+/// Builds one if it is not in the cache; nginx, where it is there, serves the files of `site`, names and contents.
+pub fn build(flavour: &Flavour, site: &[(&str, &[u8])]) -> Result<LinuxGuest> {
     let parts = build::parts()?;
     let host_key = recipe::key().concat();
     let pages: String =
         site.iter().map(|(name, bytes)| format!("{name}={}", crate::cache::digest_bytes(bytes))).collect();
-    let entry = Entry::new(
-        "linux-guest",
-        &[&host_key, INIT, NGINX_CONF, &PACKAGES.concat(), &KEPT.concat(), &pages],
-    )?;
+    let Flavour { name, packages, programs, files, start } = flavour;
+    let lists = [packages, programs, files].map(|list| list.concat()).concat();
+    let entry = Entry::new("linux-guest", &[&host_key, INIT, NGINX_CONF, name, &lists, start, &pages])?;
     if !entry.exists() {
         let step = ui::step("building the Linux guest to compare with");
-        entry.create(|folder| make(folder, &parts, site)).context("cannot build the Linux guest")?;
+        entry.create(|folder| make(folder, &parts, flavour, site)).context("cannot build the Linux guest")?;
         step.done();
     }
     Ok(LinuxGuest { kernel: parts.kernel, initramfs: entry.path().join("guest.cpio.gz") })
@@ -74,13 +124,13 @@ impl LinuxGuest {
     }
 }
 
-fn make(folder: &Path, parts: &Parts, site: &[(&str, &[u8])]) -> Result<()> {
+fn make(folder: &Path, parts: &Parts, flavour: &Flavour, site: &[(&str, &[u8])]) -> Result<()> {
     let (all, root) = (folder.join("all"), folder.join("root"));
-    build::bootstrap(&all, PACKAGES)?;
-    for name in KEPT {
+    build::bootstrap(&all, &[flavour.packages, &["busybox-static"]].concat())?;
+    for name in [&["bin/busybox"], flavour.programs, flavour.files].concat() {
         copy(&all, &root, Path::new(name))?;
     }
-    for program in PROGRAMS {
+    for program in flavour.programs {
         for library in libraries(&all, program)? {
             copy(&all, &root, &library)?;
         }
@@ -95,6 +145,7 @@ fn make(folder: &Path, parts: &Parts, site: &[(&str, &[u8])]) -> Result<()> {
     for (name, content) in files {
         write(&root.join(name), content.as_bytes())?;
     }
+    write(&root.join("start"), flavour.start.as_bytes())?;
     for (name, content) in site {
         write(&root.join("www").join(name), content)?;
     }

@@ -128,6 +128,12 @@ impl Host {
         Ok(())
     }
 
+    /// The port on 127.0.0.1 that leads to one of the guests' ports.
+    pub fn forwarded(&self, guest_port: u16) -> Option<u16> {
+        let forwards = &self.options.as_ref()?.forwards;
+        Some(forwards.iter().find(|forward| forward.guest_port == guest_port)?.host_port)
+    }
+
     /// From now on guests are of this kind, but those that are specified as PVH.
     pub fn set_kind(&mut self, kind: Kind) {
         self.kind = kind;

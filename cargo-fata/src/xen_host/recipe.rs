@@ -38,6 +38,7 @@ pub const DOM0_PACKAGES: &[&str] = &[
     "netcat-openbsd",
     "nftables",
     "nmap",
+    "redis-tools",
     "socat",
     "tcpdump",
     "wrk",

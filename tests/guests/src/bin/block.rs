@@ -5,8 +5,10 @@
 
 extern crate alloc;
 
+use alloc::rc::Rc;
 use alloc::vec::Vec;
-use fata::block::{Buffer, Disk, Request};
+use core::cell::Cell;
+use fata::block::{BlockError, Buffer, Disk, Request};
 use fata::prelude::*;
 
 fata::main!(main);
@@ -27,6 +29,7 @@ async fn main(env: Env) -> Result<()> {
         "count" => count(&env, &disk).await,
         "neighbours" => neighbours(&env, &disk).await,
         "resize" => resize(&env, &disk).await,
+        "load" => load(&env, &disk).await,
         case => Err(alloc::format!("there is no case {case:?}").into()),
     }
 }
@@ -168,4 +171,70 @@ async fn resize(env: &Env, disk: &Disk) -> Result<()> {
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
+}
+
+/// What a line of the benchmark asks for.
+#[derive(Clone, Copy)]
+struct Load {
+    is_write: bool,
+    is_random: bool,
+    /// Octets of a request.
+    octets: usize,
+}
+
+/// Does what each line on the console says, such as `read random 4096 32 5` - at random places, with requests of 4096 octets, 32
+/// at once, for 5 seconds - and tells how much it was.
+async fn load(env: &Env, disk: &Disk) -> Result<()> {
+    println!(env, "ready");
+    while let Some(line) = env.read_line().await {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let &[operation, order, octets, depth, seconds] = &*words else {
+            return Err(alloc::format!("no load: {line:?}").into());
+        };
+        let load =
+            Load { is_write: operation == "write", is_random: order == "random", octets: octets.parse()? };
+        let (depth, seconds): (u64, u64) = (depth.parse()?, seconds.parse()?);
+        let start = Instant::now();
+        let end = start + Duration::from_secs(seconds);
+        let next = Rc::new(Cell::new(0));
+        let workers: Vec<_> =
+            (1..=depth).map(|n| spawn(work(disk.clone(), load, n, next.clone(), end))).collect();
+        let mut sum = 0;
+        for worker in workers {
+            sum += worker.await?;
+        }
+        println!(env, "loaded {sum} octets in {} ns", start.elapsed().as_nanos());
+    }
+    Ok(())
+}
+
+/// One request after the other until the end; octets.
+async fn work(
+    disk: Disk,
+    load: Load,
+    seed: u64,
+    next: Rc<Cell<u64>>,
+    end: Instant,
+) -> Result<u64, BlockError> {
+    let step = (load.octets / disk.sector_size()) as u64;
+    let places = disk.geometry().sectors / step;
+    let mut buffer = Buffer::zeroed(load.octets);
+    let (mut sum, mut state) = (0, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    while Instant::now() < end {
+        let place = if load.is_random {
+            // Marsaglia's xorshift64.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % places
+        } else {
+            next.replace(next.get() + 1) % places
+        };
+        buffer = match load.is_write {
+            true => disk.write(place * step, buffer).await?,
+            false => disk.read_into(place * step, buffer).await?,
+        };
+        sum += load.octets as u64;
+    }
+    Ok(sum)
 }
