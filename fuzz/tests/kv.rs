@@ -102,7 +102,7 @@ fn client() -> Client {
 #[test]
 fn kv_commands() {
     fuzz(&(mutated(corpus()), mutated(corpus())), |(first, second)| {
-        fata::testing::run("", async |_| {
+        fata_libos::testing::run(async {
             let (mut core, mut client) = (Core::new(Config::default(), 7), client());
             core.store.now = 1_700_000_000_000;
             core.store.journal = Some(Journal::default());
@@ -160,7 +160,7 @@ fn kv_rows() {
         b"B\x00\x00\x01k\x00\x08\x80\x00\x00\x00\x00\x00\x00\x00item".to_vec(),
     ];
     fuzz(&vec((mutated(good.clone()), mutated(good)), 1..8), |rows| {
-        fata::testing::run("", async |_| {
+        fata_libos::testing::run(async {
             let (mut core, mut loader) = (Core::new(Config::default(), 7), Loader::default());
             for (name, value) in &rows {
                 let _ = loader.row(&mut core.store, name, value);

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::http::{self, ANSWERS, PAGE};
 use super::servers::{self, FATA, Server};
-use super::{Bench, plot, results};
+use super::{Bench, kv, plot, results};
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, GuestSpec};
 use crate::xen_host::linux_guest;
 
 /// What images there are sizes of, beside the web server's without a site.
-const IMAGES: [&str; 6] = ["hello", "disk", "udp_echo", "echo", "web", "iperf"];
+const IMAGES: [&str; 7] = ["hello", "disk", "udp_echo", "echo", "web", "iperf", "kv"];
 /// The least that xl builds.
 const LEAST_MB: u32 = 4;
 const MOST_MB: u32 = 64;
@@ -33,12 +33,17 @@ pub fn run(bench: &Bench) -> Result<()> {
     }
     let page = http::page();
     let hello = bench.workspace.find("hello", false)?.build(&["--quiet"])?;
+    let store = bench.workspace.find("kv", false)?.build(&["--quiet"])?;
     let web = http::build_web(&bench.workspace, &bench.folder, &page)?;
     let linux = linux_guest::build(&linux_guest::SERVERS, &[(PAGE, &page)])?;
     let linux_octets = fs::metadata(&linux.kernel)?.len() + fs::metadata(&linux.initramfs)?.len();
     println!("  {:20} {linux_octets:>9}", "linux + nginx");
     let mut host = servers::host(&bench.folder)?;
-    let least = [("hello", floor(&mut host, &hello, greets)?), ("web", floor(&mut host, &web, serves)?)];
+    let least = [
+        ("hello", floor(&mut host, &hello, greets)?),
+        ("web", floor(&mut host, &web, serves)?),
+        ("kv", floor(&mut host, &store, stores)?),
+    ];
     println!("least memory, MiB");
     least.iter().for_each(|(name, mb)| println!("  {name:20} {mb:>9}"));
     let (mut ours, mut first) = (Vec::new(), Vec::new());
@@ -59,7 +64,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let json = json!({
         "image_octets": sizes.iter().map(|(name, octets)| ((*name).to_owned(), json!(octets))).collect::<serde_json::Map<String, Value>>(),
         "linux_octets": linux_octets,
-        "least_memory_mib": { least[0].0: least[0].1, least[1].0: least[1].1 },
+        "least_memory_mib": least.iter().map(|(name, mb)| ((*name).to_owned(), json!(mb))).collect::<serde_json::Map<String, Value>>(),
         "first_answer_cpu_ms": { "fata": ours, "linux": theirs_ms },
         "xl_create_s": { "fata": first, "linux": theirs.guest.create_time.as_secs_f64() },
     });
@@ -111,6 +116,15 @@ fn serves(host: &mut Host, spec: &GuestSpec) -> Result<()> {
     guest.wait_console("link up", SOON)?;
     http::load_with_wrk(host, FATA, PAGE, "", 3)?;
     http::load_with_wrk(host, FATA, PAGE, "-H 'Connection: close'", 3)?;
+    anyhow::ensure!(guest.end()?.is_none(), "the guest is gone");
+    Ok(())
+}
+
+/// Keeps a few thousand values, in memory.
+fn stores(host: &mut Host, spec: &GuestSpec) -> Result<()> {
+    let guest = host.create(&spec.clone().network())?;
+    guest.wait_console("link up", SOON)?;
+    kv::benchmark(host, FATA, "-t set,get", 4000)?;
     anyhow::ensure!(guest.end()?.is_none(), "the guest is gone");
     Ok(())
 }
