@@ -234,11 +234,8 @@ impl Inner {
     }
 
     async fn write_changes(&self, group: &[Waiting]) -> Result<(), Error> {
-        let before = self.counters.borrow().log_octets;
         let changes = group.iter().flat_map(|waiting| &waiting.batch.changes);
         let slots = group::Writer::new(self).write(changes).await?;
-        let octets = self.counters.borrow().log_octets - before;
-        self.log.borrow_mut().tail += octets;
         if group.iter().any(|waiting| waiting.durability == Durability::Flushed) {
             self.flush_log().await?;
         }

@@ -139,6 +139,7 @@ impl Inner {
         log.head.seq += 1;
         log.head.epoch = log.epoch;
         log.head.chain = chain;
+        log.tail += u64::from(total);
         self.count(|c| c.log_octets += u64::from(total));
     }
 

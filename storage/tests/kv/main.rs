@@ -1,6 +1,7 @@
 //! The store over a simulated disk.
 
 mod basics;
+mod checkpoints;
 mod crash;
 mod damage;
 mod every_moment;
