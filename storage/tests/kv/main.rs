@@ -6,5 +6,6 @@ mod crash;
 mod damage;
 mod every_moment;
 mod full;
+mod large;
 mod log_end;
 mod support;

@@ -1,0 +1,31 @@
+//! Disks that are large for their segments, and segments that are large.
+
+use crate::support::{MIB, formatted_with};
+use fata_libos::testing::run;
+use fata_storage::kv::{Options, Store};
+
+/// The table of segments has to fit into one.
+#[test]
+fn more_small_segments_than_a_table_has_room_for() {
+    run(async {
+        let options = Options { segment: Some(16 << 10), ..Options::default() };
+        for (sector, most) in [(512, 3952), (4096, 3056)] {
+            let disk = formatted_with(sector, 128 * MIB, &options).await;
+            // Tables begin wherever the one before ended: all segments that the first few are in are used to the end.
+            for n in 0..8u32 {
+                let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+                assert_eq!(store.stats().segments, most);
+                for at in 0..40 {
+                    store.put((n * 40 + at).to_be_bytes(), vec![n as u8; 1500]).await.unwrap();
+                    store.checkpoint().await.unwrap();
+                }
+                assert!(store.check().await.unwrap().is_whole());
+                store.close().await.unwrap();
+            }
+            let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+            for n in 0..320u32 {
+                assert_eq!(store.get(n.to_be_bytes()).await, Ok(Some(vec![(n / 40) as u8; 1500])));
+            }
+        }
+    });
+}
