@@ -165,10 +165,7 @@ impl Inner {
 
     /// Whether the log or the memory for what is in it has grown to its bound while an earlier part is in a checkpoint.
     fn is_behind(&self) -> bool {
-        let view = self.view.borrow();
-        let limit = self.tail_limit();
-        let is_long = self.log.borrow().tail >= limit || view.active.octets() as u64 >= limit;
-        is_long && view.frozen.is_some()
+        self.view.borrow().frozen.is_some() && self.is_tail_long()
     }
 
     fn fits(&self, batch: &Batch, octets: u64) -> bool {
@@ -184,8 +181,7 @@ impl Inner {
         let view = self.view.borrow();
         let frozen = view.frozen.as_ref().map_or(0, |m| m.growth());
         let grown = space.live() + frozen + view.active.growth() + octets + octets / 16;
-        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed
-            && grown <= space.limit(self.tail_limit())
+        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed && grown <= self.space_limit()
     }
 
     /// Has a round made that begins after now, and gives what became of it.

@@ -39,7 +39,7 @@ impl Inner {
 
     /// The most octets of a batch.
     pub(crate) fn max_batch(&self) -> u64 {
-        (20 << 20).min(self.space.borrow().limit(self.tail_limit()) / 2)
+        (20 << 20).min(self.space_limit() / 2)
     }
 }
 

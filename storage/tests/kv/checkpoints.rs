@@ -1,6 +1,6 @@
 //! When checkpoints are made, and how much the log and the memory for it grow meanwhile.
 
-use crate::support::{MIB, Random, formatted};
+use crate::support::{MIB, Random, content, formatted, small};
 use fata_libos::task::spawn;
 use fata_libos::testing::run;
 use fata_storage::kv::{Batch, Durability, Options, Store};
@@ -44,5 +44,19 @@ fn a_checkpoint_is_no_reason_for_the_next() {
         let written = after.log_octets - before.log_octets;
         assert!(written > 8 * commits * 512, "the checkpoints wrote much more: {written}");
         assert!((tails - 1..=tails + 1).contains(&made), "{made} checkpoints for {tails} tails");
+    });
+}
+
+#[test]
+fn no_tail_at_all_is_a_checkpoint_for_each_commit() {
+    run(async {
+        let options = Options { tail: 0, ..small() };
+        let disk = formatted(MIB, &options).await;
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        for n in 0..50u32 {
+            store.put(n.to_be_bytes(), "value").await.unwrap();
+        }
+        assert_eq!(content(&store).await.len(), 50);
+        assert!(store.stats().checkpoints > 20);
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{MIB, formatted_with};
 use fata_libos::testing::run;
-use fata_storage::kv::{Options, Store};
+use fata_storage::kv::{Batch, Durability, Options, Store};
 
 /// The table of segments has to fit into one.
 #[test]
@@ -26,6 +26,32 @@ fn more_small_segments_than_a_table_has_room_for() {
             for n in 0..320u32 {
                 assert_eq!(store.get(n.to_be_bytes()).await, Ok(Some(vec![(n / 40) as u8; 1500])));
             }
+        }
+    });
+}
+
+/// A large disk has large segments; what is kept in memory and replayed does not grow with them.
+#[test]
+fn the_tail_of_the_log_is_as_long_as_was_asked_for() {
+    run(async {
+        let disk = formatted_with(512, 64 << 30, &Options::default()).await;
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        assert_eq!(store.stats().segment_octets, 64 << 20);
+        let tail = Options::default().tail;
+        let mut most = 0;
+        for n in 0..6000u32 {
+            let mut batch = Batch::new();
+            batch.put(n.to_be_bytes(), vec![n as u8; 1000]);
+            store.commit(batch, Durability::Written).await.unwrap();
+            most = most.max(store.stats().memtable_octets);
+        }
+        assert!((tail / 2..=2 * tail + tail / 8).contains(&most), "{most} octets of memory");
+        core::mem::forget(store);
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        let replayed = store.stats().replayed_octets;
+        assert!(replayed > 0 && replayed as usize <= 3 * tail, "{replayed} octets were read");
+        for n in [0u32, 5999] {
+            assert_eq!(store.get(n.to_be_bytes()).await, Ok(Some(vec![n as u8; 1000])));
         }
     });
 }
