@@ -165,9 +165,11 @@ impl Inner {
     /// Empties a few segments, or some of what they hold; whether there was anything to move.
     async fn clean_once(&self) -> Result<bool, Error> {
         let margin = u64::from(self.layout.capacity()) / 4;
-        let budget = self.workspace().saturating_sub(margin).min(STEP);
+        let space = self.workspace().saturating_sub(margin);
+        let budget = space.min(STEP);
         let tail = self.tail.get().log;
-        let victims = self.space.borrow().victims(tail, budget / 4 * 3, &self.hopeless.borrow());
+        let victims =
+            self.space.borrow().victims(tail, budget / 4 * 3, space / 4 * 3, &self.hopeless.borrow());
         let mut touches = Touches::default();
         for victim in &victims {
             let before = touches.keys.len();

@@ -186,15 +186,15 @@ fn without_its_table_a_store_is_for_reading_alone() {
         let (disk, model) = half_in_the_log().await;
         let mut found = 0;
         // The table's octets are of no other use: where damage is said to be in it, salvage finds everything.
-        for octet in (SEGMENTS..10 * SEGMENTS).step_by(97) {
+        for octet in (SEGMENTS..10 * SEGMENTS).step_by(211) {
             disk.flip(octet, 1);
             let refused = Store::open(&disk.disk(), read_only(OnDamage::Refuse)).await.err();
             if refused.is_none() {
-                let options = Options { damage: OnDamage::Salvage, ..small() };
                 let image = disk.copy();
-                let store = Store::open(&image.disk(), options).await.unwrap();
-                let strict = Store::open(&disk.copy().disk(), small()).await;
+                let strict = Store::open(&image.disk(), small()).await;
                 if let Err(Error::Corrupt { what: Part::Table, .. }) = strict {
+                    let options = Options { damage: OnDamage::Salvage, ..small() };
+                    let store = Store::open(&image.disk(), options).await.unwrap();
                     assert_eq!(store.put("a", "b").await, Err(Error::ReadOnly));
                     assert_eq!(content(&store).await, model);
                     found += 1;

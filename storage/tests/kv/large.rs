@@ -55,3 +55,41 @@ fn the_tail_of_the_log_is_as_long_as_was_asked_for() {
         }
     });
 }
+
+/// What a segment still holds may be more than a step of the cleaner moves.
+#[test]
+fn large_segments_are_emptied_too() {
+    run(async {
+        const VALUE: usize = 4 << 20;
+        const SEGMENT: u32 = 128 << 20;
+        let options = Options { segment: Some(SEGMENT), ..Options::default() };
+        let disk = formatted_with(512, 14 * u64::from(SEGMENT) + (64 << 10), &options).await;
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        let fill = async |keys: &mut Vec<u32>| {
+            let mut n = keys.last().map_or(0, |last| last + 1);
+            while store.put(n.to_be_bytes(), vec![0; VALUE]).await.is_ok() {
+                keys.push(n);
+                n += 1;
+            }
+        };
+        let mut keys = Vec::new();
+        fill(&mut keys).await;
+        let first = keys.len();
+        assert!((first * VALUE) as u64 > store.stats().limit_octets / 4 * 3, "{first} values");
+        for round in 0..4 {
+            // Two of five: what is left in a segment is more than a step moves.
+            for key in keys.iter().filter(|n| *n % 5 < 2) {
+                store.delete(key.to_be_bytes()).await.unwrap();
+            }
+            keys.retain(|n| *n % 5 > 1);
+            fill(&mut keys).await;
+            assert!(keys.len() >= first - 2, "round {round}: {first}, then {}", keys.len());
+        }
+        let mut cursor = store.range::<&[u8]>(..);
+        for n in keys {
+            let (key, value) = cursor.next().await.unwrap().unwrap();
+            assert!(key == n.to_be_bytes() && value == [0; VALUE], "{n}");
+        }
+        assert_eq!(cursor.next_key().await, Ok(None));
+    });
+}
