@@ -83,6 +83,41 @@ fn a_crash_at_any_moment_leaves_a_state_that_was() {
     });
 }
 
+/// Where the header of the segment that was to follow cannot be written, that of the last one is written again.
+#[test]
+fn a_crash_while_the_log_goes_on_elsewhere() {
+    run(async {
+        let disk = formatted(600 << 10, &small()).await;
+        // The first sector of every third segment, but for the one that the log begins in.
+        let make_bad = |disk: &SimDisk| {
+            for segment in (2..33).step_by(3) {
+                disk.break_writes((64 << 10) / 512 + segment * 32);
+            }
+        };
+        make_bad(&disk);
+        let trace = Trace::record(disk, 200, 5).await;
+        let end = trace.disk.moment();
+        let mut images = 0;
+        for moment in 0..=end {
+            let allowed = trace.allowed(moment);
+            for (number, image) in trace.disk.crashes(moment).iter().enumerate() {
+                let found = content_of(image).await;
+                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
+                // And it goes on from there, on a disk that is as bad.
+                if number == 0 && moment.is_multiple_of(5) {
+                    let image = image.copy();
+                    make_bad(&image);
+                    let again = Trace::record(image, 12, moment as u64).await;
+                    assert_eq!(again.states[0], found);
+                    assert_eq!(Some(&content_of(&again.disk).await), again.states.last());
+                }
+                images += 1;
+            }
+        }
+        assert!(images > 2500, "{images} images");
+    });
+}
+
 #[test]
 fn a_crash_after_a_crash_brings_nothing_back() {
     run(async {
