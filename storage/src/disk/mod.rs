@@ -9,6 +9,17 @@ mod faults;
 pub mod partition;
 mod slice;
 
+use alloc::boxed::Box;
+use fata_libos::block::{Geometry, InFlight, Outcome, Request};
+
+/// What `serve` makes of a request; one that a disk of this geometry does not take is refused.
+fn checked(geometry: Geometry, request: Request, serve: impl FnOnce(Request) -> InFlight) -> InFlight {
+    match geometry.check(&request) {
+        Ok(()) => serve(request),
+        Err(error) => Box::pin(core::future::ready(Outcome::refused(request, error))),
+    }
+}
+
 pub use cache::{Cache, CacheStats};
 pub use crypt::{Crypt, KeyError};
 pub use faults::{Fault, Faults};

@@ -92,6 +92,10 @@ fn an_octet_that_changed_is_noticed_and_the_rest_can_be_read() {
             }
             disk.flip(octet, 1 << (octet % 8));
         }
+        println!(
+            "{} octets: {refused} refused and salvaged, {unreadable} with unreadable keys, {whole} whole",
+            refused + unreadable + whole
+        );
         assert!(refused > 50 && unreadable > 50 && whole > 500, "{refused}, {unreadable}, {whole}");
     });
 }

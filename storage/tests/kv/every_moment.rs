@@ -1,9 +1,9 @@
 //! A small workload, crashed at every moment.
 
-use crate::support::{Content, Random, content, formatted, small};
+use crate::support::{Content, Random, Shape, content, formatted, small};
 use fata_libos::block::Access;
 use fata_libos::testing::run;
-use fata_storage::kv::{Batch, Durability, Options, Store};
+use fata_storage::kv::{Durability, Options, Store};
 use fata_storage::testing::SimDisk;
 
 /// What the store held after each batch, and when each was acknowledged as flushed.
@@ -24,18 +24,9 @@ impl Trace {
         let mut random = Random::new(seed);
         let mut out = Self { disk, states: vec![state.clone()], begun: vec![0], flushed: Vec::new() };
         for _ in 0..batches {
-            let mut batch = Batch::new();
-            for _ in 0..=random.below(3) {
-                let key = vec![b'a' + random.below(20) as u8; 1 + random.below(30) as usize];
-                if random.below(4) == 0 {
-                    batch.delete(&key);
-                    state.remove(&key);
-                } else {
-                    let value = random.value();
-                    batch.put(&key, value.clone());
-                    state.insert(key, value);
-                }
-            }
+            let key =
+                |random: &mut Random| vec![b'a' + random.below(20) as u8; 1 + random.below(30) as usize];
+            let batch = random.batch(Shape { changes: 3, deletes: 4 }, &mut state, key);
             let durability = if random.below(4) == 0 { Durability::Written } else { Durability::Flushed };
             out.begun.push(out.disk.moment());
             store.commit(batch, durability).await.unwrap();
