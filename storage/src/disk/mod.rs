@@ -1,9 +1,10 @@
-//! Block devices over block devices: a part of one, one that is encrypted, cached, or faulty.
+//! Block devices over block devices: a part of one, one that is encrypted, checked, cached, or faulty.
 //!
 //! Each is a [`BlockDevice`](fata_libos::block::BlockDevice) around a [`Disk`](fata_libos::block::Disk), and is made into one again by
 //! `Disk::new`. [`partition`] finds the parts that a table on the disk names.
 
 mod cache;
+pub mod checksum;
 mod crypt;
 mod faults;
 pub mod partition;
@@ -21,6 +22,7 @@ fn checked(geometry: Geometry, request: Request, serve: impl FnOnce(Request) -> 
 }
 
 pub use cache::{Cache, CacheStats};
+pub use checksum::Checksum;
 pub use crypt::{Crypt, KeyError};
 pub use faults::{Fault, Faults};
 pub use slice::Slice;

@@ -54,7 +54,7 @@ impl BlockDevice for Slice {
 }
 
 /// An error of the disk with the slice's number of the sector.
-fn counted_from(first: u64, error: BlockError) -> BlockError {
+pub(super) fn counted_from(first: u64, error: BlockError) -> BlockError {
     let ours = |sector: u64| sector.saturating_sub(first);
     match error {
         BlockError::Failed { sector, status } => BlockError::Failed { sector: ours(sector), status },
