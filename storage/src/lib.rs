@@ -12,10 +12,12 @@
 extern crate alloc;
 
 pub mod archive;
+mod checksum;
 pub mod detect;
 pub mod disk;
 pub mod fat;
 mod fields;
 pub mod kv;
+mod lock;
 #[cfg(not(target_os = "xen"))]
 pub mod testing;

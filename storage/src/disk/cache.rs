@@ -3,6 +3,7 @@
 //! Writes go through: a flush is the disk's. What is kept is bounded, and goes in the order in which it came. Reads larger
 //! than an eighth of the bound are not kept, so that one long read does not drive out what is read often.
 
+use super::checked;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
@@ -151,14 +152,11 @@ impl BlockDevice for Cache {
     }
 
     fn submit(&self, request: Request) -> InFlight {
-        if let Err(error) = self.geometry().check(&request) {
-            return Box::pin(core::future::ready(Outcome::refused(request, error)));
-        }
-        match request {
+        checked(self.geometry(), request, |request| match request {
             Request::Read { sector, buffer } => Box::pin(self.clone().read(sector, buffer)),
             Request::Flush => self.disk.submit(Request::Flush),
             change => self.change(change),
-        }
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! does with sectors of 512 octets. It keeps content from who has the disk; it does not notice a sector that was changed,
 //! or put back as it was earlier.
 
+use super::checked;
 use aes::cipher::KeyInit;
 use aes::{Aes128, Aes256};
 use alloc::boxed::Box;
@@ -116,14 +117,11 @@ impl BlockDevice for Crypt {
     }
 
     fn submit(&self, request: Request) -> InFlight {
-        if let Err(error) = self.geometry().check(&request) {
-            return Box::pin(core::future::ready(Outcome::refused(request, error)));
-        }
-        match request {
+        checked(self.geometry(), request, |request| match request {
             Request::Read { sector, buffer } => Box::pin(self.clone().read(sector, buffer)),
             Request::Write { sector, buffer } => Box::pin(self.clone().write(sector, buffer)),
             other => self.disk.submit(other),
-        }
+        })
     }
 }
 

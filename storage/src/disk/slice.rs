@@ -1,5 +1,6 @@
 //! A range of a disk as a disk of its own.
 
+use super::checked;
 use alloc::boxed::Box;
 use fata_libos::block::{BlockDevice, BlockError, Disk, Geometry, InFlight, Outcome, Request};
 
@@ -35,28 +36,25 @@ impl BlockDevice for Slice {
         geometry
     }
 
-    fn submit(&self, mut request: Request) -> InFlight {
-        if let Err(error) = self.geometry().check(&request) {
-            return Box::pin(core::future::ready(Outcome::refused(request, error)));
-        }
-        match &mut request {
-            Request::Read { sector, .. }
-            | Request::Write { sector, .. }
-            | Request::Discard { sector, .. } => {
-                *sector += self.first;
+    fn submit(&self, request: Request) -> InFlight {
+        checked(self.geometry(), request, |mut request| {
+            match &mut request {
+                Request::Read { sector, .. }
+                | Request::Write { sector, .. }
+                | Request::Discard { sector, .. } => *sector += self.first,
+                Request::Flush => {}
             }
-            Request::Flush => {}
-        }
-        let (first, in_flight) = (self.first, self.disk.submit(request));
-        Box::pin(async move {
-            let Outcome { result, buffer } = in_flight.await;
-            Outcome { result: result.map_err(|e| counted_from(first, e)), buffer }
+            let (first, in_flight) = (self.first, self.disk.submit(request));
+            Box::pin(async move {
+                let Outcome { result, buffer } = in_flight.await;
+                Outcome { result: result.map_err(|e| counted_from(first, e)), buffer }
+            })
         })
     }
 }
 
 /// An error of the disk with the slice's number of the sector.
-fn counted_from(first: u64, error: BlockError) -> BlockError {
+pub(super) fn counted_from(first: u64, error: BlockError) -> BlockError {
     let ours = |sector: u64| sector.saturating_sub(first);
     match error {
         BlockError::Failed { sector, status } => BlockError::Failed { sector: ours(sector), status },

@@ -27,7 +27,6 @@ mod device;
 mod error;
 mod file;
 mod format;
-mod lock;
 mod metadata;
 mod path;
 mod pins;

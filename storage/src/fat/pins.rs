@@ -1,7 +1,7 @@
 //! Nodes of the file system that something holds, given back when that is dropped: also when a task is cancelled.
 
 use super::device::Device;
-use super::lock::{Guard, Lock};
+use crate::lock::{Guard, Lock};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};

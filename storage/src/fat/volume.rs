@@ -1,10 +1,10 @@
 //! A mounted volume.
 
 use super::device::Device;
-use super::lock::Guard;
 use super::metadata::WallClock;
 use super::pins::{Fs, Pin, Shared};
 use super::{Error, File, Kind, Metadata, Mode, ReadDir, path};
+use crate::lock::Guard;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -22,10 +22,21 @@ const STEP: u64 = 32 << 20;
 const CLEANINGS: u32 = 16;
 
 impl Inner {
-    /// Octets of log, and of memory, after which the memtable goes into the tree.
-    pub(crate) fn tail_limit(&self) -> u64 {
+    /// Octets of log after which the memtable goes into the tree.
+    fn tail_limit(&self) -> u64 {
         let part = u64::from(self.layout.segments) * u64::from(self.layout.segment) / 16;
-        (self.options.tail as u64).min(part).max(u64::from(self.layout.segment))
+        (self.options.tail.max(1) as u64).min(part)
+    }
+
+    /// The most live octets that puts may lead to. The tails of the log take a segment each at least.
+    pub(crate) fn space_limit(&self) -> u64 {
+        self.space.borrow().limit(self.tail_limit().max(u64::from(self.layout.segment)))
+    }
+
+    /// Whether the log since the last checkpoint, or the memory for what is in it, is as large as may be.
+    pub(crate) fn is_tail_long(&self) -> bool {
+        self.log.borrow().tail >= self.tail_limit()
+            || self.view.borrow().active.octets() >= self.options.tail.max(1)
     }
 
     /// Wakes the task if there is reason to.
@@ -37,11 +48,9 @@ impl Inner {
 
     fn is_due(&self) -> bool {
         let tail = self.log.borrow().tail;
-        let limit = self.tail_limit();
         let space = self.space.borrow();
         let is_scarce = space.free() < space.low() && tail >= u64::from(self.layout.segment) / 2;
-        let active = self.view.borrow().active.octets() as u64;
-        tail >= limit || active >= limit || is_scarce
+        is_scarce || self.is_tail_long()
     }
 
     /// The task that makes checkpoints. Its last act is that of closing.
@@ -156,9 +165,11 @@ impl Inner {
     /// Empties a few segments, or some of what they hold; whether there was anything to move.
     async fn clean_once(&self) -> Result<bool, Error> {
         let margin = u64::from(self.layout.capacity()) / 4;
-        let budget = self.workspace().saturating_sub(margin).min(STEP);
+        let space = self.workspace().saturating_sub(margin);
+        let budget = space.min(STEP);
         let tail = self.tail.get().log;
-        let victims = self.space.borrow().victims(tail, budget / 4 * 3, &self.hopeless.borrow());
+        let victims =
+            self.space.borrow().victims(tail, budget / 4 * 3, space / 4 * 3, &self.hopeless.borrow());
         let mut touches = Touches::default();
         for victim in &victims {
             let before = touches.keys.len();

@@ -165,10 +165,7 @@ impl Inner {
 
     /// Whether the log or the memory for what is in it has grown to its bound while an earlier part is in a checkpoint.
     fn is_behind(&self) -> bool {
-        let view = self.view.borrow();
-        let limit = self.tail_limit();
-        let is_long = self.log.borrow().tail >= limit || view.active.octets() as u64 >= limit;
-        is_long && view.frozen.is_some()
+        self.view.borrow().frozen.is_some() && self.is_tail_long()
     }
 
     fn fits(&self, batch: &Batch, octets: u64) -> bool {
@@ -184,8 +181,7 @@ impl Inner {
         let view = self.view.borrow();
         let frozen = view.frozen.as_ref().map_or(0, |m| m.growth());
         let grown = space.live() + frozen + view.active.growth() + octets + octets / 16;
-        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed
-            && grown <= space.limit(self.tail_limit())
+        free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed && grown <= self.space_limit()
     }
 
     /// Has a round made that begins after now, and gives what became of it.
@@ -234,11 +230,8 @@ impl Inner {
     }
 
     async fn write_changes(&self, group: &[Waiting]) -> Result<(), Error> {
-        let before = self.counters.borrow().log_octets;
         let changes = group.iter().flat_map(|waiting| &waiting.batch.changes);
         let slots = group::Writer::new(self).write(changes).await?;
-        let octets = self.counters.borrow().log_octets - before;
-        self.log.borrow_mut().tail += octets;
         if group.iter().any(|waiting| waiting.durability == Durability::Flushed) {
             self.flush_log().await?;
         }

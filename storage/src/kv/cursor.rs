@@ -93,7 +93,6 @@ impl Cursor {
     }
 
     /// The next key and its value; `None` at the end. After an error the cursor goes on behind what could not be read.
-    #[allow(clippy::should_implement_trait)]
     pub async fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
         match self.next_slot().await? {
             Some((key, slot)) => {

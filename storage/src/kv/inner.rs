@@ -163,7 +163,7 @@ impl Inner {
             free_segments: space.free(),
             pinned_segments: space.pinned(),
             live_octets: space.live(),
-            limit_octets: space.limit(self.tail_limit()),
+            limit_octets: self.space_limit(),
             memtable_octets: view.active.octets() + frozen,
             cache_octets: self.cache.borrow().octets(),
             queue_octets: self.queue.octets(),

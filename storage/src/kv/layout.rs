@@ -1,5 +1,6 @@
 //! Where things are on the disk: the area of the superblocks, then segments of one size.
 
+use super::frame::FRAME_HEADER;
 use super::{Error, Part};
 use fata_libos::block::{Buffer, Disk, Geometry};
 
@@ -52,7 +53,7 @@ impl Layout {
             return Err(Error::Option { what: "the size of a segment", value: u64::from(segment) });
         }
         let count = octets.saturating_sub(SUPER_AREA) / u64::from(segment);
-        let segments = u32::try_from(count).unwrap_or(u32::MAX).min(MAX_SEGMENTS);
+        let segments = u32::try_from(count).unwrap_or(u32::MAX).min(most_segments(segment, sector));
         if segments < MIN_SEGMENTS {
             let needed = SUPER_AREA + u64::from(MIN_SEGMENTS) * u64::from(segment);
             return Err(Error::TooSmall { octets, needed });
@@ -66,7 +67,7 @@ impl Layout {
         u64::from(self.sector) == geometry.sector_size as u64
             && self.segment.is_power_of_two()
             && (MIN_SEGMENT..=MAX_SEGMENT).contains(&self.segment)
-            && (MIN_SEGMENTS..=MAX_SEGMENTS).contains(&self.segments)
+            && (MIN_SEGMENTS..=most_segments(self.segment, self.sector)).contains(&self.segments)
             && end <= geometry.octets()
     }
 
@@ -119,6 +120,11 @@ fn sector_size(geometry: Geometry) -> Result<u32, Error> {
         size @ (512 | 4096) => Ok(size as u32),
         size => Err(Error::Option { what: "the sector size", value: size as u64 }),
     }
+}
+
+/// So many segments that the table of them, four octets each, fits into the frame that a segment has room for.
+fn most_segments(segment: u32, sector: u32) -> u32 {
+    MAX_SEGMENTS.min(segment.saturating_sub(sector + FRAME_HEADER) / 4)
 }
 
 /// About a thousand segments, of 64 KiB at least; a tiny disk has smaller ones.

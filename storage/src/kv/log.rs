@@ -57,20 +57,49 @@ impl Inner {
         if room < LEAST_ROOM { 0 } else { room.min(MAX_PAYLOAD) }
     }
 
-    /// Goes on to the next segment. With the lock held.
+    /// Goes on to the next segment; where its header cannot be written, to another. With the lock held.
     pub(crate) async fn roll(&self) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let free = self.space.borrow().free();
+            let log_after = self.log.borrow().head.log + 2;
+            let after = self.allocate(log_after).ok_or(Error::Full { free })?;
+            match self.enter_next(after).await {
+                Ok(()) => return Ok(()),
+                Err(Error::Block(BlockError::Failed { .. })) => {
+                    self.count(|c| c.bad_writes += 1);
+                    self.redirect(after).await.map_err(|e| self.fail(e))?;
+                }
+                Err(e) => return Err(self.fail(e)),
+            }
+        }
+        Err(self.fail(Error::Failed))
+    }
+
+    /// Makes the next segment that of the log's end, and `after` the one that follows it.
+    async fn enter_next(&self, after: u32) -> Result<(), Error> {
         let log = *self.log.borrow();
-        let free = self.space.borrow().free();
         let head = log.head;
-        let after = self.allocate(head.log + 2).ok_or(Error::Full { free })?;
         let before = Before { segment: head.segment, offset: head.offset, seq: head.seq, chain: head.chain };
         let header = SegmentHeader { log: head.log + 1, before, epoch: log.epoch, next: after };
-        if let Err(e) = self.write_segment_header(log.next, &header).await {
-            return Err(self.fail(e));
-        }
+        self.write_segment_header(log.next, &header).await?;
         let mut log = self.log.borrow_mut();
         log.head = Position { segment: log.next, offset: self.layout.sector, log: head.log + 1, ..head };
         log.next = after;
+        Ok(())
+    }
+
+    /// Has the header of the log's last segment name another one as next. On the medium that is so before anything is written
+    /// there: until then the log ends here, whichever of the two an opening finds named.
+    async fn redirect(&self, next: u32) -> Result<(), Error> {
+        let head = self.log.borrow().head;
+        let (sector, _) = self.layout.read(&self.disk, head.segment, 0, self.layout.sector).await?;
+        let header = SegmentHeader::decode(&sector, self.salt).filter(|header| header.log == head.log);
+        let header = header.ok_or_else(|| head.corrupt(Part::Segment))?;
+        self.write_segment_header(head.segment, &SegmentHeader { next, ..header }).await?;
+        self.disk.flush().await?;
+        self.log.borrow_mut().next = next;
+        // The one that was next is free again once the log's tail is behind this segment, and is tried again some day.
+        self.space.borrow_mut().take(next, head.log + 1);
         Ok(())
     }
 
@@ -139,6 +168,7 @@ impl Inner {
         log.head.seq += 1;
         log.head.epoch = log.epoch;
         log.head.chain = chain;
+        log.tail += u64::from(total);
         self.count(|c| c.log_octets += u64::from(total));
     }
 

@@ -33,7 +33,7 @@ mod build;
 mod cache;
 mod check;
 mod checkpoint;
-mod checksum;
+
 mod clean;
 mod commit;
 mod cursor;
@@ -68,8 +68,11 @@ pub use store::{Snapshot, Store};
 pub const FORMAT: u32 = 1;
 /// The most octets of a key; the least is one.
 pub const MAX_KEY: usize = 1024;
-/// The most octets of a value. A store with small segments has a lower limit, [`Store::max_value`].
-pub const MAX_VALUE: usize = 16 << 20;
+/// The most octets of a value: what a program calls 16 MiB, and its own head. A small store, or one with small segments, has a
+/// lower limit, [`Store::max_value`].
+pub const MAX_VALUE: usize = 17 << 20;
+
+use crate::checksum;
 
 /// Values up to so many octets are in the index itself.
 const INLINE_LIMIT: usize = 1024;

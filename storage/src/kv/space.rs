@@ -185,8 +185,8 @@ impl Space {
     }
 
     /// Segments before number `tail` of the log with the least that is live, to be emptied: few enough that what they hold
-    /// is at most `budget` octets.
-    pub(crate) fn victims(&self, tail: u64, budget: u64, except: &BTreeSet<u32>) -> Vec<u32> {
+    /// is at most `step` octets; but one that holds more, up to `most`, is emptied in several steps.
+    pub(crate) fn victims(&self, tail: u64, step: u64, most: u64, except: &BTreeSet<u32>) -> Vec<u32> {
         let worth = u64::from(self.capacity) / 16 * 15;
         let can_be = |index: u32, s: &Segment| {
             s.state == State::Used
@@ -203,8 +203,9 @@ impl Space {
         found.sort_unstable();
         let mut sum = 0;
         let few = found.into_iter().take(2 + self.segments.len() / 16).take_while(|(live, _)| {
+            let is_first = sum == 0;
             sum += u64::from(*live);
-            sum <= budget
+            sum <= step || (is_first && sum <= most)
         });
         few.map(|(_, index)| index).collect()
     }

@@ -4,8 +4,9 @@ use super::batch::Batch;
 use super::check::{self, Report};
 use super::cursor::Cursor;
 use super::inner::{Inner, Mode, View};
+use super::item::change_len;
 use super::lock::until;
-use super::{Durability, Error, MAX_VALUE, Options, Stats, open};
+use super::{Durability, Error, MAX_KEY, MAX_VALUE, Options, Stats, open};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,15 +32,16 @@ impl Drop for Handle {
 }
 
 impl Inner {
-    /// The most octets of a value: what a leaf of the index can say where it is.
+    /// The most octets of a value: what a leaf of the index can say where it is, and a batch can have under the longest key.
     pub(crate) fn max_value(&self) -> usize {
         let parts = 288;
-        MAX_VALUE.min(parts * (self.layout.capacity() as usize - 2048))
+        let batch = self.max_batch().saturating_sub(change_len(MAX_KEY, 0)) as usize;
+        MAX_VALUE.min(parts * (self.layout.capacity() as usize - 2048)).min(batch)
     }
 
     /// The most octets of a batch.
     pub(crate) fn max_batch(&self) -> u64 {
-        (20 << 20).min(self.space.borrow().limit(self.tail_limit()) / 2)
+        (20 << 20).min(self.space_limit() / 2)
     }
 }
 
@@ -116,12 +118,13 @@ impl Store {
         self.inner().stats()
     }
 
-    /// The most octets of a value.
+    /// The most octets of a value that a commit takes, under the longest key; at most [`MAX_VALUE`]. It depends on the size of
+    /// the disk and of its segments, and stays the same while the store is open.
     pub fn max_value(&self) -> usize {
         self.inner().max_value()
     }
 
-    /// The most octets of a batch ([`Batch::octets`]).
+    /// The most octets of a batch ([`Batch::octets`]) that a commit takes. It stays the same while the store is open.
     pub fn max_batch(&self) -> u64 {
         self.inner().max_batch()
     }

@@ -39,6 +39,9 @@ pub enum Event {
 /// Sectors that were written; the others are zero.
 type Sectors = BTreeMap<u64, Rc<[u8]>>;
 
+/// A write that may be on the medium or not: its first sector, and the octets of each.
+type Unflushed = (u64, Vec<Rc<[u8]>>);
+
 struct State {
     geometry: Cell<Geometry>,
     sectors: RefCell<Sectors>,
@@ -58,6 +61,16 @@ pub struct SimDisk {
     state: Rc<State>,
     /// What was there before the trace began.
     base: Sectors,
+}
+
+/// What is on the medium for sure is newer than an earlier write that failed: that one cannot bring back what was before.
+fn renew(open: &mut [Unflushed], sector: u64, octets: &Rc<[u8]>) {
+    for (first, sectors) in open {
+        let index = sector.checked_sub(*first).and_then(|index| usize::try_from(index).ok());
+        if let Some(old) = index.and_then(|index| sectors.get_mut(index)) {
+            *old = octets.clone();
+        }
+    }
 }
 
 impl SimDisk {
@@ -135,6 +148,11 @@ impl SimDisk {
         self.state.bad_writes.borrow_mut().push(sector);
     }
 
+    /// Whether there are unwritable sectors.
+    pub fn has_bad_writes(&self) -> bool {
+        !self.state.bad_writes.borrow().is_empty()
+    }
+
     /// Makes all sectors readable and writable.
     pub fn repair(&self) {
         self.state.bad_reads.borrow_mut().clear();
@@ -183,8 +201,7 @@ impl SimDisk {
     }
 
     /// What is on the medium for sure at a moment, and the writes that may be: each with its sectors.
-    #[allow(clippy::type_complexity)]
-    fn split(&self, moment: usize) -> (Sectors, Vec<(u64, Vec<Rc<[u8]>>)>) {
+    fn split(&self, moment: usize) -> (Sectors, Vec<Unflushed>) {
         let trace = self.state.trace.borrow();
         let events = trace.as_ref().map_or(&[][..], |t| &t[..moment]);
         let mut ended: BTreeMap<usize, usize> = BTreeMap::new();
@@ -203,7 +220,10 @@ impl SimDisk {
             let Event::Write { sector, octets } = event else { continue };
             let sectors: Vec<Rc<[u8]>> = octets.chunks(size).map(Rc::from).collect();
             if ended.get(&at).is_some_and(|end| *end < last) {
-                safe.extend((*sector..).zip(sectors));
+                for (at, octets) in (*sector..).zip(sectors) {
+                    renew(&mut open, at, &octets);
+                    safe.insert(at, octets);
+                }
             } else {
                 open.push((*sector, sectors));
             }
@@ -211,12 +231,7 @@ impl SimDisk {
         (safe, open)
     }
 
-    fn image(
-        &self,
-        safe: &Sectors,
-        open: &[(u64, Vec<Rc<[u8]>>)],
-        is_there: impl Fn(usize, usize) -> bool,
-    ) -> SimDisk {
+    fn image(&self, safe: &Sectors, open: &[Unflushed], is_there: impl Fn(usize, usize) -> bool) -> SimDisk {
         let mut sectors = safe.clone();
         for (write, (first, octets)) in open.iter().enumerate() {
             for (index, octets) in octets.iter().enumerate() {
@@ -261,7 +276,12 @@ impl SimDisk {
                 return Err(BlockError::Failed { sector: at, status: 5 });
             }
             self.state.bad_reads.borrow_mut().retain(|bad| *bad != at);
-            self.state.sectors.borrow_mut().insert(at, Rc::from(octets));
+            // Sectors of zeros take no memory, so that tests can have large values on large disks.
+            if octets.iter().all(|octet| *octet == 0) {
+                self.state.sectors.borrow_mut().remove(&at);
+            } else {
+                self.state.sectors.borrow_mut().insert(at, Rc::from(octets));
+            }
         }
         Ok(())
     }
@@ -291,7 +311,10 @@ impl SimDisk {
                 let write = self.note(Event::Write { sector, octets: Rc::from(&buffer[..]) });
                 self.turns().await;
                 let result = self.write(sector, &buffer);
-                self.note(Event::Written { write });
+                // Of a write that failed nobody knows what is on the medium, flush or not.
+                if result.is_ok() {
+                    self.note(Event::Written { write });
+                }
                 Outcome { result, buffer: Some(buffer) }
             }
             Request::Flush => {

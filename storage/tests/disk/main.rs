@@ -1,6 +1,7 @@
 //! Block devices over block devices.
 
 mod cache;
+mod checksum;
 mod crypt;
 mod faults;
 mod partition;

@@ -1,8 +1,8 @@
 //! What a store does while nothing goes wrong.
 
-use crate::support::{MIB, content, fresh};
+use crate::support::{MIB, content, formatted, fresh};
 use fata_libos::testing::run;
-use fata_storage::kv::{Batch, Durability, Error, MAX_KEY, Options, Store};
+use fata_storage::kv::{Batch, Durability, Error, MAX_KEY, MAX_VALUE, Options, Store};
 use std::collections::BTreeMap;
 
 #[test]
@@ -68,7 +68,7 @@ fn many_keys_are_in_order_before_and_after_checkpoints() {
 fn large_values_and_long_keys() {
     run(async {
         let (disk, store) = fresh(64 * MIB).await;
-        let large: Vec<u8> = (0..16 << 20).map(|n: u32| (n / 7) as u8).collect();
+        let large: Vec<u8> = (0..17 << 20).map(|n: u32| (n / 7) as u8).collect();
         let key = vec![0xff; MAX_KEY];
         store.put(&key, large.clone()).await.unwrap();
         store.put("small", vec![7; 1025]).await.unwrap();
@@ -78,7 +78,8 @@ fn large_values_and_long_keys() {
         let too_long = store.put([1; MAX_KEY + 1], "").await;
         assert_eq!(too_long, Err(Error::KeyLength { octets: MAX_KEY + 1 }));
         assert_eq!(store.put("", "").await, Err(Error::KeyLength { octets: 0 }));
-        let limit = 16 << 20;
+        let limit = 17 << 20;
+        assert_eq!((store.max_value(), MAX_VALUE), (limit, limit));
         let too_large = store.put("x", vec![0; limit + 1]).await;
         assert_eq!(too_large, Err(Error::ValueLength { octets: limit + 1, limit }));
         store.close().await.unwrap();
@@ -173,6 +174,36 @@ fn bounds_of_ranges_and_prefixes() {
             assert_eq!(all(store.range(.."b")).await, keys[..3]);
             assert_eq!(all(store.range("c".."a")).await, keys[..0]);
             store.checkpoint().await.unwrap();
+        }
+    });
+}
+
+/// What a store says that it takes it takes, on disks of all sizes.
+#[test]
+fn the_largest_value_of_any_store() {
+    run(async {
+        for (octets, segment) in [
+            (300 << 10, Some(16 << 10)),
+            (MIB, Some(16 << 10)),
+            (MIB, Some(64 << 10)),
+            (3 * MIB, None),
+            (20 * MIB, Some(16 << 10)),
+            (40 * MIB, None),
+            (MIB << 10, None),
+        ] {
+            let options = Options { segment, ..Options::default() };
+            let disk = formatted(octets, &options).await;
+            let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+            let what = format!("{octets}, {segment:?}");
+            let (limit, key) = (store.max_value(), [b'k'; MAX_KEY]);
+            let mut value = vec![7; limit + 1];
+            let refused = store.put(key, value.clone()).await;
+            assert_eq!(refused, Err(Error::ValueLength { octets: limit + 1, limit }), "{what}");
+            value.pop();
+            assert_eq!(store.put(key, value.clone()).await, Ok(()), "{what}: {limit}");
+            store.close().await.unwrap();
+            let store = Store::open(&disk.disk(), options).await.unwrap();
+            assert!(store.get(key).await.unwrap() == Some(value), "{what}");
         }
     });
 }

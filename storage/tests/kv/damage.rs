@@ -92,6 +92,10 @@ fn an_octet_that_changed_is_noticed_and_the_rest_can_be_read() {
             }
             disk.flip(octet, 1 << (octet % 8));
         }
+        println!(
+            "{} octets: {refused} refused and salvaged, {unreadable} with unreadable keys, {whole} whole",
+            refused + unreadable + whole
+        );
         assert!(refused > 50 && unreadable > 50 && whole > 500, "{refused}, {unreadable}, {whole}");
     });
 }
@@ -143,12 +147,12 @@ fn frames_go_elsewhere_where_sectors_cannot_be_written() {
     run(async {
         let mut random = Random::new(5);
         let disk = formatted(MIB, &small()).await;
+        // A few of them have segments' headers.
+        for segment in [3, 4, 9, 17, 30] {
+            disk.break_writes(SEGMENTS / 512 + segment * 32);
+        }
         for _ in 0..40 {
-            // Not a segment's first sector, which has its header.
-            let sector = SEGMENTS / 512 + random.below((MIB - SEGMENTS) / 512);
-            if !sector.is_multiple_of(32) {
-                disk.break_writes(sector);
-            }
+            disk.break_writes(SEGMENTS / 512 + random.below((MIB - SEGMENTS) / 512));
         }
         let store = Store::open(&disk.disk(), small()).await.unwrap();
         let mut model = Content::new();
@@ -186,15 +190,15 @@ fn without_its_table_a_store_is_for_reading_alone() {
         let (disk, model) = half_in_the_log().await;
         let mut found = 0;
         // The table's octets are of no other use: where damage is said to be in it, salvage finds everything.
-        for octet in (SEGMENTS..10 * SEGMENTS).step_by(97) {
+        for octet in (SEGMENTS..10 * SEGMENTS).step_by(211) {
             disk.flip(octet, 1);
             let refused = Store::open(&disk.disk(), read_only(OnDamage::Refuse)).await.err();
             if refused.is_none() {
-                let options = Options { damage: OnDamage::Salvage, ..small() };
                 let image = disk.copy();
-                let store = Store::open(&image.disk(), options).await.unwrap();
-                let strict = Store::open(&disk.copy().disk(), small()).await;
+                let strict = Store::open(&image.disk(), small()).await;
                 if let Err(Error::Corrupt { what: Part::Table, .. }) = strict {
+                    let options = Options { damage: OnDamage::Salvage, ..small() };
+                    let store = Store::open(&image.disk(), options).await.unwrap();
                     assert_eq!(store.put("a", "b").await, Err(Error::ReadOnly));
                     assert_eq!(content(&store).await, model);
                     found += 1;

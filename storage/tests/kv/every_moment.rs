@@ -1,9 +1,9 @@
 //! A small workload, crashed at every moment.
 
-use crate::support::{Content, Random, content, formatted, small};
+use crate::support::{Content, Random, Shape, content, formatted, small};
 use fata_libos::block::Access;
 use fata_libos::testing::run;
-use fata_storage::kv::{Batch, Durability, Options, Store};
+use fata_storage::kv::{Durability, Options, Store};
 use fata_storage::testing::SimDisk;
 
 /// What the store held after each batch, and when each was acknowledged as flushed.
@@ -24,18 +24,9 @@ impl Trace {
         let mut random = Random::new(seed);
         let mut out = Self { disk, states: vec![state.clone()], begun: vec![0], flushed: Vec::new() };
         for _ in 0..batches {
-            let mut batch = Batch::new();
-            for _ in 0..=random.below(3) {
-                let key = vec![b'a' + random.below(20) as u8; 1 + random.below(30) as usize];
-                if random.below(4) == 0 {
-                    batch.delete(&key);
-                    state.remove(&key);
-                } else {
-                    let value = random.value();
-                    batch.put(&key, value.clone());
-                    state.insert(key, value);
-                }
-            }
+            let key =
+                |random: &mut Random| vec![b'a' + random.below(20) as u8; 1 + random.below(30) as usize];
+            let batch = random.batch(Shape { changes: 3, deletes: 4 }, &mut state, key);
             let durability = if random.below(4) == 0 { Durability::Written } else { Durability::Flushed };
             out.begun.push(out.disk.moment());
             store.commit(batch, durability).await.unwrap();
@@ -80,6 +71,41 @@ fn a_crash_at_any_moment_leaves_a_state_that_was() {
             }
         }
         assert!(images > 1500, "{images} images");
+    });
+}
+
+/// Where the header of the segment that was to follow cannot be written, that of the last one is written again.
+#[test]
+fn a_crash_while_the_log_goes_on_elsewhere() {
+    run(async {
+        let disk = formatted(600 << 10, &small()).await;
+        // The first sector of every third segment, but for the one that the log begins in.
+        let make_bad = |disk: &SimDisk| {
+            for segment in (2..33).step_by(3) {
+                disk.break_writes((64 << 10) / 512 + segment * 32);
+            }
+        };
+        make_bad(&disk);
+        let trace = Trace::record(disk, 200, 5).await;
+        let end = trace.disk.moment();
+        let mut images = 0;
+        for moment in 0..=end {
+            let allowed = trace.allowed(moment);
+            for (number, image) in trace.disk.crashes(moment).iter().enumerate() {
+                let found = content_of(image).await;
+                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
+                // And it goes on from there, on a disk that is as bad.
+                if number == 0 && moment.is_multiple_of(5) {
+                    let image = image.copy();
+                    make_bad(&image);
+                    let again = Trace::record(image, 12, moment as u64).await;
+                    assert_eq!(again.states[0], found);
+                    assert_eq!(Some(&content_of(&again.disk).await), again.states.last());
+                }
+                images += 1;
+            }
+        }
+        assert!(images > 2500, "{images} images");
     });
 }
 

@@ -1,9 +1,11 @@
 //! The store over a simulated disk.
 
 mod basics;
+mod checkpoints;
 mod crash;
 mod damage;
 mod every_moment;
 mod full;
+mod large;
 mod log_end;
 mod support;

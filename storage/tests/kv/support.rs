@@ -1,6 +1,6 @@
 //! Disks, stores and numbers for the tests.
 
-use fata_storage::kv::{Options, Store};
+use fata_storage::kv::{Batch, Options, Store};
 use fata_storage::testing::SimDisk;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -61,6 +61,23 @@ impl Random {
         self.number() % limit
     }
 
+    /// Changes of keys that `key` draws, done to `state` too.
+    pub fn batch(&mut self, shape: Shape, state: &mut Content, key: impl Fn(&mut Self) -> Vec<u8>) -> Batch {
+        let mut batch = Batch::new();
+        for _ in 0..=self.below(shape.changes) {
+            let key = key(self);
+            if self.below(shape.deletes) == 0 {
+                batch.delete(&key);
+                state.remove(&key);
+            } else {
+                let value = self.value();
+                batch.put(&key, value.clone());
+                state.insert(key, value);
+            }
+        }
+        batch
+    }
+
     /// Octets of a value that says which it is: mostly short, sometimes long enough for parts of its own.
     pub fn value(&mut self) -> Vec<u8> {
         let len = match self.below(12) {
@@ -74,15 +91,18 @@ impl Random {
     }
 }
 
-/// Calls with seeds: a few, or for as long as the environment says, from where it says.
-pub fn seeds(few: u64, mut test: impl FnMut(u64)) {
+/// What a batch of [`Random::batch`] is like.
+pub struct Shape {
+    /// The most changes.
+    pub changes: u64,
+    /// One of so many is a delete.
+    pub deletes: u64,
+}
+
+/// Calls with seeds: a few, and more for as long as the environment says, from where it says.
+pub fn seeds(few: u64, test: impl FnMut(u64)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let first = number("FATA_FUZZ_SEED").unwrap_or(1);
-    match number("FATA_FUZZ_SECONDS") {
-        Some(seconds) => {
-            let end = Instant::now() + Duration::from_secs(seconds);
-            (first..).take_while(|_| Instant::now() < end).for_each(test);
-        }
-        None => (first..first + few).for_each(&mut test),
-    }
+    let end = Instant::now() + Duration::from_secs(number("FATA_FUZZ_SECONDS").unwrap_or(0));
+    (first..).take_while(|seed| *seed - first < few || Instant::now() < end).for_each(test);
 }

@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli), the checksum of everything in the format.
+//! CRC-32C (Castagnoli), the checksum of everything in formats of ours.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
@@ -6,6 +6,14 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 pub(crate) fn crc32c(octets: &[u8]) -> u32 {
     CRC.checksum(octets)
+}
+
+/// The checksum of octets under a number: the same octets have another one elsewhere.
+pub(crate) fn crc32c_at(number: u64, octets: &[u8]) -> u32 {
+    let mut digest = CRC.digest();
+    digest.update(&number.to_le_bytes());
+    digest.update(octets);
+    digest.finalize()
 }
 
 /// Appends the checksum of what is there.
