@@ -11,6 +11,9 @@ use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
 /// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
 const BLANK: usize = 128 << 10;
 
+/// What a row takes beside name and value, octets, and some more.
+const ROW: usize = 64;
+
 /// A store on a disk.
 pub struct DiskKeeper {
     store: Store,
@@ -95,10 +98,12 @@ impl DiskKeeper {
     }
 }
 
-/// What a row takes beside name and value, octets, and some more.
-const ROW: usize = 64;
-
 impl Keeper for DiskKeeper {
+    fn most_row(&self) -> usize {
+        let batch = usize::try_from(self.store.max_batch()).unwrap_or(usize::MAX);
+        self.store.max_value().min(batch).saturating_sub(ROW)
+    }
+
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_> {
         let durability = match safe {
             Safe::Now => Durability::Flushed,

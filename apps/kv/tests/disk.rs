@@ -96,6 +96,26 @@ fn what_was_acknowledged_outlives_a_kill() {
 }
 
 #[test]
+fn the_longest_value_that_is_accepted_is_kept() {
+    let disk = DiskFile::new("long", 32 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("SET before 1", "+OK\r\n");
+    client.0.write_all(b"CONFIG GET proto-max-bulk-len\r\n").unwrap();
+    let mut said = [0; 100];
+    let len = client.0.read(&mut said).unwrap();
+    let most: usize = std::str::from_utf8(&said[..len]).unwrap().lines().nth(4).unwrap().parse().unwrap();
+    assert!((5 << 20..16 << 20).contains(&most), "{most}");
+    let value = "v".repeat(most);
+    client.say(&format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${most}\r\n{value}"), "+OK\r\n");
+    client.say("SET after 1", "+OK\r\n");
+    kv.kill();
+    let kv = Kv::with(&disk, "every-command");
+    kv.client().say("STRLEN long", &format!(":{most}\r\n"));
+    kv.client().say("MGET before after", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}
+
+#[test]
 fn leaving_in_order_writes_everything() {
     let disk = DiskFile::new("leave", 32 << 20);
     let kv = Kv::with(&disk, "none");

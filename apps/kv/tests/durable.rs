@@ -22,8 +22,12 @@ struct Bench {
 
 impl Bench {
     async fn new(env: &Env, durability: Durability) -> Self {
+        Self::with(env, durability, Memory::default()).await
+    }
+
+    async fn with(env: &Env, durability: Durability, keeper: Memory) -> Self {
         let network = env.network(MAIN).await.expect("a network");
-        let (keeper, port) = (Rc::new(Memory::default()), free_port());
+        let (keeper, port) = (Rc::new(keeper), free_port());
         let server = Server::new(Config { port, durability, ..Config::default() });
         server.attach(keeper.clone()).await.expect("an empty disk");
         let listener = listen(&server, &network).expect("a port");
@@ -124,3 +128,27 @@ fn leaving_writes_what_is_left() {
         assert!(bench.keeper.rows.borrow().keys().any(|name| name.ends_with(b"key")));
     });
 }
+
+#[test]
+fn what_is_accepted_fits_a_row() {
+    testing::run("", async |env| {
+        let keeper = Memory::default();
+        keeper.most_row.set(20_000);
+        let bench = Bench::with(&env, Durability::EveryCommand, keeper).await;
+        let mut client = bench.client().await;
+        let (name, value) = ("n".repeat(2500), "v".repeat(20_000 - 2 * 2500 - 64));
+        assert_eq!(say(&mut client, &format!("hset {name} {name} {value}")).await, ":1\r\n");
+        assert_eq!(say(&mut client, &format!("mset {name}2 {value}")).await, TOO_LONG);
+        assert_eq!(say(&mut client, &format!("hset h a b {name}2 {value}")).await, TOO_LONG);
+        assert_eq!(say(&mut client, &format!("rename {name} {name}2")).await, TOO_LONG);
+        assert_eq!(say(&mut client, &format!("rpush l {value}")).await, ":1\r\n");
+        assert!(say(&mut client, "config set proto-max-bulk-len 15000").await.starts_with("-ERR"));
+        assert_eq!(say(&mut client, &format!("append s {value}")).await, format!(":{}\r\n", value.len()));
+        assert!(say(&mut client, "append s v").await.starts_with("-ERR string exceeds"));
+        let more = format!("*3\r\n$3\r\nset\r\n$1\r\ns\r\n${}\r\n", value.len() + 1);
+        assert_eq!(say(&mut client, more.trim_end()).await, "-ERR Protocol error: invalid bulk length\r\n");
+        assert_eq!(say(&mut bench.client().await, "set a 1").await, "+OK\r\n");
+    });
+}
+
+const TOO_LONG: &str = "-ERR key, field or member exceeds maximum allowed size\r\n";

@@ -173,6 +173,13 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
              Please check the server's console for details about the error.",
         ));
     }
+    let most = cx.hub.config.limits.name;
+    if command.flags.contains(Flags::WRITES)
+        && cx.args.span() > most
+        && !command.has_names_within(cx.args, most)
+    {
+        return Err(Fault::NAME_TOO_LONG);
+    }
     let is_growing = command.flags.contains(Flags::GROWS);
     if is_growing && !make_room(cx.store, cx.hub, cx.args.octets()) {
         return Err(Fault::OUT_OF_MEMORY);

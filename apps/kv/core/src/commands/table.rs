@@ -5,6 +5,7 @@ use super::{
     sets, settings, sort, sorted, strings, transaction,
 };
 use crate::fault::Reply;
+use crate::resp::Args;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -66,6 +67,17 @@ impl Command {
         let words = words as i64;
         let arity = i64::from(self.arity);
         if arity < 0 { words >= -arity } else { words == arity }
+    }
+
+    /// Whether none of the arguments that may become keys, fields or members has more octets than `most`.
+    #[inline(never)]
+    pub fn has_names_within(&self, args: Args<'_>, most: usize) -> bool {
+        let values = VALUES.iter().find(|(name, ..)| *name == self.name);
+        (1..args.len()).filter(|at| args.at(*at).len() > most).all(|at| {
+            let Some((_, first, step)) = values else { return false };
+            at.checked_sub(*first)
+                .is_some_and(|behind| if *step == 0 { behind == 0 } else { behind % step == 0 })
+        })
     }
 }
 
@@ -270,6 +282,29 @@ pub static COMMANDS: &[Command] = commands! {
     "zunion" -3 R, NONE, joins::zunion;
     "zunionstore" -4 G, ONE, joins::zunionstore;
 };
+
+/// Where commands have values, which may be longer than names: the first, and how many words further the next ones are.
+static VALUES: &[(&str, usize, usize)] = &[
+    ("append", 2, 0),
+    ("getset", 2, 0),
+    ("hmset", 3, 2),
+    ("hset", 3, 2),
+    ("hsetnx", 3, 0),
+    ("linsert", 3, 1),
+    ("lpush", 2, 1),
+    ("lpushx", 2, 1),
+    ("lrem", 3, 0),
+    ("lset", 3, 0),
+    ("mset", 2, 2),
+    ("msetnx", 2, 2),
+    ("psetex", 3, 0),
+    ("rpush", 2, 1),
+    ("rpushx", 2, 1),
+    ("set", 2, 0),
+    ("setex", 3, 0),
+    ("setnx", 2, 0),
+    ("setrange", 3, 0),
+];
 
 /// Finds commands by their names.
 pub struct Table {

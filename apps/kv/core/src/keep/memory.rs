@@ -18,9 +18,15 @@ pub struct Memory {
     pub error: Cell<Option<KeepError>>,
     /// How many batches there were, and how many rows in them.
     pub count: Cell<(usize, usize)>,
+    /// The most octets of a row; 0 for no bound.
+    pub most_row: Cell<usize>,
 }
 
 impl Keeper for Memory {
+    fn most_row(&self) -> usize {
+        if self.most_row.get() == 0 { usize::MAX } else { self.most_row.get() }
+    }
+
     fn commit(&self, rows: Vec<Row>, _safe: Safe) -> Kept<'_> {
         Box::pin(async move {
             if !self.delay.get().is_zero() {
@@ -28,6 +34,11 @@ impl Keeper for Memory {
             }
             if let Some(error) = self.error.get() {
                 return Err(error);
+            }
+            let octets =
+                |row: &Row| if let Row::Put(name, value) = row { name.len() + value.len() } else { 0 };
+            if rows.iter().any(|row| octets(row) > self.most_row()) {
+                return Err(KeepError::Full);
             }
             let (batches, count) = self.count.get();
             self.count.set((batches + 1, count + rows.len()));

@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 
-/// A change of what is kept. Names have at most 1000 octets, values at most 17 MiB.
+/// A change of what is kept. Names have at most 1000 octets, both together at most
+/// [`Keeper::most_row`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// This value under this name, whatever was there.
@@ -59,6 +60,9 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError> + 'a;
 
 /// Where rows are kept.
 pub trait Keeper {
+    /// The most octets of a row, its name and value.
+    fn most_row(&self) -> usize;
+
     /// Keeps a batch, all of it or nothing. Batches come one after the other.
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_>;
 

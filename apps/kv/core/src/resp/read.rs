@@ -14,11 +14,13 @@ pub struct Limits {
     pub arguments: usize,
     /// The longest argument, octets.
     pub bulk: usize,
+    /// The longest of those that become names, keys, fields and members, octets.
+    pub name: usize,
 }
 
 impl Limits {
     /// For who has not said the password.
-    pub const STRANGER: Self = Self { arguments: 10, bulk: 16 << 10 };
+    pub const STRANGER: Self = Self { arguments: 10, bulk: 16 << 10, name: 16 << 10 };
 }
 
 /// What is no RESP. The connection ends with it.
@@ -182,7 +184,7 @@ fn bulk(octets: &[u8], at: usize, limits: Limits) -> Result<Option<(usize, usize
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { arguments: 100, bulk: 1000 };
+    const LIMITS: Limits = Limits { arguments: 100, bulk: 1000, name: 1000 };
 
     fn all(octets: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         // Octet by octet: the same as in one piece.

@@ -1,7 +1,7 @@
 //! Puts what was changed on the disk, in batches.
 
-use super::Server;
 use super::config::Durability;
+use super::{Core, Server};
 use crate::keep::rows::{Loader, Rows};
 use crate::keep::{Journal, KeepError, Keeper, Safe};
 use alloc::rc::Rc;
@@ -43,7 +43,8 @@ impl Server {
         let mut loader = Loader::default();
         keeper.load(&mut |name, value| loader.row(&mut self.core.borrow_mut().store, name, value)).await?;
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
-        let store = &mut self.core.borrow_mut().store;
+        let Core { store, hub } = &mut *self.core.borrow_mut();
+        hub.config.fit_rows(keeper.most_row());
         store.drop_empty();
         store.journal = Some(Journal::default());
         let disk = Disk {
