@@ -132,10 +132,11 @@ fn apply(disk: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<Row>) {
 #[test]
 fn what_is_on_the_disk_is_what_is_stored() {
     testing::run("", async |_| {
-        for seed in 1..25_u64 {
+        let seeds = if std::env::var_os("FATA_FUZZ_SECONDS").is_some() { 500 } else { 25 };
+        for seed in 1..seeds {
             let (mut core, mut client, mut disk) = (core(), client(), BTreeMap::new());
             core.store.journal = Some(Journal::default());
-            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut state = u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15);
             let mut random = |below: u64| {
                 state ^= state << 13;
                 state ^= state >> 7;
@@ -175,7 +176,7 @@ fn what_is_on_the_disk_is_what_is_stored() {
 }
 
 #[test]
-fn one_field_of_a_large_hash_is_two_rows() {
+fn one_field_of_a_large_hash_is_one_row() {
     testing::run("", async |_| {
         let (mut core, mut client) = (core(), client());
         core.store.journal = Some(Journal::default());
@@ -184,13 +185,41 @@ fn one_field_of_a_large_hash_is_two_rows() {
             say(&mut core, &mut client, &format!("rpush l {n}"));
         }
         core.store.journal.as_mut().expect("it is there").take();
-        for (command, rows) in
-            [("hset h f7 x", 2), ("lpush l x", 2), ("rpop l", 2), ("expire h 100", 1), ("hdel h f8", 2)]
-        {
+        for (command, rows) in [
+            ("hset h f7 x", 1),
+            ("lpush l x", 1),
+            ("rpop l", 1),
+            ("expire h 100", 1),
+            ("hdel h f8", 1),
+            ("sadd s x", 2),
+        ] {
             say(&mut core, &mut client, command);
             let changes = core.store.journal.as_mut().expect("it is there").take();
             assert_eq!(Rows::new([1, 2]).of(&mut core.store, &changes).len(), rows, "{command}");
         }
+    });
+}
+
+#[test]
+fn many_changed_elements_do_not_write_the_whole_of_a_larger_collection() {
+    testing::run("", async |_| {
+        let (mut core, mut client) = (core(), client());
+        for from in (0..100_000).step_by(1000) {
+            let items: Vec<_> = (from..from + 1000).map(|n| n.to_string()).collect();
+            say(&mut core, &mut client, &format!("rpush l {}", items.join(" ")));
+        }
+        let mut written = |command: &str, times: usize| {
+            core.store.journal = Some(Journal::default());
+            (0..times).for_each(|_| drop(say(&mut core, &mut client, command)));
+            let changes = core.store.journal.as_mut().expect("it is there").take();
+            Rows::new([1, 2]).of(&mut core.store, &changes)
+        };
+        assert_eq!(written("lpop l", 5000).len(), 5000);
+        let rows = written("lpop l 45000", 1);
+        assert!(rows.len() == 45_000 && rows.iter().all(|row| matches!(row, Row::Delete(_))));
+        // Fewer are left than are gone.
+        let rows = written("ltrim l 0 999", 1);
+        assert!(rows.len() == 1002 && matches!(rows[0], Row::DeletePrefix(_)), "{}", rows.len());
     });
 }
 

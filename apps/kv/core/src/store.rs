@@ -170,6 +170,11 @@ impl Store {
     }
 
     fn add(&mut self, key: &[u8], value: Value) -> u32 {
+        if let Some(journal) = &mut self.journal
+            && value.kind() != Kind::String
+        {
+            journal.made(full_name(self.db, key));
+        }
         let used = self.clock.first(self.now);
         self.current_mut().add(key, value, used)
     }
@@ -275,7 +280,7 @@ impl Store {
         if let Some(journal) = &mut self.journal {
             let object = self.dbs[self.db].object(at);
             let is_string = object.value.kind() == Kind::String;
-            journal.touch(key, is_string, if is_string { object.weight() } else { 0 });
+            journal.touch(key, is_string, if is_string { object.weight() } else { 0 }, object.value.count());
         }
     }
 
@@ -299,10 +304,13 @@ impl Store {
         }
     }
 
-    /// Names elements of a list by their positions.
+    /// Names elements of the list at a place by their positions, after they have changed.
     #[inline(never)]
-    pub fn positions(&mut self, first: i64, count: usize) {
-        if let Some(journal) = &mut self.journal {
+    pub fn positions(&mut self, at: u32, first: i64, count: usize) {
+        let left = self.object(at).value.count();
+        if let Some(journal) = &mut self.journal
+            && journal.names_so_many(count, left)
+        {
             (first..).take(count).for_each(|position| journal.part(&position_name(position)));
         }
     }
@@ -360,14 +368,10 @@ impl Store {
         self.current_mut().set_expires(at, expires);
         self.counters.changes += 1;
         // Of a collection the head alone is written.
-        self.head_only();
-        self.tell(at);
-    }
-
-    fn head_only(&mut self) {
         if let Some(journal) = &mut self.journal {
-            journal.head_only();
+            journal.head();
         }
+        self.tell(at);
     }
 
     fn expire(&mut self, at: u32) {

@@ -13,7 +13,7 @@
 //!
 //! Numbers are little-endian, but for positions and lengths in names.
 
-use super::journal::Change;
+use super::journal::{Change, Parts};
 use super::{KeepError, Row};
 use crate::data::list::{End, List};
 use crate::data::map::Map;
@@ -105,6 +105,11 @@ impl Rows {
             return rows.push(Row::Delete(head));
         };
         let object = store.object(at);
+        if let Change::Parts(parts) = change
+            && !parts.has_head
+        {
+            return self.of_parts(store, (key, at), parts, rows);
+        }
         value.push(object.value.kind() as u8);
         value.extend_from_slice(&object.expires().unwrap_or(NEVER).to_le_bytes());
         let mut scratch = Vec::new();
@@ -113,11 +118,7 @@ impl Rows {
         }
         rows.push(Row::Put(head, value));
         match change {
-            Change::Parts(parts) => {
-                for part in parts.iter() {
-                    rows.push(self.of_part(store.db, key, part, part_of(&object.value, part)));
-                }
-            }
+            Change::Parts(parts) => self.of_parts(store, (key, at), parts, rows),
             Change::Plain => {}
             Change::Whole => {
                 let mut put = |part: &[u8], content: &[u8]| {
@@ -137,6 +138,13 @@ impl Rows {
                     Value::Int(_) | Value::Text(_) | Value::Buffer(_) => {}
                 }
             }
+        }
+    }
+
+    fn of_parts(self, store: &Store, (key, at): (&[u8], u32), parts: &Parts, rows: &mut Vec<Row>) {
+        let value = &store.object(at).value;
+        for part in parts.names.iter() {
+            rows.push(self.of_part(store.db, key, part, part_of(value, part)));
         }
     }
 
