@@ -7,12 +7,16 @@ use core::mem::take;
 use fata::block::{BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
 use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
+use kv_core::server::hub::has_memory;
 
 /// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
 const BLANK: usize = 128 << 10;
 
 /// What a row takes beside name and value, octets, and some more.
 const ROW: usize = 64;
+
+/// Names between two looks at the guest's memory.
+const LOOK: usize = 1000;
 
 /// A store on a disk.
 pub struct DiskKeeper {
@@ -70,6 +74,9 @@ impl DiskKeeper {
                     before.for_each(|(_, value)| *value = None);
                     let mut cursor = self.store.prefix(&prefix);
                     while let Some(name) = cursor.next_key().await? {
+                        if changes.len().is_multiple_of(LOOK) && !has_memory(LOOK * ROW) {
+                            return Err(Error::NoMemory { octets: LOOK * ROW });
+                        }
                         changes.insert(name, None);
                     }
                 }
@@ -126,6 +133,10 @@ impl Keeper for DiskKeeper {
 /// The log has the store's own words.
 fn said(error: &Error) -> KeepError {
     match error {
+        Error::NoMemory { .. } => {
+            fata::log::warn!("disk: {error}");
+            KeepError::NoMemory
+        }
         Error::Full { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } => {
             fata::log::warn!("disk: {error}");
             KeepError::Full

@@ -116,6 +116,51 @@ fn the_longest_value_that_is_accepted_is_kept() {
 }
 
 #[test]
+fn deletes_make_room_on_a_full_disk() {
+    let disk = DiskFile::new("full", 8 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let (mut client, value) = (kv.client(), "v".repeat(100_000));
+    client.say("RPUSH list a b c", ":3\r\n");
+    client.say("HSET hash a 1 b 2", ":2\r\n");
+    let set = |client: &mut Client, n: usize| {
+        client
+            .0
+            .write_all(format!("*3\r\n$3\r\nSET\r\n$3\r\n{n:03}\r\n$100000\r\n{value}\r\n").as_bytes())
+            .unwrap();
+        let mut said = [0; 200];
+        let len = client.0.read(&mut said).unwrap_or(0);
+        String::from_utf8_lossy(&said[..len]).into_owned()
+    };
+    let kept = (0..200).take_while(|n| set(&mut client, *n) == "+OK\r\n").count();
+    assert!((10..100).contains(&kept), "{kept}");
+    // What could not be kept was not answered; nothing that needs room is taken until there is some, what makes room is.
+    let mut client = kv.client();
+    assert!(set(&mut client, kept).starts_with("-MISCONF "));
+    client.say("EXPIRE hash 1000", "-MISCONF");
+    let mut client = kv.client();
+    client.say("LPOP list", "$1\r\na\r\n");
+    client.say("HDEL hash a", ":1\r\n");
+    client.say("DEL 000 001 002 003 004 005", ":6\r\n");
+    for wait in 0.. {
+        match &*set(&mut client, 999) {
+            "+OK\r\n" => break,
+            said => assert!(wait < 100 && said.starts_with("-MISCONF"), "{said}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    kv.kill();
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("LLEN list", ":2\r\n");
+    client.say("HLEN hash", ":1\r\n");
+    client.say("EXISTS 000 001 002 003 004 005", ":0\r\n");
+    client.say("STRLEN 999", ":100000\r\n");
+    for n in 6..kept {
+        client.say(&format!("STRLEN {n:03}"), ":100000\r\n");
+    }
+}
+
+#[test]
 fn leaving_in_order_writes_everything() {
     let disk = DiskFile::new("leave", 32 << 20);
     let kv = Kv::with(&disk, "none");

@@ -3,9 +3,10 @@
 use fata::testing;
 use fata::time::Duration;
 use kv_core::commands::execute;
+use kv_core::keep::batch::{Batches, is_deletes};
 use kv_core::keep::memory::Memory;
 use kv_core::keep::rows::{Loader, Rows};
-use kv_core::keep::{Journal, KeepError, Row};
+use kv_core::keep::{Journal, KeepError, Row, journal};
 use kv_core::number::push_double;
 use kv_core::resp::{Args, split};
 use kv_core::server::{Client, Config, Core, Link, Server, run};
@@ -153,8 +154,25 @@ fn what_is_on_the_disk_is_what_is_stored() {
                 if random(4) > 0 {
                     continue;
                 }
-                let changes = core.store.journal.as_mut().expect("it is there").take();
-                apply(&mut disk, rows.of(&mut core.store, &changes));
+                let journal = core.store.journal.as_mut().expect("it is there");
+                let mut changes = journal.take();
+                if random(3) == 0 {
+                    // It fails: with a later one, or before it where that has deletes alone.
+                    journal.owe(changes);
+                    continue;
+                }
+                let mut owed = journal.take_owed();
+                if is_deletes(&mut core.store, &changes) {
+                    apply(&mut disk, rows.of(&mut core.store, &changes));
+                    changes = owed;
+                } else {
+                    journal::add(&mut changes, std::mem::take(&mut owed));
+                }
+                let mut batches = Batches::new(rows, &changes);
+                while !batches.is_done() {
+                    let room = [1, 1000, usize::MAX][random(3) as usize];
+                    apply(&mut disk, batches.next(&mut core.store, room).expect("memory"));
+                }
                 let mut other = self::core();
                 let mut loader = Loader::default();
                 for (name, value) in &disk {

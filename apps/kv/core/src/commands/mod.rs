@@ -167,11 +167,8 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
     if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
         return Err(Fault(&"NOAUTH Authentication required."));
     }
-    if command.flags.contains(Flags::WRITES) && cx.hub.is_disk_broken {
-        return Err(Fault(
-            &"MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
-             Please check the server's console for details about the error.",
-        ));
+    if cx.hub.disk_refuses(command.flags) {
+        return Err(Fault::MISCONF);
     }
     let most = cx.hub.config.limits.name;
     if command.flags.contains(Flags::WRITES)

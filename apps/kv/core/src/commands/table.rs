@@ -20,8 +20,8 @@ impl Flags {
     pub const READS: Self = Self(1);
     /// Changes data.
     pub const WRITES: Self = Self(2);
-    /// May take memory.
-    pub const GROWS: Self = Self(4 | 2);
+    /// May take memory, and room on the disk.
+    pub const GROWS: Self = Self(4 | Self::PUTS.0);
     /// Is quick.
     pub const FAST: Self = Self(8);
     /// For who has not said the password, too.
@@ -36,6 +36,8 @@ impl Flags {
     pub const ADMIN: Self = Self(256);
     /// Not within a transaction.
     pub const NO_MULTI: Self = Self(512);
+    /// May take room on the disk.
+    pub const PUTS: Self = Self(1024 | 2);
 
     /// Whether all of these are there.
     pub fn contains(self, other: Self) -> bool {
@@ -91,6 +93,8 @@ const R: Flags = Flags::READS;
 const RF: Flags = R.and(Flags::FAST);
 const W: Flags = Flags::WRITES;
 const WF: Flags = W.and(Flags::FAST);
+const P: Flags = Flags::PUTS;
+const PF: Flags = P.and(Flags::FAST);
 const G: Flags = Flags::GROWS;
 const GF: Flags = G.and(Flags::FAST);
 
@@ -131,15 +135,15 @@ pub static COMMANDS: &[Command] = commands! {
     "echo" 2 Flags::FAST, NONE, connection::echo;
     "exec" 1 Flags::NOW, NONE, transaction::exec;
     "exists" -2 RF, ALL, keys::exists;
-    "expire" -3 WF, ONE, keys::expire;
-    "expireat" -3 WF, ONE, keys::expireat;
+    "expire" -3 PF, ONE, keys::expire;
+    "expireat" -3 PF, ONE, keys::expireat;
     "expiretime" 2 RF, ONE, keys::expiretime;
     "flushall" -1 W, NONE, keys::flushall;
     "flushdb" -1 W, NONE, keys::flushdb;
     "get" 2 RF, ONE, strings::get;
     "getbit" 3 RF, ONE, bits::getbit;
     "getdel" 2 WF, ONE, strings::getdel;
-    "getex" -2 WF, ONE, strings::getex;
+    "getex" -2 PF, ONE, strings::getex;
     "getrange" 4 R, ONE, strings::getrange;
     "getset" 3 GF, ONE, strings::getset;
     "hdel" -3 WF, ONE, hashes::hdel;
@@ -176,19 +180,19 @@ pub static COMMANDS: &[Command] = commands! {
     "lpush" -3 GF, ONE, lists::lpush;
     "lpushx" -3 GF, ONE, lists::lpushx;
     "lrange" 4 R, ONE, lists::lrange;
-    "lrem" 4 W, ONE, lists::lrem;
+    "lrem" 4 P, ONE, lists::lrem;
     "lset" 4 G, ONE, lists::lset;
     "ltrim" 4 W, ONE, lists::ltrim;
     "memory" -2 R, NONE, settings::memory;
     "mget" -2 RF, ALL, strings::mget;
-    "move" 3 WF, ONE, keys::move_db;
+    "move" 3 PF, ONE, keys::move_db;
     "mset" -3 G, PAIRS, strings::mset;
     "msetnx" -3 G, PAIRS, strings::msetnx;
     "multi" 1 Flags::NOW.and(Flags::FAST), NONE, transaction::multi;
     "object" -2 R, (2,2,1), keys::object;
-    "persist" 2 WF, ONE, keys::persist;
-    "pexpire" -3 WF, ONE, keys::pexpire;
-    "pexpireat" -3 WF, ONE, keys::pexpireat;
+    "persist" 2 PF, ONE, keys::persist;
+    "pexpire" -3 PF, ONE, keys::pexpire;
+    "pexpireat" -3 PF, ONE, keys::pexpireat;
     "pexpiretime" 2 RF, ONE, keys::pexpiretime;
     "ping" -1 Flags::FAST.and(Flags::PUBSUB), NONE, connection::ping;
     "psetex" 4 G, ONE, strings::psetex;
@@ -199,8 +203,8 @@ pub static COMMANDS: &[Command] = commands! {
     "punsubscribe" -1 Flags::PUBSUB, NONE, pubsub::punsubscribe;
     "quit" -1 Flags::NOW.and(Flags::STRANGER).and(Flags::PUBSUB).and(Flags::FAST), NONE, connection::quit;
     "randomkey" 1 R, NONE, keys::randomkey;
-    "rename" 3 W, TWO, keys::rename;
-    "renamenx" 3 WF, TWO, keys::renamenx;
+    "rename" 3 P, TWO, keys::rename;
+    "renamenx" 3 PF, TWO, keys::renamenx;
     "reset" 1 Flags::NOW.and(Flags::STRANGER).and(Flags::PUBSUB).and(Flags::FAST), NONE, connection::reset;
     "role" 1 Flags::ADMIN.and(Flags::FAST), NONE, settings::role;
     "rpop" -2 WF, ONE, lists::rpop;
@@ -227,7 +231,7 @@ pub static COMMANDS: &[Command] = commands! {
     "slowlog" -2 Flags::ADMIN, NONE, settings::slowlog;
     "smembers" 2 R, ONE, sets::smembers;
     "smismember" -3 RF, ONE, sets::smismember;
-    "smove" 4 WF, TWO, sets::smove;
+    "smove" 4 PF, TWO, sets::smove;
     "sort" -2 G, ONE, sort::sort;
     "sort_ro" -2 R, ONE, sort::sort_ro;
     "spop" -2 WF, ONE, sets::spop;
@@ -239,7 +243,7 @@ pub static COMMANDS: &[Command] = commands! {
     "substr" 4 R, ONE, strings::getrange;
     "sunion" -2 R, ALL, sets::sunion;
     "sunionstore" -3 G, ALL, sets::sunionstore;
-    "swapdb" 3 WF, NONE, keys::swapdb;
+    "swapdb" 3 PF, NONE, keys::swapdb;
     "time" 1 Flags::FAST, NONE, settings::time;
     "touch" -2 RF, ALL, keys::touch;
     "ttl" 2 RF, ONE, keys::ttl;

@@ -32,6 +32,11 @@ impl Names {
         self.0.find(name).and_then(|at| self.0.remove(at)).is_some()
     }
 
+    /// The one at an index below [`len`](Self::len).
+    pub fn at(&self, index: u32) -> &Text {
+        self.0.key(index)
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Text> {
         self.0.iter().map(|(name, ())| name)

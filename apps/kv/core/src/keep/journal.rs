@@ -35,6 +35,8 @@ pub struct Parts {
 #[derive(Default)]
 pub struct Journal {
     keys: Map<Change>,
+    /// What could not be written for want of room.
+    owed: Map<Change>,
     /// Parts of the key that is being changed.
     parts: Vec<Text>,
     /// Whether when it ends has changed.
@@ -146,9 +148,54 @@ impl Journal {
         self.octets >= HEAVY || self.has_many
     }
 
-    /// Takes all.
+    /// Whether something is owed.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Takes what is owed.
+    pub fn take_owed(&mut self) -> Map<Change> {
+        core::mem::take(&mut self.owed)
+    }
+
+    /// Takes back what could not be written.
+    pub fn owe(&mut self, changes: Map<Change>) {
+        let more = core::mem::replace(&mut self.owed, changes);
+        add(&mut self.owed, more);
+    }
+
+    /// Takes all but what is owed.
     pub fn take(&mut self) -> Map<Change> {
         (self.octets, self.has_many) = (0, false);
         core::mem::take(&mut self.keys)
+    }
+}
+
+/// Adds changes to others.
+pub fn add(to: &mut Map<Change>, mut more: Map<Change>) {
+    if to.len() < more.len() {
+        core::mem::swap(to, &mut more);
+    }
+    while let Some((key, change)) = more.pop() {
+        match to.get_mut(&key) {
+            None => drop(to.add(key, change)),
+            Some(before) => before.add(change),
+        }
+    }
+}
+
+impl Change {
+    /// This one and another of the same key, whichever was first.
+    fn add(&mut self, more: Self) {
+        match (&mut *self, more) {
+            (Self::Plain, Self::Plain) => {}
+            (Self::Parts(all), Self::Parts(more)) => {
+                for name in more.names.iter() {
+                    all.names.insert(name);
+                }
+                all.has_head |= more.has_head;
+            }
+            _ => *self = Self::Whole,
+        }
     }
 }

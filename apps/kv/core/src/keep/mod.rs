@@ -1,8 +1,10 @@
 //! What was changed, on its way to a disk, and back from there.
 //!
 //! The server turns keys that have changed into rows ([`rows`]), all of them as they are at one moment, and gives them to a
-//! [`Keeper`] in one batch, which is kept as a whole or not at all. Between batches a [`Journal`] knows what has changed.
+//! [`Keeper`] in one batch, which is kept as a whole or not at all; where memory is short they are several batches
+//! ([`batch`]). Between batches a [`Journal`] knows what has changed.
 
+pub mod batch;
 pub mod journal;
 pub mod memory;
 pub mod rows;
@@ -41,6 +43,9 @@ pub enum KeepError {
     /// There is no room for them.
     #[error("the disk is full")]
     Full,
+    /// There is no memory for what is to be kept.
+    #[error("there is no memory for what is to be on the disk")]
+    NoMemory,
     /// The disk fails.
     #[error("the disk does not read or write")]
     Disk,
@@ -50,6 +55,13 @@ pub enum KeepError {
     /// The data does not fit.
     #[error("there is no memory for row {0}")]
     Memory(u64),
+}
+
+impl KeepError {
+    /// Whether it is room that is wanting: what makes room may go on.
+    pub fn is_room(self) -> bool {
+        matches!(self, Self::Full | Self::NoMemory)
+    }
 }
 
 /// What a call of a [`Keeper`] gives: the end of a wait.

@@ -13,14 +13,15 @@
 //!
 //! Numbers are little-endian, but for positions and lengths in names.
 
-use super::journal::{Change, Parts};
+use super::batch::Batches;
+use super::journal::Change;
 use super::{KeepError, Row};
 use crate::data::list::{End, List};
 use crate::data::map::Map;
-use crate::data::object::{Kind, Value};
+use crate::data::object::{Kind, Object, Value};
 use crate::data::sip;
 use crate::data::text::Text;
-use crate::store::{DATABASES, Store, parts_of};
+use crate::store::{DATABASES, Store};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -87,68 +88,53 @@ impl Rows {
 
     /// The rows of what has changed, as it is now.
     pub fn of(self, store: &mut Store, changes: &Map<Change>) -> Vec<Row> {
-        let mut rows = Vec::with_capacity(changes.len());
-        for (name, change) in changes.iter() {
-            let (db, key) = parts_of(name);
-            store.within(db, |store| self.of_key(store, key, change, &mut rows));
-        }
-        rows
+        Batches::new(self, changes).next(store, usize::MAX).unwrap_or_default()
     }
 
-    fn of_key(self, store: &Store, key: &[u8], change: &Change, rows: &mut Vec<Row>) {
-        let (head, mut value) = self.name(b'A', store.db, key);
-        let (prefix, _) = self.name(b'B', store.db, key);
+    /// The rows of a key that is not there.
+    pub(super) fn of_none(self, db: usize, key: &[u8], change: &Change, rows: &mut Vec<Row>) {
         if matches!(change, Change::Whole) {
-            rows.push(Row::DeletePrefix(prefix));
+            rows.push(Row::DeletePrefix(self.name(b'B', db, key).0));
         }
-        let Some(at) = store.current().find(key) else {
-            return rows.push(Row::Delete(head));
-        };
-        let object = store.object(at);
-        if let Change::Parts(parts) = change
-            && !parts.has_head
-        {
-            return self.of_parts(store, (key, at), parts, rows);
-        }
+        rows.push(Row::Delete(self.name(b'A', db, key).0));
+    }
+
+    /// The head of a key.
+    pub(super) fn of_head(self, db: usize, key: &[u8], object: &Object) -> Row {
+        let (head, mut value) = self.name(b'A', db, key);
         value.push(object.value.kind() as u8);
         value.extend_from_slice(&object.expires().unwrap_or(NEVER).to_le_bytes());
         let mut scratch = Vec::new();
         if let Some(octets) = object.value.octets(&mut scratch) {
             value.extend_from_slice(octets);
         }
-        rows.push(Row::Put(head, value));
-        match change {
-            Change::Parts(parts) => self.of_parts(store, (key, at), parts, rows),
-            Change::Plain => {}
-            Change::Whole => {
-                let mut put = |part: &[u8], content: &[u8]| {
-                    rows.push(self.of_part(store.db, key, part, Some(content.to_vec())));
-                };
-                match &object.value {
-                    Value::List(list) => {
-                        for (position, item) in (list.first()..).zip(list.from(0)) {
-                            put(&position_name(position), item);
-                        }
-                    }
-                    Value::Hash(hash) => hash.iter().for_each(|(field, value)| put(field, value)),
-                    Value::Set(set) => set.iter().for_each(|member| put(&member, &[])),
-                    Value::Zset(zset) => {
-                        zset.from(0).for_each(|scored| put(&scored.member, &scored.score.to_le_bytes()));
-                    }
-                    Value::Int(_) | Value::Text(_) | Value::Buffer(_) => {}
+        Row::Put(head, value)
+    }
+
+    /// All rows of a key.
+    pub(super) fn of_whole(self, db: usize, key: &[u8], object: &Object, rows: &mut Vec<Row>) {
+        rows.push(Row::DeletePrefix(self.name(b'B', db, key).0));
+        rows.push(self.of_head(db, key, object));
+        let mut put = |part: &[u8], content: &[u8]| {
+            rows.push(self.of_part(db, key, part, Some(content.to_vec())));
+        };
+        match &object.value {
+            Value::List(list) => {
+                for (position, item) in (list.first()..).zip(list.from(0)) {
+                    put(&position_name(position), item);
                 }
             }
+            Value::Hash(hash) => hash.iter().for_each(|(field, value)| put(field, value)),
+            Value::Set(set) => set.iter().for_each(|member| put(&member, &[])),
+            Value::Zset(zset) => {
+                zset.from(0).for_each(|scored| put(&scored.member, &scored.score.to_le_bytes()));
+            }
+            Value::Int(_) | Value::Text(_) | Value::Buffer(_) => {}
         }
     }
 
-    fn of_parts(self, store: &Store, (key, at): (&[u8], u32), parts: &Parts, rows: &mut Vec<Row>) {
-        let value = &store.object(at).value;
-        for part in parts.names.iter() {
-            rows.push(self.of_part(store.db, key, part, part_of(value, part)));
-        }
-    }
-
-    fn of_part(self, db: usize, key: &[u8], part: &[u8], content: Option<Vec<u8>>) -> Row {
+    /// The row of a part, if it is there, else that it is gone.
+    pub(super) fn of_part(self, db: usize, key: &[u8], part: &[u8], content: Option<Vec<u8>>) -> Row {
         let (mut name, mut value) = self.name(b'B', db, key);
         self.push(&mut name, &mut value, part);
         match content {
@@ -162,7 +148,7 @@ impl Rows {
 }
 
 /// What is kept of a part, if it is there.
-fn part_of(value: &Value, part: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn part_of(value: &Value, part: &[u8]) -> Option<Vec<u8>> {
     match value {
         Value::List(list) => {
             let position = i64::from_be_bytes(part.try_into().ok()?) ^ i64::MIN;
