@@ -12,7 +12,9 @@ use crate::data::zset::Zset;
 use crate::evict::Clock;
 use crate::fault::Fault;
 use crate::keep::Journal;
+use crate::keep::batch::cost_of;
 use crate::keep::rows::position_name;
+use crate::server::hub::has_memory;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -419,11 +421,25 @@ impl Store {
     /// Empties the chosen database.
     pub fn clear(&mut self) {
         self.counters.changes += 1;
-        for at in 0..self.current().len() as u32 {
-            self.tell_replaced(at);
-            self.tell(at);
+        let is_told = self.journal.is_some() || !self.interest.is_empty();
+        // One by one: what is told takes less memory than what goes.
+        while is_told && let Some(at) = self.current().len().checked_sub(1) {
+            self.tell_replaced(at as u32);
+            self.tell(at as u32);
+            self.current_mut().remove(at as u32);
         }
         self.dbs[self.db] = Db::default();
+    }
+
+    /// Whether there is memory to write all of the object at a place anew, if there is a disk.
+    #[inline(never)]
+    pub fn may_write(&self, at: u32) -> Result<(), Fault> {
+        self.may_tell(cost_of(self.object(at)) / 2)
+    }
+
+    /// Whether there is memory to tell a disk of keys that take so many octets, if there is one.
+    pub fn may_tell(&self, octets: usize) -> Result<(), Fault> {
+        if self.journal.is_none() || has_memory(octets) { Ok(()) } else { Err(Fault::OUT_OF_MEMORY) }
     }
 
     /// Lets two databases change places.

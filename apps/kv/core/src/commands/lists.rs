@@ -190,6 +190,8 @@ pub(super) fn lrem(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     };
+    // Others change their places, and are written anew.
+    cx.store.may_write(at)?;
     let list = cx.store.list(at)?;
     let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
     let found: Vec<usize> = if count < 0 {
@@ -225,6 +227,7 @@ pub(super) fn linsert(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     };
+    cx.store.may_write(at)?;
     let list = cx.store.list(at)?;
     match list.from(0).position(|item| **item == *cx.args.at(3)) {
         None => cx.out.int(-1),

@@ -36,6 +36,11 @@ fn cost(row: &Row) -> usize {
     ROW + COPIES * octets
 }
 
+/// What all rows of an object take on their way to the disk, octets.
+pub fn cost_of(object: &Object) -> usize {
+    COPIES * object.weight() + ROW * (1 + object.value.count())
+}
+
 /// The rows of one batch.
 struct Slice {
     rows: Vec<Row>,
@@ -111,7 +116,7 @@ impl<'a> Batches<'a> {
         match change {
             Change::Parts(_) => {}
             Change::Plain | Change::Whole => {
-                let octets = COPIES * object.weight() + ROW * (1 + object.value.count());
+                let octets = cost_of(object);
                 if !slice.has_room(octets) {
                     return Ok(false);
                 }

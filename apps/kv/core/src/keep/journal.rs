@@ -4,6 +4,7 @@ use crate::data::map::Map;
 use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::server::hub::has_memory;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Parts of a key that are enough for a batch. More of them than this, and than there are elements, are not told apart: all of
@@ -19,7 +20,7 @@ pub enum Change {
     /// The string that it is, and was.
     Plain,
     /// Some of it.
-    Parts(Parts),
+    Parts(Box<Parts>),
 }
 
 /// What of a collection has changed.
@@ -85,7 +86,8 @@ impl Journal {
             Some(Change::Parts(parts)) => parts.has_head = true,
             Some(_) => {}
             None => {
-                self.keys.add(key, Change::Parts(Parts { names: Names::default(), has_head: true }));
+                self.keys
+                    .add(key, Change::Parts(Box::new(Parts { names: Names::default(), has_head: true })));
             }
         }
     }
@@ -98,7 +100,7 @@ impl Journal {
         let (has_head, is_whole) = (core::mem::take(&mut self.is_head), core::mem::take(&mut self.is_whole));
         let named = (has_head || !parts.is_empty()) && !is_string && !is_whole;
         let first = || match () {
-            () if named => Change::Parts(Parts::default()),
+            () if named => Change::Parts(Box::default()),
             () if is_string => Change::Plain,
             () => Change::Whole,
         };
