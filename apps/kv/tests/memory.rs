@@ -9,7 +9,7 @@ use kv_core::commands::execute;
 use kv_core::keep::batch::Batches;
 use kv_core::keep::rows::Rows;
 use kv_core::keep::{Journal, KeepError};
-use kv_core::resp::{Args, split};
+use kv_core::resp::{Args, Parser, ProtocolError, split};
 use kv_core::server::hub::spare_memory;
 use kv_core::server::{Client, Config, Core, Link};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -109,13 +109,17 @@ struct Bench {
     client: Client,
 }
 
+fn a_client(id: u64) -> Client {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    Client::new(Rc::new(Link::new(id, address, address, 0)), true, 1 << 20)
+}
+
 /// Does something in the small guest.
 fn in_guest(test: fn(&mut Bench)) {
     USED.set(0);
     LIMIT.set(TOTAL);
     block_on(Box::leak(Box::new(SmallGuest)), async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let client = Client::new(Rc::new(Link::new(1, address, address, 0)), true, 1 << 20);
+        let client = a_client(1);
         let mut core = Core::new(Config { maxmemory: TOTAL / 2, ..Config::default() }, 7);
         core.store.journal = Some(Journal::default());
         test(&mut Bench { core, client });
@@ -200,5 +204,61 @@ fn a_large_collection_changes_as_a_whole() {
         assert_eq!(bench.write(), Err(KeepError::NoMemory));
         assert_eq!(bench.say("del h"), ":1");
         bench.write().expect("memory");
+    });
+}
+
+#[test]
+fn names_that_are_kept_have_a_bound() {
+    in_guest(|bench| {
+        // As many as may be: of one client, then of many.
+        for (command, refused) in [
+            ("watch", "-ERR too many watched keys"),
+            ("subscribe", "-ERR too many subscriptions"),
+            ("psubscribe", "-ERR too many subscriptions"),
+        ] {
+            let name = "n".repeat(60_000);
+            let last = (0..100).map(|n| bench.say(&format!("{command} {n}{name}"))).last();
+            assert_eq!(last.as_deref(), Some(refused));
+            assert_eq!(bench.say("reset"), "+RESET");
+        }
+        let mut clients = Vec::new();
+        let name = "n".repeat(60_000);
+        while !bench.say(&format!("watch {}{name}", clients.len())).starts_with("-OOM") {
+            for n in 0..20 {
+                bench.say(&format!("watch {}.{n}{name}", clients.len()));
+            }
+            clients.push(std::mem::replace(&mut bench.client, a_client(clients.len() as u64 + 2)));
+            assert!(clients.len() < 100, "there is no end");
+        }
+        for command in ["subscribe a", "psubscribe a"] {
+            assert!(
+                bench.say(&format!("{command} {}", "a ".repeat(10_000))).starts_with("-OOM"),
+                "{command}"
+            );
+        }
+        assert!(bench.say(&format!("blpop {} 0", "q ".repeat(10_000))).starts_with("-OOM"));
+        bench.core.hub.config.maxmemory = TOTAL;
+        let _held = vec![0_u8; spare_memory()];
+        assert!(bench.say("blpop q 0").starts_with("-OOM"));
+    });
+}
+
+#[test]
+fn many_small_arguments_have_a_bound() {
+    in_guest(|bench| {
+        let mut parser = Parser::default();
+        let command = b"*1000000\r\n".iter().chain(b"$0\r\n\r\n".iter().cycle()).take(4 << 20);
+        let command: Vec<u8> = command.copied().collect();
+        let limits = bench.core.hub.config.limits;
+        let held = vec![0_u8; 2 << 20];
+        assert!(matches!(parser.step(&command, limits), Err(ProtocolError::Memory(count)) if count > 50_000));
+        drop((command, parser, held));
+        // The same in a transaction.
+        assert_eq!(bench.say("multi"), "+OK");
+        let mut ranges = vec![(0, 4)];
+        ranges.resize(100_000, (4, 4));
+        let said: Vec<_> = (0..100).map(|_| bench.say_words(b"ping", &ranges)).collect();
+        assert!(said[0] == "+QUEUED" && said[99].starts_with("-OOM"), "{said:?}");
+        assert!(bench.say("exec").starts_with("-EXECABORT"));
     });
 }

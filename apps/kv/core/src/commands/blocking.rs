@@ -248,6 +248,7 @@ fn take_first(cx: &mut Cx<'_>, keys: &[&[u8]], take: Take, seconds: Option<f64>)
         }
         return Ok(());
     };
+    super::check_kept(cx)?;
     let db = cx.store.db;
     let keys: Vec<Text> = keys.iter().map(|key| full_name(db, key)).collect();
     keys.iter().for_each(|name| cx.store.await_key(name));

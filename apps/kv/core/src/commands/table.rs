@@ -36,6 +36,8 @@ impl Flags {
     pub const ADMIN: Self = Self(256);
     /// Not within a transaction.
     pub const NO_MULTI: Self = Self(512);
+    /// What it says is kept beside the data: who waits or listens for what.
+    pub const KEEPS: Self = Self(2048);
     /// May take room on the disk.
     pub const PUTS: Self = Self(1024 | 2);
 
@@ -93,6 +95,7 @@ const R: Flags = Flags::READS;
 const RF: Flags = R.and(Flags::FAST);
 const W: Flags = Flags::WRITES;
 const WF: Flags = W.and(Flags::FAST);
+const WAITS: Flags = Flags::BLOCKS.and(Flags::KEEPS);
 const P: Flags = Flags::PUTS;
 const PF: Flags = P.and(Flags::FAST);
 const G: Flags = Flags::GROWS;
@@ -115,14 +118,14 @@ pub static COMMANDS: &[Command] = commands! {
     "bitfield_ro" -2 RF, ONE, bits::bitfield_ro;
     "bitop" -4 G, (2,-1,1), bits::bitop;
     "bitpos" -3 R, ONE, bits::bitpos;
-    "blmove" 6 G.and(Flags::BLOCKS), TWO, blocking::blmove;
-    "blmpop" -5 W.and(Flags::BLOCKS), NONE, blocking::blmpop;
-    "blpop" -3 W.and(Flags::BLOCKS), BUT_LAST, blocking::blpop;
-    "brpop" -3 W.and(Flags::BLOCKS), BUT_LAST, blocking::brpop;
-    "brpoplpush" 4 G.and(Flags::BLOCKS), TWO, blocking::brpoplpush;
-    "bzmpop" -5 W.and(Flags::BLOCKS), NONE, blocking::bzmpop;
-    "bzpopmax" -3 WF.and(Flags::BLOCKS), BUT_LAST, blocking::bzpopmax;
-    "bzpopmin" -3 WF.and(Flags::BLOCKS), BUT_LAST, blocking::bzpopmin;
+    "blmove" 6 G.and(WAITS), TWO, blocking::blmove;
+    "blmpop" -5 W.and(WAITS), NONE, blocking::blmpop;
+    "blpop" -3 W.and(WAITS), BUT_LAST, blocking::blpop;
+    "brpop" -3 W.and(WAITS), BUT_LAST, blocking::brpop;
+    "brpoplpush" 4 G.and(WAITS), TWO, blocking::brpoplpush;
+    "bzmpop" -5 W.and(WAITS), NONE, blocking::bzmpop;
+    "bzpopmax" -3 WF.and(WAITS), BUT_LAST, blocking::bzpopmax;
+    "bzpopmin" -3 WF.and(WAITS), BUT_LAST, blocking::bzpopmin;
     "client" -2 Flags::ADMIN, NONE, clients::client;
     "command" -1 Flags::NONE, NONE, settings::command;
     "config" -2 Flags::ADMIN, NONE, settings::config;
@@ -196,7 +199,7 @@ pub static COMMANDS: &[Command] = commands! {
     "pexpiretime" 2 RF, ONE, keys::pexpiretime;
     "ping" -1 Flags::FAST.and(Flags::PUBSUB), NONE, connection::ping;
     "psetex" 4 G, ONE, strings::psetex;
-    "psubscribe" -2 Flags::PUBSUB, NONE, pubsub::psubscribe;
+    "psubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::psubscribe;
     "pttl" 2 RF, ONE, keys::pttl;
     "publish" 3 Flags::FAST, NONE, pubsub::publish;
     "pubsub" -2 Flags::NONE, NONE, pubsub::pubsub;
@@ -239,7 +242,7 @@ pub static COMMANDS: &[Command] = commands! {
     "srem" -3 WF, ONE, sets::srem;
     "sscan" -3 R, ONE, scan::sscan;
     "strlen" 2 RF, ONE, strings::strlen;
-    "subscribe" -2 Flags::PUBSUB, NONE, pubsub::subscribe;
+    "subscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "substr" 4 R, ONE, strings::getrange;
     "sunion" -2 R, ALL, sets::sunion;
     "sunionstore" -3 G, ALL, sets::sunionstore;
@@ -252,7 +255,7 @@ pub static COMMANDS: &[Command] = commands! {
     "unsubscribe" -1 Flags::PUBSUB, NONE, pubsub::unsubscribe;
     "unwatch" 1 Flags::FAST, NONE, transaction::unwatch;
     "wait" 3 Flags::NONE, NONE, settings::wait;
-    "watch" -2 Flags::NOW.and(Flags::FAST), ALL, transaction::watch;
+    "watch" -2 Flags::NOW.and(Flags::FAST).and(Flags::KEEPS), ALL, transaction::watch;
     "zadd" -4 GF, ONE, sorted::zadd;
     "zcard" 2 RF, ONE, sorted::zcard;
     "zcount" 4 RF, ONE, ranges::zcount;

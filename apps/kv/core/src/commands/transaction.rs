@@ -49,6 +49,9 @@ pub(super) fn watch(cx: &mut Cx<'_>) -> Reply {
         return Err(Fault(&"ERR WATCH inside MULTI is not allowed"));
     }
     for key in cx.args.from(1) {
+        if !cx.session.may_name(key.len()) {
+            return Err(Fault(&"ERR too many watched keys"));
+        }
         // One that is over already is not there, and may stay so.
         cx.store.peek(key);
         cx.store.watch(key, &cx.session.is_dirty);

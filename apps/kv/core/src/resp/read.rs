@@ -2,10 +2,14 @@
 
 use super::{Args, split};
 use crate::number::parse_int;
+use crate::server::hub::has_memory;
 use alloc::vec::Vec;
 
 /// The longest line, an inline command or a length, octets.
 const MAX_LINE: usize = 64 << 10;
+
+/// Arguments that are few enough to need no look at the guest's memory.
+const CHECKED: usize = 1 << 10;
 
 /// How large commands may be.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,9 @@ pub enum ProtocolError {
     /// Too long for a stranger.
     #[error("unauthenticated bulk length")]
     StrangerLength,
+    /// There is no memory for more arguments than so many.
+    #[error("no memory for more than {0} arguments")]
+    Memory(usize),
     /// Something else than an argument.
     #[error("expected '$', got '{}'", char::from(*.0))]
     Marker(u8),
@@ -94,11 +101,23 @@ impl Parser {
         }
         while self.left > 0 {
             let Some((from, to)) = bulk(octets, self.at, limits)? else { return Ok(Step::More) };
+            self.make_room()?;
             self.ranges.push((from as u32, to as u32));
             self.at = to + 2;
             self.left -= 1;
         }
         Ok(Step::Command(core::mem::take(&mut self.at)))
+    }
+
+    /// Room for one more argument.
+    fn make_room(&mut self) -> Result<(), ProtocolError> {
+        let count = self.ranges.len();
+        if count < CHECKED || count < self.ranges.capacity() {
+            return Ok(());
+        }
+        let is_there =
+            has_memory(2 * count * size_of::<(u32, u32)>()) && self.ranges.try_reserve(count).is_ok();
+        if is_there { Ok(()) } else { Err(ProtocolError::Memory(count)) }
     }
 
     /// How many octets the argument that has not come in full still needs, as far as is known.
@@ -122,6 +141,7 @@ impl Parser {
 
     fn begin(&mut self, count: i64, at: usize, limits: Limits) -> Result<(), ProtocolError> {
         self.ranges.clear();
+        self.ranges.shrink_to(CHECKED);
         self.is_inline = false;
         if count > limits.arguments as i64 {
             let is_stranger = limits.arguments == Limits::STRANGER.arguments && count <= 1 << 20;
