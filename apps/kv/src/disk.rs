@@ -87,8 +87,11 @@ impl DiskKeeper {
 
     async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
         let mut batch = Batch::new();
-        for (name, value) in self.changes(rows).await? {
-            // More than the store takes at once is several, each of them whole.
+        // More than the store takes at once is several, each of them whole. If not all of them are kept there is too much
+        // rather than too little: first what is there, heads before parts, then what is gone, parts before heads.
+        let (puts, deletes): (Vec<_>, Vec<_>) =
+            self.changes(rows).await?.into_iter().partition(|(_, value)| value.is_some());
+        for (name, value) in puts.into_iter().chain(deletes.into_iter().rev()) {
             let len = (name.len() + value.as_ref().map_or(0, Vec::len) + ROW) as u64;
             if !batch.is_empty() && batch.octets() + len > self.store.max_batch() {
                 self.store.commit(take(&mut batch), Durability::Written).await?;

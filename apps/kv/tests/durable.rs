@@ -8,6 +8,7 @@ use fata::time::{Duration, Instant, sleep};
 use fata::{Env, spawn};
 use kv_core::keep::KeepError;
 use kv_core::keep::memory::Memory;
+use kv_core::keep::rows::Loader;
 use kv_core::server::config::Durability;
 use kv_core::server::{Config, Server, listen, serve};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -85,10 +86,17 @@ fn what_is_not_safe_is_not_answered() {
     testing::run("", async |env| {
         let bench = Bench::new(&env, Durability::EveryCommand).await;
         let mut client = bench.client().await;
+        let mut queued = bench.client().await;
+        assert_eq!(say(&mut queued, "multi").await, "+OK\r\n");
+        assert_eq!(say(&mut queued, "set other 1").await, "+QUEUED\r\n");
         bench.keeper.error.set(Some(KeepError::Disk));
         assert_eq!(say(&mut client, "set key 1").await, "", "it was answered");
         let mut client = bench.client().await;
         assert!(say(&mut client, "set key 2").await.starts_with("-MISCONF "));
+        // Nor in a transaction, even one that was begun before.
+        let answer = say(&mut queued, "exec").await;
+        assert!(answer.starts_with("-EXECABORT Transaction discarded because of: MISCONF "), "{answer}");
+        assert_eq!(say(&mut queued, "get other").await, "$-1\r\n");
         bench.keeper.error.set(None);
         let since = Instant::now();
         while !say(&mut client, "set key 3").await.starts_with("+OK") {
@@ -126,6 +134,32 @@ fn leaving_writes_what_is_left() {
         shutdown::request(fata::platform::Leave::PowerOff);
         bench.server.await;
         assert!(bench.keeper.rows.borrow().keys().any(|name| name.ends_with(b"key")));
+    });
+}
+
+#[test]
+fn a_list_with_a_gap_is_taken_without_it() {
+    testing::run("", async |env| {
+        let keeper = Memory::default();
+        let bench = Bench::with(&env, Durability::EveryCommand, keeper).await;
+        let mut client = bench.client().await;
+        assert_eq!(say(&mut client, "rpush list a b c d").await, ":4\r\n");
+        let rows = bench.keeper.rows.borrow().clone();
+        let gone = rows.iter().find(|(_, value)| ***value == *b"b").expect("it is there").0;
+        let keeper = Memory::default();
+        keeper.rows.borrow_mut().extend(rows.clone().into_iter().filter(|(name, _)| name != gone));
+        let bench = Bench::with(&env, Durability::EveryCommand, keeper).await;
+        let mut client = bench.client().await;
+        assert_eq!(say(&mut client, "lindex list 1").await, "$1\r\nc\r\n");
+        assert_eq!(say(&mut client, "rpush list e").await, ":4\r\n");
+        // What is on the disk has no gap any more.
+        let keeper = Memory::default();
+        keeper.rows.borrow_mut().extend(bench.keeper.rows.borrow().clone());
+        let (server, mut loader) = (Server::new(Config::default()), Loader::default());
+        for (name, value) in keeper.rows.borrow().iter() {
+            loader.row(&mut server.core.borrow_mut().store, name, value).expect("a row");
+        }
+        assert_eq!((loader.torn.len(), loader.count), (0, 6));
     });
 }
 

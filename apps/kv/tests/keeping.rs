@@ -5,7 +5,7 @@ use fata::time::Duration;
 use kv_core::commands::execute;
 use kv_core::keep::batch::{Batches, is_deletes};
 use kv_core::keep::memory::Memory;
-use kv_core::keep::rows::{Loader, Rows};
+use kv_core::keep::rows::{Loader, Rows, position_name};
 use kv_core::keep::{Journal, KeepError, Row, journal};
 use kv_core::number::push_double;
 use kv_core::resp::{Args, split};
@@ -244,11 +244,10 @@ fn many_changed_elements_do_not_write_the_whole_of_a_larger_collection() {
 #[test]
 fn rows_that_make_no_sense_are_refused() {
     testing::run("", async |_| {
-        let rows: [(&[u8], &[u8]); 6] = [
+        let rows: [(&[u8], &[u8]); 5] = [
             (b"A", b""),
             (b"A\x00\x00\x01k", b"\x09\xff\xff\xff\xff\xff\xff\xff\x7f"),
             (b"A\x63\x00\x01k", b"\x01\xff\xff\xff\xff\xff\xff\xff\x7fv"),
-            (b"B\x00\x00\x01k\x00\x01f", b"v"),
             (b"S", b"\x02"),
             (b"A\x00\xff\xff0123456789abcdef", b"\xff\xff\xff\xffk"),
         ];
@@ -260,6 +259,45 @@ fn rows_that_make_no_sense_are_refused() {
                 "{name:?}"
             );
         }
+    });
+}
+
+/// What is left where of a large change only a part was kept.
+#[test]
+fn what_is_torn_is_taken_as_far_as_it_goes() {
+    const FOREVER: [u8; 8] = i64::MAX.to_le_bytes();
+    testing::run("", async |_| {
+        let keeper = Rc::new(Memory::default());
+        let head =
+            |key: &str, kind: u8| ([b"A\0\0\x01", key.as_bytes()].concat(), [&[kind][..], &FOREVER].concat());
+        let part = |key: &str, part: &[u8], value: &[u8]| {
+            let part = [b"B\0\0\x01", key.as_bytes(), &[0, part.len() as u8], part].concat();
+            (part, value.to_vec())
+        };
+        keeper.rows.borrow_mut().extend([
+            head("s", 1),
+            part("s", b"f", b"was a hash"),
+            part("n", b"f", b"has no head"),
+            head("z", 5),
+            part("z", b"f", b"not a score"),
+            part("z", b"g", &2_f64.to_le_bytes()),
+            head("l", 2),
+            part("l", b"out of place", b"x"),
+            part("l", &position_name(3), b"x"),
+            part("l", &position_name(5), b"y"),
+        ]);
+        let server = Server::new(Config::default());
+        assert_eq!(server.attach(keeper.clone()).await, Ok(10));
+        let core = &mut *server.core.borrow_mut();
+        let changes = core.store.journal.as_mut().expect("it is there").take();
+        assert_eq!(changes.len(), 4);
+        apply(&mut keeper.rows.borrow_mut(), Rows::new([3, 4]).of(&mut core.store, &changes));
+        let (mut loader, mut other) = (Loader::default(), self::core());
+        for (name, value) in keeper.rows.borrow().iter() {
+            loader.row(&mut other.store, name, value).expect("a row");
+        }
+        assert_eq!((loader.torn.len(), loader.count), (0, 6));
+        assert_eq!(everything(&mut other), everything(core));
     });
 }
 

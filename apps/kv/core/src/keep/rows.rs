@@ -18,10 +18,11 @@ use super::journal::Change;
 use super::{KeepError, Row};
 use crate::data::list::{End, List};
 use crate::data::map::Map;
+use crate::data::names::Names;
 use crate::data::object::{Kind, Object, Value};
 use crate::data::sip;
 use crate::data::text::Text;
-use crate::store::{DATABASES, Store};
+use crate::store::{DATABASES, Store, full_name};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -169,6 +170,9 @@ pub struct Loader {
     pub secret: Option<[u64; 2]>,
     /// Rows that were seen.
     pub count: u64,
+    /// Keys with parts that have no place, or between whose elements some are missing, by their full names: what has a place
+    /// is there, which the disk is to be told. That comes of changes too large for one batch, not all of which were kept.
+    pub torn: Names,
 }
 
 /// Takes octets from the front.
@@ -215,14 +219,15 @@ impl Loader {
             return None;
         }
         let key = pull(&mut name, &mut value)?;
-        store.within(db, |store| match marker {
-            b'A' => head(store, key, value),
-            b'B' => {
-                let part = pull(&mut name, &mut value)?;
-                add_part(store, key, part, value)
-            }
+        let is_in_place = store.within(db, |store| match marker {
+            b'A' => head(store, key, value).map(|()| true),
+            b'B' => pull(&mut name, &mut value).map(|part| add_part(store, key, part, value)),
             _ => None,
-        })
+        })?;
+        if !is_in_place {
+            self.torn.insert(&full_name(db, key));
+        }
+        Some(())
     }
 }
 
@@ -241,30 +246,40 @@ fn head(store: &mut Store, key: &[u8], mut value: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn add_part(store: &mut Store, key: &[u8], part: &[u8], content: &[u8]) -> Option<()> {
-    let at = store.current().find(key)?;
-    match &mut store.object_mut(at).value {
-        Value::List(list) => add_item(list, i64::from_be_bytes(part.try_into().ok()?) ^ i64::MIN, content)?,
-        Value::Hash(hash) => drop(hash.set(part, Text::from(content))),
-        Value::Set(set) => drop(set.add(part)),
-        Value::Zset(zset) => {
-            let score = f64::from_le_bytes(content.try_into().ok()?);
-            if score.is_nan() {
-                return None;
-            }
-            zset.set(part, score);
+/// Adds a part to what the head says there is; false where it has no place there.
+fn add_part(store: &mut Store, key: &[u8], part: &[u8], content: &[u8]) -> bool {
+    let Some(at) = store.current().find(key) else { return false };
+    let is_in_place = match &mut store.object_mut(at).value {
+        Value::List(list) => {
+            part.try_into().is_ok_and(|part| add_item(list, i64::from_be_bytes(part) ^ i64::MIN, content))
         }
-        Value::Int(_) | Value::Text(_) | Value::Buffer(_) => return None,
-    }
+        Value::Hash(hash) => {
+            hash.set(part, Text::from(content));
+            true
+        }
+        Value::Set(set) => {
+            set.add(part);
+            true
+        }
+        Value::Zset(zset) => {
+            let score = content.try_into().map_or(f64::NAN, f64::from_le_bytes);
+            if !score.is_nan() {
+                zset.set(part, score);
+            }
+            !score.is_nan()
+        }
+        Value::Int(_) | Value::Text(_) | Value::Buffer(_) => false,
+    };
     store.weigh(at);
-    Some(())
+    is_in_place
 }
 
-/// Elements come in order; the first says where the list begins.
-fn add_item(list: &mut List, position: i64, item: &[u8]) -> Option<()> {
+/// Elements come in order; the first says where the list begins. Whether none is missing before this one.
+fn add_item(list: &mut List, position: i64, item: &[u8]) -> bool {
     if list.is_empty() {
         list.begin_at(position);
     }
     let is_next = position.wrapping_sub(list.first()) == list.len() as i64;
-    is_next.then(|| list.push(End::Tail, Text::from(item)))
+    list.push(End::Tail, Text::from(item));
+    is_next
 }

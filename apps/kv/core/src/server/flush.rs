@@ -52,7 +52,12 @@ impl Server {
         let Core { store, hub } = &mut *self.core.borrow_mut();
         hub.config.fit_rows(keeper.most_row());
         store.drop_empty();
-        store.journal = Some(Journal::default());
+        let mut journal = Journal::default();
+        if !loader.torn.is_empty() {
+            fata::log::error!("of {} keys the disk has but a part", loader.torn.len());
+            loader.torn.iter().for_each(|name| journal.touch_all(name.clone()));
+        }
+        store.journal = Some(journal);
         let disk = Disk {
             keeper,
             rows: Rows::new(secret),
