@@ -138,6 +138,110 @@ fn leaving_writes_what_is_left() {
 }
 
 #[test]
+fn save_is_answered_when_all_is_safe() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::None).await;
+        let mut client = bench.client().await;
+        assert_eq!(say(&mut client, "set key 1").await, "+OK\r\n");
+        let before = say(&mut client, "lastsave").await;
+        while !bench.has(b"key") {
+            sleep(Duration::from_millis(20)).await;
+        }
+        sleep(Duration::from_millis(1100)).await;
+        assert_eq!(bench.keeper.safe.get(), 0);
+        assert_eq!(say(&mut client, "lastsave").await, before, "it was not on the medium");
+        assert_eq!(say(&mut client, "set other 1").await, "+OK\r\n");
+        let since = Instant::now();
+        assert_eq!(say(&mut client, "save").await, "+OK\r\n");
+        assert!(bench.has(b"other") && bench.keeper.safe.get() == 1);
+        assert!(since.elapsed() < Duration::from_millis(500), "it has waited for the next batch");
+        assert_ne!(say(&mut client, "lastsave").await, before);
+        // Also where nothing is left to be written, and not where that does not succeed.
+        assert_eq!(say(&mut client, "save").await, "+OK\r\n");
+        assert_eq!(bench.keeper.safe.get(), 2);
+        bench.keeper.error.set(Some(KeepError::Full));
+        assert_eq!(say(&mut client, "set key 2").await, "+OK\r\n");
+        assert_eq!(say(&mut client, "save").await, "");
+        let mut client = bench.client().await;
+        assert!(say(&mut client, "save").await.starts_with("-MISCONF "));
+        assert_eq!(say(&mut client, "bgsave").await, "+Background saving started\r\n");
+        bench.keeper.error.set(None);
+        let since = Instant::now();
+        while say(&mut client, "save").await != "+OK\r\n" {
+            assert!(since.elapsed() < Duration::from_secs(10), "it does not get well");
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+/// Commands that come together, with answers that are more than is sent at once: they are run in many parts.
+fn long_pipeline(count: usize) -> Vec<u8> {
+    "get big\r\nincr n\r\n".repeat(count).into_bytes()
+}
+
+/// Reads until the server closes; how many answers there are to `incr`.
+async fn read_all(mut client: TcpStream) -> usize {
+    let (mut all, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    while let Ok(len @ 1..) = client.read(&mut buffer).await {
+        all.extend_from_slice(&buffer[..len]);
+    }
+    all.iter().filter(|octet| **octet == b':').count()
+}
+
+async fn number(client: &mut TcpStream, key: &str) -> usize {
+    let answer = say(client, &format!("get {key}")).await;
+    answer.lines().nth(1).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn who_was_killed_does_nothing_more() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::EveryCommand).await;
+        let (mut client, mut other) = (bench.client().await, bench.client().await);
+        assert_eq!(say(&mut other, &format!("set big {}", "v".repeat(8000))).await, "+OK\r\n");
+        assert_eq!(say(&mut client, "client id").await, ":1\r\n");
+        // It is killed while it waits for the disk: its answers are taken, and nothing but the kill ends it.
+        bench.keeper.delay.set(Duration::from_millis(10));
+        client.write_all(&long_pipeline(300)).await.expect("it is sent");
+        let reading = spawn(read_all(client));
+        while number(&mut other, "n").await < 20 {}
+        assert_eq!(say(&mut other, "client kill id 1").await, ":1\r\n");
+        let done = number(&mut other, "n").await;
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(number(&mut other, "n").await, done);
+        reading.await;
+    });
+}
+
+#[test]
+fn what_was_answered_before_leaving_is_kept() {
+    testing::run("", async |env| {
+        let bench = Bench::new(&env, Durability::Every100Ms).await;
+        let (mut client, mut other) = (bench.client().await, bench.client().await);
+        assert_eq!(say(&mut other, &format!("set big {}", "v".repeat(8000))).await, "+OK\r\n");
+        bench.keeper.delay.set(Duration::from_millis(100));
+        client.write_all(&long_pipeline(3000)).await.expect("it is sent");
+        let reading = spawn(read_all(client));
+        while number(&mut other, "n").await < 20 {}
+        shutdown::request(fata::platform::Leave::PowerOff);
+        bench.server.await;
+        let (server, mut loader) = (Server::new(Config::default()), Loader::default());
+        for (name, value) in bench.keeper.rows.borrow().iter() {
+            loader.row(&mut server.core.borrow_mut().store, name, value).expect("a row");
+        }
+        let kept = {
+            let store = &mut server.core.borrow_mut().store;
+            let at = store.peek(b"n").expect("it is there");
+            let mut scratch = Vec::new();
+            let octets = store.object(at).value.octets(&mut scratch).expect("a string");
+            std::str::from_utf8(octets).expect("digits").parse::<usize>().expect("a number")
+        };
+        let answered = reading.await;
+        assert!(answered >= 10 && answered < 3000 && kept >= answered, "{kept} of {answered}");
+    });
+}
+
+#[test]
 fn a_list_with_a_gap_is_taken_without_it() {
     testing::run("", async |env| {
         let keeper = Memory::default();

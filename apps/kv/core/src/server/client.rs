@@ -99,6 +99,8 @@ pub struct Session {
     pub patterns: Names,
     /// When waiting in a blocking command ends, milliseconds since 1970.
     pub deadline: Option<i64>,
+    /// Whether its answer waits until all is on the disk.
+    pub is_saving: bool,
     /// Whether the connection ends with this answer.
     pub is_over: bool,
     /// `CLIENT REPLY OFF`, or the rest of `SKIP`.
@@ -142,6 +144,7 @@ impl Client {
             channels: Names::default(),
             patterns: Names::default(),
             deadline: None,
+            is_saving: false,
             is_over: false,
             silence: Silence::None,
         };

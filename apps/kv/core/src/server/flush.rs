@@ -11,9 +11,10 @@ use crate::keep::{Journal, KeepError, Keeper, Safe};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::future::poll_fn;
+use core::mem::take;
 use core::task::Poll;
 use fata::entropy;
-use fata::task::WakerSet;
+use fata::task::{Task, WakerSet};
 use fata::time::{Duration, Instant, sleep};
 
 /// How long changes wait for a batch.
@@ -51,6 +52,7 @@ impl Server {
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
         let Core { store, hub } = &mut *self.core.borrow_mut();
         hub.config.fit_rows(keeper.most_row());
+        hub.figures.saved = store.now;
         store.drop_empty();
         let mut journal = Journal::default();
         if !loader.torn.is_empty() {
@@ -110,6 +112,13 @@ impl Server {
         }
     }
 
+    /// After `SAVE`: waits until all is on the medium. False where it could not be brought there.
+    pub(super) async fn saved(&self) -> bool {
+        let Some(disk) = self.disk() else { return true };
+        disk.wanted.wake_all();
+        disk.wait(disk.open.get()).await
+    }
+
     /// Writes batches for ever.
     pub(super) async fn flush(self: Rc<Self>) {
         let Some(disk) = self.disk() else { return };
@@ -126,7 +135,7 @@ impl Server {
     /// Waits until something has changed, or what is owed is to be tried again.
     async fn wait_for_changes(&self, disk: &Disk) {
         let changed = poll_fn(|cx| {
-            if self.journal(Journal::is_empty) {
+            if self.journal(Journal::is_empty) && !self.core.borrow().hub.is_saving {
                 disk.wanted.register(cx);
                 return Poll::Pending;
             }
@@ -152,8 +161,8 @@ impl Server {
             Durability::None => LAZY,
         };
         let heavy = poll_fn(|cx| {
-            let is_heavy = self.core.borrow().store.journal.as_ref().is_some_and(Journal::is_heavy);
-            if is_heavy || disk.is_over.get() {
+            let is_wanted = disk.is_over.get() || self.core.borrow().hub.is_saving;
+            if is_wanted || self.journal(Journal::is_heavy) {
                 return Poll::Ready(());
             }
             disk.wanted.register(cx);
@@ -168,8 +177,10 @@ impl Server {
         disk.is_busy.set(true);
         let batch = disk.open.get();
         disk.open.set(batch + 1);
-        let (changes, is_divided) = {
-            let store = &mut self.core.borrow_mut().store;
+        let (changes, is_divided, safe) = {
+            let Core { store, hub } = &mut *self.core.borrow_mut();
+            let is_lazy = hub.config.durability == Durability::None && !disk.is_over.get();
+            let safe = if take(&mut hub.is_saving) || !is_lazy { Safe::Now } else { Safe::Later };
             let (mut changes, mut is_divided) = (Map::new(), false);
             if let Some(mut journal) = store.journal.take() {
                 changes = journal.take();
@@ -179,11 +190,11 @@ impl Server {
                 }
                 store.journal = Some(journal);
             }
-            (changes, is_divided)
+            (changes, is_divided, safe)
         };
         let mut result = Ok(());
         if !is_divided || !changes.is_empty() {
-            result = self.write_changes(disk, changes).await;
+            result = self.write_changes(disk, changes, safe).await;
         }
         if result.is_err() {
             disk.failed.set(batch);
@@ -192,7 +203,7 @@ impl Server {
         disk.progress.wake_all();
         if is_divided && result.is_ok() && disk.again.get() <= Instant::now() {
             let owed = self.core.borrow_mut().store.journal.as_mut().map(Journal::take_owed);
-            result = self.write_changes(disk, owed.unwrap_or_default()).await;
+            result = self.write_changes(disk, owed.unwrap_or_default(), safe).await;
         }
         disk.is_busy.set(false);
         disk.progress.wake_all();
@@ -200,18 +211,15 @@ impl Server {
     }
 
     /// Writes changes; those that cannot be written are owed.
-    async fn write_changes(&self, disk: &Disk, changes: Map<Change>) -> Result<(), KeepError> {
-        let is_lazy = {
-            let durability = self.core.borrow().hub.config.durability;
-            durability == Durability::None && !disk.is_over.get()
-        };
-        let safe = if is_lazy { Safe::Later } else { Safe::Now };
+    async fn write_changes(&self, disk: &Disk, changes: Map<Change>, safe: Safe) -> Result<(), KeepError> {
         let result = self.commit(disk, &changes, safe).await;
         let Core { store, hub } = &mut *self.core.borrow_mut();
         match result {
             Ok(()) => {
                 hub.figures.batches += 1;
-                hub.figures.saved = store.now;
+                if safe == Safe::Now {
+                    hub.figures.saved = store.now;
+                }
             }
             Err(error) => {
                 if hub.disk_fault.is_none() {
@@ -249,15 +257,23 @@ impl Server {
         }
     }
 
-    /// Writes what is left, at the end.
-    pub(super) async fn flush_all(&self) -> Result<(), KeepError> {
+    /// Writes what is left, at the end, when no client changes anything any more. `flushing` is the task that has written
+    /// until now.
+    pub(super) async fn flush_all(&self, flushing: Task<()>) -> Result<(), KeepError> {
         let Some(disk) = self.disk() else { return Ok(()) };
         disk.is_over.set(true);
         disk.wanted.wake_all();
+        // A batch under way is waited for, so that none is written beside it.
         disk.rest().await;
-        // An empty batch makes safe what was left for later.
+        drop(flushing);
         disk.again.set(Instant::now());
-        self.write_batch(&disk).await
+        loop {
+            // An empty batch makes safe what was left for later.
+            self.write_batch(&disk).await?;
+            if self.journal(|journal| journal.is_empty() && !journal.owes()) {
+                return Ok(());
+            }
+        }
     }
 }
 

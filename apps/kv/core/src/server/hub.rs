@@ -36,7 +36,7 @@ pub struct Figures {
     pub batches: u64,
     /// See `batches`.
     pub failed_batches: u64,
-    /// When the last one was, milliseconds since 1970.
+    /// When all was on the medium last, milliseconds since 1970.
     pub saved: i64,
     /// The number of the last client.
     pub last_client: u64,
@@ -58,6 +58,10 @@ pub struct Hub {
     pub figures: Figures,
     /// For choices that need no secrecy.
     pub dice: Dice,
+    /// Whether nobody is let in any more.
+    pub is_closing: bool,
+    /// Whether all is to be brought onto the disk, whatever the durability is.
+    pub is_saving: bool,
     /// Why what was changed is not on the disk, if it is not.
     pub disk_fault: Option<KeepError>,
     /// Keys that may have to go.
@@ -102,6 +106,8 @@ impl Core {
             waiters: Waiters::default(),
             figures: Figures::default(),
             dice,
+            is_closing: false,
+            is_saving: false,
             disk_fault: None,
             pool: Pool::default(),
             started: Instant::now(),
