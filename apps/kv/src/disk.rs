@@ -9,7 +9,8 @@ use fata_storage::kv::{Batch, Durability, Error, Options, Store};
 use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
 use kv_core::server::hub::has_memory;
 
-/// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
+/// Octets at the beginning and at the end of a disk that are all 0 where nobody has written to it yet: there are the headers of
+/// file systems and tables of partitions, and the second copies of those.
 const BLANK: usize = 128 << 10;
 
 /// What a row takes beside name and value, octets, and some more.
@@ -41,7 +42,7 @@ impl From<BlockError> for OpenError {
 }
 
 impl DiskKeeper {
-    /// Opens the store of a disk. One that is blank gets a store; with `format` every one does that has none.
+    /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
         let opened = Store::open(disk, Options::default()).await;
         let store = match opened {
@@ -151,9 +152,15 @@ fn said(error: &Error) -> KeepError {
     }
 }
 
+/// Whether a disk looks as if nobody had written to it. What lies between its beginning and its end is not looked at.
 async fn is_blank(disk: &Disk) -> Result<bool, BlockError> {
     let geometry = disk.geometry();
-    let sectors = (BLANK / geometry.sector_size).min(geometry.sectors as usize);
-    let first = disk.read(0, sectors).await?;
-    Ok(first.iter().all(|octet| *octet == 0))
+    let sectors = ((BLANK / geometry.sector_size) as u64).min(geometry.sectors);
+    for first in [0, geometry.sectors - sectors] {
+        let octets = disk.read(first, sectors as usize).await?;
+        if octets.iter().any(|octet| *octet != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

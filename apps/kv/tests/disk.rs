@@ -2,7 +2,7 @@
 
 use fata::testing::{Process, Signal, free_port};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,6 +183,18 @@ fn without_a_disk_it_is_in_memory() {
     kv.client().say("SET a 1", "+OK\r\n");
     assert!(kv.process.leave().success());
     Kv::start(&[]).client().say("GET a", "$-1\r\n");
+}
+
+#[test]
+fn a_disk_with_something_at_its_end_is_not_blank() {
+    let disk = DiskFile::new("end", 32 << 20);
+    let mut file = File::options().write(true).open(&disk.0).unwrap();
+    file.seek(SeekFrom::End(-512)).unwrap();
+    file.write_all(b"EFI PART").unwrap();
+    let params = [format!("port={}", free_port()), format!("data.file={}", disk.0.display())];
+    let mut refused = Process::start(env!("CARGO_BIN_EXE_kv"), params);
+    refused.wait_for("the disk holds something that is no store");
+    assert_eq!(refused.wait().code(), Some(1));
 }
 
 #[test]

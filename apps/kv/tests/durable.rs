@@ -237,7 +237,7 @@ fn what_was_answered_before_leaving_is_kept() {
             std::str::from_utf8(octets).expect("digits").parse::<usize>().expect("a number")
         };
         let answered = reading.await;
-        assert!(answered >= 10 && answered < 3000 && kept >= answered, "{kept} of {answered}");
+        assert!((10..3000).contains(&answered) && kept >= answered, "{kept} of {answered}");
     });
 }
 
