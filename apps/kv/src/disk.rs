@@ -7,9 +7,17 @@ use core::mem::take;
 use fata::block::{BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
 use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
+use kv_core::server::hub::has_memory;
 
-/// Octets at the beginning of a disk that are all 0 where nobody has written to it yet.
+/// Octets at the beginning and at the end of a disk that are all 0 where nobody has written to it yet: there are the headers of
+/// file systems and tables of partitions, and the second copies of those.
 const BLANK: usize = 128 << 10;
+
+/// What a row takes beside name and value, octets, and some more.
+const ROW: usize = 64;
+
+/// Names between two looks at the guest's memory.
+const LOOK: usize = 1000;
 
 /// A store on a disk.
 pub struct DiskKeeper {
@@ -34,7 +42,7 @@ impl From<BlockError> for OpenError {
 }
 
 impl DiskKeeper {
-    /// Opens the store of a disk. One that is blank gets a store; with `format` every one does that has none.
+    /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
         let opened = Store::open(disk, Options::default()).await;
         let store = match opened {
@@ -67,6 +75,9 @@ impl DiskKeeper {
                     before.for_each(|(_, value)| *value = None);
                     let mut cursor = self.store.prefix(&prefix);
                     while let Some(name) = cursor.next_key().await? {
+                        if changes.len().is_multiple_of(LOOK) && !has_memory(LOOK * ROW) {
+                            return Err(Error::NoMemory { octets: LOOK * ROW });
+                        }
                         changes.insert(name, None);
                     }
                 }
@@ -77,8 +88,11 @@ impl DiskKeeper {
 
     async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
         let mut batch = Batch::new();
-        for (name, value) in self.changes(rows).await? {
-            // More than the store takes at once is several, each of them whole.
+        // More than the store takes at once is several, each of them whole. If not all of them are kept there is too much
+        // rather than too little: first what is there, heads before parts, then what is gone, parts before heads.
+        let (puts, deletes): (Vec<_>, Vec<_>) =
+            self.changes(rows).await?.into_iter().partition(|(_, value)| value.is_some());
+        for (name, value) in puts.into_iter().chain(deletes.into_iter().rev()) {
             let len = (name.len() + value.as_ref().map_or(0, Vec::len) + ROW) as u64;
             if !batch.is_empty() && batch.octets() + len > self.store.max_batch() {
                 self.store.commit(take(&mut batch), Durability::Written).await?;
@@ -95,10 +109,12 @@ impl DiskKeeper {
     }
 }
 
-/// What a row takes beside name and value, octets, and some more.
-const ROW: usize = 64;
-
 impl Keeper for DiskKeeper {
+    fn most_row(&self) -> usize {
+        let batch = usize::try_from(self.store.max_batch()).unwrap_or(usize::MAX);
+        self.store.max_value().min(batch).saturating_sub(ROW)
+    }
+
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_> {
         let durability = match safe {
             Safe::Now => Durability::Flushed,
@@ -121,6 +137,10 @@ impl Keeper for DiskKeeper {
 /// The log has the store's own words.
 fn said(error: &Error) -> KeepError {
     match error {
+        Error::NoMemory { .. } => {
+            fata::log::warn!("disk: {error}");
+            KeepError::NoMemory
+        }
         Error::Full { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } => {
             fata::log::warn!("disk: {error}");
             KeepError::Full
@@ -132,9 +152,15 @@ fn said(error: &Error) -> KeepError {
     }
 }
 
+/// Whether a disk looks as if nobody had written to it. What lies between its beginning and its end is not looked at.
 async fn is_blank(disk: &Disk) -> Result<bool, BlockError> {
     let geometry = disk.geometry();
-    let sectors = (BLANK / geometry.sector_size).min(geometry.sectors as usize);
-    let first = disk.read(0, sectors).await?;
-    Ok(first.iter().all(|octet| *octet == 0))
+    let sectors = ((BLANK / geometry.sector_size) as u64).min(geometry.sectors);
+    for first in [0, geometry.sectors - sectors] {
+        let octets = disk.read(first, sectors as usize).await?;
+        if octets.iter().any(|octet| *octet != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use fata::testing::{Process, Signal, free_port};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +96,71 @@ fn what_was_acknowledged_outlives_a_kill() {
 }
 
 #[test]
+fn the_longest_value_that_is_accepted_is_kept() {
+    let disk = DiskFile::new("long", 32 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("SET before 1", "+OK\r\n");
+    client.0.write_all(b"CONFIG GET proto-max-bulk-len\r\n").unwrap();
+    let mut said = [0; 100];
+    let len = client.0.read(&mut said).unwrap();
+    let most: usize = std::str::from_utf8(&said[..len]).unwrap().lines().nth(4).unwrap().parse().unwrap();
+    assert!((5 << 20..16 << 20).contains(&most), "{most}");
+    let value = "v".repeat(most);
+    client.say(&format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${most}\r\n{value}"), "+OK\r\n");
+    client.say("SET after 1", "+OK\r\n");
+    kv.kill();
+    let kv = Kv::with(&disk, "every-command");
+    kv.client().say("STRLEN long", &format!(":{most}\r\n"));
+    kv.client().say("MGET before after", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn deletes_make_room_on_a_full_disk() {
+    let disk = DiskFile::new("full", 8 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let (mut client, value) = (kv.client(), "v".repeat(100_000));
+    client.say("RPUSH list a b c", ":3\r\n");
+    client.say("HSET hash a 1 b 2", ":2\r\n");
+    let set = |client: &mut Client, n: usize| {
+        client
+            .0
+            .write_all(format!("*3\r\n$3\r\nSET\r\n$3\r\n{n:03}\r\n$100000\r\n{value}\r\n").as_bytes())
+            .unwrap();
+        let mut said = [0; 200];
+        let len = client.0.read(&mut said).unwrap_or(0);
+        String::from_utf8_lossy(&said[..len]).into_owned()
+    };
+    let kept = (0..200).take_while(|n| set(&mut client, *n) == "+OK\r\n").count();
+    assert!((10..100).contains(&kept), "{kept}");
+    // What could not be kept was not answered; nothing that needs room is taken until there is some, what makes room is.
+    let mut client = kv.client();
+    assert!(set(&mut client, kept).starts_with("-MISCONF "));
+    client.say("EXPIRE hash 1000", "-MISCONF");
+    let mut client = kv.client();
+    client.say("LPOP list", "$1\r\na\r\n");
+    client.say("HDEL hash a", ":1\r\n");
+    client.say("DEL 000 001 002 003 004 005", ":6\r\n");
+    for wait in 0.. {
+        match &*set(&mut client, 999) {
+            "+OK\r\n" => break,
+            said => assert!(wait < 100 && said.starts_with("-MISCONF"), "{said}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    kv.kill();
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("LLEN list", ":2\r\n");
+    client.say("HLEN hash", ":1\r\n");
+    client.say("EXISTS 000 001 002 003 004 005", ":0\r\n");
+    client.say("STRLEN 999", ":100000\r\n");
+    for n in 6..kept {
+        client.say(&format!("STRLEN {n:03}"), ":100000\r\n");
+    }
+}
+
+#[test]
 fn leaving_in_order_writes_everything() {
     let disk = DiskFile::new("leave", 32 << 20);
     let kv = Kv::with(&disk, "none");
@@ -118,6 +183,18 @@ fn without_a_disk_it_is_in_memory() {
     kv.client().say("SET a 1", "+OK\r\n");
     assert!(kv.process.leave().success());
     Kv::start(&[]).client().say("GET a", "$-1\r\n");
+}
+
+#[test]
+fn a_disk_with_something_at_its_end_is_not_blank() {
+    let disk = DiskFile::new("end", 32 << 20);
+    let mut file = File::options().write(true).open(&disk.0).unwrap();
+    file.seek(SeekFrom::End(-512)).unwrap();
+    file.write_all(b"EFI PART").unwrap();
+    let params = [format!("port={}", free_port()), format!("data.file={}", disk.0.display())];
+    let mut refused = Process::start(env!("CARGO_BIN_EXE_kv"), params);
+    refused.wait_for("the disk holds something that is no store");
+    assert_eq!(refused.wait().code(), Some(1));
 }
 
 #[test]

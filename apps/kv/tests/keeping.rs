@@ -3,9 +3,10 @@
 use fata::testing;
 use fata::time::Duration;
 use kv_core::commands::execute;
+use kv_core::keep::batch::{Batches, is_deletes};
 use kv_core::keep::memory::Memory;
-use kv_core::keep::rows::{Loader, Rows};
-use kv_core::keep::{Journal, KeepError, Row};
+use kv_core::keep::rows::{Loader, Rows, position_name};
+use kv_core::keep::{Journal, KeepError, Row, journal};
 use kv_core::number::push_double;
 use kv_core::resp::{Args, split};
 use kv_core::server::{Client, Config, Core, Link, Server, run};
@@ -132,10 +133,11 @@ fn apply(disk: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<Row>) {
 #[test]
 fn what_is_on_the_disk_is_what_is_stored() {
     testing::run("", async |_| {
-        for seed in 1..25_u64 {
+        let seeds = if std::env::var_os("FATA_FUZZ_SECONDS").is_some() { 500 } else { 25 };
+        for seed in 1..seeds {
             let (mut core, mut client, mut disk) = (core(), client(), BTreeMap::new());
             core.store.journal = Some(Journal::default());
-            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut state = u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15);
             let mut random = |below: u64| {
                 state ^= state << 13;
                 state ^= state >> 7;
@@ -152,8 +154,25 @@ fn what_is_on_the_disk_is_what_is_stored() {
                 if random(4) > 0 {
                     continue;
                 }
-                let changes = core.store.journal.as_mut().expect("it is there").take();
-                apply(&mut disk, rows.of(&mut core.store, &changes));
+                let journal = core.store.journal.as_mut().expect("it is there");
+                let mut changes = journal.take();
+                if random(3) == 0 {
+                    // It fails: with a later one, or before it where that has deletes alone.
+                    journal.owe(changes);
+                    continue;
+                }
+                let mut owed = journal.take_owed();
+                if is_deletes(&mut core.store, &changes) {
+                    apply(&mut disk, rows.of(&mut core.store, &changes));
+                    changes = owed;
+                } else {
+                    journal::add(&mut changes, std::mem::take(&mut owed));
+                }
+                let mut batches = Batches::new(rows, &changes);
+                while !batches.is_done() {
+                    let room = [1, 1000, usize::MAX][random(3) as usize];
+                    apply(&mut disk, batches.next(&mut core.store, room).expect("memory"));
+                }
                 let mut other = self::core();
                 let mut loader = Loader::default();
                 for (name, value) in &disk {
@@ -175,7 +194,7 @@ fn what_is_on_the_disk_is_what_is_stored() {
 }
 
 #[test]
-fn one_field_of_a_large_hash_is_two_rows() {
+fn one_field_of_a_large_hash_is_one_row() {
     testing::run("", async |_| {
         let (mut core, mut client) = (core(), client());
         core.store.journal = Some(Journal::default());
@@ -184,9 +203,14 @@ fn one_field_of_a_large_hash_is_two_rows() {
             say(&mut core, &mut client, &format!("rpush l {n}"));
         }
         core.store.journal.as_mut().expect("it is there").take();
-        for (command, rows) in
-            [("hset h f7 x", 2), ("lpush l x", 2), ("rpop l", 2), ("expire h 100", 1), ("hdel h f8", 2)]
-        {
+        for (command, rows) in [
+            ("hset h f7 x", 1),
+            ("lpush l x", 1),
+            ("rpop l", 1),
+            ("expire h 100", 1),
+            ("hdel h f8", 1),
+            ("sadd s x", 2),
+        ] {
             say(&mut core, &mut client, command);
             let changes = core.store.journal.as_mut().expect("it is there").take();
             assert_eq!(Rows::new([1, 2]).of(&mut core.store, &changes).len(), rows, "{command}");
@@ -195,13 +219,35 @@ fn one_field_of_a_large_hash_is_two_rows() {
 }
 
 #[test]
+fn many_changed_elements_do_not_write_the_whole_of_a_larger_collection() {
+    testing::run("", async |_| {
+        let (mut core, mut client) = (core(), client());
+        for from in (0..100_000).step_by(1000) {
+            let items: Vec<_> = (from..from + 1000).map(|n| n.to_string()).collect();
+            say(&mut core, &mut client, &format!("rpush l {}", items.join(" ")));
+        }
+        let mut written = |command: &str, times: usize| {
+            core.store.journal = Some(Journal::default());
+            (0..times).for_each(|_| drop(say(&mut core, &mut client, command)));
+            let changes = core.store.journal.as_mut().expect("it is there").take();
+            Rows::new([1, 2]).of(&mut core.store, &changes)
+        };
+        assert_eq!(written("lpop l", 5000).len(), 5000);
+        let rows = written("lpop l 45000", 1);
+        assert!(rows.len() == 45_000 && rows.iter().all(|row| matches!(row, Row::Delete(_))));
+        // Fewer are left than are gone.
+        let rows = written("ltrim l 0 999", 1);
+        assert!(rows.len() == 1002 && matches!(rows[0], Row::DeletePrefix(_)), "{}", rows.len());
+    });
+}
+
+#[test]
 fn rows_that_make_no_sense_are_refused() {
     testing::run("", async |_| {
-        let rows: [(&[u8], &[u8]); 6] = [
+        let rows: [(&[u8], &[u8]); 5] = [
             (b"A", b""),
             (b"A\x00\x00\x01k", b"\x09\xff\xff\xff\xff\xff\xff\xff\x7f"),
             (b"A\x63\x00\x01k", b"\x01\xff\xff\xff\xff\xff\xff\xff\x7fv"),
-            (b"B\x00\x00\x01k\x00\x01f", b"v"),
             (b"S", b"\x02"),
             (b"A\x00\xff\xff0123456789abcdef", b"\xff\xff\xff\xffk"),
         ];
@@ -213,6 +259,45 @@ fn rows_that_make_no_sense_are_refused() {
                 "{name:?}"
             );
         }
+    });
+}
+
+/// What is left where of a large change only a part was kept.
+#[test]
+fn what_is_torn_is_taken_as_far_as_it_goes() {
+    const FOREVER: [u8; 8] = i64::MAX.to_le_bytes();
+    testing::run("", async |_| {
+        let keeper = Rc::new(Memory::default());
+        let head =
+            |key: &str, kind: u8| ([b"A\0\0\x01", key.as_bytes()].concat(), [&[kind][..], &FOREVER].concat());
+        let part = |key: &str, part: &[u8], value: &[u8]| {
+            let part = [b"B\0\0\x01", key.as_bytes(), &[0, part.len() as u8], part].concat();
+            (part, value.to_vec())
+        };
+        keeper.rows.borrow_mut().extend([
+            head("s", 1),
+            part("s", b"f", b"was a hash"),
+            part("n", b"f", b"has no head"),
+            head("z", 5),
+            part("z", b"f", b"not a score"),
+            part("z", b"g", &2_f64.to_le_bytes()),
+            head("l", 2),
+            part("l", b"out of place", b"x"),
+            part("l", &position_name(3), b"x"),
+            part("l", &position_name(5), b"y"),
+        ]);
+        let server = Server::new(Config::default());
+        assert_eq!(server.attach(keeper.clone()).await, Ok(10));
+        let core = &mut *server.core.borrow_mut();
+        let changes = core.store.journal.as_mut().expect("it is there").take();
+        assert_eq!(changes.len(), 4);
+        apply(&mut keeper.rows.borrow_mut(), Rows::new([3, 4]).of(&mut core.store, &changes));
+        let (mut loader, mut other) = (Loader::default(), self::core());
+        for (name, value) in keeper.rows.borrow().iter() {
+            loader.row(&mut other.store, name, value).expect("a row");
+        }
+        assert_eq!((loader.torn.len(), loader.count), (0, 6));
+        assert_eq!(everything(&mut other), everything(core));
     });
 }
 

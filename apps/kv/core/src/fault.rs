@@ -27,6 +27,9 @@ faults! {
     OVERFLOW = "ERR increment or decrement would overflow";
     DB_INDEX = "ERR DB index is out of range";
     TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    MISCONF = "MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
+        Please check the server's console for details about the error.";
+    NAME_TOO_LONG = "ERR key, field or member exceeds maximum allowed size";
     OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
     SAME = "ERR source and destination objects are the same";
     TIMEOUT = "ERR timeout is not a float or out of range";

@@ -12,7 +12,9 @@ use crate::data::zset::Zset;
 use crate::evict::Clock;
 use crate::fault::Fault;
 use crate::keep::Journal;
+use crate::keep::batch::cost_of;
 use crate::keep::rows::position_name;
+use crate::server::hub::has_memory;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -170,6 +172,11 @@ impl Store {
     }
 
     fn add(&mut self, key: &[u8], value: Value) -> u32 {
+        if let Some(journal) = &mut self.journal
+            && value.kind() != Kind::String
+        {
+            journal.made(full_name(self.db, key));
+        }
         let used = self.clock.first(self.now);
         self.current_mut().add(key, value, used)
     }
@@ -275,7 +282,7 @@ impl Store {
         if let Some(journal) = &mut self.journal {
             let object = self.dbs[self.db].object(at);
             let is_string = object.value.kind() == Kind::String;
-            journal.touch(key, is_string, if is_string { object.weight() } else { 0 });
+            journal.touch(key, is_string, if is_string { object.weight() } else { 0 }, object.value.count());
         }
     }
 
@@ -299,10 +306,13 @@ impl Store {
         }
     }
 
-    /// Names elements of a list by their positions.
+    /// Names elements of the list at a place by their positions, after they have changed.
     #[inline(never)]
-    pub fn positions(&mut self, first: i64, count: usize) {
-        if let Some(journal) = &mut self.journal {
+    pub fn positions(&mut self, at: u32, first: i64, count: usize) {
+        let left = self.object(at).value.count();
+        if let Some(journal) = &mut self.journal
+            && journal.names_so_many(count, left)
+        {
             (first..).take(count).for_each(|position| journal.part(&position_name(position)));
         }
     }
@@ -360,14 +370,10 @@ impl Store {
         self.current_mut().set_expires(at, expires);
         self.counters.changes += 1;
         // Of a collection the head alone is written.
-        self.head_only();
-        self.tell(at);
-    }
-
-    fn head_only(&mut self) {
         if let Some(journal) = &mut self.journal {
-            journal.head_only();
+            journal.head();
         }
+        self.tell(at);
     }
 
     fn expire(&mut self, at: u32) {
@@ -415,11 +421,25 @@ impl Store {
     /// Empties the chosen database.
     pub fn clear(&mut self) {
         self.counters.changes += 1;
-        for at in 0..self.current().len() as u32 {
-            self.tell_replaced(at);
-            self.tell(at);
+        let is_told = self.journal.is_some() || !self.interest.is_empty();
+        // One by one: what is told takes less memory than what goes.
+        while is_told && let Some(at) = self.current().len().checked_sub(1) {
+            self.tell_replaced(at as u32);
+            self.tell(at as u32);
+            self.current_mut().remove(at as u32);
         }
         self.dbs[self.db] = Db::default();
+    }
+
+    /// Whether there is memory to write all of the object at a place anew, if there is a disk.
+    #[inline(never)]
+    pub fn may_write(&self, at: u32) -> Result<(), Fault> {
+        self.may_tell(cost_of(self.object(at)) / 2)
+    }
+
+    /// Whether there is memory to tell a disk of keys that take so many octets, if there is one.
+    pub fn may_tell(&self, octets: usize) -> Result<(), Fault> {
+        if self.journal.is_none() || has_memory(octets) { Ok(()) } else { Err(Fault::OUT_OF_MEMORY) }
     }
 
     /// Lets two databases change places.

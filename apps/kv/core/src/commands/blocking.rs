@@ -51,7 +51,7 @@ impl Take {
                 let list = store.list(at)?;
                 let position = end_position(list, *end);
                 let item = list.pop(*end);
-                store.positions(position, 1);
+                store.positions(at, position, 1);
                 out.array(2);
                 out.bulk(key);
                 out.bulk(&item.unwrap_or_else(|| Text::from(&b""[..])));
@@ -64,7 +64,7 @@ impl Take {
                 out.bulk(key);
                 out.array(count);
                 (0..count).filter_map(|_| list.pop(*end)).for_each(|item| out.bulk(&item));
-                store.positions(first, count);
+                store.positions(at, first, count);
             }
             Self::Move(from, to, target) => return move_item(store, out, at, key, (*from, *to), target),
             Self::PopScored(end) => {
@@ -125,8 +125,8 @@ fn move_item(
         let list = store.list(at)?;
         list.push(to, item);
         let new = end_position(list, to);
-        store.positions(position, 1);
-        store.positions(new, 1);
+        store.positions(at, position, 1);
+        store.positions(at, new, 1);
         store.changed(at);
         return Ok(true);
     }
@@ -135,9 +135,9 @@ fn move_item(
     let list = store.list(target)?;
     list.push(to, item);
     let new = end_position(list, to);
-    store.positions(new, 1);
+    store.positions(target, new, 1);
     store.changed(target);
-    store.positions(position, 1);
+    store.positions(at, position, 1);
     store.changed(at);
     Ok(true)
 }
@@ -248,6 +248,7 @@ fn take_first(cx: &mut Cx<'_>, keys: &[&[u8]], take: Take, seconds: Option<f64>)
         }
         return Ok(());
     };
+    super::check_kept(cx)?;
     let db = cx.store.db;
     let keys: Vec<Text> = keys.iter().map(|key| full_name(db, key)).collect();
     keys.iter().for_each(|name| cx.store.await_key(name));

@@ -62,6 +62,11 @@ pub(super) fn randomkey(cx: &mut Cx<'_>) -> Reply {
     Ok(())
 }
 
+/// Whether there is memory to write the key anew under another name.
+fn may_move(cx: &mut Cx<'_>) -> Reply {
+    cx.store.peek(cx.key()).map_or(Ok(()), |at| cx.store.may_write(at))
+}
+
 fn move_key(cx: &mut Cx<'_>, if_free: bool) -> Result<bool, Fault> {
     let (from, to) = (cx.key(), cx.args.at(2));
     cx.store.peek(from).ok_or(Fault::NO_KEY)?;
@@ -71,6 +76,7 @@ fn move_key(cx: &mut Cx<'_>, if_free: bool) -> Result<bool, Fault> {
     if if_free && cx.store.peek(to).is_some() {
         return Ok(false);
     }
+    may_move(cx)?;
     let object = cx.store.take(from).ok_or(Fault::NO_KEY)?;
     cx.store.delete(to);
     cx.store.restore(to, object);
@@ -100,6 +106,7 @@ pub(super) fn move_db(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     }
+    may_move(cx)?;
     if let Some(object) = cx.store.take(key) {
         cx.store.within(to, |store| store.restore(key, object));
     }
@@ -218,6 +225,10 @@ pub(super) fn flushall(cx: &mut Cx<'_>) -> Reply {
 pub(super) fn swapdb(cx: &mut Cx<'_>) -> Reply {
     let a = database(cx.args.at(1), Fault(&"ERR invalid first DB index"))?;
     let b = database(cx.args.at(2), Fault(&"ERR invalid second DB index"))?;
+    let weight = |db: usize| cx.store.dbs().get(db).map_or(0, |db| db.weight());
+    if a != b {
+        cx.store.may_tell(weight(a) + weight(b))?;
+    }
     cx.store.swap(a, b);
     cx.out.ok();
     Ok(())

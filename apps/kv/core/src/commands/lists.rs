@@ -30,7 +30,7 @@ fn push(cx: &mut Cx<'_>, end: End) -> Reply {
     let (len, count) = (list.len(), cx.args.len() - 2);
     let first = if end == End::Head { list.first() } else { list.first() + (len - count) as i64 };
     cx.out.count(len);
-    cx.store.positions(first, count);
+    cx.store.positions(at, first, count);
     cx.store.changed(at);
     Ok(())
 }
@@ -91,7 +91,7 @@ fn pop(cx: &mut Cx<'_>, end: End) -> Reply {
         }
     }
     let count = len - cx.store.list(at)?.len();
-    cx.store.positions(if end == End::Head { first } else { first + (len - count) as i64 }, count);
+    cx.store.positions(at, if end == End::Head { first } else { first + (len - count) as i64 }, count);
     cx.store.changed(at);
     Ok(())
 }
@@ -138,7 +138,7 @@ pub(super) fn lset(cx: &mut Cx<'_>) -> Reply {
     let place = place(index, list.len()).ok_or(Fault::INDEX)?;
     list.set(place, Text::from(cx.args.at(3))).ok_or(Fault::INDEX)?;
     let position = list.first() + place as i64;
-    cx.store.positions(position, 1);
+    cx.store.positions(at, position, 1);
     cx.store.changed(at);
     cx.out.ok();
     Ok(())
@@ -175,8 +175,8 @@ pub(super) fn ltrim(cx: &mut Cx<'_>) -> Reply {
             list.pop(End::Head);
         }
         if count < len {
-            cx.store.positions(first, from);
-            cx.store.positions(first + (from + count) as i64, len - from - count);
+            cx.store.positions(at, first, from);
+            cx.store.positions(at, first + (from + count) as i64, len - from - count);
             cx.store.changed(at);
         }
     }
@@ -190,6 +190,8 @@ pub(super) fn lrem(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     };
+    // Others change their places, and are written anew.
+    cx.store.may_write(at)?;
     let list = cx.store.list(at)?;
     let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
     let found: Vec<usize> = if count < 0 {
@@ -225,6 +227,7 @@ pub(super) fn linsert(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     };
+    cx.store.may_write(at)?;
     let list = cx.store.list(at)?;
     match list.from(0).position(|item| **item == *cx.args.at(3)) {
         None => cx.out.int(-1),

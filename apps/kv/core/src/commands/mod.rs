@@ -141,8 +141,7 @@ fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
     }
     let most = cx.hub.config.query_buffer;
     if let Some(queue) = &mut cx.session.queue {
-        let octets = cx.args.octets();
-        if queue.octets() + octets > most || !has_memory(octets) {
+        if queue.is_full(cx.args, most) {
             queue.is_broken = true;
             return Err(Fault::OUT_OF_MEMORY);
         }
@@ -167,12 +166,10 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
     if !cx.session.is_trusted && !command.flags.contains(Flags::STRANGER) {
         return Err(Fault(&"NOAUTH Authentication required."));
     }
-    if command.flags.contains(Flags::WRITES) && cx.hub.is_disk_broken {
-        return Err(Fault(
-            &"MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
-             Please check the server's console for details about the error.",
-        ));
+    if cx.hub.disk_refuses(command.flags) {
+        return Err(Fault::MISCONF);
     }
+    check_size(cx, command)?;
     let is_growing = command.flags.contains(Flags::GROWS);
     if is_growing && !make_room(cx.store, cx.hub, cx.args.octets()) {
         return Err(Fault::OUT_OF_MEMORY);
@@ -186,6 +183,31 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
         ));
     }
     Ok(command)
+}
+
+/// What an argument takes that is kept beside the data, beside its octets: entries of tables, and handles.
+const KEPT: usize = 200;
+/// Keys that are few enough to look for elements in them.
+const FEW: usize = 64;
+
+/// Whether names are short enough, and there is memory for those that are kept beside the data.
+fn check_size(cx: &Cx<'_>, command: &Command) -> Reply {
+    let (most, keeps) = (cx.hub.config.limits.name, command.flags.contains(Flags::KEEPS));
+    let is_long = (keeps || command.flags.contains(Flags::WRITES)) && cx.args.span() > most;
+    if is_long && !command.has_names_within(cx.args, most) {
+        return Err(Fault::NAME_TOO_LONG);
+    }
+    // Who takes a few elements may make room: see `take_first`.
+    if keeps && (cx.args.len() > FEW || !command.flags.contains(Flags::BLOCKS)) {
+        return check_kept(cx);
+    }
+    Ok(())
+}
+
+/// Whether there is memory to keep the arguments beside the data.
+fn check_kept(cx: &Cx<'_>) -> Reply {
+    let octets = cx.args.octets() + KEPT * cx.args.len();
+    if has_memory(octets) { Ok(()) } else { Err(Fault::OUT_OF_MEMORY) }
 }
 
 fn wrong_words(command: &Command) -> Fault {

@@ -1,12 +1,20 @@
 //! Commands about the disk.
 
 use super::Cx;
-use crate::fault::Reply;
+use crate::fault::{Fault, Reply};
 
-/// `SAVE`, `BGSAVE`, `BGREWRITEAOF`: there is nothing to be done that is not under way already.
+/// `SAVE`, `BGSAVE`, `BGREWRITEAOF`: what has changed is brought onto the disk. `SAVE` is answered when it is there.
 pub(super) fn save(cx: &mut Cx<'_>) -> Reply {
+    let is_save = cx.args.is(0, "save");
+    if is_save && cx.hub.disk_fault.is_some() {
+        return Err(Fault::MISCONF);
+    }
+    cx.hub.is_saving = true;
     match () {
-        () if cx.args.is(0, "save") => cx.out.ok(),
+        () if is_save => {
+            cx.session.is_saving = true;
+            cx.out.ok();
+        }
         () if cx.args.is(0, "bgsave") => cx.out.simple("Background saving started"),
         () => cx.out.simple("Background append only file rewriting started"),
     }

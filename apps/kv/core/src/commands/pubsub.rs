@@ -10,9 +10,6 @@ use crate::server::{Hub, Link, Session};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-/// The most channels and patterns of one client.
-const MOST: usize = 100_000;
-
 /// Who has subscribed to what.
 #[derive(Default)]
 pub struct Channels {
@@ -75,7 +72,7 @@ fn tell(out: &mut Out, what: &str, name: Option<&[u8]>, count: usize) {
 
 fn subscribe_to(cx: &mut Cx<'_>, kind: Kind, what: &str) -> Reply {
     for name in cx.args.from(1) {
-        if cx.session.subscriptions() >= MOST {
+        if !cx.session.may_name(name.len()) {
             return Err(Fault(&"ERR too many subscriptions"));
         }
         let name = Text::from(name);

@@ -96,9 +96,9 @@ fn set_one(config: &mut Config, name: &str, value: &str) -> Result<(), &'static 
         "requirepass" => config.password = (!value.is_empty()).then(|| value.to_string()),
         "client-query-buffer-limit" => config.query_buffer = octets(value).ok_or(MEMORY)?.max(1 << 20),
         "proto-max-bulk-len" => {
-            let most = Config::default().limits.bulk;
-            config.limits.bulk =
-                octets(value).filter(|octets| (1 << 20..=most).contains(octets)).ok_or(MEMORY)?;
+            let most = config.most_bulk;
+            let may_be = |octets: &usize| (most.min(1 << 20)..=most).contains(octets);
+            config.limits.bulk = octets(value).filter(may_be).ok_or(MEMORY)?;
         }
         // What cannot be changed may be set to what it is.
         _ if FIXED.contains(&(name, value)) => {}

@@ -5,6 +5,7 @@ use super::{
     sets, settings, sort, sorted, strings, transaction,
 };
 use crate::fault::Reply;
+use crate::resp::Args;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -19,8 +20,8 @@ impl Flags {
     pub const READS: Self = Self(1);
     /// Changes data.
     pub const WRITES: Self = Self(2);
-    /// May take memory.
-    pub const GROWS: Self = Self(4 | 2);
+    /// May take memory, and room on the disk.
+    pub const GROWS: Self = Self(4 | Self::PUTS.0);
     /// Is quick.
     pub const FAST: Self = Self(8);
     /// For who has not said the password, too.
@@ -35,6 +36,10 @@ impl Flags {
     pub const ADMIN: Self = Self(256);
     /// Not within a transaction.
     pub const NO_MULTI: Self = Self(512);
+    /// What it says is kept beside the data: who waits or listens for what.
+    pub const KEEPS: Self = Self(2048);
+    /// May take room on the disk.
+    pub const PUTS: Self = Self(1024 | 2);
 
     /// Whether all of these are there.
     pub fn contains(self, other: Self) -> bool {
@@ -67,6 +72,17 @@ impl Command {
         let arity = i64::from(self.arity);
         if arity < 0 { words >= -arity } else { words == arity }
     }
+
+    /// Whether none of the arguments that may become keys, fields or members has more octets than `most`.
+    #[inline(never)]
+    pub fn has_names_within(&self, args: Args<'_>, most: usize) -> bool {
+        let values = VALUES.iter().find(|(name, ..)| *name == self.name);
+        (1..args.len()).filter(|at| args.at(*at).len() > most).all(|at| {
+            let Some((_, first, step)) = values else { return false };
+            at.checked_sub(*first)
+                .is_some_and(|behind| if *step == 0 { behind == 0 } else { behind % step == 0 })
+        })
+    }
 }
 
 const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -79,6 +95,9 @@ const R: Flags = Flags::READS;
 const RF: Flags = R.and(Flags::FAST);
 const W: Flags = Flags::WRITES;
 const WF: Flags = W.and(Flags::FAST);
+const WAITS: Flags = Flags::BLOCKS.and(Flags::KEEPS);
+const P: Flags = Flags::PUTS;
+const PF: Flags = P.and(Flags::FAST);
 const G: Flags = Flags::GROWS;
 const GF: Flags = G.and(Flags::FAST);
 
@@ -99,14 +118,14 @@ pub static COMMANDS: &[Command] = commands! {
     "bitfield_ro" -2 RF, ONE, bits::bitfield_ro;
     "bitop" -4 G, (2,-1,1), bits::bitop;
     "bitpos" -3 R, ONE, bits::bitpos;
-    "blmove" 6 G.and(Flags::BLOCKS), TWO, blocking::blmove;
-    "blmpop" -5 W.and(Flags::BLOCKS), NONE, blocking::blmpop;
-    "blpop" -3 W.and(Flags::BLOCKS), BUT_LAST, blocking::blpop;
-    "brpop" -3 W.and(Flags::BLOCKS), BUT_LAST, blocking::brpop;
-    "brpoplpush" 4 G.and(Flags::BLOCKS), TWO, blocking::brpoplpush;
-    "bzmpop" -5 W.and(Flags::BLOCKS), NONE, blocking::bzmpop;
-    "bzpopmax" -3 WF.and(Flags::BLOCKS), BUT_LAST, blocking::bzpopmax;
-    "bzpopmin" -3 WF.and(Flags::BLOCKS), BUT_LAST, blocking::bzpopmin;
+    "blmove" 6 G.and(WAITS), TWO, blocking::blmove;
+    "blmpop" -5 W.and(WAITS), NONE, blocking::blmpop;
+    "blpop" -3 W.and(WAITS), BUT_LAST, blocking::blpop;
+    "brpop" -3 W.and(WAITS), BUT_LAST, blocking::brpop;
+    "brpoplpush" 4 G.and(WAITS), TWO, blocking::brpoplpush;
+    "bzmpop" -5 W.and(WAITS), NONE, blocking::bzmpop;
+    "bzpopmax" -3 WF.and(WAITS), BUT_LAST, blocking::bzpopmax;
+    "bzpopmin" -3 WF.and(WAITS), BUT_LAST, blocking::bzpopmin;
     "client" -2 Flags::ADMIN, NONE, clients::client;
     "command" -1 Flags::NONE, NONE, settings::command;
     "config" -2 Flags::ADMIN, NONE, settings::config;
@@ -119,15 +138,15 @@ pub static COMMANDS: &[Command] = commands! {
     "echo" 2 Flags::FAST, NONE, connection::echo;
     "exec" 1 Flags::NOW, NONE, transaction::exec;
     "exists" -2 RF, ALL, keys::exists;
-    "expire" -3 WF, ONE, keys::expire;
-    "expireat" -3 WF, ONE, keys::expireat;
+    "expire" -3 PF, ONE, keys::expire;
+    "expireat" -3 PF, ONE, keys::expireat;
     "expiretime" 2 RF, ONE, keys::expiretime;
     "flushall" -1 W, NONE, keys::flushall;
     "flushdb" -1 W, NONE, keys::flushdb;
     "get" 2 RF, ONE, strings::get;
     "getbit" 3 RF, ONE, bits::getbit;
     "getdel" 2 WF, ONE, strings::getdel;
-    "getex" -2 WF, ONE, strings::getex;
+    "getex" -2 PF, ONE, strings::getex;
     "getrange" 4 R, ONE, strings::getrange;
     "getset" 3 GF, ONE, strings::getset;
     "hdel" -3 WF, ONE, hashes::hdel;
@@ -164,31 +183,31 @@ pub static COMMANDS: &[Command] = commands! {
     "lpush" -3 GF, ONE, lists::lpush;
     "lpushx" -3 GF, ONE, lists::lpushx;
     "lrange" 4 R, ONE, lists::lrange;
-    "lrem" 4 W, ONE, lists::lrem;
+    "lrem" 4 P, ONE, lists::lrem;
     "lset" 4 G, ONE, lists::lset;
     "ltrim" 4 W, ONE, lists::ltrim;
     "memory" -2 R, NONE, settings::memory;
     "mget" -2 RF, ALL, strings::mget;
-    "move" 3 WF, ONE, keys::move_db;
+    "move" 3 PF, ONE, keys::move_db;
     "mset" -3 G, PAIRS, strings::mset;
     "msetnx" -3 G, PAIRS, strings::msetnx;
     "multi" 1 Flags::NOW.and(Flags::FAST), NONE, transaction::multi;
     "object" -2 R, (2,2,1), keys::object;
-    "persist" 2 WF, ONE, keys::persist;
-    "pexpire" -3 WF, ONE, keys::pexpire;
-    "pexpireat" -3 WF, ONE, keys::pexpireat;
+    "persist" 2 PF, ONE, keys::persist;
+    "pexpire" -3 PF, ONE, keys::pexpire;
+    "pexpireat" -3 PF, ONE, keys::pexpireat;
     "pexpiretime" 2 RF, ONE, keys::pexpiretime;
     "ping" -1 Flags::FAST.and(Flags::PUBSUB), NONE, connection::ping;
     "psetex" 4 G, ONE, strings::psetex;
-    "psubscribe" -2 Flags::PUBSUB, NONE, pubsub::psubscribe;
+    "psubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::psubscribe;
     "pttl" 2 RF, ONE, keys::pttl;
     "publish" 3 Flags::FAST, NONE, pubsub::publish;
     "pubsub" -2 Flags::NONE, NONE, pubsub::pubsub;
     "punsubscribe" -1 Flags::PUBSUB, NONE, pubsub::punsubscribe;
     "quit" -1 Flags::NOW.and(Flags::STRANGER).and(Flags::PUBSUB).and(Flags::FAST), NONE, connection::quit;
     "randomkey" 1 R, NONE, keys::randomkey;
-    "rename" 3 W, TWO, keys::rename;
-    "renamenx" 3 WF, TWO, keys::renamenx;
+    "rename" 3 P, TWO, keys::rename;
+    "renamenx" 3 PF, TWO, keys::renamenx;
     "reset" 1 Flags::NOW.and(Flags::STRANGER).and(Flags::PUBSUB).and(Flags::FAST), NONE, connection::reset;
     "role" 1 Flags::ADMIN.and(Flags::FAST), NONE, settings::role;
     "rpop" -2 WF, ONE, lists::rpop;
@@ -215,7 +234,7 @@ pub static COMMANDS: &[Command] = commands! {
     "slowlog" -2 Flags::ADMIN, NONE, settings::slowlog;
     "smembers" 2 R, ONE, sets::smembers;
     "smismember" -3 RF, ONE, sets::smismember;
-    "smove" 4 WF, TWO, sets::smove;
+    "smove" 4 PF, TWO, sets::smove;
     "sort" -2 G, ONE, sort::sort;
     "sort_ro" -2 R, ONE, sort::sort_ro;
     "spop" -2 WF, ONE, sets::spop;
@@ -223,11 +242,11 @@ pub static COMMANDS: &[Command] = commands! {
     "srem" -3 WF, ONE, sets::srem;
     "sscan" -3 R, ONE, scan::sscan;
     "strlen" 2 RF, ONE, strings::strlen;
-    "subscribe" -2 Flags::PUBSUB, NONE, pubsub::subscribe;
+    "subscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "substr" 4 R, ONE, strings::getrange;
     "sunion" -2 R, ALL, sets::sunion;
     "sunionstore" -3 G, ALL, sets::sunionstore;
-    "swapdb" 3 WF, NONE, keys::swapdb;
+    "swapdb" 3 PF, NONE, keys::swapdb;
     "time" 1 Flags::FAST, NONE, settings::time;
     "touch" -2 RF, ALL, keys::touch;
     "ttl" 2 RF, ONE, keys::ttl;
@@ -236,7 +255,7 @@ pub static COMMANDS: &[Command] = commands! {
     "unsubscribe" -1 Flags::PUBSUB, NONE, pubsub::unsubscribe;
     "unwatch" 1 Flags::FAST, NONE, transaction::unwatch;
     "wait" 3 Flags::NONE, NONE, settings::wait;
-    "watch" -2 Flags::NOW.and(Flags::FAST), ALL, transaction::watch;
+    "watch" -2 Flags::NOW.and(Flags::FAST).and(Flags::KEEPS), ALL, transaction::watch;
     "zadd" -4 GF, ONE, sorted::zadd;
     "zcard" 2 RF, ONE, sorted::zcard;
     "zcount" 4 RF, ONE, ranges::zcount;
@@ -270,6 +289,29 @@ pub static COMMANDS: &[Command] = commands! {
     "zunion" -3 R, NONE, joins::zunion;
     "zunionstore" -4 G, ONE, joins::zunionstore;
 };
+
+/// Where commands have values, which may be longer than names: the first, and how many words further the next ones are.
+static VALUES: &[(&str, usize, usize)] = &[
+    ("append", 2, 0),
+    ("getset", 2, 0),
+    ("hmset", 3, 2),
+    ("hset", 3, 2),
+    ("hsetnx", 3, 0),
+    ("linsert", 3, 1),
+    ("lpush", 2, 1),
+    ("lpushx", 2, 1),
+    ("lrem", 3, 0),
+    ("lset", 3, 0),
+    ("mset", 2, 2),
+    ("msetnx", 2, 2),
+    ("psetex", 3, 0),
+    ("rpush", 2, 1),
+    ("rpushx", 2, 1),
+    ("set", 2, 0),
+    ("setex", 3, 0),
+    ("setnx", 2, 0),
+    ("setrange", 3, 0),
+];
 
 /// Finds commands by their names.
 pub struct Table {

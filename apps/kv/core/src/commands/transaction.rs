@@ -2,6 +2,7 @@
 
 use super::{Cx, execute_queued};
 use crate::fault::{Fault, Reply};
+use crate::resp::Args;
 use crate::server::Session;
 use crate::server::client::Queue;
 use crate::store::{Store, full_name, parts_of};
@@ -35,6 +36,16 @@ pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
         cx.out.null_array();
         return Ok(());
     }
+    let is_refused = |args: Args<'_>| {
+        cx.hub.table.find(args.at(0)).is_some_and(|command| cx.hub.disk_refuses(command.flags))
+    };
+    if cx.hub.disk_fault.is_some() && queue.iter().any(is_refused) {
+        return Err(cx.blame(
+            "EXECABORT Transaction discarded because of: ",
+            Fault::MISCONF.text().as_bytes(),
+            "",
+        ));
+    }
     cx.out.array(queue.len());
     cx.session.in_exec = true;
     for args in queue.iter() {
@@ -49,6 +60,9 @@ pub(super) fn watch(cx: &mut Cx<'_>) -> Reply {
         return Err(Fault(&"ERR WATCH inside MULTI is not allowed"));
     }
     for key in cx.args.from(1) {
+        if !cx.session.may_name(key.len()) {
+            return Err(Fault(&"ERR too many watched keys"));
+        }
         // One that is over already is not there, and may stay so.
         cx.store.peek(key);
         cx.store.watch(key, &cx.session.is_dirty);

@@ -232,6 +232,11 @@ impl<V> Map<V> {
         Some((key, self.values.swap_remove(index as usize)?))
     }
 
+    /// Takes an entry out, the last one.
+    pub fn pop(&mut self) -> Option<(Text, V)> {
+        self.remove(self.len().checked_sub(1)? as u32)
+    }
+
     /// Visits the indices of the entries of the next buckets, `most` or a few more, and gives the cursor for the next call,
     /// 0 at the end. What is there from a first call with 0 to the end is visited at least once, whatever comes and goes
     /// between.

@@ -18,10 +18,18 @@ pub struct Memory {
     pub error: Cell<Option<KeepError>>,
     /// How many batches there were, and how many rows in them.
     pub count: Cell<(usize, usize)>,
+    /// How many batches were to be safe at once.
+    pub safe: Cell<usize>,
+    /// The most octets of a row; 0 for no bound.
+    pub most_row: Cell<usize>,
 }
 
 impl Keeper for Memory {
-    fn commit(&self, rows: Vec<Row>, _safe: Safe) -> Kept<'_> {
+    fn most_row(&self) -> usize {
+        if self.most_row.get() == 0 { usize::MAX } else { self.most_row.get() }
+    }
+
+    fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_> {
         Box::pin(async move {
             if !self.delay.get().is_zero() {
                 sleep(self.delay.get()).await;
@@ -29,6 +37,12 @@ impl Keeper for Memory {
             if let Some(error) = self.error.get() {
                 return Err(error);
             }
+            let octets =
+                |row: &Row| if let Row::Put(name, value) = row { name.len() + value.len() } else { 0 };
+            if rows.iter().any(|row| octets(row) > self.most_row()) {
+                return Err(KeepError::Full);
+            }
+            self.safe.set(self.safe.get() + usize::from(safe == Safe::Now));
             let (batches, count) = self.count.get();
             self.count.set((batches + 1, count + rows.len()));
             let mut all = self.rows.borrow_mut();

@@ -1,8 +1,10 @@
 //! What was changed, on its way to a disk, and back from there.
 //!
 //! The server turns keys that have changed into rows ([`rows`]), all of them as they are at one moment, and gives them to a
-//! [`Keeper`] in one batch, which is kept as a whole or not at all. Between batches a [`Journal`] knows what has changed.
+//! [`Keeper`] in one batch, which is kept as a whole or not at all; where memory is short they are several batches
+//! ([`batch`]). Between batches a [`Journal`] knows what has changed.
 
+pub mod batch;
 pub mod journal;
 pub mod memory;
 pub mod rows;
@@ -14,7 +16,8 @@ use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 
-/// A change of what is kept. Names have at most 1000 octets, values at most 17 MiB.
+/// A change of what is kept. Names have at most 1000 octets, both together at most
+/// [`Keeper::most_row`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// This value under this name, whatever was there.
@@ -40,6 +43,9 @@ pub enum KeepError {
     /// There is no room for them.
     #[error("the disk is full")]
     Full,
+    /// There is no memory for what is to be kept.
+    #[error("there is no memory for what is to be on the disk")]
+    NoMemory,
     /// The disk fails.
     #[error("the disk does not read or write")]
     Disk,
@@ -51,6 +57,13 @@ pub enum KeepError {
     Memory(u64),
 }
 
+impl KeepError {
+    /// Whether it is room that is wanting: what makes room may go on.
+    pub fn is_room(self) -> bool {
+        matches!(self, Self::Full | Self::NoMemory)
+    }
+}
+
 /// What a call of a [`Keeper`] gives: the end of a wait.
 pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), KeepError>> + 'a>>;
 
@@ -59,6 +72,9 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError> + 'a;
 
 /// Where rows are kept.
 pub trait Keeper {
+    /// The most octets of a row, its name and value.
+    fn most_row(&self) -> usize;
+
     /// Keeps a batch, all of it or nothing. Batches come one after the other.
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_>;
 

@@ -13,14 +13,16 @@
 //!
 //! Numbers are little-endian, but for positions and lengths in names.
 
+use super::batch::Batches;
 use super::journal::Change;
 use super::{KeepError, Row};
 use crate::data::list::{End, List};
 use crate::data::map::Map;
-use crate::data::object::{Kind, Value};
+use crate::data::names::Names;
+use crate::data::object::{Kind, Object, Value};
 use crate::data::sip;
 use crate::data::text::Text;
-use crate::store::{DATABASES, Store, parts_of};
+use crate::store::{DATABASES, Store, full_name};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -87,60 +89,53 @@ impl Rows {
 
     /// The rows of what has changed, as it is now.
     pub fn of(self, store: &mut Store, changes: &Map<Change>) -> Vec<Row> {
-        let mut rows = Vec::with_capacity(changes.len());
-        for (name, change) in changes.iter() {
-            let (db, key) = parts_of(name);
-            store.within(db, |store| self.of_key(store, key, change, &mut rows));
-        }
-        rows
+        Batches::new(self, changes).next(store, usize::MAX).unwrap_or_default()
     }
 
-    fn of_key(self, store: &Store, key: &[u8], change: &Change, rows: &mut Vec<Row>) {
-        let (head, mut value) = self.name(b'A', store.db, key);
-        let (prefix, _) = self.name(b'B', store.db, key);
+    /// The rows of a key that is not there.
+    pub(super) fn of_none(self, db: usize, key: &[u8], change: &Change, rows: &mut Vec<Row>) {
         if matches!(change, Change::Whole) {
-            rows.push(Row::DeletePrefix(prefix));
+            rows.push(Row::DeletePrefix(self.name(b'B', db, key).0));
         }
-        let Some(at) = store.current().find(key) else {
-            return rows.push(Row::Delete(head));
-        };
-        let object = store.object(at);
+        rows.push(Row::Delete(self.name(b'A', db, key).0));
+    }
+
+    /// The head of a key.
+    pub(super) fn of_head(self, db: usize, key: &[u8], object: &Object) -> Row {
+        let (head, mut value) = self.name(b'A', db, key);
         value.push(object.value.kind() as u8);
         value.extend_from_slice(&object.expires().unwrap_or(NEVER).to_le_bytes());
         let mut scratch = Vec::new();
         if let Some(octets) = object.value.octets(&mut scratch) {
             value.extend_from_slice(octets);
         }
-        rows.push(Row::Put(head, value));
-        match change {
-            Change::Parts(parts) => {
-                for part in parts.iter() {
-                    rows.push(self.of_part(store.db, key, part, part_of(&object.value, part)));
+        Row::Put(head, value)
+    }
+
+    /// All rows of a key.
+    pub(super) fn of_whole(self, db: usize, key: &[u8], object: &Object, rows: &mut Vec<Row>) {
+        rows.push(Row::DeletePrefix(self.name(b'B', db, key).0));
+        rows.push(self.of_head(db, key, object));
+        let mut put = |part: &[u8], content: &[u8]| {
+            rows.push(self.of_part(db, key, part, Some(content.to_vec())));
+        };
+        match &object.value {
+            Value::List(list) => {
+                for (position, item) in (list.first()..).zip(list.from(0)) {
+                    put(&position_name(position), item);
                 }
             }
-            Change::Plain => {}
-            Change::Whole => {
-                let mut put = |part: &[u8], content: &[u8]| {
-                    rows.push(self.of_part(store.db, key, part, Some(content.to_vec())));
-                };
-                match &object.value {
-                    Value::List(list) => {
-                        for (position, item) in (list.first()..).zip(list.from(0)) {
-                            put(&position_name(position), item);
-                        }
-                    }
-                    Value::Hash(hash) => hash.iter().for_each(|(field, value)| put(field, value)),
-                    Value::Set(set) => set.iter().for_each(|member| put(&member, &[])),
-                    Value::Zset(zset) => {
-                        zset.from(0).for_each(|scored| put(&scored.member, &scored.score.to_le_bytes()));
-                    }
-                    Value::Int(_) | Value::Text(_) | Value::Buffer(_) => {}
-                }
+            Value::Hash(hash) => hash.iter().for_each(|(field, value)| put(field, value)),
+            Value::Set(set) => set.iter().for_each(|member| put(&member, &[])),
+            Value::Zset(zset) => {
+                zset.from(0).for_each(|scored| put(&scored.member, &scored.score.to_le_bytes()));
             }
+            Value::Int(_) | Value::Text(_) | Value::Buffer(_) => {}
         }
     }
 
-    fn of_part(self, db: usize, key: &[u8], part: &[u8], content: Option<Vec<u8>>) -> Row {
+    /// The row of a part, if it is there, else that it is gone.
+    pub(super) fn of_part(self, db: usize, key: &[u8], part: &[u8], content: Option<Vec<u8>>) -> Row {
         let (mut name, mut value) = self.name(b'B', db, key);
         self.push(&mut name, &mut value, part);
         match content {
@@ -154,7 +149,7 @@ impl Rows {
 }
 
 /// What is kept of a part, if it is there.
-fn part_of(value: &Value, part: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn part_of(value: &Value, part: &[u8]) -> Option<Vec<u8>> {
     match value {
         Value::List(list) => {
             let position = i64::from_be_bytes(part.try_into().ok()?) ^ i64::MIN;
@@ -175,6 +170,9 @@ pub struct Loader {
     pub secret: Option<[u64; 2]>,
     /// Rows that were seen.
     pub count: u64,
+    /// Keys with parts that have no place, or between whose elements some are missing, by their full names: what has a place
+    /// is there, which the disk is to be told. That comes of changes too large for one batch, not all of which were kept.
+    pub torn: Names,
 }
 
 /// Takes octets from the front.
@@ -221,14 +219,15 @@ impl Loader {
             return None;
         }
         let key = pull(&mut name, &mut value)?;
-        store.within(db, |store| match marker {
-            b'A' => head(store, key, value),
-            b'B' => {
-                let part = pull(&mut name, &mut value)?;
-                add_part(store, key, part, value)
-            }
+        let is_in_place = store.within(db, |store| match marker {
+            b'A' => head(store, key, value).map(|()| true),
+            b'B' => pull(&mut name, &mut value).map(|part| add_part(store, key, part, value)),
             _ => None,
-        })
+        })?;
+        if !is_in_place {
+            self.torn.insert(&full_name(db, key));
+        }
+        Some(())
     }
 }
 
@@ -247,30 +246,40 @@ fn head(store: &mut Store, key: &[u8], mut value: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn add_part(store: &mut Store, key: &[u8], part: &[u8], content: &[u8]) -> Option<()> {
-    let at = store.current().find(key)?;
-    match &mut store.object_mut(at).value {
-        Value::List(list) => add_item(list, i64::from_be_bytes(part.try_into().ok()?) ^ i64::MIN, content)?,
-        Value::Hash(hash) => drop(hash.set(part, Text::from(content))),
-        Value::Set(set) => drop(set.add(part)),
-        Value::Zset(zset) => {
-            let score = f64::from_le_bytes(content.try_into().ok()?);
-            if score.is_nan() {
-                return None;
-            }
-            zset.set(part, score);
+/// Adds a part to what the head says there is; false where it has no place there.
+fn add_part(store: &mut Store, key: &[u8], part: &[u8], content: &[u8]) -> bool {
+    let Some(at) = store.current().find(key) else { return false };
+    let is_in_place = match &mut store.object_mut(at).value {
+        Value::List(list) => {
+            part.try_into().is_ok_and(|part| add_item(list, i64::from_be_bytes(part) ^ i64::MIN, content))
         }
-        Value::Int(_) | Value::Text(_) | Value::Buffer(_) => return None,
-    }
+        Value::Hash(hash) => {
+            hash.set(part, Text::from(content));
+            true
+        }
+        Value::Set(set) => {
+            set.add(part);
+            true
+        }
+        Value::Zset(zset) => {
+            let score = content.try_into().map_or(f64::NAN, f64::from_le_bytes);
+            if !score.is_nan() {
+                zset.set(part, score);
+            }
+            !score.is_nan()
+        }
+        Value::Int(_) | Value::Text(_) | Value::Buffer(_) => false,
+    };
     store.weigh(at);
-    Some(())
+    is_in_place
 }
 
-/// Elements come in order; the first says where the list begins.
-fn add_item(list: &mut List, position: i64, item: &[u8]) -> Option<()> {
+/// Elements come in order; the first says where the list begins. Whether none is missing before this one.
+fn add_item(list: &mut List, position: i64, item: &[u8]) -> bool {
     if list.is_empty() {
         list.begin_at(position);
     }
     let is_next = position.wrapping_sub(list.first()) == list.len() as i64;
-    is_next.then(|| list.push(End::Tail, Text::from(item)))
+    list.push(End::Tail, Text::from(item));
+    is_next
 }

@@ -59,6 +59,14 @@ impl<'a> Args<'a> {
         self.at(index).eq_ignore_ascii_case(word.as_bytes())
     }
 
+    /// The octets of all of them, or a few more: without looking at each.
+    pub fn span(self) -> usize {
+        match (self.ranges.first(), self.ranges.last()) {
+            (Some((from, _)), Some((_, to))) => to.saturating_sub(*from) as usize,
+            _ => 0,
+        }
+    }
+
     /// The octets of all of them.
     pub fn octets(self) -> usize {
         self.ranges.iter().map(|(from, to)| (to - from) as usize).sum()

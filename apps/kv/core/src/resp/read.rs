@@ -2,10 +2,14 @@
 
 use super::{Args, split};
 use crate::number::parse_int;
+use crate::server::hub::has_memory;
 use alloc::vec::Vec;
 
 /// The longest line, an inline command or a length, octets.
 const MAX_LINE: usize = 64 << 10;
+
+/// Arguments that are few enough to need no look at the guest's memory.
+const CHECKED: usize = 1 << 10;
 
 /// How large commands may be.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +18,13 @@ pub struct Limits {
     pub arguments: usize,
     /// The longest argument, octets.
     pub bulk: usize,
+    /// The longest of those that become names, keys, fields and members, octets.
+    pub name: usize,
 }
 
 impl Limits {
     /// For who has not said the password.
-    pub const STRANGER: Self = Self { arguments: 10, bulk: 16 << 10 };
+    pub const STRANGER: Self = Self { arguments: 10, bulk: 16 << 10, name: 16 << 10 };
 }
 
 /// What is no RESP. The connection ends with it.
@@ -48,6 +54,9 @@ pub enum ProtocolError {
     /// Too long for a stranger.
     #[error("unauthenticated bulk length")]
     StrangerLength,
+    /// There is no memory for more arguments than so many.
+    #[error("no memory for more than {0} arguments")]
+    Memory(usize),
     /// Something else than an argument.
     #[error("expected '$', got '{}'", char::from(*.0))]
     Marker(u8),
@@ -92,11 +101,23 @@ impl Parser {
         }
         while self.left > 0 {
             let Some((from, to)) = bulk(octets, self.at, limits)? else { return Ok(Step::More) };
+            self.make_room()?;
             self.ranges.push((from as u32, to as u32));
             self.at = to + 2;
             self.left -= 1;
         }
         Ok(Step::Command(core::mem::take(&mut self.at)))
+    }
+
+    /// Room for one more argument.
+    fn make_room(&mut self) -> Result<(), ProtocolError> {
+        let count = self.ranges.len();
+        if count < CHECKED || count < self.ranges.capacity() {
+            return Ok(());
+        }
+        let is_there =
+            has_memory(2 * count * size_of::<(u32, u32)>()) && self.ranges.try_reserve(count).is_ok();
+        if is_there { Ok(()) } else { Err(ProtocolError::Memory(count)) }
     }
 
     /// How many octets the argument that has not come in full still needs, as far as is known.
@@ -120,6 +141,7 @@ impl Parser {
 
     fn begin(&mut self, count: i64, at: usize, limits: Limits) -> Result<(), ProtocolError> {
         self.ranges.clear();
+        self.ranges.shrink_to(CHECKED);
         self.is_inline = false;
         if count > limits.arguments as i64 {
             let is_stranger = limits.arguments == Limits::STRANGER.arguments && count <= 1 << 20;
@@ -182,7 +204,7 @@ fn bulk(octets: &[u8], at: usize, limits: Limits) -> Result<Option<(usize, usize
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { arguments: 100, bulk: 1000 };
+    const LIMITS: Limits = Limits { arguments: 100, bulk: 1000, name: 1000 };
 
     fn all(octets: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         // Octet by octet: the same as in one piece.

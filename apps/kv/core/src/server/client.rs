@@ -4,6 +4,7 @@ use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::resp::{Args, Out};
 use crate::server::hub::has_memory;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -14,11 +15,20 @@ use fata::task::WakerSet;
 /// Messages that are small enough to need no look at the guest's memory, octets.
 const CHECKED: usize = 16 << 10;
 
+/// The most channels, patterns and watched keys of one client, and their octets.
+const MOST_NAMES: usize = 100_000;
+const MOST_OCTETS: usize = 4 << 20;
+
+/// What a queued command takes beside its arguments, octets.
+const COMMAND: usize = 32;
+
 /// Commands that wait for `EXEC`.
 #[derive(Default)]
 pub struct Queue {
     octets: Vec<u8>,
-    commands: Vec<Vec<(u32, u32)>>,
+    commands: Vec<Box<[(u32, u32)]>>,
+    /// All arguments.
+    count: usize,
     /// Whether one of them was wrong.
     pub is_broken: bool,
 }
@@ -36,7 +46,17 @@ impl Queue {
 
     /// What they take, octets.
     pub fn octets(&self) -> usize {
-        self.octets.len() + self.commands.iter().map(|ranges| ranges.len() * 8 + 24).sum::<usize>()
+        self.octets.len() + self.count * size_of::<(u32, u32)>() + self.commands.len() * COMMAND
+    }
+
+    /// Whether one more is too much: for `most` octets of all of them, or for memory.
+    pub fn is_full(&self, args: Args<'_>, most: usize) -> bool {
+        let octets = args.octets() + args.len() * size_of::<(u32, u32)>() + COMMAND;
+        // What grows is copied.
+        let is_growing = self.octets.len() + args.octets() > self.octets.capacity()
+            || self.commands.len() == self.commands.capacity();
+        let needed = octets + if is_growing { self.octets() } else { 0 };
+        self.octets() + octets > most || !has_memory(needed)
     }
 
     /// One more.
@@ -48,6 +68,7 @@ impl Queue {
         };
         let ranges = args.from(0).map(place).collect();
         self.commands.push(ranges);
+        self.count += args.len();
     }
 
     /// All in their order.
@@ -78,6 +99,8 @@ pub struct Session {
     pub patterns: Names,
     /// When waiting in a blocking command ends, milliseconds since 1970.
     pub deadline: Option<i64>,
+    /// Whether its answer waits until all is on the disk.
+    pub is_saving: bool,
     /// Whether the connection ends with this answer.
     pub is_over: bool,
     /// `CLIENT REPLY OFF`, or the rest of `SKIP`.
@@ -121,6 +144,7 @@ impl Client {
             channels: Names::default(),
             patterns: Names::default(),
             deadline: None,
+            is_saving: false,
             is_over: false,
             silence: Silence::None,
         };
@@ -129,6 +153,14 @@ impl Client {
 }
 
 impl Session {
+    /// Whether it may have one more channel, pattern or watched key, of so many octets: 100,000 of them, 4 MiB in all.
+    pub fn may_name(&self, octets: usize) -> bool {
+        let all = [&self.channels, &self.patterns, &self.watched];
+        let count: usize = all.iter().map(|names| names.len()).sum();
+        let total: usize = all.iter().map(|names| names.octets()).sum();
+        count < MOST_NAMES && total.saturating_add(octets) <= MOST_OCTETS
+    }
+
     /// How many subscriptions it has.
     pub fn subscriptions(&self) -> usize {
         self.channels.len() + self.patterns.len()

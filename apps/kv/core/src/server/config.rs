@@ -56,12 +56,29 @@ pub struct Config {
     pub timeout: u64,
     /// How large a command may be.
     pub limits: Limits,
+    /// What `limits.bulk` can be set to at most, octets.
+    pub most_bulk: usize,
     /// The most octets of commands that a client may have waiting.
     pub query_buffer: usize,
     /// The most octets of answers that a client may have waiting.
     pub output_buffer: usize,
     /// The most octets of messages that a subscriber may have waiting.
     pub pubsub_buffer: usize,
+}
+
+/// The longest argument, octets.
+const MOST_BULK: usize = 16 << 20;
+/// What a row says beside names and value: their lengths, a type, an end, a position; octets, and some more.
+const ROW: usize = 64;
+
+impl Config {
+    /// Bounds what clients may store so that a key, a field and a value are one row of at most so many octets.
+    pub fn fit_rows(&mut self, most: usize) {
+        let limits = &mut self.limits;
+        limits.name = limits.name.min(most / 8);
+        self.most_bulk = self.most_bulk.min(most.saturating_sub(2 * limits.name + ROW));
+        limits.bulk = limits.bulk.min(self.most_bulk);
+    }
 }
 
 impl Default for Config {
@@ -74,7 +91,8 @@ impl Default for Config {
             durability: Durability::default(),
             maxclients: 1000,
             timeout: 0,
-            limits: Limits { arguments: 1 << 20, bulk: 16 << 20 },
+            limits: Limits { arguments: 1 << 20, bulk: MOST_BULK, name: 256 << 10 },
+            most_bulk: MOST_BULK,
             query_buffer: 64 << 20,
             output_buffer: 64 << 20,
             pubsub_buffer: 8 << 20,

@@ -91,12 +91,16 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
     let mut input = Input { octets: Vec::new(), len: 0 };
     let mut parser = Parser::default();
     loop {
+        if link.is_killed() {
+            return Err(End::Closed);
+        }
         // What others have left comes before the answers to what is run now.
         link.take_inbox(&mut client.out.octets);
         let used = run(server, client, &mut parser, input.filled());
         let is_more = used.is_more;
         input.used(used.octets);
-        if !server.settled(used.changes).await {
+        let is_saving = core::mem::take(&mut client.session.is_saving);
+        if is_saving && !server.saved().await || !server.settled(used.changes).await {
             // What is not safe is not answered.
             return Err(End::Closed);
         }

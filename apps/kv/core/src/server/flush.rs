@@ -1,16 +1,21 @@
 //! Puts what was changed on the disk, in batches.
 
-use super::Server;
 use super::config::Durability;
+use super::hub::spare_memory;
+use super::{Core, Server};
+use crate::data::map::Map;
+use crate::keep::batch::{Batches, is_deletes};
+use crate::keep::journal::{self, Change};
 use crate::keep::rows::{Loader, Rows};
 use crate::keep::{Journal, KeepError, Keeper, Safe};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::future::poll_fn;
+use core::mem::take;
 use core::task::Poll;
 use fata::entropy;
-use fata::task::WakerSet;
-use fata::time::{Duration, sleep};
+use fata::task::{Task, WakerSet};
+use fata::time::{Duration, Instant, sleep};
 
 /// How long changes wait for a batch.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -28,8 +33,10 @@ pub struct Disk {
     /// The last batch that is over, and the last one that failed.
     done: Cell<u64>,
     failed: Cell<u64>,
-    /// Whether the last one failed: nothing is changed until one succeeds.
-    pub is_broken: Cell<bool>,
+    /// Whether something is written right now.
+    is_busy: Cell<bool>,
+    /// When what is owed is tried again.
+    again: Cell<Instant>,
     /// Whether the rows' header was written.
     has_header: Cell<bool>,
     is_over: Cell<bool>,
@@ -43,16 +50,24 @@ impl Server {
         let mut loader = Loader::default();
         keeper.load(&mut |name, value| loader.row(&mut self.core.borrow_mut().store, name, value)).await?;
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
-        let store = &mut self.core.borrow_mut().store;
+        let Core { store, hub } = &mut *self.core.borrow_mut();
+        hub.config.fit_rows(keeper.most_row());
+        hub.figures.saved = store.now;
         store.drop_empty();
-        store.journal = Some(Journal::default());
+        let mut journal = Journal::default();
+        if !loader.torn.is_empty() {
+            fata::log::error!("of {} keys the disk has but a part", loader.torn.len());
+            loader.torn.iter().for_each(|name| journal.touch_all(name.clone()));
+        }
+        store.journal = Some(journal);
         let disk = Disk {
             keeper,
             rows: Rows::new(secret),
             open: Cell::new(1),
             done: Cell::new(0),
             failed: Cell::new(0),
-            is_broken: Cell::new(false),
+            is_busy: Cell::new(false),
+            again: Cell::new(Instant::now()),
             has_header: Cell::new(loader.secret.is_some()),
             is_over: Cell::new(false),
             progress: WakerSet::new(),
@@ -71,11 +86,11 @@ impl Server {
     /// be made so.
     pub(super) async fn settled(&self, changes: u64) -> bool {
         let Some(disk) = self.disk() else { return true };
-        if changes == 0 && disk.is_broken.get() {
-            return true;
-        }
         let (is_empty, is_heavy, durability) = {
             let core = self.core.borrow();
+            if changes == 0 && core.hub.disk_fault.is_some() {
+                return true;
+            }
             let journal = core.store.journal.as_ref();
             let figures = journal.map_or((true, false), |journal| (journal.is_empty(), journal.is_heavy()));
             (figures.0, figures.1, core.hub.config.durability)
@@ -97,23 +112,45 @@ impl Server {
         }
     }
 
+    /// After `SAVE`: waits until all is on the medium. False where it could not be brought there.
+    pub(super) async fn saved(&self) -> bool {
+        let Some(disk) = self.disk() else { return true };
+        disk.wanted.wake_all();
+        disk.wait(disk.open.get()).await
+    }
+
     /// Writes batches for ever.
     pub(super) async fn flush(self: Rc<Self>) {
         let Some(disk) = self.disk() else { return };
         loop {
-            poll_fn(|cx| {
-                if !self.has_changes() {
-                    disk.wanted.register(cx);
-                    return Poll::Pending;
-                }
-                Poll::Ready(())
-            })
-            .await;
+            self.wait_for_changes(&disk).await;
             self.gather(&disk).await;
-            if self.write_batch(&disk).await.is_err() {
+            // Where it is room that is wanting, what makes room does not wait.
+            if self.write_batch(&disk).await.is_err_and(|error| !error.is_room()) {
                 sleep(AGAIN).await;
             }
         }
+    }
+
+    /// Waits until something has changed, or what is owed is to be tried again.
+    async fn wait_for_changes(&self, disk: &Disk) {
+        let changed = poll_fn(|cx| {
+            if self.journal(Journal::is_empty) && !self.core.borrow().hub.is_saving {
+                disk.wanted.register(cx);
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        });
+        if !self.journal(Journal::owes) {
+            return changed.await;
+        }
+        let left = disk.again.get().duration_since(Instant::now());
+        let _ = fata::time::timeout(left, changed).await;
+    }
+
+    /// What the journal says.
+    fn journal(&self, ask: fn(&Journal) -> bool) -> bool {
+        self.core.borrow().store.journal.as_ref().is_some_and(ask)
     }
 
     /// Waits for as much as may go into one batch.
@@ -124,8 +161,8 @@ impl Server {
             Durability::None => LAZY,
         };
         let heavy = poll_fn(|cx| {
-            let is_heavy = self.core.borrow().store.journal.as_ref().is_some_and(Journal::is_heavy);
-            if is_heavy || disk.is_over.get() {
+            let is_wanted = disk.is_over.get() || self.core.borrow().hub.is_saving;
+            if is_wanted || self.journal(Journal::is_heavy) {
                 return Poll::Ready(());
             }
             disk.wanted.register(cx);
@@ -134,60 +171,109 @@ impl Server {
         let _ = fata::time::timeout(period, heavy).await;
     }
 
-    fn has_changes(&self) -> bool {
-        self.core.borrow().store.journal.as_ref().is_some_and(|journal| !journal.is_empty())
-    }
-
+    /// Writes what has changed. Where something is owed, deletes are written by themselves, and what is owed when its time has
+    /// come: a full disk has room for deletes, and then for more.
     async fn write_batch(&self, disk: &Disk) -> Result<(), KeepError> {
-        let (rows, changes, safe) = {
-            let core = &mut *self.core.borrow_mut();
-            let changes = core.store.journal.as_mut().map(Journal::take).unwrap_or_default();
-            let mut rows = disk.rows.of(&mut core.store, &changes);
-            if !disk.has_header.get() {
-                rows.insert(0, disk.rows.header());
-            }
-            let is_lazy = core.hub.config.durability == Durability::None && !disk.is_over.get();
-            (rows, changes, if is_lazy { Safe::Later } else { Safe::Now })
-        };
+        disk.is_busy.set(true);
         let batch = disk.open.get();
         disk.open.set(batch + 1);
-        let result = disk.keeper.commit(rows, safe).await;
-        let core = &mut *self.core.borrow_mut();
-        match result {
-            Ok(()) => {
-                disk.has_header.set(true);
-                core.hub.figures.batches += 1;
-                core.hub.figures.saved = core.store.now;
-            }
-            Err(error) => {
-                if !disk.is_broken.get() {
-                    fata::log::error!("what was changed is not on the disk: {error}");
+        let (changes, is_divided, safe) = {
+            let Core { store, hub } = &mut *self.core.borrow_mut();
+            let is_lazy = hub.config.durability == Durability::None && !disk.is_over.get();
+            let safe = if take(&mut hub.is_saving) || !is_lazy { Safe::Now } else { Safe::Later };
+            let (mut changes, mut is_divided) = (Map::new(), false);
+            if let Some(mut journal) = store.journal.take() {
+                changes = journal.take();
+                is_divided = journal.owes() && is_deletes(store, &changes);
+                if !is_divided {
+                    journal::add(&mut changes, journal.take_owed());
                 }
-                core.hub.figures.failed_batches += 1;
-                disk.failed.set(batch);
-                // All of these keys again, with the next batch.
-                if let Some(journal) = &mut core.store.journal {
-                    changes.iter().for_each(|(name, _)| journal.touch_all(name.clone()));
-                }
+                store.journal = Some(journal);
             }
+            (changes, is_divided, safe)
+        };
+        let mut result = Ok(());
+        if !is_divided || !changes.is_empty() {
+            result = self.write_changes(disk, changes, safe).await;
         }
-        disk.is_broken.set(result.is_err());
-        core.hub.is_disk_broken = result.is_err();
+        if result.is_err() {
+            disk.failed.set(batch);
+        }
         disk.done.set(batch);
+        disk.progress.wake_all();
+        if is_divided && result.is_ok() && disk.again.get() <= Instant::now() {
+            let owed = self.core.borrow_mut().store.journal.as_mut().map(Journal::take_owed);
+            result = self.write_changes(disk, owed.unwrap_or_default(), safe).await;
+        }
+        disk.is_busy.set(false);
         disk.progress.wake_all();
         result
     }
 
-    /// Writes what is left, at the end.
-    pub(super) async fn flush_all(&self) -> Result<(), KeepError> {
+    /// Writes changes; those that cannot be written are owed.
+    async fn write_changes(&self, disk: &Disk, changes: Map<Change>, safe: Safe) -> Result<(), KeepError> {
+        let result = self.commit(disk, &changes, safe).await;
+        let Core { store, hub } = &mut *self.core.borrow_mut();
+        match result {
+            Ok(()) => {
+                hub.figures.batches += 1;
+                if safe == Safe::Now {
+                    hub.figures.saved = store.now;
+                }
+            }
+            Err(error) => {
+                if hub.disk_fault.is_none() {
+                    fata::log::error!("what was changed is not on the disk: {error}");
+                }
+                hub.figures.failed_batches += 1;
+                disk.again.set(Instant::now() + AGAIN);
+                if let Some(journal) = &mut store.journal {
+                    journal.owe(changes);
+                }
+            }
+        }
+        if !store.journal.as_ref().is_some_and(Journal::owes) {
+            hub.disk_fault = None;
+        } else if let Err(error) = result {
+            hub.disk_fault = Some(error);
+        }
+        result
+    }
+
+    /// Gives the rows of changes to the keeper, in as many batches as memory wants.
+    async fn commit(&self, disk: &Disk, changes: &Map<Change>, safe: Safe) -> Result<(), KeepError> {
+        let mut batches = Batches::new(disk.rows, changes);
+        loop {
+            let mut rows = batches.next(&mut self.core.borrow_mut().store, spare_memory() / 2)?;
+            if !disk.has_header.get() {
+                rows.insert(0, disk.rows.header());
+            }
+            let is_last = batches.is_done();
+            disk.keeper.commit(rows, if is_last { safe } else { Safe::Later }).await?;
+            disk.has_header.set(true);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what is left, at the end, when no client changes anything any more. `flushing` is the task that has written
+    /// until now.
+    pub(super) async fn flush_all(&self, flushing: Task<()>) -> Result<(), KeepError> {
         let Some(disk) = self.disk() else { return Ok(()) };
         disk.is_over.set(true);
         disk.wanted.wake_all();
-        while disk.open.get() != disk.done.get() + 1 {
-            disk.wait(disk.open.get() - 1).await;
+        // A batch under way is waited for, so that none is written beside it.
+        disk.rest().await;
+        drop(flushing);
+        disk.again.set(Instant::now());
+        loop {
+            // An empty batch makes safe what was left for later.
+            self.write_batch(&disk).await?;
+            if self.journal(|journal| journal.is_empty() && !journal.owes()) {
+                return Ok(());
+            }
         }
-        // An empty batch makes safe what was left for later.
-        self.write_batch(&disk).await
     }
 }
 
@@ -195,6 +281,18 @@ impl Disk {
     /// Something may have changed.
     pub(super) fn notice(&self) {
         self.wanted.wake_all();
+    }
+
+    /// Waits until nothing is being written.
+    async fn rest(&self) {
+        poll_fn(|cx| {
+            if !self.is_busy.get() {
+                return Poll::Ready(());
+            }
+            self.progress.register(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits until a batch is over; whether it is on the disk.

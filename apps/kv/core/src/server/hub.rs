@@ -3,9 +3,10 @@
 use super::{Config, Link};
 use crate::commands::blocking::Waiters;
 use crate::commands::pubsub::Channels;
-use crate::commands::table::Table;
+use crate::commands::table::{Flags, Table};
 use crate::data::sip;
 use crate::evict::{Dice, Pool, evict_one};
+use crate::keep::KeepError;
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -35,7 +36,7 @@ pub struct Figures {
     pub batches: u64,
     /// See `batches`.
     pub failed_batches: u64,
-    /// When the last one was, milliseconds since 1970.
+    /// When all was on the medium last, milliseconds since 1970.
     pub saved: i64,
     /// The number of the last client.
     pub last_client: u64,
@@ -57,14 +58,27 @@ pub struct Hub {
     pub figures: Figures,
     /// For choices that need no secrecy.
     pub dice: Dice,
-    /// Whether the disk refuses what was changed.
-    pub is_disk_broken: bool,
+    /// Whether nobody is let in any more.
+    pub is_closing: bool,
+    /// Whether all is to be brought onto the disk, whatever the durability is.
+    pub is_saving: bool,
+    /// Why what was changed is not on the disk, if it is not.
+    pub disk_fault: Option<KeepError>,
     /// Keys that may have to go.
     pub pool: Pool,
     /// When the server began.
     pub started: Instant,
     /// Names this run of the server.
     pub run_id: [u64; 2],
+}
+
+impl Hub {
+    /// Whether the disk is in no state for a command of this kind: where it is full, one that needs room, else one that changes
+    /// anything.
+    pub fn disk_refuses(&self, flags: Flags) -> bool {
+        let refused = |fault: KeepError| if fault.is_room() { Flags::PUTS } else { Flags::WRITES };
+        self.disk_fault.is_some_and(|fault| flags.contains(refused(fault)))
+    }
 }
 
 /// The data, and what all clients share.
@@ -92,7 +106,9 @@ impl Core {
             waiters: Waiters::default(),
             figures: Figures::default(),
             dice,
-            is_disk_broken: false,
+            is_closing: false,
+            is_saving: false,
+            disk_fault: None,
             pool: Pool::default(),
             started: Instant::now(),
             run_id,
@@ -121,6 +137,15 @@ pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
 /// Whether the guest has so much memory, and what it needs beside.
 #[inline(never)]
 pub fn has_memory(octets: usize) -> bool {
+    spare_memory() >= octets.saturating_mul(2)
+}
+
+/// What the guest has beside what it needs, octets; without end where nobody knows.
+#[inline(never)]
+pub fn spare_memory() -> usize {
     let stats = memory::stats();
-    stats.total == 0 || stats.free >= (stats.total / 16).min(MAX_RESERVE) + 2 * octets as u64
+    if stats.total == 0 {
+        return usize::MAX;
+    }
+    stats.free.saturating_sub((stats.total / 16).min(MAX_RESERVE)) as usize
 }

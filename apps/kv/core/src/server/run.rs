@@ -42,7 +42,7 @@ impl Server {
     fn enter(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Rc<Link>> {
         let hub = &mut self.core.borrow_mut().hub;
         hub.figures.connections += 1;
-        if hub.links.len() >= hub.config.maxclients {
+        if hub.is_closing || hub.links.len() >= hub.config.maxclients {
             hub.figures.rejected += 1;
             return None;
         }
@@ -100,11 +100,12 @@ pub async fn serve(server: &Rc<Server>, listener: TcpListener) -> Result<(), net
     let flushing = spawn(server.clone().flush());
     let result = until_shutdown(accept).await.unwrap_or(Ok(()));
     drop(expiring);
-    server.core.borrow().hub.links.iter().for_each(|link| link.kill());
-    // A batch under way is waited for, so that none is written beside it.
-    let flushed = server.flush_all().await;
-    drop(flushing);
-    if let Err(error) = flushed {
+    {
+        let hub = &mut server.core.borrow_mut().hub;
+        hub.is_closing = true;
+        hub.links.iter().for_each(|link| link.kill());
+    }
+    if let Err(error) = server.flush_all(flushing).await {
         fata::log::error!("not all of the data is on the disk: {error}");
     }
     result
