@@ -170,9 +170,6 @@ fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<
     let knows_several = offer.max_queues.is_some_and(|most| most > 0);
     add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
     add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
-    if pages > 1 {
-        add("", "ring-ref", None);
-    }
     if queues.len() > 1 {
         add("", "ring-ref", None);
         add("", "ring-ref0", None);
@@ -183,7 +180,11 @@ fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<
         let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
         add(&place, "event-channel", Some(queue.port().0));
         match queue.refs() {
-            [only] => add(&place, "ring-ref", Some(only.0)),
+            [only] => {
+                // Some of Linux's back ends look for this one first, whatever the order: a larger ring before may have left it.
+                add(&place, "ring-ref0", None);
+                add(&place, "ring-ref", Some(only.0));
+            }
             refs => {
                 add(&place, "ring-ref", None);
                 refs.iter().enumerate().for_each(|(n, r)| add(&place, &format!("ring-ref{n}"), Some(r.0)));
