@@ -112,17 +112,17 @@ impl Site {
         Ok(())
     }
 
-    /// Says that this end starts, and waits for the back end to be ready for it.
+    /// Says that this end starts, and waits for the back end to be ready for it. What an earlier connection left is closed first:
+    /// only a back end that is closed starts anew when this end does, and one that closes waits for this end to be closed.
     async fn wait_for_offer(&self, session: &mut Session) -> Result<(), Why> {
-        session.show(XenbusState::Initialising).await?;
         loop {
             match session.next_state(&self.link).await? {
-                XenbusState::InitWait => return Ok(()),
-                // What an earlier connection left; it starts anew now that this end does, or goes.
-                XenbusState::Closing | XenbusState::Closed if !self.is_online(session).await? => {
-                    return Err(Why::Gone);
+                XenbusState::InitWait => return session.show(XenbusState::Initialising).await,
+                XenbusState::Closing => session.show(XenbusState::Closed).await?,
+                XenbusState::Closed if !self.is_online(session).await? => return Err(Why::Gone),
+                XenbusState::Initialising | XenbusState::Closed => {
+                    session.show(XenbusState::Initialising).await?;
                 }
-                XenbusState::Initialising | XenbusState::Closing | XenbusState::Closed => {}
                 seen => return Err(BlockFault::State { seen, expected: "InitWait" }.into()),
             }
         }
