@@ -180,10 +180,7 @@ impl Site {
         let mut why = why;
         if why != Why::Gone {
             // Whatever goes wrong now, it is over: the pages are parked if need be.
-            let parted = timeout(CLOSE_WAIT, self.part(&mut session)).await;
-            if let Ok(Err(Why::Unwanted)) = parted {
-                why = Why::Unwanted;
-            }
+            let _ = timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await;
         }
         if let Some(queues) = queues {
             self.link.retry(queues.end().into_iter());
@@ -196,19 +193,19 @@ impl Site {
         why
     }
 
-    async fn part(&self, session: &mut Session) -> Result<(), Why> {
+    /// Waits until the back end has closed. That nobody wants the device any more is told once, so that it is noted in `why` at once.
+    async fn part(&self, session: &mut Session, why: &mut Why) -> Result<(), Why> {
         session.show(XenbusState::Closing).await?;
         session.show(XenbusState::Closed).await?;
-        let mut wanted = Ok(());
         while session.state() != XenbusState::Closed {
             match session.next_state(&self.link).await {
                 // The back end has to let go all the same.
-                Err(Why::Unwanted) => wanted = Err(Why::Unwanted),
+                Err(Why::Unwanted) => *why = Why::Unwanted,
                 Err(Why::Fault(_)) => {}
                 other => drop(other?),
             }
         }
-        wanted
+        Ok(())
     }
 
     /// Whether the toolstack keeps the device attached.

@@ -170,6 +170,22 @@ fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
     }
 }
 
+/// That the handle is gone is not forgotten while the back end takes its time.
+#[test]
+fn a_handle_that_is_dropped_while_the_back_end_closes_ends_the_task() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        b.back.drive_by_hand();
+        b.back.show_state(XenbusState::Closing);
+        sleep(Duration::from_secs(1)).await;
+        drop(disk);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(b.daemon.watch_count(), 0);
+        b.back.drive_itself();
+        b.open()
+    });
+}
+
 /// The task is gone, but not its requests: they end.
 #[test]
 fn requests_end_when_the_handle_does() {
