@@ -18,6 +18,7 @@ use core::convert::Infallible;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use fata_libos::block::Geometry;
 use fata_libos::time::{Duration, Instant, sleep, timeout};
 
 /// How long a back end gets to let go of the pages before they are parked.
@@ -77,19 +78,26 @@ impl Site {
             Ok(session) => session,
             Err(why) => return why,
         };
-        let Err(why) = self.serve(&mut session).await;
-        self.close(session, why).await
+        let mut made = None;
+        let Err(why) = self.serve(&mut session, &mut made).await;
+        self.close(session, made, why).await
     }
 
-    async fn serve(&self, session: &mut Session) -> Result<Infallible, Why> {
+    /// Connects, and serves until the connection is lost. Queues that have not come into use then are left in `made`: the back end,
+    /// which may know of them, is to let go of them first.
+    async fn serve(&self, session: &mut Session, made: &mut Option<Queues>) -> Result<Infallible, Why> {
         self.wait_for_offer(session).await?;
         let remote = session.backend.domid();
         let offer = read_offer(&session.backend).await?;
         let queues = Queues::new(&self.xen, remote, self.number as u16, self.limits.rings(offer))?;
+        let queues = made.insert(queues);
         publish(&session.device, &self.limits, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
-        let terms = self.bring_up(session, queues).await?;
+        let (terms, geometry) = self.agree(session, queues).await?;
+        if let Some(queues) = made.take() {
+            self.link.bring_up(geometry, queues);
+        }
         loop {
             match session.next_change(&self.link).await? {
                 Change::Size => self.resize(session, terms).await?,
@@ -139,7 +147,8 @@ impl Site {
         }
     }
 
-    async fn bring_up(&self, session: &mut Session, mut queues: Queues) -> Result<Terms, Why> {
+    /// Takes notice of what the connected back end says of itself.
+    async fn agree(&self, session: &mut Session, queues: &mut Queues) -> Result<(Terms, Geometry), Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
         let transfer = terms.transfer(&self.limits, queues.all().len());
@@ -165,14 +174,13 @@ impl Site {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
         queues.kick();
-        self.link.bring_up(geometry, queues);
-        Ok(terms)
+        Ok((terms, geometry))
     }
 
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
     /// the requests.
-    async fn close(&self, mut session: Session, why: Why) -> Why {
-        let queues = self.link.take_down();
+    async fn close(&self, mut session: Session, made: Option<Queues>, why: Why) -> Why {
+        let queues = self.link.take_down().or(made);
         match &why {
             Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
             why => log::error!("{}: closed: {why}", self.name),

@@ -116,6 +116,24 @@ fn a_page_that_is_held_is_not_used_again() {
     });
 }
 
+/// A connection that comes to nothing ends as others do: first the back end lets go, then the rings are taken away.
+#[test]
+fn rings_outlive_their_back_end() {
+    bench(async |b| {
+        b.back.offer("sectors", "many");
+        b.back.drive_by_hand();
+        b.back.show_state(XenbusState::InitWait);
+        let disk = b.open();
+        until("the rings are told of", || b.back.try_connect()).await;
+        b.back.show_state(XenbusState::Connected);
+        until("it is closed", || b.back.front_state() == XenbusState::Closed).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.xen.grants().counts().parked_pages, 0, "it is still waited for");
+        b.back.drive_itself();
+        disk
+    });
+}
+
 #[test]
 fn keys_that_make_no_sense_close_the_device_until_they_do() {
     for (key, value) in [
