@@ -180,19 +180,24 @@ impl Site {
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
     /// the requests.
     async fn close(&self, mut session: Session, made: Option<Queues>, why: Why) -> Why {
-        let queues = self.link.take_down().or(made);
+        let served = self.link.take_down();
         match &why {
             Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
             why => log::error!("{}: closed: {why}", self.name),
         }
         let mut why = why;
-        if why != Why::Gone {
+        let is_closed = match why {
+            Why::Gone => false,
             // Whatever goes wrong now, it is over: the pages are parked if need be.
-            let _ = timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await;
-        }
-        if let Some(queues) = queues {
+            _ => matches!(timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await, Ok(Ok(()))),
+        };
+        if let Some(queues) = served {
             self.link.retry(queues.end().into_iter());
+            if !is_closed {
+                self.link.lose_writes();
+            }
         }
+        drop(made);
         let stays =
             !matches!(why, Why::Gone | Why::Unwanted) && self.is_online(&session).await.unwrap_or(false);
         if !stays {

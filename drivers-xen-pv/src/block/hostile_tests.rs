@@ -26,7 +26,8 @@ fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
     run(async |hv, xen| {
         let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16, 0).unwrap();
         let jobs: Vec<Rc<Job>> = (0..3)
-            .map(|n| Job::new(Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) }, 512))
+            .map(|n| Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) })
+            .map(|request| Job::new(request, 512, &Rc::default()))
             .collect();
         let transfer = Limits::DEFAULT.transfer(0, Kept::No, 1);
         queue.agree(Flushes::default(), transfer);

@@ -1,5 +1,6 @@
 //! A request on its way, from its submission to its end; which of it was issued, and what became of that.
 
+use super::cache::Cache;
 use super::merge::{Joins, Kind, Waits};
 use super::part::PAGE_SECTORS;
 use crate::abi::blkif::{SECTOR, status};
@@ -36,12 +37,15 @@ pub(super) struct Job {
     /// Times that a connection was lost under it.
     losses: Cell<u8>,
     outcome: RefCell<Option<Outcome>>,
+    cache: Rc<Cache>,
+    /// Writes that had ended when it began.
+    after: u64,
     waiting: WakerSet,
 }
 
 impl Job {
     /// A request that was checked.
-    pub(super) fn new(request: Request, sector_size: usize) -> Rc<Self> {
+    pub(super) fn new(request: Request, sector_size: usize, cache: &Rc<Cache>) -> Rc<Self> {
         let (first, mut discarded) = (request.sector(), 0);
         let kind = match &request {
             Request::Read { .. } => Kind::Read,
@@ -73,6 +77,8 @@ impl Job {
             error: Cell::new(None),
             losses: Cell::new(0),
             outcome: RefCell::new(None),
+            cache: cache.clone(),
+            after: cache.written(),
             waiting: WakerSet::new(),
         })
     }
@@ -221,6 +227,9 @@ impl Job {
             return;
         }
         let result = self.error.get().map_or(Ok(()), Err);
+        if result.is_ok() {
+            self.cache.ended(self.kind, self.after);
+        }
         let memory = self.memory.borrow_mut().take();
         // What the back end has not let go of is parked, and stays.
         let buffer = memory.and_then(|memory| Rc::try_unwrap(memory).ok()).map(|Memory(buffer)| buffer);
