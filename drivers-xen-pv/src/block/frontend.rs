@@ -18,7 +18,7 @@ use core::convert::Infallible;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
-use fata_libos::block::Geometry;
+use fata_libos::block::{Access, Geometry};
 use fata_libos::time::{Duration, Instant, sleep, timeout};
 
 /// How long a back end gets to let go of the pages before they are parked.
@@ -170,7 +170,7 @@ impl Site {
             transfer.segments,
             transfer.kept
         );
-        if terms.flushes().now.is_none() {
+        if terms.flushes().now.is_none() && geometry.access == Access::ReadWrite {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
         queues.kick();

@@ -97,16 +97,24 @@ impl Terms {
         if self.sectors >> 54 != 0 {
             return Err(bad("sectors", &self.sectors, "less than 2^54"));
         }
-        let access = if self.info & VDISK_READONLY == 0 { Access::ReadWrite } else { Access::ReadOnly };
-        let mut geometry = Geometry::new(SECTOR * factor as usize, self.sectors / factor, access);
+        let sectors = self.sectors / factor;
+        let mut geometry = Geometry::new(SECTOR * factor as usize, sectors, self.access());
         if self.discards {
             geometry.discard = Discard::Supported;
         }
         Ok(geometry)
     }
 
-    /// The operations by which flushes can be asked for.
+    fn access(&self) -> Access {
+        if self.info & VDISK_READONLY == 0 { Access::ReadWrite } else { Access::ReadOnly }
+    }
+
+    /// The operations by which flushes can be asked for. Linux's back end refuses all that is no read of a disk that is read-only,
+    /// whatever it offers; nothing of it is to be flushed.
     pub(super) fn flushes(&self) -> Flushes {
+        if self.access() == Access::ReadOnly {
+            return Flushes::default();
+        }
         let (flush, barrier) = (Some(op::FLUSH_DISKCACHE), Some(op::WRITE_BARRIER));
         match (self.flushes, self.barriers) {
             (true, true) => Flushes { now: flush, otherwise: barrier },

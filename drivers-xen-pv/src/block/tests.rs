@@ -247,6 +247,9 @@ fn read_only_is_what_either_side_says() {
         let refused = write(&disk, 5, &[0; 512]).await.result;
         assert_eq!(refused, Err(BlockError::ReadOnly { sector: 5 }));
         assert!(read(&disk, 5, 512).await.result.is_ok());
+        // Linux's back end refuses it, though it offers flushes.
+        assert_eq!(disk.submit(Request::Flush).await.result, Ok(()));
+        assert_eq!(*b.back.log.borrow(), [(op::READ, 5, 1)]);
         disk
     });
     bench(async |b| {
