@@ -76,6 +76,8 @@ impl Queues {
                     return;
                 }
                 job.fail_for_memory();
+                // What comes next may need less: flushes need none.
+                refused = 0;
                 continue;
             }
             let turn = self.turn;
