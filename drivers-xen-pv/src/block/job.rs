@@ -4,14 +4,14 @@ use super::cache::Cache;
 use super::merge::{Joins, Kind, Waits};
 use super::part::PAGE_SECTORS;
 use crate::abi::blkif::{SECTOR, status};
-use crate::grant::{Access, GrantError, Lent};
+use crate::grant::{self, GrantError, Lent};
 use crate::types::DomId;
 use crate::xen::Xen;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
-use fata_libos::block::{BlockError, Buffer, Outcome, Request};
+use fata_libos::block::{Access, BlockError, Buffer, Discard, Geometry, Outcome, Request};
 use fata_libos::task::WakerSet;
 
 /// A buffer that is nobody's to touch, until the last part of its request has ended.
@@ -83,6 +83,30 @@ impl Job {
         })
     }
 
+    /// Whether a device that is so can do it: that it was submitted to may have been another one. Sectors in the error are of that
+    /// one's size.
+    pub(super) fn check(&self, geometry: &Geometry) -> Result<(), BlockError> {
+        if self.kind == Kind::Flush {
+            return Ok(());
+        }
+        let units = |sectors: u64| sectors / (self.sector_size / SECTOR) as u64;
+        let (sector, factor) = (units(self.sector), (geometry.sector_size / SECTOR) as u64);
+        if !self.sector.is_multiple_of(factor) || !self.sectors.is_multiple_of(factor) {
+            let octets = self.sectors as usize * SECTOR;
+            return Err(BlockError::Length { sector, octets, sector_size: geometry.sector_size });
+        }
+        let have = geometry.octets() / SECTOR as u64;
+        // Neither is more than was once a disk's.
+        if self.sector + self.sectors > have {
+            return Err(BlockError::OutOfRange { sector, count: units(self.sectors), sectors: units(have) });
+        }
+        match (self.kind, geometry.access, geometry.discard) {
+            (Kind::Write | Kind::Discard, Access::ReadOnly, _) => Err(BlockError::ReadOnly { sector }),
+            (Kind::Discard, _, Discard::Unsupported) => Err(BlockError::Unsupported { sector }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether all of it was issued.
     pub(super) fn is_issued(&self) -> bool {
         let is_whole = self.issued.get() >= self.sectors;
@@ -139,7 +163,8 @@ impl Job {
         sectors: u64,
     ) -> Result<Option<Lent>, GrantError> {
         let Some(memory) = self.memory.borrow().clone() else { return Ok(None) };
-        let access = if self.kind == Kind::Write { Access::ReadOnly } else { Access::ReadWrite };
+        let is_write = self.kind == Kind::Write;
+        let access = if is_write { grant::Access::ReadOnly } else { grant::Access::ReadWrite };
         let pages = sectors.div_ceil(PAGE_SECTORS) as usize;
         // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and `memory` keeps the
         // buffer, which nobody can reach before `finish` finds all pieces ended.

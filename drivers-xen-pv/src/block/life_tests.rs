@@ -155,6 +155,39 @@ fn a_disk_may_be_another_one_when_it_is_back() {
     });
 }
 
+/// What was checked against the disk before is checked against the one that is there now.
+#[test]
+fn what_waited_for_another_disk_is_refused() {
+    let write_2000 = BlockError::OutOfRange { sector: 2000, count: 1, sectors: 1024 };
+    let length = |sector| BlockError::Length { sector, octets: 512, sector_size: 4096 };
+    for (key, value, octets, expected) in [
+        ("info", "0", OCTETS / 2, [None, Some(write_2000), None]),
+        ("info", "4", OCTETS, [9, 2000, 16].map(|sector| Some(BlockError::ReadOnly { sector }))),
+        ("sector-size", "4096", OCTETS, [Some(length(9)), Some(length(2000)), None]),
+        ("feature-discard", "0", OCTETS, [None, None, Some(BlockError::Unsupported { sector: 16 })]),
+    ] {
+        bench(async |b| {
+            let disk = b.connected().await;
+            b.back.hold();
+            let discard = disk.submit(Request::Discard { sector: 16, count: 8 });
+            let requests = [write(&disk, 9, &[1; 512]), write(&disk, 2000, &[1; 512]), discard];
+            let rest = read(&disk, 0, 8 * 4096);
+            sleep(Duration::from_millis(10)).await;
+            b.back.offer(key, value);
+            b.back.disk.borrow_mut().resize(octets, 0);
+            restart(b).await;
+            b.back.serve();
+            for (request, expected) in requests.into_iter().zip(expected) {
+                assert_eq!(request.await.result.err(), expected, "{key}={value}");
+            }
+            assert_eq!(rest.await.result, Ok(()));
+            let done = expected.iter().filter(|error| error.is_none()).count();
+            assert_eq!(b.back.log.borrow().len(), 1 + done, "the back end was not asked in vain");
+            disk
+        });
+    }
+}
+
 #[test]
 fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
     for wait_ms in [0, 1, 2, 3, 5, 10] {

@@ -115,10 +115,16 @@ impl Link {
         core::mem::replace(known, geometry) != geometry
     }
 
-    /// Requests move from now on.
+    /// Requests move from now on. Those that have waited for another disk than this one are refused where they do not fit it.
     pub(super) fn bring_up(&self, geometry: Geometry, queues: Queues) {
         self.set_geometry(geometry);
         let mut state = self.state.borrow_mut();
+        let State { geometry, waiting, .. } = &mut *state;
+        waiting.retain(|job| {
+            let checked = job.check(geometry).map_err(|error| job.fail(error));
+            job.finish();
+            checked.is_ok()
+        });
         state.queues = Some(queues);
         state.status = Status::Up;
         state.changes += 1;
