@@ -11,7 +11,7 @@ use super::tests::{BACKEND, Bench, NUMBER, OCTETS, bench, is_done, octets, read,
 use crate::abi::blkif::{Response, op, status};
 use crate::fake::blkback::Taken;
 use crate::fake::run;
-use crate::grant::{Access, Lent};
+use crate::grant::{Access, Lent, Owner};
 use crate::ring::{IdFault, RingFault, RingIdx, layout};
 use crate::types::{DomId, GrantRef};
 use crate::xenbus::XenbusState;
@@ -193,8 +193,9 @@ fn lent_pages_are_the_peers_until_it_lets_go() {
         let mut buffer = Buffer::zeroed(8192);
         let start = buffer.start();
         let owner: Rc<Buffer> = Rc::new(buffer);
+        let keeper = Owner { memory: owner.clone(), pages: 2 };
         // SAFETY: the buffer's two pages, kept by `owner`, which nobody touches.
-        let lent = unsafe { Lent::lend(&xen, DomId(9), owner.clone(), start, 2, Access::ReadWrite) }.unwrap();
+        let lent = unsafe { Lent::lend(&xen, DomId(9), keeper, start, 2, Access::ReadWrite) }.unwrap();
         let refs: Vec<GrantRef> = lent.refs().to_vec();
         hv.peer_copy_to(DomId(9), refs[1], 4, b"there").unwrap();
         let held = hv.peer_map(DomId(9), refs[0], Access::ReadOnly).unwrap();

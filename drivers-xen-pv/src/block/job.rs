@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::merge::{Joins, Kind, Waits};
 use super::part::PAGE_SECTORS;
 use crate::abi::blkif::{SECTOR, status};
-use crate::grant::{self, GrantError, Lent};
+use crate::grant::{self, GrantError, Lent, Owner};
 use crate::types::DomId;
 use crate::xen::Xen;
 use alloc::rc::Rc;
@@ -165,12 +165,13 @@ impl Job {
         let Some(memory) = self.memory.borrow().clone() else { return Ok(None) };
         let is_write = self.kind == Kind::Write;
         let access = if is_write { grant::Access::ReadOnly } else { grant::Access::ReadWrite };
-        let pages = sectors.div_ceil(PAGE_SECTORS) as usize;
-        // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and `memory` keeps the
+        let pages = |sectors: u64| sectors.div_ceil(PAGE_SECTORS) as usize;
+        let owner = Owner { memory, pages: pages(self.sectors) };
+        // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and the memory keeps the
         // buffer, which nobody can reach before `finish` finds all pieces ended.
         let lent = unsafe {
             let start = self.start.add(self.issued.get() as usize * SECTOR);
-            Lent::lend(xen, remote, memory, start, pages, access)?
+            Lent::lend(xen, remote, owner, start, pages(sectors), access)?
         };
         Ok(Some(lent))
     }
