@@ -30,6 +30,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 /// The longest after what is nobody's fault: a back end that is away may be there again soon.
 const LONGEST_AWAY: Duration = Duration::from_secs(5);
+/// Between two sizes that are logged.
+const BETWEEN_SIZES: Duration = Duration::from_secs(1);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(30);
 
@@ -98,9 +100,10 @@ impl Site {
         if let Some(queues) = made.take() {
             self.link.bring_up(geometry, queues);
         }
+        let mut told = None;
         loop {
             match session.next_change(&self.link).await? {
-                Change::Size => self.resize(session, terms).await?,
+                Change::Size => self.resize(session, terms, &mut told).await?,
                 Change::State(XenbusState::Closing | XenbusState::Closed) => return Err(Why::Closing),
                 Change::State(seen) => {
                     return Err(BlockFault::State { seen, expected: "Connected or Closing" }.into());
@@ -110,12 +113,18 @@ impl Site {
     }
 
     /// Takes notice of the size that the back end tells. Requests move meanwhile; those that wait were checked against the size
-    /// before, and are for the back end to refuse.
-    async fn resize(&self, session: &Session, terms: Terms) -> Result<(), Why> {
+    /// before, and are for the back end to refuse. `told` is when a size was last worth a line in the log.
+    async fn resize(&self, session: &Session, terms: Terms, told: &mut Option<Instant>) -> Result<(), Why> {
         let sectors = self.wait(session.backend.read("sectors")).await??;
         let geometry = terms.with_sectors(sectors).geometry(&session.backend)?;
         if self.link.set_geometry(geometry) {
-            log::info!("{}: {} sectors from now on", self.name, geometry.sectors);
+            // A back end may write it as often as it likes.
+            let is_due = told.is_none_or(|at| at.elapsed() >= BETWEEN_SIZES);
+            let level = if is_due { log::Level::Info } else { log::Level::Debug };
+            log::log!(level, "{}: {} sectors from now on", self.name, geometry.sectors);
+            if is_due {
+                *told = Some(Instant::now());
+            }
         }
         Ok(())
     }
