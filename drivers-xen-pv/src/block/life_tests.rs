@@ -2,7 +2,7 @@
 
 use super::link::AWAY;
 use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
-use super::{OpenError, open};
+use super::{OpenError, find, open};
 use crate::fake::blkback::FakeBlkback;
 use crate::types::DomId;
 use crate::xenbus::XenbusState;
@@ -250,11 +250,31 @@ fn disks_are_found_by_name_or_place() {
             assert_eq!(open(which).await.ok(), Some(sectors), "{which}");
             sleep(Duration::from_secs(10)).await;
         }
+        for which in ["xvda1", "xvdaa", "vda ", "xvd", "xvdA", "vd1", ""] {
+            let refused = open(which).await;
+            assert!(matches!(refused, Err(OpenError::Missing { have: 2, .. })), "{which}: {refused:?}");
+        }
         let said = open("xvdc").await.unwrap_err().to_string();
         let line = "block device data is missing: the domain has 2 disks, none is xvdc; its xl configuration needs \
                     the line `disk = [ 'format=raw,vdev=xvdc,access=rw,target=PATH' ]`";
         assert_eq!(said, line);
         assert!(matches!(open("2").await, Err(OpenError::Missing { have: 2, .. })));
+        b.connected().await
+    });
+}
+
+/// The first sixteen have numbers of their own major number, the others do not.
+#[test]
+fn disks_are_found_as_far_as_the_alphabet_goes() {
+    bench(async |b| {
+        for (which, number) in [("xvdp", 51952), ("xvdq", 0x1000_1000), ("xvdz", 0x1000_1900)] {
+            assert!(find(&b.store, "data", which).await.is_err());
+            FakeBlkback::attach(b.hv, &b.daemon, DomId(8), number, OCTETS / 4);
+            assert_eq!(find(&b.store, "data", which).await.ok(), Some(number), "{which}");
+        }
+        let disk = open(&b.xen, b.store.clone(), "data", "xvdz", Access::ReadWrite).await.unwrap();
+        assert_eq!(disk.read(0, 1).await.unwrap()[..], [0; 512]);
+        drop(disk);
         b.connected().await
     });
 }
