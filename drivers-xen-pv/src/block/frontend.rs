@@ -18,6 +18,7 @@ use core::convert::Infallible;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use fata_libos::block::{Access, Geometry};
 use fata_libos::time::{Duration, Instant, sleep, timeout};
 
 /// How long a back end gets to let go of the pages before they are parked.
@@ -29,6 +30,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 /// The longest after what is nobody's fault: a back end that is away may be there again soon.
 const LONGEST_AWAY: Duration = Duration::from_secs(5);
+/// Between two sizes that are logged.
+const BETWEEN_SIZES: Duration = Duration::from_secs(1);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(30);
 
@@ -77,22 +80,30 @@ impl Site {
             Ok(session) => session,
             Err(why) => return why,
         };
-        let Err(why) = self.serve(&mut session).await;
-        self.close(session, why).await
+        let mut made = None;
+        let Err(why) = self.serve(&mut session, &mut made).await;
+        self.close(session, made, why).await
     }
 
-    async fn serve(&self, session: &mut Session) -> Result<Infallible, Why> {
+    /// Connects, and serves until the connection is lost. Queues that have not come into use then are left in `made`: the back end,
+    /// which may know of them, is to let go of them first.
+    async fn serve(&self, session: &mut Session, made: &mut Option<Queues>) -> Result<Infallible, Why> {
         self.wait_for_offer(session).await?;
         let remote = session.backend.domid();
         let offer = read_offer(&session.backend).await?;
         let queues = Queues::new(&self.xen, remote, self.number as u16, self.limits.rings(offer))?;
+        let queues = made.insert(queues);
         publish(&session.device, &self.limits, offer, queues.all()).await?;
         session.show(XenbusState::Initialised).await?;
         self.wait_until_connected(session).await?;
-        let terms = self.bring_up(session, queues).await?;
+        let (terms, geometry) = self.agree(session, queues).await?;
+        if let Some(queues) = made.take() {
+            self.link.bring_up(geometry, queues);
+        }
+        let mut told = None;
         loop {
             match session.next_change(&self.link).await? {
-                Change::Size => self.resize(session, terms).await?,
+                Change::Size => self.resize(session, terms, &mut told).await?,
                 Change::State(XenbusState::Closing | XenbusState::Closed) => return Err(Why::Closing),
                 Change::State(seen) => {
                     return Err(BlockFault::State { seen, expected: "Connected or Closing" }.into());
@@ -102,27 +113,33 @@ impl Site {
     }
 
     /// Takes notice of the size that the back end tells. Requests move meanwhile; those that wait were checked against the size
-    /// before, and are for the back end to refuse.
-    async fn resize(&self, session: &Session, terms: Terms) -> Result<(), Why> {
+    /// before, and are for the back end to refuse. `told` is when a size was last worth a line in the log.
+    async fn resize(&self, session: &Session, terms: Terms, told: &mut Option<Instant>) -> Result<(), Why> {
         let sectors = self.wait(session.backend.read("sectors")).await??;
         let geometry = terms.with_sectors(sectors).geometry(&session.backend)?;
         if self.link.set_geometry(geometry) {
-            log::info!("{}: {} sectors from now on", self.name, geometry.sectors);
+            // A back end may write it as often as it likes.
+            let is_due = told.is_none_or(|at| at.elapsed() >= BETWEEN_SIZES);
+            let level = if is_due { log::Level::Info } else { log::Level::Debug };
+            log::log!(level, "{}: {} sectors from now on", self.name, geometry.sectors);
+            if is_due {
+                *told = Some(Instant::now());
+            }
         }
         Ok(())
     }
 
-    /// Says that this end starts, and waits for the back end to be ready for it.
+    /// Says that this end starts, and waits for the back end to be ready for it. What an earlier connection left is closed first:
+    /// only a back end that is closed starts anew when this end does, and one that closes waits for this end to be closed.
     async fn wait_for_offer(&self, session: &mut Session) -> Result<(), Why> {
-        session.show(XenbusState::Initialising).await?;
         loop {
             match session.next_state(&self.link).await? {
-                XenbusState::InitWait => return Ok(()),
-                // What an earlier connection left; it starts anew now that this end does, or goes.
-                XenbusState::Closing | XenbusState::Closed if !self.is_online(session).await? => {
-                    return Err(Why::Gone);
+                XenbusState::InitWait => return session.show(XenbusState::Initialising).await,
+                XenbusState::Closing => session.show(XenbusState::Closed).await?,
+                XenbusState::Closed if !self.is_online(session).await? => return Err(Why::Gone),
+                XenbusState::Initialising | XenbusState::Closed => {
+                    session.show(XenbusState::Initialising).await?;
                 }
-                XenbusState::Initialising | XenbusState::Closing | XenbusState::Closed => {}
                 seen => return Err(BlockFault::State { seen, expected: "InitWait" }.into()),
             }
         }
@@ -139,7 +156,8 @@ impl Site {
         }
     }
 
-    async fn bring_up(&self, session: &mut Session, mut queues: Queues) -> Result<Terms, Why> {
+    /// Takes notice of what the connected back end says of itself.
+    async fn agree(&self, session: &mut Session, queues: &mut Queues) -> Result<(Terms, Geometry), Why> {
         let terms = Terms::read(&session.backend).await?;
         let geometry = terms.geometry(&session.backend)?;
         let transfer = terms.transfer(&self.limits, queues.all().len());
@@ -161,33 +179,34 @@ impl Site {
             transfer.segments,
             transfer.kept
         );
-        if terms.flushes().now.is_none() {
+        if terms.flushes().now.is_none() && geometry.access == Access::ReadWrite {
             log::warn!("{name}: the back end has no flush: what is written is taken to be on the medium");
         }
         queues.kick();
-        self.link.bring_up(geometry, queues);
-        Ok(terms)
+        Ok((terms, geometry))
     }
 
     /// Shows the back end that it is over, ends its access to the pages when it has let go of them, and says what becomes of
     /// the requests.
-    async fn close(&self, mut session: Session, why: Why) -> Why {
-        let queues = self.link.take_down();
+    async fn close(&self, mut session: Session, made: Option<Queues>, why: Why) -> Why {
+        let served = self.link.take_down();
         match &why {
             Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
             why => log::error!("{}: closed: {why}", self.name),
         }
         let mut why = why;
-        if why != Why::Gone {
+        let is_closed = match why {
+            Why::Gone => false,
             // Whatever goes wrong now, it is over: the pages are parked if need be.
-            let parted = timeout(CLOSE_WAIT, self.part(&mut session)).await;
-            if let Ok(Err(Why::Unwanted)) = parted {
-                why = Why::Unwanted;
+            _ => matches!(timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await, Ok(Ok(()))),
+        };
+        if let Some(queues) = served {
+            self.link.retry(queues.end().into_iter());
+            if !is_closed {
+                self.link.lose_writes();
             }
         }
-        if let Some(queues) = queues {
-            self.link.retry(queues.end().into_iter());
-        }
+        drop(made);
         let stays =
             !matches!(why, Why::Gone | Why::Unwanted) && self.is_online(&session).await.unwrap_or(false);
         if !stays {
@@ -196,19 +215,19 @@ impl Site {
         why
     }
 
-    async fn part(&self, session: &mut Session) -> Result<(), Why> {
+    /// Waits until the back end has closed. That nobody wants the device any more is told once, so that it is noted in `why` at once.
+    async fn part(&self, session: &mut Session, why: &mut Why) -> Result<(), Why> {
         session.show(XenbusState::Closing).await?;
         session.show(XenbusState::Closed).await?;
-        let mut wanted = Ok(());
         while session.state() != XenbusState::Closed {
             match session.next_state(&self.link).await {
                 // The back end has to let go all the same.
-                Err(Why::Unwanted) => wanted = Err(Why::Unwanted),
+                Err(Why::Unwanted) => *why = Why::Unwanted,
                 Err(Why::Fault(_)) => {}
                 other => drop(other?),
             }
         }
-        wanted
+        Ok(())
     }
 
     /// Whether the toolstack keeps the device attached.

@@ -11,7 +11,7 @@ use super::tests::{BACKEND, Bench, NUMBER, OCTETS, bench, is_done, octets, read,
 use crate::abi::blkif::{Response, op, status};
 use crate::fake::blkback::Taken;
 use crate::fake::run;
-use crate::grant::{Access, Lent};
+use crate::grant::{Access, Lent, Owner};
 use crate::ring::{IdFault, RingFault, RingIdx, layout};
 use crate::types::{DomId, GrantRef};
 use crate::xenbus::XenbusState;
@@ -26,7 +26,8 @@ fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
     run(async |hv, xen| {
         let mut queue = Queue::new(&xen, BACKEND, NUMBER as u16, 0).unwrap();
         let jobs: Vec<Rc<Job>> = (0..3)
-            .map(|n| Job::new(Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) }, 512))
+            .map(|n| Request::Write { sector: n, buffer: Buffer::copy_of(&octets(512, 1)) })
+            .map(|request| Job::new(request, 512, &Rc::default()))
             .collect();
         let transfer = Limits::DEFAULT.transfer(0, Kept::No, 1);
         queue.agree(Flushes::default(), transfer);
@@ -116,6 +117,24 @@ fn a_page_that_is_held_is_not_used_again() {
     });
 }
 
+/// A connection that comes to nothing ends as others do: first the back end lets go, then the rings are taken away.
+#[test]
+fn rings_outlive_their_back_end() {
+    bench(async |b| {
+        b.back.offer("sectors", "many");
+        b.back.drive_by_hand();
+        b.back.show_state(XenbusState::InitWait);
+        let disk = b.open();
+        until("the rings are told of", || b.back.try_connect()).await;
+        b.back.show_state(XenbusState::Connected);
+        until("it is closed", || b.back.front_state() == XenbusState::Closed).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.xen.grants().counts().parked_pages, 0, "it is still waited for");
+        b.back.drive_itself();
+        disk
+    });
+}
+
 #[test]
 fn keys_that_make_no_sense_close_the_device_until_they_do() {
     for (key, value) in [
@@ -174,8 +193,9 @@ fn lent_pages_are_the_peers_until_it_lets_go() {
         let mut buffer = Buffer::zeroed(8192);
         let start = buffer.start();
         let owner: Rc<Buffer> = Rc::new(buffer);
+        let keeper = Owner { memory: owner.clone(), pages: 2 };
         // SAFETY: the buffer's two pages, kept by `owner`, which nobody touches.
-        let lent = unsafe { Lent::lend(&xen, DomId(9), owner.clone(), start, 2, Access::ReadWrite) }.unwrap();
+        let lent = unsafe { Lent::lend(&xen, DomId(9), keeper, start, 2, Access::ReadWrite) }.unwrap();
         let refs: Vec<GrantRef> = lent.refs().to_vec();
         hv.peer_copy_to(DomId(9), refs[1], 4, b"there").unwrap();
         let held = hv.peer_map(DomId(9), refs[0], Access::ReadOnly).unwrap();

@@ -8,8 +8,8 @@ use super::tests::{BACKEND, Bench, bench, is_done, octets, read, until, write};
 use crate::abi::blkif::{Response, op, status};
 use crate::fake::PeerMap;
 use crate::fake::blkback::{Echo, Taken};
-use crate::grant::Access;
-use crate::types::GrantRef;
+use crate::grant::{Access, GrantedPages};
+use crate::types::{DomId, GrantRef};
 use crate::xenbus::XenbusState;
 use fata_libos::block::{BlockError, InFlight};
 use fata_libos::time::{Duration, sleep};
@@ -206,6 +206,21 @@ fn a_back_end_that_never_lets_go_is_given_no_more_in_the_end() {
         sleep(Duration::from_secs(600)).await;
         assert_eq!(b.xen.grants().counts().parked_pages, 0);
         works(b, &disk).await;
+        disk
+    });
+}
+
+/// What another domain does not let go of is not this back end's fault.
+#[test]
+fn what_another_domain_holds_shuts_nobody_out() {
+    bench(async |b| {
+        let pages = GrantedPages::alloc(&b.xen, DomId(9), MAX_HELD + 1, Access::ReadOnly).unwrap();
+        let held = b.hv.peer_map(DomId(9), pages.refs()[0], Access::ReadOnly).unwrap();
+        drop(pages);
+        assert!(b.xen.grants().counts().parked_pages > MAX_HELD);
+        let disk = b.connected().await;
+        works(b, &disk).await;
+        drop(held);
         disk
     });
 }

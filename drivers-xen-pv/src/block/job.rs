@@ -1,16 +1,17 @@
 //! A request on its way, from its submission to its end; which of it was issued, and what became of that.
 
+use super::cache::Cache;
 use super::merge::{Joins, Kind, Waits};
 use super::part::PAGE_SECTORS;
 use crate::abi::blkif::{SECTOR, status};
-use crate::grant::{Access, GrantError, Lent};
+use crate::grant::{self, GrantError, Lent, Owner};
 use crate::types::DomId;
 use crate::xen::Xen;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
-use fata_libos::block::{BlockError, Buffer, Outcome, Request};
+use fata_libos::block::{Access, BlockError, Buffer, Discard, Geometry, Outcome, Request};
 use fata_libos::task::WakerSet;
 
 /// A buffer that is nobody's to touch, until the last part of its request has ended.
@@ -36,12 +37,15 @@ pub(super) struct Job {
     /// Times that a connection was lost under it.
     losses: Cell<u8>,
     outcome: RefCell<Option<Outcome>>,
+    cache: Rc<Cache>,
+    /// Writes that had ended when it began.
+    after: u64,
     waiting: WakerSet,
 }
 
 impl Job {
     /// A request that was checked.
-    pub(super) fn new(request: Request, sector_size: usize) -> Rc<Self> {
+    pub(super) fn new(request: Request, sector_size: usize, cache: &Rc<Cache>) -> Rc<Self> {
         let (first, mut discarded) = (request.sector(), 0);
         let kind = match &request {
             Request::Read { .. } => Kind::Read,
@@ -73,8 +77,34 @@ impl Job {
             error: Cell::new(None),
             losses: Cell::new(0),
             outcome: RefCell::new(None),
+            cache: cache.clone(),
+            after: cache.written(),
             waiting: WakerSet::new(),
         })
+    }
+
+    /// Whether a device that is so can do it: that it was submitted to may have been another one. Sectors in the error are of that
+    /// one's size.
+    pub(super) fn check(&self, geometry: &Geometry) -> Result<(), BlockError> {
+        if self.kind == Kind::Flush {
+            return Ok(());
+        }
+        let units = |sectors: u64| sectors / (self.sector_size / SECTOR) as u64;
+        let (sector, factor) = (units(self.sector), (geometry.sector_size / SECTOR) as u64);
+        if !self.sector.is_multiple_of(factor) || !self.sectors.is_multiple_of(factor) {
+            let octets = self.sectors as usize * SECTOR;
+            return Err(BlockError::Length { sector, octets, sector_size: geometry.sector_size });
+        }
+        let have = geometry.octets() / SECTOR as u64;
+        // Neither is more than was once a disk's.
+        if self.sector + self.sectors > have {
+            return Err(BlockError::OutOfRange { sector, count: units(self.sectors), sectors: units(have) });
+        }
+        match (self.kind, geometry.access, geometry.discard) {
+            (Kind::Write | Kind::Discard, Access::ReadOnly, _) => Err(BlockError::ReadOnly { sector }),
+            (Kind::Discard, _, Discard::Unsupported) => Err(BlockError::Unsupported { sector }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether all of it was issued.
@@ -133,13 +163,15 @@ impl Job {
         sectors: u64,
     ) -> Result<Option<Lent>, GrantError> {
         let Some(memory) = self.memory.borrow().clone() else { return Ok(None) };
-        let access = if self.kind == Kind::Write { Access::ReadOnly } else { Access::ReadWrite };
-        let pages = sectors.div_ceil(PAGE_SECTORS) as usize;
-        // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and `memory` keeps the
+        let is_write = self.kind == Kind::Write;
+        let access = if is_write { grant::Access::ReadOnly } else { grant::Access::ReadWrite };
+        let pages = |sectors: u64| sectors.div_ceil(PAGE_SECTORS) as usize;
+        let owner = Owner { memory, pages: pages(self.sectors) };
+        // SAFETY: pieces before this one were whole pages, so that the buffer has these pages from here on, and the memory keeps the
         // buffer, which nobody can reach before `finish` finds all pieces ended.
         let lent = unsafe {
             let start = self.start.add(self.issued.get() as usize * SECTOR);
-            Lent::lend(xen, remote, memory, start, pages, access)?
+            Lent::lend(xen, remote, owner, start, pages(sectors), access)?
         };
         Ok(Some(lent))
     }
@@ -221,6 +253,9 @@ impl Job {
             return;
         }
         let result = self.error.get().map_or(Ok(()), Err);
+        if result.is_ok() {
+            self.cache.ended(self.kind, self.after);
+        }
         let memory = self.memory.borrow_mut().take();
         // What the back end has not let go of is parked, and stays.
         let buffer = memory.and_then(|memory| Rc::try_unwrap(memory).ok()).map(|Memory(buffer)| buffer);

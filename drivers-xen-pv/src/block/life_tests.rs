@@ -2,7 +2,7 @@
 
 use super::link::AWAY;
 use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
-use super::{OpenError, open};
+use super::{OpenError, find, open};
 use crate::fake::blkback::FakeBlkback;
 use crate::types::DomId;
 use crate::xenbus::XenbusState;
@@ -134,8 +134,7 @@ fn a_back_end_that_stays_away_is_waited_for_so_long() {
         let request = write(&disk, 9, &[1; 512]);
         assert_eq!(request.await.result, Err(BlockError::Gone { sector: 9 }));
         assert!((AWAY..AWAY + Duration::from_secs(2)).contains(&start.elapsed()), "{:?}", start.elapsed());
-        b.back.unmap();
-        b.back.show_state(XenbusState::Closed);
+        // It looks at last, and finds this end closed.
         b.back.drive_itself();
         until("it is connected again", || b.back.connects() == 2).await;
         write(&disk, 9, &[1; 512]).await.result.unwrap();
@@ -156,6 +155,39 @@ fn a_disk_may_be_another_one_when_it_is_back() {
     });
 }
 
+/// What was checked against the disk before is checked against the one that is there now.
+#[test]
+fn what_waited_for_another_disk_is_refused() {
+    let write_2000 = BlockError::OutOfRange { sector: 2000, count: 1, sectors: 1024 };
+    let length = |sector| BlockError::Length { sector, octets: 512, sector_size: 4096 };
+    for (key, value, octets, expected) in [
+        ("info", "0", OCTETS / 2, [None, Some(write_2000), None]),
+        ("info", "4", OCTETS, [9, 2000, 16].map(|sector| Some(BlockError::ReadOnly { sector }))),
+        ("sector-size", "4096", OCTETS, [Some(length(9)), Some(length(2000)), None]),
+        ("feature-discard", "0", OCTETS, [None, None, Some(BlockError::Unsupported { sector: 16 })]),
+    ] {
+        bench(async |b| {
+            let disk = b.connected().await;
+            b.back.hold();
+            let discard = disk.submit(Request::Discard { sector: 16, count: 8 });
+            let requests = [write(&disk, 9, &[1; 512]), write(&disk, 2000, &[1; 512]), discard];
+            let rest = read(&disk, 0, 8 * 4096);
+            sleep(Duration::from_millis(10)).await;
+            b.back.offer(key, value);
+            b.back.disk.borrow_mut().resize(octets, 0);
+            restart(b).await;
+            b.back.serve();
+            for (request, expected) in requests.into_iter().zip(expected) {
+                assert_eq!(request.await.result.err(), expected, "{key}={value}");
+            }
+            assert_eq!(rest.await.result, Ok(()));
+            let done = expected.iter().filter(|error| error.is_none()).count();
+            assert_eq!(b.back.log.borrow().len(), 1 + done, "the back end was not asked in vain");
+            disk
+        });
+    }
+}
+
 #[test]
 fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
     for wait_ms in [0, 1, 2, 3, 5, 10] {
@@ -169,6 +201,22 @@ fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
             b.open()
         });
     }
+}
+
+/// That the handle is gone is not forgotten while the back end takes its time.
+#[test]
+fn a_handle_that_is_dropped_while_the_back_end_closes_ends_the_task() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        b.back.drive_by_hand();
+        b.back.show_state(XenbusState::Closing);
+        sleep(Duration::from_secs(1)).await;
+        drop(disk);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(b.daemon.watch_count(), 0);
+        b.back.drive_itself();
+        b.open()
+    });
 }
 
 /// The task is gone, but not its requests: they end.
@@ -202,11 +250,31 @@ fn disks_are_found_by_name_or_place() {
             assert_eq!(open(which).await.ok(), Some(sectors), "{which}");
             sleep(Duration::from_secs(10)).await;
         }
+        for which in ["xvda1", "xvdaa", "vda ", "xvd", "xvdA", "vd1", ""] {
+            let refused = open(which).await;
+            assert!(matches!(refused, Err(OpenError::Missing { have: 2, .. })), "{which}: {refused:?}");
+        }
         let said = open("xvdc").await.unwrap_err().to_string();
         let line = "block device data is missing: the domain has 2 disks, none is xvdc; its xl configuration needs \
                     the line `disk = [ 'format=raw,vdev=xvdc,access=rw,target=PATH' ]`";
         assert_eq!(said, line);
         assert!(matches!(open("2").await, Err(OpenError::Missing { have: 2, .. })));
+        b.connected().await
+    });
+}
+
+/// The first sixteen have numbers of their own major number, the others do not.
+#[test]
+fn disks_are_found_as_far_as_the_alphabet_goes() {
+    bench(async |b| {
+        for (which, number) in [("xvdp", 51952), ("xvdq", 0x1000_1000), ("xvdz", 0x1000_1900)] {
+            assert!(find(&b.store, "data", which).await.is_err());
+            FakeBlkback::attach(b.hv, &b.daemon, DomId(8), number, OCTETS / 4);
+            assert_eq!(find(&b.store, "data", which).await.ok(), Some(number), "{which}");
+        }
+        let disk = open(&b.xen, b.store.clone(), "data", "xvdz", Access::ReadWrite).await.unwrap();
+        assert_eq!(disk.read(0, 1).await.unwrap()[..], [0; 512]);
+        drop(disk);
         b.connected().await
     });
 }
@@ -228,6 +296,8 @@ fn a_back_end_that_never_answers_is_an_error() {
 fn a_flush_is_issued_again_too() {
     bench(async |b| {
         let disk = b.connected().await;
+        // That the back end has closed means that it keeps what was written.
+        write(&disk, 0, &[1; 512]).await.result.unwrap();
         b.back.hold();
         let flush = disk.submit(Request::Flush);
         sleep(Duration::from_millis(10)).await;
@@ -235,7 +305,59 @@ fn a_flush_is_issued_again_too() {
         restart(b).await;
         b.back.serve();
         flush.await.result.unwrap();
-        assert_eq!(b.back.log.borrow().len(), 1);
+        assert_eq!(b.back.log.borrow().len(), 2);
+        disk
+    });
+}
+
+/// The back end is gone from one moment to the next, and another one comes.
+async fn vanish(b: &Bench) {
+    let connects = b.back.connects();
+    b.back.remove();
+    sleep(Duration::from_secs(1)).await;
+    b.back.plug();
+    until("it is connected again", || b.back.connects() > connects).await;
+}
+
+/// What ended without error may have been in the cache of a domain that died: the next back end's flush does not bring it back.
+#[test]
+fn a_flush_tells_of_writes_that_were_lost() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        let flush = async || disk.submit(Request::Flush).await.result;
+        write(&disk, 9, &[1; 512]).await.result.unwrap();
+        vanish(b).await;
+        assert_eq!(flush().await, Err(BlockError::Gone { sector: 0 }));
+        assert_eq!(flush().await, Ok(()), "told once");
+        write(&disk, 9, &[1; 512]).await.result.unwrap();
+        assert_eq!(flush().await, Ok(()));
+        vanish(b).await;
+        assert_eq!(flush().await, Ok(()), "nothing was lost");
+        disk
+    });
+}
+
+/// A back end that is not known to have closed, with a flush in flight and one that waits for the next back end.
+#[test]
+fn flushes_on_their_way_tell_of_writes_that_were_lost() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        write(&disk, 9, &[1; 512]).await.result.unwrap();
+        b.back.hold();
+        b.back.drive_by_hand();
+        let in_flight = disk.submit(Request::Flush);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(b.back.take().len(), 1);
+        b.back.show_state(XenbusState::Closing);
+        sleep(Duration::from_secs(1)).await;
+        let waits = disk.submit(Request::Flush);
+        sleep(Duration::from_secs(9)).await;
+        b.back.drive_itself();
+        b.back.serve();
+        for flush in [in_flight, waits] {
+            assert_eq!(flush.await.result, Err(BlockError::Gone { sector: 0 }));
+        }
+        assert_eq!(disk.submit(Request::Flush).await.result, Ok(()));
         disk
     });
 }

@@ -3,8 +3,10 @@
 //! Requests are kept here from their submission until there is room on the ring. The task brings the link up with queues and
 //! takes them away; whoever sees the back end break the protocol leaves the fault for the task, which closes the device.
 
+use super::cache::Cache;
 use super::fault::BlockFault;
 use super::job::Job;
+use super::merge::Kind;
 use super::queues::Queues;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -49,6 +51,7 @@ pub(super) struct Link {
     state: RefCell<State>,
     /// What the appliance wants to do with the device.
     wanted: Access,
+    cache: Rc<Cache>,
     /// Who waits for the first connection.
     opener: WakerSet,
     task: WakerSet,
@@ -64,7 +67,8 @@ impl Link {
             lost: None,
             changes: 0,
         };
-        Rc::new(Self { state: RefCell::new(state), wanted, opener: WakerSet::new(), task: WakerSet::new() })
+        let (opener, task) = (WakerSet::new(), WakerSet::new());
+        Rc::new(Self { state: RefCell::new(state), wanted, cache: Rc::default(), opener, task })
     }
 
     pub(super) fn geometry(&self) -> Geometry {
@@ -86,10 +90,14 @@ impl Link {
         if let Err(error) = state.geometry.check(&request) {
             return Err(Outcome::refused(request, error));
         }
-        let job = Job::new(request, state.geometry.sector_size);
+        let job = Job::new(request, state.geometry.sector_size, &self.cache);
+        let tells = job.kind() == Kind::Flush && self.cache.is_lost();
+        if tells {
+            self.cache.told();
+        }
         match state.status {
-            Status::Gone => job.fail(job.gone()),
-            Status::Up | Status::Away => state.waiting.push_back(job.clone()),
+            Status::Up | Status::Away if !tells => state.waiting.push_back(job.clone()),
+            _ => job.fail(job.gone()),
         }
         drop(state);
         job.finish();
@@ -107,10 +115,16 @@ impl Link {
         core::mem::replace(known, geometry) != geometry
     }
 
-    /// Requests move from now on.
+    /// Requests move from now on. Those that have waited for another disk than this one are refused where they do not fit it.
     pub(super) fn bring_up(&self, geometry: Geometry, queues: Queues) {
         self.set_geometry(geometry);
         let mut state = self.state.borrow_mut();
+        let State { geometry, waiting, .. } = &mut *state;
+        waiting.retain(|job| {
+            let checked = job.check(geometry).map_err(|error| job.fail(error));
+            job.finish();
+            checked.is_ok()
+        });
         state.queues = Some(queues);
         state.status = Status::Up;
         state.changes += 1;
@@ -150,6 +164,24 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Takes notice that the connection, whose queues have ended, was not closed by its back end: what that had not flushed may be
+    /// lost. The next back end knows nothing of it, so that the flushes that wait tell, or the next one.
+    pub(super) fn lose_writes(&self) {
+        self.cache.lose();
+        if !self.cache.is_lost() {
+            return;
+        }
+        let is_flush = |job: &Rc<Job>| job.kind() == Kind::Flush;
+        self.state.borrow_mut().waiting.retain(|job| {
+            if is_flush(job) {
+                self.cache.told();
+                job.fail(job.gone());
+                job.finish();
+            }
+            !is_flush(job)
+        });
     }
 
     /// Ends all requests that wait, and refuses new ones until a back end is there.

@@ -14,7 +14,7 @@
 //!            |
 //!           part (one request of the ring: pieces of jobs)    pool (granted pages)
 //!            |
-//!           job (a request of the appliance's, and its memory)
+//!           job (a request of the appliance's, and its memory)    cache (which writes were flushed)
 //! ```
 //!
 //! and below those, pure logic: `limits` (what is negotiated), `merge` (what goes onto the ring as one); further [`ring`](crate::ring), [`grant`](crate::grant) and [`abi::blkif`](crate::abi::blkif).
@@ -23,8 +23,10 @@
 //! no page that the back end may write is anybody's. A back end that wants to keep grants mapped gets pages of the device's own,
 //! through which all is copied. What the back end does wrong is a [`BlockFault`]: it is logged, and the
 //! device is closed. When a back end goes away and stays attached, what was in flight is issued again, once, to the next one;
-//! when the device is detached, or nothing comes for [`AWAY`], requests end with an error.
+//! when the device is detached, or nothing comes for [`AWAY`], requests end with an error. When it goes away without closing, what
+//! it had in its cache may be lost: the next flush fails.
 
+mod cache;
 mod device;
 mod fault;
 mod frontend;

@@ -20,9 +20,11 @@ use fata_libos::time::{Duration, timeout};
 /// How long a back end may take to connect for the first time: its hotplug script is part of that.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Major numbers of `xvdX`, in the place where `vbd-interface` has them, and the numbers of one such disk.
-const XVD: u32 = 202 << 8;
-const XVD_STEP: u32 = 16;
+/// The number of a whole disk `xvdX`, by its place in the alphabet (`docs/misc/vbd-interface.7.pandoc` of Xen): the first sixteen
+/// have a major number, the others what is for those that have none.
+const fn xvd(place: u32) -> u32 {
+    if place < 16 { 202 << 8 | place << 4 } else { 1 << 28 | place << 8 }
+}
 
 /// Why there is no such device.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +90,7 @@ pub async fn find(store: &XenStore, name: &str, which: &str) -> Result<u32, Open
     let store_error = |error| OpenError::Store { name: name.to_owned(), error };
     let numbers = devices(store, "vbd").await.map_err(store_error)?;
     let number = match letter_of(which) {
-        Some(letter) => numbers.iter().find(|number| **number == XVD + XVD_STEP * u32::from(letter)),
+        Some(letter) => numbers.iter().find(|number| **number == xvd(letter.into())),
         None => which.parse().ok().and_then(|place: usize| numbers.get(place)),
     };
     let Some(number) = number.copied() else {
@@ -103,10 +105,11 @@ pub async fn find(store: &XenStore, name: &str, which: &str) -> Result<u32, Open
     Ok(number)
 }
 
-/// 1 for `xvdb` and `vdb`.
+/// 1 for `xvdb` and `vdb`. No other name: `xvdb1` is not all of `xvdb`, and `xvdaa` another disk.
 fn letter_of(which: &str) -> Option<u8> {
-    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"))?;
-    letter.bytes().next().filter(u8::is_ascii_lowercase).map(|letter| letter - b'a')
+    let name = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"))?;
+    let [letter @ b'a'..=b'z'] = name.as_bytes() else { return None };
+    Some(letter - b'a')
 }
 
 /// The front end of `vbd` number `number`, which connects in the background: requests wait until then.

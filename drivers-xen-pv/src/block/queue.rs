@@ -33,8 +33,8 @@ pub(super) enum QueueError {
     /// No event channel.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// Back ends hold pages of earlier connections, and would hold these too.
-    #[error("back ends hold {pages} pages of earlier connections")]
+    /// The back end's domain holds pages of earlier connections, and would hold these too.
+    #[error("the back end's domain holds {pages} pages of earlier connections")]
     Held {
         /// Pages that wait for a back end to let go.
         pages: usize,
@@ -165,8 +165,9 @@ impl Queue {
             if room == 0 || (room < wanted && !pieces.is_empty()) {
                 break;
             }
-            let sectors = job.left().min(room as u64 * PAGE_SECTORS);
-            let Ok(memory) = self.memory_for(&job, sectors, room) else { break };
+            // Where grants are short, some go on a page at a time.
+            let least = if pieces.is_empty() { 1 } else { room };
+            let Some((room, sectors, memory)) = self.memory_for(&job, room, least) else { break };
             let (is_alone, end) = (job.waits().joins == Joins::Nobody, job.next_sector() + sectors);
             pieces.push(begin(job.clone(), sectors, memory));
             pages += room;
@@ -199,16 +200,16 @@ impl Queue {
         }
     }
 
-    /// What the back end sees of a job's next sectors, which are so many pages.
-    fn memory_for(&mut self, job: &Job, sectors: u64, pages: usize) -> Result<Memory, GrantError> {
-        match self.transfer.kept {
-            Kept::Yes => Ok(Memory::Copied(self.copies.take(pages))),
-            Kept::No => {
-                let lent = job.lend_next(&self.xen, self.remote, sectors)?;
-                self.lent += pages;
-                Ok(lent.map_or(Memory::None, Memory::Lent))
-            }
+    /// What the back end sees of a job's next sectors, which are `pages` pages or else `least`; how many pages and sectors they are.
+    fn memory_for(&mut self, job: &Job, pages: usize, least: usize) -> Option<(usize, u64, Memory)> {
+        let sectors = |pages: usize| job.left().min(pages as u64 * PAGE_SECTORS);
+        if self.transfer.kept == Kept::Yes {
+            return Some((pages, sectors(pages), Memory::Copied(self.copies.take(pages))));
         }
+        let lend = |pages: usize| Some((pages, job.lend_next(&self.xen, self.remote, sectors(pages)).ok()?));
+        let (pages, lent) = lend(pages).or_else(|| if least < pages { lend(least) } else { None })?;
+        self.lent += pages;
+        Some((pages, sectors(pages), lent.map_or(Memory::None, Memory::Lent)))
     }
 
     fn put(&mut self, mut part: Part) {

@@ -13,7 +13,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
-/// Pages of earlier connections that back ends may hold before there are no new ones: what four rings of one page, full, have in
+/// Pages of earlier connections that a back end's domain may hold before there are no new ones: what four rings of one page, full, have in
 /// flight.
 pub(super) const MAX_HELD: usize = 4 * 32 * 11;
 
@@ -31,7 +31,7 @@ impl Queues {
         handle: u16,
         mut rings: Rings,
     ) -> Result<Self, QueueError> {
-        let pages = xen.grants().counts().parked_pages;
+        let pages = xen.grants().parked_pages_of(remote);
         if pages > MAX_HELD {
             return Err(QueueError::Held { pages });
         }
@@ -76,6 +76,8 @@ impl Queues {
                     return;
                 }
                 job.fail_for_memory();
+                // What comes next may need less: flushes need none.
+                refused = 0;
                 continue;
             }
             let turn = self.turn;

@@ -97,16 +97,24 @@ impl Terms {
         if self.sectors >> 54 != 0 {
             return Err(bad("sectors", &self.sectors, "less than 2^54"));
         }
-        let access = if self.info & VDISK_READONLY == 0 { Access::ReadWrite } else { Access::ReadOnly };
-        let mut geometry = Geometry::new(SECTOR * factor as usize, self.sectors / factor, access);
+        let sectors = self.sectors / factor;
+        let mut geometry = Geometry::new(SECTOR * factor as usize, sectors, self.access());
         if self.discards {
             geometry.discard = Discard::Supported;
         }
         Ok(geometry)
     }
 
-    /// The operations by which flushes can be asked for.
+    fn access(&self) -> Access {
+        if self.info & VDISK_READONLY == 0 { Access::ReadWrite } else { Access::ReadOnly }
+    }
+
+    /// The operations by which flushes can be asked for. Linux's back end refuses all that is no read of a disk that is read-only,
+    /// whatever it offers; nothing of it is to be flushed.
     pub(super) fn flushes(&self) -> Flushes {
+        if self.access() == Access::ReadOnly {
+            return Flushes::default();
+        }
         let (flush, barrier) = (Some(op::FLUSH_DISKCACHE), Some(op::WRITE_BARRIER));
         match (self.flushes, self.barriers) {
             (true, true) => Flushes { now: flush, otherwise: barrier },
@@ -170,9 +178,6 @@ fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<
     let knows_several = offer.max_queues.is_some_and(|most| most > 0);
     add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
     add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
-    if pages > 1 {
-        add("", "ring-ref", None);
-    }
     if queues.len() > 1 {
         add("", "ring-ref", None);
         add("", "ring-ref0", None);
@@ -183,7 +188,11 @@ fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<
         let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
         add(&place, "event-channel", Some(queue.port().0));
         match queue.refs() {
-            [only] => add(&place, "ring-ref", Some(only.0)),
+            [only] => {
+                // Some of Linux's back ends look for this one first, whatever the order: a larger ring before may have left it.
+                add(&place, "ring-ref0", None);
+                add(&place, "ring-ref", Some(only.0));
+            }
             refs => {
                 add(&place, "ring-ref", None);
                 refs.iter().enumerate().for_each(|(n, r)| add(&place, &format!("ring-ref{n}"), Some(r.0)));

@@ -5,7 +5,7 @@ use super::{Blkfront, Limits, open_number};
 use crate::abi::blkif::op;
 use crate::fake::blkback::FakeBlkback;
 use crate::fake::{FakeHypervisor, FakeXenstored, run};
-use crate::types::DomId;
+use crate::types::{DomId, Mfn};
 use crate::xen::Xen;
 use crate::xenstore::XenStore;
 use fata_libos::block::{
@@ -247,6 +247,9 @@ fn read_only_is_what_either_side_says() {
         let refused = write(&disk, 5, &[0; 512]).await.result;
         assert_eq!(refused, Err(BlockError::ReadOnly { sector: 5 }));
         assert!(read(&disk, 5, 512).await.result.is_ok());
+        // Linux's back end refuses it, though it offers flushes.
+        assert_eq!(disk.submit(Request::Flush).await.result, Ok(()));
+        assert_eq!(*b.back.log.borrow(), [(op::READ, 5, 1)]);
         disk
     });
     bench(async |b| {
@@ -268,6 +271,28 @@ fn without_grants_requests_wait_or_fail_but_end() {
         for request in requests {
             request.await.result.unwrap();
         }
+        disk
+    });
+}
+
+/// One shortage is not everybody's: what needs no page goes on, and what can do with one has one.
+#[test]
+fn where_grants_are_short_others_go_on() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        b.hv.limit_grant_frames(1);
+        let grant = || b.xen.grants().grant(BACKEND, Mfn(0x77), crate::grant::Access::ReadOnly).ok();
+        let mut all: Vec<_> = std::iter::from_fn(grant).collect();
+        let big = || write(&disk, 0, &octets(30 * 4096, 1));
+        let (none, flush) = (big(), disk.submit(Request::Flush));
+        let discard = disk.submit(Request::Discard { sector: 500, count: 3 });
+        assert_eq!(none.await.result, Err(BlockError::NoMemory { sector: 0, octets: 30 * 4096 }));
+        assert_eq!((flush.await.result, discard.await.result), (Ok(()), Ok(())));
+        b.xen.grants().try_end(all.pop().unwrap()).unwrap();
+        assert_eq!(big().await.result, Ok(()), "with one page at a time");
+        assert_eq!(b.back.log.borrow().len(), 2 + 30);
+        assert!(b.back.disk.borrow()[..30 * 4096] == octets(30 * 4096, 1));
+        all.into_iter().for_each(|grant| b.xen.grants().try_end(grant).unwrap());
         disk
     });
 }

@@ -9,11 +9,20 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::ptr::NonNull;
 
+/// What keeps memory of which pages are lent.
+pub struct Owner {
+    /// Keeps it for as long as it lives.
+    pub memory: Rc<dyn Any>,
+    /// All that it keeps, in pages: so much is lost with one page that a peer does not let go of.
+    pub pages: usize,
+}
+
 /// Access of one peer to pages that another value keeps, which stays alive for as long as the peer has them.
 pub struct Lent {
     xen: Rc<Xen>,
+    remote: DomId,
     /// Taken at the end only.
-    owner: Option<Rc<dyn Any>>,
+    owner: Option<Owner>,
     refs: Vec<GrantRef>,
 }
 
@@ -21,12 +30,12 @@ impl Lent {
     /// Grants `count` pages from `start` on to `remote`.
     ///
     /// # Safety
-    /// The pages begin at `start`, are memory of this guest's own, and stay that as long as `owner` lives. Until the access has
+    /// The pages begin at `start`, are memory of this guest's own, and stay that as long as the owner's memory lives. Until the access has
     /// ended nobody here reads or writes them, but for pages that `remote` may only read, which may be read.
     pub unsafe fn lend(
         xen: &Rc<Xen>,
         remote: DomId,
-        owner: Rc<dyn Any>,
+        owner: Owner,
         start: NonNull<u8>,
         count: usize,
         access: Access,
@@ -34,7 +43,7 @@ impl Lent {
         let mut refs = Vec::new();
         refs.try_reserve_exact(count).map_err(|_| GrantError::NoMemory { pages: count })?;
         // From here on an early return drops the value, which ends the grants made so far.
-        let mut lent = Self { xen: xen.clone(), owner: Some(owner), refs };
+        let mut lent = Self { xen: xen.clone(), remote, owner: Some(owner), refs };
         for index in 0..count {
             // SAFETY: within the pages, by the caller.
             let frame = xen.hv().frame_of(unsafe { start.add(index * PAGE_SIZE) });
@@ -56,8 +65,7 @@ impl Lent {
     fn end_all(&mut self) -> usize {
         let Some(owner) = self.owner.take() else { return 0 };
         let grants = self.xen.grants();
-        let count = self.refs.len();
-        let mut parked = Parked::new(owner, count, core::mem::take(&mut self.refs));
+        let mut parked = Parked::new(owner, self.remote, core::mem::take(&mut self.refs));
         if parked.try_end(grants) {
             parked.free();
             return 0;

@@ -10,7 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use lent::Lent;
+pub use lent::{Lent, Owner};
 pub use pages::GrantedPages;
 pub use table::{Access, GrantCounts, GrantTable};
 

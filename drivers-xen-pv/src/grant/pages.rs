@@ -1,5 +1,6 @@
 //! Pages together with their grants.
 
+use super::lent::Owner;
 use super::parked::Parked;
 use super::{Access, GrantError};
 use crate::shared::{Pages, SharedMemory};
@@ -14,6 +15,7 @@ use alloc::vec::Vec;
 /// anew, before the peer has let go of the last.
 pub struct GrantedPages {
     xen: Rc<Xen>,
+    remote: DomId,
     /// Taken by `drop` only.
     pages: Option<Rc<Pages>>,
     refs: Vec<GrantRef>,
@@ -29,7 +31,7 @@ impl GrantedPages {
         refs.try_reserve_exact(count).map_err(|_| no_memory)?;
         let pages = Pages::alloc(xen.hv(), count).ok_or(no_memory)?;
         // From here on an early return drops the value, which ends the grants made so far.
-        let mut granted = Self { xen: xen.clone(), pages: Some(pages), refs, access };
+        let mut granted = Self { xen: xen.clone(), remote, pages: Some(pages), refs, access };
         for index in 0..count {
             let reference = xen.grants().grant(remote, granted.pages().frame(index), access)?;
             granted.refs.push(reference);
@@ -76,8 +78,8 @@ impl Drop for GrantedPages {
     fn drop(&mut self) {
         let Some(pages) = self.pages.take() else { return };
         let grants = self.xen.grants();
-        let count = pages.count();
-        let mut parked = Parked::new(pages, count, core::mem::take(&mut self.refs));
+        let owner = Owner { pages: pages.count(), memory: pages };
+        let mut parked = Parked::new(owner, self.remote, core::mem::take(&mut self.refs));
         if parked.try_end(grants) {
             parked.free();
         } else {

@@ -1,7 +1,8 @@
 //! Pages that their owner has given up while a peer held them.
 
+use super::lent::Owner;
 use super::{GrantError, GrantTable};
-use crate::types::GrantRef;
+use crate::types::{DomId, GrantRef};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -12,14 +13,20 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// Pages and the grants that are still to be ended; never freed by being dropped.
 pub(super) struct Parked {
     owner: ManuallyDrop<Rc<dyn Any>>,
+    /// What the owner keeps; 0 where another one that is parked has the same owner, and counts.
     pages: usize,
+    remote: DomId,
     refs: Vec<GrantRef>,
 }
 
 impl Parked {
-    /// `owner` keeps the memory of so many pages.
-    pub(super) fn new(owner: Rc<dyn Any>, pages: usize, refs: Vec<GrantRef>) -> Self {
-        Self { owner: ManuallyDrop::new(owner), pages, refs }
+    /// Pages of an owner's that were granted to `remote`.
+    pub(super) fn new(owner: Owner, remote: DomId, refs: Vec<GrantRef>) -> Self {
+        Self { owner: ManuallyDrop::new(owner.memory), pages: owner.pages, remote, refs }
+    }
+
+    fn has_owner_of(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.owner, &other.owner)
     }
 
     /// Ends what can be ended; true if no grant is left.
@@ -46,7 +53,10 @@ static IS_USED: AtomicBool = AtomicBool::new(false);
 #[derive(Default)]
 pub(super) struct Parking {
     parked: RefCell<Vec<Parked>>,
+    /// All of them.
     pages: Cell<usize>,
+    /// Those for which there was no memory in the list.
+    lost: Cell<usize>,
     turn: Cell<usize>,
 }
 
@@ -55,15 +65,27 @@ impl Parking {
         self.pages.get()
     }
 
-    pub(super) fn add(&self, parked: Parked) {
+    /// Of all, those that `remote` holds.
+    pub(super) fn pages_of(&self, remote: DomId) -> usize {
+        let list = self.parked.borrow();
+        let held = list.iter().filter(|parked| parked.remote == remote);
+        self.lost.get() + held.map(|parked| parked.pages).sum::<usize>()
+    }
+
+    pub(super) fn add(&self, mut parked: Parked) {
         IS_USED.store(true, Ordering::Relaxed);
-        let pages = parked.pages;
-        log::warn!("{} of {pages} pages given up are held by the peer: parked", parked.refs.len());
-        self.pages.set(self.pages.get() + pages);
         let mut list = self.parked.borrow_mut();
+        let (held, pages) = (parked.refs.len(), parked.pages);
+        log::warn!("{held} of {pages} pages given up are held by the peer: parked");
+        if list.iter().any(|other| other.has_owner_of(&parked)) {
+            parked.pages = 0;
+        }
+        self.pages.set(self.pages.get() + parked.pages);
         // Without memory for the list the pages are lost, but never reused.
         if list.try_reserve(1).is_ok() {
             list.push(parked);
+        } else {
+            self.lost.set(self.lost.get() + parked.pages);
         }
     }
 
@@ -78,7 +100,11 @@ impl Parking {
         let turn = self.turn.get() % list.len();
         self.turn.set(turn + 1);
         if list[turn].try_end(table) {
-            let parked = list.swap_remove(turn);
+            let mut parked = list.swap_remove(turn);
+            // Another one that keeps the same memory counts from now on.
+            if let Some(other) = list.iter_mut().find(|other| other.has_owner_of(&parked)) {
+                other.pages += core::mem::take(&mut parked.pages);
+            }
             drop(list);
             self.pages.set(self.pages.get() - parked.pages);
             parked.free();

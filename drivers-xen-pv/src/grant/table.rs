@@ -109,6 +109,11 @@ impl GrantTable {
         GrantCounts { in_use: state.in_use, entries: state.entries(), parked_pages: self.parking.pages() }
     }
 
+    /// Pages that were given up while `remote` held one of them: what one peer holds is not another's fault.
+    pub fn parked_pages_of(&self, remote: DomId) -> usize {
+        self.parking.pages_of(remote)
+    }
+
     /// Tries to end what is parked: one allocation a call, in turn, so that a peer that holds much for ever costs little.
     pub(crate) fn retry_parked(&self) {
         self.parking.retry_one(self);

@@ -1,6 +1,7 @@
-use super::{Access, GrantError, GrantedPages};
+use super::{Access, GrantError, GrantedPages, Lent, Owner};
 use crate::fake::{FakeHypervisor, PeerMapError, run};
-use crate::types::{DomId, GrantRef, Mfn};
+use crate::shared::Pages;
+use crate::types::{DomId, GrantRef, Mfn, PAGE_SIZE};
 use crate::xen::Xen;
 use fata_libos::time::{Duration, sleep};
 
@@ -80,6 +81,52 @@ fn what_is_parked_for_ever_does_not_keep_others_parked() {
         }
         assert_eq!(xen.grants().counts().parked_pages, 1);
         drop(forever);
+    });
+}
+
+/// A page of a buffer that is held is the whole buffer lost, once, however many of its pages are held in however many pieces.
+#[test]
+fn what_is_parked_is_all_that_the_owner_keeps() {
+    run(async |hv, xen| {
+        let pages = Pages::alloc(xen.hv(), 65).unwrap();
+        let start = pages.private(0, 65 * PAGE_SIZE);
+        let lend = |at: usize| {
+            let owner = Owner { pages: 65, memory: pages.clone() };
+            // SAFETY: within the pages, which the owner keeps and nobody looks at.
+            unsafe {
+                let start = start.add(at * PAGE_SIZE);
+                Lent::lend(&xen, BACK, owner, start, 1, Access::ReadWrite).unwrap()
+            }
+        };
+        let (first, last) = (lend(0), lend(64));
+        let [first_held, last_held] =
+            [&first, &last].map(|lent| hv.peer_map(BACK, lent.refs()[0], Access::ReadWrite).unwrap());
+        drop(pages);
+        assert_eq!((first.end(), last.end()), (1, 1));
+        let parked = || (xen.grants().counts().parked_pages, xen.grants().parked_pages_of(BACK));
+        assert_eq!(parked(), (65, 65));
+        drop(first_held);
+        sleep(Duration::from_secs(1)).await;
+        xen.grants().retry_parked();
+        assert_eq!(parked(), (65, 65), "the other piece keeps it");
+        drop(last_held);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((parked(), hv.live_pages()), ((0, 0), 0));
+    });
+}
+
+#[test]
+fn what_one_peer_holds_is_not_anothers() {
+    run(async |hv, xen| {
+        let other = DomId(9);
+        let hold = |who, count| {
+            let pages = GrantedPages::alloc(&xen, who, count, Access::ReadOnly).unwrap();
+            hv.peer_map(who, pages.refs()[0], Access::ReadOnly).unwrap()
+        };
+        let held = (hold(BACK, 2), hold(other, 5));
+        let parked = [BACK, other, DomId(1)].map(|who| xen.grants().parked_pages_of(who));
+        assert_eq!((parked, xen.grants().counts().parked_pages), ([2, 5, 0], 7));
+        drop(held);
     });
 }
 

@@ -31,8 +31,8 @@ pub enum QueueError {
     /// No event channel.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// Back ends hold pages of earlier connections, and would hold these too.
-    #[error("back ends hold {pages} pages of earlier connections")]
+    /// The back end's domain holds pages of earlier connections, and would hold these too.
+    #[error("the back end's domain holds {pages} pages of earlier connections")]
     Held {
         /// Pages that wait for a back end to let go.
         pages: usize,

@@ -29,7 +29,7 @@ pub(super) struct Queues {
 impl Queues {
     /// So many queues, at least one, that share the pages which `config` allows.
     pub(super) fn new(xen: &Rc<Xen>, config: QueueConfig, count: usize) -> Result<Self, QueueError> {
-        let pages = xen.grants().counts().parked_pages;
+        let pages = xen.grants().parked_pages_of(config.remote);
         if pages > config.limits.rx_pages + config.limits.tx_pages {
             return Err(QueueError::Held { pages });
         }

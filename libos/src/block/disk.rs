@@ -33,6 +33,8 @@ impl Disk {
 
     /// The content of `count` sectors from `sector` on, in a new buffer.
     pub async fn read(&self, sector: u64, count: usize) -> Result<Buffer, BlockError> {
+        // Before there is memory for it: a count may come from anywhere.
+        self.geometry().check_range(sector, count as u64)?;
         let octets = count.saturating_mul(self.sector_size());
         let buffer = Buffer::try_zeroed(octets).ok_or(BlockError::NoMemory { sector, octets })?;
         self.read_into(sector, buffer).await

@@ -75,10 +75,7 @@ impl Geometry {
             Request::Discard { sector, count } => (*sector, *count),
             Request::Flush => return Ok(()),
         };
-        let is_inside = sector.checked_add(count).is_some_and(|end| end <= self.sectors);
-        if !is_inside {
-            return Err(BlockError::OutOfRange { sector, count, sectors: self.sectors });
-        }
+        self.check_range(sector, count)?;
         match request {
             Request::Write { .. } | Request::Discard { .. } if self.access == Access::ReadOnly => {
                 Err(BlockError::ReadOnly { sector })
@@ -88,6 +85,12 @@ impl Geometry {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses sectors that the device does not have.
+    pub fn check_range(&self, sector: u64, count: u64) -> Result<(), BlockError> {
+        let is_inside = sector.checked_add(count).is_some_and(|end| end <= self.sectors);
+        if is_inside { Ok(()) } else { Err(BlockError::OutOfRange { sector, count, sectors: self.sectors }) }
     }
 
     fn sectors_of(&self, sector: u64, octets: usize) -> Result<u64, BlockError> {

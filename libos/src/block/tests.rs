@@ -48,3 +48,26 @@ fn buffers_have_their_pages_to_themselves() {
     assert_eq!(&*Buffer::copy_of(b"two pages"), b"two pages");
     assert!(Buffer::try_zeroed(isize::MAX as usize - 8192).is_none());
 }
+
+/// A device that is never asked.
+struct Untouched(Geometry);
+
+impl BlockDevice for Untouched {
+    fn geometry(&self) -> Geometry {
+        self.0
+    }
+    fn submit(&self, request: Request) -> InFlight {
+        panic!("{request:?} gets here")
+    }
+}
+
+#[test]
+fn no_memory_is_asked_for_what_the_device_does_not_have() {
+    crate::testing::run(async {
+        let disk = Disk::new(Untouched(Geometry::new(512, 100, Access::ReadWrite)));
+        for (sector, count) in [(0, 101), (99, 2), (u64::MAX, 1), (0, usize::MAX)] {
+            let beyond = BlockError::OutOfRange { sector, count: count as u64, sectors: 100 };
+            assert_eq!(disk.read(sector, count).await.err(), Some(beyond));
+        }
+    });
+}

@@ -48,7 +48,11 @@ impl FakeBlkback {
     fn map_ring(&self, place: &str, order: Option<u32>) -> Option<BlkbackRing> {
         let key = |name: &str| self.number(&format!("{place}{name}"));
         let refs: Vec<GrantRef> = match order {
-            None => vec![GrantRef(key("ring-ref")?)],
+            None => {
+                // Some of Linux's back ends look for this one first, whatever the order.
+                assert_eq!(key("ring-ref0"), None, "ring-ref0 beside a ring of one page");
+                vec![GrantRef(key("ring-ref")?)]
+            }
             Some(order) => {
                 assert_eq!(key("ring-ref"), None, "ring-ref beside a ring of several pages");
                 let refs = (0..1 << order).map(|n| key(&format!("ring-ref{n}")).map(GrantRef));
