@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-const LIMITS: Limits = Limits { arguments: 64, bulk: 4096 };
+const LIMITS: Limits = Limits { arguments: 64, bulk: 4096, name: 1024 };
 
 /// The recorded table, as clients write it, some commands at a time.
 fn corpus() -> Vec<Vec<u8>> {
