@@ -291,6 +291,27 @@ fn a_back_end_that_never_answers_is_an_error() {
     });
 }
 
+/// Before the first connection there is nothing to be read, and nothing waits for ever.
+#[test]
+fn a_device_that_is_never_connected_ends_what_is_asked() {
+    bench(async |b| {
+        b.back.drive_by_hand();
+        let disk = b.open();
+        let start = Instant::now();
+        let beyond = BlockError::OutOfRange { sector: 3, count: 1, sectors: 0 };
+        assert_eq!(read(&disk, 3, 512).await.result, Err(beyond));
+        let mut flush = disk.submit(Request::Flush);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        sleep(AWAY + Duration::from_secs(1)).await;
+        let ended = is_done(&mut flush).await.map(|outcome| outcome.result);
+        assert_eq!(ended, Some(Err(BlockError::Gone { sector: 0 })));
+        b.back.drive_itself();
+        until("it connects", || disk.geometry().sectors > 0).await;
+        assert_eq!(disk.submit(Request::Flush).await.result, Ok(()));
+        disk
+    });
+}
+
 /// A flush is not told to be done by a connection that is gone.
 #[test]
 fn a_flush_is_issued_again_too() {

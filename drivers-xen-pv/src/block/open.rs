@@ -112,9 +112,11 @@ fn letter_of(which: &str) -> Option<u8> {
     Some(letter - b'a')
 }
 
-/// The front end of `vbd` number `number`, which connects in the background: requests wait until then.
+/// The front end of `vbd` number `number`, which connects in the background. Until then the device has no sectors: requests for some
+/// are refused, and a flush waits, [`AWAY`](super::AWAY) at most.
 pub fn open_number(xen: &Rc<Xen>, store: XenStore, number: u32, access: Access, limits: Limits) -> Blkfront {
     let link = Link::new(access);
+    link.wait_no_longer();
     let name: Rc<str> = format!("vbd{number}").into();
     let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), number, limits };
     fata_libos::spawn_detached(frontend::run(site));
