@@ -263,6 +263,25 @@ fn disks_are_found_by_name_or_place() {
     });
 }
 
+#[test]
+fn a_disk_is_opened_once() {
+    bench(async |b| {
+        let open = async |which| open(&b.xen, b.store.clone(), "data", which, Access::ReadWrite).await;
+        let disk = open("xvda").await.unwrap();
+        let said = open("0").await.unwrap_err().to_string();
+        assert_eq!(said, "block device data: vbd 51712 is open already, or is still being closed");
+        drop(disk);
+        assert!(
+            matches!(open("0").await, Err(OpenError::InUse { number: NUMBER, .. })),
+            "still being closed"
+        );
+        sleep(Duration::from_secs(10)).await;
+        drop(open("0").await.unwrap());
+        sleep(Duration::from_secs(10)).await;
+        b.connected().await
+    });
+}
+
 /// The first sixteen have numbers of their own major number, the others do not.
 #[test]
 fn disks_are_found_as_far_as_the_alphabet_goes() {
