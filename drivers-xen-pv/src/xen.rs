@@ -3,9 +3,10 @@
 use crate::events::Registry;
 use crate::grant::GrantTable;
 use crate::hypervisor::Hypervisor;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use fata_libos::time::Instant;
 
 /// A guest's one connection to the hypervisor; front ends keep an `Rc` of it.
@@ -13,15 +14,15 @@ pub struct Xen {
     hv: &'static dyn Hypervisor,
     events: Registry,
     grants: GrantTable,
-    /// The numbers of the `vbd`s that have a front end.
-    disks: RefCell<Vec<u32>>,
+    /// Leaked: a value here would bring its drop code into images that have no disk.
+    disks: OnceCell<&'static RefCell<Vec<u32>>>,
 }
 
 impl Xen {
     /// The one of this guest: a second one would hand out the same grants again.
     pub fn new(hv: &'static dyn Hypervisor) -> Rc<Xen> {
         let (events, grants) = (Registry::default(), GrantTable::new(hv));
-        Rc::new(Xen { hv, events, grants, disks: RefCell::default() })
+        Rc::new(Xen { hv, events, grants, disks: OnceCell::new() })
     }
 
     /// The hypervisor.
@@ -36,7 +37,7 @@ impl Xen {
 
     /// The numbers of the `vbd`s that have a front end, each as often as it has one.
     pub(crate) fn disks(&self) -> &RefCell<Vec<u32>> {
-        &self.disks
+        self.disks.get_or_init(|| Box::leak(Box::default()))
     }
 
     pub(crate) fn events(&self) -> &Registry {
