@@ -1,20 +1,13 @@
 //! Tests of back ends that come and go, and what becomes of requests then.
 
 use super::link::AWAY;
-use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
+use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, restart, until, write};
 use super::{OpenError, find, open};
 use crate::fake::blkback::FakeBlkback;
 use crate::types::DomId;
 use crate::xenbus::XenbusState;
 use fata_libos::block::{Access, BlockDevice, BlockError, InFlight, Request};
 use fata_libos::time::{Duration, Instant, sleep};
-
-/// The back end closes and starts anew, as a driver domain that is updated does.
-async fn restart(b: &Bench) {
-    let connects = b.back.connects();
-    b.back.show_state(XenbusState::Closing);
-    until("it is connected again", || b.back.connects() > connects).await;
-}
 
 async fn all_done(requests: &mut [InFlight]) {
     for request in requests {
