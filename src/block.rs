@@ -11,6 +11,8 @@
 //! What a disk is below depends on where the appliance runs: a `vbd` of a Xen domain, a virtio device, a file of a process.
 //! Which one it is the boot parameters say, `data.disk=xvdb` or `data.file=PATH` (docs/boot-parameters.md).
 
+mod disks;
+
 pub use crate::devices::OneDisk;
 #[cfg(not(target_os = "xen"))]
 use crate::devices::Wanted;
@@ -20,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+pub(crate) use disks::Disks;
 pub use fata_libos::block::{
     Access, BlockDevice, BlockError, Buffer, Discard, Disk, Geometry, InFlight, Outcome, Request,
 };
@@ -74,28 +76,11 @@ pub static PARAMS: [Param; 2] = [
     Param { name: "read-only", kind: &param::BOOL, default: None, help: "whether writes are refused" },
 ];
 
-/// The block devices that are open.
-pub(crate) type Disks = RefCell<Vec<(&'static str, Disk)>>;
-
 impl Env {
     /// Opens a block device, which is the same one each time. Waits until it is there to be used; an error says what is missing.
     pub async fn block(&self, name: Name) -> Result<Disk> {
         let disks = *self.shared.disks.get_or_init(|| Box::leak(Box::default()));
-        let opened = |disks: &Disks| {
-            disks.borrow().iter().find(|(known, _)| *known == name.name).map(|(_, disk)| disk.clone())
-        };
-        if let Some(disk) = opened(disks) {
-            return Ok(disk);
-        }
-        let read_only = self.shared.params.get(&format!("{}.read-only", name.name)) == Some("on");
-        let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-        let disk = self.open_disk(name, access).await?;
-        // Another task may have been faster.
-        if let Some(disk) = opened(disks) {
-            return Ok(disk);
-        }
-        disks.borrow_mut().push((name.name, disk.clone()));
-        Ok(disk)
+        disks.get(name.name, self.open_disk(name)).await
     }
 
     /// Opens a block device that may be missing: nothing if the guest has no disk in its place and the boot parameters name none, or
@@ -114,21 +99,27 @@ impl Env {
     }
 
     #[cfg(not(target_os = "xen"))]
-    #[allow(clippy::unused_async)]
+    #[allow(clippy::unused_async, reason = "on Xen it waits for XenStore")]
     async fn is_there(&self, name: Name) -> Result<bool> {
         Ok(self.shared.params.get(&format!("{}.{}", name.name, crate::hosted::FILE)).is_some())
     }
 
+    fn access(&self, name: Name) -> Access {
+        let is_read_only = self.shared.params.get(&format!("{}.read-only", name.name)) == Some("on");
+        if is_read_only { Access::ReadOnly } else { Access::ReadWrite }
+    }
+
     #[cfg(target_os = "xen")]
-    async fn open_disk(&self, name: Name, access: Access) -> Result<Disk> {
+    async fn open_disk(&self, name: Name) -> Result<Disk> {
         let which = format!("{}.disk", name.name);
         let place = name.index.to_string();
         let which = self.shared.params.get(&which).unwrap_or(&place);
-        self.shared.machine.open_disk(name.name, which, access).await
+        self.shared.machine.open_disk(name.name, which, self.access(name)).await
     }
 
     #[cfg(not(target_os = "xen"))]
-    async fn open_disk(&self, name: Name, access: Access) -> Result<Disk> {
+    async fn open_disk(&self, name: Name) -> Result<Disk> {
+        let access = self.access(name);
         let file = format!("{}.{}", name.name, crate::hosted::FILE);
         let path = self.shared.params.get(&file).ok_or(NoFile { name: name.name })?;
         let device = fata_unix::disk::FileDisk::open(self.shared.machine.reactor(), name.name, path, access)?;

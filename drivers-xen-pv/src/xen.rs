@@ -3,7 +3,10 @@
 use crate::events::Registry;
 use crate::grant::GrantTable;
 use crate::hypervisor::Hypervisor;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{OnceCell, RefCell};
 use fata_libos::time::Instant;
 
 /// A guest's one connection to the hypervisor; front ends keep an `Rc` of it.
@@ -11,12 +14,15 @@ pub struct Xen {
     hv: &'static dyn Hypervisor,
     events: Registry,
     grants: GrantTable,
+    /// Leaked: a value here would bring its drop code into images that have no disk.
+    disks: OnceCell<&'static RefCell<Vec<u32>>>,
 }
 
 impl Xen {
     /// The one of this guest: a second one would hand out the same grants again.
     pub fn new(hv: &'static dyn Hypervisor) -> Rc<Xen> {
-        Rc::new(Xen { hv, events: Registry::default(), grants: GrantTable::new(hv) })
+        let (events, grants) = (Registry::default(), GrantTable::new(hv));
+        Rc::new(Xen { hv, events, grants, disks: OnceCell::new() })
     }
 
     /// The hypervisor.
@@ -27,6 +33,11 @@ impl Xen {
     /// The grant table.
     pub fn grants(&self) -> &GrantTable {
         &self.grants
+    }
+
+    /// The numbers of the `vbd`s that have a front end, each as often as it has one.
+    pub(crate) fn disks(&self) -> &RefCell<Vec<u32>> {
+        self.disks.get_or_init(|| Box::leak(Box::default()))
     }
 
     pub(crate) fn events(&self) -> &Registry {

@@ -45,6 +45,15 @@ pub(super) struct Site {
     pub(super) limits: Limits,
 }
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        let mut disks = self.xen.disks().borrow_mut();
+        if let Some(place) = disks.iter().position(|number| *number == self.number) {
+            disks.swap_remove(place);
+        }
+    }
+}
+
 /// Keeps the device connected until nobody wants it any more.
 pub(super) async fn run(site: Site) {
     let mut delay = SHORTEST;

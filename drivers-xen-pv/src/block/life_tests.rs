@@ -1,20 +1,13 @@
 //! Tests of back ends that come and go, and what becomes of requests then.
 
 use super::link::AWAY;
-use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, until, write};
+use super::tests::{Bench, NUMBER, OCTETS, bench, is_done, octets, read, restart, until, write};
 use super::{OpenError, find, open};
 use crate::fake::blkback::FakeBlkback;
 use crate::types::DomId;
 use crate::xenbus::XenbusState;
 use fata_libos::block::{Access, BlockDevice, BlockError, InFlight, Request};
 use fata_libos::time::{Duration, Instant, sleep};
-
-/// The back end closes and starts anew, as a driver domain that is updated does.
-async fn restart(b: &Bench) {
-    let connects = b.back.connects();
-    b.back.show_state(XenbusState::Closing);
-    until("it is connected again", || b.back.connects() > connects).await;
-}
 
 async fn all_done(requests: &mut [InFlight]) {
     for request in requests {
@@ -263,6 +256,25 @@ fn disks_are_found_by_name_or_place() {
     });
 }
 
+#[test]
+fn a_disk_is_opened_once() {
+    bench(async |b| {
+        let open = async |which| open(&b.xen, b.store.clone(), "data", which, Access::ReadWrite).await;
+        let disk = open("xvda").await.unwrap();
+        let said = open("0").await.unwrap_err().to_string();
+        assert_eq!(said, "block device data: vbd 51712 is open already, or is still being closed");
+        drop(disk);
+        assert!(
+            matches!(open("0").await, Err(OpenError::InUse { number: NUMBER, .. })),
+            "still being closed"
+        );
+        sleep(Duration::from_secs(10)).await;
+        drop(open("0").await.unwrap());
+        sleep(Duration::from_secs(10)).await;
+        b.connected().await
+    });
+}
+
 /// The first sixteen have numbers of their own major number, the others do not.
 #[test]
 fn disks_are_found_as_far_as_the_alphabet_goes() {
@@ -288,6 +300,27 @@ fn a_back_end_that_never_answers_is_an_error() {
         assert_eq!(said, "block device data: the back end of vbd 51712 did not connect within 20 s");
         b.back.drive_itself();
         b.open()
+    });
+}
+
+/// Before the first connection there is nothing to be read, and nothing waits for ever.
+#[test]
+fn a_device_that_is_never_connected_ends_what_is_asked() {
+    bench(async |b| {
+        b.back.drive_by_hand();
+        let disk = b.open();
+        let start = Instant::now();
+        let beyond = BlockError::OutOfRange { sector: 3, count: 1, sectors: 0 };
+        assert_eq!(read(&disk, 3, 512).await.result, Err(beyond));
+        let mut flush = disk.submit(Request::Flush);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        sleep(AWAY + Duration::from_secs(1)).await;
+        let ended = is_done(&mut flush).await.map(|outcome| outcome.result);
+        assert_eq!(ended, Some(Err(BlockError::Gone { sector: 0 })));
+        b.back.drive_itself();
+        until("it connects", || disk.geometry().sectors > 0).await;
+        assert_eq!(disk.submit(Request::Flush).await.result, Ok(()));
+        disk
     });
 }
 

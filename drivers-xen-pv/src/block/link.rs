@@ -139,14 +139,20 @@ impl Link {
         let queues = state.queues.take()?;
         state.status = Status::Away;
         state.changes += 1;
-        let (link, changes) = (self.clone(), state.changes);
+        drop(state);
+        self.wait_no_longer();
+        Some(queues)
+    }
+
+    /// Gives up in time, if there is no connection before.
+    pub(super) fn wait_no_longer(self: &Rc<Self>) {
+        let (link, changes) = (self.clone(), self.state.borrow().changes);
         fata_libos::spawn_detached(async move {
             sleep(AWAY).await;
             if link.state.borrow().changes == changes {
                 link.give_up();
             }
         });
-        Some(queues)
     }
 
     /// Takes what was in flight on a lost connection: it is issued again, once.

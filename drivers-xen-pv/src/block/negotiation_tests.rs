@@ -1,8 +1,7 @@
 //! Tests of what both ends agree on: rings of several pages, several of them, and back ends that know nothing of either.
 
-use super::tests::{Bench, bench, octets, read, until, write};
+use super::tests::{Bench, bench, octets, read, restart, until, write};
 use super::{Blkfront, Limits, open_number};
-use crate::xenbus::XenbusState;
 use fata_libos::block::{Access, BlockDevice, InFlight};
 use fata_libos::time::{Duration, sleep};
 use proptest::prelude::*;
@@ -129,9 +128,7 @@ fn back_ends_that_offer_something_else_each_time_are_followed() {
             (&[("multi-queue-max-queues", "2")], &[64; 2]),
         ] {
             offer(b, keys);
-            let connects = b.back.connects();
-            b.back.show_state(XenbusState::Closing);
-            until("it is connected again", || b.back.connects() > connects).await;
+            restart(b).await;
             assert_eq!(rings(b, &disk).await, slots, "{keys:?}");
         }
         works(b, &disk).await;

@@ -44,6 +44,14 @@ pub enum OpenError {
         /// What it could be.
         vdev: String,
     },
+    /// Two front ends of one disk would be two writers of one ring's place in XenStore, and of what is on the disk.
+    #[error("block device {name}: vbd {number} is open already, or is still being closed")]
+    InUse {
+        /// The device.
+        name: String,
+        /// Its number.
+        number: u32,
+    },
     /// Its back end does not answer.
     #[error("block device {name}: the back end of vbd {number} did not connect within {} s", PATIENCE.as_secs())]
     Silent {
@@ -70,7 +78,7 @@ impl fmt::Debug for OpenError {
 }
 
 /// Opens a block device of the domain and waits until it is connected. `name` is the appliance's, for messages; `which` says
-/// which disk it is: `xvdb`, or its place in the order of numbers, from 0.
+/// which disk it is: `xvdb`, or its place in the order of numbers, from 0. One that is open already is refused.
 pub async fn open(
     xen: &Rc<Xen>,
     store: XenStore,
@@ -79,6 +87,9 @@ pub async fn open(
     access: Access,
 ) -> Result<Disk, OpenError> {
     let number = find(&store, name, which).await?;
+    if xen.disks().borrow().contains(&number) {
+        return Err(OpenError::InUse { name: name.to_owned(), number });
+    }
     let device = open_number(xen, store, number, access, Limits::for_memory(memory::stats().total));
     let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
     opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
@@ -112,9 +123,12 @@ fn letter_of(which: &str) -> Option<u8> {
     Some(letter - b'a')
 }
 
-/// The front end of `vbd` number `number`, which connects in the background: requests wait until then.
+/// The front end of `vbd` number `number`, which connects in the background. Until then the device has no sectors: requests for some
+/// are refused, and a flush waits, [`AWAY`](super::AWAY) at most.
 pub fn open_number(xen: &Rc<Xen>, store: XenStore, number: u32, access: Access, limits: Limits) -> Blkfront {
     let link = Link::new(access);
+    link.wait_no_longer();
+    xen.disks().borrow_mut().push(number);
     let name: Rc<str> = format!("vbd{number}").into();
     let site = Site { xen: xen.clone(), store, link: link.clone(), name: name.clone(), number, limits };
     fata_libos::spawn_detached(frontend::run(site));

@@ -7,6 +7,7 @@ use crate::fake::blkback::FakeBlkback;
 use crate::fake::{FakeHypervisor, FakeXenstored, run};
 use crate::types::{DomId, Mfn};
 use crate::xen::Xen;
+use crate::xenbus::XenbusState;
 use crate::xenstore::XenStore;
 use fata_libos::block::{
     Access, BlockDevice, BlockError, Buffer, Discard, Geometry, InFlight, Outcome, Request,
@@ -77,6 +78,13 @@ pub(super) async fn until(what: &str, mut is: impl FnMut() -> bool) {
         sleep(Duration::from_millis(1)).await;
     }
     panic!("100 s long not so: {what}");
+}
+
+/// The back end closes and starts anew, as a driver domain that is updated does.
+pub(super) async fn restart(b: &Bench) {
+    let connects = b.back.connects();
+    b.back.show_state(XenbusState::Closing);
+    until("it is connected again", || b.back.connects() > connects).await;
 }
 
 pub(super) fn octets(len: usize, seed: usize) -> Vec<u8> {

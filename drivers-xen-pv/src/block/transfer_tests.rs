@@ -2,10 +2,9 @@
 
 use super::Limits;
 use super::negotiation_tests::{connected_with, offer, works};
-use super::tests::{Bench, bench, is_done, octets, read, until, write};
+use super::tests::{Bench, bench, is_done, octets, read, restart, write};
 use crate::abi::blkif::op;
 use crate::fake::blkback::{Echo, Performed};
-use crate::xenbus::XenbusState;
 use fata_libos::block::{BlockDevice, BlockError, InFlight, Request};
 use fata_libos::time::{Duration, sleep};
 
@@ -324,9 +323,7 @@ fn what_was_in_flight_goes_to_a_back_end_that_wants_something_else() {
             for (key, value) in keys {
                 b.back.offer(key, value);
             }
-            let connects = b.back.connects();
-            b.back.show_state(XenbusState::Closing);
-            until("it is connected again", || b.back.connects() > connects).await;
+            restart(b).await;
             b.back.serve();
             for request in &mut requests {
                 request.await.result.unwrap();

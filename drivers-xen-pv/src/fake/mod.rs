@@ -15,10 +15,12 @@ pub mod netback;
 mod peer_ring;
 mod platform;
 mod store_tree;
+mod vdev;
 mod xenstored;
 
 pub use consoled::FakeConsoled;
 pub use grants::{PeerMap, PeerMapError, PeerRow};
 pub use hypervisor::{FakeHypervisor, Peer};
 pub use platform::run;
+pub use vdev::Vdev;
 pub use xenstored::{FakeXenstored, GUEST_HOME, Replies};

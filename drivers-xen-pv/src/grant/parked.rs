@@ -53,10 +53,8 @@ static IS_USED: AtomicBool = AtomicBool::new(false);
 #[derive(Default)]
 pub(super) struct Parking {
     parked: RefCell<Vec<Parked>>,
-    /// All of them.
+    /// All of them, also those for which there was no memory in the list.
     pages: Cell<usize>,
-    /// Those for which there was no memory in the list.
-    lost: Cell<usize>,
     turn: Cell<usize>,
 }
 
@@ -65,11 +63,11 @@ impl Parking {
         self.pages.get()
     }
 
-    /// Of all, those that `remote` holds.
+    /// All but those that others than `remote` hold.
     pub(super) fn pages_of(&self, remote: DomId) -> usize {
         let list = self.parked.borrow();
-        let held = list.iter().filter(|parked| parked.remote == remote);
-        self.lost.get() + held.map(|parked| parked.pages).sum::<usize>()
+        let others = list.iter().filter(|parked| parked.remote != remote);
+        self.pages.get() - others.map(|parked| parked.pages).sum::<usize>()
     }
 
     pub(super) fn add(&self, mut parked: Parked) {
@@ -84,8 +82,6 @@ impl Parking {
         // Without memory for the list the pages are lost, but never reused.
         if list.try_reserve(1).is_ok() {
             list.push(parked);
-        } else {
-            self.lost.set(self.lost.get() + parked.pages);
         }
     }
 

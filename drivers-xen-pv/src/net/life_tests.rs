@@ -4,6 +4,7 @@ use super::frontend_tests::{BACKEND, Bench, bench, frame, ready, send, until};
 use crate::abi::netif::{RxResponse, TxResponse};
 use crate::fake::netback::FakeNetback;
 use crate::fake::run;
+use crate::grant::{Access, GrantedPages};
 use crate::types::DomId;
 use crate::xenbus::XenbusState;
 use fata_libos::net::{MacAddress, NetDevice, TransmitError};
@@ -323,6 +324,21 @@ fn a_handle_that_is_dropped_takes_the_device_down_in_any_state() {
         until("it is down", || !net.is_up()).await;
         b.back.remove();
         sleep(Duration::from_secs(5)).await;
+        net
+    });
+}
+
+/// What another domain does not let go of is not this back end's fault.
+#[test]
+fn what_another_domain_holds_shuts_nobody_out() {
+    bench(async |b| {
+        let pages = GrantedPages::alloc(&b.xen, DomId(9), 1024, Access::ReadOnly).unwrap();
+        let held = b.hv.peer_map(DomId(9), pages.refs()[0], Access::ReadOnly).unwrap();
+        drop(pages);
+        assert_eq!(b.xen.grants().counts().parked_pages, 1024);
+        let net = b.connected().await;
+        drop(held);
+        sleep(Duration::from_secs(1)).await;
         net
     });
 }

@@ -11,7 +11,7 @@ mod rings;
 
 pub use rings::BlkbackRing;
 
-use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap};
+use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap, Vdev};
 use crate::abi::blkif::{Response, SECTOR, Slot, op};
 use crate::grant::Access;
 use crate::types::{DomId, GrantRef};
@@ -75,8 +75,7 @@ enum Serve {
 /// A back end of one disk.
 pub struct FakeBlkback {
     hv: &'static FakeHypervisor,
-    store: Rc<FakeXenstored>,
-    domain: DomId,
+    vdev: Vdev,
     number: u32,
     driver: Cell<Driver>,
     serve: Cell<Serve>,
@@ -108,8 +107,7 @@ impl FakeBlkback {
     ) -> Rc<Self> {
         let back = Rc::new(Self {
             hv,
-            store: store.clone(),
-            domain,
+            vdev: Vdev::new(store, domain, "vbd", number),
             number,
             driver: Cell::new(Driver::Blkback),
             serve: Cell::new(Serve::Itself),
@@ -130,25 +128,13 @@ impl FakeBlkback {
 
     /// What `xl block-attach` does: both directories.
     pub fn plug(&self) {
-        self.store.write(&self.back("online"), "1");
-        self.store.write(&self.back("state"), "1");
-        self.set_front_key("backend-id", &self.domain.to_string());
-        self.set_front_key("virtual-device", &self.number.to_string());
-        self.set_front_key("state", "1");
-        self.set_front_key("backend", &self.back_path());
-    }
-
-    /// The first half of `xl block-detach`: asks the front end to let go.
-    pub fn unplug(&self) {
-        self.store.write(&self.back("online"), "0");
-        self.show_state(XenbusState::Closing);
+        self.vdev.make(&[("virtual-device", &self.number.to_string())]);
     }
 
     /// The second half: removes both directories.
     pub fn remove(&self) {
         self.unmap();
-        self.store.rm(&self.front_path());
-        self.store.rm(&self.back_path());
+        self.vdev.rm();
     }
 
     /// Overrides a key of what is offered; to be called before the front end looks.
@@ -174,31 +160,6 @@ impl FakeBlkback {
     /// From now on requests are answered.
     pub fn serve(&self) {
         self.serve.set(Serve::Itself);
-    }
-
-    /// Shows the front end a state.
-    pub fn show_state(&self, state: XenbusState) {
-        self.set_back_key("state", &state.to_string());
-    }
-
-    /// The back end's own state.
-    pub fn state(&self) -> XenbusState {
-        self.state_at(&self.back("state"))
-    }
-
-    /// The state that the front end shows.
-    pub fn front_state(&self) -> XenbusState {
-        self.state_at(&self.front("state"))
-    }
-
-    /// Writes a key of the front end's directory, as the toolstack.
-    pub fn set_front_key(&self, key: &str, value: &str) {
-        self.store.write(&self.front(key), value);
-    }
-
-    /// Writes a key of the back end's directory.
-    pub fn set_back_key(&self, key: &str, value: &str) {
-        self.store.write(&self.back(key), value);
     }
 
     /// Times that it has connected.
@@ -294,26 +255,6 @@ impl FakeBlkback {
         self.show_state(self.state());
     }
 
-    fn state_at(&self, key: &str) -> XenbusState {
-        self.store.read(key).map_or(XenbusState::Unknown, |text| XenbusState::from_key(&text))
-    }
-
-    fn front_path(&self) -> String {
-        format!("device/vbd/{}", self.number)
-    }
-
-    fn back_path(&self) -> String {
-        format!("/local/domain/{}/backend/vbd/5/{}", self.domain, self.number)
-    }
-
-    fn front(&self, key: &str) -> String {
-        format!("{}/{key}", self.front_path())
-    }
-
-    fn back(&self, key: &str) -> String {
-        format!("{}/{key}", self.back_path())
-    }
-
     /// Maps the rings that the front end has named, and says what the disk is; false if they cannot be.
     pub fn try_connect(&self) -> bool {
         let Some(rings) = self.map_rings() else { return false };
@@ -344,10 +285,6 @@ impl FakeBlkback {
         self.show_state(XenbusState::InitWait);
     }
 
-    fn is_online(&self) -> bool {
-        self.store.read(&self.back("online")).as_deref() == Some("1")
-    }
-
     fn step_state(&self) {
         match (self.state(), self.front_state()) {
             (XenbusState::Initialising, _) => self.wait_for_front(),
@@ -368,6 +305,13 @@ impl FakeBlkback {
             }
             _ => {}
         }
+    }
+}
+
+impl Deref for FakeBlkback {
+    type Target = Vdev;
+    fn deref(&self) -> &Vdev {
+        &self.vdev
     }
 }
 

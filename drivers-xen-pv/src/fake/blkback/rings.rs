@@ -19,11 +19,11 @@ pub struct BlkbackRing {
 
 impl FakeBlkback {
     fn number(&self, key: &str) -> Option<u32> {
-        self.store.read(&self.front(key)).and_then(|v| v.parse().ok())
+        self.front_key(key).and_then(|v| v.parse().ok())
     }
 
     fn offered(&self, key: &str) -> Option<u32> {
-        self.store.read(&self.back(key)).and_then(|v| v.parse().ok())
+        self.back_key(key).and_then(|v| v.parse().ok())
     }
 
     /// Maps all rings that the front end has named; `None` if one cannot be.
@@ -61,7 +61,7 @@ impl FakeBlkback {
         };
         let port = EvtchnPort(key("event-channel")?);
         let map = self.hv.peer_map_row(self.domain, &refs).ok()?;
-        assert_eq!(self.store.read(&self.front("protocol")).as_deref(), Some(PROTOCOL));
+        assert_eq!(self.front_key("protocol").as_deref(), Some(PROTOCOL));
         Some(BlkbackRing { ring: BackRing::new(map.memory()), kept: BTreeMap::new(), port, _map: map })
     }
 

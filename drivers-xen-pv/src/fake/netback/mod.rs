@@ -2,17 +2,18 @@
 //!
 //! [`FakeNetback`] plays the toolstack (it makes and removes the device's directories) and the back end's driver in another
 //! domain. By itself it keeps to the protocol as Linux's netback does; a test takes over by [`FakeNetback::drive_by_hand`],
-//! [`FakeNetback::show_state`] and by writing to its [`NetbackRings`].
+//! [`Vdev::show_state`] and by writing to its [`NetbackRings`].
 
 mod rings;
 
 pub use rings::{Delivery, NetbackRings, QueueAddress, SentFrame};
 
-use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap};
+use super::{FakeHypervisor, FakeXenstored, Peer, PeerMap, Vdev};
 use crate::grant::Access;
 use crate::types::{DomId, EvtchnPort, GrantRef};
 use crate::xenbus::XenbusState;
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// The keys that Linux's netback offers.
@@ -39,9 +40,7 @@ enum Driver {
 /// A back end of one interface.
 pub struct FakeNetback {
     hv: &'static FakeHypervisor,
-    store: Rc<FakeXenstored>,
-    domain: DomId,
-    number: u32,
+    vdev: Vdev,
     driver: Cell<Driver>,
     /// Beside or instead of what Linux offers.
     features: RefCell<Vec<(String, String)>>,
@@ -62,9 +61,7 @@ impl FakeNetback {
     ) -> Rc<Self> {
         let back = Rc::new(Self {
             hv,
-            store: store.clone(),
-            domain,
-            number,
+            vdev: Vdev::new(store, domain, "vif", number),
             driver: Cell::new(Driver::Netback),
             features: RefCell::default(),
             rings: RefCell::default(),
@@ -78,26 +75,13 @@ impl FakeNetback {
 
     /// What `xl network-attach` does: both directories, with the last octet of the address.
     pub fn plug(&self, mac: u8) {
-        let front = |key: &str, value: &str| self.store.write(&self.front(key), value);
-        self.store.write(&self.back("online"), "1");
-        self.store.write(&self.back("state"), "1");
-        front("backend-id", &self.domain.to_string());
-        front("mac", &format!("00:16:3e:00:00:{mac:02x}"));
-        front("state", "1");
-        front("backend", &self.back_path());
-    }
-
-    /// The first half of `xl network-detach`: asks the front end to let go.
-    pub fn unplug(&self) {
-        self.store.write(&self.back("online"), "0");
-        self.show_state(XenbusState::Closing);
+        self.vdev.make(&[("mac", &format!("00:16:3e:00:00:{mac:02x}"))]);
     }
 
     /// The second half: removes both directories.
     pub fn remove(&self) {
         self.rings.take();
-        self.store.rm(&self.front_path());
-        self.store.rm(&self.back_path());
+        self.vdev.rm();
     }
 
     /// Overrides a key of what Linux offers; to be called before the front end looks.
@@ -113,36 +97,6 @@ impl FakeNetback {
     /// From now on the back end moves its state itself.
     pub fn drive_itself(&self) {
         self.driver.set(Driver::Netback);
-    }
-
-    /// Shows the front end a state.
-    pub fn show_state(&self, state: XenbusState) {
-        self.store.write(&self.back("state"), &state.to_string());
-    }
-
-    /// The back end's own state.
-    pub fn state(&self) -> XenbusState {
-        self.state_at(&self.back("state"))
-    }
-
-    /// The state that the front end shows.
-    pub fn front_state(&self) -> XenbusState {
-        self.state_at(&self.front("state"))
-    }
-
-    /// A key that the front end wrote.
-    pub fn front_key(&self, key: &str) -> Option<String> {
-        self.store.read(&self.front(key))
-    }
-
-    /// Writes a key of the front end's directory, as the toolstack.
-    pub fn set_front_key(&self, key: &str, value: &str) {
-        self.store.write(&self.front(key), value);
-    }
-
-    /// Writes a key of the back end's directory.
-    pub fn set_back_key(&self, key: &str, value: &str) {
-        self.store.write(&self.back(key), value);
     }
 
     /// Times that it has connected.
@@ -221,7 +175,7 @@ impl FakeNetback {
     /// Where the queues are that the front end says it has; none if they are more than were offered.
     fn addresses(&self) -> impl Iterator<Item = Option<QueueAddress>> {
         let number = |text: Option<String>| text.map_or(Some(1), |text| text.parse::<usize>().ok());
-        let offered = number(self.store.read(&self.back("multi-queue-max-queues"))).unwrap_or(1);
+        let offered = number(self.back_key("multi-queue-max-queues")).unwrap_or(1);
         let count = number(self.front_key("multi-queue-num-queues")).filter(|count| *count <= offered);
         (0..count.unwrap_or(0)).map(move |queue| match count {
             Some(1) => self.queue_address(""),
@@ -242,38 +196,21 @@ impl FakeNetback {
         })
     }
 
-    fn state_at(&self, key: &str) -> XenbusState {
-        self.store.read(key).map_or(XenbusState::Unknown, |text| XenbusState::from_key(&text))
-    }
-
-    fn front_path(&self) -> String {
-        format!("device/vif/{}", self.number)
-    }
-
-    fn back_path(&self) -> String {
-        format!("/local/domain/{}/backend/vif/5/{}", self.domain, self.number)
-    }
-
-    fn front(&self, key: &str) -> String {
-        format!("{}/{key}", self.front_path())
-    }
-
-    fn back(&self, key: &str) -> String {
-        format!("{}/{key}", self.back_path())
-    }
-
     fn start(&self) {
         for (key, value) in LINUX_FEATURES {
-            self.store.write(&self.back(key), value);
+            self.set_back_key(key, value);
         }
         for (key, value) in self.features.borrow().iter() {
-            self.store.write(&self.back(key), value);
+            self.set_back_key(key, value);
         }
         self.show_state(XenbusState::InitWait);
     }
+}
 
-    fn is_online(&self) -> bool {
-        self.store.read(&self.back("online")).as_deref() == Some("1")
+impl Deref for FakeNetback {
+    type Target = Vdev;
+    fn deref(&self) -> &Vdev {
+        &self.vdev
     }
 }
 
