@@ -7,6 +7,7 @@ use embedded_io_async::{Read, Seek, SeekFrom, Write};
 use fata_libos::block::Access;
 use fata_libos::task::spawn;
 use fata_libos::testing;
+use fata_storage::disk::Cache;
 use fata_storage::fat::{Error, Format, Mode, Variant, Volume};
 use std::fs;
 
@@ -254,7 +255,36 @@ fn ten_thousand_files() {
 #[test]
 fn many_files_in_one_directory() {
     let is_long = std::env::var_os("FATA_FUZZ_SECONDS").is_some();
-    many_files(if is_long { 1500 } else { 300 }, |_| "/all of them".to_owned());
+    many_files(if is_long { 10_000 } else { 300 }, |_| "/all of them".to_owned());
+}
+
+/// How often the disk is read for each file of the first half of a directory, and of the second.
+async fn reads_of_halves(octets: usize) -> (u64, u64) {
+    let memory = MemoryDisk::of(vec![0; 8 << 20], 512);
+    Format::new().variant(Variant::Fat16).write(&memory.disk()).await.unwrap();
+    let cache = Cache::new(&memory.disk(), octets);
+    let volume = Volume::mount(cache.disk()).await.unwrap();
+    volume.create_dir("/all of them").await.unwrap();
+    let mut after = [0; 3];
+    for (half, reads) in after.iter_mut().enumerate() {
+        *reads = cache.stats().misses;
+        for n in 0..if half < 2 { 200 } else { 0 } {
+            let path = format!("/all of them/a file with a long name, number {half} {n}.text");
+            volume.write(&path, b"x").await.unwrap();
+        }
+    }
+    ((after[1] - after[0]) / 200, (after[2] - after[1]) / 200)
+}
+
+#[test]
+fn over_a_cache_a_large_directory_costs_the_disk_no_more_than_a_small_one() {
+    testing::run(async {
+        let (first, second) = reads_of_halves(1 << 20).await;
+        assert!(second <= first + 2 && second < 20, "{first} reads for a file, then {second}");
+        let without = reads_of_halves(0).await;
+        println!("reads for a file: {first}, {second}; without a cache {without:?}");
+        assert!(without.1 > 5 * second, "a cache is of use: {without:?}");
+    });
 }
 
 fn many_files(count: usize, directory: fn(usize) -> String) {
@@ -262,7 +292,8 @@ fn many_files(count: usize, directory: fn(usize) -> String) {
     let disk = MemoryDisk::of(vec![0; 64 << 20], 512);
     let path = |n: usize| format!("{}/a file with a long name, number {n}.text", directory(n));
     testing::run(async {
-        let volume = formatted(&disk, Format::new().variant(Variant::Fat32)).await;
+        Format::new().variant(Variant::Fat32).write(&disk.disk()).await.unwrap();
+        let volume = Volume::mount(Cache::new(&disk.disk(), 4 << 20).disk()).await.unwrap();
         for n in 0..count {
             if n == 0 || directory(n) != directory(n - 1) {
                 volume.create_dir(&directory(n)).await.unwrap();

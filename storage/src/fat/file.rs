@@ -23,10 +23,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub(super) fn makes(self) -> bool {
-        matches!(self, Self::Create | Self::CreateNew | Self::Append)
-    }
-
     pub(super) fn access(self) -> OpenMode {
         if self == Self::Read { OpenMode::Read } else { OpenMode::Write }
     }

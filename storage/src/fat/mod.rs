@@ -21,6 +21,13 @@
 //! [`Volume::sync`] write. An appliance that is destroyed in between leaves a volume that `fsck.fat` repairs, without
 //! harm to what was there before; a task that is cancelled leaves one that needs no repair after the next operation.
 //!
+//! A name is looked for from its directory's beginning, as FAT has no other way, and to make a file [`hadris_fat`] looks through all of
+//! the directory twice: what that takes grows with the square of the number of files. No more than 16 KiB of directories are
+//! kept in memory; where a directory is larger, each of these looks reads it from the disk. For directories with thousands
+//! of files mount the volume over a [`Cache`](crate::disk::Cache) that has room for them (160 octets for a file with a name of 40 letters):
+//! then the disk is asked for no more with many files than with few, and what grows with the square is the processor's time alone.
+//! Or divide the files among directories.
+//!
 //! The on-disk format is [`hadris_fat`]'s; exFAT, which that has too, is not linked.
 
 mod device;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use fata_libos::block::Disk;
 use hadris_fat::{CacheOptions, FatKind};
 use hadris_fs::{MountOptions, Name, NodeId, RenameMode, SetAttr};
+use hadris_io::ErrorKind;
 
 /// The most files and directories that are held at once.
 pub(super) const NODES: usize = 1024;
@@ -108,15 +109,21 @@ impl Volume {
     pub async fn open_with(&self, path: &str, mode: Mode) -> Result<File, Error> {
         let mut fs = self.shared.lock().await;
         let (directory, name) = self.parent(&mut fs, path).await?;
-        let found = match fs.lookup(directory.node, name).await {
-            Ok(node) if mode == Mode::CreateNew => {
-                drop(self.pin(node));
-                return Err(Error::AlreadyExists);
-            }
-            Err(error) if error.kind() == hadris_io::ErrorKind::NotFound && mode.makes() => {
-                fs.create(directory.node, name, &SetAttr::new()).await
-            }
-            found => found,
+        let found = match mode {
+            // To make a name is to look for it: that is done once.
+            Mode::Create | Mode::CreateNew => match fs.create(directory.node, name, &SetAttr::new()).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && mode == Mode::Create => {
+                    fs.lookup(directory.node, name).await
+                }
+                made => made,
+            },
+            Mode::Append => match fs.lookup(directory.node, name).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    fs.create(directory.node, name, &SetAttr::new()).await
+                }
+                found => found,
+            },
+            Mode::Read | Mode::Modify => fs.lookup(directory.node, name).await,
         };
         let pin = self.pin(found?);
         fs.open(pin.node, mode.access()).await?;

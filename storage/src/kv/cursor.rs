@@ -5,7 +5,7 @@ use super::layout::Span;
 use super::memtable::Slot;
 use super::node::{Entry, Node};
 use super::store::Held;
-use super::{Error, Key};
+use super::{Error, Key, Part};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,12 +22,52 @@ pub struct Cursor {
 
 /// A way through the leaves.
 struct Walk {
-    /// Nodes from the top down, each with the index of the entry that comes next.
-    path: Vec<(Rc<Node>, u8, usize)>,
-    /// The node that is to be read next, and its level.
-    next: Option<(Span, u8)>,
+    /// Nodes from the top down.
+    path: Vec<Step>,
+    /// The node that is to be read next.
+    next: Option<Target>,
     /// The entry that was read and not given yet.
     ahead: Option<Entry>,
+}
+
+/// A node on the way.
+struct Step {
+    node: Rc<Node>,
+    level: u8,
+    /// The entry that comes next.
+    index: usize,
+    from: Option<Key>,
+    to: Option<Key>,
+}
+
+/// A node that is referred to, and the keys it is responsible for: from the first on, up to the second.
+struct Target {
+    span: Span,
+    level: u8,
+    from: Option<Key>,
+    to: Option<Key>,
+}
+
+impl Target {
+    /// A stranger may have made a tree that refers to a node from many places, level after level: to walk it would have no
+    /// end. In a good one no two places are responsible for the same keys.
+    fn check(&self, node: &Node) -> Result<(), Error> {
+        let (first, last) = (node.key(0), node.key(node.count() - 1));
+        let is_within = self.from.as_ref().is_none_or(|from| first >= &from[..])
+            && self.to.as_ref().is_none_or(|to| last < &to[..]);
+        if is_within { Ok(()) } else { Err(self.span.corrupt(Part::Node)) }
+    }
+}
+
+impl Step {
+    /// The child at an index.
+    fn target(&self, index: usize) -> Target {
+        // What is less than all keys is in the first.
+        let from = if index == 0 { self.from.clone() } else { Some(Rc::from(self.node.key(index))) };
+        let is_last = index + 1 == self.node.count();
+        let to = if is_last { self.to.clone() } else { Some(Rc::from(self.node.key(index + 1))) };
+        Target { span: self.node.child(index), level: self.level - 1, from, to }
+    }
 }
 
 fn owned(bound: Bound<&[u8]>) -> Bound<Key> {
@@ -50,8 +90,10 @@ impl Walk {
     /// The next entry of the tree from `from` on. After an error it goes on behind what could not be read.
     async fn advance(&mut self, inner: &Inner, from: &Bound<Key>) -> Result<Option<Entry>, Error> {
         loop {
-            if let Some((span, level)) = self.next.take() {
+            if let Some(target) = self.next.take() {
+                let Target { span, level, .. } = target;
                 let node = inner.node(&span, level).await?;
+                target.check(&node)?;
                 let start = match from {
                     Bound::Included(key) | Bound::Excluded(key) if level == 0 => {
                         node.search(key).unwrap_or_else(|index| index)
@@ -59,19 +101,20 @@ impl Walk {
                     Bound::Included(key) | Bound::Excluded(key) => node.child_index(key),
                     Bound::Unbounded => 0,
                 };
-                self.path.push((node, level, start));
+                let Target { from, to, .. } = target;
+                self.path.push(Step { node, level, index: start, from, to });
             }
-            let Some((node, level, index)) = self.path.last_mut() else { return Ok(None) };
-            if *index >= node.count() {
+            let Some(step) = self.path.last_mut() else { return Ok(None) };
+            let at = step.index;
+            if at >= step.node.count() {
                 self.path.pop();
                 continue;
             }
-            let at = *index;
-            *index += 1;
-            if *level > 0 {
-                self.next = Some((node.child(at), *level - 1));
-            } else if (borrowed(from), Bound::Unbounded).contains(node.key(at)) {
-                return Ok(Some(node.entry(at)));
+            step.index += 1;
+            if step.level > 0 {
+                self.next = Some(step.target(at));
+            } else if (borrowed(from), Bound::Unbounded).contains(step.node.key(at)) {
+                return Ok(Some(step.node.entry(at)));
             }
         }
     }
@@ -88,7 +131,8 @@ impl Cursor {
     }
 
     fn new(held: Rc<Held>, from: Bound<Key>, to: Bound<Key>) -> Self {
-        let next = held.view.root.top.map(|top| (top.span, top.level));
+        let top = held.view.root.top;
+        let next = top.map(|top| Target { span: top.span, level: top.level, from: None, to: None });
         Self { held, from, to, walk: Walk { path: Vec::new(), next, ahead: None } }
     }
 

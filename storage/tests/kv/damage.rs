@@ -100,6 +100,67 @@ fn an_octet_that_changed_is_noticed_and_the_rest_can_be_read() {
     });
 }
 
+/// Of a log that no checkpoint has shortened every octet counts: where one changed, it is said which frame or which segment's
+/// header is damaged, and no more than that frame's key is lost.
+#[test]
+fn each_octet_of_the_log_is_under_a_checksum() {
+    let step = if std::env::var_os("FATA_FUZZ_SECONDS").is_some() { 1 } else { 89 };
+    run(async {
+        let disk = formatted(4 * MIB, &small()).await;
+        let options = Options { tail: 1 << 20, ..small() };
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        let mut model = Content::new();
+        for n in 0..130 {
+            let key = format!("key {n:03}");
+            store.put(&key, value(n)).await.unwrap();
+            model.insert(key.into_bytes(), value(n));
+        }
+        assert_eq!(store.stats().checkpoints, 0);
+        assert!(store.stats().log_octets > SEGMENTS + (8 << 10), "{:?}", store.stats());
+        core::mem::forget(store);
+        let (mut refused, mut padding) = (0, 0);
+        for octet in (SEGMENTS..2 * SEGMENTS).step_by(step) {
+            let (what, at, before) = (format!("octet {octet}"), octet - SEGMENTS, refused);
+            disk.flip(octet, 1 << (octet % 8));
+            match Store::open(&disk.disk(), read_only(OnDamage::Refuse)).await {
+                Ok(store) => {
+                    // Behind a frame or a header, to the end of its last sector.
+                    assert_eq!(missing(&store, &model, &what).await, 0, "{what}");
+                    padding += 1;
+                }
+                // Without its header a segment is none of the log's: what is missing is behind the one before.
+                Err(Error::Corrupt { segment, what: Part::Frame, .. }) if at % (16 << 10) < 64 => {
+                    assert_eq!(u64::from(segment) + 1, at >> 14, "{what}");
+                    refused += 1;
+                }
+                Err(Error::Corrupt { segment, offset, what: Part::Frame }) => {
+                    assert_eq!(u64::from(segment), at >> 14, "{what}");
+                    let within = at % (16 << 10);
+                    assert!(
+                        (u64::from(offset)..u64::from(offset) + 5120).contains(&within),
+                        "{what}: {offset}"
+                    );
+                    refused += 1;
+                }
+                // That of the first of all.
+                Err(Error::Corrupt { what: Part::Segment, .. }) => {
+                    assert!(at < 64, "{what}");
+                    refused += 1;
+                }
+                Err(e) => panic!("{what}: {e}"),
+            }
+            if refused > before {
+                let store = Store::open(&disk.disk(), read_only(OnDamage::Salvage)).await.unwrap();
+                let lost = missing(&store, &model, &what).await;
+                assert!(lost <= 1, "{what}: {lost} keys are not salvaged");
+            }
+            disk.flip(octet, 1 << (octet % 8));
+        }
+        println!("{} octets: {refused} refused, {padding} of no use", refused + padding);
+        assert!(refused > 300 && padding > 100, "{refused}, {padding}");
+    });
+}
+
 #[test]
 fn a_damaged_superblock_is_made_whole_by_the_next_opening() {
     run(async {
