@@ -147,8 +147,7 @@ impl Bench {
         let (mut batches, mut count) = (Batches::new(Rows::new([1, 2]), &changes), 0);
         while !batches.is_done() {
             let rows = batches.next(&mut self.core.store, spare_memory() / 2)?;
-            let _log: Vec<_> = rows.iter().map(|row| format!("{row:?}").len()).collect();
-            let _copy = rows.clone();
+            let _copies = (rows.clone(), rows);
             count += 1;
         }
         Ok(count)
