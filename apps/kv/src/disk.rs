@@ -1,11 +1,12 @@
 //! The rows of [`keep`](kv_core::keep) in a store on a block device.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::take;
 use fata::block::{BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
+use kv_core::data::map::Map;
+use kv_core::data::names::Names;
 use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
 use kv_core::server::hub::has_memory;
 
@@ -62,23 +63,28 @@ impl DiskKeeper {
         self.store.clone().close().await
     }
 
-    /// All changes of the rows, the last of each name.
-    async fn changes(&self, rows: Vec<Row>) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>, Error> {
-        let mut changes = BTreeMap::new();
+    /// What the rows come to.
+    async fn changes(&self, rows: Vec<Row>) -> Result<Changes, Error> {
+        let mut changes = Changes::default();
         for row in rows {
             match row {
-                Row::Put(name, value) => drop(changes.insert(name, Some(value))),
-                Row::Delete(name) => drop(changes.insert(name, None)),
+                Row::Put(name, value) => {
+                    changes.deletes.remove(&name);
+                    match changes.puts.get_mut(&name) {
+                        Some(before) => *before = value,
+                        None => drop(changes.puts.add(name.into(), value)),
+                    }
+                }
+                Row::Delete(name) => {
+                    changes.deletes.insert(&name);
+                }
                 Row::DeletePrefix(prefix) => {
-                    let before = changes.range_mut(prefix.clone()..);
-                    let before = before.take_while(|(name, _)| name.starts_with(&prefix));
-                    before.for_each(|(_, value)| *value = None);
                     let mut cursor = self.store.prefix(&prefix);
                     while let Some(name) = cursor.next_key().await? {
-                        if changes.len().is_multiple_of(LOOK) && !has_memory(LOOK * ROW) {
+                        if changes.deletes.len().is_multiple_of(LOOK) && !has_memory(LOOK * ROW) {
                             return Err(Error::NoMemory { octets: LOOK * ROW });
                         }
-                        changes.insert(name, None);
+                        changes.deletes.insert(&name);
                     }
                 }
             }
@@ -87,19 +93,28 @@ impl DiskKeeper {
     }
 
     async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
-        let mut batch = Batch::new();
+        let (mut batch, mut octets) = (Batch::new(), 0);
+        let Changes { mut puts, deletes } = self.changes(rows).await?;
+        let most = self.store.max_batch();
         // More than the store takes at once is several, each of them whole. If not all of them are kept there is too much
-        // rather than too little: first what is there, heads before parts, then what is gone, parts before heads.
-        let (puts, deletes): (Vec<_>, Vec<_>) =
-            self.changes(rows).await?.into_iter().partition(|(_, value)| value.is_some());
-        for (name, value) in puts.into_iter().chain(deletes.into_iter().rev()) {
+        // rather than too little: first what is there, then what is gone.
+        for at in 0..puts.len() + deletes.len() {
+            let (name, value) = match at.checked_sub(puts.len()) {
+                None => {
+                    let (name, value) = puts.both_mut(at as u32);
+                    (name, Some(take(value)))
+                }
+                Some(at) => (deletes.at(at as u32), None),
+            };
             let len = (name.len() + value.as_ref().map_or(0, Vec::len) + ROW) as u64;
-            if !batch.is_empty() && batch.octets() + len > self.store.max_batch() {
+            if octets > 0 && octets + len > most {
                 self.store.commit(take(&mut batch), Durability::Written).await?;
+                octets = 0;
             }
+            octets += len;
             match value {
-                Some(value) => batch.put(name, value),
-                None => batch.delete(name),
+                Some(value) => batch.put(&**name, value),
+                None => batch.delete(&**name),
             };
         }
         if batch.is_empty() {
@@ -107,6 +122,13 @@ impl DiskKeeper {
         }
         self.store.commit(batch, durability).await
     }
+}
+
+/// What rows come to: each name in one of the two.
+#[derive(Default)]
+struct Changes {
+    puts: Map<Vec<u8>>,
+    deletes: Names,
 }
 
 impl Keeper for DiskKeeper {

@@ -171,6 +171,7 @@ pub(super) fn copy(cx: &mut Cx<'_>) -> Reply {
         cx.out.int(0);
         return Ok(());
     };
+    cx.store.may_write(at)?;
     let object = cx.store.object(at);
     if !crate::server::hub::has_memory(object.weight()) {
         return Err(Fault::OUT_OF_MEMORY);

@@ -15,6 +15,8 @@ use alloc::vec::Vec;
 const ROW: usize = 250;
 /// How often there are its name and value: the row, the log's frame, what the store keeps until its next checkpoint.
 const COPIES: usize = 3;
+/// Of a longer value the store keeps nothing, and frames have a part of it at a time, octets.
+const LONG: usize = 2048;
 
 /// Changes on their way to a disk.
 pub struct Batches<'a> {
@@ -33,12 +35,18 @@ fn cost(row: &Row) -> usize {
         Row::Put(name, value) => name.len() + value.len(),
         Row::Delete(name) | Row::DeletePrefix(name) => name.len(),
     };
-    ROW + COPIES * octets
+    carried(octets, 1)
+}
+
+/// What so many rows with so many octets in all take.
+fn carried(octets: usize, rows: usize) -> usize {
+    let short = octets.min(LONG * rows);
+    ROW * rows + COPIES * short + (octets - short)
 }
 
 /// What all rows of an object take on their way to the disk, octets.
 pub fn cost_of(object: &Object) -> usize {
-    COPIES * object.weight() + ROW * (1 + object.value.count())
+    carried(object.weight(), 1 + object.value.count())
 }
 
 /// The rows of one batch.
@@ -100,7 +108,7 @@ impl<'a> Batches<'a> {
         slice: &mut Slice,
     ) -> Result<bool, KeepError> {
         let Some(at) = store.current().find(key) else {
-            let has_room = slice.has_room(2 * ROW + 2 * COPIES * key.len());
+            let has_room = slice.has_room(2 * carried(key.len(), 1));
             if self.is_second && has_room {
                 let before = slice.rows.len();
                 self.rows.of_none(store.db, key, change, &mut slice.rows);

@@ -135,12 +135,12 @@ impl Journal {
         }
     }
 
-    /// How many keys there are.
+    /// How many keys there are, those that are owed among them.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.owed.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is none but what is owed.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 
-/// A change of what is kept. Names have at most 1000 octets, both together at most
-/// [`Keeper::most_row`].
+/// A change of what is kept. Names have at most 1000 octets, both together at most [`Keeper::most_row`]. In a batch each name
+/// is put or deleted once at most, prefixes apart, which come before what is put again under them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// This value under this name, whatever was there.
