@@ -15,6 +15,11 @@ pub struct Options {
     pub cache: usize,
     /// Octets of batches that may wait; who comes then waits before his batch is taken.
     pub queue: usize,
+    /// The most octets of a batch; no more than half of what the store has room for in any case, see
+    /// [`Store::max_batch`](super::Store::max_batch).
+    /// While it is committed the short values of it are in memory twice; an opening after a crash reads the last batch in addition to the
+    /// tail, and has its short values in memory.
+    pub batch: u64,
     /// How many snapshots there may be at a time.
     pub snapshots: usize,
     /// Whether the disk is written to. A read-only disk can be opened for reading alone.
@@ -30,6 +35,7 @@ impl Default for Options {
             tail: 1 << 20,
             cache: 512 << 10,
             queue: 256 << 10,
+            batch: 20 << 20,
             snapshots: 64,
             access: Access::ReadWrite,
             damage: OnDamage::Refuse,

@@ -41,7 +41,7 @@ impl Inner {
 
     /// The most octets of a batch.
     pub(crate) fn max_batch(&self) -> u64 {
-        (20 << 20).min(self.space_limit() / 2)
+        self.options.batch.min(self.space_limit() / 2)
     }
 }
 

@@ -170,6 +170,12 @@ impl SimDisk {
         *sector = Rc::from(octets);
     }
 
+    /// The disks without anything that was not flushed at `moment`, and with all of it.
+    pub fn plain_crashes(&self, moment: usize) -> [SimDisk; 2] {
+        let (safe, open) = self.split(moment);
+        [self.image(&safe, &[], |_, _| true), self.image(&safe, &open, |_, _| true)]
+    }
+
     /// The disks that a crash at `moment` may leave, those first that are told apart by a single write: without anything
     /// that was not flushed, with all of it, with each unflushed write alone, with all but each, and with the first and the
     /// last half of the sectors of each.

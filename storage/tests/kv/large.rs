@@ -1,8 +1,10 @@
 //! Disks that are large for their segments, and segments that are large.
 
-use crate::support::{MIB, formatted_with};
+use crate::support::{MIB, content, formatted_with};
+use fata_libos::block::Access;
 use fata_libos::testing::run;
 use fata_storage::kv::{Batch, Durability, Options, Store};
+use fata_storage::testing::Event;
 
 /// The table of segments has to fit into one.
 #[test]
@@ -91,5 +93,46 @@ fn large_segments_are_emptied_too() {
             assert!(key == n.to_be_bytes() && value == [0; VALUE], "{n}");
         }
         assert_eq!(cursor.next_key().await, Ok(None));
+    });
+}
+
+/// A batch is as large as is asked for, and a crash leaves all of it or nothing.
+#[test]
+fn a_batch_that_is_much_larger_than_the_tail() {
+    run(async {
+        const VALUES: u32 = 350;
+        let options = Options { batch: 64 << 20, ..Options::default() };
+        let mut disk = formatted_with(512, 192 * MIB, &options).await;
+        let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+        assert_eq!(store.max_batch(), 64 << 20);
+        store.put("before", "1").await.unwrap();
+        disk.trace();
+        let mut batch = Batch::new();
+        for n in 0..VALUES {
+            batch.put(n.to_be_bytes(), vec![0; 64 << 10]);
+        }
+        batch.delete("before");
+        assert!(batch.octets() > 21 << 20);
+        store.commit(batch, Durability::Flushed).await.unwrap();
+        let mut found = Vec::new();
+        // The last frame and the flush, begun and ended; before that whatever was written is not whole.
+        let end = disk.events().iter().position(|event| matches!(event, Event::Flushed { .. })).unwrap() + 1;
+        for moment in [end - 4, end - 3] {
+            for image in disk.plain_crashes(moment) {
+                let options = Options { access: Access::ReadOnly, ..options.clone() };
+                let store = Store::open(&image.disk(), options).await.unwrap();
+                let all = content(&store).await;
+                let is_old = all.len() == 1 && all.contains_key(&b"before"[..]);
+                let is_new =
+                    all.len() == VALUES as usize && all.values().all(|value| *value == [0; 64 << 10]);
+                assert!(is_old || is_new, "moment {moment} of {end}: {} keys", all.len());
+                found.push(is_new);
+            }
+        }
+        assert_eq!(found, [false, false, false, true]);
+        assert_eq!(store.get(5u32.to_be_bytes()).await, Ok(Some(vec![0; 64 << 10])));
+        store.close().await.unwrap();
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        assert!(store.check().await.unwrap().is_whole());
     });
 }
