@@ -55,7 +55,7 @@ fn redis_py(host: &mut Host) -> Result<()> {
     let device = kv::new_disk(host)?;
     let guest = kv::start(host, &device, "durability=every-command")?;
     let port = host.forwarded(PORT).context("no port leads to the guest")?;
-    let mut python = Command::new("python3");
+    let mut python = Command::new("/usr/bin/python3");
     python.args(["-", &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut python = python.spawn().context("cannot start python3")?;
     python.stdin.take().context("no stdin")?.write_all(REDIS_PY.as_bytes())?;
