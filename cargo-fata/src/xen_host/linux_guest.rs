@@ -159,7 +159,8 @@ fn make(folder: &Path, parts: &Parts, flavour: &Flavour, site: &[(&str, &[u8])])
 /// The shared libraries of a program, by what the loader of that file system itself says.
 fn libraries(root: &Path, program: &str) -> Result<Vec<PathBuf>> {
     let loader = root.join("lib64/ld-linux-x86-64.so.2");
-    let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
+    // The last is where what fio is linked with looks by itself, on a machine that has it.
+    let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/ceph"]
         .map(|name| root.join(name).display().to_string());
     let real_loader = root.join("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
     let mut list = Command::new(if real_loader.exists() { &real_loader } else { &loader });
