@@ -105,13 +105,21 @@ fn config_of(host: &Host, name: &str, toolstack: Toolstack, kernel: Option<&str>
         kernel: kernel.map(Into::into),
         bridge: vec!["xenbr0".to_owned(), "xenbr1".to_owned()],
         kind: (host.kind() == Kind::Pvh).then(|| "pvh".to_owned()),
-        params: Vec::new(),
+        params: if name == "manifest" { vec!["greeting=\"a b\"".to_owned()] } else { Vec::new() },
     })
 }
 
+/// What `xl` is to have understood of devices and parameters.
+const UNDERSTOOD: [(&str, &[&str]); 4] = [
+    ("hello", &[]),
+    ("manifest", &["\"bridge\": \"xenbr0\"", "\"bridge\": \"xenbr1\"", "greeting=\\\"a b\\\""]),
+    ("web", &["\"bridge\": \"xenbr0\""]),
+    ("block", &["\"vdev\": \"xvda\"", "\"readwrite\": 1"]),
+];
+
 /// `xl` reads the configuration of every image, and boots one from it.
 fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
-    for name in ["hello", "manifest", "web"] {
+    for (name, wanted) in UNDERSTOOD {
         let kernel = host.upload(&image(name)?)?;
         host.put(
             &format!("/tmp/{name}.cfg"),
@@ -121,6 +129,9 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
         let kind = if host.kind() == Kind::Pvh { "\"type\": \"pvh\"" } else { "\"type\": \"pv\"" };
         let is_read = said.stdout.contains(&kernel) && said.stdout.contains(kind);
         ensure!(is_read, "xl understood something else than {kind}: {said:?}");
+        // As JSON, which writes a quotation mark with a backslash before it.
+        let missing = wanted.iter().find(|part| !said.stdout.contains(**part));
+        ensure!(missing.is_none(), "{name}: xl has not understood {missing:?}: {said:?}");
     }
     let start = "xl create -q /tmp/manifest.cfg && for _ in $(seq 100); do \
                  grep -q configured /var/log/xen/guest-manifest.log && exit 0; sleep 0.1; done; exit 1";
@@ -132,7 +143,8 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
 fn libvirt_takes_its_configuration(host: &mut Host) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let judged = ["hello", "manifest", "web"].into_iter().try_for_each(|name| judge(host, &folder, name));
+    let judged =
+        ["hello", "manifest", "web", "block"].into_iter().try_for_each(|name| judge(host, &folder, name));
     fs::remove_dir_all(&folder)?;
     judged
 }
