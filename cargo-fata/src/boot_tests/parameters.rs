@@ -16,7 +16,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::parameters::bad_ones_stop_the_boot", 300, |host| each_stops_the_boot(host, 15)),
+    BootTest::new("boot::parameters::bad_ones_stop_the_boot", 300, |host| each_stops_the_boot(host, 15))
+        .on_qemu(),
     BootTest::new("boot::parameters::all_bad_ones_stop_the_boot", 1500, |host| each_stops_the_boot(host, 1))
         .long(),
     BootTest::new("boot::parameters::nothing_half_configured_starts", 120, nothing_half_configured_starts),
@@ -75,6 +76,14 @@ fn nothing_half_configured_starts(host: &mut Host) -> Result<()> {
     ensure!(console.starts_with(said) && console.lines().count() == 1, "not {said:?} alone: {console}");
     let (has_ring, state) = interface(host, &guest, 0)?;
     ensure!(!has_ring && state != CONNECTED, "the interface that is there was connected");
+    // A disk that the domain does not have, beside an interface that it has.
+    let kv = GuestSpec::new("kv", image("kv")?).memory(64).network().extra("data.disk=xvdc");
+    let guest = host.create(&kv)?;
+    ensure!(guest.wait_gone(SOON)? == End::Crash, "without its disk it runs: {}", guest.console());
+    let console = guest.console();
+    ensure!(console.starts_with("fata: ") && console.contains("xvdc"), "it says {console}");
+    let (has_ring, state) = interface(host, &guest, 0)?;
+    ensure!(!has_ring && state != CONNECTED, "without its disk the interface was connected");
     Ok(())
 }
 

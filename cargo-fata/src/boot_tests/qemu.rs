@@ -1,7 +1,8 @@
 //! `cargo fata run --on qemu`: the tool itself, as its users see it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::host::answer_of_the_url;
-use super::{BootTest, probe, tshark};
+use super::{BootTest, free_port, probe, tshark};
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{AtEnd, End, Kind};
@@ -23,6 +24,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::run::crash_is_named", 200, crash_is_named).without_xen(),
     BootTest::new("boot::run::typed_lines", 60, typed_lines).without_xen(),
     BootTest::new("boot::run::refusals", 60, refusals).without_xen(),
+    BootTest::new("boot::run::with_a_disk", 60, with_a_disk).without_xen(),
+    BootTest::new("boot::run::with_a_port", 60, with_a_port).without_xen(),
     BootTest::new("boot::run::reboots", 60, reboots).without_xen(),
     BootTest::new("boot::run::gdb_stops_at_entry", 200, gdb_stops_at_entry).without_xen(),
 ];
@@ -161,6 +164,42 @@ fn gdb_stops_at_entry(host: &mut Host) -> Result<()> {
         ensure!(output.contains(wanted), "no {wanted:?} in what gdb says:\n{output}");
     }
     ensure!(tool.0.wait()?.success(), "the tool failed after gdb's end:\n{output}");
+    Ok(())
+}
+
+/// A file as the guest's disk, twice: what the first has written is there for the second.
+fn with_a_disk(host: &mut Host) -> Result<()> {
+    let file = temporary("disk");
+    fs::write(&file, [0; 1 << 20])?;
+    let disk = format!("data={}", file.display());
+    let counted = (1..=2).try_for_each(|boots: u8| {
+        let line = format!("boot {boots} with this disk of 1048576 octets");
+        ends_with(exec(host, &["--memory", "12", "--disk", &disk], "disk", &[])?, 0, &[&line])?;
+        let count = fs::read(&file)?[0];
+        ensure!(count == boots, "the file has {count} after boot {boots}");
+        Ok(())
+    });
+    fs::remove_file(&file)?;
+    counted
+}
+
+/// A port of this machine that leads to the guest.
+fn with_a_port(host: &mut Host) -> Result<()> {
+    let port = free_port()?;
+    let mut tool = Tool(exec(host, &["--forward", &format!("{port}:7")], "echo", &[])?.spawn()?);
+    let mut stderr = tool.0.stderr.take().context("no stderr")?;
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    let stdout = tool.0.stdout.take().context("no stdout")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let is_up = lines.by_ref().map_while(Result::ok).any(|line| line.contains("link up"));
+    ensure!(is_up, "it ended before its network was there");
+    std::thread::spawn(move || lines.for_each(drop));
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.write_all(b"there and back")?;
+    let mut back = [0; 14];
+    stream.read_exact(&mut back)?;
+    ensure!(&back == b"there and back", "{back:?} came back");
     Ok(())
 }
 
