@@ -17,8 +17,8 @@ const BLANK: usize = 128 << 10;
 /// What a row takes beside name and value, octets, and some more.
 const ROW: usize = 64;
 
-/// Names between two looks at the guest's memory.
-const LOOK: usize = 1000;
+/// Octets of names between two looks at the guest's memory.
+const LOOK: usize = 64 << 10;
 
 /// A store on a disk.
 pub struct DiskKeeper {
@@ -80,9 +80,14 @@ impl DiskKeeper {
                 }
                 Row::DeletePrefix(prefix) => {
                     let mut cursor = self.store.prefix(&prefix);
+                    let mut octets = LOOK;
                     while let Some(name) = cursor.next_key().await? {
-                        if changes.deletes.len().is_multiple_of(LOOK) && !has_memory(LOOK * ROW) {
-                            return Err(Error::NoMemory { octets: LOOK * ROW });
+                        octets += name.len() + ROW;
+                        if octets > LOOK {
+                            if !has_memory(LOOK) {
+                                return Err(Error::NoMemory { octets: LOOK });
+                            }
+                            octets = 0;
                         }
                         changes.deletes.insert(&name);
                     }

@@ -172,7 +172,15 @@ fn what_is_on_the_disk_is_what_is_stored() {
                 while !batches.is_done() {
                     let room = [1, 1000, usize::MAX][random(3) as usize];
                     apply(&mut disk, batches.next(&mut core.store, room).expect("memory"));
+                    // Clients go on while a batch is written.
+                    for _ in 0..random(3) {
+                        let command = random_command(&mut random);
+                        say(&mut core, &mut client, &command);
+                        said.push(command);
+                    }
                 }
+                let late = core.store.journal.as_mut().expect("it is there").take();
+                apply(&mut disk, rows.of(&mut core.store, &late));
                 let mut other = self::core();
                 let mut loader = Loader::default();
                 for (name, value) in &disk {

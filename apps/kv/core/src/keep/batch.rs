@@ -1,7 +1,8 @@
 //! The rows of what has changed, in one batch where there is memory for them, else in several.
 //!
 //! What is there comes before what is gone: if only the first of several batches is kept, nothing is lost that was kept before.
-//! Each batch has keys and their parts as they are when it is made; what changes later is in the journal again.
+//! Each batch has the parts of keys as they are when it is made. Which keys are there is what it was for the first batch: of one that has
+//! come or gone since, the journal has everything anew.
 
 use super::journal::Change;
 use super::rows::{Rows, part_of};
@@ -22,6 +23,8 @@ const LONG: usize = 2048;
 pub struct Batches<'a> {
     rows: Rows,
     changes: &'a Map<Change>,
+    /// A bit for each key that was gone before the first batch, where there is more than one.
+    gone: Option<Vec<u64>>,
     /// Whether those that are there are done.
     is_second: bool,
     /// The change that is next, and the part of it.
@@ -71,7 +74,7 @@ impl Slice {
 impl<'a> Batches<'a> {
     /// All of these changes.
     pub fn new(rows: Rows, changes: &'a Map<Change>) -> Self {
-        Self { rows, changes, is_second: false, key: 0, part: 0 }
+        Self { rows, changes, gone: None, is_second: false, key: 0, part: 0 }
     }
 
     /// Whether there are no more.
@@ -96,7 +99,22 @@ impl<'a> Batches<'a> {
             self.key += 1;
             self.part = 0;
         }
+        // Nothing has changed since the beginning of the first batch.
+        if self.gone.is_none() && !self.is_done() {
+            self.gone = Some(self.gone_now(store));
+        }
         Ok(slice.rows)
+    }
+
+    fn gone_now(&self, store: &mut Store) -> Vec<u64> {
+        let mut gone = alloc::vec![0; self.changes.len().div_ceil(64)];
+        for (n, (name, _)) in self.changes.iter().enumerate() {
+            let (db, key) = parts_of(name);
+            if store.within(db, |store| store.current().find(key).is_none()) {
+                gone[n / 64] |= 1 << (n % 64);
+            }
+        }
+        gone
     }
 
     /// Adds the rows of a key; false where there is no room for all of them.
@@ -107,21 +125,23 @@ impl<'a> Batches<'a> {
         change: &Change,
         slice: &mut Slice,
     ) -> Result<bool, KeepError> {
-        let Some(at) = store.current().find(key) else {
-            let has_room = slice.has_room(2 * carried(key.len(), 1));
-            if self.is_second && has_room {
-                let before = slice.rows.len();
-                self.rows.of_none(store.db, key, change, &mut slice.rows);
-                let octets: usize = slice.rows.iter().skip(before).map(cost).sum();
-                slice.room = slice.room.saturating_sub(octets);
-            }
-            return Ok(!self.is_second || has_room);
-        };
-        if self.is_second {
+        let found = store.current().find(key);
+        let n = self.key as usize;
+        let was_gone = self.gone.as_ref().map_or(found.is_none(), |gone| gone[n / 64] >> (n % 64) & 1 == 1);
+        if was_gone != self.is_second {
             return Ok(true);
         }
+        let has_room = slice.has_room(2 * carried(key.len(), 1));
+        if was_gone && has_room {
+            let before = slice.rows.len();
+            self.rows.of_none(store.db, key, change, &mut slice.rows);
+            let octets: usize = slice.rows.iter().skip(before).map(cost).sum();
+            slice.room = slice.room.saturating_sub(octets);
+        }
+        let Some(at) = found.filter(|_| !was_gone) else { return Ok(!was_gone || has_room) };
         let object = store.object(at);
         match change {
+            Change::Parts(_) if self.part == 0 && !has_room => return Ok(false),
             Change::Parts(_) => {}
             Change::Plain | Change::Whole => {
                 let octets = cost_of(object);

@@ -177,14 +177,16 @@ impl Server {
         disk.is_busy.set(true);
         let batch = disk.open.get();
         disk.open.set(batch + 1);
+        // Who asked for what is safe waits for this batch: with what is owed, or its fault.
         let (changes, is_divided, safe) = {
             let Core { store, hub } = &mut *self.core.borrow_mut();
             let is_lazy = hub.config.durability == Durability::None && !disk.is_over.get();
-            let safe = if take(&mut hub.is_saving) || !is_lazy { Safe::Now } else { Safe::Later };
+            let is_saving = take(&mut hub.is_saving);
+            let safe = if is_saving || !is_lazy { Safe::Now } else { Safe::Later };
             let (mut changes, mut is_divided) = (Map::new(), false);
             if let Some(mut journal) = store.journal.take() {
                 changes = journal.take();
-                is_divided = journal.owes() && is_deletes(store, &changes);
+                is_divided = !is_saving && journal.owes() && is_deletes(store, &changes);
                 if !is_divided {
                     journal::add(&mut changes, journal.take_owed());
                 }
@@ -217,7 +219,7 @@ impl Server {
         match result {
             Ok(()) => {
                 hub.figures.batches += 1;
-                if safe == Safe::Now {
+                if safe == Safe::Now && !store.journal.as_ref().is_some_and(Journal::owes) {
                     hub.figures.saved = store.now;
                 }
             }
