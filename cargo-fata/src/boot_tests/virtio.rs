@@ -448,9 +448,15 @@ mod tests {
 
     #[test]
     fn the_longest_frame_of_a_capture() {
-        let frame = |len: u8| [&[0; 8][..], &[len, 0, 0, 0, len, 0, 0, 0], &vec![1; len.into()]].concat();
-        let capture = [vec![0; 24], frame(60), frame(200), frame(90)].concat();
-        assert_eq!(longest_frame(&capture), 200);
-        assert_eq!(longest_frame(&[]), 0);
+        let frame = |len: u8, from: &[u8]| {
+            let mut octets = vec![1; len.into()];
+            octets[6..12].copy_from_slice(from);
+            [&[0; 8][..], &[len, 0, 0, 0, len, 0, 0, 0], &octets].concat()
+        };
+        let other = [2; 6];
+        let capture =
+            [vec![0; 24], frame(60, &other), frame(200, &other), frame(210, &GUEST), frame(90, &GUEST)];
+        assert_eq!(longest_frames(&capture.concat()), (200, 210));
+        assert_eq!(longest_frames(&[]), (0, 0));
     }
 }
