@@ -99,7 +99,6 @@ impl Env {
     }
 
     #[cfg(not(target_os = "xen"))]
-    #[allow(clippy::unused_async, reason = "on Xen it waits for XenStore")]
     async fn is_there(&self, name: Name) -> Result<bool> {
         Ok(self.shared.params.get(&format!("{}.{}", name.name, crate::hosted::FILE)).is_some())
     }

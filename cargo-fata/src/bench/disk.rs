@@ -121,24 +121,30 @@ fn one_run(
     load: impl Fn(u32) -> Result<Done>,
 ) -> Result<Run> {
     guest.xl("unpause")?;
-    let run = one_run_unpaused(host, guest, way, seconds, load);
+    let run = difference(
+        host,
+        guest,
+        way,
+        &|seconds| {
+            let before = guest.cpu_ns()?;
+            let done = load(seconds).with_context(|| format!("no figure of {}", guest.name()))?;
+            Ok((done, (guest.cpu_ns()? - before) as f64))
+        },
+        seconds,
+    );
     // Whatever became of it: the other one is to have the host for itself.
     guest.xl("pause")?;
     run
 }
 
-fn one_run_unpaused(
+/// What the longer of two runs has more, of work and of guest CPU, nanoseconds.
+fn difference(
     host: &Host,
     guest: &Guest,
     way: Way,
+    measured: &dyn Fn(u32) -> Result<(Done, f64)>,
     seconds: u32,
-    load: impl Fn(u32) -> Result<Done>,
 ) -> Result<Run> {
-    let measured = |seconds| -> Result<(Done, f64)> {
-        let before = guest.cpu_ns()?;
-        let done = load(seconds).with_context(|| format!("no figure of {}", guest.name()))?;
-        Ok((done, (guest.cpu_ns()? - before) as f64))
-    };
     let watch = Watch::start(host.process_id());
     let (short, short_ns) = measured(SHORT)?;
     let (long, long_ns) = measured(SHORT + seconds)?;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::contest::{Contests, Load, Run};
-use super::servers::{self, Server};
-use super::{Bench, results, wrk};
+use super::contest::{Load, Run};
+use super::pair::{Naming, Pair};
+use super::servers::Server;
+use super::{Bench, wrk};
 use crate::workspace::Workspace;
 use crate::xen_host::Host;
 use crate::xen_host::guest::GuestSpec;
@@ -37,18 +38,14 @@ pub fn run(bench: &Bench) -> Result<()> {
     let page = page();
     let image = build_web(&bench.workspace, &bench.folder, &page)?;
     let linux = linux_guest::build(&linux_guest::SERVERS, &[(PAGE, &page)])?;
-    let mut host = servers::host(&bench.folder)?;
     let spec = GuestSpec::new("web", image.clone()).memory(FATA_MEMORY_MB);
-    let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
-    let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let mut contests = Contests::default();
-    for (load, option) in LOADS {
-        let run = |server: &Server| one_run(&host, server, option, bench.seconds);
-        contests.hold(load, || run(&fata), || run(&linux));
-    }
-    let title = "guest CPU a request, microseconds (4 kB page)";
-    results::write(bench, "http", title, "linux + nginx", &[&fata, &linux], &contests.held)?;
-    contests.complete()
+    let pair = Pair::start(bench, &image, spec, &linux, ANSWERS)?;
+    let naming = Naming {
+        name: "http",
+        title: "guest CPU a request, microseconds (4 kB page)",
+        linux: "linux + nginx",
+    };
+    pair.hold(&naming, &LOADS, |host, server, option| one_run(host, server, option, bench.seconds))
 }
 
 /// Guest CPU a request, microseconds. The other server is paused meanwhile.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::contest::{Contests, Load, Run};
-use super::servers::{self, Server};
-use super::{Bench, results};
+use super::Bench;
+use super::contest::{Load, Run};
+use super::pair::{Naming, Pair};
+use super::servers::Server;
 use crate::xen_host::Host;
 use crate::xen_host::guest::GuestSpec;
 use crate::xen_host::linux_guest;
@@ -38,18 +39,11 @@ const fn load(name: &'static str) -> Load {
 pub fn run(bench: &Bench) -> Result<()> {
     let image = bench.workspace.find("iperf", false)?.build(&["--quiet"])?;
     let linux = linux_guest::build(&linux_guest::SERVERS, &[])?;
-    let mut host = servers::host(&bench.folder)?;
     let spec = GuestSpec::new("iperf", image.clone()).memory(FATA_MEMORY_MB);
-    let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
-    let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let mut contests = Contests::default();
-    for (load, option) in LOADS {
-        let run = |server: &Server| one_run(&host, server, option, bench.seconds);
-        contests.hold(load, || run(&fata), || run(&linux));
-    }
-    let title = "guest CPU a megabyte of TCP, milliseconds";
-    results::write(bench, "iperf", title, "linux + iperf3", &[&fata, &linux], &contests.held)?;
-    contests.complete()
+    let pair = Pair::start(bench, &image, spec, &linux, ANSWERS)?;
+    let naming =
+        Naming { name: "iperf", title: "guest CPU a megabyte of TCP, milliseconds", linux: "linux + iperf3" };
+    pair.hold(&naming, &LOADS, |host, server, option| one_run(host, server, option, bench.seconds))
 }
 
 /// Guest CPU a megabyte, milliseconds. The other server is paused meanwhile.

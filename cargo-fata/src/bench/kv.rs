@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::contest::{Contests, Load, Run};
-use super::servers::{self, Server};
-use super::{Bench, results};
+use super::Bench;
+use super::contest::{Load, Run};
+use super::pair::{Naming, Pair};
+use super::servers::Server;
 use crate::xen_host::Host;
 use crate::xen_host::guest::GuestSpec;
 use crate::xen_host::linux_guest;
@@ -41,18 +42,14 @@ const fn load(name: &'static str) -> Load {
 pub fn run(bench: &Bench) -> Result<()> {
     let image = bench.workspace.find("kv", false)?.build(&["--quiet"])?;
     let linux = linux_guest::build(&linux_guest::REDIS, &[])?;
-    let mut host = servers::host(&bench.folder)?;
     let spec = GuestSpec::new("kv", image.clone()).memory(FATA_MEMORY_MB);
-    let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
-    let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let mut contests = Contests::default();
-    for (load, option) in LOADS {
-        let run = |server: &Server| one_run(&host, server, option, bench.seconds);
-        contests.hold(load, || run(&fata), || run(&linux));
-    }
-    let title = "guest CPU a command of Redis's, microseconds";
-    results::write(bench, "kv", title, "linux + redis-server", &[&fata, &linux], &contests.held)?;
-    contests.complete()
+    let pair = Pair::start(bench, &image, spec, &linux, ANSWERS)?;
+    let naming = Naming {
+        name: "kv",
+        title: "guest CPU a command of Redis's, microseconds",
+        linux: "linux + redis-server",
+    };
+    pair.hold(&naming, &LOADS, |host, server, option| one_run(host, server, option, bench.seconds))
 }
 
 /// Guest CPU a command, microseconds. The other server is paused meanwhile.

@@ -13,6 +13,7 @@ pub mod idle;
 mod iperf;
 mod kv;
 mod netem;
+mod pair;
 mod plot;
 mod quiet;
 mod results;

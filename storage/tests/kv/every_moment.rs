@@ -47,6 +47,22 @@ impl Trace {
         let end = self.begun.iter().take_while(|at| **at <= moment).count();
         &self.states[first..end]
     }
+
+    /// Looks at what each crash leaves, and shows it: moment, number, disk, content. Gives how many there were.
+    async fn each_image(&self, look: impl AsyncFn(usize, usize, &SimDisk, &Content)) -> usize {
+        let end = self.disk.moment();
+        let mut images = 0;
+        for moment in 0..=end {
+            let allowed = self.allowed(moment);
+            for (number, image) in self.disk.crashes(moment).iter().enumerate() {
+                let found = content_of(image).await;
+                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
+                look(moment, number, image, &found).await;
+                images += 1;
+            }
+        }
+        images
+    }
 }
 
 async fn content_of(disk: &SimDisk) -> Content {
@@ -60,16 +76,7 @@ fn a_crash_at_any_moment_leaves_a_state_that_was() {
     run(async {
         let disk = formatted(600 << 10, &small()).await;
         let trace = Trace::record(disk, 120, 3).await;
-        let end = trace.disk.moment();
-        let mut images = 0;
-        for moment in 0..=end {
-            let allowed = trace.allowed(moment);
-            for (number, image) in trace.disk.crashes(moment).iter().enumerate() {
-                let found = content_of(image).await;
-                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
-                images += 1;
-            }
-        }
+        let images = trace.each_image(async |_, _, _, _| {}).await;
         assert!(images > 1500, "{images} images");
     });
 }
@@ -87,24 +94,17 @@ fn a_crash_while_the_log_goes_on_elsewhere() {
         };
         make_bad(&disk);
         let trace = Trace::record(disk, 200, 5).await;
-        let end = trace.disk.moment();
-        let mut images = 0;
-        for moment in 0..=end {
-            let allowed = trace.allowed(moment);
-            for (number, image) in trace.disk.crashes(moment).iter().enumerate() {
-                let found = content_of(image).await;
-                assert!(allowed.contains(&found), "moment {moment} of {end}, image {number}: {found:?}");
-                // And it goes on from there, on a disk that is as bad.
-                if number == 0 && moment.is_multiple_of(5) {
-                    let image = image.copy();
-                    make_bad(&image);
-                    let again = Trace::record(image, 12, moment as u64).await;
-                    assert_eq!(again.states[0], found);
-                    assert_eq!(Some(&content_of(&again.disk).await), again.states.last());
-                }
-                images += 1;
+        let goes_on = async |moment: usize, number: usize, image: &SimDisk, found: &Content| {
+            // And it goes on from there, on a disk that is as bad.
+            if number == 0 && moment.is_multiple_of(5) {
+                let image = image.copy();
+                make_bad(&image);
+                let again = Trace::record(image, 12, moment as u64).await;
+                assert_eq!(again.states[0], *found);
+                assert_eq!(Some(&content_of(&again.disk).await), again.states.last());
             }
-        }
+        };
+        let images = trace.each_image(goes_on).await;
         assert!(images > 2500, "{images} images");
     });
 }
