@@ -7,5 +7,5 @@ use fata_xen::guest as xen_guest;
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let calls = xen_guest::backtrace();
-    xen_guest::crash(format_args!("\nfata: {info}\n{Doing}\n{calls}"))
+    xen_guest::panic(format_args!("\nfata: {info}\n{Doing}\n{calls}"))
 }

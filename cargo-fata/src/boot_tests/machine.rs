@@ -98,7 +98,7 @@ fn a_console_that_takes_nothing(_logs: &Path) -> Result<()> {
             ensure!(started.elapsed() < Duration::from_secs(30), "{machine}: it waits for its console");
             std::thread::sleep(Duration::from_millis(20));
         };
-        ensure!(status.code() == Some(99), "{machine}: the status is {status}");
+        ensure!(status.code() == Some(101), "{machine}: the status is {status}");
         let mut said = Vec::new();
         pipe.read_to_end(&mut said)?;
         ensure!(said.len() < 40_000, "{machine}: it took {} octets", said.len());

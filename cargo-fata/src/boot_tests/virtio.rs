@@ -352,7 +352,7 @@ fn reboot(logs: &Path) -> Result<()> {
 fn a_panic_has_its_status(logs: &Path) -> Result<()> {
     for machine in ["-M q35", "-M microvm", "-M microvm,acpi=off"] {
         for (exit, wanted) in [
-            ("-device isa-debug-exit,iobase=0xf4,iosize=4", 99),
+            ("-device isa-debug-exit,iobase=0xf4,iosize=4", 101),
             ("-device pvpanic -action panic=exit-failure", 1),
         ] {
             let guest = Machine::start(logs, "probe", "case=panic", &format!("{machine} {exit} -no-reboot"))?;
@@ -437,7 +437,10 @@ fn console(logs: &Path) -> Result<()> {
         // Its last words too, after more than any queue holds.
         let (status, log) = start("case=flood")?.wait_end()?;
         let lines = log.matches(" of a flood").count();
-        ensure!(status == 99 && lines == 1000 && log.contains("after the flood"), "{machine}: {lines} lines");
+        ensure!(
+            status == 101 && lines == 1000 && log.contains("after the flood"),
+            "{machine}: {lines} lines"
+        );
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::xen_host::guest::End;
 use crate::xen_host::qemu::end_with_this_thread;
 
 /// The statuses that a guest chooses at the port of `isa-debug-exit` (`drivers-xen-pv/src/machine/power.rs`).
+const PANICKED: i32 = 101;
 const CRASHED: i32 = 99;
 const POWERED_OFF: i32 = 33;
 
@@ -32,6 +33,7 @@ pub struct Process {
     reader: JoinHandle<()>,
     qmp: Qmp,
     end: Option<End>,
+    has_panicked: bool,
 }
 
 impl Process {
@@ -66,7 +68,15 @@ impl Process {
                 print(&buffer[..length]);
             }
         });
-        Ok(Self { child, board: machine.board, keyboard, reader, qmp: Qmp::new(monitor)?, end: None })
+        Ok(Self {
+            child,
+            board: machine.board,
+            keyboard,
+            reader,
+            qmp: Qmp::new(monitor)?,
+            end: None,
+            has_panicked: false,
+        })
     }
 
     /// Types on its console.
@@ -114,9 +124,17 @@ impl Process {
         Ok(self.end)
     }
 
+    /// Whether the crash that ended it was a panic.
+    pub fn has_panicked(&self) -> bool {
+        self.has_panicked
+    }
+
     fn end_of(&mut self, status: ExitStatus) -> Result<End> {
         match (status.code(), self.qmp.cause()) {
-            (Some(CRASHED), _) => Ok(End::Crash),
+            (Some(status @ (CRASHED | PANICKED)), _) => {
+                self.has_panicked = status == PANICKED;
+                Ok(End::Crash)
+            }
             (Some(POWERED_OFF), _) | (Some(0), Some(Cause::Shutdown)) => Ok(End::PowerOff),
             (Some(0), Some(Cause::Reset)) => Ok(End::Reboot),
             (Some(0), _) => Ok(End::Destroyed),

@@ -10,6 +10,7 @@ mod ports;
 mod process;
 mod qemu;
 mod spec;
+mod status;
 
 use std::fs;
 use std::path::Path;
@@ -91,7 +92,7 @@ fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode
         Some(log) => ui::say(format!("the Xen host's serial log: {}", log.display())),
         None => {}
     }
-    Ok(if ended? == End::PowerOff { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(status::of_guest(ended?, false))
 }
 
 /// What stays the same from one life of the guest to the next.

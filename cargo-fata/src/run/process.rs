@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::disks;
+use super::{disks, status};
 use crate::cli::{GuestArgs, RunArgs};
 use crate::workspace::ImageTarget;
 use crate::xen_host::qemu;
@@ -26,20 +26,20 @@ pub fn run(target: &ImageTarget, args: &RunArgs) -> Result<ExitCode> {
     let disks = disks::of_process(&args.guest.disks)?;
     let params = [args.guest.params.clone(), disks::process_params(&disks)].concat();
     loop {
-        let status = run_once(&program, &params)?;
+        let ended = run_once(&program, &params)?;
         // Nobody who asks it to leave wants it again.
         let is_asked = interrupt::requested();
-        match (status.code(), status.signal()) {
+        match (ended.code(), ended.signal()) {
             (Some(REBOOT), _) if !is_asked => ui::say("it asked for a reboot: starting it again"),
             (Some(REBOOT), _) => return Ok(ExitCode::SUCCESS),
-            (Some(code), _) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+            (code @ Some(_), _) => return Ok(status::of_process(code, None)),
             // Asked before it could listen.
             (None, Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) if is_asked => {
                 return Ok(ExitCode::SUCCESS);
             }
-            (None, _) => {
-                ui::say(ui::paint(ui::Colour::Red, &format!("it crashed ({status})")));
-                return Ok(ExitCode::FAILURE);
+            (None, signal) => {
+                ui::say(ui::paint(ui::Colour::Red, &format!("it crashed ({ended})")));
+                return Ok(status::of_process(None, signal));
             }
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::console::{Keyboard, Screen};
 use super::gdb::Gdb;
 use super::pcap::Pcap;
-use super::{GRACE, disks, ports, spec};
+use super::{GRACE, disks, ports, spec, status};
 use crate::cli::GuestArgs;
 use crate::note::{self, Entries, Note};
 use crate::qemu_guest::{Accelerator, Backend, Board, Machine, Nic, Process};
@@ -42,10 +42,17 @@ pub fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<Exit
     let pcap = args.pcap.as_deref().map(|path| Pcap::create(path, plan.machine.nics.len())).transpose()?;
     ports::announce(&plan.forwards);
     let symbols = Symbols::of(image);
-    let mut session =
-        Session { machine: plan.machine, symbols, keyboard: Keyboard::listen(), pcap, gdb, entry };
+    let mut session = Session {
+        machine: plan.machine,
+        symbols,
+        keyboard: Keyboard::listen(),
+        pcap,
+        gdb,
+        entry,
+        has_panicked: false,
+    };
     let end = session.until_end()?;
-    Ok(if end == End::PowerOff { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(status::of_guest(end, session.has_panicked))
 }
 
 /// What is asked for and cannot be done must not be passed over in silence.
@@ -112,6 +119,8 @@ struct Session {
     gdb: Option<Gdb>,
     /// Its first instruction, a physical address.
     entry: u64,
+    /// Whether what ended it was a panic.
+    has_panicked: bool,
 }
 
 impl Session {
@@ -130,7 +139,11 @@ impl Session {
                     ui::say("the guest asked for a reboot: starting it again");
                     continue;
                 }
-                End::Crash => ui::say(ui::paint(ui::Colour::Red, "the guest crashed")),
+                End::Crash => {
+                    let how =
+                        if self.has_panicked { "the guest crashed (panic)" } else { "the guest crashed" };
+                    ui::say(ui::paint(ui::Colour::Red, how));
+                }
                 End::Destroyed => ui::say("QEMU was ended"),
                 end => ui::say(format!("the guest {end}")),
             }
@@ -153,6 +166,7 @@ impl Session {
             gdb.announce_machine(self.entry);
         }
         let end = self.watch(&mut guest);
+        self.has_panicked = guest.process.has_panicked();
         guest.process.destroy();
         self.pcap.as_mut().map_or(Ok(()), |pcap| pcap.keep(&captures))?;
         end

@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use addr2line::Loader;
 use anyhow::{Context, Result, anyhow, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::image::map;
-use crate::symbols;
 use crate::workspace::Workspace;
+use crate::{command, symbols};
 
 /// What an image has and has not.
 pub struct Contents {
@@ -138,6 +139,11 @@ fn check_map(image: &Path) -> Result<()> {
     ensure!(octets(&|_| true) == size, "its map has {} octets, the file {size}", octets(&|_| true));
     let nobodys = octets(&|krate| krate.starts_with("(no "));
     ensure!(nobodys * 100 < size, "nobody's are {nobodys} of its {size} octets");
+    // The drawing itself, by the command that its users type.
+    let drawing = image.with_extension("svg");
+    let mut draw = Command::new(std::env::current_exe()?);
+    command::run(draw.args(["image", "map"]).arg(image).arg("--output").arg(&drawing))?;
+    command::run(Command::new("xmllint").args(["--noout", "--nonet"]).arg(&drawing))?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ fn exit_status(workspace: &Workspace) -> Result<()> {
     for (arguments, status, line) in [
         (&["hello"][..], 0, "hello from Fata"),
         (&["probe", "--param", "case=error"], 1, "this main ends with an error"),
-        (&["probe", "--param", "case=panic"], 1, "fata: it crashed (signal: 6"),
+        (&["probe", "--param", "case=panic"], 134, "fata: it crashed (signal: 6"),
         (&["probe", "--param", "colour=red"], 64, "boot parameter \"colour\" is unknown"),
     ] {
         ends_with(run(workspace, arguments)?, status, &[line])?;

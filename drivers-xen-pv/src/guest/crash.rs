@@ -16,6 +16,7 @@ unsafe impl Sync for Writer {}
 
 static WRITER: Writer = Writer(Cell::new(None));
 static CRASHING: AtomicBool = AtomicBool::new(false);
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// Sets what writes a crash's report: it must not allocate, and must not return before the bytes are on their way.
 pub fn set_writer(write: fn(&[u8])) {
@@ -41,4 +42,15 @@ pub fn crash(report: fmt::Arguments<'_>) -> ! {
         let _ = fmt::write(&mut CrashConsole, report);
     }
     GuestHypervisor::shutdown(SHUTDOWN_CRASH)
+}
+
+/// [`crash`] for a panic of the guest's own code, which a machine without Xen tells from other crashes by its status.
+pub fn panic(report: fmt::Arguments<'_>) -> ! {
+    PANICKED.store(true, Ordering::Relaxed);
+    crash(report)
+}
+
+/// Whether a panic is what ends the guest.
+pub(crate) fn has_panicked() -> bool {
+    PANICKED.load(Ordering::Relaxed)
 }

@@ -3,13 +3,17 @@
 use super::{apic, port};
 use crate::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF};
 use crate::acpi::{PowerOff, Tables};
-use crate::guest::memory::{self, Purpose};
+use crate::guest::{
+    self,
+    memory::{self, Purpose},
+};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// QEMU's `isa-debug-exit`, where it is: the process ends with twice the number and one.
 const DEBUG_EXIT: u16 = 0xf4;
-/// 99 as the status of a crash, 33 of a power-off where nothing else ends power.
+/// As statuses: 101 of a panic, as of a Rust process; 99 of another crash; 33 of a power-off where nothing else ends power.
+const PANIC_STATUS: u8 = 50;
 const CRASH: u8 = 49;
 const OFF: u8 = 16;
 /// QEMU's `pvpanic`, where it is, and its word for a crash (`docs/specs/pvpanic.txt`).
@@ -57,7 +61,7 @@ pub(super) fn is_button_pressed() -> bool {
 pub(crate) fn leave(reason: u32) -> ! {
     match reason {
         SHUTDOWN_CRASH => {
-            port::write(DEBUG_EXIT, CRASH);
+            port::write(DEBUG_EXIT, if guest::has_panicked() { PANIC_STATUS } else { CRASH });
             port::write(PANIC, PANICKED);
             loop {
                 // SAFETY: nothing runs after it.
