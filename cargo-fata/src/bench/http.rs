@@ -57,7 +57,8 @@ fn one_run(host: &Host, server: &Server, option: &str, seconds: u32) -> Result<R
     })
 }
 
-/// Loads a server with wrk; gives requests and seconds. An error if any request was lost.
+/// Loads a server with wrk; gives requests and seconds. An error if any request was lost. Of two options of a kind, wrk takes
+/// the later.
 pub fn load_with_wrk(
     host: &Host,
     address: &str,

@@ -38,6 +38,8 @@ const SETTLE: Duration = Duration::from_secs(90);
 pub struct Memory {
     /// Pages that are given to nobody.
     pub free_pages: u64,
+    /// What the heap has been given; it gives nothing back.
+    pub heap: u64,
     /// Of the heap, what is in use.
     pub heap_used: u64,
     /// Connections that linger for a minute, and take some of it.
@@ -55,8 +57,9 @@ impl Memory {
         let memory = |kind: &str| of(&format!("fata_memory_bytes{{kind=\"{kind}\"}}"));
         let heap_used = memory("heap_used")?;
         // What the guest calls free has the rest of the heap in it.
-        let free_pages = memory("free")?.saturating_sub(memory("heap")?.saturating_sub(heap_used));
-        Ok(Self { free_pages, heap_used, time_wait: of("fata_net_tcp_time_wait")? })
+        let heap = memory("heap")?;
+        let free_pages = memory("free")?.saturating_sub(heap.saturating_sub(heap_used));
+        Ok(Self { free_pages, heap, heap_used, time_wait: of("fata_net_tcp_time_wait")? })
     }
 
     /// Of our web server in a guest.
@@ -260,6 +263,7 @@ impl Figures {
             "with_many": runs(&self.with_many),
             "many_cost_to_few": { "best": best, "least": low, "most": high },
             "heap_octets_per_idle_connection": self.octets,
+            "heap_octets": { "before": self.before.heap, "after": self.after.heap },
             "heap_used_octets": { "before": self.before.heap_used, "after": self.after.heap_used },
             "free_pages_octets": { "before": self.before.free_pages, "after": self.after.free_pages },
         })
@@ -276,14 +280,14 @@ mod tests {
                     fata_memory_bytes{kind=\"heap\"} 7\nfata_memory_bytes{kind=\"heap_used\"} 5\n\
                     fata_net_tcp_time_wait 3\n";
         let memory = Memory::parse(text).unwrap();
-        assert_eq!((memory.free_pages, memory.heap_used, memory.time_wait), (10, 5, 3));
+        assert_eq!((memory.free_pages, memory.heap, memory.heap_used, memory.time_wait), (10, 7, 5, 3));
         assert!(Memory::parse("nothing").is_err());
     }
 
     #[test]
     fn the_ratio_is_of_the_best() {
         let run = |cost| Run { cost, rate: 1.0, others: 0.0 };
-        let memory = Memory { free_pages: 0, heap_used: 0, time_wait: 0 };
+        let memory = Memory { free_pages: 0, heap: 0, heap_used: 0, time_wait: 0 };
         let figures = Figures {
             many: 100,
             with_few: vec![run(10.0), run(20.0)],
