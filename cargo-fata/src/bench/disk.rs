@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::contest::{Contest, Contests, Load, Run};
+use super::contest::{Contest, Contests, FigureOf, Load, Run};
 use super::quiet::Watch;
 use super::servers::host;
 use super::{Bench, plot, results};
@@ -46,12 +46,12 @@ struct Way {
 }
 
 const fn pages(name: &'static str, depth: u32) -> Way {
-    let load = Load { name, cost_unit: "us a request", rate_unit: "requests/s" };
+    let load = Load { name, cost_unit: "us a request", rate_unit: "requests/s", figure_of: FigureOf::Best };
     Way { load, unit_octets: 4096.0, unit_ns: 1e3, is_write: false, is_random: true, octets: 4096, depth }
 }
 
 const fn bulk(name: &'static str, is_write: bool) -> Way {
-    let load = Load { name, cost_unit: "ms a MB", rate_unit: "MB/s" };
+    let load = Load { name, cost_unit: "ms a MB", rate_unit: "MB/s", figure_of: FigureOf::Best };
     Way { load, unit_octets: 1e6, unit_ns: 1e6, is_write, is_random: false, octets: 1 << 20, depth: 1 }
 }
 
