@@ -41,7 +41,7 @@ pub enum Command {
         /// The image that the report came from.
         image: PathBuf,
     },
-    /// Make an appliance of your own, in a folder outside of the repository.
+    /// Make an appliance of your own, in a folder of its own.
     New(NewArgs),
     /// Boot the Xen host and run a bash script in its dom0 (for work on the tool itself).
     Dom0 {
