@@ -49,7 +49,7 @@ pub fn run(args: &NewArgs) -> Result<()> {
         false => Source::of_tool(Path::new(CHECKOUT))?,
     };
     let tool = Tool::of(&source, checkout_around(&args.folder)?, is_installed())?;
-    if source == Source::Version && !args.by_version {
+    if source == Source::Version && !args.by_version && is_of_checkout(Path::new(CHECKOUT)) {
         ui::warn(missing_checkout(Path::new(CHECKOUT)));
     }
     create(&args.folder, &name, &args.template, &source, &tool)?;
@@ -156,6 +156,11 @@ fn checkout_around(folder: &Path) -> Result<Option<PathBuf>> {
         return Ok(None);
     };
     Ok(parent.ancestors().find(|folder| is_checkout(folder)).map(Path::to_owned))
+}
+
+/// Whether a tool was built in a checkout, and not from a package, whose folder has its version in its name.
+fn is_of_checkout(checkout: &Path) -> bool {
+    checkout.parent().is_some_and(|folder| folder.ends_with("cargo-fata"))
 }
 
 /// What is said where a tool no longer finds what it was built from.
@@ -382,6 +387,8 @@ mod tests {
 
     #[test]
     fn a_checkout_that_has_gone_is_named() {
+        assert!(is_of_checkout(Path::new(CHECKOUT)));
+        assert!(!is_of_checkout(Path::new("/root/.cargo/registry/src/index/cargo-fata-0.1.0/..")));
         let said = missing_checkout(Path::new("/gone/fata/cargo-fata/.."));
         assert!(said.starts_with("there is no checkout of Fata at /gone/fata, "), "{said}");
         assert!(said.contains("must have been published"), "{said}");
