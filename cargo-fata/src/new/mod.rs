@@ -4,6 +4,7 @@
 //! and one of each is an error. So what is written here holds strings, as the checkout's own does, and a new appliance works inside
 //! of a checkout too.
 
+mod names;
 mod templates;
 
 use std::fs;
@@ -21,16 +22,6 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The ending of files that must not be what they are while they are templates.
 const SUFFIX: &str = ".in";
 
-/// What no crate can be called, of the language now and reserved
-/// (<https://doc.rust-lang.org/reference/keywords.html>); all in lower case, as names are.
-const KEYWORDS: [&str; 51] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
-    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
-    "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
-    "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual",
-    "where", "while", "yield",
-];
-
 /// What a new appliance depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
@@ -43,7 +34,7 @@ enum Source {
 /// The command itself.
 pub fn run(args: &NewArgs) -> Result<()> {
     let name = args.folder.file_name().context("the new folder has no name")?.to_string_lossy().into_owned();
-    check_name(&name)?;
+    names::check(&name)?;
     let source = match args.by_version {
         true => Source::Version,
         false => Source::of_tool(Path::new(CHECKOUT))?,
@@ -211,26 +202,6 @@ fn write(file: &Path, text: &str) -> Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// What a package may be called whose name is a program's and a crate's too.
-fn check_name(name: &str) -> Result<()> {
-    let is_fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_fit) {
-        bail!("{name:?} is no name for an appliance: lower-case letters, digits, - and _, a letter first");
-    }
-    let package = name.replace('_', "-");
-    ensure!(
-        package != "fata" && package != "cargo-fata" && !package.starts_with("fata-"),
-        "an appliance cannot be called {name}: Fata's own packages have such names"
-    );
-    ensure!(!KEYWORDS.contains(&name), "an appliance cannot be called {name}: that is a keyword of Rust");
-    // Names of crates that it links, or of folders that cargo makes.
-    ensure!(
-        !matches!(name, "core" | "alloc" | "std" | "test" | "build" | "deps" | "examples" | "incremental"),
-        "an appliance cannot be called {name}: that is something else"
-    );
-    Ok(())
-}
-
 /// A template's file in the new folder.
 fn target_of(file: &str) -> PathBuf {
     match file.strip_suffix(SUFFIX) {
@@ -248,23 +219,6 @@ fn fill_in(text: &str, values: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_cannot_be_are_refused() {
-        for name in ["greeter", "a-b_2"] {
-            check_name(name).unwrap();
-        }
-        for name in ["", "Greeter", "2web", "a b", "a/b", "über", "-x", "std", "deps"] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-        let error = |name: &str| check_name(name).unwrap_err().to_string();
-        for name in ["match", "gen", "type"] {
-            assert!(error(name).ends_with("that is a keyword of Rust"), "{name}");
-        }
-        for name in ["fata", "fata-http", "fata_http", "cargo-fata"] {
-            assert!(error(name).ends_with("Fata's own packages have such names"), "{name}");
-        }
-    }
 
     /// A folder of a test's own; removed when dropped.
     struct Scratch(PathBuf);
