@@ -41,7 +41,7 @@ pub enum Command {
         /// The image that the report came from.
         image: PathBuf,
     },
-    /// Make an appliance of your own, in a folder outside of the repository.
+    /// Make an appliance of your own, in a folder of its own.
     New(NewArgs),
     /// Boot the Xen host and run a bash script in its dom0 (for work on the tool itself).
     Dom0 {
@@ -142,6 +142,10 @@ pub struct GuestArgs {
     /// The board that QEMU emulates, with `--on qemu`: microvm, where nothing else is said, or q35.
     #[arg(long, value_name = "BOARD", value_parser = ["microvm", "q35"])]
     pub machine: Option<String>,
+    /// Who runs the guest's instructions, with `--on qemu`: kvm, or tcg, which is software. Where nothing is said: kvm where this
+    /// machine has it; tcg with `--gdb`.
+    #[arg(long, value_name = "WHO", value_parser = ["tcg", "kvm"])]
+    pub accel: Option<String>,
     /// Memory of the machine in QEMU that Xen runs on; 0 is as much as the guest needs. Not on a dom0.
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     pub host_memory: u32,
@@ -321,6 +325,19 @@ mod tests {
         let cli = Cli::parse_from(["cargo-fata", "exec", "target/web", "--type", "pvh", "log=debug"]);
         let Command::Exec(args) = cli.command else { panic!("not exec") };
         assert_eq!((args.guest.kind.as_str(), args.more_params), ("pvh", vec!["log=debug".to_owned()]));
+    }
+
+    #[test]
+    fn there_are_two_accelerators() {
+        let accel = |line: &[&str]| {
+            let cli = Cli::try_parse_from([&["cargo-fata", "run", "--on", "qemu", "web"], line].concat())?;
+            let Command::Run(args) = cli.command else { panic!("not run") };
+            Ok::<_, clap::Error>(args.guest.accel)
+        };
+        assert_eq!(accel(&[]).unwrap(), None);
+        assert_eq!(accel(&["--accel", "tcg"]).unwrap().as_deref(), Some("tcg"));
+        assert_eq!(accel(&["--accel", "kvm"]).unwrap().as_deref(), Some("kvm"));
+        assert!(accel(&["--accel", "hvf"]).is_err());
     }
 
     #[test]

@@ -58,6 +58,13 @@ pub struct Block {
     pub line: usize,
 }
 
+impl Manifest {
+    /// How many of its block devices must have a disk. One is found by its place: an optional one is missed by those behind it.
+    pub fn needed_blocks(&self) -> usize {
+        self.blocks.iter().rposition(|block| !block.optional).map_or(0, |last| last + 1)
+    }
+}
+
 /// A boot parameter of the appliance's own.
 #[derive(Clone, Debug)]
 pub struct Param {
@@ -80,3 +87,22 @@ impl PartialEq for Param {
 }
 
 impl Eq for Param {}
+
+#[cfg(test)]
+mod tests {
+    use crate::read;
+    use std::format;
+
+    #[test]
+    fn what_stands_before_a_needed_block_device_is_needed() {
+        let needed = |blocks: &str| {
+            let text = format!("[image]\nname = \"x\"\n{blocks}");
+            read::manifest("x", &text).unwrap().needed_blocks()
+        };
+        let (a, b, optional) = ("[block.a]\n", "[block.b]\n", "optional = true\n");
+        assert_eq!(needed(""), 0);
+        assert_eq!(needed(&format!("{a}{optional}{b}{optional}")), 0);
+        assert_eq!(needed(&format!("{a}{b}{optional}")), 1);
+        assert_eq!(needed(&format!("{a}{optional}{b}")), 2);
+    }
+}

@@ -58,10 +58,11 @@ impl Package {
 
     fn write_all(&self) -> Result<(), Error> {
         let sources = sources(&self.folder);
-        let mut images = Vec::new();
+        let mut images: Vec<(String, Manifest)> = Vec::new();
         for source in &sources {
             let Some(text) = source.manifest(&self.folder)? else { continue };
             let manifest = read(&source.file, source.stem.as_deref(), &text)?;
+            differs(&images, &source.file, &manifest.image.name)?;
             let mut code = code::of(&manifest, &source.file, &self.version);
             if self.is_for_guest {
                 code += &budget::definition(&manifest.image.name);
@@ -100,6 +101,19 @@ impl Package {
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let path = self.out.join(name);
         fs::write(&path, text).map_err(|error| Error::of_file(&path.display().to_string(), error.to_string()))
+    }
+}
+
+/// What is made of a manifest is found by the image's name: each has its own.
+fn differs(images: &[(String, Manifest)], file: &str, name: &str) -> Result<(), Error> {
+    match images.iter().find(|(_, other)| other.image.name == name) {
+        Some((other, _)) => {
+            let what = format!(
+                "image.name is {name:?}, which is that of {other} too: call one of the sources otherwise"
+            );
+            Err(Error::of_file(file, what))
+        }
+        None => Ok(()),
     }
 }
 
@@ -219,6 +233,23 @@ mod tests {
         files.0.write_all().unwrap();
         let word = "compile_error!(\"image.name in unikernel.toml is \\\"wbe\\\", but the binary is \\\"web\\\"\");\n";
         assert_eq!(files.out("web.rs"), word);
+    }
+
+    #[test]
+    fn two_images_of_one_name_end_the_build() {
+        let manifest = "[image]\nname = \"web\"\n";
+        for (test, first, second) in [
+            ("twins", "unikernel.toml", "examples/web.toml"),
+            ("bins", "unikernel.toml", "src/bin/web.toml"),
+            ("kinds", "examples/web.toml", "src/bin/web.toml"),
+        ] {
+            let files = Files::new(test, &[(first, manifest), (second, manifest)]);
+            let said = files.0.write_all().unwrap_err().to_string();
+            let what = format!(
+                "{second}: image.name is \"web\", which is that of {first} too: call one of the sources otherwise"
+            );
+            assert_eq!(said, what);
+        }
     }
 
     #[test]

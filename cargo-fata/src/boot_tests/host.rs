@@ -22,7 +22,7 @@ pub const TESTS: &[BootTest] = &[
         .pv_only("makes no guest"),
     BootTest::new("boot::host::a_script_over_time_is_killed", 60, a_script_over_time_is_killed)
         .pv_only("makes no guest"),
-    BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 120, the_tool_on_a_dom0_uses_its_xl)
+    BootTest::new("boot::host::the_tool_on_a_dom0_uses_its_xl", 150, the_tool_on_a_dom0_uses_its_xl)
         .pv_only("makes no guest"),
     BootTest::new("boot::host::cpu_time_in_nanoseconds", 60, cpu_time_in_nanoseconds)
         .pv_only("makes no guest"),
@@ -99,6 +99,12 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
             host.sh(&format!("cd /tmp/tool; ./cargo-fata exec {option} hello </dev/null"), QUICK)?;
         ensure!(refused.status == 1 && refused.stderr.contains(said), "{option}: {refused:?}");
     }
+    // A guest that crashes has its status, and does not stay.
+    host.put("/tmp/tool/probe", &fs::read(image("probe")?)?)?;
+    let line = "cd /tmp/tool; ./cargo-fata exec probe case=error </dev/null";
+    let crash = host.sh(line, Duration::from_secs(60))?;
+    ensure!(crash.status == 99 && crash.stderr.contains("the guest crashed"), "a crash: {crash:?}");
+    ensure!(crash.stdout.contains("this main ends with an error"), "a crash: {crash:?}");
     // Debian's hypervisor has no CONFIG_GDBSX: that is said, and the guest does not stay.
     // The file with symbols is given, as dom0 has no compiler to make one.
     host.put("/tmp/tool/symbols", &fs::read(symbols::file_of(&image("hello")?)?)?)?;
@@ -107,7 +113,7 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     let said = "gdbsx, which needs a hypervisor with CONFIG_GDBSX";
     ensure!(gdb.status == 1 && gdb.stderr.contains(said), "--gdb: {gdb:?}");
     let left = host.sh("xl list | tail -n +3", QUICK)?.ok()?;
-    ensure!(left.stdout.is_empty(), "--gdb left a guest behind: {left:?}");
+    ensure!(left.stdout.is_empty(), "a crash or --gdb left a guest behind: {left:?}");
     host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
     ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
     ensure!(pvh.stdout.contains("hello from Fata"), "{pvh:?}");

@@ -110,11 +110,13 @@ fn config_of(host: &Host, name: &str, toolstack: Toolstack, kernel: Option<&str>
 }
 
 /// What `xl` is to have understood of devices and parameters.
-const UNDERSTOOD: [(&str, &[&str]); 4] = [
+const UNDERSTOOD: [(&str, &[&str]); 5] = [
     ("hello", &[]),
     ("manifest", &["\"bridge\": \"xenbr0\"", "\"bridge\": \"xenbr1\"", "greeting=\\\"a b\\\""]),
     ("web", &["\"bridge\": \"xenbr0\""]),
     ("block", &["\"vdev\": \"xvda\"", "\"readwrite\": 1"]),
+    // Its disk is optional: a comment.
+    ("kv", &["\"bridge\": \"xenbr0\""]),
 ];
 
 /// `xl` reads the configuration of every image, and boots one from it.
@@ -132,6 +134,10 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
         // As JSON, which writes a quotation mark with a backslash before it.
         let missing = wanted.iter().find(|part| !said.stdout.contains(**part));
         ensure!(missing.is_none(), "{name}: xl has not understood {missing:?}: {said:?}");
+        ensure!(
+            name != "kv" || !said.stdout.contains("vdev"),
+            "xl wants a disk that may be missing: {said:?}"
+        );
     }
     let start = "xl create -q /tmp/manifest.cfg && for _ in $(seq 100); do \
                  grep -q configured /var/log/xen/guest-manifest.log && exit 0; sleep 0.1; done; exit 1";
@@ -143,8 +149,9 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
 fn libvirt_takes_its_configuration(host: &mut Host) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let judged =
-        ["hello", "manifest", "web", "block"].into_iter().try_for_each(|name| judge(host, &folder, name));
+    let judged = ["hello", "manifest", "web", "block", "kv"]
+        .into_iter()
+        .try_for_each(|name| judge(host, &folder, name));
     fs::remove_dir_all(&folder)?;
     judged
 }

@@ -360,6 +360,13 @@ fn a_panic_has_its_status(logs: &Path) -> Result<()> {
             ensure!(status == wanted, "{machine} {exit}: the status is {status}: {log}");
             ensure!(log.contains("this panic is the test: 42"), "{machine}: {log}");
         }
+        // Another crash has another.
+        let exit = "-device isa-debug-exit,iobase=0xf4,iosize=4 -no-reboot";
+        let (status, log) =
+            Machine::start(logs, "probe", "case=error", &format!("{machine} {exit}"))?.wait_end()?;
+        ensure!(status == 99, "{machine}: the status of an error of main is {status}: {log}");
+        ensure!(log.contains("this main ends with an error"), "{machine}: {log}");
+        ensure!(!log.contains("panicked"), "{machine}: {log}");
     }
     Ok(())
 }

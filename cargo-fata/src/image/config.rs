@@ -7,11 +7,12 @@ mod xl;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use fata_build::{Manifest, Param, command_line};
+use fata_build::{Block, Manifest, Param, command_line};
 
 use super::note_of;
 use crate::cli::{ConfigArgs, Toolstack};
 use crate::note;
+use crate::run::disks;
 use crate::xen_host::guest::Kind;
 
 /// What a guest is made from.
@@ -58,9 +59,40 @@ impl Guest {
         self.manifest.image.memory.as_mib().unwrap_or_default()
     }
 
+    /// Its disks, files beside the image: those that must be there, and those without which it starts too.
+    fn disks(&self) -> (Vec<DiskFile<'_>>, Vec<DiskFile<'_>>) {
+        let disks = self.manifest.blocks.iter().zip('a'..='z');
+        let mut needed: Vec<_> =
+            disks.map(|(block, letter)| DiskFile::of(block, letter, &self.kernel)).collect();
+        let optional = needed.split_off(self.manifest.needed_blocks().min(needed.len()));
+        (needed, optional)
+    }
+
     /// A line for each boot parameter of the appliance's own, for comments.
     fn param_lines(&self) -> Vec<String> {
         self.manifest.params.iter().map(param_line).collect()
+    }
+}
+
+/// A file that is to be a disk.
+struct DiskFile<'a> {
+    block: &'a Block,
+    /// The last one of its name, `xvda`.
+    letter: char,
+    path: String,
+}
+
+impl<'a> DiskFile<'a> {
+    fn of(block: &'a Block, letter: char, kernel: &str) -> Self {
+        Self { block, letter, path: format!("{kernel}-{}.img", block.name) }
+    }
+
+    /// A sentence for a comment: how the file, here called `file`, comes about.
+    fn origin(&self, file: &str) -> String {
+        if self.block.read_only {
+            return format!("{}, with what is to be read from it, is yours to make.", self.block.name);
+        }
+        format!("An empty one for {} is made by: {}", self.block.name, disks::making(self.block, file))
     }
 }
 
@@ -123,6 +155,73 @@ mod tests {
         }
     }
 
+    /// Guests whose block devices are these lines.
+    fn with_disks(blocks: &str) -> Guest {
+        let text = format!("[image]\nname = \"kv\"\n{blocks}");
+        let manifest = fata_build::read::manifest("kv", &text).unwrap();
+        Guest { manifest, kernel: "/root/my--kv".to_owned(), bridges: Vec::new(), ..guest() }
+    }
+
+    /// What is not in comments.
+    fn without_comments(text: &str) -> String {
+        let mut parts = text.split("<!--");
+        let first = parts.next().unwrap_or_default().to_owned();
+        first + &parts.map(|part| part.split_once("-->").expect("a comment ends").1).collect::<String>()
+    }
+
+    #[test]
+    fn an_optional_disk_stands_in_a_comment() {
+        let guest = with_disks("[block.data]\noptional = true\nsize = \"1536 MiB\"\n");
+        let text = xl::text(&guest);
+        let disk = "#disk = [ 'format=raw,vdev=xvda,access=rw,target=/root/my--kv-data.img' ]";
+        for line in [
+            "# It starts without data too. With it, this is to be a line without #:",
+            disk,
+            "# An empty one for data is made by: truncate -s 1536M '/root/my--kv-data.img'",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+        assert!(!text.lines().any(|line| line.starts_with("disk")), "{text}");
+
+        let text = libvirt::text(&guest);
+        assert!(!without_comments(&text).contains("<disk"), "{text}");
+        // Two hyphens would end the comment for XML.
+        assert!(text.contains("<source file=\"/root/my&#45;&#45;kv&#45;data.img\"/>"), "{text}");
+        let text = libvirt::text(&Guest { kernel: "/root/kv".to_owned(), ..guest });
+        assert!(text.contains(
+            "It starts without data too. An empty one for data is made by: truncate -s 1536M FILE"
+        ));
+        assert!(text.contains("<source file=\"/root/kv-data.img\"/>"), "{text}");
+
+        let text = qubes::text(&with_disks("[block.data]\noptional = true\n"));
+        assert!(text.contains("data.disk=xvdb"), "{text}");
+        assert!(text.contains("# Without data.disk it would take xvda, the qube's root."), "{text}");
+    }
+
+    #[test]
+    fn an_optional_disk_comes_after_those_that_are_needed() {
+        let guest = with_disks("[block.log]\n[block.site]\nread-only = true\noptional = true\n");
+        let text = xl::text(&guest);
+        let log = "format=raw,vdev=xvda,access=rw,target=/root/my--kv-log.img";
+        let site = "format=raw,vdev=xvdb,access=ro,target=/root/my--kv-site.img";
+        for line in [
+            &format!("disk = [ '{log}' ]"),
+            "# An empty one for log is made by: truncate -s 64M '/root/my--kv-log.img'",
+            "# It starts without site too. With it, this stands in the place of the line above:",
+            &format!("#disk = [ '{log}', '{site}' ]"),
+            "# site, with what is to be read from it, is yours to make.",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in:\n{text}");
+        }
+        let left = without_comments(&libvirt::text(&guest));
+        assert!(left.contains("xvda") && !left.contains("xvdb"), "{left}");
+
+        // One that another stands behind is not optional for a configuration.
+        let text = xl::text(&with_disks("[block.site]\noptional = true\n[block.log]\n"));
+        assert!(text.lines().any(|line| line.starts_with("disk = ") && line.contains("xvdb")), "{text}");
+        assert!(!text.contains("#disk"), "{text}");
+    }
+
     #[test]
     fn xl() {
         let text = xl::text(&guest());
@@ -132,6 +231,7 @@ mod tests {
             "kernel = \"/root/web\"",
             "memory = 16",
             "vif = [ 'bridge=xenbr0', 'bridge=xenbr1' ]",
+            "# An empty one for data is made by: truncate -s 1G '/root/web-data.img'",
             "disk = [ 'format=raw,vdev=xvda,access=rw,target=/root/web-data.img' ]",
             "extra = \"greeting=\\\"a b\\\" ipv4=10.0.0.2/24\"",
             "#   port=80  the TCP port",

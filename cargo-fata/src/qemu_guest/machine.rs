@@ -64,12 +64,18 @@ pub enum Accelerator {
     Best,
     /// Software, everywhere.
     Tcg,
+    /// KVM, or nothing.
+    Kvm,
 }
 
 impl Accelerator {
     /// QEMU's name for what is used on this machine.
     pub fn name(self) -> &'static str {
-        if self == Self::Best && has_kvm() { "kvm" } else { "tcg" }
+        match self {
+            Self::Kvm => "kvm",
+            Self::Best if has_kvm() => "kvm",
+            Self::Best | Self::Tcg => "tcg",
+        }
     }
 }
 

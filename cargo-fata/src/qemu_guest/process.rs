@@ -24,6 +24,8 @@ use crate::xen_host::qemu::end_with_this_thread;
 const PANICKED: i32 = 101;
 const CRASHED: i32 = 99;
 const POWERED_OFF: i32 = 33;
+/// What QEMU writes when its KVM cannot do what an instruction of the guest asks for.
+const KVM_GAVE_UP: &str = "KVM internal error";
 
 /// A running machine; dropping it ends it.
 pub struct Process {
@@ -124,6 +126,16 @@ impl Process {
         Ok(self.end)
     }
 
+    /// An error where KVM has given the guest up: QEMU says so and waits, for ever.
+    pub fn check(&mut self) -> Result<()> {
+        self.qmp.cause();
+        let complaints = self.qmp.complaints();
+        if complaints.contains(KVM_GAVE_UP) {
+            bail!("QEMU has stopped the guest:\n{}", command::last_lines(complaints, 12));
+        }
+        Ok(())
+    }
+
     /// Whether the crash that ended it was a panic.
     pub fn has_panicked(&self) -> bool {
         self.has_panicked
@@ -157,5 +169,49 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.destroy();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A shell in the place of QEMU.
+    fn start(script: &str) -> Process {
+        let mut machine = Machine::new(Board::Microvm, "web".into());
+        machine.wrapper = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Process::start(&machine, |_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_qemu_that_fails_is_an_error_with_what_it_said() {
+        let mut process = start("echo 'failed to initialize kvm: Permission denied' >&2; exit 1");
+        let started = Instant::now();
+        let error = loop {
+            match process.end() {
+                Ok(None) => assert!(started.elapsed() < SOON, "it does not end"),
+                Ok(Some(end)) => panic!("it ended with {end}"),
+                Err(error) => break error.to_string(),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(error.contains("exit status: 1") && error.contains("Permission denied"), "{error}");
+    }
+
+    #[test]
+    fn a_guest_that_kvm_gives_up_is_an_error_while_qemu_waits() {
+        let mut process = start("echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60");
+        let started = Instant::now();
+        while process.check().is_ok() {
+            assert!(started.elapsed() < SOON, "nothing is heard of it");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let error = process.check().unwrap_err().to_string();
+        assert!(error.contains("KVM internal error. Suberror: 1"), "{error}");
+        assert_eq!(process.end().unwrap(), None);
     }
 }

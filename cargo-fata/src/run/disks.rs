@@ -5,7 +5,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use fata_build::Manifest;
+use fata_build::{Block, Manifest};
+
+/// Of a disk whose manifest says no size, octets: enough to begin with for what keeps something.
+const SIZE_OF_NONE: u64 = 64 << 20;
 
 /// What the command line says of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +64,8 @@ pub fn parse(text: &str) -> Result<DiskArg, String> {
     Ok(DiskArg { name: name.to_owned(), file: file.into(), access })
 }
 
-/// The guest's disks, in the order of its manifest: each block device has one, and no other has. A guest that only prints
-/// its parameters needs none.
+/// The guest's disks, in the order of its manifest: each block device has one, but optional ones at the end, and no other has. A
+/// guest that only prints its parameters needs none.
 pub fn of(args: &[DiskArg], manifest: Option<&Manifest>, params: &[String]) -> Result<Vec<Disk>> {
     let blocks = manifest.map_or(&[][..], |manifest| &manifest.blocks);
     for (n, arg) in args.iter().enumerate() {
@@ -76,21 +79,43 @@ pub fn of(args: &[DiskArg], manifest: Option<&Manifest>, params: &[String]) -> R
         ensure!(!args[..n].iter().any(|other| other.name == *name), "--disk {name}=... is given twice");
     }
     let mut disks = Vec::new();
-    for block in blocks {
+    let mut left_out = None;
+    let needed = manifest.map_or(0, Manifest::needed_blocks);
+    for (place, block) in blocks.iter().enumerate() {
         let name = &block.name;
         match args.iter().find(|arg| arg.name == *name) {
-            Some(arg) => disks.push(Disk::of(arg, block.read_only)?),
+            Some(arg) => {
+                if let Some(other) = left_out {
+                    bail!(
+                        "--disk {name}=... needs --disk {other}=... too: disks are told apart by their places"
+                    );
+                }
+                disks.push(Disk::of(arg, block.read_only)?);
+            }
             None if params.iter().any(|param| param == "help") => {}
+            None if place >= needed => left_out = Some(name),
             None => {
-                let size = block.size.map_or("16M".to_owned(), |size| size.octets.to_string());
                 bail!(
                     "the image needs a disk for its block device {name}: give --disk {name}=FILE (an empty one is made by \
-                     `truncate -s {size} FILE`)"
+                     `{}`)",
+                    making(block, "FILE")
                 )
             }
         }
     }
     Ok(disks)
+}
+
+/// The command that makes an empty file for one.
+pub fn making(block: &Block, file: &str) -> String {
+    format!("truncate -s {} {file}", in_units(block.size.map_or(SIZE_OF_NONE, |size| size.octets)))
+}
+
+/// As truncate(1) reads it.
+fn in_units(octets: u64) -> String {
+    let units = [(30, "G"), (20, "M"), (10, "K")];
+    let whole = units.into_iter().find(|(shift, _)| octets >> shift > 0 && octets.trailing_zeros() >= *shift);
+    whole.map_or_else(|| octets.to_string(), |(shift, unit)| format!("{}{unit}", octets >> shift))
 }
 
 /// The disks of a process, which knows itself what it needs.
@@ -218,12 +243,40 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_as_truncate_reads_them() {
+        for (octets, text) in
+            [(1 << 30, "1G"), (3 << 29, "1536M"), (4096, "4K"), (512, "512"), (1025, "1025")]
+        {
+            assert_eq!(in_units(octets), text);
+        }
+    }
+
+    #[test]
+    fn optional_ones_may_be_left_out_from_the_end() {
+        let text = "[image]\nname = \"x\"\n[block.a]\noptional = true\n[block.b]\noptional = true\n";
+        let manifest = fata_build::read::manifest("x", text).unwrap();
+        let file = std::env::temp_dir().join(format!("fata-disk-optional-{}", std::process::id()));
+        fs::write(&file, vec![0; 512]).unwrap();
+        let of = |names: &[&str]| {
+            let args: Vec<DiskArg> =
+                names.iter().map(|name| parse(&format!("{name}={}", file.display())).unwrap()).collect();
+            of(&args, Some(&manifest), &[]).map(|disks| disks.len())
+        };
+        assert_eq!(of(&[]).unwrap(), 0);
+        assert_eq!(of(&["a"]).unwrap(), 1);
+        assert_eq!(of(&["b", "a"]).unwrap(), 2);
+        let error = of(&["b"]).unwrap_err().to_string();
+        assert_eq!(error, "--disk b=... needs --disk a=... too: disks are told apart by their places");
+        fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
     fn what_is_missing_or_too_much_is_said() {
         let said = |args: &[&str]| disks(args).unwrap_err().to_string();
         assert_eq!(
             said(&[]),
             "the image needs a disk for its block device data: give --disk data=FILE (an empty one is made by \
-             `truncate -s 1048576 FILE`)"
+             `truncate -s 1M FILE`)"
         );
         assert_eq!(
             said(&["date=x"]),

@@ -63,6 +63,11 @@ fn on(place: &str, image: &Path, args: &GuestArgs, params: &[String]) -> Result<
         _ if args.machine.is_some() => {
             bail!("--machine is for --on qemu: on Xen a guest has no such machine")
         }
+        _ if args.accel.is_some() => {
+            bail!(
+                "--accel is for --on qemu: the tool's Xen host is emulated in software, and Xen runs its guests"
+            )
+        }
         _ => session(image, args, params),
     }
 }

@@ -58,6 +58,9 @@ fn refuse_what_only_guests_have(guest: &GuestArgs) -> Result<()> {
     if guest.machine.is_some() {
         bail!("--machine is for --on qemu: a process runs on this machine");
     }
+    if guest.accel.is_some() {
+        bail!("--accel is for --on qemu: a process runs on this machine's processors");
+    }
     if guest.gdb || guest.pcap.is_some() {
         bail!(
             "--gdb and --pcap are for guests: start a process in gdb, and capture on this machine's own interfaces"

@@ -36,7 +36,7 @@ pub fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<Exit
         bail!("{} has no PVH entry, which QEMU needs (XEN_ELFNOTE_PHYS32_ENTRY)", image.display());
     };
     let gdb = if args.gdb { Some(Gdb::prepare(image)?) } else { None };
-    let mut plan = Plan { machine: machine(image, args, gdb.as_ref()), forwards: Vec::new() };
+    let mut plan = Plan { machine: machine(image, args, gdb.as_ref())?, forwards: Vec::new() };
     plan.add_networks(image, args, params)?;
     add_disks(&mut plan.machine, args, params)?;
     let pcap = args.pcap.as_deref().map(|path| Pcap::create(path, plan.machine.nics.len())).transpose()?;
@@ -66,15 +66,34 @@ fn refuse_what_only_xen_does(args: &GuestArgs) -> Result<()> {
     Ok(())
 }
 
-fn machine(image: &Path, args: &GuestArgs, gdb: Option<&Gdb>) -> Machine {
+fn machine(image: &Path, args: &GuestArgs, gdb: Option<&Gdb>) -> Result<Machine> {
     let board = Board::from(args.machine.as_deref().unwrap_or_default());
     let mut machine = Machine::new(board, image.to_owned());
     machine.gdb_port = gdb.map(|gdb| gdb.port);
-    if gdb.is_some() {
+    machine.accelerator = accelerator(args)?;
+    Ok(machine)
+}
+
+fn accelerator(args: &GuestArgs) -> Result<Accelerator> {
+    match (args.accel.as_deref(), args.gdb) {
+        (Some("kvm"), true) => {
+            bail!("--accel kvm does not go with --gdb, whose breakpoints want software (tcg)")
+        }
         // Its breakpoints leave no trace in memory, and need no memory to be mapped yet.
-        machine.accelerator = Accelerator::Tcg;
+        (_, true) | (Some("tcg"), false) => Ok(Accelerator::Tcg),
+        (Some(_), false) => Ok(Accelerator::Kvm),
+        (None, false) => Ok(Accelerator::Best),
     }
-    machine
+}
+
+/// What is said of a machine that failed. KVM has not been tried everywhere: where it is why, nothing has been heard of the guest.
+fn explained(error: anyhow::Error, accelerator: &str, has_spoken: bool) -> anyhow::Error {
+    match accelerator == "kvm" && !has_spoken {
+        true => error.context(
+            "QEMU with KVM failed before the guest said anything; with --accel tcg it runs without KVM",
+        ),
+        false => error,
+    }
 }
 
 /// The machine, and the ports of ours that lead to it.
@@ -159,9 +178,11 @@ impl Session {
         }
         let (sender, console) = channel();
         let print = move |bytes: &[u8]| drop(sender.send(bytes.to_vec()));
-        let mut guest = Guest { process: Process::start(&self.machine, print)?, console };
         let Machine { board, accelerator, memory_mb, .. } = &self.machine;
-        ui::say(format!("in QEMU: {board} with {memory_mb} MiB, {}; Ctrl-C ends it", accelerator.name()));
+        let accelerator = accelerator.name();
+        let process = Process::start(&self.machine, print)?;
+        let mut guest = Guest { process, console, accelerator, has_spoken: false };
+        ui::say(format!("in QEMU: {board} with {memory_mb} MiB, {accelerator}; Ctrl-C ends it"));
         if let Some(gdb) = &self.gdb {
             gdb.announce_machine(self.entry);
         }
@@ -215,21 +236,34 @@ impl Debugged {
 struct Guest {
     process: Process,
     console: Receiver<Vec<u8>>,
+    /// By QEMU's name.
+    accelerator: &'static str,
+    /// Whether anything has come from its console.
+    has_spoken: bool,
 }
 
 impl Guest {
     /// Prints what comes next; how the guest ended, once all it said has been printed.
     fn step(&mut self, screen: &mut Screen<'_>) -> Result<Option<End>> {
         match self.console.recv_timeout(TICK) {
-            Ok(bytes) => screen.print(&bytes).map(|()| None),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(bytes) => {
+                self.has_spoken = true;
+                screen.print(&bytes).map(|()| None)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.process.check().map(|()| None).map_err(|error| self.explained(error))
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 screen.end()?;
                 // Its console is closed a moment before it is gone.
                 std::thread::sleep(Duration::from_millis(5));
-                self.process.end()
+                self.process.end().map_err(|error| self.explained(error))
             }
         }
+    }
+
+    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+        explained(error, self.accelerator, self.has_spoken)
     }
 
     /// Asks the guest to leave, then makes it. A second Ctrl-C does not wait.
@@ -247,5 +281,53 @@ impl Guest {
         interrupt::clear();
         ui::warn("the guest did not leave when asked");
         Ok(End::Destroyed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(line: &str) -> GuestArgs {
+        let cli =
+            Cli::parse_from(["cargo-fata", "run", "web"].into_iter().chain(line.split_ascii_whitespace()));
+        let Command::Run(args) = cli.command else { panic!("not run") };
+        args.guest
+    }
+
+    #[test]
+    fn the_accelerator_is_as_asked_for() {
+        let accelerator = |line: &str| accelerator(&args(line));
+        assert_eq!(accelerator("--on qemu").unwrap(), Accelerator::Best);
+        assert_eq!(accelerator("--on qemu --accel tcg").unwrap(), Accelerator::Tcg);
+        assert_eq!(accelerator("--on qemu --accel kvm").unwrap(), Accelerator::Kvm);
+        assert_eq!(accelerator("--on qemu --gdb").unwrap(), Accelerator::Tcg);
+        assert_eq!(accelerator("--on qemu --gdb --accel tcg").unwrap(), Accelerator::Tcg);
+        let error = accelerator("--on qemu --gdb --accel kvm").unwrap_err().to_string();
+        assert!(error.starts_with("--accel kvm does not go with --gdb"), "{error}");
+    }
+
+    #[test]
+    fn on_xen_nobody_chooses_one() {
+        let args = args("--accel tcg");
+        let error = super::super::on("xen", Path::new("no-image"), &args, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("--accel is for --on qemu"), "{error}");
+    }
+
+    #[test]
+    fn a_way_out_is_named_where_kvm_may_be_why() {
+        let said = |accelerator, has_spoken| {
+            format!("{:#}", explained(anyhow::anyhow!("QEMU ended"), accelerator, has_spoken))
+        };
+        assert!(
+            said("kvm", false).contains("with --accel tcg it runs")
+                && said("kvm", false).ends_with(": QEMU ended")
+        );
+        for (accelerator, has_spoken) in [("kvm", true), ("tcg", false), ("tcg", true)] {
+            assert_eq!(said(accelerator, has_spoken), "QEMU ended");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A folder outside of every repository, and cargo in it: what the tool makes for others is tried there.
+//! A folder outside of every repository, or in ours, and cargo in it: what the tool makes for others is tried there.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -23,9 +23,18 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// One for the test of that name. What its appliances have in common is built once: they share a folder in ours.
     pub fn new(name: &str) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("fata-{}-{name}", std::process::id()));
+        Self::below(&std::env::temp_dir(), name, &Workspace::current()?)
+    }
+
+    /// The same inside of the repository, in a folder that it ignores.
+    pub fn inside(name: &str, workspace: &Workspace) -> Result<Self> {
+        Self::below(&workspace.root.join("target"), name, workspace)
+    }
+
+    fn below(parent: &Path, name: &str, workspace: &Workspace) -> Result<Self> {
+        let folder = parent.join(format!("fata-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let target = Workspace::current()?.target_dir.join("fata-new");
+        let target = workspace.target_dir.join("fata-new");
         Ok(Self { folder, target, options: Vec::new(), programs: None })
     }
 

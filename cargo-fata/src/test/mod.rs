@@ -12,6 +12,7 @@ mod developer_tools;
 pub mod elsewhere;
 mod host_tests;
 mod image_info;
+mod inside;
 mod libtest;
 mod on_unix;
 mod packages;
@@ -217,6 +218,7 @@ impl OwnTest {
             .chain(developer_tools::TESTS)
             .chain(on_unix::TESTS)
             .chain(image_info::TESTS)
+            .chain(inside::TESTS)
             .chain(packages::TESTS);
         all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
     }

@@ -64,6 +64,7 @@ fn refusals(workspace: &Workspace) -> Result<()> {
         (&["--no-net"], of_guests),
         (&["--type", "pvh"], of_guests),
         (&["--machine", "q35"], "--machine is for --on qemu"),
+        (&["--accel", "tcg"], "--accel is for --on qemu"),
         (&["--gdb"], "--gdb and --pcap are for guests"),
         (&["--pcap", "/nowhere/hello.pcap"], "--gdb and --pcap are for guests"),
         (&["--disk", "data=/nowhere/disk.img"], "--disk data=/nowhere/disk.img: there is no such file"),

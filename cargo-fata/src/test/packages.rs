@@ -168,10 +168,24 @@ fn each_is_complete(workspace: &Workspace) -> Result<()> {
             let is_file = fs::symlink_metadata(folder.join(file)).is_ok_and(|metadata| metadata.is_file());
             ensure!(is_file, "the package {name} has no {file}");
         }
+        if name == "fata" {
+            links_lead_somewhere(folder).context("the package fata")?;
+        }
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let is_same = fs::read(folder.join(licence))? == fs::read(workspace.root.join(licence))?;
             ensure!(is_same, "the package {name} has another {licence}");
         }
+    }
+    Ok(())
+}
+
+/// Where a package's README leads, there is something in the package.
+fn links_lead_somewhere(folder: &Path) -> Result<()> {
+    let text = fs::read_to_string(folder.join("README.md"))?;
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+        let file = target.split('#').next().unwrap_or_default();
+        ensure!(folder.join(file).exists(), "README.md leads to {target}, which is not in the package");
     }
     Ok(())
 }

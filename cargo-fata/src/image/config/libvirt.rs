@@ -1,6 +1,6 @@
 //! For `virsh create`: a domain in XML (<https://libvirt.org/formatdomain.html>).
 
-use super::Guest;
+use super::{DiskFile, Guest};
 use crate::xen_host::guest::Kind;
 
 /// The domain's text.
@@ -35,13 +35,28 @@ fn interface(bridge: &str) -> String {
     format!("    <interface type=\"bridge\">\n      <source bridge=\"{bridge}\"/>\n    </interface>")
 }
 
-fn disks(guest: &Guest) -> impl Iterator<Item = String> {
-    guest.manifest.blocks.iter().zip('a'..='z').map(|(block, letter)| {
-        let access = if block.read_only { "\n      <readonly/>" } else { "" };
-        format!(
-            "    <disk type=\"file\" device=\"disk\">\n      <driver name=\"qemu\" type=\"raw\"/>\n      \
-             <source file=\"{}-{}.img\"/>\n      <target dev=\"xvd{letter}\" bus=\"xen\"/>{access}\n    </disk>",
-            guest.kernel, block.name
-        )
-    })
+/// Its disks; those that may be missing in comments.
+fn disks(guest: &Guest) -> Vec<String> {
+    let (needed, optional) = guest.disks();
+    let needed =
+        needed.iter().map(|disk| format!("    {}\n{}", comment(&disk.origin("FILE")), element(disk)));
+    let optional = optional.iter().map(|disk| {
+        let (name, origin) = (&disk.block.name, disk.origin("FILE"));
+        format!("    {}", comment(&format!("It starts without {name} too. {origin}\n{}\n   ", element(disk))))
+    });
+    needed.chain(optional).collect()
+}
+
+/// It holds no two hyphens: where a path has them they are hyphens by number, for whoever takes it out of the comment.
+fn comment(text: &str) -> String {
+    let text = if text.contains("--") { text.replace('-', "&#45;") } else { text.to_owned() };
+    format!("<!-- {text} -->")
+}
+
+fn element(DiskFile { block, letter, path }: &DiskFile<'_>) -> String {
+    let access = if block.read_only { "\n      <readonly/>" } else { "" };
+    format!(
+        "    <disk type=\"file\" device=\"disk\">\n      <driver name=\"qemu\" type=\"raw\"/>\n      \
+         <source file=\"{path}\"/>\n      <target dev=\"xvd{letter}\" bus=\"xen\"/>{access}\n    </disk>"
+    )
 }

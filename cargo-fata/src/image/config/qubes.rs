@@ -41,6 +41,9 @@ pub(super) fn text(guest: &Guest) -> String {
     }
     if let Some(block) = guest.manifest.blocks.first() {
         lines.push(format!("# xvdb, the qube's private volume, is its block device {}.", block.name));
+        if block.optional {
+            lines.push(format!("# Without {}.disk it would take xvda, the qube's root.", block.name));
+        }
         lines.extend(block.size.map(|size| format!("qvm-volume resize {name}:private {}", size.octets)));
         options += &format!("\" {}.disk=xvdb\"", block.name);
     }

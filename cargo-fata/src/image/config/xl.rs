@@ -1,6 +1,6 @@
 //! For `xl create`: xl.cfg(5).
 
-use super::Guest;
+use super::{DiskFile, Guest};
 use crate::xen_host::guest::Kind;
 
 /// The configuration's text.
@@ -23,11 +23,7 @@ pub(super) fn text(guest: &Guest) -> String {
         lines.push(format!("# {}", names.collect::<Vec<_>>().join(", ")));
         lines.push(format!("vif = [ {} ]", listed(guest.bridges.iter().map(|b| format!("bridge={b}")))));
     }
-    if !guest.manifest.blocks.is_empty() {
-        let optional = guest.manifest.blocks.iter().filter(|block| block.optional);
-        lines.extend(optional.map(|block| format!("# It starts without the disk of {} too.", block.name)));
-        lines.push(format!("disk = [ {} ]", listed(disks(guest))));
-    }
+    lines.extend(disks(guest));
     let extra = guest.command_line.replace('"', "\\\"");
     lines.push(format!("extra = \"{extra}\""));
     if !guest.manifest.params.is_empty() {
@@ -38,13 +34,31 @@ pub(super) fn text(guest: &Guest) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Files beside the image.
-fn disks(guest: &Guest) -> impl Iterator<Item = String> {
-    guest.manifest.blocks.iter().zip('a'..='z').map(|(block, letter)| {
-        let access = if block.read_only { "ro" } else { "rw" };
-        let file = format!("{}-{}.img", guest.kernel, block.name);
-        format!("format=raw,vdev=xvd{letter},access={access},target={file}")
-    })
+/// The line of its disks, and in comments how their files come about, and the line with those that may be missing.
+fn disks(guest: &Guest) -> Vec<String> {
+    let (needed, optional) = guest.disks();
+    let origin = |disk: &DiskFile<'_>| format!("# {}", disk.origin(&format!("'{}'", disk.path)));
+    let mut lines: Vec<String> = needed.iter().map(origin).collect();
+    if !needed.is_empty() {
+        lines.push(format!("disk = [ {} ]", listed(needed.iter().map(entry))));
+    }
+    if !optional.is_empty() {
+        let names: Vec<&str> = optional.iter().map(|disk| disk.block.name.as_str()).collect();
+        let place = if needed.is_empty() {
+            "is to be a line without #"
+        } else {
+            "stands in the place of the line above"
+        };
+        lines.push(format!("# It starts without {} too. With it, this {place}:", names.join(" and ")));
+        lines.push(format!("#disk = [ {} ]", listed(needed.iter().chain(&optional).map(entry))));
+        lines.extend(optional.iter().map(origin));
+    }
+    lines
+}
+
+fn entry(DiskFile { block, letter, path }: &DiskFile<'_>) -> String {
+    let access = if block.read_only { "ro" } else { "rw" };
+    format!("format=raw,vdev=xvd{letter},access={access},target={path}")
 }
 
 fn listed(entries: impl Iterator<Item = String>) -> String {
