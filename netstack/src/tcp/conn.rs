@@ -182,9 +182,11 @@ impl Conn {
         }
     }
 
-    /// Whether both sides know each other's first number: then nothing is sent while a segment is taken.
-    pub(crate) fn is_synchronized(&self) -> bool {
-        self.state.borrow().machine.as_ref().is_some_and(|machine| machine.state().is_synchronized())
+    /// Whether nothing is sent when a segment with this number is taken, whatever it is.
+    pub(crate) fn takes_in_silence(&self, seq: Seq) -> bool {
+        let inner = self.state.borrow();
+        let machine = inner.machine.as_ref();
+        machine.is_some_and(|machine| machine.state().is_synchronized() && !machine.is_to_tell(seq))
     }
 
     /// Takes a segment of this flow with its data.
@@ -199,6 +201,9 @@ impl Conn {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
         let Some(machine) = &mut inner.machine else { return };
+        if machine.is_to_tell(header.seq) {
+            self.transmit(core, now, machine);
+        }
         let before = machine.state();
         let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.take_segment(now, header, marked, data);

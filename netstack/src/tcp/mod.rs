@@ -356,7 +356,7 @@ fn receive(
     let whole = &segment[parsed.offset..];
     let data = placed.map_or(Data::new(&whole, 0, whole.len()), |data| data.split_at(parsed.offset).1);
     match &place {
-        Some(Place::Live(conn)) if is_whole || conn.is_synchronized() => {
+        Some(Place::Live(conn)) if is_whole || conn.takes_in_silence(parsed.header.seq) => {
             conn.receive(core, now, &parsed.header, header.marked, data);
             return true;
         }

@@ -145,6 +145,17 @@ impl Ours {
         self.take(now, Machine::accept(self.config.clone(), syn, Answered::Once(now), now));
     }
 
+    /// Makes packets of the next send; false if there is none.
+    fn next_send(&mut self, now: Instant) -> bool {
+        let Some(mut machine) = self.machine.take() else { return false };
+        let transmit = machine.transmit(now, self.large);
+        if let Some(transmit) = &transmit {
+            self.cut(transmit, &machine);
+        }
+        self.machine = Some(machine);
+        transmit.is_some()
+    }
+
     /// Cuts what goes out into packets.
     fn cut(&mut self, transmit: &Transmit, machine: &Machine) {
         let mut data = vec![0; transmit.len];
@@ -202,6 +213,9 @@ impl Endpoint for Ours {
     fn receive(&mut self, now: Instant, packet: &[u8]) {
         let Some(parsed) = Header::parse(&packet[IP..]) else { return };
         let (header, data) = (parsed.header, &packet[IP + parsed.offset..]);
+        while self.machine.as_ref().is_some_and(|machine| machine.is_to_tell(header.seq))
+            && self.next_send(now)
+        {}
         let Some(machine) = &mut self.machine else { return self.open(now, &header) };
         let was = machine.state();
         match machine.receive(now, &header, packet[ECN] & 3 == 3, data) {
@@ -217,12 +231,7 @@ impl Endpoint for Ours {
         if let Some(packet) = self.ready.pop_front() {
             return Some(packet);
         }
-        let mut machine = self.machine.take()?;
-        let transmit = machine.transmit(now, self.large);
-        if let Some(transmit) = &transmit {
-            self.cut(transmit, &machine);
-        }
-        self.machine = Some(machine);
+        self.next_send(now);
         self.ready.pop_front()
     }
 
