@@ -279,6 +279,8 @@ struct Receiving {
     outside_at: Option<Instant>,
     challenged: Option<Instant>,
     rtt: Duration,
+    /// The timestamp whose echo was last counted for that.
+    echo: u32,
     /// When the owner's reading was last measured, and octets since.
     tuned: Instant,
     copied: u32,

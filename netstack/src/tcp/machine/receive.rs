@@ -268,9 +268,12 @@ impl Machine {
         }
     }
 
-    /// How long the peer's data takes, as its timestamps tell: for the owner's pace.
+    /// How long the peer's data takes, as its timestamps tell: for the owner's pace. Each echo counts once: those that come
+    /// with the rest of a flight, or after a pause, are older by that.
     fn sample_rtt(&mut self, now: Instant, header: &Header) {
-        if let Some(clocks) = header.options.timestamp.filter(|clocks| self.clocks.on && clocks.echo != 0) {
+        let is_new = |echo: u32| self.clocks.on && echo != 0 && echo != self.rcv.echo;
+        if let Some(clocks) = header.options.timestamp.filter(|clocks| is_new(clocks.echo)) {
+            self.rcv.echo = clocks.echo;
             let passed = clock(self.clocks.offset, now).wrapping_sub(clocks.echo);
             if passed < 60_000 {
                 let rtt = Duration::from_millis(u64::from(passed.max(1)));

@@ -220,6 +220,35 @@ fn the_window_is_ahead_of_slow_start() {
     }
 }
 
+/// A peer that has nothing acknowledged meanwhile echoes one timestamp with all that it sends: only the first tells the time.
+#[test]
+fn an_echo_is_counted_once() {
+    let mut net = Net::connected(25 * MS);
+    let now = net.now;
+    let end = net.end(1);
+    let clock = synchronize::clock(end.clocks.offset, now);
+    for (after, echo, measured) in [
+        (50, 0, 50),
+        (80, 0, 50),
+        (900, 0, 50),
+        (950, 900, 50),
+        (960, 900, 50),
+        (1082, 950, 60),
+        (1083, 950, 60),
+    ] {
+        let clocks = Timestamp { value: end.clocks.recent, echo: clock + echo };
+        let header = Header {
+            seq: end.rcv.next,
+            ack: end.snd.next,
+            flags: Flags::ACK,
+            window: 1000,
+            options: Options { timestamp: Some(clocks), ..Options::default() },
+        };
+        assert_eq!(end.receive(now + after * MS, &header, false, &[7; 100]), Verdict::Taken);
+        assert_eq!(end.rcv.rtt.as_millis(), measured, "after {after} ms");
+    }
+}
+
 /// The data of a large receive is no larger segment: every second one of 1448 octets is acknowledged at once.
 #[test]
 fn a_large_receive_does_not_delay_later_acknowledgements() {
