@@ -98,7 +98,7 @@ impl Inner {
             _ => None,
         };
         let linger = self.orphaned.map(|since| {
-            let from = if machine.account.is_scarce() { since } else { since.max(self.progressed) };
+            let from = if machine.account.is_scarce(0) { since } else { since.max(self.progressed) };
             from + LINGER
         });
         silent.into_iter().chain(linger).min()

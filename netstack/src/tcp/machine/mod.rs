@@ -167,9 +167,9 @@ impl Account {
         self.0.as_mut().is_none_or(|share| share.grow(octets))
     }
 
-    /// Whether others may need what is left more than who has much.
-    pub(crate) fn is_scarce(&self) -> bool {
-        self.0.as_ref().is_some_and(Share::is_scarce)
+    /// Whether others may need what is left, after so many octets more, more than who has much.
+    pub(crate) fn is_scarce(&self, more: usize) -> bool {
+        self.0.as_ref().is_some_and(|share| share.is_scarce(more))
     }
 
     fn shrink(&mut self, octets: usize) {

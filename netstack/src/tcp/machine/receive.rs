@@ -161,12 +161,17 @@ impl Machine {
             self.note_duplicate(header.seq, seq);
             self.rcv.ack_now = true;
         }
-        let room = self.rcv.edge.beyond(seq) as usize;
-        let fits = self.make_room(seq, fresh.len().min(room));
-        if fits == 0 && !fresh.is_empty() && room > 0 {
-            self.counts.no_memory += 1;
-            self.rcv.ack_now = true;
-            return Verdict::NoMemory;
+        let wanted = fresh.len().min(self.rcv.edge.beyond(seq) as usize);
+        let fits = self.make_room(seq, wanted);
+        if fits < wanted {
+            // What was offered stays offered (RFC 9293, 3.8.6); from there on no more than there is memory for.
+            let rcv = &mut self.rcv;
+            rcv.limit = rcv.limit.min(rcv.ring.capacity().max(rcv.mss as usize));
+            rcv.ack_now = true;
+            if fits == 0 {
+                self.counts.no_memory += 1;
+                return Verdict::NoMemory;
+            }
         }
         let cut = fresh.len() > fits;
         let fresh = fresh.split_at(fits).0;
