@@ -13,6 +13,9 @@ const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
 const PROBE_GRAIN: Duration = Duration::from_millis(8);
 
+/// Segments that slow start grows by with one acknowledgement, where what that lets out is not paced (L of RFC 9406, 4.3).
+const UNPACED: u32 = 8;
+
 /// Why timers are set (RFC 6298, 5; RFC 8985, 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -227,7 +230,9 @@ impl Machine {
             self.congestion.is_slow_start() && 2 * (self.snd.next - before) > self.congestion.window();
         if was_full || half_full || in_timeout {
             let smoothed = self.rtt.smoothed().unwrap_or_default();
-            self.congestion.grow(now, news.acked, self.snd.mss, smoothed);
+            let bursts = self.congestion.is_slow_start() && self.paced_over().is_none();
+            let most = if bursts { UNPACED * self.snd.mss } else { news.acked };
+            self.congestion.grow(now, news.acked.min(most), self.snd.mss, smoothed);
         } else {
             self.congestion.pause(now);
         }

@@ -441,14 +441,16 @@ impl Machine {
         Some(self.heard.max(self.asked) + interval)
     }
 
-    /// How fast to send: the window in a round trip, and room to grow (RFC 9002, 7.7, gives the factors).
-    fn pace_of(&self, octets: u32) -> Option<Duration> {
+    /// The round trip over which sends are spread, if they are.
+    pub(super) fn paced_over(&self) -> Option<Duration> {
         // A sample that has a timeout in it weighs long; it is no reason to send for seconds as if the path were that long.
         let most = self.rtt.least().saturating_mul(PACED_MOST);
-        let smoothed = self.rtt.smoothed()?.min(most);
-        if smoothed < PACED_FROM {
-            return None;
-        }
+        Some(self.rtt.smoothed()?.min(most)).filter(|round_trip| *round_trip >= PACED_FROM)
+    }
+
+    /// How fast to send: the window in a round trip, and room to grow (RFC 9002, 7.7, gives the factors).
+    fn pace_of(&self, octets: u32) -> Option<Duration> {
+        let smoothed = self.paced_over()?;
         let window = u64::from(self.congestion.window().max(self.snd.mss));
         let (up, down) = if self.congestion.is_slow_start() { (2, 1) } else { (6, 5) };
         Some(Duration::from_nanos(smoothed.as_nanos() as u64 * u64::from(octets) / (window * up / down)))
