@@ -391,10 +391,11 @@ impl Conn {
     }
 
     /// A router says that the segment with this number is too large for its next link.
-    pub(crate) fn too_big(self: &Rc<Self>, now: Instant, seq: u32, mtu: u16) {
-        if let Some(machine) = &mut self.state.borrow_mut().machine
-            && machine.too_big(now, Seq(seq), mtu)
-        {
+    pub(crate) fn too_big(self: &Rc<Self>, core: &Core, now: Instant, seq: u32, mtu: u16) {
+        let Some(machine) = &mut self.state.borrow_mut().machine else { return };
+        if !machine.is_unacknowledged(Seq(seq)) {
+            self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved);
+        } else if machine.too_big(now, Seq(seq), mtu) {
             self.mark_dirty();
         }
     }

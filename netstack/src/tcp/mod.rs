@@ -246,7 +246,7 @@ impl Transport for Table {
             match what {
                 Unreachable::Port => conn.unreachable(core, Some(seq), Error::ConnectionRefused),
                 Unreachable::Host => conn.unreachable(core, Some(seq), Error::HostUnreachable),
-                Unreachable::TooBig(mtu) => conn.too_big(Instant::recent(), seq, mtu),
+                Unreachable::TooBig(mtu) => conn.too_big(core, Instant::recent(), seq, mtu),
             }
         }
     }

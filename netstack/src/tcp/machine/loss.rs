@@ -3,7 +3,7 @@
 use super::acknowledge::News;
 use super::congestion::Kind;
 use super::queue::{AGAIN, LOST, PROBE, SACKED, Sent};
-use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, State, Tlp};
+use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, Seq, State, Tlp};
 use fata_libos::time::{Duration, Instant};
 
 /// Duplicate acknowledgements that tell of a loss, where the peer does not say more (RFC 5681, 3.2).
@@ -355,11 +355,15 @@ impl Machine {
         self.lose_probe(now, probe);
     }
 
-    /// A router says what its next link takes, of a packet with this number: true if it is believed (RFC 5927, 7). What was
+    /// Whether an error about a segment with this number can be true (RFC 5927, 7).
+    pub(crate) fn is_unacknowledged(&self, seq: Seq) -> bool {
+        !seq.before(self.snd.una) && seq.before(self.snd.next)
+    }
+
+    /// A router says what its next link takes, of a packet with this number: true if it is news and believed. What was
     /// too large goes out again in smaller pieces, and that is not congestion (RFC 1191, 6.5).
-    pub fn too_big(&mut self, now: Instant, seq: super::Seq, mtu: u16) -> bool {
-        let on_the_way = !seq.before(self.snd.una) && seq.before(self.snd.next);
-        if !on_the_way || !self.state.is_synchronized() || !self.pmtu.too_big(now, mtu) {
+    pub fn too_big(&mut self, now: Instant, seq: Seq, mtu: u16) -> bool {
+        if !self.is_unacknowledged(seq) || !self.state.is_synchronized() || !self.pmtu.too_big(now, mtu) {
             return false;
         }
         let old = self.snd.mss;
