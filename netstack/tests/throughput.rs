@@ -85,7 +85,7 @@ fn lines() -> Vec<(String, Line, Option<Duration>)> {
             }
         }
     }
-    for loss in [0, 100, 1000] {
+    for loss in [0, 1000, 10_000] {
         let (delay, loss_kind) = (Duration::from_millis(50), Loss::Random(loss));
         let line = Line { delay, loss: loss_kind, queue: 512 << 10, ..Line::default() };
         let percent = f64::from(loss) / 10_000.0;

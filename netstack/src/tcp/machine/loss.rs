@@ -3,6 +3,7 @@
 use super::acknowledge::News;
 use super::congestion::Kind;
 use super::queue::{AGAIN, LOST, PROBE, SACKED, Sent};
+use super::synchronize::clock;
 use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, Seq, State, Tlp};
 use fata_libos::time::{Duration, Instant};
 
@@ -197,9 +198,21 @@ impl Machine {
                 self.counts.recoveries += 1;
                 let flight = self.snd.queue.in_flight() + self.snd.queue.waiting() + news.delivered;
                 self.congestion.react(Kind::Fast, (self.snd.una, self.snd.next), flight, self.snd.mss);
+                self.note_earlier_repeats();
             }
             Some(recovery) if recovery.kind == Kind::Marked => recovery.kind = Kind::Fast,
             Some(_) => {}
+        }
+    }
+
+    /// What an earlier recovery sent again may still arrive: that does not prove this one wrong.
+    fn note_earlier_repeats(&mut self) {
+        let Some(undo) = &mut self.congestion.undo else { return };
+        let again =
+            (0..self.snd.queue.len()).filter_map(|n| self.snd.queue.get(n)).filter(|sent| sent.is(AGAIN));
+        if let Some(first) = again.clone().map(|sent| sent.at).min() {
+            undo.stamp = Some(clock(self.clocks.offset, first));
+            undo.repeats = again.map(|sent| sent.len().div_ceil(self.snd.mss)).sum();
         }
     }
 
