@@ -183,7 +183,7 @@ impl Ours {
             && !octets.is_empty()
             && (1..65_000 - octets.len()).contains(&data.len())
         {
-            last.flags = last.flags | header.flags;
+            last.flags |= header.flags;
             octets.extend_from_slice(data);
             return;
         }
