@@ -140,10 +140,10 @@ impl Memory {
         stats.total == 0 || stats.free >= 2 * reserve(stats.total) + octets as u64
     }
 
-    /// Whether more than half of what there is for a use is used, or there is no plenty: who wants much has to do with less,
-    /// so that there is something for who wants little.
-    pub(crate) fn is_scarce(&self, of: Use) -> bool {
-        self.used(of) > self.limit(of) / 2 || !self.is_plenty(0)
+    /// Whether more than half of what there is for a use would be used with so many octets more, or there is no plenty: who wants
+    /// much has to do with less, so that there is something for who wants little.
+    pub(crate) fn is_scarce(&self, of: Use, more: usize) -> bool {
+        self.used(of).saturating_add(more) > self.limit(of) / 2 || !self.is_plenty(more)
     }
 
     /// Brings the gauges up to date.
@@ -170,9 +170,9 @@ impl Share {
 }
 
 impl Share {
-    /// Whether more than half of what there is for this use is used, or nothing is free.
-    pub(crate) fn is_scarce(&self) -> bool {
-        self.memory.is_scarce(self.of)
+    /// Whether more than half of what there is for this use would be used with so much more, or nothing is free.
+    pub(crate) fn is_scarce(&self, more: usize) -> bool {
+        self.memory.is_scarce(self.of, more)
     }
 
     /// Gives some of it back.
@@ -259,7 +259,7 @@ mod tests {
         FREE.store((1 << 20) - 1, Ordering::Relaxed);
         let granted = (0..1000).take_while(|_| share.grow(1000)).count();
         assert!((1..=131).contains(&granted), "{granted} kB of a reserve of 1 MiB");
-        let asked = (0..10_000).take_while(|_| !memory.is_scarce(Use::Connections)).count();
+        let asked = (0..10_000).take_while(|_| !memory.is_scarce(Use::Connections, 0)).count();
         assert_eq!(asked, 0);
     }
 

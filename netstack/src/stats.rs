@@ -104,7 +104,7 @@ counters! {
     tcp_backlog_dropped: "Handshakes not completed because the listener's backlog was full",
     tcp_half_open_expired: "Handshakes that the peer never completed",
     tcp_resets_sent: "RST segments sent because nothing expected a segment",
-    tcp_resets_ignored: "Segments not believed (RST, SYN, acknowledging what was not sent): answered with a challenge ACK at most",
+    tcp_resets_ignored: "Segments not believed (RST, SYN, acknowledging what was not sent), answered with a challenge ACK at most, and ICMP errors",
     tcp_timed_out: "Connections given up because the peer was silent",
     tcp_retransmits: "Data segments sent again",
     tcp_retransmit_timeouts: "Times the retransmission timer of a connection ran out",

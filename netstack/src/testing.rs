@@ -2,6 +2,8 @@
 //!
 //! Use it in [`fata_libos::testing::run`]: all delays are virtual time.
 
+mod cut;
+
 /// The TCP state machine, by itself.
 pub mod tcp {
     pub use crate::tcp::machine::{
@@ -39,6 +41,9 @@ pub struct Faults {
 /// A frame as it travels, and what is known of its checksum.
 type Frame = (Vec<u8>, Checksum);
 
+/// The longest frame, an IP packet of its greatest length.
+const LONGEST: usize = 14 + 65_535;
+
 struct Shared {
     ports: Vec<Port>,
     faults: Faults,
@@ -53,11 +58,13 @@ struct Port {
     mac: MacAddress,
     mtu: usize,
     offload: bool,
+    /// The most data of TCP in a frame to be cut up; 0 where frames end with the MTU, in both directions.
+    large: usize,
     up: bool,
     changed: bool,
     arrived: VecDeque<Frame>,
-    /// Frames taken and not yet flushed; more than `room` are refused.
-    taken: Vec<Frame>,
+    /// Frames taken and not yet flushed, with the data of each segment where they are to be cut up; more than `room` are refused.
+    taken: Vec<(Frame, usize)>,
     room: usize,
     waker: Option<Waker>,
     counters: NetCounters,
@@ -142,6 +149,7 @@ impl Hub {
             mac: MacAddress([2, 0, 0, 0, 0, n]),
             mtu: 1500,
             offload,
+            large: 0,
             up: true,
             changed: true,
             arrived: VecDeque::new(),
@@ -182,7 +190,7 @@ impl Hub {
 
     /// The same, with what is said of the frame's checksum.
     pub fn inject_with(&self, frame: &[u8], checksum: Checksum) {
-        self.0.borrow_mut().travel(usize::MAX, (frame.to_vec(), checksum));
+        self.0.borrow_mut().travel(usize::MAX, (frame.to_vec(), checksum), 0);
     }
 
     async fn deliver(self) {
@@ -223,33 +231,45 @@ impl Shared {
         (self.seed % 10_000) < u64::from(of_10_000)
     }
 
-    fn travel(&mut self, from: usize, frame: Frame) {
+    /// `segment_size`: what it is to be cut into for whoever does not take it whole, octets of data.
+    fn travel(&mut self, from: usize, frame: Frame, segment_size: usize) {
         if let Some(seen) = &mut self.seen {
             seen.push(frame.0.clone());
         }
-        let faults = self.faults;
         let targets: Vec<usize> = (0..self.ports.len()).filter(|p| *p != from).collect();
         for to in targets {
-            if self.chance(faults.lose) {
-                continue;
-            }
-            let copies = if self.chance(faults.double) { 2 } else { 1 };
-            for _ in 0..copies {
-                let mut frame = frame.clone();
-                if self.chance(faults.corrupt) {
-                    let bit = (self.seed >> 20) as usize % (frame.0.len() * 8);
-                    frame.0[bit / 8] ^= 1 << (bit % 8);
-                    frame.1 = Checksum::Complete;
+            if segment_size > 0 && self.ports[to].large == 0 {
+                for piece in cut::cut(&frame.0, segment_size) {
+                    assert!(piece.len() <= 14 + self.ports[to].mtu, "{} octets after cutting", piece.len());
+                    self.travel_to(to, &(piece, Checksum::Complete));
                 }
-                let mut at = Instant::now() + faults.delay;
-                if self.chance(faults.reorder) {
-                    at += Duration::from_millis(1);
-                }
-                self.count += 1;
-                self.travelling.insert((at, self.count), (to, frame));
+            } else {
+                self.travel_to(to, &frame);
             }
         }
         wake(&mut self.courier);
+    }
+
+    fn travel_to(&mut self, to: usize, frame: &Frame) {
+        let faults = self.faults;
+        if self.chance(faults.lose) {
+            return;
+        }
+        let copies = if self.chance(faults.double) { 2 } else { 1 };
+        for _ in 0..copies {
+            let mut frame = frame.clone();
+            if self.chance(faults.corrupt) {
+                let bit = (self.seed >> 20) as usize % (frame.0.len() * 8);
+                frame.0[bit / 8] ^= 1 << (bit % 8);
+                frame.1 = Checksum::Complete;
+            }
+            let mut at = Instant::now() + faults.delay;
+            if self.chance(faults.reorder) {
+                at += Duration::from_millis(1);
+            }
+            self.count += 1;
+            self.travelling.insert((at, self.count), (to, frame));
+        }
     }
 
     fn arrive(&mut self, now: Instant) {
@@ -283,6 +303,12 @@ impl Device {
         f(&mut self.hub.0.borrow_mut().ports[self.port])
     }
 
+    /// From now on the device cuts up sends of TCP with at most so much data, and takes such frames whole when they arrive, as a
+    /// back end does that offers segmentation both ways. Checksums are left half done then.
+    pub fn set_large(&self, octets: usize) {
+        self.with(|port| (port.large, port.offload) = (octets, true));
+    }
+
     /// How many frames fit between two flushes; 64 at first.
     pub fn set_room(&self, frames: usize) {
         self.with(|port| port.room = frames);
@@ -300,7 +326,9 @@ impl NetDevice for Device {
 
     fn offloads(&self) -> Offloads {
         let mut offloads = Offloads::default();
-        offloads.tx_checksum_v4 = self.with(|port| port.offload);
+        let (offload, large) = self.with(|port| (port.offload, port.large));
+        offloads.tx_checksum_v4 = offload;
+        (offloads.tx_segmentation_v4, offloads.tx_segmentation_v6) = (large, large);
         offloads
     }
 
@@ -356,7 +384,9 @@ impl NetDevice for Device {
         if !self.can_transmit() {
             return Err(TransmitError::Full);
         }
-        let max = self.mtu() + 14;
+        let large = self.with(|port| port.large);
+        assert!(meta.segment_size == 0 || large > 0, "no such offload");
+        let max = if meta.segment_size > 0 { LONGEST } else { self.mtu() + 14 };
         if len > max {
             return Err(TransmitError::TooLong { len, max });
         }
@@ -366,7 +396,7 @@ impl NetDevice for Device {
             assert!(port.offload || meta.checksum != Checksum::Partial, "no such offload");
             port.counters.tx_frames += 1;
             port.counters.tx_octets += len as u64;
-            port.taken.push((frame, meta.checksum));
+            port.taken.push(((frame, meta.checksum), meta.segment_size));
         });
         Ok(())
     }
@@ -379,8 +409,8 @@ impl NetDevice for Device {
             std::mem::take(&mut port.taken)
         });
         let mut hub = self.hub.0.borrow_mut();
-        for frame in taken {
-            hub.travel(self.port, frame);
+        for (frame, segment_size) in taken {
+            hub.travel(self.port, frame, segment_size);
         }
     }
 

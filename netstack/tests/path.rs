@@ -96,6 +96,24 @@ fn the_window_grows_again_as_a_cube_of_time() {
     assert!(errors.is_empty(), "from {before} on: {:?} to {:?}, {}", errors[0], errors.last(), errors.len());
 }
 
+/// Slow start fills a queue to its end: every second packet of hundreds is lost, and the receiver hears of the others in bursts.
+/// What was lost is sent again, once, and nothing else.
+#[test]
+fn what_a_full_queue_drops_is_sent_again_and_nothing_else() {
+    for large in [0, 65_000] {
+        let line = Line { delay: 50 * MS, queue: 512 << 10, ..Line::default() };
+        let mut network = bulk(line, false);
+        network.ends[0].large = large;
+        network.ends[1].merges = Some(MS);
+        let mut last = Info::default();
+        until(&mut network, Duration::from_secs(3), |_, info, _| last = info);
+        let dropped = network.links[0].counts.full;
+        assert!(dropped > 500, "{dropped}");
+        assert!((dropped..=dropped + 2).contains(&u64::from(last.retransmits)), "{dropped}: {last:?}");
+        assert!(last.timeouts == 0 && last.undone == 0 && !last.reordering, "{last:?}");
+    }
+}
+
 #[test]
 fn marks_keep_the_queue_short_without_a_loss() {
     let line =

@@ -101,6 +101,47 @@ fn a_bad_line_loses_nothing() {
     }
 }
 
+/// With too little memory for the window that was offered some of it is lost; of what is offered then, nothing. When there is
+/// memory again, the window grows again.
+#[test]
+fn a_window_shrinks_to_the_memory_there_is() {
+    run(async {
+        let (_hub, a, b) = pair(Faults { delay: Duration::from_millis(1), ..Faults::default() }).await;
+        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        b.set_memory_limit(9000);
+        let sender = spawn(async move {
+            for start in (0..2_000_000).step_by(10_000) {
+                client.write_all(&pattern(start, 10_000)).await.unwrap();
+            }
+        });
+        let (mut got, mut buf) = (0, vec![0; 100_000]);
+        // Octets a second.
+        let mut read_until = async |end: usize| {
+            let (first, begun) = (got, Instant::now());
+            while got < end {
+                sleep(Duration::from_millis(5)).await;
+                let most = buf.len().min(end - got);
+                let n = server.read(&mut buf[..most]).await.unwrap();
+                assert!(buf[..n] == pattern(got, n), "at {got}");
+                got += n;
+            }
+            (got - first) as u128 * 1000 / Instant::now().duration_since(begun).as_millis()
+        };
+        read_until(200_000).await;
+        let lost = b.stats().tcp_no_memory;
+        assert!(lost > 0);
+        let slow = read_until(600_000).await;
+        assert_eq!(b.stats().tcp_no_memory, lost);
+        b.set_memory_limit(64 << 20);
+        let fast = read_until(2_000_000).await;
+        assert!(slow > 400_000 && fast > 5 * slow, "{slow} and {fast} octets a second");
+        assert_eq!(b.stats().tcp_no_memory, lost);
+        sender.await;
+    });
+}
+
 #[test]
 fn nobody_listens() {
     run(async {

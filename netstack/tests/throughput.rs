@@ -34,7 +34,8 @@ enum Whose {
     Smoltcp,
 }
 
-fn ends(whose: Whose) -> [Box<dyn Endpoint>; 2] {
+/// `merges`: how long devices keep what they bring as one.
+fn ends(whose: Whose, merges: Option<Duration>) -> [Box<dyn Endpoint>; 2] {
     match whose {
         Whose::Smoltcp => [Box::new(Smol::new(0, BUFFER)), Box::new(Smol::new(1, BUFFER))],
         Whose::Ours | Whose::OursLarge => {
@@ -43,6 +44,7 @@ fn ends(whose: Whose) -> [Box<dyn Endpoint>; 2] {
             if matches!(whose, Whose::OursLarge) {
                 ends.iter_mut().for_each(|end| end.large = LARGE);
             }
+            ends.iter_mut().for_each(|end| end.merges = merges);
             ends.map(|end| Box::new(end) as Box<dyn Endpoint>)
         }
     }
@@ -67,8 +69,9 @@ fn throughput(ends: [Box<dyn Endpoint>; 2], from: usize, line: Line) -> u64 {
     app.got * 8 * 1_000_000 / time
 }
 
-/// The lines of the table: loss in a million, delay one way, what else is wrong, its name.
-fn lines() -> Vec<(String, Line)> {
+/// The lines of the table: loss in a million, delay one way, what else is wrong, its name, and how long devices keep what
+/// they bring as one.
+fn lines() -> Vec<(String, Line, Option<Duration>)> {
     let mut all = vec![];
     for (name, reorder, double) in [("", 0, 0), ("reordering", 20_000, 0), ("doubling", 0, 20_000)] {
         for loss in [0, 100, 1000, 10_000, 50_000] {
@@ -78,9 +81,15 @@ fn lines() -> Vec<(String, Line)> {
                 let line =
                     Line { delay: delay_time, loss: loss_kind, reorder, late, double, ..Line::default() };
                 let percent = f64::from(loss) / 10_000.0;
-                all.push((format!("{percent:5} % {delay:3} ms {name:10}"), line));
+                all.push((format!("{percent:5} % {delay:3} ms {name:10}"), line, None));
             }
         }
+    }
+    for loss in [0, 1000, 10_000] {
+        let (delay, loss_kind) = (Duration::from_millis(50), Loss::Random(loss));
+        let line = Line { delay, loss: loss_kind, queue: 512 << 10, ..Line::default() };
+        let percent = f64::from(loss) / 10_000.0;
+        all.push((format!("{percent:5} %  50 ms merging   "), line, Some(Duration::from_millis(1))));
     }
     all
 }
@@ -90,10 +99,10 @@ fn rows() -> Vec<String> {
     let (lines, next) = (lines(), AtomicUsize::new(0));
     let rows = Mutex::new(vec![String::new(); lines.len()]);
     let work = || {
-        while let Some((n, (name, line))) =
+        while let Some((n, (name, line, merges))) =
             Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, lines.get(n)?)))
         {
-            let one = |whose, from| throughput(ends(whose), from, *line) as f64 / 1000.0;
+            let one = |whose, from| throughput(ends(whose, *merges), from, *line) as f64 / 1000.0;
             let (ours, large) = ([one(Whose::Ours, 0), one(Whose::Ours, 1)], one(Whose::OursLarge, 0));
             let theirs = [one(Whose::Smoltcp, 0), one(Whose::Smoltcp, 1)];
             rows.lock().unwrap()[n] = format!(
@@ -114,7 +123,8 @@ fn rows() -> Vec<String> {
 fn table() {
     let mut text = String::from(
         "One connection over 100 Mbit/s in virtual time, 8 MiB or a minute, Mbit/s: of the side that connects sending,\n\
-         and of the other one. A queue of 128 KiB; 2 % arrive late or twice where it says so. Large: sends of many segments.\n\n\
+         and of the other one. A queue of 128 KiB; 2 % arrive late or twice where it says so. Large: sends of many segments.\n\
+         Merging: a queue of 512 KiB, and our devices bring what comes in a millisecond at once, segments in order as one.\n\n\
          \x20loss  delay            | ours out       in    large | smoltcp out  in\n",
     );
     text.extend(rows());

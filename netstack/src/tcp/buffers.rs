@@ -32,7 +32,7 @@ impl Default for Buffers {
 /// The most that a new connection's buffers may grow to.
 pub(super) fn size(memory: &Memory, wish: Buffers) -> Buffers {
     let limit = memory.limit(Use::Connections);
-    let scarce = memory.is_scarce(Use::Connections);
+    let scarce = memory.is_scarce(Use::Connections, 0);
     let most = if scarce { LEAST } else { (limit / PART).clamp(LEAST, MOST) };
     let fit = |wish: usize| wish.max(1024).min(most);
     Buffers { receive: fit(wish.receive), send: fit(wish.send) }

@@ -98,7 +98,7 @@ impl Inner {
             _ => None,
         };
         let linger = self.orphaned.map(|since| {
-            let from = if machine.account.is_scarce() { since } else { since.max(self.progressed) };
+            let from = if machine.account.is_scarce(0) { since } else { since.max(self.progressed) };
             from + LINGER
         });
         silent.into_iter().chain(linger).min()
@@ -182,9 +182,11 @@ impl Conn {
         }
     }
 
-    /// Whether both sides know each other's first number: then nothing is sent while a segment is taken.
-    pub(crate) fn is_synchronized(&self) -> bool {
-        self.state.borrow().machine.as_ref().is_some_and(|machine| machine.state().is_synchronized())
+    /// Whether nothing is sent when a segment with this number is taken, whatever it is.
+    pub(crate) fn takes_in_silence(&self, seq: Seq) -> bool {
+        let inner = self.state.borrow();
+        let machine = inner.machine.as_ref();
+        machine.is_some_and(|machine| machine.state().is_synchronized() && !machine.is_to_tell(seq))
     }
 
     /// Takes a segment of this flow with its data.
@@ -199,6 +201,9 @@ impl Conn {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
         let Some(machine) = &mut inner.machine else { return };
+        if machine.is_to_tell(header.seq) {
+            self.transmit(core, now, machine);
+        }
         let before = machine.state();
         let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.take_segment(now, header, marked, data);
@@ -386,10 +391,11 @@ impl Conn {
     }
 
     /// A router says that the segment with this number is too large for its next link.
-    pub(crate) fn too_big(self: &Rc<Self>, now: Instant, seq: u32, mtu: u16) {
-        if let Some(machine) = &mut self.state.borrow_mut().machine
-            && machine.too_big(now, Seq(seq), mtu)
-        {
+    pub(crate) fn too_big(self: &Rc<Self>, core: &Core, now: Instant, seq: u32, mtu: u16) {
+        let Some(machine) = &mut self.state.borrow_mut().machine else { return };
+        if !machine.is_unacknowledged(Seq(seq)) {
+            self.iface.traffic.lost(&core.counters, Lost::TcpNotBelieved);
+        } else if machine.too_big(now, Seq(seq), mtu) {
             self.mark_dirty();
         }
     }

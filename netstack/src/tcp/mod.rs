@@ -246,7 +246,7 @@ impl Transport for Table {
             match what {
                 Unreachable::Port => conn.unreachable(core, Some(seq), Error::ConnectionRefused),
                 Unreachable::Host => conn.unreachable(core, Some(seq), Error::HostUnreachable),
-                Unreachable::TooBig(mtu) => conn.too_big(Instant::recent(), seq, mtu),
+                Unreachable::TooBig(mtu) => conn.too_big(core, Instant::recent(), seq, mtu),
             }
         }
     }
@@ -356,7 +356,7 @@ fn receive(
     let whole = &segment[parsed.offset..];
     let data = placed.map_or(Data::new(&whole, 0, whole.len()), |data| data.split_at(parsed.offset).1);
     match &place {
-        Some(Place::Live(conn)) if is_whole || conn.is_synchronized() => {
+        Some(Place::Live(conn)) if is_whole || conn.takes_in_silence(parsed.header.seq) => {
             conn.receive(core, now, &parsed.header, header.marked, data);
             return true;
         }

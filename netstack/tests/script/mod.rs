@@ -37,6 +37,8 @@ struct Run<'a> {
     sent: VecDeque<(Instant, Vec<u8>)>,
     /// What is sent waits for `count`.
     collects: bool,
+    /// Nothing is sent before the next segment is taken.
+    together: bool,
     iss: Option<u32>,
     /// Octets read so far.
     read: u32,
@@ -57,6 +59,7 @@ pub fn run(path: &Path, subject: &mut dyn Subject) -> Result<(), String> {
         tolerance: TOLERANCE,
         sent: VecDeque::new(),
         collects: false,
+        together: false,
         iss: None,
         read: 0,
         written: 0,
@@ -102,10 +105,11 @@ impl Run<'_> {
                 let at = self.expect(segment, earliest, to + slack)?;
                 self.last = if exact { from } else { at };
             }
-            What::Inject(segment) => {
+            What::Inject(segment) | What::Together(segment) => {
                 self.advance(to)?;
                 self.last = self.now;
                 self.quiet()?;
+                self.together = matches!(event.what, What::Together(_));
                 self.inject(segment)?;
             }
             What::Repeat(count, segment) => {
@@ -116,6 +120,7 @@ impl Run<'_> {
             What::Command(words) => {
                 self.advance(to)?;
                 self.last = self.now;
+                self.together = false;
                 self.command(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
                 self.transmit()?;
             }
@@ -143,6 +148,9 @@ impl Run<'_> {
 
     fn transmit(&mut self) -> Step {
         let mut count = 0;
+        if self.together {
+            return Ok(());
+        }
         while let Some(packet) = self.subject.transmit(self.now) {
             let segment = Segment::read(&packet).ok_or("sends what is no segment")?;
             if segment.has('S') && self.iss.is_none() {

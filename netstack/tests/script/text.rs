@@ -54,6 +54,8 @@ pub struct SegmentText {
 #[derive(Clone, Debug)]
 pub enum What {
     Inject(SegmentText),
+    /// With the next one, before anything is sent.
+    Together(SegmentText),
     /// So often.
     Repeat(u32, SegmentText),
     Expect(SegmentText),
@@ -99,6 +101,7 @@ fn event(line: &str) -> Parsed<(When, What)> {
     let what = match rest.split_at_checked(2) {
         Some(("< ", segment)) => What::Inject(self::segment(segment.trim())?),
         Some(("> ", segment)) => What::Expect(self::segment(segment.trim())?),
+        _ if rest.starts_with("together < ") => What::Together(self::segment(rest[11..].trim())?),
         _ if rest.starts_with("repeat ") => {
             let (count, segment) = rest[7..].split_once(" < ").ok_or("expected repeat N < segment")?;
             What::Repeat(number(Some(count))?, self::segment(segment.trim())?)

@@ -31,6 +31,10 @@ pub const CE: u8 = 3;
 pub trait Endpoint {
     /// Takes an IP packet.
     fn receive(&mut self, now: Instant, packet: &[u8]);
+    /// Takes what its device has kept for company until now.
+    fn settle(&mut self, now: Instant) {
+        let _ = now;
+    }
     /// The next IP packet to send, timers that are due included; called until there is none.
     fn transmit(&mut self, now: Instant) -> Option<Vec<u8>>;
     /// When to call [`transmit`](Self::transmit) without a reason from outside.

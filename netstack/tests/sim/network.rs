@@ -94,6 +94,7 @@ impl<E: Endpoint + ?Sized> Network<E> {
             while let Some(packet) = self.links[1 - n].arrived(self.now) {
                 self.ends[n].receive(self.now, &packet);
             }
+            self.ends[n].settle(self.now);
             if let Err(wrong) = self.apps[n].run(self.now, self.ends[n].as_mut()) {
                 return Err(self.told(&wrong));
             }

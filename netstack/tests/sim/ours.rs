@@ -25,6 +25,10 @@ pub struct Ours {
     pub machine: Option<Machine>,
     /// The most octets of a large send; 0 for none.
     pub large: usize,
+    /// How long its device keeps segments, to bring those that follow on each other as one; none where it brings each.
+    pub merges: Option<Duration>,
+    held: Vec<(Header, u8, Vec<u8>)>,
+    held_until: Instant,
     /// Kinds of options that a middlebox takes out of this end's SYN.
     pub stripped: Vec<u8>,
     /// Set when the connection begins.
@@ -59,6 +63,9 @@ impl Ours {
             config,
             machine: None,
             large: 0,
+            merges: None,
+            held: vec![],
+            held_until: Instant::default(),
             stripped: vec![],
             nodelay: false,
             keep_alive: None,
@@ -145,6 +152,55 @@ impl Ours {
         self.take(now, Machine::accept(self.config.clone(), syn, Answered::Once(now), now));
     }
 
+    /// Takes a segment as the stack does.
+    fn take_segment(&mut self, now: Instant, header: &Header, ecn: u8, data: &[u8]) {
+        while self.machine.as_ref().is_some_and(|machine| machine.is_to_tell(header.seq))
+            && self.next_send(now)
+        {}
+        let Some(machine) = &mut self.machine else { return self.open(now, header) };
+        let was = machine.state();
+        match machine.receive(now, header, ecn == 3, data) {
+            Verdict::Refused(seq) => self.reset(seq, None),
+            // In TIME-WAIT all is there already.
+            Verdict::Reset => self.reset = was != State::TimeWait,
+            _ if was == State::Closed => self.refuse(header, data.len()),
+            _ => {}
+        }
+    }
+
+    /// Keeps a segment, or adds it to one that it follows on, as drivers and bridges do (RFC 9293 knows nothing of it).
+    fn hold(&mut self, now: Instant, header: Header, ecn: u8, data: &[u8]) {
+        if self.held.is_empty() {
+            self.held_until = now + self.merges.unwrap_or_default();
+        }
+        let plain = |flags: Flags| flags.0 & !Flags::PSH.0 == Flags::ACK.0;
+        if let Some((last, last_ecn, octets)) = self.held.last_mut()
+            && last.seq + octets.len() as u32 == header.seq
+            && (last.ack, last.window, last.options, *last_ecn)
+                == (header.ack, header.window, header.options, ecn)
+            && plain(last.flags)
+            && plain(header.flags)
+            && !octets.is_empty()
+            && (1..65_000 - octets.len()).contains(&data.len())
+        {
+            last.flags |= header.flags;
+            octets.extend_from_slice(data);
+            return;
+        }
+        self.held.push((header, ecn, data.to_vec()));
+    }
+
+    /// Makes packets of the next send; false if there is none.
+    fn next_send(&mut self, now: Instant) -> bool {
+        let Some(mut machine) = self.machine.take() else { return false };
+        let transmit = machine.transmit(now, self.large);
+        if let Some(transmit) = &transmit {
+            self.cut(transmit, &machine);
+        }
+        self.machine = Some(machine);
+        transmit.is_some()
+    }
+
     /// Cuts what goes out into packets.
     fn cut(&mut self, transmit: &Transmit, machine: &Machine) {
         let mut data = vec![0; transmit.len];
@@ -201,15 +257,19 @@ fn packet(n: usize, header: &Header, ecn: u8, data: &[u8]) -> Vec<u8> {
 impl Endpoint for Ours {
     fn receive(&mut self, now: Instant, packet: &[u8]) {
         let Some(parsed) = Header::parse(&packet[IP..]) else { return };
-        let (header, data) = (parsed.header, &packet[IP + parsed.offset..]);
-        let Some(machine) = &mut self.machine else { return self.open(now, &header) };
-        let was = machine.state();
-        match machine.receive(now, &header, packet[ECN] & 3 == 3, data) {
-            Verdict::Refused(seq) => self.reset(seq, None),
-            // In TIME-WAIT all is there already.
-            Verdict::Reset => self.reset = was != State::TimeWait,
-            _ if was == State::Closed => self.refuse(&header, data.len()),
-            _ => {}
+        let (header, ecn, data) = (parsed.header, packet[ECN] & 3, &packet[IP + parsed.offset..]);
+        if self.merges.is_some() {
+            self.hold(now, header, ecn, data);
+        } else {
+            self.take_segment(now, &header, ecn, data);
+        }
+    }
+
+    fn settle(&mut self, now: Instant) {
+        if self.held_until <= now {
+            for (header, ecn, data) in core::mem::take(&mut self.held) {
+                self.take_segment(now, &header, ecn, &data);
+            }
         }
     }
 
@@ -217,17 +277,17 @@ impl Endpoint for Ours {
         if let Some(packet) = self.ready.pop_front() {
             return Some(packet);
         }
-        let mut machine = self.machine.take()?;
-        let transmit = machine.transmit(now, self.large);
-        if let Some(transmit) = &transmit {
-            self.cut(transmit, &machine);
-        }
-        self.machine = Some(machine);
+        self.next_send(now);
         self.ready.pop_front()
     }
 
     fn deadline(&mut self, now: Instant) -> Option<Instant> {
-        if self.ready.is_empty() { self.machine.as_ref()?.deadline() } else { Some(now) }
+        if !self.ready.is_empty() {
+            return Some(now);
+        }
+        let held = (!self.held.is_empty()).then_some(self.held_until);
+        let timer = self.machine.as_ref().and_then(Machine::deadline);
+        held.into_iter().chain(timer).min()
     }
 
     fn write(&mut self, octets: &[u8]) -> usize {

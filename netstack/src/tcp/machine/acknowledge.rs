@@ -28,6 +28,8 @@ pub(super) struct News {
     /// The longest and the shortest time since something was sent that is new and was sent once.
     pub(super) longest: Option<Duration>,
     pub(super) shortest: Option<Duration>,
+    /// The highest number that had arrived before.
+    highest: Option<Seq>,
     /// A probe of the path that has arrived, octets of data.
     probe: Option<u32>,
 }
@@ -41,7 +43,7 @@ impl Machine {
     /// Takes an acknowledgement that can be true.
     pub(super) fn acknowledge(&mut self, now: Instant, header: &Header, data: usize) {
         let ack = header.ack;
-        let mut news = News::default();
+        let mut news = News { highest: self.rack.highest(), ..News::default() };
         let una = self.snd.una;
         if self.snd.probing && ack == self.snd.next + 1 {
             self.snd.next = ack;
@@ -138,7 +140,7 @@ impl Machine {
             news.fresh_end = if news.fresh_end == Seq(0) { sent.end } else { news.fresh_end.later(sent.end) };
             news.longest = Some(news.longest.map_or(rtt, |longest| longest.max(rtt)));
             news.shortest = Some(news.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
-            self.counts.reordered += u32::from(self.rack.arrived(sent, rtt));
+            self.counts.reordered += u32::from(self.rack.arrived(sent, rtt, news.highest));
             return;
         }
         // Which of the sends has arrived? The first, if it cannot be the last (RFC 8985, 6.2, step 2).
@@ -146,7 +148,7 @@ impl Machine {
         let earlier = clocks
             .is_some_and(|clocks| (clocks.echo.wrapping_sub(clock(self.clocks.offset, sent.at)) as i32) < 0);
         if !earlier && rtt >= self.rtt.least() {
-            self.rack.arrived(sent, rtt);
+            self.rack.arrived(sent, rtt, news.highest);
         }
     }
 

@@ -17,7 +17,11 @@ const RECENT: usize = 4;
 pub(super) struct Assembler {
     ranges: Vec<(Seq, Seq)>,
     /// Numbers in the ranges that changed, the last one first, one for each range.
-    recent: [Option<Seq>; RECENT],
+    recent: [Seq; RECENT],
+    /// So many of those count.
+    known: u8,
+    /// So many have changed since the peer was told.
+    untold: u8,
 }
 
 impl Assembler {
@@ -27,8 +31,20 @@ impl Assembler {
 
     /// The ranges, those that changed last first; these come again among the others.
     pub(super) fn newest(&self) -> impl Iterator<Item = (Seq, Seq)> {
-        let recent = self.recent.iter().flatten().filter_map(|seq| self.ranges.get(self.find(*seq)));
+        let known = &self.recent[..usize::from(self.known)];
+        let recent = known.iter().filter_map(|seq| self.ranges.get(self.find(*seq)));
         recent.chain(&self.ranges).copied()
+    }
+
+    /// Whether a change at `seq` would be one more than `most` of which the peer has not been told.
+    pub(super) fn hides(&self, seq: Seq, most: usize) -> bool {
+        let grows = |(start, end): &(Seq, Seq)| !seq.before(*start) && !seq.after(*end);
+        usize::from(self.untold) >= most && !self.ranges.get(self.find(self.recent[0])).is_some_and(grows)
+    }
+
+    /// The peer was told of what changed last.
+    pub(super) fn told(&mut self) {
+        self.untold = 0;
     }
 
     /// The first range that ends after `seq`.
@@ -59,15 +75,23 @@ impl Assembler {
         let (start, end) = self.ranges[first];
         self.forget(|seq| !seq.before(start) && seq.before(end));
         self.recent.rotate_right(1);
-        self.recent[0] = Some(from);
+        self.recent[0] = from;
+        self.known = (self.known + 1).min(RECENT as u8);
+        self.untold = (self.untold + 1).min(RECENT as u8);
         true
     }
 
     /// Forgets changes, so that those that are left come first.
     fn forget(&mut self, of: impl Fn(Seq) -> bool) {
-        let was = core::mem::take(&mut self.recent);
-        let left = was.into_iter().flatten().filter(|seq| !of(*seq));
-        self.recent.iter_mut().zip(left).for_each(|(place, seq)| *place = Some(seq));
+        let (known, untold) = (usize::from(self.known), usize::from(self.untold));
+        (self.known, self.untold) = (0, 0);
+        for n in 0..known {
+            if !of(self.recent[n]) {
+                self.recent[usize::from(self.known)] = self.recent[n];
+                self.known += 1;
+                self.untold += u8::from(n < untold);
+            }
+        }
     }
 
     /// Takes out what now follows without a hole: the number after it.
@@ -125,6 +149,33 @@ mod tests {
         assert_eq!(assembler.advance(Seq(50)), Seq(50));
         assert!(assembler.is_empty());
         assert_eq!(list(&assembler), []);
+    }
+
+    /// After changes, of which the first so many were told: whether one more at a place would hide one, where `most` fit.
+    #[test]
+    fn what_was_not_told_is_counted_by_range() {
+        for (told, untold, at, most, hides) in [
+            (&[][..], &[(10, 20), (30, 40), (50, 60)][..], 70, 3, true),
+            (&[], &[(10, 20), (30, 40), (50, 60)], 70, 4, false),
+            (&[], &[(10, 20), (30, 40), (50, 60)], 60, 3, false),
+            (&[], &[(10, 20), (30, 40), (50, 60)], 50, 3, false),
+            (&[], &[(10, 20), (30, 40), (50, 60)], 40, 3, true),
+            (&[(10, 20)], &[(30, 40), (50, 60)], 70, 3, false),
+            (&[(10, 20), (30, 40)], &[(20, 30), (50, 60), (70, 80)], 90, 3, true),
+            (&[], &[(10, 20), (30, 40), (20, 30), (50, 60)], 90, 3, false),
+            (&[], &[(10, 20), (12, 15), (10, 25), (25, 28)], 90, 2, false),
+            (&[], &[(10, 20), (30, 40), (50, 60), (70, 80), (90, 100)], 110, 4, true),
+        ] {
+            let mut assembler = of(told);
+            assembler.told();
+            for (from, to) in untold {
+                assert!(assembler.add(Seq(*from), Seq(*to), 0));
+            }
+            assert_eq!(assembler.hides(Seq(at), most), hides, "{told:?} {untold:?} {at}");
+        }
+        let mut assembler = of(&[(10, 20), (30, 40), (50, 60)]);
+        assert_eq!(assembler.advance(Seq(15)), Seq(20));
+        assert!(!assembler.hides(Seq(90), 3) && assembler.hides(Seq(90), 2));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::acknowledge::News;
 use super::congestion::Kind;
 use super::queue::{AGAIN, LOST, PROBE, SACKED, Sent};
-use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, State, Tlp};
+use super::synchronize::clock;
+use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, Seq, State, Tlp};
 use fata_libos::time::{Duration, Instant};
 
 /// Duplicate acknowledgements that tell of a loss, where the peer does not say more (RFC 5681, 3.2).
@@ -12,6 +13,9 @@ const DUPLICATES: u32 = 3;
 const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
 const PROBE_GRAIN: Duration = Duration::from_millis(8);
+
+/// Segments that slow start grows by with one acknowledgement, where what that lets out is not paced (L of RFC 9406, 4.3).
+const UNPACED: u32 = 8;
 
 /// Why timers are set (RFC 6298, 5; RFC 8985, 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,9 +198,21 @@ impl Machine {
                 self.counts.recoveries += 1;
                 let flight = self.snd.queue.in_flight() + self.snd.queue.waiting() + news.delivered;
                 self.congestion.react(Kind::Fast, (self.snd.una, self.snd.next), flight, self.snd.mss);
+                self.note_earlier_repeats();
             }
             Some(recovery) if recovery.kind == Kind::Marked => recovery.kind = Kind::Fast,
             Some(_) => {}
+        }
+    }
+
+    /// What an earlier recovery sent again may still arrive: that does not prove this one wrong.
+    fn note_earlier_repeats(&mut self) {
+        let Some(undo) = &mut self.congestion.undo else { return };
+        let again =
+            (0..self.snd.queue.len()).filter_map(|n| self.snd.queue.get(n)).filter(|sent| sent.is(AGAIN));
+        if let Some(first) = again.clone().map(|sent| sent.at).min() {
+            undo.stamp = Some(clock(self.clocks.offset, first));
+            undo.repeats = again.map(|sent| sent.len().div_ceil(self.snd.mss)).sum();
         }
     }
 
@@ -227,7 +243,9 @@ impl Machine {
             self.congestion.is_slow_start() && 2 * (self.snd.next - before) > self.congestion.window();
         if was_full || half_full || in_timeout {
             let smoothed = self.rtt.smoothed().unwrap_or_default();
-            self.congestion.grow(now, news.acked, self.snd.mss, smoothed);
+            let bursts = self.congestion.is_slow_start() && self.paced_over().is_none();
+            let most = if bursts { UNPACED * self.snd.mss } else { news.acked };
+            self.congestion.grow(now, news.acked.min(most), self.snd.mss, smoothed);
         } else {
             self.congestion.pause(now);
         }
@@ -350,11 +368,15 @@ impl Machine {
         self.lose_probe(now, probe);
     }
 
-    /// A router says what its next link takes, of a packet with this number: true if it is believed (RFC 5927, 7). What was
+    /// Whether an error about a segment with this number can be true (RFC 5927, 7).
+    pub(crate) fn is_unacknowledged(&self, seq: Seq) -> bool {
+        !seq.before(self.snd.una) && seq.before(self.snd.next)
+    }
+
+    /// A router says what its next link takes, of a packet with this number: true if it is news and believed. What was
     /// too large goes out again in smaller pieces, and that is not congestion (RFC 1191, 6.5).
-    pub fn too_big(&mut self, now: Instant, seq: super::Seq, mtu: u16) -> bool {
-        let on_the_way = !seq.before(self.snd.una) && seq.before(self.snd.next);
-        if !on_the_way || !self.state.is_synchronized() || !self.pmtu.too_big(now, mtu) {
+    pub fn too_big(&mut self, now: Instant, seq: Seq, mtu: u16) -> bool {
+        if !self.is_unacknowledged(seq) || !self.state.is_synchronized() || !self.pmtu.too_big(now, mtu) {
             return false;
         }
         let old = self.snd.mss;

@@ -167,9 +167,9 @@ impl Account {
         self.0.as_mut().is_none_or(|share| share.grow(octets))
     }
 
-    /// Whether others may need what is left more than who has much.
-    pub(crate) fn is_scarce(&self) -> bool {
-        self.0.as_ref().is_some_and(Share::is_scarce)
+    /// Whether others may need what is left, after so many octets more, more than who has much.
+    pub(crate) fn is_scarce(&self, more: usize) -> bool {
+        self.0.as_ref().is_some_and(|share| share.is_scarce(more))
     }
 
     fn shrink(&mut self, octets: usize) {
@@ -279,6 +279,8 @@ struct Receiving {
     outside_at: Option<Instant>,
     challenged: Option<Instant>,
     rtt: Duration,
+    /// The timestamp whose echo was last counted for that.
+    echo: u32,
     /// When the owner's reading was last measured, and octets since.
     tuned: Instant,
     copied: u32,

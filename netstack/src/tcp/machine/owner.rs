@@ -156,7 +156,7 @@ impl Machine {
     }
 
     /// A window that is read within a round trip holds the peer back: it grows to twice what was read, and where that itself
-    /// grows to what a peer in slow start sends in the round trips until it hears of it.
+    /// grows to what a peer in slow start sends in the round trips until it hears of it. Where that would be too much of the memory it stays.
     fn tune(&mut self, now: Instant, len: usize) {
         let rcv = &mut self.rcv;
         rcv.copied = rcv.copied.saturating_add(len as u32);
@@ -172,7 +172,10 @@ impl Machine {
         let wanted = 2 * u64::from(rcv.copied) + 16 * u64::from(rcv.mss);
         let grown = rcv.copied.saturating_sub(before).min(before);
         let ahead = 2 * wanted * u64::from(grown) / u64::from(before);
-        rcv.limit = rcv.limit.max(rcv.most.min((wanted + ahead) as usize));
+        let limit = rcv.most.min((wanted + ahead) as usize);
+        if limit > rcv.limit && !self.account.is_scarce(limit.saturating_sub(rcv.ring.capacity())) {
+            rcv.limit = limit;
+        }
         (rcv.tuned, rcv.copied_before, rcv.copied) = (now, before.max(rcv.copied), 0);
     }
 

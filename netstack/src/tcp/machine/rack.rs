@@ -25,21 +25,21 @@ pub(super) struct Rack {
 }
 
 impl Rack {
-    /// Notes what has arrived; true if it came later than what was sent after it. `rtt`: since it was last sent.
-    pub(super) fn arrived(&mut self, sent: &Sent, rtt: Duration) -> bool {
+    /// Notes what has arrived; true if it came later than what was sent after it. `rtt`: since it was last sent. `before`: the
+    /// highest number before this acknowledgement, which may name the latest first.
+    pub(super) fn arrived(&mut self, sent: &Sent, rtt: Duration, before: Option<Seq>) -> bool {
         if self.highest.is_none() || sent.at > self.at || (sent.at == self.at && sent.end.after(self.end)) {
             (self.at, self.end, self.rtt) = (sent.at, sent.end, rtt);
         }
-        match self.highest {
-            Some(highest) if sent.end.before(highest) => {
-                self.reordered |= sent.repeats == 0;
-                sent.repeats == 0
-            }
-            _ => {
-                self.highest = Some(sent.end);
-                false
-            }
-        }
+        let late = sent.repeats == 0 && before.is_some_and(|highest| sent.end.before(highest));
+        self.reordered |= late;
+        self.highest = Some(self.highest.map_or(sent.end, |highest| highest.later(sent.end)));
+        late
+    }
+
+    /// The highest number that has arrived.
+    pub(super) fn highest(&self) -> Option<Seq> {
+        self.highest
     }
 
     /// Notes that something was seen to have come late rather than never.
@@ -109,7 +109,7 @@ mod tests {
     fn what_was_sent_before_something_that_arrived_is_lost_after_the_window() {
         let mut rack = Rack::default();
         assert_eq!(rack.lost_at(&sent(1, 1), MS), None);
-        rack.arrived(&sent(5, 5), 10 * MS);
+        rack.arrived(&sent(5, 5), 10 * MS, None);
         assert_eq!(rack.lost_at(&sent(1, 1), MS), Some(Instant::default() + 12 * MS));
         assert_eq!(rack.lost_at(&sent(4, 5), MS), Some(Instant::default() + 16 * MS), "the same burst");
         assert_eq!(rack.lost_at(&sent(6, 5), MS), None);
@@ -121,8 +121,11 @@ mod tests {
         let mut rack = Rack::default();
         assert_eq!(rack.window(8 * MS, 20 * MS, true), Duration::ZERO);
         assert_eq!(rack.window(8 * MS, 20 * MS, false), 2 * MS);
-        rack.arrived(&sent(5, 5), MS);
-        rack.arrived(&sent(3, 3), MS);
+        // Of one acknowledgement, the latest first.
+        let before = rack.highest();
+        assert!(!rack.arrived(&sent(5, 5), MS, before) && !rack.arrived(&sent(2, 2), MS, before));
+        assert!(!rack.has_seen_reordering());
+        assert!(rack.arrived(&sent(3, 3), MS, rack.highest()));
         assert!(rack.has_seen_reordering());
         assert_eq!(rack.window(8 * MS, 20 * MS, true), 2 * MS);
         for n in 0..3 {

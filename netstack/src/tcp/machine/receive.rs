@@ -1,6 +1,7 @@
 //! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
 
 use super::synchronize::clock;
+use super::transmit::BLOCKS;
 use super::{CLOCKS, Data, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
 use fata_libos::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ impl Machine {
             if flags.has(Flags::RST) {
                 return Verdict::NotBelieved;
             }
-            self.note_duplicate(header, data.len());
+            self.note_duplicate(header.seq, (header.seq + data.len() as u32).earlier(self.rcv.next));
             self.answer_outside(now, header.space(data.len()));
             return Verdict::Outside;
         }
@@ -157,15 +158,20 @@ impl Machine {
         let before = self.rcv.next.beyond(header.seq).min(data.len() as u32) as usize;
         let (seq, fresh) = (header.seq + before as u32, data.split_at(before).1);
         if before > 0 {
-            self.note_duplicate(header, before);
+            self.note_duplicate(header.seq, seq);
             self.rcv.ack_now = true;
         }
-        let room = self.rcv.edge.beyond(seq) as usize;
-        let fits = self.make_room(seq, fresh.len().min(room));
-        if fits == 0 && !fresh.is_empty() && room > 0 {
-            self.counts.no_memory += 1;
-            self.rcv.ack_now = true;
-            return Verdict::NoMemory;
+        let wanted = fresh.len().min(self.rcv.edge.beyond(seq) as usize);
+        let fits = self.make_room(seq, wanted);
+        if fits < wanted {
+            // What was offered stays offered (RFC 9293, 3.8.6); from there on no more than there is memory for.
+            let rcv = &mut self.rcv;
+            rcv.limit = rcv.limit.min(rcv.ring.capacity().max(rcv.mss as usize));
+            rcv.ack_now = true;
+            if fits == 0 {
+                self.counts.no_memory += 1;
+                return Verdict::NoMemory;
+            }
         }
         let cut = fresh.len() > fits;
         let fresh = fresh.split_at(fits).0;
@@ -210,8 +216,10 @@ impl Machine {
         let offset = rcv.unread + (seq - rcv.next) as usize;
         let end = seq + data.len() as u32;
         if seq != rcv.next && rcv.assembler.has(seq, end) {
-            self.counts.duplicates += 1;
-            (rcv.duplicate, rcv.ack_now) = (Some((seq, end)), true);
+            // The next block is the one that it lies in (RFC 2883, 4.2).
+            rcv.assembler.add(seq, end, 0);
+            rcv.ack_now = true;
+            self.note_duplicate(seq, end);
             return true;
         }
         if seq == rcv.next {
@@ -265,9 +273,12 @@ impl Machine {
         }
     }
 
-    /// How long the peer's data takes, as its timestamps tell: for the owner's pace.
+    /// How long the peer's data takes, as its timestamps tell: for the owner's pace. Each echo counts once: those that come
+    /// with the rest of a flight, or after a pause, are older by that.
     fn sample_rtt(&mut self, now: Instant, header: &Header) {
-        if let Some(clocks) = header.options.timestamp.filter(|clocks| self.clocks.on && clocks.echo != 0) {
+        let is_new = |echo: u32| self.clocks.on && echo != 0 && echo != self.rcv.echo;
+        if let Some(clocks) = header.options.timestamp.filter(|clocks| is_new(clocks.echo)) {
+            self.rcv.echo = clocks.echo;
             let passed = clock(self.clocks.offset, now).wrapping_sub(clocks.echo);
             if passed < 60_000 {
                 let rtt = Duration::from_millis(u64::from(passed.max(1)));
@@ -276,13 +287,23 @@ impl Machine {
         }
     }
 
-    /// What has come twice is told once (RFC 2883).
-    fn note_duplicate(&mut self, header: &Header, data: usize) {
-        let end = (header.seq + data as u32).earlier(self.rcv.next);
-        if data > 0 && end.after(header.seq) {
-            self.counts.duplicates += 1;
-            self.rcv.duplicate = Some((header.seq, end));
+    /// What has come twice is told once (RFC 2883), with what follows on it.
+    fn note_duplicate(&mut self, seq: Seq, end: Seq) {
+        if !end.after(seq) {
+            return;
         }
+        self.counts.duplicates += 1;
+        let before = self.rcv.duplicate.filter(|(_, end)| *end == seq);
+        self.rcv.duplicate = self.sack.then(|| (before.map_or(seq, |(from, _)| from), end));
+    }
+
+    /// Whether the peer is to be told what has come before a segment at `seq` is taken: an acknowledgement has room for few
+    /// blocks, and what none of them names it would send again.
+    pub fn is_to_tell(&self, seq: Seq) -> bool {
+        let rcv = &self.rcv;
+        let most = BLOCKS - usize::from(self.clocks.on) - usize::from(rcv.duplicate.is_some());
+        rcv.duplicate.is_some_and(|(_, end)| end != seq)
+            || self.sack && seq.after(rcv.next) && rcv.assembler.hides(seq, most)
     }
 
     /// Says again what is expected.

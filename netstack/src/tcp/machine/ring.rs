@@ -40,7 +40,7 @@ impl Ring {
         }
         let capacity = octets.next_power_of_two().max(LEAST);
         let more = capacity - self.capacity;
-        if capacity > ALWAYS && account.is_scarce() || !account.grow(more) {
+        if capacity > ALWAYS && account.is_scarce(0) || !account.grow(more) {
             return false;
         }
         let moved = self.move_to(capacity, used);

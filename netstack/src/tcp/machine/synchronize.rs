@@ -141,6 +141,7 @@ impl Machine {
                 outside_at: None,
                 challenged: None,
                 rtt: Duration::ZERO,
+                echo: 0,
                 tuned: now,
                 copied: 0,
                 copied_before: 0,

@@ -220,6 +220,77 @@ fn the_window_is_ahead_of_slow_start() {
     }
 }
 
+/// A peer that fills the window again and again, whose data is read between: what was offered before there was no memory is
+/// refused as far as it has to be, nothing of what was offered since; and when memory is back, the window grows again.
+#[test]
+fn no_more_is_offered_than_there_is_memory_for() {
+    use crate::memory::{Memory, Use};
+    let mut net = Net::connected(MS);
+    let (mut now, memory) = (net.now, Memory::of(8 << 20));
+    let others = memory.take(Use::Connections, 5 << 20);
+    let end = net.end(1);
+    end.charge(Account(memory.take(Use::Connections, 0)));
+    let mut buf = vec![7; 1 << 20];
+    // The window before and after, and what was refused.
+    let mut round = || {
+        now += 10 * MS;
+        let (mut seq, edge, refused) = (end.rcv.next, end.rcv.edge, end.counts.no_memory);
+        let window = edge - seq;
+        while seq.before(edge) {
+            let len = (edge - seq).min(1448);
+            let timestamp = Some(Timestamp { value: end.clocks.recent, echo: 0 });
+            let options = Options { timestamp, ..Options::default() };
+            let header = Header { seq, ack: end.snd.next, flags: Flags::ACK, window: 1000, options };
+            end.receive(now, &header, false, &buf[..len as usize]);
+            assert!(!end.rcv.edge.before(edge));
+            seq += len;
+        }
+        while end.transmit(now, 0).is_some() {}
+        end.read(now, &mut buf);
+        while end.transmit(now, 0).is_some() {}
+        (window, end.rcv.edge - end.rcv.next, end.counts.no_memory - refused)
+    };
+    for n in 0..15 {
+        let (window, after, refused) = round();
+        assert_eq!((window, after), (65_535 - 4096 * n, 65_535 - 4096 * (n + 1)));
+        assert!(refused > 0, "{window}");
+    }
+    assert!((0..100).all(|_| matches!(round(), (4095..=4096, 4095..=4096, 0))));
+    drop(others);
+    let grown = [(); 20].map(|()| round());
+    assert!(grown.iter().all(|(.., refused)| *refused == 0), "{grown:?}");
+    assert!(grown[19].1 > 500_000, "{grown:?}");
+}
+
+/// A peer that has nothing acknowledged meanwhile echoes one timestamp with all that it sends: only the first tells the time.
+#[test]
+fn an_echo_is_counted_once() {
+    let mut net = Net::connected(25 * MS);
+    let now = net.now;
+    let end = net.end(1);
+    let clock = synchronize::clock(end.clocks.offset, now);
+    for (after, echo, measured) in [
+        (50, 0, 50),
+        (80, 0, 50),
+        (900, 0, 50),
+        (950, 900, 50),
+        (960, 900, 50),
+        (1082, 950, 60),
+        (1083, 950, 60),
+    ] {
+        let clocks = Timestamp { value: end.clocks.recent, echo: clock + echo };
+        let header = Header {
+            seq: end.rcv.next,
+            ack: end.snd.next,
+            flags: Flags::ACK,
+            window: 1000,
+            options: Options { timestamp: Some(clocks), ..Options::default() },
+        };
+        assert_eq!(end.receive(now + after * MS, &header, false, &[7; 100]), Verdict::Taken);
+        assert_eq!(end.rcv.rtt.as_millis(), measured, "after {after} ms");
+    }
+}
+
 /// The data of a large receive is no larger segment: every second one of 1448 octets is acknowledged at once.
 #[test]
 fn a_large_receive_does_not_delay_later_acknowledgements() {

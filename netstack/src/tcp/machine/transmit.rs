@@ -19,8 +19,8 @@ const PACED_FROM: Duration = Duration::from_millis(1);
 const PACED_MOST: u32 = 4;
 /// The longest pause between two probes of a closed window.
 const PERSIST_MOST: Duration = Duration::from_secs(60);
-/// Selective acknowledgements beside timestamps (RFC 7323, 3.2).
-const BLOCKS_BESIDE_CLOCKS: usize = 3;
+/// Blocks of a selective acknowledgement, one less beside timestamps (RFC 7323, 3.2).
+pub(super) const BLOCKS: usize = 4;
 
 /// A segment to be sent, or several of one header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,9 @@ impl Machine {
         if matches!(self.state, State::SynSent | State::SynReceived) && self.snd.queue.is_empty() {
             return Some(self.send_syn(now));
         }
-        // A peer that waits for holes to be filled is to know at once what has come.
-        if self.rcv.ack_now && !self.rcv.assembler.is_empty() && self.state.is_synchronized() {
+        // A peer that waits for holes to be filled is to know at once what has come, and what came twice.
+        let has_blocks = !self.rcv.assembler.is_empty() || self.rcv.duplicate.is_some();
+        if self.rcv.ack_now && has_blocks && self.state.is_synchronized() {
             return Some(self.send_ack(now));
         }
         if let Some(transmit) = self.send_again(now, most).or_else(|| self.send_new(now, most)) {
@@ -381,9 +382,8 @@ impl Machine {
                 break;
             }
         }
-        if self.clocks.on {
-            sack.truncate(BLOCKS_BESIDE_CLOCKS);
-        }
+        self.rcv.assembler.told();
+        sack.truncate(BLOCKS - usize::from(self.clocks.on));
         sack
     }
 
@@ -441,14 +441,16 @@ impl Machine {
         Some(self.heard.max(self.asked) + interval)
     }
 
-    /// How fast to send: the window in a round trip, and room to grow (RFC 9002, 7.7, gives the factors).
-    fn pace_of(&self, octets: u32) -> Option<Duration> {
+    /// The round trip over which sends are spread, if they are.
+    pub(super) fn paced_over(&self) -> Option<Duration> {
         // A sample that has a timeout in it weighs long; it is no reason to send for seconds as if the path were that long.
         let most = self.rtt.least().saturating_mul(PACED_MOST);
-        let smoothed = self.rtt.smoothed()?.min(most);
-        if smoothed < PACED_FROM {
-            return None;
-        }
+        Some(self.rtt.smoothed()?.min(most)).filter(|round_trip| *round_trip >= PACED_FROM)
+    }
+
+    /// How fast to send: the window in a round trip, and room to grow (RFC 9002, 7.7, gives the factors).
+    fn pace_of(&self, octets: u32) -> Option<Duration> {
+        let smoothed = self.paced_over()?;
         let window = u64::from(self.congestion.window().max(self.snd.mss));
         let (up, down) = if self.congestion.is_slow_start() { (2, 1) } else { (6, 5) };
         Some(Duration::from_nanos(smoothed.as_nanos() as u64 * u64::from(octets) / (window * up / down)))
