@@ -12,7 +12,7 @@ use fata_netstack::{Buffers, Stack, TcpListener, TcpStream};
 use std::net::Ipv4Addr;
 
 /// Octets that go each way.
-const OCTETS: usize = 3 << 20;
+const OCTETS: usize = 2 << 20;
 
 async fn host(hub: &Hub, n: u8, address: Ipv4Addr, large: usize) -> Stack {
     let device = hub.device(n, false);
