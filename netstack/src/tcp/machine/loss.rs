@@ -336,13 +336,18 @@ impl Machine {
         let closed = !self.snd.edge.after(self.snd.una);
         if handshake || closed {
             self.snd.queue.update(0, |sent| sent.flags = (sent.flags | LOST) & !AGAIN);
-            return;
+            // A peer without room answers all the same; what is never answered may be too large.
+            if handshake || self.heard > first.at {
+                return;
+            }
+        } else {
+            let again = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
+            self.snd.frto = if again { Frto::No } else { Frto::Begun };
+            let ends = (self.snd.una, self.snd.next);
+            self.congestion.react(Kind::Timeout, ends, self.on_the_way(), self.snd.mss);
+            self.snd.dup_acks = 0;
+            self.mark_all_lost(now);
         }
-        let again = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout);
-        self.snd.frto = if again { Frto::No } else { Frto::Begun };
-        self.congestion.react(Kind::Timeout, (self.snd.una, self.snd.next), self.on_the_way(), self.snd.mss);
-        self.snd.dup_acks = 0;
-        self.mark_all_lost(now);
         let overhead = HEADERS + if self.clocks.on { CLOCKS } else { 0 };
         let size = first.len().min(self.snd.mss) as u16 + overhead;
         if self.pmtu.timed_out(now, size) {
