@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::BootTest;
-use crate::symbols;
+use super::{BootTest, gdbsx};
 use crate::workspace::image;
 use crate::xen_host::Host;
 
@@ -113,13 +112,7 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     for said in ["status 0\n", "stopping the guest", "the guest powered off"] {
         ensure!(interrupted.stdout.contains(said), "Ctrl-C, no {said:?}: {interrupted:?}");
     }
-    // Debian's hypervisor has no CONFIG_GDBSX: that is said, and the guest does not stay.
-    // The file with symbols is given, as dom0 has no compiler to make one.
-    host.put("/tmp/tool/symbols", &fs::read(symbols::file_of(&image("hello")?)?)?)?;
-    let line = "cd /tmp/tool; ./cargo-fata exec --gdb symbols </dev/null";
-    let gdb = host.sh(line, Duration::from_secs(60))?;
-    let said = "gdbsx, which needs a hypervisor with CONFIG_GDBSX";
-    ensure!(gdb.status == 1 && gdb.stderr.contains(said), "--gdb: {gdb:?}");
+    gdbsx::debugs_or_refuses(host)?;
     let left = host.sh("xl list | tail -n +3", QUICK)?.ok()?;
     ensure!(left.stdout.is_empty(), "a crash, Ctrl-C or --gdb left a guest behind: {left:?}");
     host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
