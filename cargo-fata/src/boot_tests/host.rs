@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::BootTest;
-use crate::symbols;
+use super::{BootTest, gdbsx};
 use crate::workspace::image;
 use crate::xen_host::Host;
 
@@ -105,15 +104,17 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
     let crash = host.sh(line, Duration::from_secs(60))?;
     ensure!(crash.status == 99 && crash.stderr.contains("the guest crashed"), "a crash: {crash:?}");
     ensure!(crash.stdout.contains("this main ends with an error"), "a crash: {crash:?}");
-    // Debian's hypervisor has no CONFIG_GDBSX: that is said, and the guest does not stay.
-    // The file with symbols is given, as dom0 has no compiler to make one.
-    host.put("/tmp/tool/symbols", &fs::read(symbols::file_of(&image("hello")?)?)?)?;
-    let line = "cd /tmp/tool; ./cargo-fata exec --gdb symbols </dev/null";
-    let gdb = host.sh(line, Duration::from_secs(60))?;
-    let said = "gdbsx, which needs a hypervisor with CONFIG_GDBSX";
-    ensure!(gdb.status == 1 && gdb.stderr.contains(said), "--gdb: {gdb:?}");
+    // A terminal's Ctrl-C goes to all processes of the foreground: the tool needs its agent after it.
+    let line = "cd /tmp/tool; set -m; ./cargo-fata exec probe case=idle </dev/null >said 2>&1 &
+        for _ in $(seq 150); do grep -q ^idle said && break; sleep 0.2; done
+        kill -INT -- -$!; wait $!; echo status $?; cat said";
+    let interrupted = host.sh(line, Duration::from_secs(60))?;
+    for said in ["status 0\n", "stopping the guest", "the guest powered off"] {
+        ensure!(interrupted.stdout.contains(said), "Ctrl-C, no {said:?}: {interrupted:?}");
+    }
+    gdbsx::debugs_or_refuses(host)?;
     let left = host.sh("xl list | tail -n +3", QUICK)?.ok()?;
-    ensure!(left.stdout.is_empty(), "a crash or --gdb left a guest behind: {left:?}");
+    ensure!(left.stdout.is_empty(), "a crash, Ctrl-C or --gdb left a guest behind: {left:?}");
     host.sh("rm -r /tmp/tool", QUICK)?.ok()?;
     ensure!(output.stdout.contains("hello from Fata"), "{output:?}");
     ensure!(pvh.stdout.contains("hello from Fata"), "{pvh:?}");

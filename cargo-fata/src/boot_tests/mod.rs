@@ -7,6 +7,7 @@ mod dns;
 mod examples;
 mod faults;
 mod floods;
+mod gdbsx;
 mod guest;
 mod host;
 mod http;

@@ -11,7 +11,8 @@
 //! A guest without Xen is all that its QEMU runs, which waits for gdb by itself.
 //!
 //! On a dom0 it is Xen's gdbsx, which stops the guest alone. It wants a hypervisor that was built with `CONFIG_GDBSX`, which
-//! Debian's is not; for PV guests it has no watchpoints, no hardware breakpoints, and no registers of SSE or the FPU.
+//! Debian's is not; it has no watchpoints, no hardware breakpoints, and no registers of SSE or the FPU. What it does otherwise
+//! than gdb expects is said to the user ([`of_gdbsx`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,19 @@ const ENTRY: &str = "fata_pv_start";
 /// QEMU's gdb stub reads memory by the page tables that the processor's CR3 names, and knows nothing of Xen's below them.
 const OF_PVH: &str = "of a PVH guest gdb has breakpoints, registers and steps, but no stack and no data, as its memory is behind \
     Xen's nested page tables; the same image has all of them with --on qemu, and without --type pvh";
+
+/// gdbsx takes a stop from Xen only, closes the connection where gdb waits for an answer to `detach`, and has no option for the
+/// address it listens on.
+fn of_gdbsx(guest: &str) -> String {
+    format!(
+        "gdbsx does not hear gdb's Ctrl-C: `xl pause {guest}` stops the guest for gdb; `disconnect` lets it go on, as `detach` \
+         does, but without an error; until gdb connects, whoever reaches any address of this machine can do so first"
+    )
+}
+
+/// Seen with Xen 4.17 on emulated SVM.
+const PVH_OF_GDBSX: &str = "of a PVH guest gdbsx has registers, memory and steps; a breakpoint may go to the guest, which ends of \
+    it; as a PV guest the same image has them";
 
 /// What debugging needs before the guest is there.
 pub struct Gdb {
@@ -101,6 +115,10 @@ impl Gdb {
             .context("gdbsx, which needs a hypervisor with CONFIG_GDBSX")?;
         // Paused twice now, by `xl create` and by gdbsx: the second is gdb's to take back.
         guest.unpause()?;
+        ui::say(of_gdbsx(guest.name()));
+        if self.pvh_entry.is_some() {
+            ui::say(PVH_OF_GDBSX);
+        }
         self.announce(&format!("-ex 'target remote 127.0.0.1:{}'", self.port));
         Ok(Server { _running: running })
     }

@@ -16,6 +16,9 @@ use crate::cache::Entry;
 use crate::setup::packages;
 use crate::{command, ui};
 
+/// Names a hypervisor of another build, an ELF file as QEMU's multiboot loader wants it, to be booted instead of Debian's.
+pub const XEN_VARIABLE: &str = "FATA_XEN";
+
 /// The files a Xen host boots from.
 pub struct Parts {
     /// The hypervisor: a bare ELF file, as QEMU's multiboot loader wants it.
@@ -44,7 +47,7 @@ pub fn parts() -> Result<Parts> {
     }
     let file = |name| entry.path().join(name);
     Ok(Parts {
-        xen: file("xen.elf"),
+        xen: std::env::var_os(XEN_VARIABLE).map_or_else(|| file("xen.elf"), PathBuf::from),
         kernel: file("vmlinuz"),
         initramfs: file("dom0.cpio"),
         guest_modules: file("guest-modules"),

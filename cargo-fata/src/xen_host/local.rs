@@ -28,6 +28,8 @@ impl LocalAgent {
         let token = Token::random()?;
         command.env(fata_dom0::TOKEN_VARIABLE, token.to_text());
         command.arg0(agent_program::NAME).arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        // A Ctrl-C on the terminal is for the tool, which still needs the agent to end the guest.
+        command.process_group(0);
         qemu::end_with_this_thread(&mut command);
         let mut child = command.spawn().context("cannot start the agent")?;
         let folder = std::env::temp_dir().join(format!("fata-{}-{}", std::process::id(), child.id()));
