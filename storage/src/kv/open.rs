@@ -5,6 +5,7 @@ use super::checksum::crc32c;
 use super::frame::{Before, SegmentHeader};
 use super::inner::{Inner, Mode, Root, View};
 use super::layout::{Layout, Span};
+use super::lock::until;
 use super::log::{Log, Position};
 use super::node::MAX_LEVEL;
 use super::replay::{Replay, Replayed};
@@ -42,14 +43,46 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
 
 /// Opens the store that is on a disk, and starts its tasks if it takes writes.
 pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Error> {
-    let Copies { newest, whole } = superblock::read(disk).await?;
+    open_after(disk, options, None).await
+}
+
+/// Opens a store that has failed anew, as its last flush left it.
+///
+/// Behind that nothing is believed: after a flush that failed a cache may show what is not on the medium, and the next flush
+/// says nothing of it.
+pub(crate) async fn reopen(before: &Inner) -> Result<Rc<Inner>, Error> {
+    // Nothing of before may be on its way to the disk.
+    until(&before.mode_changed, || (before.tasks.get() == 0).then_some(())).await;
+    if before.disk.geometry().access == Access::ReadOnly {
+        return Err(Error::ReadOnly);
+    }
+    open_after(&before.disk, before.options.clone(), Some(before)).await
+}
+
+/// Whether a superblock is of this store, and nobody but us has opened it since.
+fn is_of(superblock: &Superblock, before: &Inner) -> bool {
+    let epoch = before.log.borrow().epoch;
+    superblock.id == before.id && (epoch..=epoch.max(before.tried.get())).contains(&superblock.epoch)
+}
+
+async fn open_after(disk: &Disk, options: Options, before: Option<&Inner>) -> Result<Rc<Inner>, Error> {
+    let Copies { mut newest, whole } = superblock::read(disk).await?;
+    let mut most = u64::MAX;
+    if let Some(before) = before {
+        if !is_of(&newest, before) {
+            return Err(Error::OtherStore);
+        }
+        most = before.log.borrow().durable;
+        newest.durable = newest.durable.max(most);
+        newest.epoch = newest.epoch.max(before.tried.get());
+    }
     if let Some(top) = newest.top
         && top.level > MAX_LEVEL
     {
         return Err(top.span.corrupt(Part::Node));
     }
     let salt = crc32c(&newest.id);
-    let replayed = Replay::run(disk, &newest, salt, options.damage).await?;
+    let replayed = Replay::run(disk, &newest, salt, options.damage, most).await?;
     let mut is_read_only =
         options.access == Access::ReadOnly || disk.geometry().access == Access::ReadOnly || replayed.lost > 0;
     let live = match live_octets(disk, &newest).await {
@@ -67,6 +100,10 @@ pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Err
         // Where a copy is damaged it may have been the newer one, of another opening.
         superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
         superblock.durable = replayed.head.seq - 1;
+        if let Some(before) = before {
+            before.tried.set(superblock.epoch);
+            renew_header(before, &replayed).await?;
+        }
         disk.flush().await?;
         superblock::write(disk, &superblock).await?;
     }
@@ -74,10 +111,23 @@ pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Err
     let inner = Rc::new(assemble(disk, options, salt, superblock, space, replayed, mode));
     inner.set_root(superblock.top, superblock.generation);
     if mode == Mode::Open {
+        inner.tasks.set(2);
         spawn_detached(inner.clone().commit_all());
         spawn_detached(inner.clone().checkpoint_all());
     }
     Ok(inner)
+}
+
+/// Writes the header of the log's last segment again, if the flush that failed was the one after its change: then the medium
+/// may have it as it was before, and name another segment as next.
+async fn renew_header(before: &Inner, replayed: &Replayed) -> Result<(), Error> {
+    let Log { head, next, .. } = *before.log.borrow();
+    if replayed.head.segment == head.segment && replayed.next != next {
+        let Layout { sector, .. } = before.layout;
+        let (header, _) = before.layout.read(&before.disk, head.segment, 0, sector).await?;
+        before.disk.write(before.layout.sector_at(head.segment, 0), header).await?;
+    }
+    Ok(())
 }
 
 /// The table of live octets by segment.
@@ -159,6 +209,8 @@ fn assemble(
         counters: RefCell::new(counters),
         snapshots: Cell::new(0),
         mode_changed: Default::default(),
+        tasks: Cell::new(0),
+        tried: Cell::new(0),
         options,
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Replay<'a> {
     /// The last frame that was on the medium when the superblock was written, and the epoch of those behind it.
     durable: u64,
     epoch: u64,
+    /// The last frame that is to be taken.
+    most: u64,
     at: Position,
     next: u32,
     /// The header of the segment that would follow, once read.
@@ -69,11 +71,13 @@ enum Found {
 }
 
 impl<'a> Replay<'a> {
+    /// Reads the log up to frame `most`, if it has so many.
     pub(crate) async fn run(
         disk: &'a Disk,
         superblock: &Superblock,
         salt: u32,
         on_damage: OnDamage,
+        most: u64,
     ) -> Result<Replayed, Error> {
         let layout = superblock.layout;
         let at = superblock.tail;
@@ -95,6 +99,7 @@ impl<'a> Replay<'a> {
             on_damage,
             durable: superblock.durable,
             epoch: superblock.epoch,
+            most,
             at,
             next: 0,
             successor: None,
@@ -120,7 +125,7 @@ impl<'a> Replay<'a> {
     }
 
     async fn follow(&mut self) -> Result<(), Error> {
-        loop {
+        while self.at.seq <= self.most {
             match self.find().await? {
                 Found::Successor(header) => self.enter(header),
                 Found::Frame(frame) => match self.take(&frame).await? {
@@ -132,6 +137,7 @@ impl<'a> Replay<'a> {
                 Found::Nothing => return Ok(()),
             }
         }
+        Ok(())
     }
 
     async fn find(&mut self) -> Result<Found, Error> {

@@ -8,4 +8,5 @@ mod every_moment;
 mod full;
 mod large;
 mod log_end;
+mod reopen;
 mod support;
