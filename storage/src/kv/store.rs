@@ -65,11 +65,16 @@ impl Store {
     /// As long as the disk does not work this fails, and can be tried again; so does [`Error::OtherStore`], if the disk came back as
     /// another one, or was written to by somebody else.
     pub async fn reopen(&self) -> Result<Self, Error> {
-        if self.inner().mode.get() != Mode::Failed {
+        if !self.has_failed() {
             return Ok(self.clone());
         }
         let inner = open::reopen(self.inner()).await?;
         Ok(Self { handle: Rc::new(Handle { inner }) })
+    }
+
+    /// Whether the store takes no more writes, as a write or a flush failed.
+    pub fn has_failed(&self) -> bool {
+        self.inner().mode.get() == Mode::Failed
     }
 
     fn inner(&self) -> &Rc<Inner> {
