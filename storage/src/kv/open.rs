@@ -12,10 +12,12 @@ use super::replay::{Replay, Replayed};
 use super::space::{Space, decode_table};
 use super::superblock::{self, Copies, Superblock};
 use super::{Error, OnDamage, Options, Part, Stats};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::pin::Pin;
 use fata_libos::block::{Access, Buffer, Disk};
 use fata_libos::task::spawn_detached;
 
@@ -65,7 +67,16 @@ fn is_of(superblock: &Superblock, before: &Inner) -> bool {
     superblock.id == before.id && (epoch..=epoch.max(before.tried.get())).contains(&superblock.epoch)
 }
 
-async fn open_after(disk: &Disk, options: Options, before: Option<&Inner>) -> Result<Rc<Inner>, Error> {
+/// What opening is, for the first time and for others: one piece of code in an image, wherever it is waited for.
+fn open_after<'a>(
+    disk: &'a Disk,
+    options: Options,
+    before: Option<&'a Inner>,
+) -> Pin<Box<dyn Future<Output = Result<Rc<Inner>, Error>> + 'a>> {
+    Box::pin(try_open(disk, options, before))
+}
+
+async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Result<Rc<Inner>, Error> {
     let Copies { mut newest, whole } = superblock::read(disk).await?;
     let mut most = u64::MAX;
     if let Some(before) = before {
