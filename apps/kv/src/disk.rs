@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::mem::take;
 use fata::block::{Access, BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
@@ -26,6 +26,8 @@ pub struct DiskKeeper {
     disk: Disk,
     /// The store; another one after the disk has failed.
     store: RefCell<Store>,
+    /// Its writes to bad sectors that the log has told of.
+    bad_writes: Cell<u64>,
 }
 
 /// Why a disk cannot be used.
@@ -63,7 +65,7 @@ impl DiskKeeper {
             Err(Error::NoStore) => return Err(OpenError::Foreign),
             opened => opened?,
         };
-        Ok(Self { disk: disk.clone(), store: RefCell::new(store) })
+        Ok(Self { disk: disk.clone(), store: RefCell::new(store), bad_writes: Cell::new(0) })
     }
 
     fn store(&self) -> Store {
@@ -73,6 +75,15 @@ impl DiskKeeper {
     /// Ends the use of the disk: the next opening need not read what was written since the last checkpoint.
     pub async fn close(&self) -> Result<(), Error> {
         self.store().close().await
+    }
+
+    /// Has the log say that sectors are bad, once a batch.
+    fn tell_bad_writes(&self) {
+        let bad = self.store().stats().bad_writes;
+        let told = self.bad_writes.replace(bad);
+        if bad > told {
+            fata::log::warn!("disk: {} writes met bad sectors, and were made elsewhere", bad - told);
+        }
     }
 
     /// What the rows come to.
@@ -160,7 +171,11 @@ impl Keeper for DiskKeeper {
             Safe::Now => Durability::Flushed,
             Safe::Later => Durability::Written,
         };
-        Box::pin(async move { self.write(rows, durability).await.map_err(|error| said(&error)) })
+        Box::pin(async move {
+            let result = self.write(rows, durability).await;
+            self.tell_bad_writes();
+            result.map_err(|error| said(&error))
+        })
     }
 
     fn is_read_only(&self) -> bool {
