@@ -46,6 +46,8 @@ pub(crate) struct Log {
 
 /// How often a frame is tried again in another segment.
 const ATTEMPTS: u32 = 3;
+/// How many segments are looked at for one whose header can be read.
+const SEARCH: u32 = 16;
 /// With less room than this the rest of a segment is left empty.
 const LEAST_ROOM: u32 = 2304;
 
@@ -62,7 +64,16 @@ impl Inner {
         for _ in 0..ATTEMPTS {
             let free = self.space.borrow().free();
             let log_after = self.log.borrow().head.log + 2;
-            let after = self.allocate(log_after).ok_or(Error::Full { free })?;
+            let mut after = self.allocate(log_after).ok_or(Error::Full { free })?;
+            // An opening has to read there whether the log went on.
+            for _ in 0..SEARCH {
+                match self.layout.read(&self.disk, after, 0, self.layout.sector).await {
+                    Err(Error::Block(BlockError::Failed { .. })) => {
+                        after = self.allocate(log_after).ok_or(Error::Full { free })?;
+                    }
+                    _ => break,
+                }
+            }
             match self.enter_next(after).await {
                 Ok(()) => return Ok(()),
                 Err(Error::Block(BlockError::Failed { .. })) => {

@@ -31,8 +31,13 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
     };
     let mut id = [0; 16];
     fata_libos::entropy::fill(&mut id);
-    let header =
-        SegmentHeader { log: 1, before: Before { segment: 0, offset: 0, seq: 1, chain: 0 }, epoch, next: 1 };
+    // An opening has to read there whether the log went on.
+    let mut next = 1;
+    while next + 1 < layout.segments && layout.read(disk, next, 0, layout.sector).await.is_err() {
+        next += 1;
+    }
+    let before = Before { segment: 0, offset: 0, seq: 1, chain: 0 };
+    let header = SegmentHeader { log: 1, before, epoch, next };
     let mut sector = Buffer::zeroed(layout.sector as usize);
     let octets = header.encode(crc32c(&id));
     sector[..octets.len()].copy_from_slice(&octets);

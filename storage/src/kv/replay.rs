@@ -324,7 +324,11 @@ impl<'a> Replay<'a> {
         let mut offset = from;
         let mut quiet = 0;
         while offset < self.layout.segment && quiet < QUIET {
-            let frame = self.frame_at(segment, offset).await?.filter(|f| f.seq > seq);
+            // What was never written may be unreadable; here it is proof that is looked for, and there is none.
+            let frame = match self.frame_at(segment, offset).await {
+                Err(Error::Block(BlockError::Failed { .. })) => None,
+                frame => frame?.filter(|f| f.seq > seq),
+            };
             offset += frame
                 .as_ref()
                 .map_or(self.layout.sector, |f| self.layout.whole_sectors(FRAME_HEADER + f.payload_len));
