@@ -103,6 +103,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: Cell<u32>,
     /// The highest epoch of an opening that was tried after this one failed.
     pub(crate) tried: Cell<u64>,
+    /// The segment whose header is being written again, or was when that failed: which one it names as next is not known.
+    pub(crate) redirecting: Cell<Option<u32>>,
 }
 
 impl Inner {

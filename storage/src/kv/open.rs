@@ -6,7 +6,7 @@ use super::frame::{Before, SegmentHeader};
 use super::inner::{Inner, Mode, Root, View};
 use super::layout::{Layout, Span};
 use super::lock::until;
-use super::log::{Log, Position};
+use super::log::{Log, Position, SEARCH};
 use super::node::MAX_LEVEL;
 use super::replay::{Replay, Replayed};
 use super::space::{Space, decode_table};
@@ -18,7 +18,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
-use fata_libos::block::{Access, Buffer, Disk};
+use fata_libos::block::{Access, BlockError, Disk};
 use fata_libos::task::spawn_detached;
 
 /// Makes an empty store. What the disk held is lost.
@@ -38,10 +38,7 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
     }
     let before = Before { segment: 0, offset: 0, seq: 1, chain: 0 };
     let header = SegmentHeader { log: 1, before, epoch, next };
-    let mut sector = Buffer::zeroed(layout.sector as usize);
-    let octets = header.encode(crc32c(&id));
-    sector[..octets.len()].copy_from_slice(&octets);
-    disk.write(layout.sector_at(0, 0), sector).await?;
+    layout.write_header(disk, 0, &header.encode(crc32c(&id))).await?;
     disk.flush().await?;
     let tail = Position { segment: 0, offset: layout.sector, log: 1, seq: 1, epoch, chain: 0 };
     let superblock = Superblock { id, layout, generation, epoch, top: None, table: None, tail, durable: 0 };
@@ -98,7 +95,7 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         return Err(top.span.corrupt(Part::Node));
     }
     let salt = crc32c(&newest.id);
-    let replayed = Replay::run(disk, &newest, salt, options.damage, most).await?;
+    let mut replayed = Replay::run(disk, &newest, salt, options.damage, most).await?;
     let mut is_read_only =
         options.access == Access::ReadOnly || disk.geometry().access == Access::ReadOnly || replayed.lost > 0;
     let live = match live_octets(disk, &newest).await {
@@ -109,7 +106,7 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         }
         live => live?,
     };
-    let space = space_of(&newest, &live, &replayed)?;
+    let mut space = space_of(&newest, &live, &replayed)?;
     let mut superblock = newest;
     if !is_read_only {
         superblock.generation += 1;
@@ -118,7 +115,7 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         superblock.durable = replayed.head.seq - 1;
         if let Some(before) = before {
             before.tried.set(superblock.epoch);
-            renew_header(before, &replayed).await?;
+            end_log(before, &mut replayed, &mut space).await?;
         }
         disk.flush().await?;
         superblock::write(disk, &superblock).await?;
@@ -134,14 +131,36 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
     Ok(inner)
 }
 
-/// Writes the header of the log's last segment again, if the flush that failed was the one after its change: then the medium
-/// may have it as it was before, and name another segment as next.
-async fn renew_header(before: &Inner, replayed: &Replayed) -> Result<(), Error> {
-    let Log { head, next, .. } = *before.log.borrow();
-    if replayed.head.segment == head.segment && replayed.next != next {
-        let Layout { sector, .. } = before.layout;
-        let (header, _) = before.layout.read(&before.disk, head.segment, 0, sector).await?;
-        before.disk.write(before.layout.sector_at(head.segment, 0), header).await?;
+/// Has the log end where it was found to end, whatever the store that failed had written behind.
+///
+/// That one may have gone on elsewhere from this very place, and a header that says so would be followed once there are other
+/// frames here: the next segment is to have none. A write that failed may still show one day, so what can be read there does not
+/// count; and where none can be written, another segment is the next.
+async fn end_log(before: &Inner, replayed: &mut Replayed, space: &mut Space) -> Result<(), Error> {
+    let Inner { disk, layout, .. } = before;
+    let Position { segment, log, .. } = replayed.head;
+    let named = replayed.next;
+    let mut cleared = layout.clear_header(disk, named).await;
+    for _ in 0..SEARCH {
+        if let Err(Error::Block(BlockError::Failed { .. })) = cleared
+            && let Some(other) = space.allocate(log + 1)
+        {
+            replayed.next = other;
+            cleared = layout.clear_header(disk, other).await;
+        }
+    }
+    cleared?;
+    if replayed.next != named {
+        disk.flush().await?;
+        before.redirecting.set(Some(segment));
+    }
+    // On the medium it may be as it was before it was last written, or as that would have made it, and name another as next.
+    if before.redirecting.get() == Some(segment) {
+        let (sector, _) = layout.read(disk, segment, 0, layout.sector).await?;
+        let header = SegmentHeader::decode(&sector, before.salt).filter(|header| header.log == log);
+        let header = header.ok_or_else(|| replayed.head.corrupt(Part::Segment))?;
+        let header = SegmentHeader { next: replayed.next, ..header };
+        layout.write_header(disk, segment, &header.encode(before.salt)).await?;
     }
     Ok(())
 }
@@ -227,6 +246,7 @@ fn assemble(
         mode_changed: Default::default(),
         tasks: Cell::new(0),
         tried: Cell::new(0),
+        redirecting: Cell::new(None),
         options,
     }
 }

@@ -299,7 +299,8 @@ impl<'a> Replay<'a> {
             if first.is_none() {
                 first = found.map(|frame| (frame, log, next));
             }
-            if (is_proof && first.is_some()) || (segment != self.at.segment && !has_frames) {
+            let is_end = next == segment || (segment != self.at.segment && !has_frames);
+            if (is_proof && first.is_some()) || is_end {
                 break;
             }
             segment = next;

@@ -6,21 +6,21 @@ use fata_libos::testing::run;
 use fata_storage::kv::{Durability, Error, Options, Store};
 use fata_storage::testing::SimDisk;
 
-const FAILED: Error = Error::Block(BlockError::Failed { sector: 0, status: 5 });
+pub const FAILED: Error = Error::Block(BlockError::Failed { sector: 0, status: 5 });
 
 /// A store at work, and the states that a crash may leave it in.
-struct Work {
-    disk: SimDisk,
-    store: Store,
-    random: Random,
+pub struct Work {
+    pub disk: SimDisk,
+    pub store: Store,
+    pub random: Random,
     /// The last flushed state, and those that came after it.
-    states: Vec<Content>,
+    pub states: Vec<Content>,
     /// From each moment on, which states a crash may leave.
-    allowed: Vec<(usize, Vec<Content>)>,
+    pub allowed: Vec<(usize, Vec<Content>)>,
 }
 
 impl Work {
-    fn allow(&mut self) {
+    pub fn allow(&mut self) {
         self.allowed.push((self.disk.moment(), self.states.clone()));
     }
 
