@@ -44,7 +44,7 @@ pub struct Journal {
     owed: Map<Change>,
     /// What was written since the last flush: a disk that fails may have lost it.
     unflushed: Map<Change>,
-    /// Octets of names in `keys` and in `unflushed`, or more.
+    /// Octets of names in `keys`, and in `unflushed` and `owed`, or more.
     names: [usize; 2],
     /// Parts of the key that is being changed.
     parts: Vec<Text>,
@@ -104,8 +104,9 @@ impl Journal {
     /// that was one before has none. It takes so many octets where it is written as a whole, and has so many elements.
     pub fn touch(&mut self, key: Text, is_string: bool, octets: usize, count: usize) {
         let parts = core::mem::take(&mut self.parts);
-        self.names[0] = self.names[0].saturating_add(key.len() + 100 * (1 + parts.len()));
-        self.octets = self.octets.saturating_add(octets.min(HEAVY) + key.len() + 100 * (1 + parts.len()));
+        let names = parts.iter().fold(key.len() + 100, |sum, part| sum + part.len() + 100);
+        self.names[0] = self.names[0].saturating_add(names);
+        self.octets = self.octets.saturating_add(octets.min(HEAVY) + names);
         let (has_head, is_whole) = (core::mem::take(&mut self.is_head), core::mem::take(&mut self.is_whole));
         let named = (has_head || !parts.is_empty()) && !is_string && !is_whole;
         let first = || match () {
@@ -179,7 +180,13 @@ impl Journal {
     /// Takes notice that these changes were written.
     pub fn written(&mut self, changes: Map<Change>, safe: Safe) {
         match safe {
-            Safe::Now => (self.unflushed, self.names[1]) = (Map::new(), 0),
+            Safe::Now => {
+                self.unflushed = Map::new();
+                // What is owed was counted when it was taken first.
+                if self.owed.is_empty() {
+                    self.names[1] = 0;
+                }
+            }
             Safe::Later => add(&mut self.unflushed, changes),
         }
     }
@@ -191,7 +198,6 @@ impl Journal {
 
     /// What was written since the last flush is owed again.
     pub fn lose_unflushed(&mut self) {
-        self.names[1] = 0;
         let lost = core::mem::take(&mut self.unflushed);
         self.owe(lost);
     }
