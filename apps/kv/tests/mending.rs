@@ -223,6 +223,22 @@ fn it_is_tried_less_and_less_often() {
     });
 }
 
+/// It is the last batch that finds out that the disk has failed, and it works again.
+#[test]
+fn a_shutdown_mends_the_disk() {
+    testing::run("", async |env| {
+        let disk = SimDisk::new(512, SECTORS);
+        let bench = Bench::on(&env, &disk, Durability::None).await;
+        assert_eq!(bench.say("set before 1").await, "+OK\r\n");
+        assert_eq!(bench.say("save").await, "+OK\r\n");
+        assert_eq!(bench.say("set last 1").await, "+OK\r\n");
+        disk.break_flushes(0, 1);
+        shutdown::request(fata::platform::Leave::PowerOff);
+        bench.serving.await;
+        assert_eq!(strings(&disk).await, of(&[("before", "1"), ("last", "1")]));
+    });
+}
+
 #[test]
 fn a_read_only_disk_is_read() {
     testing::run("", async |env| {

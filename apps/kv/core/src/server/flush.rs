@@ -308,9 +308,17 @@ impl Server {
         disk.rest().await;
         drop(flushing);
         disk.again.set(Instant::now());
+        let mut is_again = false;
         loop {
             // An empty batch makes safe what was left for later.
-            self.write_batch(&disk).await?;
+            if let Err(error) = self.write_batch(&disk).await {
+                // It may be this batch that finds out: the next one has the disk mended first.
+                if error.is_room() || is_again {
+                    return Err(error);
+                }
+                is_again = true;
+                continue;
+            }
             if self.journal(|journal| journal.is_empty() && !journal.owes()) {
                 return Ok(());
             }
