@@ -227,15 +227,18 @@ fn it_is_tried_less_and_less_often() {
 #[test]
 fn a_shutdown_mends_the_disk() {
     testing::run("", async |env| {
-        let disk = SimDisk::new(512, SECTORS);
+        let mut disk = SimDisk::new(512, SECTORS);
         let bench = Bench::on(&env, &disk, Durability::None).await;
         assert_eq!(bench.say("set before 1").await, "+OK\r\n");
         assert_eq!(bench.say("save").await, "+OK\r\n");
         assert_eq!(bench.say("set last 1").await, "+OK\r\n");
+        disk.trace();
         disk.break_flushes(0, 1);
         shutdown::request(fata::platform::Leave::PowerOff);
         bench.serving.await;
-        assert_eq!(strings(&disk).await, of(&[("before", "1"), ("last", "1")]));
+        for image in disk.crashes(disk.moment()) {
+            assert_eq!(strings(&image).await, of(&[("before", "1"), ("last", "1")]));
+        }
     });
 }
 
