@@ -58,6 +58,8 @@ pub(crate) struct Replay<'a> {
     is_in_group: bool,
     /// What was read last: the segment, and where in it.
     window: Option<(u32, u32, Buffer)>,
+    /// The last such place that could not be read at once: a drive takes seconds to say so, for each time it is asked.
+    broken: Option<(u32, u32)>,
     /// The state before the group that is being read.
     safe: (Position, u32, usize),
     out: Replayed,
@@ -107,6 +109,7 @@ impl<'a> Replay<'a> {
             parts: None,
             is_in_group: false,
             window: None,
+            broken: None,
             safe: (at, 0, 1),
             out,
         };
@@ -392,7 +395,7 @@ impl<'a> Replay<'a> {
     /// Octets of a segment. A bad sector is an error, or in salvage nothing: what it held is not known to be the log's end.
     async fn read(&mut self, segment: u32, offset: u32, len: u32) -> Result<Option<Vec<u8>>, Error> {
         let start = offset / WINDOW * WINDOW;
-        if offset + len > start + WINDOW {
+        if offset + len > start + WINDOW || self.broken == Some((segment, start)) {
             return self.read_alone(segment, offset, len).await;
         }
         if self.window.as_ref().is_none_or(|(s, o, _)| (*s, *o) != (segment, start)) {
@@ -400,6 +403,7 @@ impl<'a> Replay<'a> {
             match self.layout.read(self.disk, segment, start, most).await {
                 Ok((buffer, _)) => self.window = Some((segment, start, buffer)),
                 Err(Error::Block(BlockError::Failed { .. })) => {
+                    self.broken = Some((segment, start));
                     return self.read_alone(segment, offset, len).await;
                 }
                 Err(e) => return Err(e),

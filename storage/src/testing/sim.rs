@@ -50,6 +50,7 @@ struct State {
     sectors: RefCell<Sectors>,
     trace: RefCell<Option<Vec<Event>>>,
     octets_read: Cell<u64>,
+    failed_reads: Cell<u64>,
     seed: Cell<u64>,
     is_slow: Cell<bool>,
     /// Sectors that cannot be read.
@@ -90,6 +91,7 @@ impl SimDisk {
             sectors: RefCell::new(sectors.clone()),
             trace: RefCell::new(None),
             octets_read: Cell::new(0),
+            failed_reads: Cell::new(0),
             seed: Cell::new(0x9e37_79b9_7f4a_7c15),
             is_slow: Cell::new(false),
             bad_reads: RefCell::default(),
@@ -140,6 +142,11 @@ impl SimDisk {
     /// Octets that were read since the disk was made.
     pub fn octets_read(&self) -> u64 {
         self.state.octets_read.get()
+    }
+
+    /// Reads that failed since the disk was made.
+    pub fn failed_reads(&self) -> u64 {
+        self.state.failed_reads.get()
     }
 
     /// Sets what may be done with the disk.
@@ -292,6 +299,7 @@ impl SimDisk {
         self.state.octets_read.set(self.state.octets_read.get() + buffer.len() as u64);
         for (at, octets) in (sector..).zip(buffer.chunks_exact_mut(size)) {
             if self.state.bad_reads.borrow().contains(&at) {
+                self.state.failed_reads.set(self.state.failed_reads.get() + 1);
                 return Err(BlockError::Failed { sector: at, status: 5 });
             }
             match sectors.get(&at) {

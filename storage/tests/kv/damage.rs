@@ -231,6 +231,25 @@ fn frames_go_elsewhere_where_sectors_cannot_be_written() {
     });
 }
 
+/// A drive takes seconds to say that it cannot: what is behind the log's end is not asked for over and over.
+#[test]
+fn a_sector_behind_the_end_that_cannot_be_read_is_tried_twice() {
+    run(async {
+        let disk = SimDisk::new(512, 4 * MIB / 512);
+        let options = Options { segment: Some(64 << 10), ..Options::default() };
+        Store::format(&disk.disk(), &options).await.unwrap();
+        let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+        store.put("key", "value").await.unwrap();
+        core::mem::forget(store);
+        disk.break_reads(SEGMENTS / 512 + 40);
+        let before = disk.failed_reads();
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        assert_eq!(content(&store).await.len(), 1);
+        // With what is around it, and alone.
+        assert_eq!(disk.failed_reads() - before, 2);
+    });
+}
+
 /// Sectors that can be neither written nor read, from before the store was made: where they are known to be, nothing is put, and where the log
 /// has not been they are no reason to think that it has.
 #[test]
