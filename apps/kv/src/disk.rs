@@ -2,8 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::mem::take;
-use fata::block::{BlockError, Disk};
+use fata::block::{Access, BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
 use kv_core::data::map::Map;
 use kv_core::data::names::Names;
@@ -22,7 +23,11 @@ const LOOK: usize = 64 << 10;
 
 /// A store on a disk.
 pub struct DiskKeeper {
-    store: Store,
+    disk: Disk,
+    /// The store; another one after the disk has failed.
+    store: RefCell<Store>,
+    /// Its writes to bad sectors that the log has told of.
+    bad_writes: Cell<u64>,
 }
 
 /// Why a disk cannot be used.
@@ -34,6 +39,9 @@ pub enum OpenError {
     /// Somebody else's.
     #[error("the disk holds something that is no store: format=on destroys it and makes one")]
     Foreign,
+    /// There is nothing to serve, and nothing can be made.
+    #[error("the disk is read-only, and holds no store")]
+    ReadOnly,
 }
 
 impl From<BlockError> for OpenError {
@@ -46,7 +54,9 @@ impl DiskKeeper {
     /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
         let opened = Store::open(disk, Options::default()).await;
+        let is_read_only = disk.geometry().access == Access::ReadOnly;
         let store = match opened {
+            Err(Error::NoStore) if is_read_only => return Err(OpenError::ReadOnly),
             Err(Error::NoStore) if format || is_blank(disk).await? => {
                 fata::log::info!("a store is made on the disk, which has none");
                 Store::format(disk, &Options::default()).await?;
@@ -55,16 +65,29 @@ impl DiskKeeper {
             Err(Error::NoStore) => return Err(OpenError::Foreign),
             opened => opened?,
         };
-        Ok(Self { store })
+        Ok(Self { disk: disk.clone(), store: RefCell::new(store), bad_writes: Cell::new(0) })
+    }
+
+    fn store(&self) -> Store {
+        self.store.borrow().clone()
     }
 
     /// Ends the use of the disk: the next opening need not read what was written since the last checkpoint.
     pub async fn close(&self) -> Result<(), Error> {
-        self.store.clone().close().await
+        self.store().close().await
+    }
+
+    /// Has the log say that sectors are bad, once a batch.
+    fn tell_bad_writes(&self) {
+        let bad = self.store().stats().bad_writes;
+        let told = self.bad_writes.replace(bad);
+        if bad > told {
+            fata::log::warn!("disk: {} writes met bad sectors, and were made elsewhere", bad - told);
+        }
     }
 
     /// What the rows come to.
-    async fn changes(&self, rows: Vec<Row>) -> Result<Changes, Error> {
+    async fn changes(store: &Store, rows: Vec<Row>) -> Result<Changes, Error> {
         let mut changes = Changes::default();
         for row in rows {
             match row {
@@ -79,7 +102,7 @@ impl DiskKeeper {
                     changes.deletes.insert(&name);
                 }
                 Row::DeletePrefix(prefix) => {
-                    let mut cursor = self.store.prefix(&prefix);
+                    let mut cursor = store.prefix(&prefix);
                     let mut octets = LOOK;
                     while let Some(name) = cursor.next_key().await? {
                         octets += name.len() + ROW;
@@ -98,9 +121,9 @@ impl DiskKeeper {
     }
 
     async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
-        let (mut batch, mut octets) = (Batch::new(), 0);
-        let Changes { mut puts, deletes } = self.changes(rows).await?;
-        let most = self.store.max_batch();
+        let (store, mut batch, mut octets) = (self.store(), Batch::new(), 0);
+        let Changes { mut puts, deletes } = Self::changes(&store, rows).await?;
+        let most = store.max_batch();
         // More than the store takes at once is several, each of them whole. If not all of them are kept there is too much
         // rather than too little: first what is there, then what is gone.
         for at in 0..puts.len() + deletes.len() {
@@ -113,7 +136,7 @@ impl DiskKeeper {
             };
             let len = (name.len() + value.as_ref().map_or(0, Vec::len) + ROW) as u64;
             if octets > 0 && octets + len > most {
-                self.store.commit(take(&mut batch), Durability::Written).await?;
+                store.commit(take(&mut batch), Durability::Written).await?;
                 octets = 0;
             }
             octets += len;
@@ -123,9 +146,9 @@ impl DiskKeeper {
             };
         }
         if batch.is_empty() {
-            return if durability == Durability::Flushed { self.store.flush().await } else { Ok(()) };
+            return if durability == Durability::Flushed { store.flush().await } else { Ok(()) };
         }
-        self.store.commit(batch, durability).await
+        store.commit(batch, durability).await
     }
 }
 
@@ -138,8 +161,9 @@ struct Changes {
 
 impl Keeper for DiskKeeper {
     fn most_row(&self) -> usize {
-        let batch = usize::try_from(self.store.max_batch()).unwrap_or(usize::MAX);
-        self.store.max_value().min(batch).saturating_sub(ROW)
+        let store = self.store();
+        let batch = usize::try_from(store.max_batch()).unwrap_or(usize::MAX);
+        store.max_value().min(batch).saturating_sub(ROW)
     }
 
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_> {
@@ -147,12 +171,32 @@ impl Keeper for DiskKeeper {
             Safe::Now => Durability::Flushed,
             Safe::Later => Durability::Written,
         };
-        Box::pin(async move { self.write(rows, durability).await.map_err(|error| said(&error)) })
+        Box::pin(async move {
+            let result = self.write(rows, durability).await;
+            self.tell_bad_writes();
+            result.map_err(|error| said(&error))
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.disk.geometry().access == Access::ReadOnly
+    }
+
+    fn mend(&self) -> Kept<'_> {
+        Box::pin(async move {
+            let store = self.store();
+            if store.has_failed() {
+                let opened = store.reopen().await.map_err(|error| said(&error))?;
+                *self.store.borrow_mut() = opened;
+                fata::log::info!("disk: the store was opened anew");
+            }
+            Ok(())
+        })
     }
 
     fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a> {
         Box::pin(async move {
-            let mut cursor = self.store.range::<&[u8]>(..);
+            let mut cursor = self.store().range::<&[u8]>(..);
             while let Some((name, value)) = cursor.next().await.map_err(|error| said(&error))? {
                 visit(&name, &value)?;
             }
@@ -174,7 +218,7 @@ fn said(error: &Error) -> KeepError {
         }
         _ => {
             fata::log::error!("disk: {error}");
-            KeepError::Disk
+            if *error == Error::ReadOnly { KeepError::ReadOnly } else { KeepError::Disk }
         }
     }
 }

@@ -15,6 +15,7 @@ use alloc::rc::Rc;
 use fata::param::Size;
 use fata::prelude::*;
 use kv_core::evict::Policy;
+use kv_core::keep::Keeper;
 use kv_core::server::config::Durability;
 use kv_core::server::{Config, Server, listen, serve};
 
@@ -35,7 +36,12 @@ async fn main(env: Env) -> Result<()> {
     };
     let listener = listen(&server, &network)?;
     match rows {
-        Some(rows) => println!(env, "kv: port {port}; on its disk are {rows} rows"),
+        Some(rows) => {
+            println!(env, "kv: port {port}; on its disk are {rows} rows");
+            if keeper.as_ref().is_some_and(|keeper| keeper.is_read_only()) {
+                fata::log::warn!("the disk is read-only: commands that change data are refused");
+            }
+        }
         None => println!(env, "kv: port {port}; without a disk: what it has goes when it ends"),
     }
     let served = serve(&server, listener).await;

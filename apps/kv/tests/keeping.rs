@@ -3,10 +3,11 @@
 use fata::testing;
 use fata::time::Duration;
 use kv_core::commands::execute;
+use kv_core::data::text::Text;
 use kv_core::keep::batch::{Batches, is_deletes};
 use kv_core::keep::memory::Memory;
 use kv_core::keep::rows::{Loader, Rows, position_name};
-use kv_core::keep::{Journal, KeepError, Row, journal};
+use kv_core::keep::{Journal, KeepError, Row, Safe, journal};
 use kv_core::number::push_double;
 use kv_core::resp::{Args, split};
 use kv_core::server::{Client, Config, Core, Link, Server, run};
@@ -199,6 +200,31 @@ fn what_is_on_the_disk_is_what_is_stored() {
             }
         }
     });
+}
+
+/// What has to be remembered until a flush is counted, and not forgotten with a failure.
+#[test]
+fn long_names_ask_for_a_flush() {
+    let mut journal = Journal::default();
+    let write = |journal: &mut Journal, name: &[u8]| {
+        journal.part(name);
+        journal.touch(Text::from(&b"set"[..]), false, 0, 1);
+        let changes = journal.take();
+        journal.written(changes, Safe::Later);
+    };
+    for n in 0..4 {
+        assert!(!journal.wants_flush(), "after {n}");
+        write(&mut journal, &[n; 256 << 10]);
+    }
+    assert!(journal.wants_flush(), "a mebioctet of names");
+    journal.lose_unflushed();
+    let owed = journal.take_owed();
+    assert!(!owed.is_empty());
+    journal.written(owed, Safe::Later);
+    assert!(journal.wants_flush(), "it has them still");
+    let owed = journal.take_owed();
+    journal.written(owed, Safe::Now);
+    assert!(!journal.wants_flush());
 }
 
 #[test]

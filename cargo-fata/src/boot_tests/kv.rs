@@ -24,10 +24,10 @@ pub const TESTS: &[BootTest] = &[
 ];
 
 const SET_UP: &str =
-    "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done* /tmp/seen*; truncate -s 64M /tmp/kv.img
+    "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done* /tmp/seen*; truncate -s SIZE /tmp/kv.img
     losetup --find --show /tmp/kv.img";
 /// Clients that write at once.
-const WRITERS: u32 = 3;
+pub const WRITERS: u32 = 3;
 /// Each sets one batch of three keys after the other until the guest is gone, and notes how many were acknowledged.
 const WRITE: &str = r#"for w in $(seq WRITERS); do nohup bash -c '
     w='$w'; n=$(tail -n 1 /tmp/done$w 2>/dev/null || echo 0); exec 3<>/dev/tcp/10.0.2.15/6379
@@ -59,7 +59,12 @@ fn often() -> u32 {
 
 /// A blank disk in dom0; gives the name of its device.
 pub fn new_disk(host: &Host) -> Result<String> {
-    Ok(host.sh(SET_UP, SOON)?.ok()?.stdout.trim().to_owned())
+    new_disk_of(host, "64M")
+}
+
+/// The same of another size, as truncate takes it.
+pub fn new_disk_of(host: &Host, size: &str) -> Result<String> {
+    Ok(host.sh(&SET_UP.replace("SIZE", size), SOON)?.ok()?.stdout.trim().to_owned())
 }
 
 /// The store on a disk, ready.
@@ -79,6 +84,17 @@ fn with_writers(script: &str) -> String {
     script.replace("WRITERS", &WRITERS.to_string())
 }
 
+/// Starts clients that write for as long as the guest answers.
+pub fn write(host: &Host) -> Result<()> {
+    host.sh(&with_writers(WRITE), SOON)?.ok()?;
+    Ok(())
+}
+
+/// Ends them; how many batches were acknowledged until now.
+pub fn end_writers(host: &Host) -> Result<u64> {
+    Ok(host.sh(&with_writers(END_WRITERS), SOON)?.ok()?.stdout.trim().parse()?)
+}
+
 fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
     let device = new_disk(host)?;
     let mut before = 0;
@@ -88,14 +104,14 @@ fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
     for round in 0..rounds {
         let guest = start(host, &device, "durability=every-command")?;
         is_all_there(host, round, &guest)?;
-        host.sh(&with_writers(WRITE), SOON)?.ok()?;
+        write(host)?;
         moments ^= moments << 13;
         moments ^= moments >> 7;
         moments ^= moments << 17;
         let wait = 600 + moments % 1500;
         std::thread::sleep(Duration::from_millis(wait));
         guest.destroy()?;
-        let count: u64 = host.sh(&with_writers(END_WRITERS), SOON)?.ok()?.stdout.trim().parse()?;
+        let count = end_writers(host)?;
         ensure!(count > before, "round {round}: nothing was written in {wait} ms");
         before = count;
     }
@@ -103,6 +119,11 @@ fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
     is_all_there(host, ALL_OF_IT - 1, &guest)?;
     ui::say(format!("destroyed {rounds} times: all of {before} acknowledged batches are there"));
     Ok(())
+}
+
+/// All that was acknowledged is there, and no batch in parts.
+pub fn all_is_there(host: &Host, guest: &Guest) -> Result<()> {
+    is_all_there(host, ALL_OF_IT - 1, guest)
 }
 
 /// What was acknowledged since the last look is there; now and then, and in the end, all of it.

@@ -15,6 +15,7 @@ mod idle;
 mod iperf;
 mod kv;
 mod kv_clients;
+mod kv_disks;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -269,6 +270,7 @@ pub fn all() -> Vec<BootTest> {
         block::TESTS,
         kv::TESTS,
         kv_clients::TESTS,
+        kv_disks::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics

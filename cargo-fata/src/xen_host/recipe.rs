@@ -30,6 +30,7 @@ pub const DOM0_PACKAGES: &[&str] = &[
     "netbase",
     // Peers for the tests.
     "curl",
+    "dmsetup",
     "dnsutils",
     "dnsmasq-base",
     "hping3",
@@ -95,6 +96,7 @@ pub const BOOT_MODULES: &[&str] = &[
 /// Kernel modules that are there for tests to use.
 pub const MORE_MODULES: &[&str] = &[
     "8021q",
+    "dm-mod",
     "dummy",
     "ifb",
     "veth",

@@ -1,19 +1,23 @@
 //! The handle of a block device.
 
 use super::{BlockDevice, BlockError, Buffer, Geometry, InFlight, Outcome, Request};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::cell::Cell;
 use core::fmt;
 
 /// A block device, to be shared: a clone is the same device.
 #[derive(Clone)]
 pub struct Disk {
     device: Rc<dyn BlockDevice>,
+    /// How many flushes have failed, and why the last.
+    failed_flushes: Rc<Cell<(u64, Option<BlockError>)>>,
 }
 
 impl Disk {
     /// The handle of a device.
     pub fn new(device: impl BlockDevice + 'static) -> Self {
-        Self { device: Rc::new(device) }
+        Self { device: Rc::new(device), failed_flushes: Rc::default() }
     }
 
     /// What the device is like, as last known.
@@ -28,7 +32,25 @@ impl Disk {
 
     /// Begins a request, which then goes on by itself.
     pub fn submit(&self, request: Request) -> InFlight {
-        self.device.submit(request)
+        let is_flush = matches!(request, Request::Flush);
+        let in_flight = self.device.submit(request);
+        if !is_flush {
+            return in_flight;
+        }
+        let failed = self.failed_flushes.clone();
+        Box::pin(async move {
+            let outcome = in_flight.await;
+            if let Err(error) = outcome.result {
+                failed.set((failed.get().0 + 1, Some(error)));
+            }
+            outcome
+        })
+    }
+
+    /// How many flushes of this handle and its clones have failed, and why the last. A device tells of writes that it has lost
+    /// only once: who shares it with others asks here.
+    pub fn failed_flushes(&self) -> (u64, Option<BlockError>) {
+        self.failed_flushes.get()
     }
 
     /// The content of `count` sectors from `sector` on, in a new buffer.

@@ -76,6 +76,7 @@ impl Inner {
         if self.mode.get() == Mode::Drained {
             self.set_mode(Mode::Closed);
         }
+        self.task_ended();
     }
 
     async fn round(&self) {

@@ -85,6 +85,7 @@ impl Inner {
             Mode::Failed => Mode::Failed,
             _ => Mode::Drained,
         });
+        self.task_ended();
     }
 
     /// All that waits, up to the size of a group.

@@ -88,9 +88,13 @@ pub enum Error {
     /// The disk, or this opening of the store, is read-only.
     #[error("the store is open for reading alone")]
     ReadOnly,
-    /// A write or flush failed earlier, so that what is on the disk is not known: the store is to be opened anew.
+    /// A write or flush failed earlier, so that what is on the disk is not known: the store is to be opened
+    /// anew, see [`Store::reopen`](super::Store::reopen).
     #[error("the store failed earlier and takes no writes")]
     Failed,
+    /// The disk has another store than before, or one that somebody else has opened since.
+    #[error("the disk does not hold this store as it was left")]
+    OtherStore,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

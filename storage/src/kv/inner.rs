@@ -97,8 +97,14 @@ pub(crate) struct Inner {
     pub(crate) counters: RefCell<Stats>,
     /// Snapshots and cursors.
     pub(crate) snapshots: Cell<usize>,
-    /// Woken when the mode changes.
+    /// Woken when the mode changes, and when a task ends.
     pub(crate) mode_changed: WakerSet,
+    /// The store's own tasks that have not ended: those that write.
+    pub(crate) tasks: Cell<u32>,
+    /// The highest epoch of an opening that was tried after this one failed.
+    pub(crate) tried: Cell<u64>,
+    /// The segment whose header is being written again, or was when that failed: which one it names as next is not known.
+    pub(crate) redirecting: Cell<Option<u32>>,
 }
 
 impl Inner {
@@ -121,6 +127,12 @@ impl Inner {
     pub(crate) fn fail(&self, error: Error) -> Error {
         self.set_mode(Mode::Failed);
         error
+    }
+
+    /// Takes notice that one of the store's tasks is over.
+    pub(crate) fn task_ended(&self) {
+        self.tasks.set(self.tasks.get() - 1);
+        self.mode_changed.wake_all();
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {

@@ -100,6 +100,19 @@ impl Layout {
             && span.offset.checked_add(span.len).is_some_and(|end| end <= self.segment)
     }
 
+    /// Writes the header of a segment, whose octets these are.
+    pub(crate) async fn write_header(&self, disk: &Disk, segment: u32, octets: &[u8]) -> Result<(), Error> {
+        let mut sector = Buffer::zeroed(self.sector as usize);
+        sector[..octets.len()].copy_from_slice(octets);
+        disk.write(self.sector_at(segment, 0), sector).await?;
+        Ok(())
+    }
+
+    /// Has a segment without a header.
+    pub(crate) async fn clear_header(&self, disk: &Disk, segment: u32) -> Result<(), Error> {
+        self.write_header(disk, segment, &[]).await
+    }
+
     /// Reads octets of a segment, with the rest of their sectors: the buffer, and where in it they begin.
     pub(crate) async fn read(
         &self,

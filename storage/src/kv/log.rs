@@ -4,7 +4,7 @@ use super::checksum::crc32c;
 use super::frame::{Before, ENDS, FRAME_HEADER, Frame, Kind, MAX_PAYLOAD, SegmentHeader};
 use super::inner::Inner;
 use super::{Error, Part};
-use fata_libos::block::{BlockError, Buffer};
+use fata_libos::block::BlockError;
 
 /// A place in the log, and what the frame there has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(crate) struct Log {
 
 /// How often a frame is tried again in another segment.
 const ATTEMPTS: u32 = 3;
+/// How many segments are looked at for one whose header can be read, or written.
+pub(crate) const SEARCH: u32 = 16;
 /// With less room than this the rest of a segment is left empty.
 const LEAST_ROOM: u32 = 2304;
 
@@ -60,9 +62,7 @@ impl Inner {
     /// Goes on to the next segment; where its header cannot be written, to another. With the lock held.
     pub(crate) async fn roll(&self) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let free = self.space.borrow().free();
-            let log_after = self.log.borrow().head.log + 2;
-            let after = self.allocate(log_after).ok_or(Error::Full { free })?;
+            let after = self.choose_next().await?;
             match self.enter_next(after).await {
                 Ok(()) => return Ok(()),
                 Err(Error::Block(BlockError::Failed { .. })) => {
@@ -73,6 +73,34 @@ impl Inner {
             }
         }
         Err(self.fail(Error::Failed))
+    }
+
+    /// Takes a segment that can follow the next one, or take its place.
+    async fn choose_next(&self) -> Result<u32, Error> {
+        let Log { head, epoch, .. } = *self.log.borrow();
+        // Until this opening has a frame in the log, the log is where an earlier one may have gone on and failed: a header
+        // that says so would be followed. Later ones have another chain.
+        let may_follow = head.epoch < epoch;
+        let mut after = 0;
+        for _ in 0..SEARCH {
+            let free = self.space.borrow().free();
+            after = self.allocate(head.log + 2).ok_or(Error::Full { free })?;
+            let result = match may_follow {
+                true => self.layout.clear_header(&self.disk, after).await,
+                // An opening has to read there whether the log went on.
+                false => self.layout.read(&self.disk, after, 0, self.layout.sector).await.map(drop),
+            };
+            match result {
+                Err(Error::Block(BlockError::Failed { .. })) => {}
+                Err(e) => return Err(self.fail(e)),
+                Ok(()) if may_follow => {
+                    self.disk.flush().await.map_err(|e| self.fail(e.into()))?;
+                    return Ok(after);
+                }
+                Ok(()) => return Ok(after),
+            }
+        }
+        if may_follow { Err(self.fail(Error::Failed)) } else { Ok(after) }
     }
 
     /// Makes the next segment that of the log's end, and `after` the one that follows it.
@@ -95,8 +123,10 @@ impl Inner {
         let (sector, _) = self.layout.read(&self.disk, head.segment, 0, self.layout.sector).await?;
         let header = SegmentHeader::decode(&sector, self.salt).filter(|header| header.log == head.log);
         let header = header.ok_or_else(|| head.corrupt(Part::Segment))?;
+        self.redirecting.set(Some(head.segment));
         self.write_segment_header(head.segment, &SegmentHeader { next, ..header }).await?;
         self.disk.flush().await?;
+        self.redirecting.set(None);
         self.log.borrow_mut().next = next;
         // The one that was next is free again once the log's tail is behind this segment, and is tried again some day.
         self.space.borrow_mut().take(next, head.log + 1);
@@ -117,11 +147,7 @@ impl Inner {
         segment: u32,
         header: &SegmentHeader,
     ) -> Result<(), Error> {
-        let mut buffer = Buffer::zeroed(self.layout.sector as usize);
-        let octets = header.encode(self.salt);
-        buffer[..octets.len()].copy_from_slice(&octets);
-        self.disk.write(self.layout.sector_at(segment, 0), buffer).await?;
-        Ok(())
+        self.layout.write_header(&self.disk, segment, &header.encode(self.salt)).await
     }
 
     /// Writes a frame at the log's end, where there is room for it. `None` if the medium is bad there: the end has moved on

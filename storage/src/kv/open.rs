@@ -5,17 +5,20 @@ use super::checksum::crc32c;
 use super::frame::{Before, SegmentHeader};
 use super::inner::{Inner, Mode, Root, View};
 use super::layout::{Layout, Span};
-use super::log::{Log, Position};
+use super::lock::until;
+use super::log::{Log, Position, SEARCH};
 use super::node::MAX_LEVEL;
 use super::replay::{Replay, Replayed};
 use super::space::{Space, decode_table};
 use super::superblock::{self, Copies, Superblock};
 use super::{Error, OnDamage, Options, Part, Stats};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use fata_libos::block::{Access, Buffer, Disk};
+use core::pin::Pin;
+use fata_libos::block::{Access, BlockError, Disk};
 use fata_libos::task::spawn_detached;
 
 /// Makes an empty store. What the disk held is lost.
@@ -28,12 +31,14 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
     };
     let mut id = [0; 16];
     fata_libos::entropy::fill(&mut id);
-    let header =
-        SegmentHeader { log: 1, before: Before { segment: 0, offset: 0, seq: 1, chain: 0 }, epoch, next: 1 };
-    let mut sector = Buffer::zeroed(layout.sector as usize);
-    let octets = header.encode(crc32c(&id));
-    sector[..octets.len()].copy_from_slice(&octets);
-    disk.write(layout.sector_at(0, 0), sector).await?;
+    // An opening has to read there whether the log went on.
+    let mut next = 1;
+    while next + 1 < layout.segments && layout.read(disk, next, 0, layout.sector).await.is_err() {
+        next += 1;
+    }
+    let before = Before { segment: 0, offset: 0, seq: 1, chain: 0 };
+    let header = SegmentHeader { log: 1, before, epoch, next };
+    layout.write_header(disk, 0, &header.encode(crc32c(&id))).await?;
     disk.flush().await?;
     let tail = Position { segment: 0, offset: layout.sector, log: 1, seq: 1, epoch, chain: 0 };
     let superblock = Superblock { id, layout, generation, epoch, top: None, table: None, tail, durable: 0 };
@@ -42,14 +47,55 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
 
 /// Opens the store that is on a disk, and starts its tasks if it takes writes.
 pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Error> {
-    let Copies { newest, whole } = superblock::read(disk).await?;
+    open_after(disk, options, None).await
+}
+
+/// Opens a store that has failed anew, as its last flush left it.
+///
+/// Behind that nothing is believed: after a flush that failed a cache may show what is not on the medium, and the next flush
+/// says nothing of it.
+pub(crate) async fn reopen(before: &Inner) -> Result<Rc<Inner>, Error> {
+    // Nothing of before may be on its way to the disk.
+    until(&before.mode_changed, || (before.tasks.get() == 0).then_some(())).await;
+    if before.disk.geometry().access == Access::ReadOnly {
+        return Err(Error::ReadOnly);
+    }
+    open_after(&before.disk, before.options.clone(), Some(before)).await
+}
+
+/// Whether a superblock is of this store, and nobody but us has opened it since.
+fn is_of(superblock: &Superblock, before: &Inner) -> bool {
+    let epoch = before.log.borrow().epoch;
+    superblock.id == before.id && (epoch..=epoch.max(before.tried.get())).contains(&superblock.epoch)
+}
+
+/// What opening is, for the first time and for others: one piece of code in an image, wherever it is waited for.
+fn open_after<'a>(
+    disk: &'a Disk,
+    options: Options,
+    before: Option<&'a Inner>,
+) -> Pin<Box<dyn Future<Output = Result<Rc<Inner>, Error>> + 'a>> {
+    Box::pin(try_open(disk, options, before))
+}
+
+async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Result<Rc<Inner>, Error> {
+    let Copies { mut newest, whole } = superblock::read(disk).await?;
+    let mut most = u64::MAX;
+    if let Some(before) = before {
+        if !is_of(&newest, before) {
+            return Err(Error::OtherStore);
+        }
+        most = before.log.borrow().durable;
+        newest.durable = newest.durable.max(most);
+        newest.epoch = newest.epoch.max(before.tried.get());
+    }
     if let Some(top) = newest.top
         && top.level > MAX_LEVEL
     {
         return Err(top.span.corrupt(Part::Node));
     }
     let salt = crc32c(&newest.id);
-    let replayed = Replay::run(disk, &newest, salt, options.damage).await?;
+    let mut replayed = Replay::run(disk, &newest, salt, options.damage, most).await?;
     let mut is_read_only =
         options.access == Access::ReadOnly || disk.geometry().access == Access::ReadOnly || replayed.lost > 0;
     let live = match live_octets(disk, &newest).await {
@@ -60,13 +106,17 @@ pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Err
         }
         live => live?,
     };
-    let space = space_of(&newest, &live, &replayed)?;
+    let mut space = space_of(&newest, &live, &replayed)?;
     let mut superblock = newest;
     if !is_read_only {
         superblock.generation += 1;
         // Where a copy is damaged it may have been the newer one, of another opening.
         superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
         superblock.durable = replayed.head.seq - 1;
+        if let Some(before) = before {
+            before.tried.set(superblock.epoch);
+            end_log(before, &mut replayed, &mut space).await?;
+        }
         disk.flush().await?;
         superblock::write(disk, &superblock).await?;
     }
@@ -74,10 +124,45 @@ pub(crate) async fn open(disk: &Disk, options: Options) -> Result<Rc<Inner>, Err
     let inner = Rc::new(assemble(disk, options, salt, superblock, space, replayed, mode));
     inner.set_root(superblock.top, superblock.generation);
     if mode == Mode::Open {
+        inner.tasks.set(2);
         spawn_detached(inner.clone().commit_all());
         spawn_detached(inner.clone().checkpoint_all());
     }
     Ok(inner)
+}
+
+/// Has the log end where it was found to end, whatever the store that failed had written behind.
+///
+/// That one may have gone on elsewhere from this very place, and a header that says so would be followed once there are other
+/// frames here: the next segment is to have none. A write that failed may still show one day, so what can be read there does not
+/// count; and where none can be written, another segment is the next.
+async fn end_log(before: &Inner, replayed: &mut Replayed, space: &mut Space) -> Result<(), Error> {
+    let Inner { disk, layout, .. } = before;
+    let Position { segment, log, .. } = replayed.head;
+    let named = replayed.next;
+    let mut cleared = layout.clear_header(disk, named).await;
+    for _ in 0..SEARCH {
+        if let Err(Error::Block(BlockError::Failed { .. })) = cleared
+            && let Some(other) = space.allocate(log + 1)
+        {
+            replayed.next = other;
+            cleared = layout.clear_header(disk, other).await;
+        }
+    }
+    cleared?;
+    if replayed.next != named {
+        disk.flush().await?;
+        before.redirecting.set(Some(segment));
+    }
+    // On the medium it may be as it was before it was last written, or as that would have made it, and name another as next.
+    if before.redirecting.get() == Some(segment) {
+        let (sector, _) = layout.read(disk, segment, 0, layout.sector).await?;
+        let header = SegmentHeader::decode(&sector, before.salt).filter(|header| header.log == log);
+        let header = header.ok_or_else(|| replayed.head.corrupt(Part::Segment))?;
+        let header = SegmentHeader { next: replayed.next, ..header };
+        layout.write_header(disk, segment, &header.encode(before.salt)).await?;
+    }
+    Ok(())
 }
 
 /// The table of live octets by segment.
@@ -159,6 +244,9 @@ fn assemble(
         counters: RefCell::new(counters),
         snapshots: Cell::new(0),
         mode_changed: Default::default(),
+        tasks: Cell::new(0),
+        tried: Cell::new(0),
+        redirecting: Cell::new(None),
         options,
     }
 }

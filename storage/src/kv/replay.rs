@@ -46,6 +46,8 @@ pub(crate) struct Replay<'a> {
     /// The last frame that was on the medium when the superblock was written, and the epoch of those behind it.
     durable: u64,
     epoch: u64,
+    /// The last frame that is to be taken.
+    most: u64,
     at: Position,
     next: u32,
     /// The header of the segment that would follow, once read.
@@ -56,6 +58,8 @@ pub(crate) struct Replay<'a> {
     is_in_group: bool,
     /// What was read last: the segment, and where in it.
     window: Option<(u32, u32, Buffer)>,
+    /// The last such place that could not be read at once: a drive takes seconds to say so, for each time it is asked.
+    broken: Option<(u32, u32)>,
     /// The state before the group that is being read.
     safe: (Position, u32, usize),
     out: Replayed,
@@ -69,11 +73,13 @@ enum Found {
 }
 
 impl<'a> Replay<'a> {
+    /// Reads the log up to frame `most`, if it has so many.
     pub(crate) async fn run(
         disk: &'a Disk,
         superblock: &Superblock,
         salt: u32,
         on_damage: OnDamage,
+        most: u64,
     ) -> Result<Replayed, Error> {
         let layout = superblock.layout;
         let at = superblock.tail;
@@ -95,6 +101,7 @@ impl<'a> Replay<'a> {
             on_damage,
             durable: superblock.durable,
             epoch: superblock.epoch,
+            most,
             at,
             next: 0,
             successor: None,
@@ -102,6 +109,7 @@ impl<'a> Replay<'a> {
             parts: None,
             is_in_group: false,
             window: None,
+            broken: None,
             safe: (at, 0, 1),
             out,
         };
@@ -120,7 +128,7 @@ impl<'a> Replay<'a> {
     }
 
     async fn follow(&mut self) -> Result<(), Error> {
-        loop {
+        while self.at.seq <= self.most {
             match self.find().await? {
                 Found::Successor(header) => self.enter(header),
                 Found::Frame(frame) => match self.take(&frame).await? {
@@ -132,6 +140,7 @@ impl<'a> Replay<'a> {
                 Found::Nothing => return Ok(()),
             }
         }
+        Ok(())
     }
 
     async fn find(&mut self) -> Result<Found, Error> {
@@ -293,7 +302,8 @@ impl<'a> Replay<'a> {
             if first.is_none() {
                 first = found.map(|frame| (frame, log, next));
             }
-            if (is_proof && first.is_some()) || (segment != self.at.segment && !has_frames) {
+            let is_end = next == segment || (segment != self.at.segment && !has_frames);
+            if (is_proof && first.is_some()) || is_end {
                 break;
             }
             segment = next;
@@ -318,7 +328,11 @@ impl<'a> Replay<'a> {
         let mut offset = from;
         let mut quiet = 0;
         while offset < self.layout.segment && quiet < QUIET {
-            let frame = self.frame_at(segment, offset).await?.filter(|f| f.seq > seq);
+            // What was never written may be unreadable; here it is proof that is looked for, and there is none.
+            let frame = match self.frame_at(segment, offset).await {
+                Err(Error::Block(BlockError::Failed { .. })) => None,
+                frame => frame?.filter(|f| f.seq > seq),
+            };
             offset += frame
                 .as_ref()
                 .map_or(self.layout.sector, |f| self.layout.whole_sectors(FRAME_HEADER + f.payload_len));
@@ -381,7 +395,7 @@ impl<'a> Replay<'a> {
     /// Octets of a segment. A bad sector is an error, or in salvage nothing: what it held is not known to be the log's end.
     async fn read(&mut self, segment: u32, offset: u32, len: u32) -> Result<Option<Vec<u8>>, Error> {
         let start = offset / WINDOW * WINDOW;
-        if offset + len > start + WINDOW {
+        if offset + len > start + WINDOW || self.broken == Some((segment, start)) {
             return self.read_alone(segment, offset, len).await;
         }
         if self.window.as_ref().is_none_or(|(s, o, _)| (*s, *o) != (segment, start)) {
@@ -389,6 +403,7 @@ impl<'a> Replay<'a> {
             match self.layout.read(self.disk, segment, start, most).await {
                 Ok((buffer, _)) => self.window = Some((segment, start, buffer)),
                 Err(Error::Block(BlockError::Failed { .. })) => {
+                    self.broken = Some((segment, start));
                     return self.read_alone(segment, offset, len).await;
                 }
                 Err(e) => return Err(e),

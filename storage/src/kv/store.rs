@@ -57,6 +57,26 @@ impl Store {
         Ok(Self { handle: Rc::new(Handle { inner }) })
     }
 
+    /// Opens a store that has failed anew on the same disk, as its last flush left it. One that has not failed is the same store.
+    ///
+    /// What was committed since that flush is gone, whole, although a cache of the device may still show it: who has it in
+    /// memory commits it again. Handles, cursors and snapshots of before are of no use any more.
+    ///
+    /// As long as the disk does not work this fails, and can be tried again; so does [`Error::OtherStore`], if the disk came back as
+    /// another one, or was written to by somebody else.
+    pub async fn reopen(&self) -> Result<Self, Error> {
+        if !self.has_failed() {
+            return Ok(self.clone());
+        }
+        let inner = open::reopen(self.inner()).await?;
+        Ok(Self { handle: Rc::new(Handle { inner }) })
+    }
+
+    /// Whether the store takes no more writes, as a write or a flush failed.
+    pub fn has_failed(&self) -> bool {
+        self.inner().mode.get() == Mode::Failed
+    }
+
     fn inner(&self) -> &Rc<Inner> {
         &self.handle.inner
     }

@@ -34,6 +34,9 @@ pub enum Event {
         /// The index of the event.
         flush: usize,
     },
+    /// A flush has failed: of what had been written and not flushed before nobody knows whether it is on the medium, now and
+    /// after other flushes, although reads show it.
+    Unflushed,
 }
 
 /// Sectors that were written; the others are zero.
@@ -47,12 +50,15 @@ struct State {
     sectors: RefCell<Sectors>,
     trace: RefCell<Option<Vec<Event>>>,
     octets_read: Cell<u64>,
+    failed_reads: Cell<u64>,
     seed: Cell<u64>,
     is_slow: Cell<bool>,
     /// Sectors that cannot be read.
     bad_reads: RefCell<Vec<u64>>,
     /// Sectors that cannot be written.
     bad_writes: RefCell<Vec<u64>>,
+    /// Flushes that succeed before so many fail.
+    bad_flushes: Cell<(u64, u64)>,
 }
 
 /// A disk in memory. A clone is the same disk.
@@ -85,10 +91,12 @@ impl SimDisk {
             sectors: RefCell::new(sectors.clone()),
             trace: RefCell::new(None),
             octets_read: Cell::new(0),
+            failed_reads: Cell::new(0),
             seed: Cell::new(0x9e37_79b9_7f4a_7c15),
             is_slow: Cell::new(false),
             bad_reads: RefCell::default(),
             bad_writes: RefCell::default(),
+            bad_flushes: Cell::default(),
         };
         Self { state: Rc::new(state), base: sectors }
     }
@@ -101,6 +109,11 @@ impl SimDisk {
     /// A disk of its own with the same content.
     pub fn copy(&self) -> Self {
         Self::with(self.state.geometry.get(), self.state.sectors.borrow().clone())
+    }
+
+    /// Has what another disk has.
+    pub fn become_copy_of(&self, other: &Self) {
+        *self.state.sectors.borrow_mut() = other.state.sectors.borrow().clone();
     }
 
     /// Begins to remember what happens. What was written before is taken to be on the medium.
@@ -131,6 +144,11 @@ impl SimDisk {
         self.state.octets_read.get()
     }
 
+    /// Reads that failed since the disk was made.
+    pub fn failed_reads(&self) -> u64 {
+        self.state.failed_reads.get()
+    }
+
     /// Sets what may be done with the disk.
     pub fn set_access(&self, access: Access) {
         let mut geometry = self.state.geometry.get();
@@ -153,8 +171,24 @@ impl SimDisk {
         !self.state.bad_writes.borrow().is_empty()
     }
 
-    /// Makes all sectors readable and writable.
+    /// Makes `count` flushes fail, after so many that do not.
+    pub fn break_flushes(&self, after: u64, count: u64) {
+        self.state.bad_flushes.set((after, count));
+    }
+
+    /// Whether the next flush fails.
+    fn takes_bad_flush(&self) -> bool {
+        let (after, count) = self.state.bad_flushes.get();
+        self.state.bad_flushes.set(match after {
+            0 => (0, count.saturating_sub(1)),
+            _ => (after - 1, count),
+        });
+        after == 0 && count > 0
+    }
+
+    /// Makes all sectors readable and writable, and has flushes succeed.
     pub fn repair(&self) {
+        self.state.bad_flushes.set((0, 0));
         self.state.bad_reads.borrow_mut().clear();
         self.state.bad_writes.borrow_mut().clear();
     }
@@ -211,15 +245,15 @@ impl SimDisk {
         let trace = self.state.trace.borrow();
         let events = trace.as_ref().map_or(&[][..], |t| &t[..moment]);
         let mut ended: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut safe_before = Vec::new();
+        let mut last = 0;
         for (at, event) in events.iter().enumerate() {
             match event {
                 Event::Written { write } => _ = ended.insert(*write, at),
-                Event::Flushed { flush } => safe_before.push(*flush),
+                Event::Flushed { flush } => last = last.max(*flush),
+                Event::Unflushed => ended.retain(|_, end| *end < last),
                 _ => {}
             }
         }
-        let last = safe_before.into_iter().max().unwrap_or(0);
         let (mut safe, mut open) = (self.base.clone(), Vec::new());
         let size = self.state.geometry.get().sector_size;
         for (at, event) in events.iter().enumerate() {
@@ -265,6 +299,7 @@ impl SimDisk {
         self.state.octets_read.set(self.state.octets_read.get() + buffer.len() as u64);
         for (at, octets) in (sector..).zip(buffer.chunks_exact_mut(size)) {
             if self.state.bad_reads.borrow().contains(&at) {
+                self.state.failed_reads.set(self.state.failed_reads.get() + 1);
                 return Err(BlockError::Failed { sector: at, status: 5 });
             }
             match sectors.get(&at) {
@@ -326,6 +361,13 @@ impl SimDisk {
             Request::Flush => {
                 let flush = self.note(Event::Flush);
                 self.turns().await;
+                if self.takes_bad_flush() {
+                    self.note(Event::Unflushed);
+                    return Outcome {
+                        result: Err(BlockError::Failed { sector: 0, status: 5 }),
+                        buffer: None,
+                    };
+                }
                 self.note(Event::Flushed { flush });
                 Outcome { result: Ok(()), buffer: None }
             }

@@ -41,3 +41,32 @@ fn errors_have_the_numbers_of_the_slice() {
         assert!(slice.read(6, 4).await.is_ok());
     });
 }
+
+/// What was written to any of them may be lost with a flush that failed.
+#[test]
+fn all_slices_are_told_of_a_flush_that_failed() {
+    run(async {
+        let faults = Faults::new(&SimDisk::new(512, 100).disk());
+        let disk = faults.disk();
+        let [a, b, idle] = [0, 30, 60].map(|first| Slice::new(&disk, first, 30).unwrap().disk());
+        let failed = Err(BlockError::Failed { sector: 0, status: 5 });
+        for slice in [&a, &b] {
+            slice.write(0, Buffer::zeroed(512)).await.unwrap();
+        }
+        faults.add(Fault::Flush { after: 0 });
+        assert_eq!(a.flush().await, failed);
+        assert_eq!(idle.flush().await, Ok(()), "it has lost nothing");
+        assert_eq!(b.flush().await, failed, "another has been told, and this one not");
+        // Once each.
+        for slice in [&a, &b, &idle] {
+            assert_eq!(slice.flush().await, Ok(()));
+            slice.write(1, Buffer::zeroed(512)).await.unwrap();
+            assert_eq!(slice.flush().await, Ok(()));
+        }
+        // What is written while nobody knows yet is none of those.
+        faults.add(Fault::Flush { after: 0 });
+        assert_eq!(a.flush().await, failed);
+        b.write(2, Buffer::zeroed(512)).await.unwrap();
+        assert_eq!(b.flush().await, Ok(()));
+    });
+}

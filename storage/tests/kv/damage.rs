@@ -231,6 +231,55 @@ fn frames_go_elsewhere_where_sectors_cannot_be_written() {
     });
 }
 
+/// A drive takes seconds to say that it cannot: what is behind the log's end is not asked for over and over.
+#[test]
+fn a_sector_behind_the_end_that_cannot_be_read_is_tried_twice() {
+    run(async {
+        let disk = SimDisk::new(512, 4 * MIB / 512);
+        let options = Options { segment: Some(64 << 10), ..Options::default() };
+        Store::format(&disk.disk(), &options).await.unwrap();
+        let store = Store::open(&disk.disk(), options.clone()).await.unwrap();
+        store.put("key", "value").await.unwrap();
+        core::mem::forget(store);
+        disk.break_reads(SEGMENTS / 512 + 40);
+        let before = disk.failed_reads();
+        let store = Store::open(&disk.disk(), options).await.unwrap();
+        assert_eq!(content(&store).await.len(), 1);
+        // With what is around it, and alone.
+        assert_eq!(disk.failed_reads() - before, 2);
+    });
+}
+
+/// Sectors that can be neither written nor read, from before the store was made: where they are known to be, nothing is put, and where the log
+/// has not been they are no reason to think that it has.
+#[test]
+fn a_store_is_made_and_opened_on_a_disk_with_bad_sectors() {
+    run(async {
+        let mut random = Random::new(7);
+        let disk = SimDisk::new(512, MIB / 512);
+        let mut bad = vec![1, 2, 3, 5, 9, 17, 30].into_iter().map(|segment| segment * 32).collect::<Vec<_>>();
+        bad.extend((0..20).map(|_| 33 + random.below((MIB - SEGMENTS) / 512 - 33)));
+        for sector in bad {
+            disk.break_reads(SEGMENTS / 512 + sector);
+            disk.break_writes(SEGMENTS / 512 + sector);
+        }
+        Store::format(&disk.disk(), &small()).await.unwrap();
+        let mut model = Content::new();
+        let mut store = Store::open(&disk.disk(), small()).await.unwrap();
+        for n in 0..400 {
+            let key = format!("{}", n % 50).into_bytes();
+            store.put(&key, value(n)).await.unwrap();
+            model.insert(key, value(n));
+            if n % 10 == 9 {
+                core::mem::forget(store);
+                store = Store::open(&disk.disk(), small()).await.unwrap();
+            }
+        }
+        assert_eq!(content(&store).await, model);
+        assert!(store.check().await.unwrap().is_whole());
+    });
+}
+
 #[test]
 fn what_cannot_be_written_can_be_read() {
     run(async {

@@ -6,6 +6,8 @@ mod crash;
 mod damage;
 mod every_moment;
 mod full;
+mod histories;
 mod large;
 mod log_end;
+mod reopen;
 mod support;

@@ -78,6 +78,8 @@ fn memory_figures(text: &mut String, store: &Store, hub: &Hub) {
 fn persistence(text: &mut String, store: &Store, hub: &Hub) {
     line(text, "loading", 0);
     line(text, "aof_enabled", u64::from(store.journal.is_some()));
+    let status = if hub.disk_fault.is_some() { "err" } else { "ok" };
+    let _ = write!(text, "aof_last_write_status:{status}\r\n");
     line(text, "changes", store.counters.changes);
     line(text, "batches_written", hub.figures.batches);
     line(text, "batches_failed", hub.figures.failed_batches);

@@ -167,7 +167,7 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
         return Err(Fault(&"NOAUTH Authentication required."));
     }
     if cx.hub.disk_refuses(command.flags) {
-        return Err(Fault::MISCONF);
+        return Err(cx.hub.misconf());
     }
     check_size(cx, command)?;
     let is_growing = command.flags.contains(Flags::GROWS);

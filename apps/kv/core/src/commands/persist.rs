@@ -1,13 +1,13 @@
 //! Commands about the disk.
 
 use super::Cx;
-use crate::fault::{Fault, Reply};
+use crate::fault::Reply;
 
 /// `SAVE`, `BGSAVE`, `BGREWRITEAOF`: what has changed is brought onto the disk. `SAVE` is answered when it is there.
 pub(super) fn save(cx: &mut Cx<'_>) -> Reply {
     let is_save = cx.args.is(0, "save");
     if is_save && cx.hub.disk_fault.is_some() {
-        return Err(Fault::MISCONF);
+        return Err(cx.hub.misconf());
     }
     cx.hub.is_saving = true;
     match () {

@@ -42,7 +42,7 @@ pub(super) fn exec(cx: &mut Cx<'_>) -> Reply {
     if cx.hub.disk_fault.is_some() && queue.iter().any(is_refused) {
         return Err(cx.blame(
             "EXECABORT Transaction discarded because of: ",
-            Fault::MISCONF.text().as_bytes(),
+            cx.hub.misconf().text().as_bytes(),
             "",
         ));
     }

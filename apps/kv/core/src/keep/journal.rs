@@ -3,6 +3,7 @@
 use crate::data::map::Map;
 use crate::data::names::Names;
 use crate::data::text::Text;
+use crate::keep::Safe;
 use crate::server::hub::has_memory;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -12,6 +13,9 @@ use alloc::vec::Vec;
 const MOST_PARTS: usize = 40_000;
 /// Octets of names, and a guess of what they stand for, that are enough for a batch.
 const HEAVY: usize = 4 << 20;
+
+/// Octets of names of what is not on the medium for sure that are enough for a flush.
+const UNFLUSHED: usize = 1 << 20;
 
 /// What of a key has changed.
 pub enum Change {
@@ -36,8 +40,12 @@ pub struct Parts {
 #[derive(Default)]
 pub struct Journal {
     keys: Map<Change>,
-    /// What could not be written for want of room.
+    /// What could not be written.
     owed: Map<Change>,
+    /// What was written since the last flush: a disk that fails may have lost it.
+    unflushed: Map<Change>,
+    /// Octets of names in `keys`, and in `unflushed` and `owed`, or more.
+    names: [usize; 2],
     /// Parts of the key that is being changed.
     parts: Vec<Text>,
     /// Whether when it ends has changed.
@@ -96,7 +104,9 @@ impl Journal {
     /// that was one before has none. It takes so many octets where it is written as a whole, and has so many elements.
     pub fn touch(&mut self, key: Text, is_string: bool, octets: usize, count: usize) {
         let parts = core::mem::take(&mut self.parts);
-        self.octets = self.octets.saturating_add(octets.min(HEAVY) + key.len() + 100 * (1 + parts.len()));
+        let names = parts.iter().fold(key.len() + 100, |sum, part| sum + part.len() + 100);
+        self.names[0] = self.names[0].saturating_add(names);
+        self.octets = self.octets.saturating_add(octets.min(HEAVY) + names);
         let (has_head, is_whole) = (core::mem::take(&mut self.is_head), core::mem::take(&mut self.is_whole));
         let named = (has_head || !parts.is_empty()) && !is_string && !is_whole;
         let first = || match () {
@@ -126,6 +136,7 @@ impl Journal {
     pub fn touch_all(&mut self, key: Text) {
         self.parts.clear();
         (self.is_head, self.is_whole) = (false, false);
+        self.names[0] = self.names[0].saturating_add(key.len() + 100);
         self.octets = self.octets.saturating_add(key.len() + 100);
         match self.keys.get_mut(&key) {
             Some(change) => *change = Change::Whole,
@@ -166,9 +177,35 @@ impl Journal {
         add(&mut self.owed, more);
     }
 
+    /// Takes notice that these changes were written.
+    pub fn written(&mut self, changes: Map<Change>, safe: Safe) {
+        match safe {
+            Safe::Now => {
+                self.unflushed = Map::new();
+                // What is owed was counted when it was taken first.
+                if self.owed.is_empty() {
+                    self.names[1] = 0;
+                }
+            }
+            Safe::Later => add(&mut self.unflushed, changes),
+        }
+    }
+
+    /// Whether so much was written since the last flush that the next batch is to be safe.
+    pub fn wants_flush(&self) -> bool {
+        self.names[1] >= UNFLUSHED
+    }
+
+    /// What was written since the last flush is owed again.
+    pub fn lose_unflushed(&mut self) {
+        let lost = core::mem::take(&mut self.unflushed);
+        self.owe(lost);
+    }
+
     /// Takes all but what is owed.
     pub fn take(&mut self) -> Map<Change> {
         (self.octets, self.has_many) = (0, false);
+        self.names[1] = self.names[1].saturating_add(core::mem::take(&mut self.names[0]));
         core::mem::take(&mut self.keys)
     }
 }

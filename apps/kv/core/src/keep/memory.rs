@@ -16,6 +16,12 @@ pub struct Memory {
     pub delay: Cell<Duration>,
     /// Why batches are refused, if they are.
     pub error: Cell<Option<KeepError>>,
+    /// The rows as the last batch that was safe left them.
+    pub flushed: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Whether a failure loses what is not in `flushed`.
+    pub is_forgetful: Cell<bool>,
+    /// How often it was to be mended.
+    pub mends: Cell<usize>,
     /// How many batches there were, and how many rows in them.
     pub count: Cell<(usize, usize)>,
     /// How many batches were to be safe at once.
@@ -53,7 +59,20 @@ impl Keeper for Memory {
                     Row::DeletePrefix(prefix) => all.retain(|name, _| !name.starts_with(&prefix)),
                 }
             }
+            if safe == Safe::Now && self.is_forgetful.get() {
+                self.flushed.borrow_mut().clone_from(&all);
+            }
             Ok(())
+        })
+    }
+
+    fn mend(&self) -> Kept<'_> {
+        Box::pin(async move {
+            self.mends.set(self.mends.get() + 1);
+            if self.is_forgetful.get() {
+                self.rows.borrow_mut().clone_from(&self.flushed.borrow());
+            }
+            self.error.get().map_or(Ok(()), Err)
         })
     }
 

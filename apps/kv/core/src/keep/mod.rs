@@ -46,9 +46,12 @@ pub enum KeepError {
     /// There is no memory for what is to be kept.
     #[error("there is no memory for what is to be on the disk")]
     NoMemory,
-    /// The disk fails.
+    /// The disk fails: see [`Keeper::mend`].
     #[error("the disk does not read or write")]
     Disk,
+    /// Nothing may be written to the disk.
+    #[error("the disk is read-only")]
+    ReadOnly,
     /// What is there was not written by this program, or is damaged.
     #[error("row {0} makes no sense")]
     Row(u64),
@@ -75,8 +78,17 @@ pub trait Keeper {
     /// The most octets of a row, its name and value.
     fn most_row(&self) -> usize;
 
+    /// Whether nothing can be kept: what there is can be loaded.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// Keeps a batch, all of it or nothing. Batches come one after the other.
     fn commit(&self, rows: Vec<Row>, safe: Safe) -> Kept<'_>;
+
+    /// After [`KeepError::Disk`]: has the keeper take batches again, if the disk works. What was kept since the last batch
+    /// that was safe may be gone then, each batch as a whole: it is to be given again.
+    fn mend(&self) -> Kept<'_>;
 
     /// Shows all rows, name and value, in the order of their names. An error of `visit` ends it.
     fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a>;

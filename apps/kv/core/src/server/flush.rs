@@ -21,8 +21,9 @@ use fata::time::{Duration, Instant, sleep};
 const PERIOD: Duration = Duration::from_millis(100);
 /// And where nobody cares how long.
 const LAZY: Duration = Duration::from_secs(1);
-/// After a batch that failed.
+/// After a batch that failed; twice as long after each that follows, where it is the disk that fails.
 const AGAIN: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// A disk, and how far it is.
 pub struct Disk {
@@ -49,6 +50,12 @@ impl Server {
     pub async fn attach(&self, keeper: Rc<dyn Keeper>) -> Result<u64, KeepError> {
         let mut loader = Loader::default();
         keeper.load(&mut |name, value| loader.row(&mut self.core.borrow_mut().store, name, value)).await?;
+        if keeper.is_read_only() {
+            let Core { store, hub } = &mut *self.core.borrow_mut();
+            store.drop_empty();
+            hub.disk_fault = Some(KeepError::ReadOnly);
+            return Ok(loader.count);
+        }
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
         let Core { store, hub } = &mut *self.core.borrow_mut();
         hub.config.fit_rows(keeper.most_row());
@@ -122,12 +129,16 @@ impl Server {
     /// Writes batches for ever.
     pub(super) async fn flush(self: Rc<Self>) {
         let Some(disk) = self.disk() else { return };
+        let mut pause = AGAIN;
         loop {
             self.wait_for_changes(&disk).await;
             self.gather(&disk).await;
             // Where it is room that is wanting, what makes room does not wait.
             if self.write_batch(&disk).await.is_err_and(|error| !error.is_room()) {
-                sleep(AGAIN).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            } else {
+                pause = AGAIN;
             }
         }
     }
@@ -141,7 +152,7 @@ impl Server {
             }
             Poll::Ready(())
         });
-        if !self.journal(Journal::owes) {
+        if !self.journal(Journal::owes) && !self.is_broken() {
             return changed.await;
         }
         let left = disk.again.get().duration_since(Instant::now());
@@ -151,6 +162,11 @@ impl Server {
     /// What the journal says.
     fn journal(&self, ask: fn(&Journal) -> bool) -> bool {
         self.core.borrow().store.journal.as_ref().is_some_and(ask)
+    }
+
+    /// Whether it is the disk itself that fails.
+    fn is_broken(&self) -> bool {
+        self.core.borrow().hub.disk_fault.is_some_and(|fault| !fault.is_room())
     }
 
     /// Waits for as much as may go into one batch.
@@ -177,16 +193,30 @@ impl Server {
         disk.is_busy.set(true);
         let batch = disk.open.get();
         disk.open.set(batch + 1);
+        if self.is_broken()
+            && let Err(error) = disk.keeper.mend().await
+        {
+            self.core.borrow_mut().hub.figures.failed_batches += 1;
+            disk.again.set(Instant::now() + AGAIN);
+            disk.failed.set(batch);
+            disk.end(batch);
+            disk.is_busy.set(false);
+            disk.progress.wake_all();
+            return Err(error);
+        }
         // Who asked for what is safe waits for this batch: with what is owed, or its fault.
         let (changes, is_divided, safe) = {
             let Core { store, hub } = &mut *self.core.borrow_mut();
             let is_lazy = hub.config.durability == Durability::None && !disk.is_over.get();
             let is_saving = take(&mut hub.is_saving);
-            let safe = if is_saving || !is_lazy { Safe::Now } else { Safe::Later };
+            let wants_flush = store.journal.as_ref().is_some_and(Journal::wants_flush);
+            let safe = if is_saving || !is_lazy || wants_flush { Safe::Now } else { Safe::Later };
             let (mut changes, mut is_divided) = (Map::new(), false);
             if let Some(mut journal) = store.journal.take() {
                 changes = journal.take();
-                is_divided = !is_saving && journal.owes() && is_deletes(store, &changes);
+                // What a disk that failed has lost goes with what came later, so that it has no state that never was.
+                let may_divide = !is_saving && hub.disk_fault.is_some_and(KeepError::is_room);
+                is_divided = may_divide && journal.owes() && is_deletes(store, &changes);
                 if !is_divided {
                     journal::add(&mut changes, journal.take_owed());
                 }
@@ -201,8 +231,7 @@ impl Server {
         if result.is_err() {
             disk.failed.set(batch);
         }
-        disk.done.set(batch);
-        disk.progress.wake_all();
+        disk.end(batch);
         if is_divided && result.is_ok() && disk.again.get() <= Instant::now() {
             let owed = self.core.borrow_mut().store.journal.as_mut().map(Journal::take_owed);
             result = self.write_changes(disk, owed.unwrap_or_default(), safe).await;
@@ -219,6 +248,9 @@ impl Server {
         match result {
             Ok(()) => {
                 hub.figures.batches += 1;
+                if let Some(journal) = &mut store.journal {
+                    journal.written(changes, safe);
+                }
                 if safe == Safe::Now && !store.journal.as_ref().is_some_and(Journal::owes) {
                     hub.figures.saved = store.now;
                 }
@@ -231,13 +263,20 @@ impl Server {
                 disk.again.set(Instant::now() + AGAIN);
                 if let Some(journal) = &mut store.journal {
                     journal.owe(changes);
+                    if !error.is_room() {
+                        journal.lose_unflushed();
+                        disk.has_header.set(false);
+                    }
                 }
             }
         }
-        if !store.journal.as_ref().is_some_and(Journal::owes) {
-            hub.disk_fault = None;
-        } else if let Err(error) = result {
+        let owes = store.journal.as_ref().is_some_and(Journal::owes);
+        if let Err(error) = result
+            && (owes || !error.is_room())
+        {
             hub.disk_fault = Some(error);
+        } else if !owes && hub.disk_fault.take().is_some() {
+            fata::log::info!("what was changed is on the disk again");
         }
         result
     }
@@ -269,9 +308,17 @@ impl Server {
         disk.rest().await;
         drop(flushing);
         disk.again.set(Instant::now());
+        let mut is_again = false;
         loop {
             // An empty batch makes safe what was left for later.
-            self.write_batch(&disk).await?;
+            if let Err(error) = self.write_batch(&disk).await {
+                // It may be this batch that finds out: the next one has the disk mended first.
+                if error.is_room() || is_again {
+                    return Err(error);
+                }
+                is_again = true;
+                continue;
+            }
             if self.journal(|journal| journal.is_empty() && !journal.owes()) {
                 return Ok(());
             }
@@ -283,6 +330,12 @@ impl Disk {
     /// Something may have changed.
     pub(super) fn notice(&self) {
         self.wanted.wake_all();
+    }
+
+    /// A batch is over.
+    fn end(&self, batch: u64) {
+        self.done.set(batch);
+        self.progress.wake_all();
     }
 
     /// Waits until nothing is being written.

@@ -6,6 +6,7 @@ use crate::commands::pubsub::Channels;
 use crate::commands::table::{Flags, Table};
 use crate::data::sip;
 use crate::evict::{Dice, Pool, evict_one};
+use crate::fault::Fault;
 use crate::keep::KeepError;
 use crate::store::Store;
 use alloc::rc::Rc;
@@ -78,6 +79,11 @@ impl Hub {
     pub fn disk_refuses(&self, flags: Flags) -> bool {
         let refused = |fault: KeepError| if fault.is_room() { Flags::PUTS } else { Flags::WRITES };
         self.disk_fault.is_some_and(|fault| flags.contains(refused(fault)))
+    }
+
+    /// What is said to a command that the disk refuses.
+    pub fn misconf(&self) -> Fault {
+        if self.disk_fault == Some(KeepError::ReadOnly) { Fault::DISK_READ_ONLY } else { Fault::MISCONF }
     }
 }
 
