@@ -115,10 +115,12 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
         superblock.durable = replayed.head.seq - 1;
         if let Some(before) = before {
-            before.tried.set(superblock.epoch);
             is_ended = end_log(before, &replayed).await?;
         }
         disk.flush().await?;
+        if let Some(before) = before {
+            before.tried.set(superblock.epoch);
+        }
         superblock::write(disk, &superblock).await?;
         if let Some(before) = before.filter(|_| !is_ended) {
             choose_next(before, &mut replayed, &mut space).await?;
