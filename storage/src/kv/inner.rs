@@ -101,7 +101,7 @@ pub(crate) struct Inner {
     pub(crate) mode_changed: WakerSet,
     /// The store's own tasks that have not ended: those that write.
     pub(crate) tasks: Cell<u32>,
-    /// The highest epoch of an opening that was tried after this one failed.
+    /// The highest epoch of an opening that was tried after this one failed, and may have written a superblock.
     pub(crate) tried: Cell<u64>,
     /// The segment whose header is being written again, or was when that failed: which one it names as next is not known.
     pub(crate) redirecting: Cell<Option<u32>>,

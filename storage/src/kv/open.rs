@@ -109,16 +109,22 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
     let mut space = space_of(&newest, &live, &replayed)?;
     let mut superblock = newest;
     if !is_read_only {
+        let mut is_ended = true;
         superblock.generation += 1;
         // Where a copy is damaged it may have been the newer one, of another opening.
         superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
         superblock.durable = replayed.head.seq - 1;
         if let Some(before) = before {
-            before.tried.set(superblock.epoch);
-            end_log(before, &mut replayed, &mut space).await?;
+            is_ended = end_log(before, &replayed).await?;
         }
         disk.flush().await?;
+        if let Some(before) = before {
+            before.tried.set(superblock.epoch);
+        }
         superblock::write(disk, &superblock).await?;
+        if let Some(before) = before.filter(|_| !is_ended) {
+            choose_next(before, &mut replayed, &mut space).await?;
+        }
     }
     let mode = if is_read_only { Mode::ReadOnly } else { Mode::Open };
     let inner = Rc::new(assemble(disk, options, salt, superblock, space, replayed, mode));
@@ -131,38 +137,52 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
     Ok(inner)
 }
 
-/// Has the log end where it was found to end, whatever the store that failed had written behind.
+/// Has the log end where it was found to end, whatever the store that failed had written behind. False if that takes another
+/// next segment.
 ///
-/// That one may have gone on elsewhere from this very place, and a header that says so would be followed once there are other
+/// That store may have gone on elsewhere from this very place, and a header that says so would be followed once there are other
 /// frames here: the next segment is to have none. A write that failed may still show one day, so what can be read there does not
-/// count; and where none can be written, another segment is the next.
-async fn end_log(before: &Inner, replayed: &mut Replayed, space: &mut Space) -> Result<(), Error> {
+/// count.
+async fn end_log(before: &Inner, replayed: &Replayed) -> Result<bool, Error> {
+    match before.layout.clear_header(&before.disk, replayed.next).await {
+        Err(Error::Block(BlockError::Failed { .. })) => return Ok(false),
+        result => result?,
+    }
+    // On the medium it may be as it was before it was last written, or as that would have made it, and name another as next.
+    if before.redirecting.get() == Some(replayed.head.segment) {
+        name_next(before, replayed).await?;
+    }
+    Ok(true)
+}
+
+/// Has the log's last segment name another one as next, where the header of the one that it named cannot be written. What is free
+/// is so for sure only when the superblocks are on the medium.
+async fn choose_next(before: &Inner, replayed: &mut Replayed, space: &mut Space) -> Result<(), Error> {
     let Inner { disk, layout, .. } = before;
-    let Position { segment, log, .. } = replayed.head;
-    let named = replayed.next;
-    let mut cleared = layout.clear_header(disk, named).await;
+    let mut cleared = Ok(());
     for _ in 0..SEARCH {
-        if let Err(Error::Block(BlockError::Failed { .. })) = cleared
-            && let Some(other) = space.allocate(log + 1)
-        {
-            replayed.next = other;
-            cleared = layout.clear_header(disk, other).await;
+        let free = space.free();
+        replayed.next = space.allocate(replayed.head.log + 1).ok_or(Error::Full { free })?;
+        cleared = layout.clear_header(disk, replayed.next).await;
+        if !matches!(cleared, Err(Error::Block(BlockError::Failed { .. }))) {
+            break;
         }
     }
     cleared?;
-    if replayed.next != named {
-        disk.flush().await?;
-        before.redirecting.set(Some(segment));
-    }
-    // On the medium it may be as it was before it was last written, or as that would have made it, and name another as next.
-    if before.redirecting.get() == Some(segment) {
-        let (sector, _) = layout.read(disk, segment, 0, layout.sector).await?;
-        let header = SegmentHeader::decode(&sector, before.salt).filter(|header| header.log == log);
-        let header = header.ok_or_else(|| replayed.head.corrupt(Part::Segment))?;
-        let header = SegmentHeader { next: replayed.next, ..header };
-        layout.write_header(disk, segment, &header.encode(before.salt)).await?;
-    }
-    Ok(())
+    disk.flush().await?;
+    before.redirecting.set(Some(replayed.head.segment));
+    name_next(before, replayed).await?;
+    Ok(disk.flush().await?)
+}
+
+/// Writes the header of the log's last segment again.
+async fn name_next(before: &Inner, replayed: &Replayed) -> Result<(), Error> {
+    let Inner { disk, layout, salt, .. } = before;
+    let Position { segment, log, .. } = replayed.head;
+    let (sector, _) = layout.read(disk, segment, 0, layout.sector).await?;
+    let header = SegmentHeader::decode(&sector, *salt).filter(|header| header.log == log);
+    let header = header.ok_or_else(|| replayed.head.corrupt(Part::Segment))?;
+    layout.write_header(disk, segment, &SegmentHeader { next: replayed.next, ..header }.encode(*salt)).await
 }
 
 /// The table of live octets by segment.

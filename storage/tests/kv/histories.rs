@@ -208,3 +208,10 @@ fn hundreds_of_histories_lose_nothing() {
     seeds(300, |seed| crashes += run(history(seed)));
     assert!(crashes >= 5000, "{crashes} crashes");
 }
+
+/// 389: where the next segment's header could not be written, another was taken that was free only as of a superblock that was
+/// not on the medium yet.
+#[test]
+fn a_history_that_failed_once() {
+    run(history(389));
+}

@@ -186,6 +186,17 @@ fn a_disk_that_came_back_as_another_is_refused() {
         let other = Store::open(&disk.disk(), Options::default()).await.unwrap();
         other.close().await.unwrap();
         assert_eq!(store.reopen().await.err(), Some(Error::OtherStore));
+        // The same, after attempts that came to nothing.
+        let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        disk.break_flushes(0, 3);
+        assert_eq!(store.put("b", "1").await, Err(FAILED));
+        for _ in 0..2 {
+            assert_eq!(store.reopen().await.err(), Some(FAILED));
+        }
+        let other = Store::open(&disk.disk(), Options::default()).await.unwrap();
+        other.put("other", "1").await.unwrap();
+        other.close().await.unwrap();
+        assert_eq!(store.reopen().await.err(), Some(Error::OtherStore));
         // It is another one.
         let store = Store::open(&disk.disk(), Options::default()).await.unwrap();
         fail(&store).await;
