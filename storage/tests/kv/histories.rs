@@ -24,41 +24,32 @@ async fn fail(disk: &SimDisk, store: &Store, key: &str, len: usize) -> Store {
     store.reopen().await.unwrap()
 }
 
+/// What a store has kept that was opened anew after a large frame met bad sectors, whatever a crash then leaves.
+async fn is_kept_beside(bad_sectors: &[u64]) {
+    let mut disk = formatted(MIB, &small()).await;
+    let store = Store::open(&disk.disk(), small()).await.unwrap();
+    store.put("before", "1").await.unwrap();
+    bad_sectors.iter().for_each(|sector| disk.break_writes(*sector));
+    let store = fail(&disk, &store, "failed", 4000).await;
+    disk.trace();
+    store.put("after", "1").await.unwrap();
+    for image in disk.crashes(disk.moment()) {
+        assert_eq!(keys(&image).await, ["after", "before"]);
+    }
+}
+
 /// A frame was too long for what there was before a bad sector, so that the log went on elsewhere, and that was never flushed.
 #[test]
 fn a_segment_that_was_entered_for_nothing_is_not_entered_again() {
-    run(async {
-        let mut disk = formatted(MIB, &small()).await;
-        let store = Store::open(&disk.disk(), small()).await.unwrap();
-        store.put("before", "1").await.unwrap();
-        // Behind the header and a frame there are two sectors for the next.
-        disk.break_writes(SEGMENTS / SECTOR + 4);
-        let store = fail(&disk, &store, "failed", 4000).await;
-        disk.trace();
-        store.put("after", "1").await.unwrap();
-        for image in disk.crashes(disk.moment()) {
-            assert_eq!(keys(&image).await, ["after", "before"]);
-        }
-    });
+    // Behind the header and a frame there are two sectors for the next.
+    run(is_kept_beside(&[SEGMENTS / SECTOR + 4]));
 }
 
 /// The same, with the segment after that: the log came to it from where it comes again.
 #[test]
 fn nor_is_one_behind_a_segment_that_is_entered_again() {
-    run(async {
-        let mut disk = formatted(MIB, &small()).await;
-        let store = Store::open(&disk.disk(), small()).await.unwrap();
-        store.put("before", "1").await.unwrap();
-        disk.break_writes(SEGMENTS / SECTOR + 2);
-        // Two sectors of the second segment can be written, too.
-        disk.break_writes((SEGMENTS + (16 << 10)) / SECTOR + 3);
-        let store = fail(&disk, &store, "failed", 4000).await;
-        disk.trace();
-        store.put("after", "1").await.unwrap();
-        for image in disk.crashes(disk.moment()) {
-            assert_eq!(keys(&image).await, ["after", "before"]);
-        }
-    });
+    // Two sectors of the second segment can be written, too.
+    run(is_kept_beside(&[SEGMENTS / SECTOR + 2, (SEGMENTS + (16 << 10)) / SECTOR + 3]));
 }
 
 /// Of a write that failed nobody knows what a crash makes of it.
