@@ -24,11 +24,13 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90))
         .long()
         .host_memory(10_500)
-        .on_qemu_long(),
+        .on_qemu_long()
+        .alone(),
     BootTest::new("boot::guest::large_image", 60, large_image).both().on_qemu(),
-    BootTest::new("boot::guest::boot_does_not_pay_for_memory", 60, boot_does_not_pay_for_memory)
-        .on_qemu_long(),
-    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).on_qemu_long(),
+    BootTest::new("boot::guest::boot_does_not_pay_for_memory", 240, boot_does_not_pay_for_memory)
+        .on_qemu_long()
+        .alone(),
+    BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).on_qemu_long().alone(),
     BootTest::new("boot::guest::timers", 60, timers).both().on_qemu(),
     BootTest::new("boot::guest::clock_passes_evenly", 90, clock_passes_evenly).both().on_qemu(),
     BootTest::new("boot::guest::wall_clock", 60, wall_clock).both().on_both_boards(),
@@ -92,19 +94,12 @@ fn large_image(host: &mut Host) -> Result<()> {
 /// The same work in a guest with a hundred times the memory costs at most twice the processor time.
 fn boot_does_not_pay_for_memory(host: &mut Host) -> Result<()> {
     let mut cost = |memory_mb| -> Result<u64> {
-        let guest = host.create(&probe("deaf")?.memory(memory_mb))?;
-        // When it has begun and costs nothing more; on a busy host that takes a while. A QEMU alone turns over in its sleep.
-        const ASLEEP: u64 = 5_000_000;
-        let mut last = 0;
-        for _ in 0..20 {
-            std::thread::sleep(Duration::from_secs(1));
-            let now = guest.cpu_ns()?;
-            if last > 0 && now - last < ASLEEP {
-                return Ok(now);
+        for _ in 0..5 {
+            if let Some(ns) = cost_of_start(host, memory_mb)? {
+                return Ok(ns);
             }
-            last = now;
         }
-        bail!("with {memory_mb} MiB it is not done after 20 s: {last} ns")
+        bail!("with {memory_mb} MiB five guests ran for 0 ns")
     };
     // Emulated, the guest's time has the host's other work in it: the least of some counts.
     let (mut small, mut large) = (cost(16)?.min(cost(16)?), cost(1600)?);
@@ -115,6 +110,27 @@ fn boot_does_not_pay_for_memory(host: &mut Host) -> Result<()> {
         (small, large) = (small.min(cost(16)?), large.min(cost(1600)?));
     }
     bail!("16 MiB: {small} ns, 1600 MiB: {large} ns")
+}
+
+/// What a guest has spent once it has begun and spends nothing more, ns: on a busy host that takes a while.
+///
+/// `None` where that is nothing. On a busy machine the clocks of the emulated processors differ by more than such a guest
+/// runs: one that another processor woke runs at a time before it was woken, and Xen accounts nothing.
+fn cost_of_start(host: &mut Host, memory_mb: u32) -> Result<Option<u64>> {
+    // A QEMU alone turns over in its sleep.
+    const ASLEEP: u64 = 5_000_000;
+    let guest = host.create(&probe("deaf")?.memory(memory_mb))?;
+    let mut last = 0;
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = guest.cpu_ns()?;
+        if last > 0 && now - last < ASLEEP {
+            return Ok(Some(now));
+        }
+        last = now;
+    }
+    ensure!(last == 0, "with {memory_mb} MiB it is not done after 20 s: {last} ns");
+    Ok(None)
 }
 
 fn idle_costs_nothing(host: &mut Host) -> Result<()> {

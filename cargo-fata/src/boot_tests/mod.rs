@@ -68,6 +68,8 @@ pub struct BootTest {
     pub kind: Kind,
     /// It has machines of its own, and leaves the host alone.
     is_apart: bool,
+    /// Without Xen it is run when nothing else is.
+    pub is_alone: bool,
     /// The test.
     pub run: fn(&mut Host) -> Result<()>,
 }
@@ -101,6 +103,7 @@ impl BootTest {
             process: Wanted::Never,
             kind: Kind::Pv,
             is_apart: false,
+            is_alone: false,
             run,
         }
     }
@@ -127,6 +130,13 @@ impl BootTest {
     /// The same test, which makes no use of the host that it is given.
     pub const fn apart(mut self) -> Self {
         self.is_apart = true;
+        self
+    }
+
+    /// The same test, without Xen when nothing else runs: it measures there what others would spend too, or takes most of
+    /// the machine's memory.
+    pub const fn alone(mut self) -> Self {
+        self.is_alone = true;
         self
     }
 

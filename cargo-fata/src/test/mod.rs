@@ -1,7 +1,7 @@
 //! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
 //! line that counts them.
 //!
-//! What needs a Xen host runs beside all that does not, once the images are built.
+//! What needs a Xen host runs beside all that does not, once the images are built; what wants the machine for itself comes last.
 
 mod book;
 mod boot;
@@ -73,6 +73,8 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let has_images = needs_images && (build_images(&workspace, &report) || args.keep_going);
     let (with_xen, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
         tests.boot.iter().filter(|_| has_images).partition(|test| test.needs_xen());
+    let (alone, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
+        without_xen.into_iter().partition(|test| test.is_alone);
     let on_this_machine = || -> Result<()> {
         for check in &other {
             report.run(check.name, || check.run(&logs));
@@ -97,12 +99,13 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         boot::run_without_xen(&without_xen, &logs, &report)
     };
     let on_xen = || boot::run_on_xen(&with_xen, &logs, &report);
-    // dom0 is one processor's work, and most of it is waiting. What is measured with `--long` is to be alone.
-    if args.long || with_xen.is_empty() {
-        on_this_machine().and_then(|()| on_xen())?;
+    // dom0 is one processor's work, and most of it is waiting.
+    if with_xen.is_empty() {
+        on_this_machine()?;
     } else {
         side_by_side(on_this_machine, on_xen)?;
     }
+    boot::run_without_xen(&alone, &logs, &report)?;
     if needs_images && !has_images {
         let reason = "not run, as not all images could be built; --keep-going runs them all the same";
         report.failed(&format!("boot ({} tests)", tests.boot.len()), None, reason);
