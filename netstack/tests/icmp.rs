@@ -10,16 +10,6 @@ use fata_libos::time::{Duration, sleep};
 use fata_netstack::testing::{Faults, Hub};
 use fata_netstack::{TcpListener, TcpStream};
 
-/// The sum of 16-bit words, as IP's checksums want it.
-fn checksum(octets: &[u8]) -> [u8; 2] {
-    let words = octets.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
 /// A router's word to A that the next link takes packets of `mtu` octets, of a packet of which this is the beginning.
 fn fragmentation_needed(mtu: u16, quote: &[u8]) -> Vec<u8> {
     let mut icmp = vec![3, 4, 0, 0, 0, 0];

@@ -118,16 +118,6 @@ fn run<F: Future>(test: F) {
     assert!(least_free > TOTAL / 16, "only {least_free} octets were free");
 }
 
-/// The sum of 16-bit words, as IP's checksums want it.
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(*w.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
 /// A packet to B. `cut` is its number, and the field with flags and offset.
 fn packet(from: Ipv4Addr, protocol: u8, cut: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let mut ip = vec![0x45, 0];

@@ -40,6 +40,16 @@ pub fn at(host: Ipv4Addr, port: u16) -> SocketAddr {
     SocketAddr::new(host.into(), port)
 }
 
+/// The sum of 16-bit words, as IP's checksums want it.
+pub fn checksum(octets: &[u8]) -> [u8; 2] {
+    let words = octets.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
 /// Octets that tell their place.
 pub fn pattern(start: usize, len: usize) -> Vec<u8> {
     (start..start + len).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()

@@ -17,6 +17,12 @@ struct Net {
     seen: Vec<(Instant, usize, Header, usize)>,
 }
 
+/// What comes next from the other end, with nothing new acknowledged.
+fn next_segment(end: &Machine, timestamp: Timestamp) -> Header {
+    let options = Options { timestamp: Some(timestamp), ..Options::default() };
+    Header { seq: end.rcv.next, ack: end.snd.next, flags: Flags::ACK, window: 1000, options }
+}
+
 fn config(iss: u32) -> Config {
     Config { iss: Seq(iss), receive: 1 << 20, send: 1 << 20, mtu: 1500, timestamp_offset: iss, ecn: false }
 }
@@ -202,13 +208,7 @@ fn the_window_is_ahead_of_slow_start() {
             let end = net.end(1);
             let clocks =
                 Timestamp { value: end.clocks.recent, echo: synchronize::clock(end.clocks.offset, now) - 50 };
-            let header = Header {
-                seq: end.rcv.next,
-                ack: end.snd.next,
-                flags: Flags::ACK,
-                window: 1000,
-                options: Options { timestamp: Some(clocks), ..Options::default() },
-            };
+            let header = next_segment(end, clocks);
             assert_eq!(end.receive(now, &header, false, &[7; 1448]), Verdict::Taken, "round {round}");
             assert_eq!(end.read(now, &mut buf), 1448);
             while end.transmit(now, 0).is_some() {}
@@ -279,13 +279,7 @@ fn an_echo_is_counted_once() {
         (1083, 950, 60),
     ] {
         let clocks = Timestamp { value: end.clocks.recent, echo: clock + echo };
-        let header = Header {
-            seq: end.rcv.next,
-            ack: end.snd.next,
-            flags: Flags::ACK,
-            window: 1000,
-            options: Options { timestamp: Some(clocks), ..Options::default() },
-        };
+        let header = next_segment(end, clocks);
         assert_eq!(end.receive(now + after * MS, &header, false, &[7; 100]), Verdict::Taken);
         assert_eq!(end.rcv.rtt.as_millis(), measured, "after {after} ms");
     }
@@ -299,13 +293,7 @@ fn a_large_receive_does_not_delay_later_acknowledgements() {
     let end = net.end(1);
     let clocks = end.clocks.recent;
     let mut acknowledged = |len: usize| {
-        let header = Header {
-            seq: end.rcv.next,
-            ack: end.snd.next,
-            flags: Flags::ACK,
-            window: 1000,
-            options: Options { timestamp: Some(Timestamp { value: clocks, echo: 0 }), ..Options::default() },
-        };
+        let header = next_segment(end, Timestamp { value: clocks, echo: 0 });
         assert_eq!(end.receive(now, &header, false, &vec![7; len]), Verdict::Taken);
         end.read(now, &mut vec![0; len]);
         core::iter::from_fn(|| end.transmit(now, 0)).count()
