@@ -134,7 +134,7 @@ fn apply(disk: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<Row>) {
 #[test]
 fn what_is_on_the_disk_is_what_is_stored() {
     testing::run("", async |_| {
-        let seeds = if std::env::var_os("FATA_FUZZ_SECONDS").is_some() { 500 } else { 25 };
+        let seeds = if std::env::var_os("FATA_FUZZ_SECONDS").is_some() { 500 } else { 100 };
         for seed in 1..seeds {
             let (mut core, mut client, mut disk) = (core(), client(), BTreeMap::new());
             core.store.journal = Some(Journal::default());

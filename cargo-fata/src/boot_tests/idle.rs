@@ -38,7 +38,9 @@ pub const TESTS: &[BootTest] = &[
         .not_as_process("a process's heap is counted in pages that it keeps"),
     BootTest::new("boot::idle::ten_thousand_cost_nothing", 1800, |h| many_cost_nothing(h, 10_000))
         .long()
-        .pv_only("it is about the stack, and takes many minutes")
+        .pv_only(
+            "it is about the stack, which is the same, and takes many minutes; connections_are_held is run",
+        )
         .on_xen_only("what it costs is counted by Xen"),
     BootTest::new("boot::idle::short_connections", 900, |h| short_connections(h, 10_000))
         .long()
@@ -46,7 +48,9 @@ pub const TESTS: &[BootTest] = &[
         .not_as_process("a process's heap is counted in pages that it keeps"),
     BootTest::new("boot::idle::million_short_connections", 4 * 3600, |h| short_connections(h, 1_000_000))
         .long()
-        .pv_only("it is about the stack, and takes an hour or more")
+        .pv_only(
+            "it is about the stack, which is the same, and takes an hour or more; short_connections is run",
+        )
         .on_xen_only("a longer one of short_connections"),
 ];
 

@@ -19,6 +19,7 @@ pub const TESTS: &[MachineTest] = &[
     MachineTest { name: "machine::a_crash_stands_still", run: a_crash_stands_still },
     MachineTest { name: "machine::memory_is_no_device", run: memory_is_no_device },
     MachineTest { name: "machine::a_wrong_start_info_is_said", run: a_wrong_start_info_is_said },
+    MachineTest { name: "machine::nothing_half_configured_starts", run: nothing_half_configured_starts },
 ];
 
 /// A process; dropping it ends it.
@@ -149,4 +150,46 @@ fn a_wrong_start_info_is_said(logs: &Path) -> Result<()> {
     let said = [&said.stdout[..], &said.stderr].map(String::from_utf8_lossy).concat();
     let wanted = "the PVH loader's start_info makes no sense: an address in it is not below 1 GiB";
     guest.wait_log(wanted).with_context(|| format!("gdb said: {said}"))
+}
+
+/// What is wrong with one of two interfaces, or missing, is known before the one that is there has sent anything.
+fn nothing_half_configured_starts(logs: &Path) -> Result<()> {
+    /// A capture without frames: its header.
+    const EMPTY: usize = 24;
+    for (board, device) in [("-M q35", "virtio-net-pci"), ("-M microvm", "virtio-net-device")] {
+        let dump = logs.join(format!("machine-half{board}.pcap").replace(' ', ""));
+        let machine = format!(
+            "{board} -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 -netdev user,id=n0 -device {device},netdev=n0 \
+             -object filter-dump,id=f0,netdev=n0,file={}",
+            dump.display()
+        );
+        let frames = || std::fs::read(&dump).map_or(0, |dump| dump.len().saturating_sub(EMPTY));
+        // What is looked for is there, where a guest does start: it asks for an address.
+        let guest = Machine::start(logs, "echo", "ipv4=dhcp", &machine)?;
+        let end = Instant::now() + Duration::from_secs(20);
+        while frames() == 0 {
+            crate::interrupt::check()?;
+            ensure!(Instant::now() < end, "{board}: a guest that starts sends nothing: {}", guest.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drop(guest);
+        for (parameters, said) in [
+            ("", "there is no virtio network device number 1"),
+            (
+                "back.gateway=10.0.2.2",
+                "boot parameter back.gateway: 10.0.2.2 is not in the network of 10.0.3.77/24",
+            ),
+            ("number=8 colour=red", "boot parameter \"colour\" is unknown"),
+        ] {
+            let guest = Machine::start(logs, "manifest", parameters, &machine)?;
+            let (status, log) = guest.wait_end().with_context(|| machine.clone())?;
+            ensure!(
+                status == 99 && log.contains(said),
+                "{board}, {parameters:?}: status {status}, not {said:?}: {log}"
+            );
+            ensure!(!log.contains("greeting good day"), "{board}, {parameters:?}: main has begun: {log}");
+            ensure!(frames() == 0, "{board}, {parameters:?}: it has sent {} octets", frames());
+        }
+    }
+    Ok(())
 }

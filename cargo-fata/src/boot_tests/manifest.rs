@@ -119,7 +119,7 @@ const UNDERSTOOD: [(&str, &[&str]); 5] = [
     ("kv", &["\"bridge\": \"xenbr0\""]),
 ];
 
-/// `xl` reads the configuration of every image, and boots one from it.
+/// `xl` reads the configurations of images with each kind of device, and boots one of them.
 fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
     for (name, wanted) in UNDERSTOOD {
         let kernel = host.upload(&image(name)?)?;

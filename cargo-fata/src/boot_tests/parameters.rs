@@ -19,7 +19,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::parameters::bad_ones_stop_the_boot", 300, |host| each_stops_the_boot(host, 15))
         .on_qemu(),
     BootTest::new("boot::parameters::all_bad_ones_stop_the_boot", 1500, |host| each_stops_the_boot(host, 1))
-        .long(),
+        .long()
+        .on_qemu_long(),
     BootTest::new("boot::parameters::nothing_half_configured_starts", 120, nothing_half_configured_starts),
     BootTest::new("boot::parameters::what_was_cut_off_is_refused", 60, what_was_cut_off_is_refused).both(),
 ];

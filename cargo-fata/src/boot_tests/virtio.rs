@@ -22,6 +22,11 @@ pub struct MachineTest {
 }
 
 impl MachineTest {
+    /// Whether it is run when nothing else is.
+    pub fn is_alone(&self) -> bool {
+        ALONE.contains(&self.name)
+    }
+
     /// Runs it; its guests' logs are kept in `logs`.
     pub fn run(&self, logs: &Path) -> Result<()> {
         interrupt::set_limit(Some(LIMIT));
@@ -49,11 +54,11 @@ pub const TESTS: &[MachineTest] = &[
 /// Those whose names contain `filter`.
 pub fn select(filter: &str, long: bool) -> Vec<&'static MachineTest> {
     let all = TESTS.iter().chain(super::machine::TESTS);
-    all.filter(|test| test.name.contains(filter) && (long || !LONG.contains(&test.name))).collect()
+    all.filter(|test| test.name.contains(filter) && (long || !test.is_alone())).collect()
 }
 
-/// Those that take long, or the processors from others: only with `--long`.
-const LONG: [&str; 2] = ["machine::clock_on_a_busy_host", "virtio::idle_sleeps"];
+/// Those that measure, or take the processors from others: only with `--long`, and when all others are done.
+const ALONE: [&str; 2] = ["machine::clock_on_a_busy_host", "virtio::idle_sleeps"];
 
 const LIMIT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(30);

@@ -54,7 +54,7 @@ fn gdb(workspace: &Workspace) -> Result<()> {
 fn perf(workspace: &Workspace) -> Result<()> {
     // For this test alone, which few run: other distributions call it otherwise.
     packages::ensure(&["linux-perf"])?;
-    let web = workspace.find("web", false)?.build_for_host()?;
+    let web = workspace.find("web", false)?.build_for_profiles()?;
     let port = free_port()?;
     let data = std::env::temp_dir().join(format!("fata-{}.perf", std::process::id()));
     let mut perf = Command::new("perf");

@@ -93,7 +93,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
             interrupt::check()?;
             report.run(&test.name, || test.run(&workspace, args.long));
         }
-        for test in tests.machine.iter().filter(|_| has_images) {
+        for test in tests.machine.iter().filter(|test| has_images && !test.is_alone()) {
             report.run(test.name, || test.run(&logs));
         }
         boot::run_without_xen(&without_xen, &logs, &report)
@@ -104,6 +104,9 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         on_this_machine()?;
     } else {
         side_by_side(on_this_machine, on_xen)?;
+    }
+    for test in tests.machine.iter().filter(|test| has_images && test.is_alone()) {
+        report.run(test.name, || test.run(&logs));
     }
     boot::run_without_xen(&alone, &logs, &report)?;
     if needs_images && !has_images {

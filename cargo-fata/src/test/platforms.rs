@@ -81,11 +81,8 @@ fn found(text: &str) -> Option<(usize, &'static str)> {
     named.into_iter().chain(conditions).min_by_key(|(line, _)| *line)
 }
 
-/// A line up to its `//`, unless that stands in quotes. What only tests depend on is in no appliance.
+/// A line up to its `//`, unless that stands in quotes.
 fn without_comment(line: &str) -> &str {
-    if line.starts_with("[target.") && line.ends_with(".dev-dependencies]") {
-        return "";
-    }
     let is_code = |at: &usize| line[..*at].matches('"').count().is_multiple_of(2);
     let end = line.match_indices("//").map(|(at, _)| at).find(is_code);
     &line[..end.unwrap_or(line.len())]
@@ -156,6 +153,7 @@ mod tests {
             ("cfg_select! {\n    unix => { f() }\n    _ => { g() }\n}", (2, "unix")),
             ("[target.'cfg(not(target_os = \"xen\"))'.dependencies]", (1, "target_os")),
             ("[target.'cfg(unix)'.dependencies]", (1, "unix")),
+            ("[target.'cfg(not(target_os = \"xen\"))'.dev-dependencies]", (1, "target_os")),
             ("[target.\"cfg(any(windows, unix))\".dependencies]", (1, "windows")),
             ("if cfg!(target_family = \"unix\") {}", (1, "target_family")),
             ("#[cfg(all(\n    target_env = \"gnu\",\n    unix,\n))]", (2, "target_env")),
@@ -172,7 +170,6 @@ mod tests {
         for text in [
             "#[cfg(test)]",
             "// not target_os here",
-            "[target.'cfg(not(target_os = \"xen\"))'.dev-dependencies]",
             "//! runs on unix: cfg(unix) is not for appliances",
             "#[cfg(feature = \"net\")]",
             "#[cfg(feature = \"unix\")]",

@@ -8,6 +8,10 @@ use core::net::Ipv4Addr;
 use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
 use fata::prelude::*;
+use fata::time::timeout;
+
+/// Who says nothing for so long, or does not read what is answered, is let go.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 // Names `main`, and makes `networks` and `params` of what unikernel.toml declares.
 fata::main!(main);
@@ -35,13 +39,17 @@ async fn serve(listener: TcpListener) {
     }
 }
 
-/// Says of each piece that comes how long it is.
 async fn answer(mut stream: TcpStream) -> Result<()> {
+    while timeout(PATIENCE, answer_one(&mut stream)).await?? {}
+    Ok(())
+}
+
+/// Says of a piece that comes how long it is; false: there are no more.
+async fn answer_one(stream: &mut TcpStream) -> Result<bool> {
     let mut buffer = [0; 1024];
-    loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            len => stream.write_all(format!("{len} octets\n").as_bytes()).await?,
-        }
+    let len = stream.read(&mut buffer).await?;
+    if len > 0 {
+        stream.write_all(format!("{len} octets\n").as_bytes()).await?;
     }
+    Ok(len > 0)
 }

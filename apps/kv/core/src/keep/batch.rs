@@ -2,7 +2,8 @@
 //!
 //! What is there comes before what is gone: if only the first of several batches is kept, nothing is lost that was kept before.
 //! Each batch has the parts of keys as they are when it is made. Which keys are there is what it was for the first batch: of one that has
-//! come or gone since, the journal has everything anew.
+//! come since, the journal has everything anew; one that has gone since, perhaps before what was to go of it had gone, is told to the
+//! journal as a whole.
 
 use super::journal::Change;
 use super::rows::{Rows, part_of};
@@ -120,7 +121,7 @@ impl<'a> Batches<'a> {
     /// Adds the rows of a key; false where there is no room for all of them.
     fn of_key(
         &mut self,
-        store: &Store,
+        store: &mut Store,
         key: &[u8],
         change: &Change,
         slice: &mut Slice,
@@ -138,7 +139,15 @@ impl<'a> Batches<'a> {
             let octets: usize = slice.rows.iter().skip(before).map(cost).sum();
             slice.room = slice.room.saturating_sub(octets);
         }
-        let Some(at) = found.filter(|_| !was_gone) else { return Ok(!was_gone || has_room) };
+        if was_gone {
+            return Ok(has_room);
+        }
+        let Some(at) = found else {
+            if let Some(journal) = &mut store.journal {
+                journal.touch_all(self.changes.key(self.key).clone());
+            }
+            return Ok(true);
+        };
         let object = store.object(at);
         match change {
             Change::Parts(_) if self.part == 0 && !has_room => return Ok(false),
