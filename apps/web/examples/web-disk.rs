@@ -9,7 +9,7 @@
 
 extern crate alloc;
 
-#[path = "../build/media.rs"]
+#[path = "../content/src/media.rs"]
 mod media;
 #[path = "web-disk/respond.rs"]
 mod respond;

@@ -27,7 +27,7 @@ const CHECKS: [Check; 6] = [
     Check::new(
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
-         --exclude fata-fuzz --exclude fata-unix --lib --bins --examples -- --deny warnings",
+         --exclude fata-fuzz --exclude fata-unix --exclude web-content --lib --bins --examples -- --deny warnings",
     ),
     Check {
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],

@@ -1,20 +1,8 @@
 //! What the build script makes of a folder.
 
-#[path = "../build/compress.rs"]
-mod compress;
-#[path = "../build/emit.rs"]
-mod emit;
-#[path = "../build/media.rs"]
-mod media;
-#[path = "../build/tree.rs"]
-mod tree;
-
 use std::fs;
 use std::path::{Path, PathBuf};
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|e| e.to_string())
-}
+use web_content::{compress, emit, media, tree};
 
 /// A new folder with these files.
 fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {

@@ -10,7 +10,9 @@ const RESERVED: [&str; 4] = ["/status", "/status.json", "/metrics", "/capture.pc
 pub struct File {
     /// From the root, with `/` before each segment.
     pub path: String,
+    /// Where it is.
     pub place: PathBuf,
+    /// What is in it.
     pub content: Vec<u8>,
 }
 

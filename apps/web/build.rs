@@ -4,13 +4,9 @@
 //! The same folder gives the same octets: files come in the order of their paths, and nothing of times, owners or places
 //! is kept. See `README.md` for the variables.
 
-mod compress;
-mod emit;
-mod media;
-mod tree;
-
-use std::path::{Path, PathBuf};
-use std::{env, fs, process};
+use std::path::PathBuf;
+use std::{env, process};
+use web_content::{emit, tree, write};
 
 fn main() {
     fata_build::manifest();
@@ -52,8 +48,4 @@ fn last_modified() -> Result<Option<u64>, String> {
             Err(_) => Err(format!("SOURCE_DATE_EPOCH={text} is not a number of seconds")),
         },
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
