@@ -85,6 +85,9 @@ impl Report {
                 rate(received, arrived) / 1e6,
                 out.max(arrived)
             );
+            if let Some(segments) = way.retransmits() {
+                let _ = write!(text, "; {segments} segments sent again");
+            }
             if self.run.plan.protocol == Protocol::Udp {
                 let (lost, packets) = (way.lost(), way.packets());
                 let percent = if packets > 0.0 { lost * 100.0 / packets } else { 0.0 };
@@ -116,6 +119,9 @@ impl Report {
             // As iperf3 names the other direction of `--bidir`.
             let suffix = if number == 0 { "" } else { "_bidir_reverse" };
             end[format!("sum_sent{suffix}")] = self.sum(way, sender);
+            if let Some(segments) = way.retransmits() {
+                end[format!("sum_sent{suffix}")]["retransmits"] = (segments as u64).into();
+            }
             end[format!("sum_received{suffix}")] = self.sum(way, receiver);
             if self.run.plan.protocol == Protocol::Udp {
                 end[format!("sum{suffix}")] = self.sum(way, receiver);
@@ -235,6 +241,11 @@ impl Way<'_> {
         self.streams.iter().map(figure).fold(0.0, f64::max)
     }
 
+    /// Segments sent again, where all senders count them.
+    fn retransmits(&self) -> Option<f64> {
+        self.streams.iter().map(|(sender, _)| counted(sender)).sum()
+    }
+
     /// Datagrams that did not come, as the receivers count.
     fn lost(&self) -> f64 {
         self.sum(|s| s.1.errors - s.1.omitted_errors)
@@ -263,7 +274,13 @@ impl Way<'_> {
             })
         };
         let value = |ends @ (sender, receiver): &Ends| match run.plan.protocol {
-            Protocol::Tcp => json!({ "sender": end(sender, true), "receiver": end(receiver, false) }),
+            Protocol::Tcp => {
+                let mut sent = end(sender, true);
+                if let Some(segments) = counted(sender) {
+                    sent["retransmits"] = (segments as u64).into();
+                }
+                json!({ "sender": sent, "receiver": end(receiver, false) })
+            }
             Protocol::Udp => {
                 let mut udp = end(sender, true);
                 udp["jitter_ms"] = (receiver.jitter * 1e3).into();
@@ -277,6 +294,11 @@ impl Way<'_> {
         };
         self.streams.iter().map(value).collect()
     }
+}
+
+/// Segments that a stream's sender has sent again, where it counts them.
+fn counted(sender: &StreamResults) -> Option<f64> {
+    (sender.retransmits >= 0.0).then_some(sender.retransmits)
 }
 
 /// Bits a second.
@@ -304,6 +326,11 @@ pub fn server_line(run: &Run, theirs: &Results, peer: SocketAddr) -> String {
             mbit(sent),
             arrived / 1e6
         );
+        let again: Option<u64> =
+            run.streams().iter().filter(|t| t.role == Role::Sender).map(|t| t.retransmits()).sum();
+        if let Some(again) = again {
+            let _ = write!(text, ", {again} segments sent again");
+        }
     }
     if run.plan.protocol == Protocol::Udp && run.has(Role::Receiver) {
         let results = run.results(None);

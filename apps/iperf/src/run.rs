@@ -183,11 +183,19 @@ impl Run {
         let streams: Vec<StreamResults> =
             self.streams.borrow().iter().map(|tally| tally.results(seconds)).collect();
         Results {
-            // Retransmissions are not counted here.
-            sender_has_retransmits: if self.has(Role::Sender) { 0.0 } else { -1.0 },
+            sender_has_retransmits: self.counts_retransmits(),
             server_output_text: report,
             streams,
             ..Results::default()
+        }
+    }
+
+    /// 1: this side sends and counts what it sends again; 0: it sends datagrams; -1: it does not send.
+    fn counts_retransmits(&self) -> f64 {
+        match (self.has(Role::Sender), self.plan.protocol) {
+            (false, _) => -1.0,
+            (true, Protocol::Tcp) => 1.0,
+            (true, Protocol::Udp) => 0.0,
         }
     }
 
@@ -261,6 +269,7 @@ impl Run {
         let block = self.plan.block as usize;
         let mut pace = Pace::new(self.plan.bitrate, Instant::now());
         let (mut in_block, mut turns) = (0, 0);
+        tally.sent_again(stream.retransmits());
         while !self.stop.is_set() && !self.check_limit() {
             if in_block == 0 && self.has_waited(&pace).await {
                 continue;
@@ -278,6 +287,7 @@ impl Run {
             in_block += len;
             if in_block == block {
                 in_block = 0;
+                tally.sent_again(stream.retransmits());
                 self.sent_block();
                 if pace.is_limited() {
                     pace.sent(block, Instant::now());
@@ -285,6 +295,7 @@ impl Run {
             }
             take_turns(&mut turns).await;
         }
+        tally.sent_again(stream.retransmits());
         // The connection stays open until the test is over.
         pending().await
     }

@@ -22,6 +22,8 @@ pub struct Tally {
     /// Which end this is.
     pub role: Role,
     octets: Cell<u64>,
+    /// Segments sent again, where that is counted.
+    retransmits: Cell<Option<u64>>,
     /// Datagrams sent: the number of the last.
     sent: Cell<u64>,
     arrivals: Cell<Arrivals>,
@@ -32,6 +34,7 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 struct Omitted {
     sent: u64,
+    retransmits: u64,
     highest: u64,
     lost: u64,
     out_of_order: u64,
@@ -44,6 +47,7 @@ impl Tally {
             id,
             role,
             octets: Cell::default(),
+            retransmits: Cell::default(),
             sent: Cell::default(),
             arrivals: Cell::default(),
             omitted: Cell::default(),
@@ -53,6 +57,11 @@ impl Tally {
     /// Counts octets.
     pub fn add(&self, octets: usize) {
         self.octets.set(self.octets.get() + octets as u64);
+    }
+
+    /// Notes how many segments have been sent again so far.
+    pub fn sent_again(&self, segments: u64) {
+        self.retransmits.set(Some(segments));
     }
 
     /// The number of the next datagram to send.
@@ -72,7 +81,8 @@ impl Tally {
     pub fn begin(&self) {
         let mut arrivals = self.arrivals.get();
         let Arrivals { highest, lost, out_of_order, .. } = arrivals;
-        self.omitted.set(Omitted { sent: self.sent.get(), highest, lost, out_of_order });
+        let retransmits = self.retransmits.get().unwrap_or(0);
+        self.omitted.set(Omitted { sent: self.sent.get(), retransmits, highest, lost, out_of_order });
         arrivals.jitter = 0.0;
         self.arrivals.set(arrivals);
         self.octets.set(0);
@@ -88,6 +98,11 @@ impl Tally {
         self.arrivals.get().out_of_order.saturating_sub(self.omitted.get().out_of_order)
     }
 
+    /// Segments sent again that count, where that is counted.
+    pub fn retransmits(&self) -> Option<u64> {
+        Some(self.retransmits.get()?.saturating_sub(self.omitted.get().retransmits))
+    }
+
     /// As it is told to the other side, after so many seconds.
     pub fn results(&self, seconds: f64) -> StreamResults {
         let (arrivals, omitted) = (self.arrivals.get(), self.omitted.get());
@@ -98,7 +113,7 @@ impl Tally {
         StreamResults {
             id: self.id,
             bytes: self.octets() as f64,
-            retransmits: -1.0,
+            retransmits: self.retransmits().map_or(-1.0, |segments| segments as f64),
             jitter: arrivals.jitter,
             errors: arrivals.lost as f64,
             omitted_errors: omitted.lost as f64,
@@ -127,5 +142,15 @@ mod tests {
         let results = tally.results(1.0);
         assert_eq!((results.bytes, results.packets, results.omitted_packets), (50.0, 5.0, 3.0));
         assert_eq!((results.errors, results.omitted_errors, tally.out_of_order()), (2.0, 2.0, 1));
+    }
+
+    #[test]
+    fn segments_sent_again_count_from_where_the_rest_does() {
+        let tally = Tally::new(1, Role::Sender);
+        assert_eq!((tally.retransmits(), tally.results(1.0).retransmits), (None, -1.0));
+        tally.sent_again(3);
+        tally.begin();
+        tally.sent_again(8);
+        assert_eq!((tally.retransmits(), tally.results(1.0).retransmits), (Some(5), 5.0));
     }
 }

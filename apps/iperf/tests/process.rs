@@ -51,6 +51,8 @@ fn the_real_client_measures_tcp() {
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
     let said = iperf3(port, "--time 1 --reverse --no-delay --length 10K --window 200K");
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
+    // Of the server, which sends.
+    assert!(number(&said, "/end/sum_sent/retransmits") >= 0.0, "{said:#}");
     let said = iperf3(port, "--time 1 --bidir --parallel 2");
     assert_eq!(count(&said, "/end/streams"), 4);
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
@@ -226,6 +228,9 @@ fn our_client_measures_against_the_real_server() {
         assert!((0.9..2.0).contains(&seconds), "{params}: {said:#}");
     }
     let said = client(server.1, "time=1s bidir=on parallel=2");
+    for of_sender in ["sum_sent", "sum_sent_bidir_reverse", "streams/0/sender"] {
+        assert!(number(&said, &format!("/end/{of_sender}/retransmits")) >= 0.0, "{said:#}");
+    }
     check_sums(&said, "/end/sum_sent/bytes", "/end/sum_received/bytes");
     check_sums(&said, "/end/sum_sent_bidir_reverse/bytes", "/end/sum_received_bidir_reverse/bytes");
     assert!(number(&client(server.1, "octets=2M"), "/end/sum_sent/bytes") >= f64::from(2 << 20));

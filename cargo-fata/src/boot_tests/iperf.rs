@@ -105,6 +105,9 @@ fn check_directions(json: &Value, least: f64) -> Result<()> {
         }
         let sent = number(json, &format!("/end/sum_sent{direction}/bytes"))?;
         let received = number(json, &format!("/end/sum_received{direction}/bytes"))?;
+        if !is_udp {
+            number(json, &format!("/end/sum_sent{direction}/retransmits"))?;
+        }
         ensure!(
             received >= least && received <= sent * 1.1,
             "sent {sent}, received {received}, at least {least} was to come: {json:#}"

@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -146,6 +147,11 @@ impl TcpStream {
         };
     }
 
+    /// Segments that the kernel has sent again so far; 0 where it does not tell.
+    pub fn retransmits(&self) -> u64 {
+        self.io.borrow().as_ref().map_or(0, |io| u64::from(info(io.get()).tcpi_total_retrans))
+    }
+
     /// The sizes of the kernel's buffers, octets.
     pub fn set_buffers(&self, receive: usize, send: usize) {
         if let Some(io) = &*self.io.borrow() {
@@ -154,6 +160,17 @@ impl TcpStream {
             let _ = socket.set_send_buffer_size(send);
         }
     }
+}
+
+/// What the kernel knows of a connection (tcp(7), `TCP_INFO`); zeros where it does not tell.
+fn info(io: &mio::net::TcpStream) -> libc::tcp_info {
+    // SAFETY: a C structure of integers alone, for which zeros are a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let place: *mut libc::tcp_info = &mut info;
+    // SAFETY: the descriptor is open as long as `io`, and the kernel writes at most `len` octets at the place of `info`.
+    unsafe { libc::getsockopt(io.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, place.cast(), &mut len) };
+    info
 }
 
 /// Whether an attempt to connect is over, and how; its address then.

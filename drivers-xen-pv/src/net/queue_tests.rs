@@ -181,3 +181,23 @@ fn a_hundred_thousand_frames_each_way_wrap_the_rings() {
         }
     });
 }
+
+#[test]
+fn a_burst_that_finds_too_few_pages_brings_all_of_them() {
+    with_pair(1514, |_, queue, back| {
+        let mut buf = vec![0; 70000];
+        // A frame now and then does not.
+        for n in 0..100 {
+            assert!(back.deliver(&frame(1500, n), &Delivery::default()));
+            assert_eq!(queue.receive_whole(&mut buf).unwrap().map(|r| r.len), Some(1500));
+            queue.flush();
+        }
+        assert_eq!(back.empty_pages(), 32);
+        for n in 0..30 {
+            assert!(back.deliver(&frame(1500, n), &Delivery::default()));
+        }
+        while queue.receive_whole(&mut buf).unwrap().is_some() {}
+        queue.flush();
+        assert_eq!(back.empty_pages(), Limits::FULL.rx_pages);
+    });
+}

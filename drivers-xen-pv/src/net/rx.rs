@@ -120,8 +120,9 @@ impl RxQueue {
     /// Publishes the pages that were emptied, with more of them if they were too few; true if the peer wants to know.
     pub(super) fn publish(&mut self) -> bool {
         if core::mem::take(&mut self.starved) {
-            // Without memory for more it goes on with what it has.
-            let _ = self.grow();
+            // All there may be: a sender's bursts double in each round trip, and what finds no page waits in the back end, which
+            // drops what is too much. Without memory for more it goes on with what it has.
+            while self.grow().is_ok_and(|added| added > 0) {}
         }
         self.ring.push()
     }
@@ -207,10 +208,11 @@ impl RxQueue {
         self.posted[self.ring.slot(index)] = page;
     }
 
-    fn grow(&mut self) -> Result<(), GrantError> {
+    /// Puts another chunk of pages on the ring, and returns how many they are.
+    fn grow(&mut self) -> Result<usize, GrantError> {
         let old = self.pool.pages().len();
         let added = self.pool.grow()?;
         (old..old + added).for_each(|page| self.post(page as u16));
-        Ok(())
+        Ok(added)
     }
 }

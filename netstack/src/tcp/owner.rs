@@ -212,6 +212,12 @@ impl Conn {
         self.state.borrow().machine.as_ref().is_some_and(Machine::nodelay)
     }
 
+    /// Segments sent again so far.
+    pub(crate) fn retransmits(&self) -> u64 {
+        let inner = self.state.borrow();
+        inner.machine.as_ref().map_or(0, |machine| u64::from(machine.info().retransmits))
+    }
+
     pub(crate) fn set_keep_alive(self: &Rc<Self>, interval: Option<Duration>) {
         let mut inner = self.state.borrow_mut();
         inner.keep_alive = interval.map(|i| i.max(Duration::from_secs(1)));

@@ -139,6 +139,11 @@ impl TcpStream {
         self.conn().set_keep_alive(interval);
     }
 
+    /// Segments that were sent again so far: what Linux's `tcpi_total_retrans` counts.
+    pub fn retransmits(&self) -> u64 {
+        self.conn().retransmits()
+    }
+
     /// Both directions, to be used side by side while the stream is borrowed.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))

@@ -211,6 +211,14 @@ impl TcpStream {
         }
     }
 
+    /// Segments that were sent again so far: what Linux's `tcpi_total_retrans` counts.
+    pub fn retransmits(&self) -> u64 {
+        match &self.0 {
+            Stream::Netstack(stream) => stream.retransmits(),
+            Stream::Host(stream) => stream.retransmits(),
+        }
+    }
+
     /// Asks a silent peer every `interval` (a second at least) whether it is still there, and gives it up after five
     /// questions without an answer.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
