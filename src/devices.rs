@@ -6,6 +6,8 @@ use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 #[cfg(feature = "block")]
 use alloc::string::{String, ToString};
+#[cfg(feature = "block")]
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
@@ -21,7 +23,7 @@ pub(crate) struct Wanted {
 
 /// Two block devices of the manifest that would be one disk.
 #[cfg(feature = "block")]
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(PartialEq, Eq, thiserror::Error)]
 #[error(
     "boot parameter {name}: {value} is what {other} is too: two drivers of one disk would destroy what is on it"
 )]
@@ -32,6 +34,14 @@ pub struct OneDisk {
     pub value: String,
     /// The other one.
     pub other: &'static str,
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+#[cfg(feature = "block")]
+impl fmt::Debug for OneDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Looks whether all devices of the manifest are there, before `main`; none is touched. The manifest's code asks for it where there

@@ -42,8 +42,10 @@ pub use find::{find_net, open_net, seed};
 #[cfg(target_os = "xen")]
 pub use transport::DeviceTransport;
 
+use core::fmt;
+
 /// Why there is no device.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum VirtioError {
     /// The machine has fewer devices of the kind.
@@ -68,6 +70,13 @@ pub enum VirtioError {
     /// There is no memory for its buffers.
     #[error("no memory for a virtio device's buffers")]
     Memory,
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for VirtioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<virtio_drivers::Error> for VirtioError {

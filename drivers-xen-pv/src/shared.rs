@@ -97,7 +97,9 @@ impl SharedMemory {
 
     /// The number at an even offset, for a compare-and-exchange.
     pub fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
-        assert!(offset.is_multiple_of(2), "offset {offset} is odd");
+        if !offset.is_multiple_of(2) {
+            misaligned(offset, 2);
+        }
         // SAFETY: in bounds and aligned; an atomic may alias memory that others change; the memory outlives the value.
         unsafe { AtomicU16::from_ptr(self.at(offset, 2).cast().as_ptr()) }
     }
@@ -114,7 +116,9 @@ impl SharedMemory {
 
     /// The number at an offset that 4 divides.
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4), "offset {offset} is not a multiple of 4");
+        if !offset.is_multiple_of(4) {
+            misaligned(offset, 4);
+        }
         // SAFETY: as in `atomic_u16`.
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast().as_ptr()) }
     }
@@ -125,6 +129,13 @@ impl SharedMemory {
         // SAFETY: within the memory, just checked.
         unsafe { self.start.add(offset) }
     }
+}
+
+/// One way out, as in an image there are many who ask.
+#[cold]
+#[inline(never)]
+fn misaligned(offset: usize, size: usize) -> ! {
+    panic!("offset {offset} is not a multiple of {size}")
 }
 
 /// Copies memory of which one side may change meanwhile: by an instruction that the compiler cannot split, repeat or leave

@@ -3,6 +3,7 @@
 use crate::config::{Config, Ipv4Config};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, MTU, Param, Params, QUEUES};
 
@@ -38,7 +39,7 @@ pub static PARAMS: [Param; 6] = [
 ];
 
 /// Parameters that do not fit together. Its `Display` is the one line that stops the boot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A gateway, and DHCP which brings its own.
@@ -64,6 +65,13 @@ pub enum ConfigError {
     /// The parameter's address, or a gateway, names all hosts of the network, or the network.
     #[error("boot parameter {0}: {1}/{2} is the network's own or broadcast address, not a host's")]
     NotAHost(String, Ipv4Addr, u8),
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Config {

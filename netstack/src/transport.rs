@@ -82,6 +82,7 @@ impl Slot {
 
 impl Deref for Slot {
     type Target = Table;
+    #[inline(never)]
     fn deref(&self) -> &Table {
         self.transport.get_or_init(|| Box::new(Table::new(self.memory.clone()))).table()
     }

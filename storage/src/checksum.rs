@@ -1,16 +1,23 @@
 //! CRC-32C (Castagnoli), the checksum of everything in formats of ours.
 
+use alloc::boxed::Box;
 use crc::{CRC_32_ISCSI, Crc, Table};
+use spin::Once;
 
-static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+/// Made when the first is needed: these are 16 KiB, which an image is not to hold.
+static TABLES: Once<Box<Crc<u32, Table<16>>>> = Once::new();
+
+fn tables() -> &'static Crc<u32, Table<16>> {
+    TABLES.call_once(|| Box::new(Crc::<u32, Table<16>>::new(&CRC_32_ISCSI)))
+}
 
 pub(crate) fn crc32c(octets: &[u8]) -> u32 {
-    CRC.checksum(octets)
+    tables().checksum(octets)
 }
 
 /// The checksum of octets under a number: the same octets have another one elsewhere.
 pub(crate) fn crc32c_at(number: u64, octets: &[u8]) -> u32 {
-    let mut digest = CRC.digest();
+    let mut digest = tables().digest();
     digest.update(&number.to_le_bytes());
     digest.update(octets);
     digest.finalize()

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::mem::take;
 use fata::block::{Access, BlockError, Disk};
 use fata_storage::kv::{Batch, Durability, Error, Options, Store};
@@ -31,7 +32,7 @@ pub struct DiskKeeper {
 }
 
 /// Why a disk cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum OpenError {
     /// The store is damaged, or of another kind; or the device fails.
     #[error("the disk cannot be used: {0}")]
@@ -42,6 +43,13 @@ pub enum OpenError {
     /// There is nothing to serve, and nothing can be made.
     #[error("the disk is read-only, and holds no store")]
     ReadOnly,
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<BlockError> for OpenError {

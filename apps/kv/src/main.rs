@@ -12,6 +12,7 @@ mod disk;
 
 use crate::disk::DiskKeeper;
 use alloc::rc::Rc;
+use core::fmt;
 use fata::param::Size;
 use fata::prelude::*;
 use kv_core::evict::Policy;
@@ -51,12 +52,26 @@ async fn main(env: Env) -> Result<()> {
     Ok(served?)
 }
 
+/// A boot parameter that names nothing.
+#[derive(thiserror::Error)]
+enum Misnamed {
+    #[error("boot parameter policy: there is no such policy")]
+    Policy,
+    #[error("boot parameter durability: every-command, every-100ms or none")]
+    Durability,
+}
+
+/// As text: `dyn Error` brings it into the image, and what is derived, or made for an error that is a text, is long.
+impl fmt::Debug for Misnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// What the boot parameters say.
 fn config(env: &Env) -> Result<Config> {
-    let policy =
-        Policy::parse(env.param(params::POLICY)).ok_or("boot parameter policy: there is no such policy")?;
-    let durability = Durability::parse(env.param(params::DURABILITY))
-        .ok_or("boot parameter durability: every-command, every-100ms or none")?;
+    let policy = Policy::parse(env.param(params::POLICY)).ok_or(Misnamed::Policy)?;
+    let durability = Durability::parse(env.param(params::DURABILITY)).ok_or(Misnamed::Durability)?;
     let maxmemory = match env.param(params::MAXMEMORY) {
         Some(Size { octets }) => octets,
         None => fata::memory::stats().total / 2,

@@ -1,7 +1,9 @@
 //! What a back end can do wrong: each value says what was seen and what was expected.
 
 use crate::ring::{IdFault, RingFault};
+use crate::text::OneLine;
 use crate::xenbus::XenbusState;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 /// A back end broke the protocol; its device is closed, the guest lives on.
@@ -49,13 +51,25 @@ pub enum BlockFault {
         expected: &'static str,
     },
     /// A XenStore key that does not parse, or makes no sense.
-    #[error("{key} is {seen:?}, expected {expected}")]
-    Key {
-        /// The key's path.
-        key: String,
-        /// Its value.
-        seen: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    #[error("{0}")]
+    Key(Box<BadKey>),
+}
+
+/// A key with what it holds, and should not. In a box, as faults are handed up through many levels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is \"{}\", expected {expected}", OneLine(.seen))]
+pub struct BadKey {
+    /// The key's path.
+    pub key: String,
+    /// Its value.
+    pub seen: String,
+    /// What it should be.
+    pub expected: &'static str,
+}
+
+impl BlockFault {
+    #[inline(never)]
+    pub(super) fn key(key: String, seen: String, expected: &'static str) -> Self {
+        Self::Key(Box::new(BadKey { key, seen, expected }))
+    }
 }

@@ -60,7 +60,7 @@ pub(super) async fn run(site: Site) {
     loop {
         let started = Instant::now();
         let why = site.live().await;
-        if why == Why::Unwanted {
+        if matches!(why, Why::Unwanted) {
             site.link.give_up();
             return;
         }

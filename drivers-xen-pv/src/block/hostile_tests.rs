@@ -39,7 +39,7 @@ fn fault(lie: impl FnOnce(&crate::shared::SharedMemory, &[u64])) -> BlockFault {
         lie(&map.memory(), &[0, 1, 2]);
         let fault = queue.reap(&mut VecDeque::new()).expect_err("the lie is noticed");
         drop(map);
-        drop(queue.end());
+        queue.end(&mut Vec::new());
         assert_eq!(xen.grants().counts().in_use, 0);
         fault
     })

@@ -43,7 +43,7 @@ mod session;
 mod terms;
 
 pub use device::Blkfront;
-pub use fault::BlockFault;
+pub use fault::{BadKey, BlockFault};
 pub use limits::Limits;
 pub use link::AWAY;
 pub use open::{OpenError, find, open, open_number};

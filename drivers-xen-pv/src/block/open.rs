@@ -8,11 +8,13 @@ use crate::xen::Xen;
 use crate::xenbus::devices;
 use crate::xenstore::{StoreError, XenStore};
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use fata_libos::block::{Access, Disk};
 use fata_libos::memory;
 use fata_libos::time::{Duration, timeout};
@@ -97,9 +99,19 @@ pub async fn open(
 }
 
 /// The number of the `vbd` that `which` means, for the appliance's block device `name`. It is not touched.
-pub async fn find(store: &XenStore, name: &str, which: &str) -> Result<u32, OpenError> {
-    let store_error = |error| OpenError::Store { name: name.to_owned(), error };
-    let numbers = devices(store, "vbd").await.map_err(store_error)?;
+pub fn find<'a>(
+    store: &'a XenStore,
+    name: &'a str,
+    which: &'a str,
+) -> Pin<Box<dyn Future<Output = Result<u32, OpenError>> + 'a>> {
+    Box::pin(async move {
+        let numbers = devices(store, "vbd").await;
+        let numbers = numbers.map_err(|error| OpenError::Store { name: name.to_owned(), error })?;
+        number_of(&numbers, name, which)
+    })
+}
+
+fn number_of(numbers: &[u32], name: &str, which: &str) -> Result<u32, OpenError> {
     let number = match letter_of(which) {
         Some(letter) => numbers.iter().find(|number| **number == xvd(letter.into())),
         None => which.parse().ok().and_then(|place: usize| numbers.get(place)),

@@ -174,7 +174,9 @@ impl Queue {
             if !job.is_issued() {
                 break;
             }
-            waiting.remove(place);
+            // Few are before it, and a ring's own way to take one out of its middle is long.
+            (1..=place).rev().for_each(|at| waiting.swap(at, at - 1));
+            waiting.pop_front();
             if is_alone {
                 break;
             }
@@ -357,16 +359,18 @@ impl Queue {
         }
     }
 
-    /// Ends the queue: what is in flight is taken back as far as the back end lets go of it. Returns the jobs of what was in
-    /// flight.
-    pub(super) fn end(mut self) -> Vec<Rc<Job>> {
-        let pieces = self.in_flight.drain().flat_map(|part| part.pieces);
-        let ended = pieces.map(|Piece { job, memory, .. }| {
-            drop(memory);
-            job.piece_ended();
-            job
-        });
-        ended.collect()
+    /// Ends the queue: what is in flight is taken back as far as the back end lets go of it. Adds the jobs of what was in
+    /// flight, each once.
+    pub(super) fn end(mut self, jobs: &mut Vec<Rc<Job>>) {
+        for part in self.in_flight.drain() {
+            for Piece { job, memory, .. } in part.pieces {
+                drop(memory);
+                job.piece_ended();
+                if !jobs.iter().any(|known| Rc::ptr_eq(known, &job)) {
+                    jobs.push(job);
+                }
+            }
+        }
     }
 }
 

@@ -118,11 +118,9 @@ impl Queues {
     /// end lets go of it. Returns the jobs that were in flight, each once, in the order in which they were issued as far as the
     /// identifiers say.
     pub(super) fn end(self) -> Vec<Rc<Job>> {
-        let mut jobs: Vec<Rc<Job>> = Vec::new();
-        for job in self.all.into_iter().flat_map(Queue::end) {
-            if !jobs.iter().any(|known| Rc::ptr_eq(known, &job)) {
-                jobs.push(job);
-            }
+        let mut jobs = Vec::new();
+        for queue in self.all {
+            queue.end(&mut jobs);
         }
         jobs
     }

@@ -4,11 +4,10 @@ use super::fault::BlockFault;
 use super::limits::{Kept, Limits, Offer, Transfer};
 use super::queue::Queue;
 use crate::abi::blkif::{PROTOCOL, SECTOR, VDISK_READONLY, op};
-use crate::xenbus::{Backend, Device};
-use crate::xenstore::{Done, StoreError};
+use crate::xenbus::{Backend, Device, Keys};
+use crate::xenstore::StoreError;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use fata_libos::block::{Access, Discard, Geometry};
 
 /// What a back end says when it is connected.
@@ -47,31 +46,33 @@ impl Flushes {
     }
 }
 
-/// What a back end may say of itself, in the order of the fields of [`Terms`].
-const FEATURES: [&str; 4] =
-    ["feature-flush-cache", "feature-barrier", "feature-discard", "feature-persistent"];
+/// What a back end may say of itself.
+const KEYS: [&str; 7] = [
+    "feature-flush-cache",
+    "feature-barrier",
+    "feature-discard",
+    "feature-persistent",
+    "sector-size",
+    "info",
+    "feature-max-indirect-segments",
+];
 
 impl Terms {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
         // All asked for before the first is awaited: one wait.
-        let (sectors, sector_size) = (backend.read("sectors"), backend.read_optional("sector-size"));
-        let info = backend.read_optional("info");
-        let indirect = backend.read_optional("feature-max-indirect-segments");
-        let asked = FEATURES.map(|key| backend.has_feature(key));
-        let mut said = [false; FEATURES.len()];
-        for (said, asked) in said.iter_mut().zip(asked) {
-            *said = asked.await?;
-        }
-        let [flushes, barriers, discards, keeps_grants] = said;
+        let (sectors, numbers) = (backend.read("sectors"), backend.numbers(&KEYS));
+        let (sectors, numbers) = (sectors.await?, numbers.await?);
+        let number = |at: usize| numbers.get(at).copied().flatten();
+        let has = |at| number(at).is_some_and(|number| number != 0);
         Ok(Self {
-            sectors: sectors.await?,
-            sector_size: sector_size.await?.unwrap_or(SECTOR as u32),
-            info: info.await?.unwrap_or_default(),
-            flushes,
-            barriers,
-            discards,
-            keeps_grants,
-            indirect: indirect.await?.unwrap_or_default(),
+            sectors,
+            flushes: has(0),
+            barriers: has(1),
+            discards: has(2),
+            keeps_grants: has(3),
+            sector_size: number(4).unwrap_or(SECTOR as u32),
+            info: number(5).unwrap_or_default(),
+            indirect: number(6).unwrap_or_default(),
         })
     }
 
@@ -83,19 +84,17 @@ impl Terms {
     /// What follows for the device. `sectors` is in units of 512 octets, as Linux's back end has it always, and QEMU's for front
     /// ends that do not say `feature-large-sector-size`: which this one does not, so that there is one meaning.
     pub(super) fn geometry(&self, backend: &Backend) -> Result<Geometry, BlockFault> {
-        let bad = |key: &str, seen: &dyn ToString, expected| BlockFault::Key {
-            key: format!("{}/{key}", backend.path()),
-            seen: seen.to_string(),
-            expected,
+        let bad = |key: &str, seen: u64, expected| {
+            BlockFault::key(format!("{}/{key}", backend.path()), seen.to_string(), expected)
         };
         let factor = match self.sector_size {
             512 => 1,
             4096 => 8,
-            seen => return Err(bad("sector-size", &seen, "512 or 4096")),
+            seen => return Err(bad("sector-size", seen.into(), "512 or 4096")),
         };
         // So that a size in octets has 63 bits.
         if self.sectors >> 54 != 0 {
-            return Err(bad("sectors", &self.sectors, "less than 2^54"));
+            return Err(bad("sectors", self.sectors, "less than 2^54"));
         }
         let sectors = self.sectors / factor;
         let mut geometry = Geometry::new(SECTOR * factor as usize, sectors, self.access());
@@ -133,9 +132,9 @@ impl Terms {
 
 /// What a back end says before it is told anything.
 pub(super) async fn read_offer(backend: &Backend) -> Result<Offer, StoreError> {
-    let order = backend.read_optional("max-ring-page-order");
-    let queues = backend.read_optional("multi-queue-max-queues");
-    Ok(Offer { max_ring_order: order.await?.unwrap_or_default(), max_queues: queues.await? })
+    let numbers = backend.numbers(&["max-ring-page-order", "multi-queue-max-queues"]).await?;
+    let number = |at: usize| numbers.get(at).copied().flatten();
+    Ok(Offer { max_ring_order: number(0).unwrap_or_default(), max_queues: number(1) })
 }
 
 /// Says to the back end where the queues are.
@@ -145,57 +144,39 @@ pub(super) async fn publish(
     offer: Offer,
     queues: &[Queue],
 ) -> Result<(), StoreError> {
-    let keys = keys(limits, offer, queues);
-    device
-        .store()
-        .transaction(async |store| {
-            let protocol = device.write_in(store, "protocol", PROTOCOL);
-            let change = |(key, value): &(String, Option<u32>)| match value {
-                Some(value) => device.write_in(store, key, value),
-                None => store.rm(&format!("{}/{key}", device.path())),
-            };
-            let changes: Vec<Done> = keys.iter().map(change).collect();
-            protocol.await?;
-            // What `Changes::done` does, whose code, where two call it, makes an image with a network alone larger.
-            for change in changes {
-                match change.await {
-                    Err(e) if e.is_absent() => {}
-                    done => done?,
-                }
-            }
-            Ok(())
-        })
-        .await
+    device.publish(&keys(limits, offer, queues), None).await
 }
 
 /// The keys of the queues; `None` are those that an earlier connection may have left and that would mean something else now.
-fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
-    let mut keys = Vec::new();
-    let mut add = |place: &str, key: &str, value| keys.push((format!("{place}{key}"), value));
+fn keys(limits: &Limits, offer: Offer, queues: &[Queue]) -> Keys {
+    let mut keys = Keys::default();
+    keys.add_text("protocol", PROTOCOL);
     let pages = queues.first().map_or(1, |queue| queue.refs().len());
     // That the same pages are used always. Whether they are, the back end says later; it maps them for good only then.
-    add("", "feature-persistent", Some(u32::from(limits.copied_pages > 0)));
+    keys.add("", "feature-persistent", Some(u32::from(limits.copied_pages > 0)));
     let knows_several = offer.max_queues.is_some_and(|most| most > 0);
-    add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
-    add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
+    keys.add("", "multi-queue-num-queues", knows_several.then_some(queues.len() as u32));
+    keys.add("", "ring-page-order", (pages > 1).then(|| pages.ilog2()));
     if queues.len() > 1 {
-        add("", "ring-ref", None);
-        add("", "ring-ref0", None);
-        add("", "event-channel", None);
+        keys.add("", "ring-ref", None);
+        keys.add("", "ring-ref0", None);
+        keys.add("", "event-channel", None);
     }
     for (number, queue) in queues.iter().enumerate() {
         // One has its keys in the device's own directory, as there always were.
         let place = if queues.len() > 1 { format!("queue-{number}/") } else { String::new() };
-        add(&place, "event-channel", Some(queue.port().0));
+        keys.add(&place, "event-channel", Some(queue.port().0));
         match queue.refs() {
             [only] => {
                 // Some of Linux's back ends look for this one first, whatever the order: a larger ring before may have left it.
-                add(&place, "ring-ref0", None);
-                add(&place, "ring-ref", Some(only.0));
+                keys.add(&place, "ring-ref0", None);
+                keys.add(&place, "ring-ref", Some(only.0));
             }
             refs => {
-                add(&place, "ring-ref", None);
-                refs.iter().enumerate().for_each(|(n, r)| add(&place, &format!("ring-ref{n}"), Some(r.0)));
+                keys.add(&place, "ring-ref", None);
+                for (n, r) in refs.iter().enumerate() {
+                    keys.add(&place, &format!("ring-ref{n}"), Some(r.0));
+                }
             }
         }
     }

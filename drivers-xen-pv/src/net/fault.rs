@@ -1,9 +1,12 @@
 //! What a back end can do wrong: each value says what was seen and what was expected.
 
 use crate::ring::{IdFault, RingFault};
+use crate::text::OneLine;
 use crate::types::PAGE_SIZE;
 use crate::xenbus::XenbusState;
+use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 
 /// A back end broke the protocol; its device is closed, the guest lives on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,13 +108,37 @@ pub enum NetFault {
         expected: &'static str,
     },
     /// A XenStore key that does not parse, or lacks.
-    #[error("{key} is {seen:?}, expected {expected}")]
-    Key {
-        /// The key's path.
-        key: String,
-        /// Its value; `None` where there is none.
-        seen: Option<String>,
-        /// What it should be.
-        expected: &'static str,
-    },
+    #[error("{0}")]
+    Key(Box<BadKey>),
+}
+
+/// A key with what it holds, and should not. In a box, as faults are handed up through many levels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {}, expected {expected}", Seen(.seen))]
+pub struct BadKey {
+    /// The key's path.
+    pub key: String,
+    /// Its value; `None` where there is none.
+    pub seen: Option<String>,
+    /// What it should be.
+    pub expected: &'static str,
+}
+
+/// As `Debug` shows it, whose code for texts is long in an image.
+struct Seen<'a>(&'a Option<String>);
+
+impl fmt::Display for Seen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(text) => write!(f, "Some(\"{}\")", OneLine(text)),
+            None => f.write_str("None"),
+        }
+    }
+}
+
+impl NetFault {
+    #[inline(never)]
+    pub(super) fn key(key: String, seen: Option<String>, expected: &'static str) -> Self {
+        Self::Key(Box::new(BadKey { key, seen, expected }))
+    }
 }

@@ -18,6 +18,7 @@ use super::session::{Session, Site, Why};
 use super::terms::{Features, Identity, add_segmentation, publish};
 use crate::xenbus::{Device, XenbusState, devices};
 use crate::xenstore::StoreError;
+use alloc::boxed::Box;
 use core::convert::Infallible;
 use core::future::{Future as _, poll_fn};
 use core::pin::pin;
@@ -50,7 +51,7 @@ pub(super) async fn run(site: Site) {
     }
 }
 
-async fn serve(session: Session) -> Result<Infallible, Closing> {
+async fn serve(session: Box<Session>) -> Result<Infallible, Closing> {
     let offer = session.wait_for_offer().await?;
     let answered = offer.answer().await?;
     let connected = answered.wait_connected().await?;
@@ -64,7 +65,7 @@ struct Detached {
 
 impl Detached {
     /// Waits for the device to be there; `None` when nobody wants it.
-    async fn find(mut self, pace: &mut Pace) -> Option<Session> {
+    async fn find(mut self, pace: &mut Pace) -> Option<Box<Session>> {
         loop {
             match self.wait_for_directory().await {
                 Ok(number) => self.site.number = number,
@@ -115,7 +116,7 @@ impl Detached {
 
 impl Session {
     /// Says that this end starts, and waits for the back end to say what it can.
-    async fn wait_for_offer(mut self) -> Result<Offer, Closing> {
+    async fn wait_for_offer(mut self: Box<Self>) -> Result<Offer, Closing> {
         match self.offered().await {
             Ok(()) => Ok(Offer(self)),
             Err(why) => Err(Closing::before(self, why)),
@@ -138,7 +139,7 @@ impl Session {
 }
 
 /// The back end has said what it can and waits.
-struct Offer(Session);
+struct Offer(Box<Session>);
 
 impl Offer {
     /// Makes the rings and says where they are.
@@ -150,12 +151,12 @@ impl Offer {
     }
 
     async fn try_answer(&self) -> Result<(Queues, Terms), Why> {
-        let Session { site, device, backend, .. } = &self.0;
+        let Session { site, device, backend, .. } = &*self.0;
         let identity = Identity::read(device).await?;
         let features = Features::read(backend).await?;
         let mut terms = features.terms(identity, backend)?;
         let segmentation = features.segmentation();
-        log::debug!("{}: {} offers {features:?}", site.name, backend.path());
+        log::debug!("{}: {} offers{features}", site.name, backend.path());
         let config = QueueConfig {
             remote: backend.domid(),
             channels: features.channels(),
@@ -175,7 +176,7 @@ impl Offer {
 
 /// The back end knows where the rings are.
 struct Answered {
-    session: Session,
+    session: Box<Session>,
     queues: Queues,
     terms: Terms,
 }
@@ -186,7 +187,7 @@ impl Answered {
             return Err(Closing { session: self.session, queues: Some(self.queues), why, since: None });
         }
         self.queues.kick();
-        let Session { site, backend, .. } = &self.session;
+        let Session { site, backend, .. } = &*self.session;
         let Terms { mac, mtu, .. } = self.terms;
         log::info!("{}: connected to domain {}, address {mac}, MTU {mtu}", site.name, backend.domid());
         if let count @ 2.. = self.queues.all().len() {
@@ -210,7 +211,7 @@ impl Answered {
 
 /// Frames move.
 struct Connected {
-    session: Session,
+    session: Box<Session>,
     since: Instant,
 }
 
@@ -227,7 +228,7 @@ impl Connected {
 
 /// No frames move any more; the back end may still use the pages.
 struct Closing {
-    session: Session,
+    session: Box<Session>,
     queues: Option<Queues>,
     why: Why,
     since: Option<Instant>,
@@ -235,7 +236,7 @@ struct Closing {
 
 impl Closing {
     /// From before there were rings.
-    fn before(session: Session, why: Why) -> Self {
+    fn before(session: Box<Session>, why: Why) -> Self {
         Self { session, queues: None, why, since: None }
     }
 
@@ -248,7 +249,7 @@ impl Closing {
             link.count_fault();
         }
         self.report();
-        if self.why != Why::Gone {
+        if !matches!(self.why, Why::Gone) {
             // Whatever goes wrong now, it is over: the pages are parked if need be.
             let _ = timeout(CLOSE_WAIT, self.part()).await;
         }
@@ -280,14 +281,14 @@ impl Closing {
 
 /// It is over; the back end may start anew.
 struct Closed {
-    session: Session,
+    session: Box<Session>,
     why: Why,
 }
 
 impl Closed {
     /// Waits for the back end to start anew, or for the device to be gone; `None` when nobody wants it.
     async fn wait_anew(mut self, pace: &mut Pace) -> Option<Detached> {
-        if self.why == Why::Unwanted {
+        if matches!(self.why, Why::Unwanted) {
             return None;
         }
         pace.wait(&self.session.site.link).await.ok()?;
@@ -307,7 +308,7 @@ impl Closed {
     /// Whether the back end waits for this end; if not, waits for its next state.
     async fn is_anew(&mut self) -> Result<bool, Why> {
         let anew = match self.session.state() {
-            _ if self.why == Why::Gone => true,
+            _ if matches!(self.why, Why::Gone) => true,
             XenbusState::InitWait => true,
             // One that is kept starts when this end does; one that is being detached goes.
             XenbusState::Closed => self.session.backend.has_feature("online").await?,

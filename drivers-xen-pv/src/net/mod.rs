@@ -41,7 +41,7 @@ mod tx;
 mod tx_pool;
 
 pub use device::Netfront;
-pub use fault::NetFault;
+pub use fault::{BadKey, NetFault};
 pub use open::{OpenError, find, open, open_with};
 pub use pool::Limits;
 pub use queue::QueueError;

@@ -15,7 +15,7 @@ use core::fmt;
 use fata_libos::memory;
 
 /// Why there is no such interface.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The domain has fewer.
     #[error(
@@ -36,6 +36,13 @@ pub enum OpenError {
         /// What went wrong.
         error: StoreError,
     },
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// The line of an xl configuration that gives a domain so many interfaces.

@@ -7,6 +7,7 @@ use super::queue::QueueError;
 use crate::xen::Xen;
 use crate::xenbus::{Backend, BackendStates, Device, XenbusState};
 use crate::xenstore::{Errno, StoreError, Watch, XenStore};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -55,9 +56,7 @@ impl From<NetFault> for Why {
 impl From<StoreError> for Why {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::BadValue { key, value, expected } => {
-                Self::Fault(NetFault::Key { key, seen: Some(value), expected })
-            }
+            StoreError::BadValue(bad) => Self::Fault(NetFault::key(bad.key, Some(bad.value), bad.expected)),
             // A guest may not learn what is not there where it may not read what is above: so a removed back end answers.
             StoreError::Refused(Errno::ENOENT | Errno::EACCES) => Self::Gone,
             e => Self::Store(e),
@@ -88,12 +87,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Finds out what the device's directory says; gives the site back where it says nothing of use.
-    pub(super) async fn open(site: Site) -> Result<Self, (Site, Why)> {
+    /// Finds out what the device's directory says; gives the site back where it says nothing of use. The session is in a box as it
+    /// is handed on from state to state.
+    pub(super) async fn open(site: Site) -> Result<Box<Self>, (Site, Why)> {
         let device = Device::new(&site.store, "vif", site.number);
         match Self::look(&device).await {
             Ok((own, backend, states, place)) => {
-                Ok(Self { site, device, backend, states, place, state: XenbusState::Unknown, own })
+                let state = XenbusState::Unknown;
+                Ok(Box::new(Self { site, device, backend, states, place, state, own }))
             }
             Err(e) => Err((site, e.into())),
         }
@@ -142,7 +143,7 @@ impl Session {
         match self.backend.read_optional::<alloc::string::String>("state").await {
             Ok(Some(text)) if text.trim() != "0" => {
                 let key = alloc::format!("{}/state", self.backend.path());
-                Why::Fault(NetFault::Key { key, seen: Some(text), expected: "a state, 1 to 8" })
+                Why::Fault(NetFault::key(key, Some(text), "a state, 1 to 8"))
             }
             Ok(_) => Why::Gone,
             Err(e) => e.into(),

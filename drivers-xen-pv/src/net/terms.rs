@@ -5,11 +5,12 @@ use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
 use crate::abi::netif::MAX_TX_SIZE;
-use crate::xenbus::{Backend, Device, XenbusState};
-use crate::xenstore::{Changes, StoreError};
+use crate::xenbus::{Backend, Device, Keys, XenbusState};
+use crate::xenstore::{Later, StoreError};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use core::fmt;
 use fata_libos::net::{ETHERNET_HEADER, MacAddress, Offloads};
 
 /// The MTU where nothing says otherwise, octets.
@@ -29,19 +30,19 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) async fn read(device: &Device) -> Result<Self, StoreError> {
+    pub(super) fn read(device: &Device) -> Later<'_, Self> {
         let (mac, mtu) = (device.read::<String>("mac"), device.read_optional("mtu"));
-        let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
-        let bad = |key: &str, value: String, expected| StoreError::BadValue {
-            key: format!("{}/{key}", device.path()),
-            value,
-            expected,
-        };
-        let Some(parsed) = parse_mac(&mac) else { return Err(bad("mac", mac, "address of one device")) };
-        if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
-            return Err(bad("mtu", mtu.to_string(), "length of a packet, 68 to 65521"));
-        }
-        Ok(Self { mac: parsed, mtu })
+        Box::pin(async move {
+            let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
+            let bad = |key: &str, value: String, expected| {
+                StoreError::bad_value(format!("{}/{key}", device.path()), value, expected)
+            };
+            let Some(parsed) = parse_mac(&mac) else { return Err(bad("mac", mac, "address of one device")) };
+            if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+                return Err(bad("mtu", mtu.to_string(), "length of a packet, 68 to 65521"));
+            }
+            Ok(Self { mac: parsed, mtu })
+        })
     }
 
     /// The terms before a back end has said anything.
@@ -78,7 +79,7 @@ pub(super) struct Features {
 }
 
 /// What a back end may say of itself, in the order of the fields of [`Features`].
-const FEATURES: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "feature-rx-copy",
     "feature-sg",
     "feature-no-csum-offload",
@@ -86,29 +87,43 @@ const FEATURES: [&str; 7] = [
     "feature-gso-tcpv4",
     "feature-gso-tcpv6",
     "feature-split-event-channels",
+    "multi-queue-max-queues",
 ];
+
+/// For the log: what it has, each with a space before it.
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (has, name) in [
+            (self.copies, "copies"),
+            (self.several_slots, "several slots"),
+            (self.checksum_v4, "checksum v4"),
+            (self.checksum_v6, "checksum v6"),
+            (self.segments_v4, "segments v4"),
+            (self.segments_v6, "segments v6"),
+            (self.split_channels, "split channels"),
+        ] {
+            if has {
+                write!(f, " {name},")?;
+            }
+        }
+        write!(f, " queues: {}", self.max_queues())
+    }
+}
 
 impl Features {
     pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
-        // All asked for before the first is awaited: one wait.
-        let asked = FEATURES.map(|key| backend.has_feature(key));
-        let max_queues = backend.read_optional("multi-queue-max-queues");
-        let mut has = [false; FEATURES.len()];
-        for (has, asked) in has.iter_mut().zip(asked) {
-            *has = asked.await?;
-        }
-        let [copies, several_slots, no_checksum_v4, checksum_v6, segments_v4, segments_v6, split_channels] =
-            has;
-        let max_queues = max_queues.await?;
+        let numbers = backend.numbers(&KEYS).await?;
+        let number = |at: usize| numbers.get(at).copied().flatten();
+        let has = |at| number(at).is_some_and(|number| number != 0);
         Ok(Self {
-            copies,
-            several_slots,
-            checksum_v4: !no_checksum_v4,
-            checksum_v6,
-            segments_v4,
-            segments_v6,
-            split_channels,
-            max_queues,
+            copies: has(0),
+            several_slots: has(1),
+            checksum_v4: !has(2),
+            checksum_v6: has(3),
+            segments_v4: has(4),
+            segments_v6: has(5),
+            split_channels: has(6),
+            max_queues: number(7),
         })
     }
 
@@ -116,7 +131,7 @@ impl Features {
     pub(super) fn terms(&self, identity: Identity, backend: &Backend) -> Result<Terms, NetFault> {
         if !self.copies {
             let key = format!("{}/feature-rx-copy", backend.path());
-            return Err(NetFault::Key { key, seen: None, expected: "1" });
+            return Err(NetFault::key(key, None, "1"));
         }
         let mtu = if self.several_slots { identity.mtu } else { identity.mtu.min(DEFAULT_MTU) };
         let mut offloads = Offloads::default();
@@ -156,28 +171,12 @@ pub(super) async fn publish(
     features: &Features,
     queues: &[Queue],
 ) -> Result<(), StoreError> {
-    let keys = keys(features, queues);
-    device
-        .store()
-        .transaction(async |store| {
-            let mut changes = Changes::default();
-            for (key, value) in &keys {
-                changes.add(match value {
-                    Some(value) => device.write_in(store, key, value),
-                    None => store.rm(&format!("{}/{key}", device.path())),
-                });
-            }
-            let shown = device.switch_state_in(store, XenbusState::Connected);
-            changes.done().await?;
-            shown.await
-        })
-        .await
+    device.publish(&keys(features, queues), Some(XenbusState::Connected)).await
 }
 
 /// The keys to be written with their values, and those to be removed, which an earlier connection may have left.
-fn keys(features: &Features, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
-    let mut keys = Vec::new();
-    let mut add = |place: &str, key: &str, value| keys.push((String::from(place) + key, value));
+fn keys(features: &Features, queues: &[Queue]) -> Keys {
+    let mut keys = Keys::default();
     for (key, value) in [
         ("request-rx-copy", 1),
         ("feature-rx-notify", 1),
@@ -187,10 +186,10 @@ fn keys(features: &Features, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
         ("feature-gso-tcpv4", 1),
         ("feature-gso-tcpv6", 1),
     ] {
-        add("", key, Some(value));
+        keys.add("", key, Some(value));
     }
     if features.max_queues.is_some() {
-        add("", "multi-queue-num-queues", Some(queues.len() as u32));
+        keys.add("", "multi-queue-num-queues", Some(queues.len() as u32));
     }
     for (number, queue) in queues.iter().enumerate() {
         // One has its keys in the device's own directory, as there always were.
@@ -204,7 +203,7 @@ fn keys(features: &Features, queues: &[Queue]) -> Vec<(String, Option<u32>)> {
             ("event-channel-tx", is_split.then_some(tx_port.0)),
             ("event-channel-rx", is_split.then_some(rx_port.0)),
         ] {
-            add(&place, key, value);
+            keys.add(&place, key, value);
         }
     }
     keys

@@ -1,14 +1,15 @@
 //! A device's two ends.
 
-use super::read::{HasFeature, Read, ReadOptional};
+use super::read::{FromText, HasFeature, Numbers, Read, ReadOptional};
 use super::state::XenbusState;
 use crate::types::DomId;
-use crate::xenstore::{Done, StoreError, Watch, Watching, XenStore};
+use crate::xenstore::{Changes, Done, Later, StoreError, Watch, Watching, XenStore};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt::Display;
 use core::future::Future;
-use core::str::FromStr;
 
 /// This guest's end of a device: its directory.
 #[derive(Clone)]
@@ -35,12 +36,12 @@ impl Device {
 
     /// Reads a key of this end. The request is on its way before it is awaited, as all of this module are that are no
     /// `async fn`.
-    pub fn read<T: FromStr>(&self, key: &str) -> Read<T> {
+    pub fn read<T: FromText>(&self, key: &str) -> Read<T> {
         Read::new(&self.store, join(&self.path, key))
     }
 
     /// Reads a key of this end that may be absent.
-    pub fn read_optional<T: FromStr>(&self, key: &str) -> ReadOptional<T> {
+    pub fn read_optional<T: FromText>(&self, key: &str) -> ReadOptional<T> {
         ReadOptional(self.read(key))
     }
 
@@ -56,7 +57,30 @@ impl Device {
 
     /// Shows the other end a state. Fails with `ENOENT` if the device was removed: a write alone would make a part of it anew.
     pub async fn switch_state(&self, state: XenbusState) -> Result<(), StoreError> {
-        self.store.transaction(async |store| self.switch_state_in(store, state).await).await
+        self.publish(&Keys::default(), Some(state)).await
+    }
+
+    /// Changes keys of this end in one transaction, in which it may show a state too, as [`switch_state`](Self::switch_state) does.
+    pub async fn publish(&self, keys: &Keys, state: Option<XenbusState>) -> Result<(), StoreError> {
+        let publish = |store: XenStore| -> Later<'_, ()> {
+            Box::pin(async move {
+                let mut changes = Changes::default();
+                for (key, value) in &keys.0 {
+                    let path = join(&self.path, key);
+                    changes.add(match value {
+                        Some(value) => store.write(&path, value),
+                        None => store.rm(&path),
+                    });
+                }
+                let shown = state.map(|state| self.switch_state_in(&store, state));
+                changes.done().await?;
+                match shown {
+                    Some(shown) => shown.await,
+                    None => Ok(()),
+                }
+            })
+        };
+        self.store.transact(&publish).await
     }
 
     /// The same as a part of a transaction.
@@ -93,9 +117,26 @@ impl Device {
         if !path.starts_with('/') || domid >= DomId::SELF.0 {
             let key = join(&self.path, "backend");
             let value = format!("{path} of domain {domid}");
-            return Err(StoreError::BadValue { key, value, expected: "device of a domain" });
+            return Err(StoreError::bad_value(key, value, "device of a domain"));
         }
         Ok(Backend { store: self.store.clone(), domid: DomId(domid), path })
+    }
+}
+
+/// Keys of this end of a device with what they are to hold; `None` are those to be removed, which an earlier connection may have
+/// left.
+#[derive(Debug, Default)]
+pub struct Keys(Vec<(String, Option<String>)>);
+
+impl Keys {
+    /// A key with a number, its directory before it.
+    pub fn add(&mut self, place: &str, key: &str, value: Option<u32>) {
+        self.0.push((String::from(place) + key, value.map(|value| value.to_string())));
+    }
+
+    /// A key with a text.
+    pub fn add_text(&mut self, key: &str, value: &str) {
+        self.0.push((key.into(), Some(value.into())));
     }
 }
 
@@ -119,13 +160,18 @@ impl Backend {
     }
 
     /// Reads a key of the other end.
-    pub fn read<T: FromStr>(&self, key: &str) -> Read<T> {
+    pub fn read<T: FromText>(&self, key: &str) -> Read<T> {
         Read::new(&self.store, join(&self.path, key))
     }
 
     /// Reads a key of the other end that may be absent.
-    pub fn read_optional<T: FromStr>(&self, key: &str) -> ReadOptional<T> {
+    pub fn read_optional<T: FromText>(&self, key: &str) -> ReadOptional<T> {
         ReadOptional(self.read(key))
+    }
+
+    /// Reads several keys of the other end, all of them on their way before it is awaited; `None` is for those that are absent.
+    pub fn numbers(&self, keys: &[&str]) -> Numbers {
+        Numbers::new(keys.iter().map(|key| self.read_optional(key)).collect())
     }
 
     /// Whether a `feature-...` key says yes: a number that is not 0.
@@ -184,6 +230,7 @@ impl BackendStates {
     }
 }
 
+#[inline(never)]
 fn join(directory: &str, key: &str) -> String {
     format!("{directory}/{key}")
 }

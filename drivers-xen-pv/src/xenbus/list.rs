@@ -1,7 +1,8 @@
 //! Which devices there are.
 
 use super::device::Look;
-use crate::xenstore::{StoreError, Watch, XenStore};
+use crate::xenstore::{Later, StoreError, Watch, XenStore};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,15 +11,18 @@ use alloc::vec::Vec;
 const MAX_DEVICES: usize = 256;
 
 /// The numbers of the devices of a kind (`vif`, `vbd`) that the guest has now, ascending.
-pub async fn devices(store: &XenStore, kind: &str) -> Result<Vec<u32>, StoreError> {
-    let names = match store.directory(&format!("device/{kind}")).await {
-        Err(e) if e.is_absent() => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut numbers: Vec<u32> = names.iter().filter_map(|n| n.parse().ok()).take(MAX_DEVICES).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    Ok(numbers)
+pub fn devices<'a>(store: &'a XenStore, kind: &str) -> Later<'a, Vec<u32>> {
+    let path = format!("device/{kind}");
+    Box::pin(async move {
+        let names = match store.directory(&path).await {
+            Err(e) if e.is_absent() => return Ok(Vec::new()),
+            names => names?,
+        };
+        let mut numbers: Vec<u32> = names.iter().filter_map(|n| n.parse().ok()).take(MAX_DEVICES).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    })
 }
 
 /// The devices of a kind, as they come and go.

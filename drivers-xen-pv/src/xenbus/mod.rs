@@ -11,7 +11,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use device::{Backend, BackendStates, Device};
+pub use device::{Backend, BackendStates, Device, Keys};
 pub use list::{DeviceList, devices};
-pub use read::{HasFeature, Read, ReadOptional};
+pub use read::{FromText, HasFeature, Numbers, Read, ReadOptional};
 pub use state::XenbusState;

@@ -37,8 +37,7 @@ fn keys_have_types() {
         device.write("tx-ring-ref", 17).await.unwrap();
         assert_eq!(daemon.read("device/vif/0/tx-ring-ref").unwrap(), "17");
         assert_eq!(device.read::<u32>("tx-ring-ref").await, Ok(17));
-        let bad =
-            StoreError::BadValue { key: "device/vif/0/backend".into(), value: BACK.into(), expected: "u32" };
+        let bad = StoreError::bad_value("device/vif/0/backend".into(), BACK.into(), "u32");
         assert_eq!(device.read::<u32>("backend").await, Err(bad));
         assert_eq!(device.read_optional::<u32>("mtu").await, Ok(None));
         let backend = device.backend().await.unwrap();

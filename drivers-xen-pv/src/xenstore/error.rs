@@ -3,6 +3,7 @@
 use super::wire::WireFault;
 use crate::byte_ring::IndexFault;
 use crate::text::OneLine;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 macro_rules! errno {
@@ -85,20 +86,31 @@ pub enum StoreError {
         len: usize,
     },
     /// A key holds something else than it should.
-    #[error("{key} = \"{}\" is no {expected}", OneLine(.value))]
-    BadValue {
-        /// The key.
-        key: String,
-        /// What it holds.
-        value: String,
-        /// What it should hold.
-        expected: &'static str,
-    },
+    #[error("{0}")]
+    BadValue(Box<BadValue>),
+}
+
+/// What a key holds, and should not. In a box, as errors are handed up through many levels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = \"{}\" is no {expected}", OneLine(.value))]
+pub struct BadValue {
+    /// The key.
+    pub key: String,
+    /// What it holds.
+    pub value: String,
+    /// What it should hold.
+    pub expected: &'static str,
 }
 
 impl StoreError {
+    /// That a key holds something else than it should.
+    #[inline(never)]
+    pub(crate) fn bad_value(key: String, value: String, expected: &'static str) -> Self {
+        Self::BadValue(Box::new(BadValue { key, value, expected }))
+    }
+
     /// Whether the key or directory does not exist.
     pub fn is_absent(&self) -> bool {
-        *self == Self::Refused(Errno::ENOENT)
+        matches!(self, Self::Refused(Errno::ENOENT))
     }
 }

@@ -18,8 +18,9 @@ pub mod wire;
 
 #[cfg(not(target_os = "xen"))]
 pub(crate) use connection::{REPLIES, REQUESTS};
-pub use error::{Errno, StoreError, StoreFault};
+pub use error::{BadValue, Errno, StoreError, StoreFault};
 pub use request::{Changes, Done, Value};
+pub use transaction::Later;
 pub use watch::{Watch, Watching};
 
 use crate::abi::xs_wire::{XS_DIRECTORY, XS_MKDIR, XS_READ, XS_RM, XS_WATCH, XS_WRITE};
@@ -84,9 +85,12 @@ impl XenStore {
 
     /// The names of what is right below `path`.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        let names = self.request(XS_DIRECTORY, path, b"").await?;
-        let names = names.split(|b| *b == 0).filter(|n| !n.is_empty());
-        Ok(names.map(|n| text::lossy(n.to_vec())).collect())
+        let reply = self.request(XS_DIRECTORY, path, b"").await?;
+        let mut names = Vec::new();
+        for name in reply.split(|b| *b == 0).filter(|name| !name.is_empty()) {
+            names.push(text::lossy(name.to_vec()));
+        }
+        Ok(names)
     }
 
     /// Watches `path` and all below it. Several watches of one path are each told of everything.

@@ -112,9 +112,6 @@ impl Future for Value<'_> {
 
 /// The text that a key holds.
 pub(crate) fn text_of(key: &str, reply: Vec<u8>) -> Result<String, StoreError> {
-    String::from_utf8(reply).map_err(|e| StoreError::BadValue {
-        key: key.into(),
-        value: text::lossy(e.into_bytes()),
-        expected: "text",
-    })
+    String::from_utf8(reply)
+        .map_err(|e| StoreError::bad_value(key.into(), text::lossy(e.into_bytes()), "text"))
 }

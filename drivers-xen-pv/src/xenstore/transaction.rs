@@ -4,9 +4,15 @@ use super::request::Request;
 use super::wire::{WireFault, parse_number, strip_nul};
 use super::{Errno, StoreError, XenStore};
 use crate::abi::xs_wire::{XS_TRANSACTION_END, XS_TRANSACTION_START};
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
 
 /// Conflicts after which a transaction is given up.
 const MAX_TRIES: usize = 32;
+
+/// What is waited for, in one piece of code in an image however many wait for it.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 'a>>;
 
 /// A transaction that is open; dropping it takes it back.
 struct Transaction {
@@ -42,6 +48,11 @@ impl Drop for Transaction {
 }
 
 impl XenStore {
+    /// The same as [`transaction`](Self::transaction) for bodies that give nothing: its code is in an image once.
+    pub fn transact<'a>(&'a self, body: &'a dyn Fn(XenStore) -> Later<'a, ()>) -> Later<'a, ()> {
+        Box::pin(self.transaction(async move |store| body(store.clone()).await))
+    }
+
     /// Runs `body` in a transaction, again from its start if others changed something meanwhile. An error of `body` takes back
     /// what it wrote.
     pub async fn transaction<T>(

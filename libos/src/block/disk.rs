@@ -1,6 +1,7 @@
 //! The handle of a block device.
 
-use super::{BlockDevice, BlockError, Buffer, Geometry, InFlight, Outcome, Request};
+use super::transfer::{Asked, Finished, Transfer};
+use super::{BlockDevice, BlockError, Buffer, Geometry, InFlight, Request};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -53,41 +54,44 @@ impl Disk {
         self.failed_flushes.get()
     }
 
-    /// The content of `count` sectors from `sector` on, in a new buffer.
-    pub async fn read(&self, sector: u64, count: usize) -> Result<Buffer, BlockError> {
+    /// The content of `count` sectors from `sector` on, in a new buffer. This request and those below begin when they are first
+    /// awaited.
+    pub fn read(&self, sector: u64, count: usize) -> Transfer<'_> {
+        Transfer(match self.buffer_for(sector, count) {
+            Ok(buffer) => Asked::new(self, Request::Read { sector, buffer }),
+            Err(error) => Asked::refused(self, sector, error),
+        })
+    }
+
+    fn buffer_for(&self, sector: u64, count: usize) -> Result<Buffer, BlockError> {
         // Before there is memory for it: a count may come from anywhere.
-        self.geometry().check_range(sector, count as u64)?;
-        let octets = count.saturating_mul(self.sector_size());
-        let buffer = Buffer::try_zeroed(octets).ok_or(BlockError::NoMemory { sector, octets })?;
-        self.read_into(sector, buffer).await
+        let geometry = self.geometry();
+        geometry.check_range(sector, count as u64)?;
+        let octets = count.saturating_mul(geometry.sector_size);
+        Buffer::try_zeroed(octets).ok_or(BlockError::NoMemory { sector, octets })
     }
 
     /// Fills a buffer, whole sectors long, from `sector` on.
-    pub async fn read_into(&self, sector: u64, buffer: Buffer) -> Result<Buffer, BlockError> {
-        buffer_of(sector, self.submit(Request::Read { sector, buffer }).await)
+    pub fn read_into(&self, sector: u64, buffer: Buffer) -> Transfer<'_> {
+        Transfer(Asked::new(self, Request::Read { sector, buffer }))
     }
 
     /// Writes a buffer, whole sectors long, from `sector` on, and gives it back. It is on the medium after a
     /// [`flush`](Self::flush).
-    pub async fn write(&self, sector: u64, buffer: Buffer) -> Result<Buffer, BlockError> {
-        buffer_of(sector, self.submit(Request::Write { sector, buffer }).await)
+    pub fn write(&self, sector: u64, buffer: Buffer) -> Transfer<'_> {
+        Transfer(Asked::new(self, Request::Write { sector, buffer }))
     }
 
     /// Waits until what was written is on the medium: all that was written by calls that have returned.
-    pub async fn flush(&self) -> Result<(), BlockError> {
-        self.submit(Request::Flush).await.result
+    pub fn flush(&self) -> Finished<'_> {
+        Finished(Asked::new(self, Request::Flush))
     }
 
     /// Gives up what `count` sectors from `sector` on hold; what they hold afterwards is anything. An error where the device
     /// has no use for that ([`Geometry::discard`]).
-    pub async fn discard(&self, sector: u64, count: u64) -> Result<(), BlockError> {
-        self.submit(Request::Discard { sector, count }).await.result
+    pub fn discard(&self, sector: u64, count: u64) -> Finished<'_> {
+        Finished(Asked::new(self, Request::Discard { sector, count }))
     }
-}
-
-fn buffer_of(sector: u64, Outcome { result, buffer }: Outcome) -> Result<Buffer, BlockError> {
-    result?;
-    buffer.ok_or(BlockError::Gone { sector })
 }
 
 impl fmt::Debug for Disk {

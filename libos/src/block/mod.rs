@@ -13,11 +13,13 @@ mod buffer;
 mod completion;
 mod disk;
 mod error;
+mod transfer;
 
 pub use buffer::Buffer;
 pub use completion::{Completer, completion};
 pub use disk::Disk;
 pub use error::BlockError;
+pub use transfer::{Finished, Transfer};
 
 use alloc::boxed::Box;
 use core::future::Future;

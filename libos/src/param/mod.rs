@@ -136,6 +136,7 @@ impl Params {
     }
 
     /// The value of a parameter: what was given, else its default.
+    #[inline(never)]
     pub fn value(&self, param: &'static Param) -> Option<&str> {
         self.given(param).or(param.default)
     }

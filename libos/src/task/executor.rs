@@ -70,17 +70,16 @@ impl fmt::Display for Doing {
 }
 
 /// A future that says where it was spawned while it runs.
-struct Tracked<F> {
+struct Tracked<T> {
     place: &'static Location<'static>,
-    future: F,
+    future: Pin<Box<dyn Future<Output = T>>>,
 }
 
-impl<F: Future> Future for Tracked<F> {
-    type Output = F::Output;
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+impl<T> Future for Tracked<T> {
+    type Output = T;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         DOING.with(|d| d.set(Activity::Task(self.place)));
-        // SAFETY: the future is pinned with the struct and never moved out of it.
-        unsafe { self.map_unchecked_mut(|t| &mut t.future) }.poll(cx)
+        self.future.as_mut().poll(cx)
     }
 }
 
@@ -112,13 +111,17 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    spawn_boxed(Box::pin(Tracked { place: Location::caller(), future }))
+    spawn_boxed(Location::caller(), Box::pin(future))
 }
 
 /// Makes one type of task for each type of output, not for each future: a type of task is near 1 kB of code.
-fn spawn_boxed<T: 'static>(future: Pin<Box<dyn Future<Output = T>>>) -> Task<T> {
+fn spawn_boxed<T: 'static>(
+    place: &'static Location<'static>,
+    future: Pin<Box<dyn Future<Output = T>>>,
+) -> Task<T> {
     #[cfg(not(target_os = "xen"))]
     let future = super::endable::endable(future);
+    let future = Tracked { place, future };
     let queue = queue();
     let schedule = move |runnable| queue.0.lock().push_back(runnable);
     // SAFETY: a future that is not Send stays on this thread: runnables are taken only by this thread's loop, from this
@@ -132,12 +135,12 @@ fn spawn_boxed<T: 'static>(future: Pin<Box<dyn Future<Output = T>>>) -> Task<T> 
 /// each crate that does it.
 #[track_caller]
 pub fn spawn_detached(future: impl Future<Output = ()> + 'static) {
-    start(Box::pin(Tracked { place: Location::caller(), future }));
+    start(Location::caller(), Box::pin(future));
 }
 
 /// Not generic, so that there is one type of task without output, made in this crate.
-fn start(future: Pin<Box<dyn Future<Output = ()>>>) {
-    spawn_boxed(future).detach();
+fn start(place: &'static Location<'static>, future: Pin<Box<dyn Future<Output = ()>>>) {
+    spawn_boxed(place, future).detach();
 }
 
 /// Lets the other ready tasks run first.

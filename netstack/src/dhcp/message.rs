@@ -5,6 +5,7 @@ use fata_libos::net::MacAddress;
 use fata_libos::time::{Duration, Instant};
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, Ipv4Address};
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -55,11 +56,11 @@ pub(super) struct Lease {
     pub(super) end: Option<Instant>,
 }
 
-/// What a server says.
+/// What a server says. Leases are in boxes as they are handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    Offer(Lease),
-    Ack(Lease),
+    Offer(Box<Lease>),
+    Ack(Box<Lease>),
     /// From the server named, where it says so.
     Nak(Option<Ipv4Addr>),
 }
@@ -108,7 +109,7 @@ pub(super) fn read(message: &[u8], xid: u32, mac: MacAddress, asked: Instant) ->
     if packet.magic_number() != 0x6382_5363 {
         return None;
     }
-    let mut lease = Lease {
+    let mut lease = Box::new(Lease {
         address: packet.your_ip(),
         prefix_len: 0,
         gateway: None,
@@ -118,7 +119,7 @@ pub(super) fn read(message: &[u8], xid: u32, mac: MacAddress, asked: Instant) ->
         renew: None,
         rebind: None,
         end: None,
-    };
+    });
     let (mut kind, mut mask) = (None, None);
     let (mut time, mut renew, mut rebind) = (None, None, None);
     for option in packet.options() {

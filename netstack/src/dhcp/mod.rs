@@ -12,6 +12,7 @@ use crate::ip::{self, Net};
 use crate::link::Hop;
 use crate::stack::Core;
 use crate::udp;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -85,7 +86,7 @@ struct Client {
 pub(crate) async fn run(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
     let now = Instant::now();
     let mut client = Client { core, iface, config, xid: 0, began: now, asked: now, losses: 0 };
-    let mut held: Option<Lease> = None;
+    let mut held: Option<Box<Lease>> = None;
     loop {
         client.link_up().await;
         let lease = match held.take() {
@@ -113,7 +114,7 @@ impl Client {
     }
 
     /// Gets a lease from any server, for as long as the link is there.
-    async fn discover(&mut self) -> Option<Lease> {
+    async fn discover(&mut self) -> Option<Box<Lease>> {
         self.begin();
         let mut wait = FIRST_WAIT;
         let ask = Ask {
@@ -142,7 +143,7 @@ impl Client {
         }
     }
 
-    async fn request(&mut self, offer: &Lease) -> Option<Lease> {
+    async fn request(&mut self, offer: &Lease) -> Option<Box<Lease>> {
         let server = offer.server;
         let ask = Ask {
             kind: DhcpMessageType::Request,
@@ -168,7 +169,7 @@ impl Client {
     }
 
     /// Asks whether the lease still stands, after the link was lost. Where nobody answers it is used on.
-    async fn confirm(&mut self, old: Lease) -> Option<Lease> {
+    async fn confirm(&mut self, old: Box<Lease>) -> Option<Box<Lease>> {
         self.begin();
         let ask = Ask {
             kind: DhcpMessageType::Request,
@@ -193,7 +194,7 @@ impl Client {
     }
 
     /// Uses a lease, and prolongs it again and again. Returns it when the link is lost, nothing when the lease is.
-    async fn hold(&mut self, mut lease: Lease) -> Option<Lease> {
+    async fn hold(&mut self, mut lease: Box<Lease>) -> Option<Box<Lease>> {
         'lease: loop {
             self.apply(&lease);
             if self.losses != self.iface.losses.get() {

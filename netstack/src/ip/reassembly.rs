@@ -4,7 +4,6 @@
 
 use super::HEADER;
 use crate::memory::{Memory, Share, Use};
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -65,13 +64,13 @@ pub(crate) enum Outcome {
 /// Packets being put together.
 pub(crate) struct Reassembly {
     /// Oldest first; few enough to be looked through.
-    packets: VecDeque<Packet>,
+    packets: Vec<Packet>,
     memory: Rc<Memory>,
 }
 
 impl Reassembly {
     pub(crate) fn new(memory: &Rc<Memory>) -> Self {
-        Self { packets: VecDeque::new(), memory: memory.clone() }
+        Self { packets: Vec::new(), memory: memory.clone() }
     }
 
     pub(crate) fn add(&mut self, now: Instant, fragment: Fragment<'_>) -> Outcome {
@@ -87,19 +86,19 @@ impl Reassembly {
         };
         // Older packets give way to one that goes on, not younger ones.
         while !self.packets[at].make_room(HEADER + end) {
-            self.packets.pop_front();
+            self.drop_oldest();
             let Some(place) = at.checked_sub(1) else { return Outcome::Dropped };
             at = place;
         }
         let packet = &mut self.packets[at];
         if !packet.place(offset, more, data) {
-            self.packets.remove(at);
+            drop(self.packets.remove(at));
             return Outcome::Dropped;
         }
         if !packet.is_complete() {
             return Outcome::Waiting;
         }
-        self.packets.remove(at).map_or(Outcome::Dropped, |packet| Outcome::Complete(packet.data))
+        Outcome::Complete(self.packets.remove(at).data)
     }
 
     fn place_of(&self, id: &PacketId) -> Option<usize> {
@@ -109,21 +108,25 @@ impl Reassembly {
     /// Makes an entry, for which the oldest goes if need be, and returns its place.
     fn begin(&mut self, now: Instant, id: PacketId) -> Option<usize> {
         if self.packets.len() >= PACKETS {
-            self.packets.pop_front();
+            self.drop_oldest();
         }
-        let take = || self.memory.take(Use::Fragments, COST);
-        let share = take().or_else(|| {
-            self.packets.pop_front();
-            take()
+        let take = |r: &Self| r.memory.take(Use::Fragments, COST);
+        let share = take(self).or_else(|| {
+            self.drop_oldest();
+            take(self)
         })?;
         self.packets.try_reserve(1).ok()?;
-        self.packets.push_back(Packet::new(id, now + LIFETIME, share));
+        self.packets.push(Packet::new(id, now + LIFETIME, share));
         Some(self.packets.len() - 1)
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.packets.front().is_some_and(|packet| packet.due <= now) {
-            self.packets.pop_front();
+        self.packets.retain(|packet| packet.due > now);
+    }
+
+    fn drop_oldest(&mut self) {
+        if !self.packets.is_empty() {
+            drop(self.packets.remove(0));
         }
     }
 }
@@ -246,7 +249,7 @@ mod tests {
         assert_eq!(r.add(later, fragment), Outcome::Waiting);
         assert_eq!(r.packets.len(), 1);
         assert!(used(&r) < 1000);
-        drop(r.packets.pop_front());
+        r.drop_oldest();
         assert_eq!(used(&r), 0);
     }
 

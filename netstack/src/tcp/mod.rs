@@ -170,7 +170,7 @@ impl Table {
         }
     }
 
-    fn live(&self, which: impl Fn(&Rc<Conn>) -> bool) -> Vec<Rc<Conn>> {
+    fn live(&self, which: &dyn Fn(&Rc<Conn>) -> bool) -> Vec<Rc<Conn>> {
         let flows = self.flows.borrow();
         let conns = flows.values().filter_map(|place| match place {
             Place::Live(conn) => Some(conn),
@@ -252,7 +252,7 @@ impl Transport for Table {
     }
 
     fn link_up(&self, iface: &Rc<Iface>) {
-        for conn in self.live(|conn| Rc::ptr_eq(&conn.iface, iface)) {
+        for conn in self.live(&|conn| Rc::ptr_eq(&conn.iface, iface)) {
             conn.link_up(Instant::recent());
         }
     }
@@ -268,16 +268,18 @@ impl Transport for Table {
                 && Rc::ptr_eq(&conn.iface, iface)
                 && matches!(hop(), Some(Hop::Neighbour(hop)) if lost.contains(&hop))
         };
-        for conn in self.live(concerned) {
+        for conn in self.live(&concerned) {
             conn.unreachable(core, None, Error::HostUnreachable);
         }
     }
 
     fn address_lost(&self, core: &Core, address: IpAddr) {
-        let gone: Vec<(Flow, Place)> = {
-            let flows = self.flows.borrow();
-            flows.iter().filter(|(f, _)| f.local == address).map(|(f, p)| (*f, p.clone())).collect()
-        };
+        let mut gone: Vec<(Flow, Place)> = Vec::new();
+        for (flow, place) in self.flows.borrow().iter() {
+            if flow.local == address {
+                gone.push((*flow, place.clone()));
+            }
+        }
         for (flow, place) in gone {
             match place {
                 Place::Live(conn) => conn.kill(core, Error::ConnectionAborted),
@@ -287,7 +289,7 @@ impl Transport for Table {
     }
 
     fn abort_all(&self) {
-        for conn in self.live(|_| true) {
+        for conn in self.live(&|_| true) {
             conn.abort();
         }
     }

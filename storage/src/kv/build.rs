@@ -12,7 +12,6 @@ use super::pack::Packer;
 use super::superblock::Top;
 use super::{Error, Key, Part};
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -25,10 +24,10 @@ use fata_libos::block::BlockError;
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) changes: Option<Rc<Memtable>>,
-    /// Segments that are to be emptied.
-    pub(crate) victims: BTreeSet<u32>,
+    /// Segments that are to be emptied, in their order.
+    pub(crate) victims: Vec<u32>,
     /// Keys at which the tree has something in them.
-    pub(crate) touches: BTreeSet<Key>,
+    pub(crate) touches: Memtable,
     /// Where an earlier build ended.
     pub(crate) from: Key,
     /// Octets that may be written.
@@ -95,11 +94,11 @@ impl<'a> Build<'a> {
         let all = Range { from: self.work.from.clone(), to: None };
         let (mut entries, mut level) = match root.top {
             _ if !self.has_work(&all) => return Ok(root.top),
-            None => (self.leaf(None, &all).await?, 0),
+            None => (self.rebuild(None, 0, all).await?, 0),
             Some(top) => {
                 let node = self.inner.node(&top.span, top.level).await?;
                 self.retire(&top.span);
-                (self.rebuild(node, top.level, all).await?, top.level)
+                (self.rebuild(Some(node), top.level, all).await?, top.level)
             }
         };
         let top = loop {
@@ -112,7 +111,7 @@ impl<'a> Build<'a> {
                     let mut row = Row { entries, ..Row::new(level) };
                     row.size = row.entries.iter().map(Entry::len).sum();
                     row.separator = row.entries.first().map(|first| separator(&[], &first.key));
-                    self.close(&mut row).await?;
+                    self.close(&mut row);
                     entries = row.out;
                     level += 1;
                 }
@@ -133,7 +132,7 @@ impl<'a> Build<'a> {
 
     fn first_touch(&self, range: &Range) -> Option<Key> {
         let from = (&range.from).max(&self.work.from);
-        self.work.touches.range(from.clone()..).next().filter(|key| range.has(Some(key))).cloned()
+        self.work.touches.first_from(from).filter(|key| range.has(Some(key)))
     }
 
     /// Whether something is to be done in a range, and may be done by this build.
@@ -161,12 +160,13 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The entries of a node after the changes of its range.
-    fn rebuild(&mut self, node: Rc<Node>, level: u8, range: Range) -> Entries<'_> {
+    /// The entries of a node, or of an empty leaf, after the changes of its range.
+    fn rebuild(&mut self, node: Option<Rc<Node>>, level: u8, range: Range) -> Entries<'_> {
         Box::pin(async move {
-            if level == 0 {
-                return self.leaf(Some(node), &range).await;
-            }
+            let node = match node {
+                Some(node) if level > 0 => node,
+                leaf => return self.leaf(leaf, &range).await,
+            };
             let mut row = Row::new(level - 1);
             for index in 0..node.count() {
                 let from = if index == 0 { range.from.clone() } else { Rc::from(node.key(index)) };
@@ -176,75 +176,79 @@ impl<'a> Build<'a> {
                     range.to.clone()
                 };
                 self.child(&mut row, node.entry(index), Range { from, to }).await?;
+                self.packer.settle().await?;
             }
-            self.close(&mut row).await?;
+            self.close(&mut row);
             Ok(row.out)
         })
     }
 
     async fn child(&mut self, row: &mut Row, entry: Entry, range: Range) -> Result<(), Error> {
         let Slot::Child(span) = entry.slot else { return Ok(()) };
-        if !self.has_work(&range) {
-            return self.keep(row, entry.key, span).await;
+        let has_work = self.has_work(&range);
+        if !has_work && !self.may_join(row, &span) {
+            self.keep(row, entry.key, span);
+            return Ok(());
         }
         let node = match self.inner.node(&span, row.level).await {
-            Ok(node) => node,
-            // What is damaged stays where it is, unless a change needs it.
-            Err(e) if is_damage(&e) && self.first_change(&range).is_none() => {
-                return self.keep(row, entry.key, span).await;
+            Ok(node) if has_work => node,
+            Ok(node) => {
+                self.retire(&span);
+                self.extend(row, (0..node.count()).map(|index| node.entry(index)).collect());
+                return Ok(());
             }
-            Err(e) => return Err(e),
+            // What is damaged stays where it is, unless a change needs it.
+            Err(e) if has_work && !(is_damage(&e) && self.first_change(&range).is_none()) => return Err(e),
+            Err(_) => {
+                self.keep(row, entry.key, span);
+                return Ok(());
+            }
         };
         self.retire(&span);
-        let entries = self.rebuild(node, row.level, range).await?;
+        let entries = self.rebuild(Some(node), row.level, range).await?;
         if let Some(first) = entries.first()
             && row.entries.is_empty()
         {
             // Of the first child of all, keys may be less than that it went by.
             row.separator = Some(first.key.clone().min(entry.key));
         }
-        self.extend(row, entries).await
-    }
-
-    /// Lets a node stay as it is. A small one is joined with what is before it, if that is small too.
-    async fn keep(&mut self, row: &mut Row, key: Key, span: Span) -> Result<(), Error> {
-        let is_small = !row.entries.is_empty() && row.size < self.limit / 4;
-        if is_small
-            && (span.len as usize) < self.limit / 2
-            && let Ok(node) = self.inner.node(&span, row.level).await
-        {
-            self.retire(&span);
-            let entries = (0..node.count()).map(|index| node.entry(index)).collect();
-            return self.extend(row, entries).await;
-        }
-        self.close(row).await?;
-        row.separator = None;
-        row.out.push(Entry { key, slot: Slot::Child(span) });
+        self.extend(row, entries);
         Ok(())
     }
 
-    async fn extend(&mut self, row: &mut Row, entries: Vec<Entry>) -> Result<(), Error> {
+    /// Whether a node without work is to be joined with what is before it: both are small.
+    fn may_join(&self, row: &Row, span: &Span) -> bool {
+        let is_small = !row.entries.is_empty() && row.size < self.limit / 4;
+        is_small && (span.len as usize) < self.limit / 2
+    }
+
+    /// Lets a node stay as it is.
+    fn keep(&mut self, row: &mut Row, key: Key, span: Span) {
+        self.close(row);
+        row.separator = None;
+        row.out.push(Entry { key, slot: Slot::Child(span) });
+    }
+
+    fn extend(&mut self, row: &mut Row, entries: Vec<Entry>) {
         for entry in entries {
             row.size += entry.len();
             row.entries.push(entry);
             if row.size > 3 * self.limit {
-                self.emit(row, self.limit).await?;
+                self.emit(row, self.limit);
             }
         }
-        Ok(())
     }
 
     /// Makes nodes, of about one size, of all entries that are left.
-    async fn close(&mut self, row: &mut Row) -> Result<(), Error> {
+    fn close(&mut self, row: &mut Row) {
         while !row.entries.is_empty() {
             let nodes = row.size.div_ceil(self.limit);
-            self.emit(row, row.size.div_ceil(nodes)).await?;
+            self.emit(row, row.size.div_ceil(nodes));
         }
-        Ok(())
     }
 
     /// Makes a node of the first entries, of `size` octets if they fit.
-    async fn emit(&mut self, row: &mut Row, size: usize) -> Result<(), Error> {
+    fn emit(&mut self, row: &mut Row, size: usize) {
         let (mut count, mut sum) = (0, 0);
         for entry in &row.entries {
             let len = entry.len();
@@ -262,9 +266,8 @@ impl<'a> Build<'a> {
             (Some(last), Some(first)) if row.level == 0 => Some(separator(&last.key, &first.key)),
             _ => None,
         };
-        let span = self.packer.node(row.level, entries).await?;
+        let span = self.packer.node(row.level, entries);
         row.out.push(Entry { key, slot: Slot::Child(span) });
-        Ok(())
     }
 
     /// The changes of a leaf's range, as many as the budget allows.
@@ -327,14 +330,14 @@ impl<'a> Build<'a> {
         let mut at = 0;
         for span in spans.iter() {
             let mut now = *span;
-            if self.work.victims.contains(&span.segment) {
+            if self.work.victims.binary_search(&span.segment).is_ok() {
                 match self.inner.read_span(span, Part::Value).await {
                     Ok(data) => {
                         let of = PartOf { total, at, crc: span.crc };
                         let octets = i64::from(part_len(entry.key.len(), span.len));
                         self.packer.change_live(span.segment, -octets);
-                        now = self.packer.part(&entry.key, of, data).await?;
-                        now.crc = span.crc;
+                        now = Span { crc: span.crc, ..self.packer.part(&entry.key, of, data) };
+                        self.packer.settle().await?;
                     }
                     Err(e) if is_damage(&e) => {}
                     Err(e) => return Err(e),

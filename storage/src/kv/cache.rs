@@ -2,19 +2,25 @@
 
 use super::layout::Span;
 use super::node::Node;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// Octets of nodes for which there is a bucket: about as many as a node takes.
+const BUCKET: usize = 4096;
 
 type Place = (u32, u32);
 
 struct Cached {
+    place: Place,
     node: Rc<Node>,
     crc: u32,
     was_used: bool,
 }
 
+/// A hash table of nodes by their places.
 pub(crate) struct Cache {
-    nodes: BTreeMap<Place, Cached>,
+    buckets: Vec<Vec<Cached>>,
     order: VecDeque<Place>,
     octets: usize,
     limit: usize,
@@ -22,15 +28,27 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { nodes: BTreeMap::new(), order: VecDeque::new(), octets: 0, limit }
+        let mut buckets = Vec::new();
+        buckets.resize_with(limit / BUCKET + 1, Vec::new);
+        Self { buckets, order: VecDeque::new(), octets: 0, limit }
     }
 
     pub(crate) fn octets(&self) -> usize {
         self.octets
     }
 
+    fn bucket(&mut self, (segment, offset): Place) -> &mut Vec<Cached> {
+        let hash = (u64::from(segment) << 32 | u64::from(offset)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let count = self.buckets.len();
+        &mut self.buckets[hash as usize % count]
+    }
+
+    fn find(&mut self, place: Place) -> Option<&mut Cached> {
+        self.bucket(place).iter_mut().find(|cached| cached.place == place)
+    }
+
     pub(crate) fn get(&mut self, span: &Span) -> Option<Rc<Node>> {
-        let cached = self.nodes.get_mut(&(span.segment, span.offset)).filter(|c| c.crc == span.crc)?;
+        let cached = self.find((span.segment, span.offset)).filter(|c| c.crc == span.crc)?;
         cached.was_used = true;
         Some(cached.node.clone())
     }
@@ -41,9 +59,16 @@ impl Cache {
         }
         let place = (span.segment, span.offset);
         self.octets += node.memory();
-        match self.nodes.insert(place, Cached { node, crc: span.crc, was_used: false }) {
-            Some(before) => self.octets -= before.node.memory(),
-            None => self.order.push_back(place),
+        let cached = Cached { place, node, crc: span.crc, was_used: false };
+        match self.find(place) {
+            Some(before) => {
+                let gone = core::mem::replace(before, cached);
+                self.octets -= gone.node.memory();
+            }
+            None => {
+                self.bucket(place).push(cached);
+                self.order.push_back(place);
+            }
         }
         while self.octets > self.limit {
             self.evict();
@@ -52,7 +77,7 @@ impl Cache {
 
     fn evict(&mut self) {
         let Some(place) = self.order.pop_front() else { return };
-        match self.nodes.get_mut(&place) {
+        match self.find(place) {
             Some(cached) if cached.was_used => {
                 cached.was_used = false;
                 self.order.push_back(place);
@@ -62,21 +87,20 @@ impl Cache {
     }
 
     fn remove(&mut self, place: Place) {
-        if let Some(gone) = self.nodes.remove(&place) {
+        let bucket = self.bucket(place);
+        if let Some(at) = bucket.iter().position(|cached| cached.place == place) {
+            let gone = bucket.swap_remove(at);
             self.octets -= gone.node.memory();
         }
     }
 
     /// Forgets the nodes of a segment that is to be written anew.
     pub(crate) fn forget(&mut self, segment: u32) {
-        let places: alloc::vec::Vec<Place> =
-            self.nodes.range((segment, 0)..=(segment, u32::MAX)).map(|(place, _)| *place).collect();
-        if places.is_empty() {
-            return;
+        for _ in 0..self.order.len() {
+            match self.order.pop_front() {
+                Some(place) if place.0 == segment => self.remove(place),
+                place => self.order.extend(place),
+            }
         }
-        for place in places {
-            self.remove(place);
-        }
-        self.order.retain(|place| place.0 != segment);
     }
 }

@@ -56,12 +56,11 @@ impl Report {
 
 pub(crate) async fn check(inner: &Inner, snapshot: &Snapshot) -> Result<Report, Error> {
     let mut report = Report { superblocks: superblock::read(&inner.disk).await?.whole, ..Report::default() };
-    let table: Vec<u32> = inner.space.borrow().segments().map(|(_, s)| s.live).collect();
+    let table: Vec<u32> = inner.space().segments().map(|(_, s)| s.live).collect();
     let is_table_of_tree = inner.generation.get() == snapshot.held.view.root.generation;
     let live = walk(inner, snapshot, &mut report).await?;
     if is_table_of_tree && report.errors == 0 {
-        let counted = |segment: u32| live.get(&segment).copied().unwrap_or(0);
-        let wrong = (0..).zip(&table).filter(|(segment, live)| counted(*segment) != i64::from(**live));
+        let wrong = live.iter().zip(&table).filter(|(counted, live)| **counted != i64::from(**live));
         report.miscounted_segments = wrong.count() as u64;
     }
     read_all(snapshot, &mut report).await?;
@@ -70,9 +69,9 @@ pub(crate) async fn check(inner: &Inner, snapshot: &Snapshot) -> Result<Report, 
 
 /// Walks the tree, and counts what is live in each segment.
 async fn walk(inner: &Inner, snapshot: &Snapshot, report: &mut Report) -> Result<Deltas, Error> {
-    let mut live = Deltas::new();
+    let mut live = Deltas::new(&inner.layout);
     if let Some(table) = inner.table.get() {
-        live.insert(table.segment, i64::from(table.len));
+        live.change(table.segment, i64::from(table.len));
     }
     let Some(top) = snapshot.held.view.root.top else { return Ok(live) };
     report.levels = u32::from(top.level) + 1;
@@ -81,7 +80,7 @@ async fn walk(inner: &Inner, snapshot: &Snapshot, report: &mut Report) -> Result
     let mut octets = inner.disk.geometry().octets();
     while let Some((span, level)) = waiting.pop() {
         octets = octets.checked_sub(u64::from(span.len)).ok_or(span.corrupt(super::Part::Node))?;
-        *live.entry(span.segment).or_default() += i64::from(node_len(span.len));
+        live.change(span.segment, i64::from(node_len(span.len)));
         match inner.node_uncached(&span, level).await {
             Ok(node) => {
                 report.nodes += 1;
@@ -89,8 +88,7 @@ async fn walk(inner: &Inner, snapshot: &Snapshot, report: &mut Report) -> Result
                     match node.slot(index) {
                         Slot::Child(child) => waiting.push((child, level - 1)),
                         Slot::Stored(spans) => spans.iter().for_each(|s| {
-                            *live.entry(s.segment).or_default() +=
-                                i64::from(part_len(node.key(index).len(), s.len));
+                            live.change(s.segment, i64::from(part_len(node.key(index).len(), s.len)));
                         }),
                         _ => {}
                     }

@@ -30,13 +30,12 @@ impl Inner {
 
     /// The most live octets that puts may lead to. The tails of the log take a segment each at least.
     pub(crate) fn space_limit(&self) -> u64 {
-        self.space.borrow().limit(self.tail_limit().max(u64::from(self.layout.segment)))
+        self.space().limit(self.tail_limit().max(u64::from(self.layout.segment)))
     }
 
     /// Whether the log since the last checkpoint, or the memory for what is in it, is as large as may be.
     pub(crate) fn is_tail_long(&self) -> bool {
-        self.log.borrow().tail >= self.tail_limit()
-            || self.view.borrow().active.octets() >= self.options.tail.max(1)
+        self.log().tail >= self.tail_limit() || self.view().active.octets() >= self.options.tail.max(1)
     }
 
     /// Wakes the task if there is reason to.
@@ -47,8 +46,8 @@ impl Inner {
     }
 
     fn is_due(&self) -> bool {
-        let tail = self.log.borrow().tail;
-        let space = self.space.borrow();
+        let tail = self.log().tail;
+        let space = self.space();
         let is_scarce = space.free() < space.low() && tail >= u64::from(self.layout.segment) / 2;
         is_scarce || self.is_tail_long()
     }
@@ -113,38 +112,38 @@ impl Inner {
         let result = self.try_step(work).await;
         if result.is_err() {
             let head = self.tree_head.get().map(|head| head.segment);
-            self.space.borrow_mut().abandon(head);
+            self.space_mut().abandon(head);
         }
         result
     }
 
     async fn try_step(&self, work: &Work) -> Result<Option<Key>, Error> {
         let mut build = Build::new(self, work);
-        let root = self.view.borrow().root.clone();
+        let root = self.view().root.clone();
         let top = build.run(&root).await?;
         drop(root);
         let (rest, deltas) = (build.rest.take(), core::mem::take(&mut build.packer.deltas));
-        let live = self.space.borrow().after(&deltas);
+        let live = self.space().after(&deltas);
         let is_complete = rest.is_none() && work.changes.is_some();
         self.install(top, &live, is_complete).await?;
         Ok(rest)
     }
 
     fn frozen(&self) -> Option<Rc<super::memtable::Memtable>> {
-        self.view.borrow().frozen.clone()
+        self.view().frozen.clone()
     }
 
     /// Octets of free segments, and of what is left of the log's.
     fn workspace(&self) -> u64 {
         let capacity = u64::from(self.layout.capacity());
-        u64::from(self.space.borrow().free()) * capacity + u64::from(self.tree_room())
+        u64::from(self.space().free()) * capacity + u64::from(self.tree_room())
     }
 
     /// Octets that a step may write: half of what is free, so that the next step has as much.
     fn budget(&self) -> Result<u64, Error> {
         let capacity = u64::from(self.layout.capacity());
         match self.workspace().saturating_sub(2 * capacity) / 2 {
-            0 => Err(Error::Full { free: self.space.borrow().free() }),
+            0 => Err(Error::Full { free: self.space().free() }),
             octets => Ok(octets.min(STEP)),
         }
     }
@@ -153,7 +152,7 @@ impl Inner {
     async fn clean(&self) -> Result<(), Error> {
         for _ in 0..CLEANINGS {
             let (free, low) = {
-                let space = self.space.borrow();
+                let space = self.space();
                 (space.free(), space.low())
             };
             if free >= low || !self.clean_once().await? {
@@ -169,20 +168,19 @@ impl Inner {
         let space = self.workspace().saturating_sub(margin);
         let budget = space.min(STEP);
         let tail = self.tail.get().log;
-        let victims =
-            self.space.borrow().victims(tail, budget / 4 * 3, space / 4 * 3, &self.hopeless.borrow());
+        let mut victims = self.space().victims(tail, budget / 4 * 3, space / 4 * 3);
         let mut touches = Touches::default();
         for victim in &victims {
             let before = touches.keys.len();
             clean::scan(self, *victim, &mut touches).await?;
             if touches.keys.len() == before && !touches.is_full() {
-                self.hopeless.borrow_mut().insert(*victim);
+                self.space_mut().give_up(*victim);
             }
         }
         if touches.keys.is_empty() {
             return Ok(false);
         }
-        let victims = victims.into_iter().collect();
+        victims.sort_unstable();
         let work = Work { victims, touches: touches.keys, budget, ..Work::default() };
         self.step(&work).await?;
         Ok(true)
@@ -212,7 +210,7 @@ impl Inner {
             id: self.id,
             layout: self.layout,
             generation,
-            epoch: self.log.borrow().epoch,
+            epoch: self.log().epoch,
             top,
             table: Some(table),
             tail,
@@ -229,7 +227,7 @@ impl Inner {
             self.frozen_at.set(None);
         }
         let head = self.tree_head.get().map(|head| head.segment);
-        self.space.borrow_mut().install(&live, tail.log, generation, head);
+        self.space_mut().install(&live, tail.log, generation, head);
         self.table.set(Some(table));
         self.reap();
         Ok(())

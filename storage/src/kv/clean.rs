@@ -5,27 +5,27 @@ use super::checksum::crc32c;
 use super::frame::{FRAME_HEADER, Frame, Kind};
 use super::inner::{Inner, Root};
 use super::item::{Item, Items};
-use super::memtable::Slot;
+use super::memtable::{Memtable, Slot};
 use super::node::{MAX_NODE, Node};
 use super::{Error, Key};
-use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// Octets of keys that are remembered in one round; what is behind them comes in a later one.
 const MOST_KEYS: usize = 128 << 10;
 
-/// Keys at which the tree has something in segments that are to be emptied.
+/// Keys at which the tree has something in segments that are to be emptied. They are kept as keys of changes are, so that an
+/// image has one kind of ordered table.
 #[derive(Default)]
 pub(crate) struct Touches {
-    pub(crate) keys: BTreeSet<Key>,
+    pub(crate) keys: Memtable,
     octets: usize,
 }
 
 impl Touches {
     fn insert(&mut self, key: Key) {
         self.octets += key.len() + 32;
-        self.keys.insert(key);
+        self.keys.insert(key, 1, Slot::Deleted, 0);
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -36,7 +36,7 @@ impl Touches {
 /// Adds the keys at which the tree has something in a segment. What is damaged there is left alone.
 pub(crate) async fn scan(inner: &Inner, segment: u32, touches: &mut Touches) -> Result<(), Error> {
     let layout = inner.layout;
-    let root = inner.view.borrow().root.clone();
+    let root = inner.view().root.clone();
     let mut offset = layout.sector;
     while offset + FRAME_HEADER <= layout.segment {
         let frame = match layout.read(&inner.disk, segment, offset, FRAME_HEADER).await {
@@ -114,7 +114,7 @@ async fn is_live(
             let span = inner.node_for(root, key, level).await?;
             Ok(span.is_some_and(|s| (s.segment, s.offset) == (segment, offset)))
         }
-        None => Ok(match inner.slot_in_tree(root, key).await? {
+        None => Ok(match inner.find_in_tree(root, key).await? {
             Some(Slot::Stored(spans)) => spans.iter().any(|s| (s.segment, s.offset) == (segment, offset)),
             _ => false,
         }),

@@ -160,17 +160,17 @@ impl Inner {
         }
         match self.rounds.last.get() {
             Some(e) => Err(e),
-            None => Err(Error::Full { free: self.space.borrow().free() }),
+            None => Err(Error::Full { free: self.space().free() }),
         }
     }
 
     /// Whether the log or the memory for what is in it has grown to its bound while an earlier part is in a checkpoint.
     fn is_behind(&self) -> bool {
-        self.view.borrow().frozen.is_some() && self.is_tail_long()
+        self.view().frozen.is_some() && self.is_tail_long()
     }
 
     fn fits(&self, batch: &Batch, octets: u64) -> bool {
-        let space = self.space.borrow();
+        let space = self.space();
         let capacity = u64::from(self.layout.capacity());
         // Frames end with sectors, segments with what was too short for the next frame: an eighth more, and one segment.
         let needed = (octets + octets / 8).div_ceil(capacity) + 1;
@@ -179,7 +179,7 @@ impl Inner {
         if !batch.puts() {
             return free >= checkpoint.min(2) + needed;
         }
-        let view = self.view.borrow();
+        let view = self.view();
         let frozen = view.frozen.as_ref().map_or(0, |m| m.growth());
         let grown = space.live() + frozen + view.active.growth() + octets + octets / 16;
         free >= checkpoint + u64::from(space.reserve_of_deletes()) + needed && grown <= self.space_limit()
@@ -243,7 +243,7 @@ impl Inner {
 
     fn show(&self, slots: Vec<(Key, Slot)>) {
         let mut view = self.view.borrow_mut();
-        let seq = self.log.borrow().head.seq - 1;
+        let seq = self.log().head.seq - 1;
         for (key, slot) in slots {
             view.active.insert(key, seq, slot, self.seen.get());
         }

@@ -47,15 +47,18 @@ impl<'a> Writer<'a> {
         self.begin().await?;
         for change in changes {
             self.spans.push(Vec::new());
-            let slot = self.change(change).await?;
-            self.slots.push((change.key.clone(), slot));
+            let mut at = 0;
+            while let Err(octets) = self.fill(change, &mut at) {
+                self.go_on(octets).await?;
+            }
         }
         self.end(true).await?;
-        let spans = self.spans.into_iter();
-        let slots = self.slots.into_iter().zip(spans).map(|((key, slot), spans)| {
-            if spans.is_empty() { (key, slot) } else { (key, Slot::Stored(Rc::from(spans))) }
-        });
-        Ok(slots.collect())
+        for ((_, slot), spans) in self.slots.iter_mut().zip(self.spans) {
+            if !spans.is_empty() {
+                *slot = Slot::Stored(Rc::from(spans));
+            }
+        }
+        Ok(self.slots)
     }
 
     /// Begins a frame, in the next segment where this one has no room.
@@ -71,11 +74,9 @@ impl<'a> Writer<'a> {
         self.room - self.payload.len() as u32
     }
 
-    /// Sees to it that the frame has room for `octets`, which are less than what any segment has room for.
-    async fn need(&mut self, octets: u32) -> Result<(), Error> {
-        if self.left() >= octets {
-            return Ok(());
-        }
+    /// Sees to it that the frame has room for `octets`, which are less than what any segment has room for: ends the one that there
+    /// is, which has not.
+    async fn go_on(&mut self, octets: u32) -> Result<(), Error> {
         self.end(false).await?;
         self.begin().await?;
         if self.left() < octets {
@@ -85,37 +86,44 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn change(&mut self, change: &Change) -> Result<Slot, Error> {
+    /// Puts into the frame what it has room for of a change, whose first `at` octets were in the frames before. The error is how
+    /// much room the rest needs at least.
+    fn fill(&mut self, change: &Change, at: &mut u32) -> Result<(), u32> {
         let key = &change.key;
-        match &change.value {
+        let slot = match &change.value {
             None => {
-                self.need(item::change_len(key.len(), 0) as u32).await?;
+                self.has_room(item::change_len(key.len(), 0) as u32)?;
                 item::delete(&mut self.payload, key);
-                Ok(Slot::Deleted)
+                Slot::Deleted
             }
             Some(value) if value.len() <= INLINE_LIMIT => {
-                self.need(item::change_len(key.len(), value.len()) as u32).await?;
+                self.has_room(item::change_len(key.len(), value.len()) as u32)?;
                 item::put(&mut self.payload, key, value);
-                Ok(Slot::Inline(Rc::from(&value[..])))
+                Slot::Inline(Rc::from(&value[..]))
             }
             Some(value) => {
-                self.parts(key, value).await?;
-                Ok(Slot::Deleted)
+                self.parts(key, value, at)?;
+                Slot::Deleted
             }
-        }
+        };
+        self.slots.push((key.clone(), slot));
+        Ok(())
     }
 
-    async fn parts(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    fn has_room(&self, octets: u32) -> Result<(), u32> {
+        if self.left() >= octets { Ok(()) } else { Err(octets) }
+    }
+
+    fn parts(&mut self, key: &[u8], value: &[u8], at: &mut u32) -> Result<(), u32> {
         let total = value.len() as u32;
-        let mut at = 0;
-        while at < total {
-            self.need(part_len(key.len(), LEAST_PART.min(total - at))).await?;
-            let len = (self.left() - part_len(key.len(), 0)).min(total - at);
-            let data = &value[at as usize..(at + len) as usize];
+        while *at < total {
+            self.has_room(part_len(key.len(), LEAST_PART.min(total - *at)))?;
+            let len = (self.left() - part_len(key.len(), 0)).min(total - *at);
+            let data = &value[*at as usize..(*at + len) as usize];
             let crc = crc32c(data);
-            let place = item::part(&mut self.payload, key, PartOf { total, at, crc }, data);
+            let place = item::part(&mut self.payload, key, PartOf { total, at: *at, crc }, data);
             self.placed.push(Placed { change: self.spans.len() - 1, at: place, len, crc });
-            at += len;
+            *at += len;
         }
         Ok(())
     }

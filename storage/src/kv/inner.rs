@@ -10,10 +10,9 @@ use super::space::Space;
 use super::superblock::Top;
 use super::tree_log::TreeHead;
 use super::{Error, Options, Stats};
-use alloc::collections::BTreeSet;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, Ref, RefCell, RefMut};
 use fata_libos::block::Disk;
 use fata_libos::task::WakerSet;
 
@@ -89,8 +88,6 @@ pub(crate) struct Inner {
     pub(crate) tail: Cell<Position>,
     pub(crate) generation: Cell<u64>,
     pub(crate) space: RefCell<Space>,
-    /// Segments that cannot be emptied, as what they hold is damaged.
-    pub(crate) hopeless: RefCell<BTreeSet<u32>>,
     pub(crate) cache: RefCell<Cache>,
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
@@ -107,10 +104,32 @@ pub(crate) struct Inner {
     pub(crate) redirecting: Cell<Option<u32>>,
 }
 
+/// What is borrowed in many places is borrowed by one piece of code.
 impl Inner {
+    /// The log's end.
+    #[inline(never)]
+    pub(crate) fn log(&self) -> Log {
+        *self.log.borrow()
+    }
+
+    #[inline(never)]
+    pub(crate) fn view(&self) -> Ref<'_, View> {
+        self.view.borrow()
+    }
+
+    #[inline(never)]
+    pub(crate) fn space(&self) -> Ref<'_, Space> {
+        self.space.borrow()
+    }
+
+    #[inline(never)]
+    pub(crate) fn space_mut(&self) -> RefMut<'_, Space> {
+        self.space.borrow_mut()
+    }
+
     /// The state of now.
     pub(crate) fn now(&self) -> View {
-        let view = self.view.borrow().clone();
+        let view = self.view().clone();
         self.seen.set(self.seen.get().max(view.seq));
         view
     }
@@ -155,7 +174,7 @@ impl Inner {
         roots.retain(|root| root.strong_count() > 0);
         let generations = roots.iter().filter_map(|root| root.upgrade().map(|r| r.generation));
         let oldest = generations.min().unwrap_or(u64::MAX);
-        self.space.borrow_mut().reap(oldest);
+        self.space_mut().reap(oldest);
     }
 
     /// Makes a tree the one that is read.
@@ -166,8 +185,8 @@ impl Inner {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let space = self.space.borrow();
-        let view = self.view.borrow();
+        let space = self.space();
+        let view = self.view();
         let frozen = view.frozen.as_ref().map_or(0, |m| m.octets());
         Stats {
             segments: self.layout.segments,

@@ -2,7 +2,10 @@
 
 use super::frame::FRAME_HEADER;
 use super::{Error, Part};
-use fata_libos::block::{Buffer, Disk, Geometry};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use fata_libos::block::{Buffer, Disk, Geometry, Transfer};
 
 /// Octets before the first segment; the superblocks are at the area's two ends.
 pub(crate) const SUPER_AREA: u64 = 64 << 10;
@@ -101,30 +104,49 @@ impl Layout {
     }
 
     /// Writes the header of a segment, whose octets these are.
-    pub(crate) async fn write_header(&self, disk: &Disk, segment: u32, octets: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write_header<'a>(&self, disk: &'a Disk, segment: u32, octets: &[u8]) -> HeaderWrite<'a> {
         let mut sector = Buffer::zeroed(self.sector as usize);
         sector[..octets.len()].copy_from_slice(octets);
-        disk.write(self.sector_at(segment, 0), sector).await?;
-        Ok(())
+        HeaderWrite(disk.write(self.sector_at(segment, 0), sector))
     }
 
     /// Has a segment without a header.
-    pub(crate) async fn clear_header(&self, disk: &Disk, segment: u32) -> Result<(), Error> {
-        self.write_header(disk, segment, &[]).await
+    pub(crate) fn clear_header<'a>(&self, disk: &'a Disk, segment: u32) -> HeaderWrite<'a> {
+        self.write_header(disk, segment, &[])
     }
 
     /// Reads octets of a segment, with the rest of their sectors: the buffer, and where in it they begin.
-    pub(crate) async fn read(
-        &self,
-        disk: &Disk,
-        segment: u32,
-        offset: u32,
-        len: u32,
-    ) -> Result<(Buffer, usize), Error> {
+    pub(crate) fn read<'a>(&self, disk: &'a Disk, segment: u32, offset: u32, len: u32) -> Read<'a> {
         let start = offset / self.sector * self.sector;
         let sectors = (offset - start + len).div_ceil(self.sector);
-        let buffer = disk.read(self.sector_at(segment, start), sectors as usize).await?;
-        Ok((buffer, (offset - start) as usize))
+        let transfer = disk.read(self.sector_at(segment, start), sectors as usize);
+        Read { transfer, begin: (offset - start) as usize }
+    }
+}
+
+/// Octets of a segment on their way. Not an `async fn`, as below: its code is in an image once, not once a caller.
+pub(crate) struct Read<'a> {
+    transfer: Transfer<'a>,
+    begin: usize,
+}
+
+impl Future for Read<'_> {
+    type Output = Result<(Buffer, usize), Error>;
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let begin = self.begin;
+        Pin::new(&mut self.transfer).poll(cx).map(|read| Ok((read?, begin)))
+    }
+}
+
+/// A header on its way.
+pub(crate) struct HeaderWrite<'a>(Transfer<'a>);
+
+impl Future for HeaderWrite<'_> {
+    type Output = Result<(), Error>;
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_ok(drop).map_err(Error::from)
     }
 }
 

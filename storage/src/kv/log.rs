@@ -54,7 +54,7 @@ const LEAST_ROOM: u32 = 2304;
 impl Inner {
     /// Octets of payload that the segment of the log's end has room for; 0 where it has too little for anything.
     pub(crate) fn room(&self) -> u32 {
-        let head = self.log.borrow().head;
+        let head = self.log().head;
         let room = (self.layout.segment - head.offset).saturating_sub(FRAME_HEADER);
         if room < LEAST_ROOM { 0 } else { room.min(MAX_PAYLOAD) }
     }
@@ -77,13 +77,13 @@ impl Inner {
 
     /// Takes a segment that can follow the next one, or take its place.
     async fn choose_next(&self) -> Result<u32, Error> {
-        let Log { head, epoch, .. } = *self.log.borrow();
+        let Log { head, epoch, .. } = self.log();
         // Until this opening has a frame in the log, the log is where an earlier one may have gone on and failed: a header
         // that says so would be followed. Later ones have another chain.
         let may_follow = head.epoch < epoch;
         let mut after = 0;
         for _ in 0..SEARCH {
-            let free = self.space.borrow().free();
+            let free = self.space().free();
             after = self.allocate(head.log + 2).ok_or(Error::Full { free })?;
             let result = match may_follow {
                 true => self.layout.clear_header(&self.disk, after).await,
@@ -105,7 +105,7 @@ impl Inner {
 
     /// Makes the next segment that of the log's end, and `after` the one that follows it.
     async fn enter_next(&self, after: u32) -> Result<(), Error> {
-        let log = *self.log.borrow();
+        let log = self.log();
         let head = log.head;
         let before = Before { segment: head.segment, offset: head.offset, seq: head.seq, chain: head.chain };
         let header = SegmentHeader { log: head.log + 1, before, epoch: log.epoch, next: after };
@@ -119,7 +119,7 @@ impl Inner {
     /// Has the header of the log's last segment name another one as next. On the medium that is so before anything is written
     /// there: until then the log ends here, whichever of the two an opening finds named.
     async fn redirect(&self, next: u32) -> Result<(), Error> {
-        let head = self.log.borrow().head;
+        let head = self.log().head;
         let (sector, _) = self.layout.read(&self.disk, head.segment, 0, self.layout.sector).await?;
         let header = SegmentHeader::decode(&sector, self.salt).filter(|header| header.log == head.log);
         let header = header.ok_or_else(|| head.corrupt(Part::Segment))?;
@@ -129,15 +129,14 @@ impl Inner {
         self.redirecting.set(None);
         self.log.borrow_mut().next = next;
         // The one that was next is free again once the log's tail is behind this segment, and is tried again some day.
-        self.space.borrow_mut().take(next, head.log + 1);
+        self.space_mut().take(next, head.log + 1);
         Ok(())
     }
 
     /// Takes a free segment, for a number in the log.
     pub(crate) fn allocate(&self, log: u64) -> Option<u32> {
         self.reap();
-        let segment = self.space.borrow_mut().allocate(log)?;
-        self.hopeless.borrow_mut().remove(&segment);
+        let segment = self.space_mut().allocate(log)?;
         self.cache.borrow_mut().forget(segment);
         Some(segment)
     }
@@ -153,7 +152,7 @@ impl Inner {
     /// Writes a frame at the log's end, where there is room for it. `None` if the medium is bad there: the end has moved on
     /// to another segment. With the lock held.
     async fn try_append(&self, flags: u8, payload: &[u8]) -> Result<Option<(u32, u32)>, Error> {
-        let log = *self.log.borrow();
+        let log = self.log();
         let head = log.head;
         let total = self.layout.whole_sectors(FRAME_HEADER + payload.len() as u32);
         let frame = Frame {
@@ -213,7 +212,7 @@ impl Inner {
 
     /// Brings all that was appended onto the medium. A flush that fails leaves nobody knowing what is there: the store fails.
     pub(crate) async fn flush_log(&self) -> Result<u64, Error> {
-        let last = self.log.borrow().complete;
+        let last = self.log().complete;
         if let Err(e) = self.disk.flush().await {
             return Err(self.fail(e.into()));
         }

@@ -47,6 +47,16 @@ fn memory(slot: &Slot) -> usize {
 }
 
 impl Memtable {
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.borrow().len()
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Octets of memory, roughly.
     pub(crate) fn octets(&self) -> usize {
         self.octets.get()

@@ -65,7 +65,7 @@ pub(crate) async fn reopen(before: &Inner) -> Result<Rc<Inner>, Error> {
 
 /// Whether a superblock is of this store, and nobody but us has opened it since.
 fn is_of(superblock: &Superblock, before: &Inner) -> bool {
-    let epoch = before.log.borrow().epoch;
+    let epoch = before.log().epoch;
     superblock.id == before.id && (epoch..=epoch.max(before.tried.get())).contains(&superblock.epoch)
 }
 
@@ -85,7 +85,7 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         if !is_of(&newest, before) {
             return Err(Error::OtherStore);
         }
-        most = before.log.borrow().durable;
+        most = before.log().durable;
         newest.durable = newest.durable.max(most);
         newest.epoch = newest.epoch.max(before.tried.get());
     }
@@ -257,7 +257,6 @@ fn assemble(
         tail: Cell::new(superblock.tail),
         generation: Cell::new(superblock.generation),
         space: RefCell::new(space),
-        hopeless: RefCell::default(),
         cache: RefCell::new(Cache::new(options.cache)),
         queue: Default::default(),
         rounds: Default::default(),

@@ -12,13 +12,12 @@ use super::memtable::Slot;
 use super::node::{self, Entry};
 use super::space::Deltas;
 use super::{Error, Key};
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// The segment of what is still to be written; the offset is its number.
 pub(crate) const UNPLACED: u32 = u32::MAX;
-/// Octets that are gathered before a frame is written.
+/// Octets that are gathered before a frame is written, and the most of a frame, unless it has one item alone.
 const GATHER: u32 = 64 << 10;
 
 enum What {
@@ -27,7 +26,6 @@ enum What {
 }
 
 struct Pending {
-    number: u32,
     what: What,
     /// Octets in the frame.
     octets: u32,
@@ -37,8 +35,8 @@ pub(crate) struct Packer<'a> {
     inner: &'a Inner,
     pending: Vec<Pending>,
     octets: u32,
-    numbers: u32,
-    places: BTreeMap<u32, Span>,
+    /// Where what was written is, by its number.
+    places: Vec<Span>,
     pub(crate) deltas: Deltas,
     /// Octets given to it.
     pub(crate) written: u64,
@@ -50,41 +48,41 @@ impl<'a> Packer<'a> {
             inner,
             pending: Vec::new(),
             octets: 0,
-            numbers: 0,
-            places: BTreeMap::new(),
-            deltas: Deltas::new(),
+            places: Vec::new(),
+            deltas: Deltas::new(&inner.layout),
             written: 0,
         }
     }
 
     /// Counts live octets that come or go.
     pub(crate) fn change_live(&mut self, segment: u32, octets: i64) {
-        *self.deltas.entry(segment).or_default() += octets;
+        self.deltas.change(segment, octets);
     }
 
-    /// Takes a node; gives the span that stands for it.
-    pub(crate) async fn node(&mut self, level: u8, entries: Vec<Entry>) -> Result<Span, Error> {
+    /// Takes a node; gives the span that stands for it. It is for the caller to [`settle`](Self::settle) after a few.
+    pub(crate) fn node(&mut self, level: u8, entries: Vec<Entry>) -> Span {
         let len = node::encoded_len(&entries) as u32;
-        self.push(What::Node { level, entries }, len, node_len(len)).await
+        self.push(What::Node { level, entries }, len, node_len(len))
     }
 
-    /// Takes a part of a value.
-    pub(crate) async fn part(&mut self, key: &Key, of: PartOf, data: Vec<u8>) -> Result<Span, Error> {
+    /// Takes a part of a value, as a node.
+    pub(crate) fn part(&mut self, key: &Key, of: PartOf, data: Vec<u8>) -> Span {
         let len = data.len() as u32;
         self.inner.count(|c| c.moved_octets += u64::from(len));
-        self.push(What::Part { key: key.clone(), of, data }, len, part_len(key.len(), len)).await
+        self.push(What::Part { key: key.clone(), of, data }, len, part_len(key.len(), len))
     }
 
-    async fn push(&mut self, what: What, len: u32, octets: u32) -> Result<Span, Error> {
-        if self.octets + octets > GATHER {
-            self.write_all().await?;
-        }
-        let number = self.numbers;
-        self.numbers += 1;
-        self.pending.push(Pending { number, what, octets });
+    fn push(&mut self, what: What, len: u32, octets: u32) -> Span {
+        let number = (self.places.len() + self.pending.len()) as u32;
+        self.pending.push(Pending { what, octets });
         self.octets += octets;
         self.written += u64::from(octets);
-        Ok(Span { segment: UNPLACED, offset: number, len, crc: 0 })
+        Span { segment: UNPLACED, offset: number, len, crc: 0 }
+    }
+
+    /// Writes what was gathered, if it is much.
+    pub(crate) async fn settle(&mut self) -> Result<(), Error> {
+        if self.octets > GATHER { self.write_all().await } else { Ok(()) }
     }
 
     /// Writes what was gathered.
@@ -93,7 +91,8 @@ impl<'a> Packer<'a> {
             let inner = self.inner;
             let least = first.octets;
             let place = inner.tree_place(least)?;
-            let room = inner.tree_room();
+            // What waits may be much more: a frame needs memory twice.
+            let room = inner.tree_room().min(GATHER.max(least));
             let mut sum = 0;
             let fitting = self.pending.iter().take_while(|p| {
                 sum += p.octets;
@@ -112,12 +111,11 @@ impl<'a> Packer<'a> {
     /// Writes a frame of the first `count`, whose payload begins at `place`.
     async fn write(&mut self, count: usize, (segment, start): (u32, u32)) -> Result<(), Error> {
         let mut payload = Vec::new();
-        let mut placed: BTreeMap<u32, Span> = BTreeMap::new();
-        let mut costs = Vec::new();
-        for Pending { number, what, octets } in &self.pending[..count] {
+        let before = self.places.len();
+        for Pending { what, .. } in &self.pending[..count] {
             let (at, len, crc) = match what {
                 What::Node { level, entries } => {
-                    let entries: Vec<Entry> = entries.iter().map(|e| self.resolved(e, &placed)).collect();
+                    let entries: Vec<Entry> = entries.iter().map(|e| self.resolved(e)).collect();
                     let encoded = node::encode(*level, &entries);
                     (item::node(&mut payload, &encoded), encoded.len() as u32, crc32c(&encoded))
                 }
@@ -125,35 +123,30 @@ impl<'a> Packer<'a> {
                     (item::part(&mut payload, key, *of, data), data.len() as u32, of.crc)
                 }
             };
-            placed.insert(*number, Span { segment, offset: start + at, len, crc });
-            costs.push(*octets);
+            self.places.push(Span { segment, offset: start + at, len, crc });
         }
         if !self.inner.tree_append(Kind::Tree, &payload).await? {
             // The medium is bad there: once more, elsewhere.
+            self.places.truncate(before);
             return Ok(());
         }
-        for octets in costs {
-            self.change_live(segment, i64::from(octets));
+        for written in self.pending.drain(..count) {
+            self.deltas.change(segment, i64::from(written.octets));
         }
-        self.places.extend(placed);
-        self.pending.drain(..count);
         Ok(())
     }
 
     /// Where something is that was given to the packer and written since.
     pub(crate) fn place(&self, span: Span) -> Span {
-        if span.segment == UNPLACED { self.places.get(&span.offset).copied().unwrap_or(span) } else { span }
+        let place = if span.segment == UNPLACED { self.places.get(span.offset as usize) } else { None };
+        place.copied().unwrap_or(span)
     }
 
-    fn resolved(&self, entry: &Entry, placed: &BTreeMap<u32, Span>) -> Entry {
-        let resolve = |span: &Span| match span.segment {
-            UNPLACED => placed.get(&span.offset).copied().unwrap_or_else(|| self.place(*span)),
-            _ => *span,
-        };
+    fn resolved(&self, entry: &Entry) -> Entry {
         let slot = match &entry.slot {
-            Slot::Child(span) => Slot::Child(resolve(span)),
+            Slot::Child(span) => Slot::Child(self.place(*span)),
             Slot::Stored(spans) if spans.iter().any(|s| s.segment == UNPLACED) => {
-                Slot::Stored(spans.iter().map(resolve).collect::<Vec<_>>().into())
+                Slot::Stored(spans.iter().map(|span| self.place(*span)).collect::<Vec<_>>().into())
             }
             other => other.clone(),
         };

@@ -4,7 +4,6 @@ use super::item::part_len;
 use super::layout::Layout;
 use super::memtable::Slot;
 use crate::fields::{Fields, Put};
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -25,13 +24,34 @@ pub(crate) struct Segment {
     pub(crate) live: u32,
     /// Its number in the log of commits; 0 if it is not part of the tail; [`BUILDING`] while a checkpoint writes to it.
     pub(crate) log: u64,
+    /// It cannot be emptied, as what it holds is damaged.
+    pub(crate) is_hopeless: bool,
 }
 
 /// In place of the number in the log of a segment that a checkpoint writes to.
 pub(crate) const BUILDING: u64 = u64::MAX;
 
 /// Changes of live octets by segment.
-pub(crate) type Deltas = BTreeMap<u32, i64>;
+#[derive(Default)]
+pub(crate) struct Deltas(Vec<i64>);
+
+impl Deltas {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        Self(vec![0; layout.segments as usize])
+    }
+
+    /// Counts octets that come or go. A segment that there is not, as damage may name one, does not count.
+    pub(crate) fn change(&mut self, segment: u32, octets: i64) {
+        if let Some(delta) = self.0.get_mut(segment as usize) {
+            *delta += octets;
+        }
+    }
+
+    /// The sums, in the order of the segments.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &i64> {
+        self.0.iter()
+    }
+}
 
 pub(crate) struct Space {
     segments: Vec<Segment>,
@@ -54,7 +74,7 @@ pub(crate) fn growth(key: usize, slot: &Slot) -> u64 {
 
 impl Space {
     pub(crate) fn new(layout: Layout, live: &[u32]) -> Self {
-        let free = Segment { state: State::Free, live: 0, log: 0 };
+        let free = Segment { state: State::Free, live: 0, log: 0, is_hopeless: false };
         let mut segments = vec![free; layout.segments as usize];
         for (segment, live) in segments.iter_mut().zip(live) {
             segment.live = *live;
@@ -127,17 +147,18 @@ impl Space {
         }
         entry.state = State::Used;
         entry.log = log;
+        entry.is_hopeless = false;
+    }
+
+    /// Has the cleaner leave a segment alone, until it is written anew.
+    pub(crate) fn give_up(&mut self, segment: u32) {
+        self.segments[segment as usize].is_hopeless = true;
     }
 
     /// The live octets of all segments after these changes.
     pub(crate) fn after(&self, deltas: &Deltas) -> Vec<u32> {
-        let mut live: Vec<u32> = self.segments.iter().map(|s| s.live).collect();
-        for (segment, delta) in deltas {
-            if let Some(entry) = live.get_mut(*segment as usize) {
-                *entry = (i64::from(*entry) + delta).clamp(0, i64::from(u32::MAX)) as u32;
-            }
-        }
-        live
+        let after = |live: u32, delta: i64| (i64::from(live) + delta).clamp(0, i64::from(u32::MAX)) as u32;
+        self.segments.iter().zip(deltas.iter()).map(|(s, delta)| after(s.live, *delta)).collect()
     }
 
     /// Takes over a checkpoint: its live octets, and that segments before number `tail` of the log are not replayed. The next
@@ -186,20 +207,17 @@ impl Space {
 
     /// Segments before number `tail` of the log with the least that is live, to be emptied: few enough that what they hold
     /// is at most `step` octets; but one that holds more, up to `most`, is emptied in several steps.
-    pub(crate) fn victims(&self, tail: u64, step: u64, most: u64, except: &BTreeSet<u32>) -> Vec<u32> {
+    pub(crate) fn victims(&self, tail: u64, step: u64, most: u64) -> Vec<u32> {
         let worth = u64::from(self.capacity) / 16 * 15;
-        let can_be = |index: u32, s: &Segment| {
+        let can_be = |s: &Segment| {
             s.state == State::Used
                 && s.log < tail
                 && s.live > 0
                 && u64::from(s.live) < worth
-                && !except.contains(&index)
+                && !s.is_hopeless
         };
-        let mut found: Vec<(u32, u32)> = self
-            .segments()
-            .filter(|(index, s)| can_be(*index, s))
-            .map(|(index, s)| (s.live, index))
-            .collect();
+        let mut found: Vec<(u32, u32)> =
+            self.segments().filter(|(_, s)| can_be(s)).map(|(index, s)| (s.live, index)).collect();
         found.sort_unstable();
         let mut sum = 0;
         let few = found.into_iter().take(2 + self.segments.len() / 16).take_while(|(live, _)| {

@@ -6,7 +6,10 @@ use super::layout::{Layout, SUPER_AREA, Span};
 use super::log::Position;
 use super::{Error, FORMAT};
 use crate::fields::{Fields, Put};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
 use fata_libos::block::{BlockError, Buffer, Disk};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"FataKV\r\n");
@@ -124,6 +127,9 @@ fn span(f: &mut Fields<'_>) -> Option<Option<Span>> {
     Some((span.len > 0).then_some(span))
 }
 
+/// In a box: its code is in an image once, not once a caller.
+type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+
 /// What the two copies hold.
 pub(crate) struct Copies {
     /// The newer of those that are whole.
@@ -133,22 +139,31 @@ pub(crate) struct Copies {
 }
 
 /// Reads both copies. One that cannot be read is as one that is damaged, as long as the other is whole.
-pub(crate) async fn read(disk: &Disk) -> Result<Copies, Error> {
+pub(crate) fn read(disk: &Disk) -> Later<'_, Copies> {
+    Box::pin(try_read(disk))
+}
+
+async fn try_read(disk: &Disk) -> Result<Copies, Error> {
     let geometry = disk.geometry();
-    let mut found = Vec::new();
+    let (mut newest, mut whole) = (None::<Superblock>, 0);
     let mut trouble = Error::NoStore;
     for place in places(geometry.sector_size as u64) {
         match disk.read(place, 1).await {
             Ok(sector) => match Superblock::decode(&sector) {
-                Ok(superblock) => found.extend(superblock),
+                Ok(Some(superblock)) => {
+                    whole += 1;
+                    if newest.as_ref().is_none_or(|before| before.generation <= superblock.generation) {
+                        newest = Some(superblock);
+                    }
+                }
+                Ok(None) => {}
                 Err(version) => trouble = version,
             },
             Err(e @ BlockError::Failed { .. }) => trouble = e.into(),
             Err(e) => return Err(e.into()),
         }
     }
-    let whole = found.len();
-    let newest = found.into_iter().max_by_key(|s| s.generation).ok_or(trouble)?;
+    let newest = newest.ok_or(trouble)?;
     let Layout { sector, segment, segments } = newest.layout;
     let is_ours = newest.layout.fits(geometry)
         && newest.tail.segment < segments
@@ -167,10 +182,12 @@ fn numbers(superblock: &Superblock) -> [u64; 6] {
 }
 
 /// Writes both copies, one after the other, so that one is whole whenever the power fails.
-pub(crate) async fn write(disk: &Disk, superblock: &Superblock) -> Result<(), Error> {
-    for place in places(u64::from(superblock.layout.sector)) {
-        disk.write(place, superblock.encode()).await?;
-        disk.flush().await?;
-    }
-    Ok(())
+pub(crate) fn write<'a>(disk: &'a Disk, superblock: &'a Superblock) -> Later<'a, ()> {
+    Box::pin(async move {
+        for place in places(u64::from(superblock.layout.sector)) {
+            disk.write(place, superblock.encode()).await?;
+            disk.flush().await?;
+        }
+        Ok(())
+    })
 }

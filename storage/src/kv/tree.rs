@@ -6,8 +6,30 @@ use super::layout::Span;
 use super::memtable::Slot;
 use super::node::{MAX_LEVEL, MAX_NODE, Node};
 use super::{Error, MAX_VALUE, Part};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+/// A node on its way. Not an `async fn`: its code is in an image once, not once a caller.
+pub(crate) enum NodeRead<'a> {
+    /// It was in memory.
+    Done(Result<Rc<Node>, Error>),
+    Waits(Pin<Box<dyn Future<Output = Result<Rc<Node>, Error>> + 'a>>),
+}
+
+impl Future for NodeRead<'_> {
+    type Output = Result<Rc<Node>, Error>;
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Done(node) => Poll::Ready(node.clone()),
+            Self::Waits(read) => read.as_mut().poll(cx),
+        }
+    }
+}
 
 impl Inner {
     /// Octets of the log, which have to have their checksum.
@@ -33,14 +55,17 @@ impl Inner {
     }
 
     /// A node of a level.
-    pub(crate) async fn node(&self, span: &Span, level: u8) -> Result<Rc<Node>, Error> {
-        let cached = self.cache.borrow_mut().get(span);
-        if let Some(node) = cached {
-            return if node.level() == level { Ok(node) } else { Err(span.corrupt(Part::Node)) };
+    pub(crate) fn node(&self, span: &Span, level: u8) -> NodeRead<'_> {
+        let (cached, span) = (self.cache.borrow_mut().get(span), *span);
+        match cached {
+            Some(node) if node.level() == level => NodeRead::Done(Ok(node)),
+            Some(_) => NodeRead::Done(Err(span.corrupt(Part::Node))),
+            None => NodeRead::Waits(Box::pin(async move {
+                let node = Rc::new(self.node_uncached(&span, level).await?);
+                self.cache.borrow_mut().insert(&span, node.clone());
+                Ok(node)
+            })),
         }
-        let node = Rc::new(self.node_uncached(span, level).await?);
-        self.cache.borrow_mut().insert(span, node.clone());
-        Ok(node)
     }
 
     /// A node as the disk has it.
@@ -52,17 +77,11 @@ impl Inner {
         Node::decode(octets, level).ok_or_else(|| span.corrupt(Part::Node))
     }
 
-    async fn find_in_tree(&self, root: &Root, key: &[u8]) -> Result<Option<Slot>, Error> {
-        let Some(top) = root.top else { return Ok(None) };
-        let (mut span, mut level) = (top.span, top.level);
-        loop {
-            let node = self.node(&span, level).await?;
-            if level == 0 {
-                return Ok(node.search(key).ok().map(|index| node.slot(index)));
-            }
-            span = node.child(node.child_index(key));
-            level -= 1;
-        }
+    /// What a tree has at a key.
+    pub(crate) async fn find_in_tree(&self, root: &Root, key: &[u8]) -> Result<Option<Slot>, Error> {
+        let Some(leaf) = self.node_for(root, key, 0).await? else { return Ok(None) };
+        let node = self.node(&leaf, 0).await?;
+        Ok(node.search(key).ok().map(|index| node.slot(index)))
     }
 
     /// Where the tree has its node of `level` that is responsible for a key.
@@ -75,11 +94,6 @@ impl Inner {
             at -= 1;
         }
         Ok(Some(span))
-    }
-
-    /// What a tree has at a key.
-    pub(crate) async fn slot_in_tree(&self, root: &Root, key: &[u8]) -> Result<Option<Slot>, Error> {
-        self.find_in_tree(root, key).await
     }
 
     /// What a view has at a key; `None` where there is nothing.

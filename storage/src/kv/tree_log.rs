@@ -33,7 +33,7 @@ impl Inner {
     }
 
     fn next_tree_segment(&self) -> Result<TreeHead, Error> {
-        let free = self.space.borrow().free();
+        let free = self.space().free();
         let segment = self.allocate(super::space::BUILDING).ok_or(Error::Full { free })?;
         let head = TreeHead { segment, offset: self.layout.sector };
         self.tree_head.set(Some(head));
@@ -45,7 +45,7 @@ impl Inner {
         let Some(head) = self.tree_head.get() else { return Ok(false) };
         let frame = Frame {
             salt: self.salt,
-            epoch: self.log.borrow().epoch,
+            epoch: self.log().epoch,
             seq: 0,
             durable: 0,
             chain: 0,

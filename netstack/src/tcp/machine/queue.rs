@@ -158,9 +158,21 @@ impl Queue {
 
     /// Changes an entry.
     pub(super) fn update(&mut self, n: usize, change: impl FnOnce(&mut Sent)) {
-        let Some(mut sent) = self.sent.get(n).copied() else { return };
-        self.subtract(&sent);
+        let Some(mut sent) = self.take(n) else { return };
         change(&mut sent);
+        self.put(n, sent);
+    }
+
+    /// An entry that is no longer counted, until it is put back. In an image once, not with each change.
+    #[inline(never)]
+    fn take(&mut self, n: usize) -> Option<Sent> {
+        let sent = self.sent.get(n).copied()?;
+        self.subtract(&sent);
+        Some(sent)
+    }
+
+    #[inline(never)]
+    fn put(&mut self, n: usize, sent: Sent) {
         self.add(&sent);
         self.sent[n] = sent;
     }

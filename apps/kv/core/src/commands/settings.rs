@@ -36,27 +36,42 @@ const FIXED: [(&str, &str); 19] = [
     ("zset-max-listpack-value", "64"),
 ];
 
-fn values(config: &Config) -> Vec<(&'static str, String)> {
-    let mut all: Vec<_> = FIXED.iter().map(|(name, value)| (*name, (*value).to_string())).collect();
-    all.extend([
-        ("appendfsync", config.durability.redis_name().to_string()),
-        ("client-query-buffer-limit", config.query_buffer.to_string()),
-        ("maxclients", config.maxclients.to_string()),
-        ("maxmemory", config.maxmemory.to_string()),
-        ("maxmemory-policy", config.policy.name().to_string()),
-        ("port", config.port.to_string()),
-        ("proto-max-bulk-len", config.limits.bulk.to_string()),
-        ("requirepass", config.password.clone().unwrap_or_default()),
-        ("timeout", config.timeout.to_string()),
-    ]);
-    all
+/// What a setting is.
+enum Set<'a> {
+    Text(&'a str),
+    Number(u64),
+}
+
+/// Shows all settings.
+fn each(config: &Config, show: &mut dyn FnMut(&'static str, &str)) {
+    for &(name, value) in &FIXED {
+        show(name, value);
+    }
+    for (name, value) in [
+        ("appendfsync", Set::Text(config.durability.redis_name())),
+        ("client-query-buffer-limit", Set::Number(config.query_buffer as u64)),
+        ("maxclients", Set::Number(config.maxclients as u64)),
+        ("maxmemory", Set::Number(config.maxmemory as u64)),
+        ("maxmemory-policy", Set::Text(config.policy.name())),
+        ("port", Set::Number(config.port.into())),
+        ("proto-max-bulk-len", Set::Number(config.limits.bulk as u64)),
+        ("requirepass", Set::Text(config.password.as_deref().unwrap_or_default())),
+        ("timeout", Set::Number(config.timeout)),
+    ] {
+        match value {
+            Set::Text(text) => show(name, text),
+            Set::Number(number) => show(name, &number.to_string()),
+        }
+    }
 }
 
 fn get(cx: &mut Cx<'_>) {
-    let is_meant = |name: &str| {
-        cx.args.from(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-    };
-    let found: Vec<_> = values(&cx.hub.config).into_iter().filter(|(name, _)| is_meant(name)).collect();
+    let (args, mut found) = (cx.args, Vec::new());
+    each(&cx.hub.config, &mut |name, value| {
+        if args.from(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())) {
+            found.push((name, String::from(value)));
+        }
+    });
     cx.out.map(found.len());
     for (name, value) in found {
         cx.out.bulk(name.as_bytes());
@@ -112,7 +127,9 @@ fn set(cx: &mut Cx<'_>) -> Reply {
     for n in (2..cx.args.len()).step_by(2) {
         let name = String::from_utf8_lossy(cx.args.at(n)).to_ascii_lowercase();
         let value = String::from_utf8_lossy(cx.args.at(n + 1));
-        if !values(&config).iter().any(|(known, _)| *known == name) {
+        let mut is_known = false;
+        each(&config, &mut |known, _| is_known |= name == known);
+        if !is_known {
             let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
             return Err(cx.blame(before, cx.args.at(n), "'"));
         }

@@ -91,12 +91,14 @@ fn compare(a: &(Weight, Text), b: &(Weight, Text)) -> Ordering {
 }
 
 fn elements(value: &Value) -> Result<Vec<Text>, Fault> {
+    let mut all = Vec::new();
     match value {
-        Value::List(list) => Ok(list.from(0).cloned().collect()),
-        Value::Set(set) => Ok(set.iter().collect()),
-        Value::Zset(zset) => Ok(zset.from(0).map(|scored| scored.member.clone()).collect()),
-        _ => Err(Fault::WRONG_TYPE),
+        Value::List(list) => list.from(0).for_each(|element| all.push(element.clone())),
+        Value::Set(set) => set.iter().for_each(|member| all.push(member)),
+        Value::Zset(zset) => zset.from(0).for_each(|scored| all.push(scored.member.clone())),
+        _ => return Err(Fault::WRONG_TYPE),
     }
+    Ok(all)
 }
 
 pub(super) fn sort(cx: &mut Cx<'_>) -> Reply {

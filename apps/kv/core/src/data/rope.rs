@@ -191,8 +191,8 @@ fn cut(at: usize, len: usize) -> usize {
 }
 
 fn split<T>(items: &mut Vec<T>, at: usize, room: usize) -> Vec<T> {
-    let mut right = Vec::with_capacity(room);
-    right.extend(items.drain(at..));
+    let mut right = items.split_off(at);
+    right.reserve_exact(room.saturating_sub(right.len()));
     right
 }
 

@@ -5,6 +5,13 @@ use alloc::vec::Vec;
 /// Items of a piece.
 const PIECE: usize = 256;
 
+/// One way out for all vectors, which takes less of an image than two checks of bounds each.
+#[cold]
+#[inline(never)]
+fn missing(index: usize) -> ! {
+    panic!("there is no item {index}")
+}
+
 /// A vector in pieces of 256 items. All but the last piece are full.
 pub struct Segments<T> {
     pieces: Vec<Vec<T>>,
@@ -28,12 +35,14 @@ impl<T> Segments<T> {
 
     #[inline]
     pub fn at(&self, index: usize) -> &T {
-        &self.pieces[index / PIECE][index % PIECE]
+        let item = self.pieces.get(index / PIECE).and_then(|piece| piece.get(index % PIECE));
+        item.unwrap_or_else(|| missing(index))
     }
 
     #[inline]
     pub fn at_mut(&mut self, index: usize) -> &mut T {
-        &mut self.pieces[index / PIECE][index % PIECE]
+        let item = self.pieces.get_mut(index / PIECE).and_then(|piece| piece.get_mut(index % PIECE));
+        item.unwrap_or_else(|| missing(index))
     }
 
     pub fn push(&mut self, item: T) {

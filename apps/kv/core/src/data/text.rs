@@ -34,6 +34,7 @@ impl Text {
 impl Deref for Text {
     type Target = [u8];
 
+    #[inline(never)]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Short { len, octets } => octets.get(..usize::from(*len)).unwrap_or(octets),

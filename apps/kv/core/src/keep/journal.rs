@@ -167,6 +167,7 @@ impl Journal {
     }
 
     /// Takes what is owed.
+    #[inline(never)]
     pub fn take_owed(&mut self) -> Map<Change> {
         core::mem::take(&mut self.owed)
     }

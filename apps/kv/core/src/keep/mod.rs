@@ -13,6 +13,7 @@ pub use journal::Journal;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
@@ -38,7 +39,7 @@ pub enum Safe {
 }
 
 /// Why rows could not be kept or read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeepError {
     /// There is no room for them.
     #[error("the disk is full")]
@@ -58,6 +59,13 @@ pub enum KeepError {
     /// The data does not fit.
     #[error("there is no memory for row {0}")]
     Memory(u64),
+}
+
+/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
+impl fmt::Debug for KeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl KeepError {

@@ -64,14 +64,14 @@ impl Input {
 /// Serves a client until it goes, or has to.
 pub(super) async fn serve(server: &Rc<Server>, mut stream: TcpStream, link: Rc<Link>) {
     let (is_trusted, limit) = {
-        let hub = &server.core.borrow().hub;
+        let hub = &server.core_ref().hub;
         (hub.config.password.is_none(), hub.config.output_buffer)
     };
     let mut client = Client::new(link.clone(), is_trusted, limit);
     let _gone = Gone { server, link: link.clone() };
     let _ = converse(server, &mut stream, &mut client).await;
     {
-        let Core { store, hub } = &mut *server.core.borrow_mut();
+        let Core { store, hub } = &mut *server.core_mut();
         transaction::forget(store, &mut client.session);
         hub.channels.leave(&client.session);
     }
@@ -113,7 +113,7 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
             continue;
         }
         let limits = limits(server, client);
-        let most = server.core.borrow().hub.config.query_buffer;
+        let most = server.core_ref().hub.config.query_buffer;
         let missing = parser.missing(input.filled(), limits);
         if input.len + missing > most {
             return Err(End::TooMuch);
@@ -128,14 +128,14 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
             Event::Told if link.is_killed() => return Err(End::Closed),
             Event::Told => {}
             Event::Late if link.is_blocked.get() => {
-                let Core { store, hub } = &mut *server.core.borrow_mut();
+                let Core { store, hub } = &mut *server.core_mut();
                 blocking::unblock(store, hub, &link, None);
             }
             Event::Late => {}
             Event::Read(0) | Event::Failed => return Err(End::Closed),
             Event::Read(read) => {
                 input.len += read;
-                server.core.borrow_mut().hub.figures.read += read as u64;
+                server.core_mut().hub.figures.read += read as u64;
             }
         }
     }
@@ -175,7 +175,7 @@ async fn wait(stream: &mut TcpStream, room: &mut [u8], session: &Session) -> Eve
 }
 
 fn limits(server: &Server, client: &Client) -> Limits {
-    if client.session.is_trusted { server.core.borrow().hub.config.limits } else { Limits::STRANGER }
+    if client.session.is_trusted { server.core_ref().hub.config.limits } else { Limits::STRANGER }
 }
 
 /// What was done of the input.
@@ -187,7 +187,7 @@ struct Used {
 
 /// Runs the commands that have come, until there are answers enough.
 fn run(server: &Server, client: &mut Client, parser: &mut Parser, input: &[u8]) -> Used {
-    let core = &mut *server.core.borrow_mut();
+    let core = &mut *server.core_mut();
     let before = core.store.counters.changes;
     let (octets, is_more) = run_in(core, client, parser, input);
     Used { octets, is_more, changes: core.store.counters.changes - before }
@@ -241,7 +241,7 @@ async fn write(server: &Server, stream: &mut TcpStream, client: &mut Client) -> 
         })
         .await
     };
-    server.core.borrow_mut().hub.figures.written += client.out.octets.len() as u64;
+    server.core_mut().hub.figures.written += client.out.octets.len() as u64;
     client.out.octets.clear();
     client.out.octets.shrink_to(KEPT);
     if written { Ok(()) } else { Err(End::Closed) }
@@ -255,7 +255,7 @@ struct Gone<'a> {
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        let Core { store, hub } = &mut *self.server.core.borrow_mut();
+        let Core { store, hub } = &mut *self.server.core_mut();
         hub.links.retain(|link| link.id != self.link.id);
         blocking::gone(store, hub, &self.link);
     }

@@ -7,7 +7,8 @@ use crate::data::map::Map;
 use crate::keep::batch::{Batches, is_deletes};
 use crate::keep::journal::{self, Change};
 use crate::keep::rows::{Loader, Rows};
-use crate::keep::{Journal, KeepError, Keeper, Safe};
+use crate::keep::{Journal, KeepError, Keeper, Kept, Safe};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -49,15 +50,15 @@ impl Server {
     /// Takes what a disk has into the data, and keeps all changes there from then on; how many rows there were.
     pub async fn attach(&self, keeper: Rc<dyn Keeper>) -> Result<u64, KeepError> {
         let mut loader = Loader::default();
-        keeper.load(&mut |name, value| loader.row(&mut self.core.borrow_mut().store, name, value)).await?;
+        keeper.load(&mut |name, value| loader.row(&mut self.core_mut().store, name, value)).await?;
         if keeper.is_read_only() {
-            let Core { store, hub } = &mut *self.core.borrow_mut();
+            let Core { store, hub } = &mut *self.core_mut();
             store.drop_empty();
             hub.disk_fault = Some(KeepError::ReadOnly);
             return Ok(loader.count);
         }
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
-        let Core { store, hub } = &mut *self.core.borrow_mut();
+        let Core { store, hub } = &mut *self.core_mut();
         hub.config.fit_rows(keeper.most_row());
         hub.figures.saved = store.now;
         store.drop_empty();
@@ -94,7 +95,7 @@ impl Server {
     pub(super) async fn settled(&self, changes: u64) -> bool {
         let Some(disk) = self.disk() else { return true };
         let (is_empty, is_heavy, durability) = {
-            let core = self.core.borrow();
+            let core = self.core_ref();
             if changes == 0 && core.hub.disk_fault.is_some() {
                 return true;
             }
@@ -146,7 +147,7 @@ impl Server {
     /// Waits until something has changed, or what is owed is to be tried again.
     async fn wait_for_changes(&self, disk: &Disk) {
         let changed = poll_fn(|cx| {
-            if self.journal(Journal::is_empty) && !self.core.borrow().hub.is_saving {
+            if self.journal(Journal::is_empty) && !self.core_ref().hub.is_saving {
                 disk.wanted.register(cx);
                 return Poll::Pending;
             }
@@ -161,23 +162,23 @@ impl Server {
 
     /// What the journal says.
     fn journal(&self, ask: fn(&Journal) -> bool) -> bool {
-        self.core.borrow().store.journal.as_ref().is_some_and(ask)
+        self.core_ref().store.journal.as_ref().is_some_and(ask)
     }
 
     /// Whether it is the disk itself that fails.
     fn is_broken(&self) -> bool {
-        self.core.borrow().hub.disk_fault.is_some_and(|fault| !fault.is_room())
+        self.core_ref().hub.disk_fault.is_some_and(|fault| !fault.is_room())
     }
 
     /// Waits for as much as may go into one batch.
     async fn gather(&self, disk: &Disk) {
-        let period = match self.core.borrow().hub.config.durability {
+        let period = match self.core_ref().hub.config.durability {
             Durability::EveryCommand => return,
             Durability::Every100Ms => PERIOD,
             Durability::None => LAZY,
         };
         let heavy = poll_fn(|cx| {
-            let is_wanted = disk.is_over.get() || self.core.borrow().hub.is_saving;
+            let is_wanted = disk.is_over.get() || self.core_ref().hub.is_saving;
             if is_wanted || self.journal(Journal::is_heavy) {
                 return Poll::Ready(());
             }
@@ -189,14 +190,18 @@ impl Server {
 
     /// Writes what has changed. Where something is owed, deletes are written by themselves, and what is owed when its time has
     /// come: a full disk has room for deletes, and then for more.
-    async fn write_batch(&self, disk: &Disk) -> Result<(), KeepError> {
+    fn write_batch<'a>(&'a self, disk: &'a Disk) -> Kept<'a> {
+        Box::pin(self.try_write_batch(disk))
+    }
+
+    async fn try_write_batch(&self, disk: &Disk) -> Result<(), KeepError> {
         disk.is_busy.set(true);
         let batch = disk.open.get();
         disk.open.set(batch + 1);
         if self.is_broken()
             && let Err(error) = disk.keeper.mend().await
         {
-            self.core.borrow_mut().hub.figures.failed_batches += 1;
+            self.core_mut().hub.figures.failed_batches += 1;
             disk.again.set(Instant::now() + AGAIN);
             disk.failed.set(batch);
             disk.end(batch);
@@ -206,7 +211,7 @@ impl Server {
         }
         // Who asked for what is safe waits for this batch: with what is owed, or its fault.
         let (changes, is_divided, safe) = {
-            let Core { store, hub } = &mut *self.core.borrow_mut();
+            let Core { store, hub } = &mut *self.core_mut();
             let is_lazy = hub.config.durability == Durability::None && !disk.is_over.get();
             let is_saving = take(&mut hub.is_saving);
             let wants_flush = store.journal.as_ref().is_some_and(Journal::wants_flush);
@@ -233,7 +238,7 @@ impl Server {
         }
         disk.end(batch);
         if is_divided && result.is_ok() && disk.again.get() <= Instant::now() {
-            let owed = self.core.borrow_mut().store.journal.as_mut().map(Journal::take_owed);
+            let owed = self.core_mut().store.journal.as_mut().map(Journal::take_owed);
             result = self.write_changes(disk, owed.unwrap_or_default(), safe).await;
         }
         disk.is_busy.set(false);
@@ -242,9 +247,18 @@ impl Server {
     }
 
     /// Writes changes; those that cannot be written are owed.
-    async fn write_changes(&self, disk: &Disk, changes: Map<Change>, safe: Safe) -> Result<(), KeepError> {
+    fn write_changes<'a>(&'a self, disk: &'a Disk, changes: Map<Change>, safe: Safe) -> Kept<'a> {
+        Box::pin(self.try_write_changes(disk, changes, safe))
+    }
+
+    async fn try_write_changes(
+        &self,
+        disk: &Disk,
+        changes: Map<Change>,
+        safe: Safe,
+    ) -> Result<(), KeepError> {
         let result = self.commit(disk, &changes, safe).await;
-        let Core { store, hub } = &mut *self.core.borrow_mut();
+        let Core { store, hub } = &mut *self.core_mut();
         match result {
             Ok(()) => {
                 hub.figures.batches += 1;
@@ -285,7 +299,7 @@ impl Server {
     async fn commit(&self, disk: &Disk, changes: &Map<Change>, safe: Safe) -> Result<(), KeepError> {
         let mut batches = Batches::new(disk.rows, changes);
         loop {
-            let mut rows = batches.next(&mut self.core.borrow_mut().store, spare_memory() / 2)?;
+            let mut rows = batches.next(&mut self.core_mut().store, spare_memory() / 2)?;
             if !disk.has_header.get() {
                 rows.insert(0, disk.rows.header());
             }

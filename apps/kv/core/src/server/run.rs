@@ -4,7 +4,7 @@ use super::connection;
 use super::flush::Disk;
 use super::{Config, Core, Link};
 use alloc::rc::Rc;
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell, RefMut};
 use core::net::{Ipv4Addr, SocketAddr};
 use fata::net::{self, Network, TcpListener, TcpStream};
 use fata::time::{Duration, SystemTime, sleep};
@@ -38,9 +38,21 @@ impl Server {
         Rc::new(Self { core: RefCell::new(core), disk: RefCell::default() })
     }
 
+    /// Data and clients. Here, and below, as what each borrow looks at is some code.
+    #[inline(never)]
+    pub(super) fn core_ref(&self) -> Ref<'_, Core> {
+        self.core.borrow()
+    }
+
+    /// The same, to change them.
+    #[inline(never)]
+    pub(super) fn core_mut(&self) -> RefMut<'_, Core> {
+        self.core.borrow_mut()
+    }
+
     /// A link for a client that has come, unless there are too many.
     fn enter(&self, stream: &TcpStream, peer: SocketAddr) -> Option<Rc<Link>> {
-        let hub = &mut self.core.borrow_mut().hub;
+        let hub = &mut self.core_mut().hub;
         hub.figures.connections += 1;
         if hub.is_closing || hub.links.len() >= hub.config.maxclients {
             hub.figures.rejected += 1;
@@ -66,7 +78,7 @@ impl Server {
         let mut wait = IDLE;
         loop {
             sleep(wait).await;
-            let store = &mut self.core.borrow_mut().store;
+            let store = &mut self.core_mut().store;
             store.now = now();
             let is_left = store.expire_due(AT_ONCE);
             let next = store.next_due().map_or(IDLE, |due| {
@@ -83,7 +95,7 @@ impl Server {
 
 /// Listens.
 pub fn listen(server: &Server, network: &Network) -> Result<TcpListener, net::Error> {
-    let port = server.core.borrow().hub.config.port;
+    let port = server.core_ref().hub.config.port;
     TcpListener::bind(network, (Ipv4Addr::UNSPECIFIED, port).into())
 }
 
@@ -101,7 +113,7 @@ pub async fn serve(server: &Rc<Server>, listener: TcpListener) -> Result<(), net
     let result = until_shutdown(accept).await.unwrap_or(Ok(()));
     drop(expiring);
     {
-        let hub = &mut server.core.borrow_mut().hub;
+        let hub = &mut server.core_mut().hub;
         hub.is_closing = true;
         hub.links.iter().for_each(|link| link.kill());
     }
