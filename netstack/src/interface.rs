@@ -179,10 +179,12 @@ impl Iface {
 
 /// Drives an interface for ever.
 pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
-    if let Ipv4Config::Static { address, prefix_len, gateway } = config.ipv4 {
-        iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
-    } else {
-        spawn_detached(dhcp::run(core.clone(), iface.clone(), config));
+    match config.ipv4 {
+        Ipv4Config::Static { address, prefix_len, gateway } => {
+            iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
+        }
+        Ipv4Config::Dhcp => spawn_detached(dhcp::run(core.clone(), iface.clone(), config)),
+        Ipv4Config::None => {}
     }
     let mut frame = vec![0; MAX_FRAME];
     let mut sleep = sleep_until(Instant::recent());

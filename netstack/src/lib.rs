@@ -23,6 +23,7 @@ mod hash;
 mod icmp;
 mod interface;
 mod ip;
+mod ip6;
 mod link;
 mod memory;
 mod param;
@@ -39,7 +40,7 @@ mod udp;
 mod work;
 
 pub use capture::{Capture, CaptureError, Snapshot};
-pub use config::{Config, Ipv4Config};
+pub use config::{Config, Ipv4Config, Ipv6Config};
 pub use connections::ConnectionInfo;
 pub use dns::Resolver;
 pub use error::Error;

@@ -95,7 +95,7 @@ impl Config {
             },
         };
         let hostname = get("hostname").map(String::from);
-        Ok(Self { ipv4, dns, hostname, mtu: get("mtu").and_then(|v| v.parse().ok()) })
+        Ok(Self { ipv4, ipv6: None, dns, hostname, mtu: get("mtu").and_then(|v| v.parse().ok()) })
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
         let mtu = Some(1400);
         assert_eq!(
             config("main.ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=1.1.1.1,9.9.9.9 mtu=1400"),
-            Ok(Config { ipv4, dns, hostname: None, mtu })
+            Ok(Config { ipv4, ipv6: None, dns, hostname: None, mtu })
         );
         assert!(config("ipv4=10.0.0.0/31 gateway=10.0.0.1").is_ok());
         assert!(config("ipv4=10.0.0.0/32").is_ok());

@@ -1,0 +1,31 @@
+//! IPv6 (RFC 8200) of an interface: neighbours (RFC 4861), addresses (RFC 4862), groups (RFC 3810), ICMPv6 (RFC 4443).
+//!
+//! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`](crate::Ipv6Config) brings it in: an
+//! image without one has nothing of this code.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+/// IPv6 of one interface, as the rest of the stack sees it.
+pub(crate) trait Inet6 {}
+
+/// Makes the IPv6 of an interface.
+#[derive(Clone, Copy)]
+pub(crate) struct Start(pub(crate) fn() -> Option<Box<dyn Inet6>>);
+
+/// There is one way.
+pub(crate) const START: Start = Start(|| None);
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Start")
+    }
+}
+
+impl PartialEq for Start {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Start {}
