@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071).
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 /// A sum of 16-bit words, not yet folded.
 #[derive(Clone, Copy, Default)]
@@ -19,9 +19,21 @@ impl Sum {
         self
     }
 
-    /// Adds the pseudo-header of TCP and UDP over IPv4.
-    pub(crate) fn pseudo_v4(mut self, src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, len: usize) -> Self {
-        self.0 += u64::from(src.to_bits()) + u64::from(dst.to_bits()) + u64::from(protocol) + len as u64;
+    /// Adds the pseudo-header of what a packet between two addresses carries (RFC 9293, 3.1; RFC 8200, 8.1). Its sum is the
+    /// same for both versions: the length and the protocol stand in words of their own, whatever their width.
+    pub(crate) fn pseudo(mut self, src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Self {
+        for address in [src, dst] {
+            self = match address {
+                IpAddr::V4(address) => self.data(&address.octets()),
+                IpAddr::V6(address) => self.data(&address.octets()),
+            };
+        }
+        self.words(protocol, len)
+    }
+
+    /// Adds what stands in the pseudo-header beside the addresses.
+    pub(crate) fn words(mut self, protocol: u8, len: usize) -> Self {
+        self.0 += u64::from(protocol) + len as u64;
         self
     }
 

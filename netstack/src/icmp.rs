@@ -1,8 +1,8 @@
-//! ICMP: echo requests are answered, errors about what we sent reach the socket, errors we send are rationed.
+//! ICMP of IPv4: echo requests are answered, errors about what we sent reach the socket, errors we send are rationed.
 
 use crate::checksum::Sum;
 use crate::interface::Iface;
-use crate::ip::{self, Header};
+use crate::ip::{self, Datagram, Header};
 use crate::stack::Core;
 use crate::traffic::{Lost, Protocol};
 use crate::udp;
@@ -19,7 +19,7 @@ pub(crate) enum Unreachable {
     Port,
     /// No way leads there.
     Host,
-    /// A link on the way takes IP packets of so many octets only (RFC 1191, 4).
+    /// A link on the way takes IP packets of so many octets only (RFC 1191, 4; RFC 8201, 4).
     TooBig(u16),
 }
 
@@ -47,7 +47,7 @@ impl Default for Ration {
 }
 
 impl Ration {
-    fn take(&self, now: Instant) -> bool {
+    pub(crate) fn take(&self, now: Instant) -> bool {
         let new = now.duration_since(self.filled.get()).as_nanos() / REFILL.as_nanos();
         if new > 0 {
             self.filled.set(now);
@@ -75,14 +75,14 @@ pub(crate) fn receive(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, header: 
 }
 
 fn echo(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, header: Header, message: &[u8]) {
-    let Some(hop) = iface.net.get().and_then(|net| net.hop(header.source)) else { return };
+    let Some(way) = iface.way(header.source, Some(header.destination)) else { return };
     core.counters.icmp_echoes.one();
-    let to = (header.source, hop);
     let fill = &mut |reply: &mut [u8]| {
         reply.copy_from_slice(message);
         finish(reply, 0, 0);
     };
-    ip::send_datagram(iface, &core.counters, now, header.destination, to, ip::ICMP, message.len(), fill);
+    let datagram = Datagram { now, way, protocol: ip::ICMP, len: message.len() };
+    ip::send_datagram(iface, &core.counters, datagram, fill);
 }
 
 /// Sets type, code and checksum.
@@ -100,19 +100,15 @@ pub(crate) fn send_port_unreachable(
     header: Header,
     packet: &[u8],
 ) {
-    if !header.is_unicast || !core.icmp_ration.take(now) {
-        return iface.traffic.lost(&core.counters, Lost::IcmpRationed);
-    }
-    let Some(hop) = iface.net.get().and_then(|net| net.hop(header.source)) else { return };
+    let Some(way) = iface.way(header.source, Some(header.destination)) else { return };
     let quote = &packet[..packet.len().min(QUOTE)];
-    let to = (header.source, hop);
     let fill = &mut |message: &mut [u8]| {
         message[..HEADER].fill(0);
         message[HEADER..].copy_from_slice(quote);
         finish(message, Icmpv4Message::DstUnreachable.into(), PORT_UNREACHABLE);
     };
-    let len = HEADER + quote.len();
-    ip::send_datagram(iface, &core.counters, now, header.destination, to, ip::ICMP, len, fill);
+    let datagram = Datagram { now, way, protocol: ip::ICMP, len: HEADER + quote.len() };
+    ip::send_datagram(iface, &core.counters, datagram, fill);
 }
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
@@ -136,10 +132,22 @@ fn unreachable(core: &Rc<Core>, iface: &Iface, code: u8, message: &[u8]) {
     };
     let local = SocketAddr::new(IpAddr::V4(ip.src_addr()), u16::from_be_bytes([a, b]));
     let remote = SocketAddr::new(IpAddr::V4(ip.dst_addr()), u16::from_be_bytes([c, d]));
-    match ip.next_header().into() {
+    tell(core, ip.next_header().into(), local, remote, u32::from_be_bytes([e, f, g, h]), what);
+}
+
+/// Tells a transport what became of a packet of ours, which began with the number `seq` if it was TCP's.
+pub(crate) fn tell(
+    core: &Core,
+    protocol: u8,
+    local: SocketAddr,
+    remote: SocketAddr,
+    seq: u32,
+    what: Unreachable,
+) {
+    match protocol {
         ip::TCP => {
             if let Some(tcp) = core.tcp.in_use() {
-                tcp.unreachable(core, local, remote, u32::from_be_bytes([e, f, g, h]), what);
+                tcp.unreachable(core, local, remote, seq, what);
             }
         }
         ip::UDP => udp::unreachable(core, local, remote, what),

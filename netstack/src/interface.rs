@@ -2,7 +2,8 @@
 
 use crate::config::{Config, Ipv4Config};
 use crate::dhcp::{self, Inbox};
-use crate::ip::{self, Header, Net, Reassembly};
+use crate::ip::{self, Header, Net, Reassembly, Way};
+use crate::ip6::Inet6;
 use crate::link::Link;
 use crate::memory::Memory;
 use crate::stack::Core;
@@ -51,6 +52,7 @@ pub(crate) struct Iface {
     pub(crate) dhcp: Forever<Inbox>,
     /// When the address was last defended.
     defended: Cell<Option<Instant>>,
+    inet6: Forever<Option<Box<dyn Inet6>>>,
 }
 
 /// A part of an interface, which on a guest lives as long as the guest: its image needs no code that takes it apart.
@@ -86,7 +88,7 @@ impl Iface {
         config: &Config,
         memory: &Rc<Memory>,
     ) -> Self {
-        let traffic = Rc::<Traffic>::default();
+        let (traffic, mac) = (Rc::<Traffic>::default(), device.mac());
         Self {
             name,
             link: Forever::new(RefCell::new(Link::new(device, config.mtu, memory, &traffic))),
@@ -103,6 +105,7 @@ impl Iface {
             losses: Cell::new(0),
             dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
+            inet6: Forever::new(config.ipv6.as_ref().map(|ipv6| (ipv6.start.0)(ipv6, mac))),
         }
     }
 
@@ -113,6 +116,57 @@ impl Iface {
         ident
     }
 
+    /// IPv6, if the interface has it.
+    pub(crate) fn inet6(&self) -> Option<&dyn Inet6> {
+        self.inet6.as_deref()
+    }
+
+    /// The way to a host by this interface, from the address `own` of this host if one is given.
+    pub(crate) fn way(&self, to: IpAddr, own: Option<IpAddr>) -> Option<Way> {
+        let (own, hop) = match (to, own) {
+            (IpAddr::V4(to), _) => {
+                let net = self.net.get()?;
+                (own.unwrap_or(IpAddr::V4(net.address)), net.hop(to)?)
+            }
+            (IpAddr::V6(to), Some(IpAddr::V6(own))) => (own.into(), self.inet6()?.hop(to)?),
+            (IpAddr::V6(to), None) => (self.inet6()?.source(to)?.into(), self.inet6()?.hop(to)?),
+            _ => return None,
+        };
+        Some(Way { own, to, hop })
+    }
+
+    /// How many bits an address has in common with the network of this interface that it lies in; 0 if it lies in none.
+    pub(crate) fn direct(&self, to: IpAddr) -> u8 {
+        match to {
+            IpAddr::V4(to) => self.net.get().filter(|net| net.contains(to)).map_or(0, |net| net.prefix_len),
+            IpAddr::V6(to) => self.inet6().map_or(0, |inet6| inet6.direct(to)),
+        }
+    }
+
+    /// The largest packet that goes to a host, octets.
+    pub(crate) fn mtu_to(&self, to: IpAddr) -> usize {
+        let mtu = self.link.borrow().mtu();
+        match (to, self.inet6()) {
+            (IpAddr::V6(to), Some(inet6)) => inet6.mtu(to).min(mtu),
+            _ => mtu,
+        }
+    }
+
+    /// Whether it has that address.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.net.get().is_some_and(|net| net.address == address),
+            IpAddr::V6(address) => self.inet6().is_some_and(|inet6| inet6.has(address)),
+        }
+    }
+
+    /// Calls whoever waits for another address, router or name server.
+    pub(crate) fn has_changed(&self) {
+        self.changes.set(self.changes.get() + 1);
+        self.changed.wake_all();
+        self.work.kick();
+    }
+
     /// Whether a device is connected.
     pub(crate) fn is_up(&self) -> bool {
         self.up.get()
@@ -120,7 +174,13 @@ impl Iface {
 
     /// Whether a packet is for this host, and if so how.
     pub(crate) fn accepts(&self, source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Option<Header> {
-        let header = |is_unicast| Header { source, destination, is_unicast, verified: false, marked: false };
+        let header = |is_unicast| Header {
+            source: source.into(),
+            destination: destination.into(),
+            is_unicast,
+            verified: false,
+            marked: false,
+        };
         let Some(net) = self.net.get() else {
             // Without an address only an answer to the DHCP client is for us, to whatever address it is sent.
             return (protocol == ip::UDP).then(|| header(false));
@@ -171,9 +231,7 @@ impl Iface {
             None if old.is_some() => log::warn!("{}: no address any more", self.name),
             None => {}
         }
-        self.changes.set(self.changes.get() + 1);
-        self.changed.wake_all();
-        self.work.kick();
+        self.has_changed();
     }
 }
 
@@ -183,8 +241,11 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
         Ipv4Config::Static { address, prefix_len, gateway } => {
             iface.configure(&core, Some(Net { address, prefix_len, gateway }), config.dns.clone());
         }
-        Ipv4Config::Dhcp => spawn_detached(dhcp::run(core.clone(), iface.clone(), config)),
-        Ipv4Config::None => {}
+        Ipv4Config::Dhcp => {
+            iface.dns.borrow_mut().clone_from(&config.dns);
+            spawn_detached(dhcp::run(core.clone(), iface.clone(), config));
+        }
+        Ipv4Config::None => *iface.dns.borrow_mut() = config.dns,
     }
     let mut frame = vec![0; MAX_FRAME];
     let mut sleep = sleep_until(Instant::recent());
@@ -196,7 +257,8 @@ pub(crate) async fn drive(core: Rc<Core>, iface: Rc<Iface>, config: Config) {
             yield_now().await;
         }
         send_all(&core, &iface);
-        let deadline = iface.work.deadline().into_iter().chain(iface.link.borrow().deadline()).min();
+        let deadline = iface.work.deadline().into_iter().chain(iface.link.borrow().deadline());
+        let deadline = deadline.chain(iface.inet6().and_then(|inet6| inet6.deadline())).min();
         if burst == Burst::More {
             yield_now().await;
             continue;
@@ -221,7 +283,7 @@ fn wait(iface: &Iface, timer: Option<&mut Pin<&mut Sleep>>, cx: &mut Context<'_>
 }
 
 /// Notes that the device went up or down.
-fn watch_link(core: &Core, iface: &Rc<Iface>) {
+fn watch_link(core: &Rc<Core>, iface: &Rc<Iface>) {
     let up = iface.link.borrow_mut().device().is_up();
     if iface.up.replace(up) == up {
         return;
@@ -235,6 +297,9 @@ fn watch_link(core: &Core, iface: &Rc<Iface>) {
         link.announce(net.address, &core.counters);
     }
     drop(link);
+    if let Some(inet6) = iface.inet6() {
+        inet6.link_changed(core, iface, up);
+    }
     if up && let Some(tcp) = core.tcp.in_use() {
         tcp.link_up(iface);
     }
@@ -284,13 +349,20 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
             }
         }
     }
-    let net = iface.net.get();
+    if let Some(inet6) = iface.inet6() {
+        inet6.poll(core, iface, now);
+    }
     if iface.link.borrow().is_due(now) {
-        let lost = iface.link.borrow_mut().poll(now, net.map(|n| n.address), &core.counters);
-        if !lost.is_empty()
-            && let Some(tcp) = core.tcp.in_use()
-        {
-            tcp.neighbours_lost(core, iface, &lost);
+        let own = |hop| iface.way(hop, None).map(|way| way.own);
+        let announced = iface.net.get().map(|net| net.address);
+        let lost = iface.link.borrow_mut().poll(now, announced, &own, &core.counters);
+        if !lost.is_empty() {
+            if let Some(inet6) = iface.inet6() {
+                inet6.neighbours_lost(&lost);
+            }
+            if let Some(tcp) = core.tcp.in_use() {
+                tcp.neighbours_lost(core, iface, &lost);
+            }
         }
     }
     for _ in 0..iface.work.waiting() {

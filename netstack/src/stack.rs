@@ -6,8 +6,7 @@ use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
-use crate::ip::Net;
-use crate::link::Hop;
+use crate::ip::Way;
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
 use crate::traffic::Packets;
@@ -20,7 +19,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
 use fata_libos::spawn_detached;
@@ -41,37 +40,81 @@ pub(crate) struct Core {
 /// Where a packet leaves the host.
 pub(crate) struct Route {
     pub(crate) iface: Rc<Iface>,
-    pub(crate) net: Net,
-    pub(crate) hop: Hop,
+    pub(crate) way: Way,
 }
 
 impl Core {
     /// The way to `to`, from the interface with address `from` if one is given: the longest prefix, else the first
-    /// interface with a gateway.
-    pub(crate) fn route(&self, to: Ipv4Addr, from: Option<Ipv4Addr>) -> Option<Route> {
+    /// interface with a gateway. A link-local address that names its interface leads there alone.
+    pub(crate) fn route(&self, to: SocketAddr, from: Option<IpAddr>) -> Option<Route> {
         let interfaces = self.interfaces.borrow();
-        let ways = interfaces.iter().filter_map(|iface| {
-            let net = iface.net.get().filter(|net| from.is_none_or(|from| from == net.address))?;
-            Some(Route { iface: iface.clone(), net, hop: net.hop(to)? })
-        });
-        // The last of the best would win otherwise.
-        let direct = |way: &Route| if way.net.contains(to) { way.net.prefix_len } else { 0 };
-        ways.reduce(|best, way| if direct(&way) > direct(&best) { way } else { best })
+        let scope = scope(to);
+        let mut best: Option<(u8, Route)> = None;
+        for (n, iface) in interfaces.iter().enumerate() {
+            if scope != 0 && scope as usize != n + 1 || from.is_some_and(|from| !iface.has(from)) {
+                continue;
+            }
+            let Some(way) = iface.way(to.ip(), from) else { continue };
+            let direct = iface.direct(to.ip());
+            if best.as_ref().is_none_or(|(longest, _)| direct > *longest) {
+                best = Some((direct, Route { iface: iface.clone(), way }));
+            }
+        }
+        Some(best?.1)
+    }
+
+    /// A link-local address that was seen on an interface, with the number of that.
+    pub(crate) fn scoped(&self, iface: &Rc<Iface>, mut address: SocketAddr) -> SocketAddr {
+        if let SocketAddr::V6(v6) = &mut address
+            && v6.ip().is_unicast_link_local()
+            && let Some(n) = self.interfaces.borrow().iter().position(|other| Rc::ptr_eq(other, iface))
+        {
+            v6.set_scope_id(n as u32 + 1);
+        }
+        address
     }
 
     /// The address of an interface as an argument: whether one has it, or it is left open.
     pub(crate) fn check_local(&self, address: IpAddr) -> Result<(), Error> {
-        let IpAddr::V4(address) = address else {
-            // All addresses of both families, as servers ask for; there is one family yet.
-            return if address.is_unspecified() { Ok(()) } else { Err(Error::Unsupported) };
-        };
-        let has = |iface: &Rc<Iface>| iface.net.get().is_some_and(|net| net.address == address);
-        if address.is_unspecified() || address.is_broadcast() || self.interfaces.borrow().iter().any(has) {
+        let has = |iface: &Rc<Iface>| iface.has(address);
+        let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+        if address.is_unspecified() || is_broadcast || self.interfaces.borrow().iter().any(has) {
             Ok(())
         } else {
             Err(Error::AddrNotAvailable)
         }
     }
+}
+
+/// The interface that a link-local address names: its number from 1, or 0.
+pub(crate) fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
+        _ => 0,
+    }
+}
+
+/// Whether a socket that is bound to an address hears what comes to another: `0.0.0.0` stands for all of IPv4, `::` for all.
+pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
+    bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
+}
+
+/// An address of IPv4 that is written as one of IPv6 is one of IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
+            SocketAddr::new(v6.ip().to_canonical(), v6.port())
+        }
+        _ => address,
+    }
+}
+
+/// Whether two addresses are the same one: a link-local one may name its interface or not.
+pub(crate) fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    let scopes = (scope(one), scope(other));
+    one.ip() == other.ip()
+        && one.port() == other.port()
+        && (scopes.0 == scopes.1 || scopes.0 == 0 || scopes.1 == 0)
 }
 
 /// A TCP/IP stack. Cheap to clone: all clones are the same stack.
@@ -173,6 +216,13 @@ pub struct Addressing {
     pub dns: Vec<IpAddr>,
 }
 
+impl Addressing {
+    /// Whether the address is good on its link alone.
+    fn is_link_local(&self) -> bool {
+        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+}
+
 /// A network interface of a [`Stack`].
 #[derive(Clone)]
 pub struct Interface(Rc<Iface>);
@@ -214,15 +264,33 @@ impl Interface {
         self.0.traffic.each_lost(f);
     }
 
-    /// Its address, if it has one.
+    /// Its address, if it has one: that of IPv4, else the first of IPv6 that is not link-local.
     pub fn addressing(&self) -> Option<Addressing> {
-        let net = self.0.net.get()?;
-        Some(Addressing {
-            address: IpAddr::V4(net.address),
-            prefix_len: net.prefix_len,
-            gateway: net.gateway.map(IpAddr::V4),
-            dns: self.0.dns.borrow().clone(),
-        })
+        let mut first = None;
+        self.each_address(&mut |addressing| {
+            if !addressing.is_link_local() && first.is_none() {
+                first = Some(addressing);
+            }
+        });
+        first
+    }
+
+    /// Calls `f` with each of its addresses, that of IPv4 first.
+    pub fn each_address(&self, f: &mut dyn FnMut(Addressing)) {
+        let mut dns = self.0.dns.borrow().clone();
+        if let Some(inet6) = self.0.inet6() {
+            inet6.each_dns(&mut |server| dns.push(server.into()));
+        }
+        if let Some(net) = self.0.net.get() {
+            let (address, gateway) = (IpAddr::V4(net.address), net.gateway.map(IpAddr::V4));
+            f(Addressing { address, prefix_len: net.prefix_len, gateway, dns: dns.clone() });
+        }
+        if let Some(inet6) = self.0.inet6() {
+            inet6.each_address(&mut |address, prefix_len, gateway| {
+                let gateway = gateway.map(IpAddr::V6);
+                f(Addressing { address: address.into(), prefix_len, gateway, dns: dns.clone() });
+            });
+        }
     }
 
     /// Waits until it has an address.

@@ -15,7 +15,7 @@ use crate::tcp::{Flow, Table};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::OnceCell;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::ops::Deref;
 use fata_libos::time::Instant;
 
@@ -44,7 +44,7 @@ pub(crate) trait Transport {
     fn link_up(&self, iface: &Rc<Iface>);
 
     /// Ends the handshakes of ours that go by next hops that do not answer.
-    fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]);
+    fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[IpAddr]);
 
     /// Ends what used an address that this host no longer has.
     fn address_lost(&self, core: &Core, address: IpAddr);

@@ -8,7 +8,7 @@ mod message;
 
 use crate::config::Config;
 use crate::interface::Iface;
-use crate::ip::{self, Net};
+use crate::ip::{self, Datagram, Net, Way};
 use crate::link::Hop;
 use crate::stack::Core;
 use crate::udp;
@@ -18,7 +18,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 use fata_libos::entropy;
 use fata_libos::task::WakerSet;
@@ -260,14 +260,12 @@ impl Client {
         let seconds = u16::try_from((now - self.began).as_secs()).unwrap_or(u16::MAX);
         let mac = self.iface.link.borrow().mac();
         let message = message::write(ask, self.xid, seconds, mac, self.config.hostname.as_deref());
-        let hop = |to| self.iface.net.get().and_then(|net| net.hop(to));
-        let (destination, hop) = match to.and_then(|to| Some((to, hop(to)?))) {
-            Some(way) => way,
-            None => (Ipv4Addr::BROADCAST, Hop::Broadcast),
-        };
-        let len = udp::HEADER + message.len();
-        let (counters, source) = (&self.core.counters, ask.current);
-        ip::send_datagram(&self.iface, counters, now, source, (destination, hop), ip::UDP, len, &mut |buf| {
+        let own = IpAddr::V4(ask.current);
+        let way = to.and_then(|to| self.iface.way(to.into(), Some(own)));
+        let to_all = Way { own, to: Ipv4Addr::BROADCAST.into(), hop: Hop::Broadcast };
+        let (way, len) = (way.unwrap_or(to_all), udp::HEADER + message.len());
+        let datagram = Datagram { now, way, protocol: ip::UDP, len };
+        ip::send_datagram(&self.iface, &self.core.counters, datagram, &mut |buf| {
             udp::write_header(buf, udp::DHCP_CLIENT, SERVER_PORT);
             buf[udp::HEADER..].copy_from_slice(&message);
         });

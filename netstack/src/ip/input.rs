@@ -1,7 +1,7 @@
 //! Frames in: what is for us, whole and sound goes to the protocol it names.
 
 use super::reassembly::{Fragment, Outcome, PacketId};
-use super::{HEADER, Header, ICMP, TCP, UDP, write_header};
+use super::{HEADER, HEADER6, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
 use crate::stack::Core;
@@ -9,7 +9,7 @@ use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
 use crate::{icmp, udp};
 use alloc::rc::Rc;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::net::{Checksum, ETHERNET_HEADER, MacAddress, Octets, Received};
 use fata_libos::time::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol};
@@ -17,7 +17,7 @@ use smoltcp::wire::{EthernetFrame, EthernetProtocol};
 /// Frames shorter than that are copied whole: there is little to be saved.
 const LEAST_TAKEN: usize = 512;
 /// What is looked at of a frame, octets: all headers of a segment of TCP, if its packet has no options.
-const HEADERS: usize = ETHERNET_HEADER + HEADER + 60;
+const HEADERS: usize = ETHERNET_HEADER + HEADER6 + 60;
 
 /// What an IPv4 header says.
 struct Packet {
@@ -76,16 +76,24 @@ pub(crate) fn take_frame(
     let mut head = [0; HEADERS];
     frame.read(0, &mut head);
     let (ethernet, packet) = head.split_at(ETHERNET_HEADER);
-    if ethernet[..6] != mac.0 || ethernet[12..] != [8, 0] {
+    if ethernet[..6] != mac.0 {
         return false;
     }
-    let Ok(ip) = Packet::parse(iface, packet, received.len - ETHERNET_HEADER) else { return false };
-    if ip.protocol != TCP || !ip.is_whole() {
-        return false;
-    }
-    let header = Header { verified: true, ..ip.header };
-    let segment = &packet[ip.header_len..ip.total.min(packet.len())];
-    let data = Data::new(frame, ETHERNET_HEADER + ip.header_len, ip.total - ip.header_len);
+    let len = received.len - ETHERNET_HEADER;
+    let (header, header_len, total) = match ethernet[12..] {
+        [8, 0] => match Packet::parse(iface, packet, len) {
+            Ok(ip) if ip.protocol == TCP && ip.is_whole() => (ip.header, ip.header_len, ip.total),
+            _ => return false,
+        },
+        [0x86, 0xdd] => match iface.inet6().and_then(|inet6| inet6.segment(packet, len)) {
+            Some((header, total)) => (header, HEADER6, total),
+            None => return false,
+        },
+        _ => return false,
+    };
+    let header = Header { verified: true, ..header };
+    let segment = &packet[header_len..total.min(packet.len())];
+    let data = Data::new(frame, ETHERNET_HEADER + header_len, total - header_len);
     let taken = tcp.receive(core, iface, now, header, segment, Some(data));
     if taken {
         iface.traffic.received(Protocol::Ip);
@@ -114,6 +122,10 @@ pub(crate) fn receive_frame(
     match protocol {
         EthernetProtocol::Ipv4 => receive_packet(core, iface, now, payload, checksum),
         EthernetProtocol::Arp => iface.receive_arp(core, now, payload),
+        EthernetProtocol::Ipv6 => match iface.inet6() {
+            Some(inet6) => inet6.receive(core, iface, now, payload, checksum),
+            None => lost(Lost::EthernetUnknown),
+        },
         _ => lost(Lost::EthernetUnknown),
     }
 }
@@ -133,7 +145,7 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
     }
     counters.fragments_received.one();
     let (source, destination) = (header.source, header.destination);
-    let id = PacketId { source, destination, protocol, ident };
+    let id = PacketId { source, destination, protocol, ident: ident.into() };
     let fragment = Fragment { id, offset, more, data: &data[header_len..total] };
     let outcome = iface.fragments.borrow_mut().add(now, fragment);
     match outcome {
@@ -141,15 +153,17 @@ fn receive_packet(core: &Rc<Core>, iface: &Rc<Iface>, now: Instant, data: &mut [
         Outcome::Dropped => iface.traffic.lost(counters, Lost::IpFragment),
         Outcome::Complete(mut whole) => {
             counters.fragments_reassembled.one();
-            write_header(&mut whole, source, destination, protocol, false);
+            let packet = &mut whole[HEADER6 - HEADER..];
+            write_header(packet, source, destination, protocol, false);
             // Each fragment may have been marked, or none.
             let header = Header { marked: false, ..header };
-            deliver(core, iface, now, header, protocol, &mut whole, HEADER);
+            deliver(core, iface, now, header, protocol, packet, HEADER);
         }
     }
 }
 
-fn deliver(
+/// Hands what a packet carries to its protocol; `packet` begins with the IP header.
+pub(crate) fn deliver(
     core: &Rc<Core>,
     iface: &Rc<Iface>,
     now: Instant,
@@ -164,10 +178,28 @@ fn deliver(
                 iface.traffic.received(Protocol::Tcp);
                 tcp.receive(core, iface, now, header, &packet[header_len..], None);
             }
-            None => icmp::send_port_unreachable(core, iface, now, header, packet),
+            None => unreachable_port(core, iface, now, header, packet),
         },
         UDP => udp::receive(core, iface, now, header, packet, header_len),
-        ICMP => icmp::receive(core, iface, now, header, &packet[header_len..]),
+        ICMP if header.source.is_ipv4() => icmp::receive(core, iface, now, header, &packet[header_len..]),
         _ => iface.traffic.lost(&core.counters, Lost::IpUnknown),
+    }
+}
+
+/// Tells the sender of `packet` that nothing listens on its port.
+pub(crate) fn unreachable_port(
+    core: &Rc<Core>,
+    iface: &Rc<Iface>,
+    now: Instant,
+    header: Header,
+    packet: &[u8],
+) {
+    if !header.is_unicast || !core.icmp_ration.take(now) {
+        return iface.traffic.lost(&core.counters, Lost::IcmpRationed);
+    }
+    match (header.destination, iface.inet6()) {
+        (IpAddr::V4(_), _) => icmp::send_port_unreachable(core, iface, now, header, packet),
+        (_, Some(inet6)) => inet6.send_port_unreachable(core, iface, now, header, packet),
+        _ => {}
     }
 }

@@ -1,15 +1,15 @@
-//! IPv4: addresses and routes of an interface, packets in and out.
+//! IP: what both versions have in common, and IPv4: the address and routes of an interface, packets in and out.
 
 mod input;
 mod output;
 mod reassembly;
 
-pub(crate) use input::{receive_frame, take_frame};
-pub(crate) use output::{send_datagram, write_header};
-pub(crate) use reassembly::Reassembly;
+pub(crate) use input::{deliver, receive_frame, take_frame, unreachable_port};
+pub(crate) use output::{Datagram, send_datagram, write_header};
+pub(crate) use reassembly::{Fragment, Outcome, PacketId, Reassembly};
 
 use crate::link::Hop;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Protocol numbers.
 pub(crate) const ICMP: u8 = 1;
@@ -19,7 +19,15 @@ pub(crate) const UDP: u8 = 17;
 /// An IPv4 header without options, octets.
 pub(crate) const HEADER: usize = smoltcp::wire::IPV4_HEADER_LEN;
 
-/// The largest IPv4 packet, octets.
+/// An IPv6 header without extensions, octets.
+pub(crate) const HEADER6: usize = 40;
+
+/// The header of a packet to an address, without options or extensions, octets.
+pub(crate) fn header_len(to: IpAddr) -> usize {
+    if to.is_ipv4() { HEADER } else { HEADER6 }
+}
+
+/// The largest IPv4 packet, and what an IPv6 packet carries at most, octets.
 pub(crate) const MAX_PACKET: usize = 65_535;
 
 /// An interface's address and the networks it leads to.
@@ -56,22 +64,30 @@ impl Net {
         if self.is_broadcast(to) {
             Some(Hop::Broadcast)
         } else if to.is_multicast() {
-            Some(Hop::Group(to))
+            Some(Hop::Group(to.into()))
         } else if to.is_unspecified() || to.is_loopback() || to == self.address {
             None
         } else if self.contains(to) {
-            Some(Hop::Neighbour(to))
+            Some(Hop::Neighbour(to.into()))
         } else {
-            self.gateway.map(Hop::Neighbour)
+            self.gateway.map(|gateway| Hop::Neighbour(gateway.into()))
         }
     }
+}
+
+/// How a packet goes: from which address of this host, to which, by which neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) own: IpAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) hop: Hop,
 }
 
 /// What the layers above are told of a received packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    pub(crate) source: Ipv4Addr,
-    pub(crate) destination: Ipv4Addr,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
     /// The destination is this host's own address, not all or many hosts.
     pub(crate) is_unicast: bool,
     /// The checksum of what it carries is known to be good.
@@ -90,8 +106,8 @@ mod tests {
     fn hops() {
         let gateway = Ipv4Addr::new(10, 0, 0, 1);
         let net = Net { address: A, prefix_len: 24, gateway: Some(gateway) };
-        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 0, 9)), Some(Hop::Neighbour(Ipv4Addr::new(10, 0, 0, 9))));
-        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 1, 9)), Some(Hop::Neighbour(gateway)));
+        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 0, 9)), Some(Hop::Neighbour([10, 0, 0, 9].into())));
+        assert_eq!(net.hop(Ipv4Addr::new(10, 0, 1, 9)), Some(Hop::Neighbour(gateway.into())));
         assert_eq!(net.hop(Ipv4Addr::new(10, 0, 0, 255)), Some(Hop::Broadcast));
         assert_eq!(net.hop(Ipv4Addr::BROADCAST), Some(Hop::Broadcast));
         assert_eq!(net.hop(Ipv4Addr::LOCALHOST), None);

@@ -1,17 +1,18 @@
-//! IPv4 packets out, cut into fragments where the link asks for it.
+//! IP packets out, cut into fragments where the link asks for it.
 
-use super::{HEADER, MAX_PACKET};
+use super::{HEADER, MAX_PACKET, Way, header_len};
 use crate::checksum::Sum;
 use crate::interface::Iface;
-use crate::link::{Carries, Hop, Send};
+use crate::ip6;
+use crate::link::{Carries, Send};
 use crate::memory::zeroed;
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::time::Instant;
 use smoltcp::wire::Ipv4Packet;
 
-/// The time to live of what we send.
+/// The time to live, or hop limit, of what we send.
 const TTL: u8 = 64;
 
 /// How a packet may be cut up.
@@ -26,14 +27,17 @@ struct Cut {
 
 /// Writes the header of a packet that must not be cut up into its first octets; the packet's length is the buffer's. `ect`:
 /// the ends of the transport understand marks of congestion (RFC 3168, 5).
-pub(crate) fn write_header(
-    packet: &mut [u8],
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-    protocol: u8,
-    ect: bool,
-) {
-    write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
+pub(crate) fn write_header(packet: &mut [u8], source: IpAddr, destination: IpAddr, protocol: u8, ect: bool) {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ip6::headers::write(packet, source, destination, protocol, TTL, ect);
+        }
+        // No way leads from one version to the other.
+        _ => {}
+    }
 }
 
 fn write(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, cut: Cut) {
@@ -58,30 +62,37 @@ fn write(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, protocol: u
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Sends a datagram of `len` octets over IP, written by `fill`, in fragments where it is longer than the link takes.
-/// The UDP checksum is completed here. Where it does not fit into an IPv4 packet it is dropped.
-#[allow(clippy::too_many_arguments)]
+/// A datagram to be sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Datagram {
+    pub(crate) now: Instant,
+    pub(crate) way: Way,
+    /// What it is: UDP's checksum is completed here.
+    pub(crate) protocol: u8,
+    /// Octets, without IP's headers.
+    pub(crate) len: usize,
+}
+
+/// Sends a datagram over IP, written by `fill`, in fragments where it is longer than the link, or the way, takes. Where it
+/// does not fit into a packet it is dropped.
 pub(crate) fn send_datagram(
     iface: &Iface,
     counters: &Counters,
-    now: Instant,
-    source: Ipv4Addr,
-    (destination, hop): (Ipv4Addr, Hop),
-    protocol: u8,
-    len: usize,
+    datagram: Datagram,
     fill: &mut dyn FnMut(&mut [u8]),
 ) {
+    let Datagram { now, way, protocol, len } = datagram;
     let is_udp = protocol == super::UDP;
     let carries = if is_udp { Carries::Udp } else { Carries::Other };
     let lost = |what| iface.traffic.lost(counters, what);
     iface.traffic.sent(if is_udp { Protocol::Udp } else { Protocol::Icmp });
-    let mut link = iface.link.borrow_mut();
-    let mtu = link.mtu();
-    if HEADER + len <= mtu {
-        let send = Send { now, own: source, hop, len: HEADER + len, carries, segment_size: 0 };
-        return link.send(send, counters, &mut |packet| {
-            write_header(packet, source, destination, protocol, false);
-            fill(&mut packet[HEADER..]);
+    let (Way { own, to, hop }, header) = (way, header_len(way.to));
+    let mtu = iface.mtu_to(to);
+    if header + len <= mtu {
+        let send = Send { now, own, hop, len: header + len, carries, segment_size: 0 };
+        return iface.link.borrow_mut().send(send, counters, &mut |packet| {
+            write_header(packet, own, to, protocol, false);
+            fill(&mut packet[header..]);
         });
     }
     if HEADER + len > MAX_PACKET {
@@ -90,15 +101,34 @@ pub(crate) fn send_datagram(
     let Some(mut whole) = zeroed(len) else { return lost(Lost::IpNoMemory) };
     fill(&mut whole);
     if carries == Carries::Udp {
-        complete_udp(&mut whole, source, destination);
+        complete_udp(&mut whole, own, to);
     }
+    match (own, to, iface.inet6()) {
+        (IpAddr::V4(own), IpAddr::V4(to), _) => {
+            send_fragments(iface, counters, datagram, (own, to), &whole, mtu)
+        }
+        (.., Some(inet6)) => inet6.send_fragments(iface, counters, datagram, &whole, mtu),
+        _ => {}
+    }
+}
+
+fn send_fragments(
+    iface: &Iface,
+    counters: &Counters,
+    datagram: Datagram,
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    whole: &[u8],
+    mtu: usize,
+) {
+    let Datagram { now, way: Way { own, hop, .. }, protocol, len } = datagram;
     let ident = iface.next_ident();
     let step = (mtu - HEADER) & !7;
+    let mut link = iface.link.borrow_mut();
     for (n, part) in whole.chunks(step).enumerate() {
         let more = (n + 1) * step < len;
         let cut = Cut { ident, offset: (n * step) as u16, more, ..Cut::default() };
         let len = HEADER + part.len();
-        let send = Send { now, own: source, hop, len, carries: Carries::Other, segment_size: 0 };
+        let send = Send { now, own, hop, len, carries: Carries::Other, segment_size: 0 };
         link.send(send, counters, &mut |packet| {
             packet[HEADER..].copy_from_slice(part);
             write(packet, source, destination, protocol, cut);
@@ -106,9 +136,9 @@ pub(crate) fn send_datagram(
     }
 }
 
-fn complete_udp(datagram: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
+fn complete_udp(datagram: &mut [u8], source: IpAddr, destination: IpAddr) {
     datagram[6..8].fill(0);
-    let sum = Sum::default().pseudo_v4(source, destination, super::UDP, datagram.len()).data(datagram);
+    let sum = Sum::default().pseudo(source, destination, super::UDP, datagram.len()).data(datagram);
     let sum = match sum.finish() {
         0 => 0xffff,
         sum => sum,

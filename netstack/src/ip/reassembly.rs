@@ -1,12 +1,12 @@
-//! Putting fragments together (RFC 791, 815; RFC 1858 and 5722 on those that overlap).
+//! Putting fragments of both versions of IP together (RFC 791, 815; RFC 8200, 4.5; RFC 1858 and 5722 on those that overlap).
 //!
 //! Bounded in packets, memory and time. A fragment that overlaps another ends its packet: nobody honest sends one.
 
-use super::HEADER;
+use super::HEADER6;
 use crate::memory::{Memory, Share, Use};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use fata_libos::time::{Duration, Instant};
 
 /// Packets being put together.
@@ -21,10 +21,10 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// Which packet a fragment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PacketId {
-    pub(crate) source: Ipv4Addr,
-    pub(crate) destination: Ipv4Addr,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
     pub(crate) protocol: u8,
-    pub(crate) ident: u16,
+    pub(crate) ident: u32,
 }
 
 /// One fragment.
@@ -43,7 +43,7 @@ struct Packet {
     /// When it is given up.
     due: Instant,
     share: Share,
-    /// With room for a header in front.
+    /// With room for a header of either version in front.
     data: Vec<u8>,
     /// Start and end of what is there, in order, never touching each other.
     pieces: Vec<(usize, usize)>,
@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
     Waiting,
     /// Dropped, and perhaps its packet with it.
     Dropped,
-    /// The last that was missing: what the packet carries, behind room for a header.
+    /// The last that was missing: what the packet carries, behind room for an IPv6 header ([`HEADER6`]).
     Complete(Vec<u8>),
 }
 
@@ -76,7 +76,8 @@ impl Reassembly {
     pub(crate) fn add(&mut self, now: Instant, fragment: Fragment<'_>) -> Outcome {
         let Fragment { id, offset, more, data } = fragment;
         let end = offset + data.len();
-        let sane = !data.is_empty() && end <= super::MAX_PACKET - HEADER && (!more || data.len() % 8 == 0);
+        let sane =
+            !data.is_empty() && end <= super::MAX_PACKET - super::HEADER && (!more || data.len() % 8 == 0);
         if !sane {
             return Outcome::Dropped;
         }
@@ -85,7 +86,7 @@ impl Reassembly {
             return Outcome::Dropped;
         };
         // Older packets give way to one that goes on, not younger ones.
-        while !self.packets[at].make_room(HEADER + end) {
+        while !self.packets[at].make_room(HEADER6 + end) {
             self.drop_oldest();
             let Some(place) = at.checked_sub(1) else { return Outcome::Dropped };
             at = place;
@@ -157,10 +158,10 @@ impl Packet {
         if self.pieces.get(at).is_some_and(|p| p.0 < end) || self.pieces.len() >= PIECES {
             return false;
         }
-        if self.data.len() < HEADER + end {
-            self.data.resize(HEADER + end, 0);
+        if self.data.len() < HEADER6 + end {
+            self.data.resize(HEADER6 + end, 0);
         }
-        self.data[HEADER + offset..HEADER + end].copy_from_slice(data);
+        self.data[HEADER6 + offset..HEADER6 + end].copy_from_slice(data);
         let joins_left = at > 0 && self.pieces[at - 1].1 == offset;
         let joins_right = self.pieces.get(at).is_some_and(|p| p.0 == end);
         match (joins_left, joins_right) {
@@ -199,12 +200,12 @@ mod tests {
         r.memory.used(Use::Fragments)
     }
 
-    fn id(ident: u16) -> PacketId {
-        let host = Ipv4Addr::new(10, 0, 0, 1);
+    fn id(ident: u32) -> PacketId {
+        let host = IpAddr::from([10, 0, 0, 1]);
         PacketId { source: host, destination: host, protocol: 1, ident }
     }
 
-    fn add(r: &mut Reassembly, ident: u16, offset: usize, more: bool, data: &[u8]) -> Outcome {
+    fn add(r: &mut Reassembly, ident: u32, offset: usize, more: bool, data: &[u8]) -> Outcome {
         r.add(Instant::default(), Fragment { id: id(ident), offset, more, data })
     }
 
@@ -216,7 +217,7 @@ mod tests {
             let mut r = reassembly(1 << 20);
             for (n, cut) in order.iter().map(|i| cuts[*i]).enumerate() {
                 let got = add(&mut r, 7, cut.0, cut.1 != 100, &whole[cut.0..cut.1]);
-                let complete = [&[0; HEADER][..], &whole].concat();
+                let complete = [&[0; HEADER6][..], &whole].concat();
                 let want = if n == 3 { Outcome::Complete(complete) } else { Outcome::Waiting };
                 assert_eq!(got, want);
             }
@@ -289,7 +290,7 @@ mod tests {
         // Nor does a packet that was contradicted take its successor with it when there are too many.
         assert_eq!(add(41, 3, 0, true), Outcome::Waiting);
         assert_eq!(add(41, 3, 0, true), Outcome::Dropped);
-        for ident in 100..100 + PACKETS as u16 - 2 {
+        for ident in 100..100 + PACKETS as u32 - 2 {
             assert_eq!(add(42, ident, 0, true), Outcome::Waiting);
         }
         assert_eq!(add(43, 3, 0, true), Outcome::Waiting);

@@ -1,4 +1,5 @@
-//! Neighbours on the link: who has which hardware address (RFC 826, ageing as in RFC 1122, 2.3.2).
+//! Neighbours on the link: who has which hardware address (RFC 826, ageing as in RFC 1122, 2.3.2; RFC 4861, 7, whose states
+//! they are told in the comments).
 //!
 //! Pure logic: the caller sends what [`Neighbours`] asks for. Bounded: an unknown neighbour holds [`WAITING_PACKETS`]
 //! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
@@ -8,7 +9,7 @@ use crate::memory::{Memory, Share, Use, zeroed};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv6Addr};
 use fata_libos::net::{MacAddress, TransmitMeta};
 use fata_libos::time::{Duration, Instant};
 
@@ -64,13 +65,24 @@ pub(crate) enum Answer {
     Unknown { ask: bool },
 }
 
+/// What is said with the hardware address of a neighbour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    /// It is worth an entry where there is none.
+    pub(crate) create: bool,
+    /// It answers a question of ours: what else is said may be old, and is used only until it was asked.
+    pub(crate) answers: bool,
+    /// It takes the place of another.
+    pub(crate) replace: bool,
+}
+
 /// What is due now.
 #[derive(Default)]
 pub(crate) struct Due {
-    /// Neighbours to ask for.
-    pub(crate) ask: Vec<Ipv4Addr>,
+    /// Neighbours to ask for, and where they were.
+    pub(crate) ask: Vec<(IpAddr, Option<MacAddress>)>,
     /// Neighbours given up.
-    pub(crate) lost: Vec<Ipv4Addr>,
+    pub(crate) lost: Vec<IpAddr>,
     /// Packets dropped with them.
     pub(crate) dropped: usize,
 }
@@ -85,26 +97,39 @@ pub(crate) struct Neighbours {
 
 /// Entries by address, in order. A tree would be 7 kB of code, for a table that is bounded.
 #[derive(Default)]
-struct Table(Vec<(u32, Box<Entry>)>);
+struct Table(Vec<(u128, Box<Entry>)>);
+
+/// An address as a number: one of IPv4 as the address of IPv6 that stands for it.
+fn key(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn address(key: u128) -> IpAddr {
+    Ipv6Addr::from_bits(key).to_canonical()
+}
 
 impl Table {
-    fn find(&self, address: Ipv4Addr) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&address.to_bits(), |(address, _)| *address)
+    fn find(&self, address: IpAddr) -> Result<usize, usize> {
+        let key = key(address);
+        self.0.binary_search_by_key(&key, |(address, _)| *address)
     }
 
-    fn get_mut(&mut self, address: Ipv4Addr) -> Option<&mut Entry> {
+    fn get_mut(&mut self, address: IpAddr) -> Option<&mut Entry> {
         let at = self.find(address).ok()?;
         self.0.get_mut(at).map(|(_, entry)| &mut **entry)
     }
 
     /// Adds an entry for an address that has none.
-    fn insert(&mut self, address: Ipv4Addr, entry: Entry) {
+    fn insert(&mut self, address: IpAddr, entry: Entry) {
         if let Err(at) = self.find(address) {
-            self.0.insert(at, (address.to_bits(), Box::new(entry)));
+            self.0.insert(at, (key(address), Box::new(entry)));
         }
     }
 
-    fn remove(&mut self, address: Ipv4Addr) -> Option<Box<Entry>> {
+    fn remove(&mut self, address: IpAddr) -> Option<Box<Entry>> {
         let at = self.find(address).ok()?;
         Some(self.0.remove(at).1)
     }
@@ -122,7 +147,7 @@ impl Neighbours {
     }
 
     /// Looks a next hop up, for use.
-    pub(crate) fn lookup(&mut self, now: Instant, hop: Ipv4Addr) -> Answer {
+    pub(crate) fn lookup(&mut self, now: Instant, hop: IpAddr) -> Answer {
         if let Some(entry) = self.table.get_mut(hop) {
             entry.used = true;
             let Some(mac) = entry.mac else { return Answer::Unknown { ask: false } };
@@ -145,7 +170,7 @@ impl Neighbours {
     }
 
     /// A frame of `len` octets that is kept until its next hop answers; `None` if there is no room.
-    pub(crate) fn wait(&mut self, hop: Ipv4Addr, len: usize, meta: TransmitMeta) -> Option<&mut [u8]> {
+    pub(crate) fn wait(&mut self, hop: IpAddr, len: usize, meta: TransmitMeta) -> Option<&mut [u8]> {
         let entry = self.table.get_mut(hop)?;
         if entry.mac.is_some() || entry.packets.len() >= WAITING_PACKETS {
             return None;
@@ -155,26 +180,37 @@ impl Neighbours {
     }
 
     /// Notes that `address` is at `mac`, and returns what waited for that. An address that nobody asked for is noted
-    /// only where `create` says so.
+    /// only where the news say so.
     pub(crate) fn learn(
         &mut self,
         now: Instant,
-        address: Ipv4Addr,
+        address: IpAddr,
         mac: MacAddress,
-        create: bool,
+        news: News,
     ) -> Vec<Waiting> {
+        // REACHABLE, or STALE.
+        let due = if news.answers { now + FRESH } else { now };
         if self.table.find(address).is_err() {
-            if create && let Some(share) = self.make_room(false) {
-                self.table.insert(address, Entry { mac: Some(mac), ..Entry::new(share, now + FRESH) });
+            if news.create
+                && let Some(share) = self.make_room(false)
+            {
+                self.table.insert(address, Entry { mac: Some(mac), ..Entry::new(share, due) });
             }
             return Vec::new();
         }
         let Some(entry) = self.table.get_mut(address) else { return Vec::new() };
-        if entry.mac.replace(mac).is_none() {
-            self.looking -= 1;
+        match entry.mac {
+            None => self.looking -= 1,
+            Some(old) if old == mac && !news.answers => return Vec::new(),
+            Some(old) if old != mac && !news.replace => {
+                entry.due = entry.due.min(now);
+                return Vec::new();
+            }
+            Some(_) => {}
         }
+        entry.mac = Some(mac);
         entry.tries = 0;
-        entry.due = now + FRESH;
+        entry.due = due;
         core::mem::take(&mut entry.packets)
     }
 
@@ -196,12 +232,12 @@ impl Neighbours {
             }
             if entry.due <= now {
                 if entry.tries >= TRIES {
-                    due.lost.push(Ipv4Addr::from_bits(*address));
+                    due.lost.push(self::address(*address));
                     continue;
                 }
                 entry.tries += 1;
                 entry.due = now + RETRY;
-                due.ask.push(Ipv4Addr::from_bits(*address));
+                due.ask.push((self::address(*address), entry.mac));
             }
             self.tick = Some(self.tick.map_or(entry.due, |t| t.min(entry.due)));
         }
@@ -233,7 +269,7 @@ impl Neighbours {
         }
         let known = self.table.0.iter().filter(|(_, e)| e.mac.is_some() && (for_use || !e.used));
         let oldest = known.min_by_key(|(_, e)| (e.used, e.due)).map(|(a, _)| *a);
-        self.table.remove(Ipv4Addr::from_bits(oldest?)).map(|entry| entry.share)
+        self.table.remove(address(oldest?)).map(|entry| entry.share)
     }
 }
 
@@ -247,8 +283,13 @@ mod tests {
         Instant::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn host(n: u32) -> Ipv4Addr {
-        Ipv4Addr::from_bits(0x0a00_0000 + n)
+    fn host(n: u32) -> IpAddr {
+        core::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()
+    }
+
+    /// What an answer to a question of ours says, or a question to us.
+    fn news(create: bool) -> News {
+        News { create, answers: true, replace: true }
     }
 
     #[test]
@@ -259,8 +300,8 @@ mod tests {
         let frames: Vec<bool> =
             (0..6).map(|_| n.wait(host(1), 9, TransmitMeta::default()).is_some()).collect();
         assert_eq!(frames.iter().filter(|f| **f).count(), WAITING_PACKETS);
-        assert_eq!(n.poll(at(2)).ask, [host(1)]);
-        assert_eq!(n.poll(at(3)).ask, [host(1)]);
+        assert_eq!(n.poll(at(2)).ask, [(host(1), None)]);
+        assert_eq!(n.poll(at(3)).ask, [(host(1), None)]);
         let due = n.poll(at(4));
         assert_eq!((due.ask.len(), due.lost, due.dropped), (0, vec![host(1)], WAITING_PACKETS));
         assert_eq!(n.deadline(), None);
@@ -271,11 +312,11 @@ mod tests {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.lookup(at(1), host(1));
         assert!(n.wait(host(1), 1, TransmitMeta::default()).is_some());
-        assert_eq!(n.learn(at(1), host(1), MAC, false).len(), 1);
+        assert_eq!(n.learn(at(1), host(1), MAC, news(false)).len(), 1);
         assert_eq!(n.lookup(at(2), host(1)), Answer::Known { mac: MAC, ask: false });
         assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: true });
         assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: false });
-        n.learn(at(62), host(1), MAC, false);
+        n.learn(at(62), host(1), MAC, news(false));
         assert!(n.poll(at(65)).lost.is_empty());
     }
 
@@ -283,9 +324,9 @@ mod tests {
     fn a_flood_does_not_push_out_who_we_talk_to() {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
         n.lookup(at(1), host(0));
-        n.learn(at(1), host(0), MAC, false);
+        n.learn(at(1), host(0), MAC, news(false));
         for i in 1..5000 {
-            n.learn(at(2), host(i), MAC, true);
+            n.learn(at(2), host(i), MAC, news(true));
         }
         assert!(n.table.0.len() <= ENTRIES);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
@@ -300,9 +341,9 @@ mod tests {
     fn little_memory_makes_a_small_table() {
         let mut n = Neighbours::new(&Memory::of(32 * ENTRY_COST * 10));
         n.lookup(at(1), host(0));
-        n.learn(at(1), host(0), MAC, false);
+        n.learn(at(1), host(0), MAC, news(false));
         for i in 1..100 {
-            n.learn(at(2), host(i), MAC, true);
+            n.learn(at(2), host(i), MAC, news(true));
         }
         assert_eq!(n.table.0.len(), 10);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
@@ -316,7 +357,7 @@ mod tests {
     #[test]
     fn nothing_is_learned_unasked() {
         let mut n = Neighbours::new(&Memory::of(64 << 20));
-        n.learn(at(1), host(1), MAC, false);
+        n.learn(at(1), host(1), MAC, news(false));
         assert_eq!(n.lookup(at(1), host(1)), Answer::Unknown { ask: true });
     }
 }

@@ -6,10 +6,11 @@
 
 mod arp;
 
-pub(crate) use arp::Neighbours;
+pub(crate) use arp::{Neighbours, News};
 
 use crate::capture::Tap;
 use crate::checksum::Sum;
+use crate::ip::{self, header_len};
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
 use crate::traffic::{Direction, Lost, Protocol, Traffic};
@@ -18,19 +19,16 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use arp::{Answer, Waiting};
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use fata_libos::net::{
     Arrived, Checksum, ETHERNET_HEADER, MacAddress, NetDevice, Take, TransmitError, TransmitMeta,
 };
 use fata_libos::time::{Duration, Instant};
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN,
-    Ipv4Packet,
-};
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol};
 
 /// Frames that wait for room in the device.
 const QUEUE: usize = 256;
-/// The largest IPv4 packet, and TCP header, octets.
+/// The largest packet, and TCP header, octets.
 const MAX_PACKET: usize = 65_535;
 const TCP_MOST: usize = 60;
 const BROADCAST: MacAddress = MacAddress([0xff; 6]);
@@ -39,11 +37,11 @@ const BROADCAST: MacAddress = MacAddress([0xff; 6]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hop {
     /// To the neighbour with this address.
-    Neighbour(Ipv4Addr),
+    Neighbour(IpAddr),
     /// To all.
     Broadcast,
     /// To those who listen to this group.
-    Group(Ipv4Addr),
+    Group(IpAddr),
 }
 
 /// What a packet carries, and so where its second checksum stands.
@@ -62,7 +60,7 @@ pub(crate) enum Carries {
 pub(crate) struct Send {
     pub(crate) now: Instant,
     /// This host's address.
-    pub(crate) own: Ipv4Addr,
+    pub(crate) own: IpAddr,
     pub(crate) hop: Hop,
     /// Octets of the packet.
     pub(crate) len: usize,
@@ -82,7 +80,12 @@ pub(crate) struct Link {
     tap: Option<Tap>,
     /// When the address is announced again.
     again: Option<Instant>,
+    /// Asks for a neighbour of IPv6, if the interface has it.
+    solicit: Option<Solicit>,
 }
+
+/// Asks with an address of ours for a neighbour, all of its group, or where it was.
+pub(crate) type Solicit = fn(&mut Link, Ipv6Addr, Ipv6Addr, Option<MacAddress>, &Counters);
 
 /// RFC 5227, 1.1: ANNOUNCE_INTERVAL. An announcement is made twice: whoever misses one keeps the hardware address that had
 /// this one's before.
@@ -106,7 +109,13 @@ impl Link {
             traffic: traffic.clone(),
             tap: None,
             again: None,
+            solicit: None,
         }
+    }
+
+    /// From now on it carries IPv6.
+    pub(crate) fn set_solicit(&mut self, solicit: Solicit) {
+        self.solicit = Some(solicit);
     }
 
     /// Shows all frames to a tap from now on.
@@ -182,7 +191,14 @@ impl Link {
     }
 
     /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
-    pub(crate) fn poll(&mut self, now: Instant, own: Option<Ipv4Addr>, counters: &Counters) -> Vec<Ipv4Addr> {
+    /// `announced` is the address that neighbours are told of, and `own` has that with which one of them is asked for.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        announced: Option<Ipv4Addr>,
+        own: &dyn Fn(IpAddr) -> Option<IpAddr>,
+        counters: &Counters,
+    ) -> Vec<IpAddr> {
         while self.device.can_transmit() {
             let Some(waiting) = self.queue.pop_front() else { break };
             let Waiting { frame, meta, .. } = &waiting;
@@ -197,13 +213,13 @@ impl Link {
             }
         }
         let again = self.again.take_if(|at| *at <= now);
-        if let Some(own) = own.filter(|_| again.is_some()) {
+        if let Some(own) = announced.filter(|_| again.is_some()) {
             self.claim(own, counters);
         }
         let due = self.neighbours.poll(now);
-        if let Some(own) = own {
-            for hop in due.ask {
-                self.ask(own, hop, counters);
+        for (hop, mac) in due.ask {
+            if let Some(own) = own(hop) {
+                self.ask(own, hop, mac, counters);
             }
         }
         counters.arp_unanswered.add(due.lost.len() as u64);
@@ -211,18 +227,22 @@ impl Link {
         due.lost
     }
 
-    /// The largest TCP data that the device cuts into segments, octets; 0 where it does not.
-    pub(crate) fn largest_send(&self) -> usize {
-        let most = MAX_PACKET - IPV4_HEADER_LEN - TCP_MOST;
-        self.device.offloads().tx_segmentation_v4.min(most)
+    /// The largest TCP data to a host that the device cuts into segments, octets; 0 where it does not.
+    pub(crate) fn largest_send(&self, to: IpAddr) -> usize {
+        let (most, offloads) = (MAX_PACKET - header_len(to) - TCP_MOST, self.device.offloads());
+        if to.is_ipv4() { offloads.tx_segmentation_v4 } else { offloads.tx_segmentation_v6 }.min(most)
     }
 
     /// Sends an IP packet, written by `fill`, which is called once or never. The checksum inside what it carries is completed
     /// here or left to the device.
     pub(crate) fn send(&mut self, send: Send, counters: &Counters, fill: &mut dyn FnMut(&mut [u8])) {
         let Send { now, own, hop, len, carries, segment_size } = send;
-        let partial = carries != Carries::Other && self.device.offloads().tx_checksum_v4;
-        let partial = partial || segment_size > 0;
+        let offloads = self.device.offloads();
+        let (completes, protocol) = match own {
+            IpAddr::V4(_) => (offloads.tx_checksum_v4, EthernetProtocol::Ipv4),
+            IpAddr::V6(_) => (offloads.tx_checksum_v6, EthernetProtocol::Ipv6),
+        };
+        let partial = carries != Carries::Other && completes || segment_size > 0;
         let meta = match (segment_size, partial) {
             (0, true) => TransmitMeta::new(Checksum::Partial),
             (0, false) => TransmitMeta::new(Checksum::Complete),
@@ -243,16 +263,16 @@ impl Link {
             Hop::Neighbour(hop) => match self.neighbours.lookup(now, hop) {
                 Answer::Known { mac, ask } => {
                     if ask {
-                        self.ask(own, hop, counters);
+                        self.ask(own, hop, Some(mac), counters);
                     }
                     mac
                 }
                 Answer::Unknown { ask } => {
                     if ask {
-                        self.ask(own, hop, counters);
+                        self.ask(own, hop, None, counters);
                     }
                     let mut header = [0; ETHERNET_HEADER];
-                    self.header(&mut header, BROADCAST, EthernetProtocol::Ipv4);
+                    self.header(&mut header, BROADCAST, protocol);
                     let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, meta) else {
                         return self.traffic.lost(counters, Lost::IpNoNeighbour);
                     };
@@ -261,7 +281,7 @@ impl Link {
                 }
             },
         };
-        self.send_frame(to, EthernetProtocol::Ipv4, len, meta, counters, &mut build);
+        self.send_frame(to, protocol, len, meta, counters, &mut build);
     }
 
     /// Answers an ARP packet and learns from it. `true` if it claims the address `own` for somebody else.
@@ -298,12 +318,7 @@ impl Link {
         let for_us = target == own;
         if !source.is_unspecified() && !source.is_broadcast() && !source.is_multicast() {
             let create = for_us && operation == ArpOperation::Request;
-            for mut waiting in self.neighbours.learn(now, source, mac, create) {
-                waiting.frame[..6].copy_from_slice(&mac.0);
-                if !self.enqueue(waiting) {
-                    self.traffic.lost(counters, Lost::EthernetFull);
-                }
-            }
+            self.learn(now, source.into(), mac, News { create, answers: true, replace: true }, counters);
         }
         if for_us && operation == ArpOperation::Request {
             self.send_arp(mac, ArpOperation::Reply, own, mac, source, counters);
@@ -322,8 +337,48 @@ impl Link {
         self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), own, counters);
     }
 
-    fn ask(&mut self, own: Ipv4Addr, hop: Ipv4Addr, counters: &Counters) {
-        self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), hop, counters);
+    /// Learns where a neighbour is, and sends what waited for that.
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        neighbour: IpAddr,
+        mac: MacAddress,
+        news: News,
+        counters: &Counters,
+    ) {
+        for mut waiting in self.neighbours.learn(now, neighbour, mac, news) {
+            waiting.frame[..6].copy_from_slice(&mac.0);
+            if !self.enqueue(waiting) {
+                self.traffic.lost(counters, Lost::EthernetFull);
+            }
+        }
+    }
+
+    fn ask(&mut self, own: IpAddr, hop: IpAddr, mac: Option<MacAddress>, counters: &Counters) {
+        match (own, hop) {
+            (IpAddr::V4(own), IpAddr::V4(hop)) => {
+                self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), hop, counters);
+            }
+            (IpAddr::V6(own), IpAddr::V6(hop)) => {
+                if let Some(solicit) = self.solicit {
+                    solicit(self, own, hop, mac, counters);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a packet of IPv6 that is complete to a hardware address.
+    pub(crate) fn send_to(
+        &mut self,
+        to: MacAddress,
+        len: usize,
+        counters: &Counters,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) {
+        counters.tx_packets.one();
+        self.traffic.sent(Protocol::Ip);
+        self.send_frame(to, EthernetProtocol::Ipv6, len, TransmitMeta::default(), counters, fill);
     }
 
     fn send_arp(
@@ -406,36 +461,38 @@ fn refused(error: TransmitError) -> Lost {
     }
 }
 
-/// Fills in the checksum of what an IPv4 packet without options carries: all of it, or where the device does the rest,
-/// the sum over the pseudo-header.
+/// Fills in the checksum of what a packet without options or extension headers carries: all of it, or where the device does
+/// the rest, the sum over the pseudo-header.
 fn complete(packet: &mut [u8], carries: Carries, partial: bool) {
-    const HEADER: usize = smoltcp::wire::IPV4_HEADER_LEN;
-    let field = match carries {
-        Carries::Tcp => HEADER + 16,
-        Carries::Udp => HEADER + 6,
+    let (header, addresses) = if packet[0] >> 4 == 4 { (ip::HEADER, 12..20) } else { (ip::HEADER6, 8..40) };
+    let (field, protocol) = match carries {
+        Carries::Tcp => (header + 16, ip::TCP),
+        Carries::Udp => (header + 6, ip::UDP),
         Carries::Other => return,
     };
-    let ip = Ipv4Packet::new_unchecked(&*packet);
-    let sum = Sum::default().pseudo_v4(
-        ip.src_addr(),
-        ip.dst_addr(),
-        ip.next_header().into(),
-        packet.len() - HEADER,
-    );
+    let sum = Sum::default().data(&packet[addresses]).words(protocol, packet.len() - header);
     packet[field..field + 2].fill(0);
     let value = match (partial, carries) {
         (true, _) => sum.folded(),
-        (false, Carries::Udp) => match sum.data(&packet[HEADER..]).finish() {
+        (false, Carries::Udp) => match sum.data(&packet[header..]).finish() {
             0 => 0xffff,
             sum => sum,
         },
-        (false, _) => sum.data(&packet[HEADER..]).finish(),
+        (false, _) => sum.data(&packet[header..]).finish(),
     };
     packet[field..field + 2].copy_from_slice(&value.to_be_bytes());
 }
 
-/// The hardware address of an IPv4 group (RFC 1112, 6.4).
-fn group_mac(group: Ipv4Addr) -> MacAddress {
-    let [_, b, c, d] = group.octets();
-    MacAddress([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+/// The hardware address of a group (RFC 1112, 6.4; RFC 2464, 7).
+pub(crate) fn group_mac(group: IpAddr) -> MacAddress {
+    match group {
+        IpAddr::V4(group) => {
+            let [_, b, c, d] = group.octets();
+            MacAddress([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        IpAddr::V6(group) => {
+            let [.., a, b, c, d] = group.octets();
+            MacAddress([0x33, 0x33, a, b, c, d])
+        }
+    }
 }

@@ -6,13 +6,13 @@ use super::{Flow, Place};
 use crate::connections::ConnectionInfo;
 use crate::error::Error;
 use crate::interface::Iface;
-use crate::link::{Carries, Hop, Send};
+use crate::ip::{self, Way};
+use crate::link::{Carries, Send};
 use crate::stack::Core;
 use crate::traffic::Lost;
 use crate::work::{Due, Sender, TimerKey};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
-use core::net::Ipv4Addr;
 use core::task::Waker;
 use fata_libos::time::{Duration, Instant};
 
@@ -285,23 +285,23 @@ impl Conn {
 
     /// Sends all that the machine has to send; false if the device has no room for more.
     fn transmit(&self, core: &Core, now: Instant, machine: &mut Machine) -> bool {
-        let way: Option<(Ipv4Addr, Ipv4Addr, Hop)> = segment::way(&self.iface, &self.flow);
+        let way = segment::way(&self.iface, &self.flow);
         let mut link = self.iface.link.borrow_mut();
-        let most = link.largest_send();
+        let most = link.largest_send(self.flow.remote);
         loop {
             if way.is_some() && !link.has_room() {
                 return false;
             }
             let Some(out) = machine.transmit(now, most) else { return true };
-            let Some((own, to, hop)) = way else {
+            let Some(Way { own, to, hop }) = way else {
                 core.counters.tx_no_route.one();
                 continue;
             };
-            let header_len = crate::ip::HEADER + out.header.len();
+            let header_len = ip::header_len(to) + out.header.len();
             let len = header_len + out.len;
             let send = Send { now, own, hop, len, carries: Carries::Tcp, segment_size: out.segment_size };
             link.send(send, &core.counters, &mut |packet| {
-                segment::write(packet, (own, to), &self.flow, &out.header, out.ect);
+                segment::write(packet, &self.flow, &out.header, out.ect);
                 machine.copy(&out, &mut packet[header_len..]);
             });
         }

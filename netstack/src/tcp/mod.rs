@@ -31,7 +31,7 @@ use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::link::Hop;
 use crate::memory::{Memory, Share, Use};
-use crate::stack::Core;
+use crate::stack::{Core, covers};
 use crate::stats::Counters;
 use crate::traffic::Lost;
 use crate::transport::Transport;
@@ -41,7 +41,7 @@ use alloc::vec::Vec;
 use cookie::Cookies;
 use core::cell::{Cell, RefCell};
 use core::hash::BuildHasher;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use fata_libos::time::Instant;
 use half_open::HalfOpen;
 use hashbrown::HashMap;
@@ -181,10 +181,9 @@ impl Table {
 
     fn listener(&self, local: SocketAddr) -> Option<Rc<Listening>> {
         let listeners = self.listeners.borrow();
-        let mut fitting = listeners.iter().filter(|l| {
-            l.address.port() == local.port()
-                && (l.address.ip() == local.ip() || l.address.ip().is_unspecified())
-        });
+        let mut fitting = listeners
+            .iter()
+            .filter(|l| l.address.port() == local.port() && covers(l.address.ip(), local.ip()));
         fitting.clone().find(|l| l.address.ip() == local.ip()).or_else(|| fitting.next()).cloned()
     }
 
@@ -206,7 +205,7 @@ impl Table {
             iss: Seq((hash as u32).wrapping_add((now.as_nanos() / 4096) as u32)),
             receive: buffers.receive,
             send: buffers.send,
-            mtu: iface.link.borrow().mtu().min(usize::from(u16::MAX)) as u16,
+            mtu: (iface.mtu_to(flow.remote).min(ip::MAX_PACKET) - longer(flow.remote)) as u16,
             timestamp_offset: (hash >> 32) as u32,
             ecn: false,
         }
@@ -222,6 +221,11 @@ impl Table {
         let is_full = self.half_open.get() >= half_open::LIMIT;
         (!is_full && self.make_room()).then(|| self.memory.take(Use::HalfOpen, half_open::COST))?
     }
+}
+
+/// By how much IP's header to a host is longer than that of IPv4, octets: a connection's machine counts packets with that.
+fn longer(to: IpAddr) -> usize {
+    ip::header_len(to) - ip::HEADER
 }
 
 impl Transport for Table {
@@ -246,7 +250,10 @@ impl Transport for Table {
             match what {
                 Unreachable::Port => conn.unreachable(core, Some(seq), Error::ConnectionRefused),
                 Unreachable::Host => conn.unreachable(core, Some(seq), Error::HostUnreachable),
-                Unreachable::TooBig(mtu) => conn.too_big(core, Instant::recent(), seq, mtu),
+                Unreachable::TooBig(mtu) => {
+                    let mtu = mtu.saturating_sub(longer(remote.ip()) as u16);
+                    conn.too_big(core, Instant::recent(), seq, mtu);
+                }
             }
         }
     }
@@ -257,13 +264,13 @@ impl Transport for Table {
         }
     }
 
-    fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[Ipv4Addr]) {
+    fn neighbours_lost(&self, core: &Core, iface: &Rc<Iface>, lost: &[IpAddr]) {
         // Who is connected does not believe it: with none of the others there is nothing to look for among ten thousand.
         if self.opening.get() == 0 {
             return;
         }
         let concerned = |conn: &Rc<Conn>| {
-            let hop = || segment::way(iface, &conn.flow).map(|(_, _, hop)| hop);
+            let hop = || segment::way(iface, &conn.flow).map(|way| way.hop);
             conn.is_opening()
                 && Rc::ptr_eq(&conn.iface, iface)
                 && matches!(hop(), Some(Hop::Neighbour(hop)) if lost.contains(&hop))
@@ -344,13 +351,13 @@ fn receive(
         return lost(Lost::TcpMalformed);
     }
     let sum =
-        || Sum::default().pseudo_v4(header.source, header.destination, ip::TCP, segment.len()).data(segment);
+        || Sum::default().pseudo(header.source, header.destination, ip::TCP, segment.len()).data(segment);
     if !header.verified && !sum().is_valid() {
         return lost(Lost::TcpChecksum);
     }
     let flow = Flow {
-        local: IpAddr::V4(header.destination),
-        remote: IpAddr::V4(header.source),
+        local: header.destination,
+        remote: header.source,
         local_port: parsed.destination,
         remote_port: parsed.source,
     };
@@ -403,6 +410,7 @@ mod tests {
     use super::*;
     use crate::testing::{Faults, Hub};
     use crate::{Config, Ipv4Config, Stack};
+    use core::net::Ipv4Addr;
     use fata_libos::spawn;
     use fata_libos::time::{Duration, sleep, timeout};
 

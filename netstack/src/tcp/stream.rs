@@ -5,7 +5,7 @@ use super::machine::{Account, Machine};
 use super::{Buffers, Flow, Place};
 use crate::error::Error;
 use crate::port;
-use crate::stack::{Core, Stack};
+use crate::stack::{Core, Stack, canonical};
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -45,13 +45,14 @@ impl TcpStream {
     }
 
     fn open(core: &Rc<Core>, peer: SocketAddr, buffers: Buffers) -> Result<Self, Error> {
-        let IpAddr::V4(to) = peer.ip() else { return Err(Error::Unsupported) };
-        if peer.port() == 0 || to.is_unspecified() || to.is_multicast() || to.is_broadcast() {
+        let peer = canonical(peer);
+        let to = peer.ip();
+        let is_broadcast = matches!(to, IpAddr::V4(to) if to.is_broadcast());
+        if peer.port() == 0 || to.is_unspecified() || to.is_multicast() || is_broadcast {
             return Err(Error::InvalidInput);
         }
-        let route = core.route(to, None).ok_or(Error::NetworkUnreachable)?;
-        let own = route.net.address;
-        let flow = |port| Flow::new(SocketAddr::new(IpAddr::V4(own), port), peer);
+        let route = core.route(peer, None).ok_or(Error::NetworkUnreachable)?;
+        let flow = |port| Flow::new(SocketAddr::new(route.way.own, port), peer);
         let port =
             port::ephemeral(|port| core.tcp.find(&flow(port)).is_none()).ok_or(Error::AddrNotAvailable)?;
         let Some(share) = core.tcp.reserve() else {

@@ -14,13 +14,13 @@ pub use socket::UdpSocket;
 use crate::checksum::Sum;
 use crate::dhcp;
 use crate::error::Error;
-use crate::icmp::{self, Unreachable};
+use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
 use crate::traffic::{Lost, Protocol};
 use alloc::rc::Rc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use fata_libos::time::Instant;
 use smoltcp::wire::UdpPacket;
 
@@ -46,17 +46,19 @@ pub(crate) fn receive(
     if len < HEADER || udp.dst_port() == 0 {
         return lost(Lost::UdpMalformed);
     }
-    let sum = || Sum::default().pseudo_v4(header.source, header.destination, ip::UDP, len).data(&data[..len]);
-    if !header.verified && udp.checksum() != 0 && !sum().is_valid() {
+    let sum = || Sum::default().pseudo(header.source, header.destination, ip::UDP, len).data(&data[..len]);
+    // RFC 8200, 8.1: over IPv6 there has to be one.
+    let has_none = udp.checksum() == 0 && header.source.is_ipv4();
+    if !header.verified && !has_none && !sum().is_valid() {
         return lost(Lost::UdpChecksum);
     }
     let payload = &data[HEADER..len];
-    let remote = SocketAddr::new(IpAddr::V4(header.source), udp.src_port());
-    let local = SocketAddr::new(IpAddr::V4(header.destination), udp.dst_port());
-    if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) {
+    let remote = core.scoped(iface, SocketAddr::new(header.source, udp.src_port()));
+    let local = SocketAddr::new(header.destination, udp.dst_port());
+    if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) && remote.is_ipv4() {
         return iface.dhcp.push(payload);
     }
-    if iface.net.get().is_none() {
+    if iface.net.get().is_none() && remote.is_ipv4() {
         return lost(Lost::IpNotOurs);
     }
     let received = core.udp.in_use().map_or(Err(Lost::UdpNoPort), |sockets| {
@@ -67,7 +69,7 @@ pub(crate) fn receive(
         Err(what) => lost(what),
     }
     if received == Err(Lost::UdpNoPort) {
-        icmp::send_port_unreachable(core, iface, now, header, packet);
+        ip::unreachable_port(core, iface, now, header, packet);
     }
 }
 

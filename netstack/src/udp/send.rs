@@ -3,10 +3,11 @@
 use super::{HEADER, UdpSocket};
 use crate::error::Error;
 use crate::interface::Iface;
-use crate::ip::{self, MAX_PACKET};
+use crate::ip::{self, Datagram, MAX_PACKET};
+use crate::stack::{Route, canonical};
 use alloc::rc::Rc;
 use core::future::poll_fn;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use fata_libos::time::Instant;
 use smoltcp::wire::UdpPacket;
@@ -110,16 +111,15 @@ impl UdpSocket {
     }
 
     fn offer(&self, len: usize, peer: SocketAddr, write: &mut dyn FnMut(&mut [u8])) -> Result<Offer, Error> {
-        let to = target(peer)?;
+        let peer = target(peer)?;
         if len > MAX_PACKET - ip::HEADER - HEADER {
             return Err(Error::MessageTooLong);
         }
-        let from = match self.bound.local.ip() {
-            IpAddr::V4(own) if !own.is_unspecified() && !own.is_broadcast() => Some(own),
-            _ => None,
-        };
-        let route = self.core.route(to, from).ok_or(Error::NetworkUnreachable)?;
-        let iface = route.iface;
+        let from = Some(self.bound.local.ip()).filter(|own| match own {
+            IpAddr::V4(own) => !own.is_unspecified() && !own.is_broadcast(),
+            IpAddr::V6(own) => !own.is_unspecified(),
+        });
+        let Route { iface, way } = self.core.route(peer, from).ok_or(Error::NetworkUnreachable)?;
         if !iface.link.borrow().has_queue_room() {
             return Ok(Offer::NoRoom(iface));
         }
@@ -127,17 +127,8 @@ impl UdpSocket {
             write_header(datagram, self.bound.local.port(), peer.port());
             write(&mut datagram[HEADER..]);
         };
-        let (counters, own) = (&self.core.counters, route.net.address);
-        ip::send_datagram(
-            &iface,
-            counters,
-            Instant::recent(),
-            own,
-            (to, route.hop),
-            ip::UDP,
-            HEADER + len,
-            fill,
-        );
+        let datagram = Datagram { now: Instant::recent(), way, protocol: ip::UDP, len: HEADER + len };
+        ip::send_datagram(&iface, &self.core.counters, datagram, fill);
         iface.work.kick();
         Ok(Offer::Taken)
     }
@@ -152,13 +143,11 @@ fn zeroed_with(buf: &mut [u8], write: &mut Option<impl FnOnce(&mut [u8])>) {
 }
 
 /// The address of a peer, if it can be one.
-pub(super) fn target(peer: SocketAddr) -> Result<Ipv4Addr, Error> {
-    match peer.ip() {
-        _ if peer.port() == 0 => Err(Error::InvalidInput),
-        IpAddr::V4(to) if to.is_unspecified() => Err(Error::InvalidInput),
-        IpAddr::V4(to) => Ok(to),
-        IpAddr::V6(_) => Err(Error::Unsupported),
+pub(super) fn target(peer: SocketAddr) -> Result<SocketAddr, Error> {
+    if peer.port() == 0 || peer.ip().is_unspecified() {
+        return Err(Error::InvalidInput);
     }
+    Ok(canonical(peer))
 }
 
 /// Writes the header of a datagram that fills the buffer; the checksum is left to the layers below.

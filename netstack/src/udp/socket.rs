@@ -44,8 +44,7 @@ impl UdpSocket {
 
     /// Sends to and receives from `peer` only, from now on; and is told when nothing listens there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
-        super::send::target(peer)?;
-        self.bound.peer.set(Some(peer));
+        self.bound.peer.set(Some(super::send::target(peer)?));
         self.bound.error.set(None);
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::slot::Sockets;
 use crate::error::Error;
 use crate::hash::Key;
 use crate::memory::Memory;
+use crate::stack::{covers, same};
 use crate::traffic::Lost;
 use alloc::rc::Rc;
 use core::cell::RefCell;
@@ -66,15 +67,16 @@ impl Table {
     fn find(&self, local: SocketAddr, remote: SocketAddr, to_many: bool) -> Option<Rc<Bound>> {
         self.best(local.port(), |bound| {
             let (ip, peer) = (bound.local.ip(), bound.peer.get());
-            let fits = ip.is_unspecified() || to_many || ip == local.ip();
-            (fits && peer.is_none_or(|peer| peer == remote)).then(|| (peer.is_some(), !ip.is_unspecified()))
+            let fits = covers(ip, local.ip()) || to_many && ip.is_ipv4() == local.is_ipv4();
+            (fits && peer.is_none_or(|peer| same(peer, remote)))
+                .then(|| (peer.is_some(), !ip.is_unspecified()))
         })
     }
 
     pub(super) fn is_free(&self, local: SocketAddr) -> bool {
         let clashes = |bound: &Bound| {
             let ip = bound.local.ip();
-            (ip == local.ip() || ip.is_unspecified() || local.ip().is_unspecified()).then_some(())
+            (covers(ip, local.ip()) || covers(local.ip(), ip)).then_some(())
         };
         self.best(local.port(), clashes).is_none()
     }
@@ -112,7 +114,7 @@ impl Sockets for Table {
 
     fn unreachable(&self, local: SocketAddr, remote: SocketAddr, error: Error) {
         let found = self.find(local, remote, false);
-        if let Some(bound) = found.filter(|bound| bound.peer.get() == Some(remote)) {
+        if let Some(bound) = found.filter(|bound| bound.peer.get().is_some_and(|peer| same(peer, remote))) {
             bound.fail(error);
         }
     }
