@@ -7,7 +7,7 @@
 #![no_std]
 #![no_main]
 
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
 use fata::prelude::*;
@@ -18,7 +18,7 @@ fata::main!(main);
 async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     let port = env.param(params::PORT);
-    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "echo on port {port}");
     loop {
         let (stream, peer) = listener.accept().await?;

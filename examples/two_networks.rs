@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
 use fata::prelude::*;
@@ -17,7 +17,7 @@ async fn main(env: Env) -> Result<()> {
     let main = env.network(networks::MAIN).await?;
     env.network(networks::BACK).await?;
     // Both interfaces belong to one stack: a listener on no address in particular hears both.
-    let listener = TcpListener::bind(&main, (Ipv4Addr::UNSPECIFIED, 7).into())?;
+    let listener = TcpListener::bind(&main, (Ipv6Addr::UNSPECIFIED, 7).into())?;
     loop {
         let (stream, peer) = listener.accept().await?;
         println!(env, "{peer} came to {}", stream.local_addr().ip());

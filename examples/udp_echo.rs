@@ -9,7 +9,7 @@
 extern crate alloc;
 
 use alloc::vec;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::net::UdpSocket;
 use fata::prelude::*;
 
@@ -18,7 +18,7 @@ fata::main!(main);
 async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     let port = env.param(params::PORT);
-    let socket = UdpSocket::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let socket = UdpSocket::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "echo on UDP port {port}");
     // A datagram is read whole or cut off: this is the longest there is.
     let mut buffer = vec![0; 65_507];

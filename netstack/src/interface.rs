@@ -89,9 +89,11 @@ impl Iface {
         memory: &Rc<Memory>,
     ) -> Self {
         let (traffic, mac) = (Rc::<Traffic>::default(), device.mac());
+        let mut link = Link::new(device, config.mtu, memory, &traffic);
+        let inet6 = config.ipv6.as_ref().map(|ipv6| (ipv6.start.0)(ipv6, &mut link, mac));
         Self {
             name,
-            link: Forever::new(RefCell::new(Link::new(device, config.mtu, memory, &traffic))),
+            link: Forever::new(RefCell::new(link)),
             traffic,
             net: Cell::new(None),
             dns: Forever::new(RefCell::new(Vec::new())),
@@ -105,7 +107,7 @@ impl Iface {
             losses: Cell::new(0),
             dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
-            inet6: Forever::new(config.ipv6.as_ref().map(|ipv6| (ipv6.start.0)(ipv6, mac))),
+            inet6: Forever::new(inet6),
         }
     }
 

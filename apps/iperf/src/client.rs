@@ -11,7 +11,7 @@ use crate::tally::Role;
 use crate::udp::{ANSWER, HELLO, OLD_ANSWER};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 use fata::net::{Buffers, Network, TcpStream, UdpSocket};
 use fata::time::{Duration, Instant, timeout};
 
@@ -106,7 +106,7 @@ async fn connect_udp(
     role: Role,
     run: &Run,
 ) -> Result<(SocketAddr, SocketAddr), Error> {
-    let socket = UdpSocket::bind(network, (Ipv4Addr::UNSPECIFIED, 0).into())?;
+    let socket = UdpSocket::bind(network, (Ipv6Addr::UNSPECIFIED, 0).into())?;
     socket.set_queue(QUEUE);
     socket.connect(settings.server)?;
     socket.send(&HELLO).await?;

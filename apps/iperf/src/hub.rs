@@ -34,7 +34,7 @@ impl Hub {
         run: &Rc<Run>,
         roles: Vec<Role>,
     ) -> Result<Self, Error> {
-        let unspecified = core::net::Ipv4Addr::UNSPECIFIED;
+        let unspecified = core::net::Ipv6Addr::UNSPECIFIED;
         let socket = UdpSocket::bind(network, (unspecified, port).into())?;
         socket.set_queue(QUEUE);
         let all_there = Rc::<Signal>::default();

@@ -70,7 +70,7 @@ struct Current {
 impl Server {
     /// Listens.
     pub fn bind(network: &Network, settings: Settings) -> Result<Rc<Self>, net::Error> {
-        let unspecified = core::net::Ipv4Addr::UNSPECIFIED;
+        let unspecified = core::net::Ipv6Addr::UNSPECIFIED;
         let listener = TcpListener::bind(network, (unspecified, settings.port).into())?;
         listener.set_backlog(MAX_STRANGERS);
         listener.set_buffers(buffers(settings.window));

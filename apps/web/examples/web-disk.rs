@@ -17,7 +17,7 @@ mod respond;
 mod store;
 
 use alloc::rc::Rc;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::http::{Limits, Request, Router, Server, Stats};
 use fata::net::TcpListener;
 use fata::param::Size;
@@ -48,7 +48,7 @@ async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     let port = env.param(params::PORT);
-    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "web-disk: on port {port}");
     server.serve(async move || listener.accept().await).await.map_err(|e: fata::net::Error| e.into())
 }

@@ -8,7 +8,7 @@
 extern crate alloc;
 
 use alloc::rc::Rc;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::http::{Limits, Server, Stats};
 use fata::net::TcpListener;
 use fata::param::Size;
@@ -36,7 +36,7 @@ async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     let port = env.param(params::PORT);
-    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "web: {} paths on port {port}", SITE.entries.len());
     let accept = async move || {
         let (stream, peer) = listener.accept().await?;

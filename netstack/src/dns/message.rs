@@ -3,7 +3,7 @@
 use crate::error::Error;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv6Addr};
 use smoltcp::wire::{
     DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr,
 };
@@ -38,13 +38,31 @@ pub(super) fn encode(name: &str) -> Result<Name, Error> {
     if wire.len() > MAX_NAME { Err(Error::InvalidInput) } else { Ok(wire) }
 }
 
-/// The question for a name's IPv4 addresses.
-pub(super) fn question(id: u16, name: &[u8]) -> Vec<u8> {
+/// Which addresses of a name are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those of IPv4.
+    A,
+    /// Those of IPv6 (RFC 3596).
+    Aaaa,
+}
+
+impl Kind {
+    fn query(self) -> DnsQueryType {
+        match self {
+            Self::A => DnsQueryType::A,
+            Self::Aaaa => DnsQueryType::Aaaa,
+        }
+    }
+}
+
+/// The question for a name's addresses.
+pub(super) fn question(id: u16, name: &[u8], kind: Kind) -> Vec<u8> {
     let repr = DnsRepr {
         transaction_id: id,
         opcode: DnsOpcode::Query,
         flags: DnsFlags::RECURSION_DESIRED,
-        question: DnsQuestion { name, type_: DnsQueryType::A },
+        question: DnsQuestion { name, type_: kind.query() },
     };
     let mut message = vec![0; repr.buffer_len()];
     repr.emit(&mut DnsPacket::new_unchecked(&mut message[..]));
@@ -67,14 +85,14 @@ pub(super) enum Answer {
 }
 
 /// Reads an answer to the question `id` for `name`; `None` if it is not one.
-pub(super) fn read(message: &[u8], id: u16, name: &[u8]) -> Option<Answer> {
+pub(super) fn read(message: &[u8], id: u16, name: &[u8], kind: Kind) -> Option<Answer> {
     let packet = DnsPacket::new_checked(message).ok()?;
     let flags = packet.flags();
     if packet.transaction_id() != id || !flags.contains(DnsFlags::RESPONSE) || packet.question_count() != 1 {
         return None;
     }
     let (rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
-    if question.type_ != DnsQueryType::A || expand(&packet, question.name)? != name {
+    if question.type_ != kind.query() || expand(&packet, question.name)? != name {
         return None;
     }
     if !matches!(packet.rcode(), DnsRcode::NoError | DnsRcode::NXDomain) {
@@ -83,7 +101,7 @@ pub(super) fn read(message: &[u8], id: u16, name: &[u8]) -> Option<Answer> {
     let records = usize::from(packet.answer_record_count());
     let (answers, rest) = records_of(rest, records);
     let (name_at_end, ttl) = follow(&packet, &answers, name)?;
-    let (addresses, ttl) = addresses(&packet, &answers, &name_at_end, ttl);
+    let (addresses, ttl) = addresses(&packet, &answers, (&name_at_end, kind), ttl);
     if !addresses.is_empty() {
         return Some(Answer::Addresses(addresses, ttl));
     }
@@ -128,16 +146,23 @@ fn follow(packet: &DnsPacket<&[u8]>, records: &[DnsRecord<'_>], name: &[u8]) -> 
 fn addresses(
     packet: &DnsPacket<&[u8]>,
     records: &[DnsRecord<'_>],
-    name: &[u8],
+    (name, kind): (&[u8], Kind),
     mut ttl: u32,
 ) -> (Vec<IpAddr>, u32) {
     let mut found = Vec::new();
     for record in records {
-        if let DnsRecordData::A(address) = record.data
+        let address = match record.data {
+            DnsRecordData::A(address) if kind == Kind::A => Some(IpAddr::V4(address)),
+            DnsRecordData::Other(DnsQueryType::Aaaa, data) if kind == Kind::Aaaa => {
+                <[u8; 16]>::try_from(data).ok().map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))
+            }
+            _ => None,
+        };
+        if let Some(address) = address
             && found.len() < MAX_ADDRESSES
             && expand(packet, record.name).is_some_and(|n| n == name)
         {
-            found.push(IpAddr::V4(Ipv4Addr::from(address.octets())));
+            found.push(address);
             ttl = ttl.min(record.ttl);
         }
     }
@@ -198,7 +223,7 @@ mod tests {
     const OF_ALIAS: &[u8] = b"\x01c\x01b\0\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x07";
 
     fn answer(message: &[u8]) -> Option<Answer> {
-        read(message, 0x1234, b"\x01a\x01b\0")
+        read(message, 0x1234, b"\x01a\x01b\0", Kind::A)
     }
 
     #[test]
@@ -226,10 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_ipv6() {
+        let mut six = message(0x8180, &[A, b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10 \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"], &[]);
+        let read = |message: &[u8], kind| read(message, 0x1234, b"\x01a\x01b\0", kind);
+        assert_eq!(read(&six, Kind::Aaaa), None, "the answer to another question");
+        six[18] = 28;
+        let nine: IpAddr = "2001:db8::9".parse().unwrap();
+        assert_eq!(read(&six, Kind::Aaaa), Some(Answer::Addresses(vec![nine], 60)));
+        assert_eq!(read(&six, Kind::A), None);
+        let short = message(0x8180, &[b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x09"], &[]);
+        let short = [&short[..18], &[28], &short[19..]].concat();
+        assert_eq!(read(&short, Kind::Aaaa), Some(Answer::Nothing(NEGATIVE_TTL)));
+        assert_eq!(question(7, b"\x01a\0", Kind::Aaaa)[15..], [0, 28, 0, 1]);
+    }
+
+    #[test]
     fn what_is_no_answer() {
         assert_eq!(answer(&message(0x0100, &[A], &[])), None, "a question");
-        assert_eq!(read(&message(0x8180, &[A], &[]), 1, b"\x01a\x01b\0"), None, "another's");
-        assert_eq!(read(&message(0x8180, &[A], &[]), 0x1234, b"\x01x\x01b\0"), None, "another's");
+        assert_eq!(read(&message(0x8180, &[A], &[]), 1, b"\x01a\x01b\0", Kind::A), None, "another's");
+        assert_eq!(read(&message(0x8180, &[A], &[]), 0x1234, b"\x01x\x01b\0", Kind::A), None, "another's");
         let whole = message(0x8180, &[ALIAS, OF_ALIAS], &[]);
         for len in 0..whole.len() {
             let _ = answer(&whole[..len]);

@@ -15,11 +15,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use embedded_io_async::{Read, ReadExactError, Write};
 use fata_libos::entropy;
 use fata_libos::time::{Duration, Instant, timeout};
-use message::{Answer, Name};
+use message::{Answer, Kind, Name};
 
 const PORT: u16 = 53;
 /// How long each server may take, round by round.
@@ -39,6 +39,7 @@ const MAX_ANSWER: usize = 1500;
 
 struct Known {
     name: Name,
+    kind: Kind,
     addresses: Vec<IpAddr>,
     until: Instant,
     _share: Share,
@@ -59,19 +60,54 @@ impl Resolver {
         Self(Rc::new(Shared { stack: stack.clone(), cache: RefCell::default() }))
     }
 
-    /// The addresses of a name, at least one. An address in text form is its own address.
+    /// The addresses of a name, at least one, of the versions of IP that the interfaces have; those of IPv6 first where this host
+    /// has a global address of it (RFC 6724, 2.1 and 5). An address in text form is its own address.
     pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
         if let Ok(address) = name.parse() {
             return Ok(vec![address]);
         }
-        let asked = message::encode(name)?;
-        let mut name = asked.clone();
+        let name = message::encode(name)?;
+        let mut all = Vec::new();
+        let mut nothing = Err(Error::NameNotFound);
+        for kind in self.kinds().into_iter().flatten() {
+            match self.look_up(name.clone(), kind).await {
+                Ok(addresses) => all.extend(addresses),
+                // Servers that are silent would be silent again.
+                Err(Error::TimedOut) if all.is_empty() => return Err(Error::TimedOut),
+                Err(Error::NameNotFound) => {}
+                Err(error) => nothing = Err(error),
+            }
+        }
+        if all.is_empty() { nothing } else { Ok(all) }
+    }
+
+    /// Which addresses are of use, the better ones first.
+    fn kinds(&self) -> [Option<Kind>; 2] {
+        let (mut four, mut six, mut global) = (false, false, false);
+        for iface in self.core().interfaces.borrow().iter() {
+            four |= iface.net.get().is_some();
+            if let Some(inet6) = iface.inet6() {
+                inet6.each_address(&mut |address, ..| {
+                    six |= !address.is_unicast_link_local();
+                    global |= address.segments()[0] >> 13 == 1;
+                });
+            }
+        }
+        match (six, global) {
+            (true, true) => [Some(Kind::Aaaa), Some(Kind::A).filter(|_| four)],
+            (true, false) => [Some(Kind::A).filter(|_| four), Some(Kind::Aaaa)],
+            _ => [Some(Kind::A), None],
+        }
+    }
+
+    async fn look_up(&self, asked: Name, kind: Kind) -> Result<Vec<IpAddr>, Error> {
+        let mut name = asked;
         for _ in 0..ALIASES {
-            if let Some(known) = self.known(&name) {
+            if let Some(known) = self.known(&name, kind) {
                 self.core().counters.dns_hits.one();
                 return found(known);
             }
-            let (addresses, ttl) = match self.ask(&name).await? {
+            let (addresses, ttl) = match self.ask(&name, kind).await? {
                 Answer::Addresses(addresses, ttl) => (addresses, ttl),
                 Answer::Nothing(ttl) => (Vec::new(), ttl),
                 Answer::Alias(other) => {
@@ -80,7 +116,7 @@ impl Resolver {
                 }
                 Answer::Truncated | Answer::Failed => return Err(Error::ResolveFailed),
             };
-            self.remember(name, &addresses, ttl);
+            self.remember(name, kind, &addresses, ttl);
             return found(addresses);
         }
         Err(Error::ResolveFailed)
@@ -90,20 +126,20 @@ impl Resolver {
         &self.0.stack.0
     }
 
-    fn known(&self, name: &Name) -> Option<Vec<IpAddr>> {
+    fn known(&self, name: &Name, kind: Kind) -> Option<Vec<IpAddr>> {
         let cache = self.0.cache.borrow();
         let now = Instant::recent();
         cache
             .iter()
-            .find(|known| known.name == *name && now < known.until)
+            .find(|known| known.name == *name && known.kind == kind && now < known.until)
             .map(|known| known.addresses.clone())
     }
 
-    fn remember(&self, name: Name, addresses: &[IpAddr], ttl: u32) {
+    fn remember(&self, name: Name, kind: Kind, addresses: &[IpAddr], ttl: u32) {
         let now = Instant::recent();
         let until = now + Duration::from_secs(u64::from(ttl.min(MAX_TTL)));
         let mut cache = self.0.cache.borrow_mut();
-        cache.retain(|known| now < known.until && known.name != name);
+        cache.retain(|known| now < known.until && (known.name != name || known.kind != kind));
         if cache.len() >= CACHE {
             forget_first(&mut cache);
         }
@@ -116,17 +152,21 @@ impl Resolver {
         if let Some(_share) = share
             && cache.try_reserve(1).is_ok()
         {
-            cache.push(Known { name, addresses: addresses.into(), until, _share });
+            cache.push(Known { name, kind, addresses: addresses.into(), until, _share });
         }
     }
 
     fn servers(&self) -> Vec<IpAddr> {
         let mut servers = Vec::new();
+        let mut add = |server: IpAddr| {
+            if !servers.contains(&server) && servers.len() < SERVERS {
+                servers.push(server);
+            }
+        };
         for iface in self.core().interfaces.borrow().iter() {
-            for server in iface.dns.borrow().iter() {
-                if !servers.contains(server) && servers.len() < SERVERS {
-                    servers.push(*server);
-                }
+            iface.dns.borrow().iter().for_each(|server| add(*server));
+            if let Some(inet6) = iface.inet6() {
+                inet6.each_dns(&mut |server| add(server.into()));
             }
         }
         servers
@@ -134,13 +174,13 @@ impl Resolver {
 
     /// Asks one server after the other, until one can say; again, for longer, where one was silent. What all of them refuse
     /// at once they would refuse again.
-    async fn ask(&self, name: &Name) -> Result<Answer, Error> {
+    async fn ask(&self, name: &Name, kind: Kind) -> Result<Answer, Error> {
         let servers = self.servers();
         let mut answer = Err(Error::ResolveFailed);
         for wait in WAITS {
             let mut silent = 0;
             for server in &servers {
-                match timeout(wait, self.ask_one(*server, name)).await {
+                match timeout(wait, self.ask_one(*server, name, kind)).await {
                     Ok(Ok(Answer::Failed)) => answer = Ok(Answer::Failed),
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(_)) => {}
@@ -157,17 +197,17 @@ impl Resolver {
         answer
     }
 
-    async fn ask_one(&self, server: IpAddr, name: &Name) -> Result<Answer, Error> {
-        let socket = UdpSocket::bind(&self.0.stack, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
+    async fn ask_one(&self, server: IpAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
+        let socket = UdpSocket::bind(&self.0.stack, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0))?;
         socket.connect(SocketAddr::new(server, PORT))?;
         let id = entropy::u32() as u16;
         self.core().counters.dns_queries.one();
-        socket.send(&message::question(id, name)).await?;
+        socket.send(&message::question(id, name, kind)).await?;
         let mut buf = [0; MAX_ANSWER];
         loop {
             let len = socket.recv(&mut buf).await?;
-            match message::read(&buf[..len], id, name) {
-                Some(Answer::Truncated) => return self.ask_over_tcp(server, name).await,
+            match message::read(&buf[..len], id, name, kind) {
+                Some(Answer::Truncated) => return self.ask_over_tcp(server, name, kind).await,
                 Some(answer) => return Ok(answer),
                 None => {}
             }
@@ -175,18 +215,18 @@ impl Resolver {
     }
 
     /// The same message, with its length before it (RFC 7766, 8).
-    async fn ask_over_tcp(&self, server: IpAddr, name: &Name) -> Result<Answer, Error> {
+    async fn ask_over_tcp(&self, server: IpAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
         let mut stream = TcpStream::connect(&self.0.stack, SocketAddr::new(server, PORT)).await?;
         let id = entropy::u32() as u16;
         self.core().counters.dns_queries.one();
-        let question = message::question(id, name);
+        let question = message::question(id, name, kind);
         let len = (question.len() as u16).to_be_bytes();
         stream.write_all(&[&len, &question[..]].concat()).await?;
         let mut len = [0; 2];
         stream.read_exact(&mut len).await.map_err(cut_short)?;
         let mut answer = vec![0; u16::from_be_bytes(len).into()];
         stream.read_exact(&mut answer).await.map_err(cut_short)?;
-        Ok(match message::read(&answer, id, name) {
+        Ok(match message::read(&answer, id, name, kind) {
             None | Some(Answer::Truncated) => Answer::Failed,
             Some(answer) => answer,
         })

@@ -3,19 +3,37 @@
 //! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`] brings it in: an image without one
 //! has nothing of this code.
 
+mod discovery;
 pub(crate) mod headers;
+mod host;
+mod icmp;
+mod input;
+mod message;
+mod mld;
+mod paths;
 
 use crate::config::Ipv6Config;
 use crate::interface::Iface;
-use crate::ip::{Datagram, Header};
+use crate::ip::{self, Datagram, Header, Way};
+use crate::link::{Carries, Hop, Link, Send};
 use crate::stack::Core;
 use crate::stats::Counters;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::cell::RefCell;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
+use fata_libos::entropy;
 use fata_libos::net::{Checksum, MacAddress};
 use fata_libos::time::Instant;
+use headers::{HEADER, Packet};
+use host::{Host, Own};
+use input::At;
+use mld::Groups;
+use paths::Paths;
+
+/// What every link of IPv6 takes (RFC 8200, 5), octets.
+pub(crate) const LEAST_MTU: usize = 1280;
 
 /// IPv6 of one interface, as the rest of the stack sees it.
 pub(crate) trait Inet6 {
@@ -36,7 +54,7 @@ pub(crate) trait Inet6 {
     fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr>;
 
     /// Where a packet goes on the link.
-    fn hop(&self, to: Ipv6Addr) -> Option<crate::link::Hop>;
+    fn hop(&self, to: Ipv6Addr) -> Option<Hop>;
 
     /// How many bits an address has in common with the network of this link that it lies in; 0 if it lies in none.
     fn direct(&self, to: Ipv6Addr) -> u8;
@@ -88,10 +106,178 @@ pub(crate) trait Inet6 {
 
 /// Makes the IPv6 of an interface.
 #[derive(Clone, Copy)]
-pub(crate) struct Start(pub(crate) fn(&Ipv6Config, MacAddress) -> Box<dyn Inet6>);
+pub(crate) struct Start(pub(crate) fn(&Ipv6Config, &mut Link, MacAddress) -> Box<dyn Inet6>);
 
 /// There is one way.
-pub(crate) const START: Start = Start(|_, _| todo!());
+pub(crate) const START: Start = Start(|config, link, mac| {
+    link.set_solicit(discovery::solicit);
+    Box::new(Ip6 {
+        host: RefCell::new(Host::new(mac, config.fixed)),
+        groups: RefCell::new(Groups::default()),
+        paths: RefCell::default(),
+    })
+});
+
+/// See the module.
+struct Ip6 {
+    host: RefCell<Host>,
+    groups: RefCell<Groups>,
+    paths: RefCell<Paths>,
+}
+
+impl Ip6 {
+    fn is_tentative(&self, address: Ipv6Addr) -> bool {
+        self.host.borrow().state_of(address) == Own::Tentative
+    }
+
+    /// Whether messages to a group are for this host.
+    fn listens(&self, group: Ipv6Addr) -> bool {
+        group == message::ALL_NODES || self.host.borrow().groups().any(|own| own == group)
+    }
+}
+
+impl Inet6 for Ip6 {
+    fn receive(
+        &self,
+        core: &Rc<Core>,
+        iface: &Rc<Iface>,
+        now: Instant,
+        packet: &mut [u8],
+        checksum: Checksum,
+    ) {
+        input::receive(self, At { core, iface, now }, packet, checksum);
+    }
+
+    fn segment(&self, head: &[u8], len: usize) -> Option<(Header, usize)> {
+        let packet = Packet::parse(head, len).ok()?;
+        let Packet { source, destination, marked, .. } = packet;
+        let fits = packet.carries_only(ip::TCP) && self.has(destination) && !self.has(source);
+        let header = Header {
+            source: source.into(),
+            destination: destination.into(),
+            is_unicast: true,
+            verified: false,
+            marked,
+        };
+        (fits && !source.is_unspecified() && !source.is_loopback()).then_some((header, packet.end))
+    }
+
+    fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
+        self.host.borrow().source_for(to)
+    }
+
+    fn hop(&self, to: Ipv6Addr) -> Option<Hop> {
+        if to.is_multicast() {
+            return Some(Hop::Group(to.into()));
+        }
+        if to.is_unspecified() || to.is_loopback() || self.has(to) {
+            return None;
+        }
+        self.host.borrow().next_hop(to).map(|hop| Hop::Neighbour(hop.into()))
+    }
+
+    fn direct(&self, to: Ipv6Addr) -> u8 {
+        self.host.borrow().on_link(to).unwrap_or(0)
+    }
+
+    fn has(&self, address: Ipv6Addr) -> bool {
+        self.host.borrow().state_of(address) == Own::Assigned
+    }
+
+    fn mtu(&self, to: Ipv6Addr) -> usize {
+        let path = self.paths.borrow().mtu(to, Instant::recent());
+        let link = self.host.borrow().mtu().map(usize::from);
+        path.into_iter().chain(link).min().unwrap_or(usize::MAX)
+    }
+
+    fn each_address(&self, f: &mut dyn FnMut(Ipv6Addr, u8, Option<Ipv6Addr>)) {
+        let host = self.host.borrow();
+        let router = host.router();
+        // Those that are used beyond the link first.
+        for is_local in [false, true] {
+            for (address, prefix_len) in host.addresses() {
+                if address.is_unicast_link_local() == is_local {
+                    f(address, prefix_len, router);
+                }
+            }
+        }
+    }
+
+    fn each_dns(&self, f: &mut dyn FnMut(Ipv6Addr)) {
+        self.host.borrow().dns().for_each(f);
+    }
+
+    fn link_changed(&self, core: &Rc<Core>, iface: &Rc<Iface>, up: bool) {
+        let now = Instant::recent();
+        let mut gone = alloc::vec::Vec::new();
+        self.groups.borrow_mut().link_changed(now, up);
+        *self.paths.borrow_mut() = Paths::default();
+        match up {
+            true => self.host.borrow_mut().link_up(now),
+            false => self.host.borrow_mut().link_down(),
+        }
+        iface.work.kick();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let groups = self.groups.borrow().deadline();
+        self.host.borrow().deadline().into_iter().chain(groups).min()
+    }
+
+    fn poll(&self, core: &Rc<Core>, iface: &Rc<Iface>, now: Instant) {
+        if self.deadline().is_some_and(|at| at <= now) {
+            discovery::poll(self, At { core, iface, now });
+        }
+    }
+
+    fn neighbours_lost(&self, lost: &[IpAddr]) {
+        for neighbour in lost {
+            if let IpAddr::V6(neighbour) = neighbour {
+                self.host.borrow_mut().router_lost(*neighbour);
+            }
+        }
+    }
+
+    fn send_fragments(
+        &self,
+        iface: &Iface,
+        counters: &Counters,
+        datagram: Datagram,
+        whole: &[u8],
+        mtu: usize,
+    ) {
+        let Datagram { now, way: Way { own, to, hop }, protocol, len } = datagram;
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (own, to) else { return };
+        // RFC 7739: nobody is to guess the next one.
+        let ident = entropy::u32();
+        let before = HEADER + headers::FRAGMENT_HEADER;
+        let step = (mtu - before) & !7;
+        let mut link = iface.link.borrow_mut();
+        for (n, part) in whole.chunks(step).enumerate() {
+            let more = (n + 1) * step < len;
+            let fragment = headers::write_fragment(protocol, (n * step) as u16, more, ident);
+            let send = Send { now, own, hop, len: before + part.len(), carries: Carries::Other, segment_size: 0 };
+            link.send(send, counters, &mut |packet| {
+                ip::write_header(packet, source.into(), destination.into(), headers::FRAGMENT_PROTOCOL, false);
+                packet[HEADER..before].copy_from_slice(&fragment);
+                packet[before..].copy_from_slice(part);
+            });
+        }
+    }
+
+    fn send_port_unreachable(
+        &self,
+        core: &Rc<Core>,
+        iface: &Rc<Iface>,
+        now: Instant,
+        header: Header,
+        packet: &[u8],
+    ) {
+        if let (IpAddr::V6(source), IpAddr::V6(destination)) = (header.source, header.destination) {
+            icmp::send(self, At { core, iface, now }, (source, destination), packet, icmp::NO_PORT);
+        }
+    }
+}
 
 impl fmt::Debug for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -368,6 +368,11 @@ impl Link {
         }
     }
 
+    /// Counts a packet of a protocol above IP.
+    pub(crate) fn sends(&self, protocol: Protocol) {
+        self.traffic.sent(protocol);
+    }
+
     /// Sends a packet of IPv6 that is complete to a hardware address.
     pub(crate) fn send_to(
         &mut self,

@@ -4,7 +4,7 @@
 extern crate alloc;
 
 use alloc::format;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::io::Write;
 use fata::net::{TcpListener, TcpStream};
 use fata::prelude::*;
@@ -19,7 +19,7 @@ fata::main!(main);
 async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     let port = env.param(params::PORT);
-    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "{{name}} on port {port}");
     // A task of its own, cancelled when it is dropped: at the end of `main`.
     let _serving = spawn(serve(listener));

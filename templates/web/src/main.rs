@@ -5,7 +5,7 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::rc::Rc;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use fata::http::{Limits, Request, Response, Router, Server};
 use fata::net::TcpListener;
 use fata::prelude::*;
@@ -17,7 +17,7 @@ async fn main(env: Env) -> Result<()> {
     let server = Server::with(router(), Limits::default(), Rc::default());
     let network = env.network(networks::MAIN).await?;
     let port = env.param(params::PORT);
-    let listener = TcpListener::bind(&network, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "{{name}} on port {port}");
     // Until the guest is asked to leave.
     server.serve(async move || listener.accept().await).await?;

@@ -5,7 +5,7 @@ use super::flush::Disk;
 use super::{Config, Core, Link};
 use alloc::rc::Rc;
 use core::cell::{Ref, RefCell, RefMut};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 use fata::net::{self, Network, TcpListener, TcpStream};
 use fata::time::{Duration, SystemTime, sleep};
 use fata::{entropy, shutdown, spawn};
@@ -96,7 +96,7 @@ impl Server {
 /// Listens.
 pub fn listen(server: &Server, network: &Network) -> Result<TcpListener, net::Error> {
     let port = server.core_ref().hub.config.port;
-    TcpListener::bind(network, (Ipv4Addr::UNSPECIFIED, port).into())
+    TcpListener::bind(network, (Ipv6Addr::UNSPECIFIED, port).into())
 }
 
 /// Serves until the guest is asked to leave, or the listener fails.

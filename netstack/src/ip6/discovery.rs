@@ -1,0 +1,189 @@
+//! Neighbour and router discovery (RFC 4861): what messages do to the host's state and to the table of neighbours, and how ours
+//! get onto the wire. Groups are told to multicast routers in the same way (RFC 3810).
+
+use super::headers::{self, ICMPV6};
+use super::host::{Ask, Conflict, Own};
+use super::input::At;
+use super::message::{
+    ADVERTISEMENT, ALL_NODES, ALL_ROUTERS, Advertisement, Outgoing, ROUTER_ADVERTISEMENT,
+    RouterAdvertisement, Solicitation, solicited_node,
+};
+use super::{Ip6, mld};
+use crate::checksum::Sum;
+use crate::link::{Carries, Hop, Link, News, Send};
+use crate::stats::Counters;
+use crate::traffic::{Lost, Protocol};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+use fata_libos::net::MacAddress;
+use fata_libos::time::Instant;
+
+/// The hop limit of what must not have come from beyond the link.
+const HOP_LIMIT: u8 = 255;
+
+/// Takes a message with hop limit 255; false if it is not one.
+pub(super) fn receive(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
+    match message.first() {
+        Some(&ROUTER_ADVERTISEMENT) => router(ip6, at, source, message),
+        Some(&ADVERTISEMENT) => advertised(ip6, at, destination, message),
+        _ => solicited(ip6, at, source, destination, message),
+    }
+}
+
+fn router(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
+    let Some(advertisement) = RouterAdvertisement::parse(message, source) else { return false };
+    if let Some(mac) = advertisement.link {
+        learn(at, source, mac, News { create: true, answers: false, replace: true });
+    }
+    let changed = ip6.host.borrow_mut().advertisement(at.now, source, &advertisement);
+    if changed {
+        at.iface.has_changed();
+    }
+    true
+}
+
+fn advertised(ip6: &Ip6, at: At<'_>, destination: Ipv6Addr, message: &[u8]) -> bool {
+    let Some(advertisement) = Advertisement::parse(message, destination) else { return false };
+    let target = advertisement.target;
+    let conflict = ip6.host.borrow_mut().advertised(target);
+    if tell(at, target, conflict) {
+        return true;
+    }
+    if let Some(mac) = advertisement.link {
+        let (answers, replace) = (advertisement.is_solicited, advertisement.overrides);
+        learn(at, target, mac, News { create: false, answers, replace });
+        ip6.host.borrow_mut().router_found(target);
+    }
+    true
+}
+
+fn solicited(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
+    let Some(Solicitation { target, link, nonce }) = Solicitation::parse(message, source, destination) else {
+        return false;
+    };
+    let conflict = ip6.host.borrow_mut().solicited(at.now, target, nonce, source.is_unspecified());
+    if tell(at, target, conflict) || ip6.host.borrow().state_of(target) != Own::Assigned {
+        return true;
+    }
+    if let Some(mac) = link {
+        learn(at, source, mac, News { create: true, answers: false, replace: true });
+    }
+    let (to, hop) = match source.is_unspecified() {
+        true => (ALL_NODES, Hop::Group(ALL_NODES.into())),
+        false => (source, Hop::Neighbour(source.into())),
+    };
+    let mut link = at.iface.link.borrow_mut();
+    let reply = Outgoing::advertisement(target, link.mac(), to);
+    send(&mut link, (target, to), Place::Hop(hop), &reply, &at.core.counters);
+    true
+}
+
+/// Says that an address of ours is another's too; true if it is.
+fn tell(at: At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
+    let name = &at.iface.name;
+    match conflict {
+        Conflict::None => return false,
+        Conflict::Duplicate => {
+            log::warn!("{name}: another host has the address {target}, which is not used");
+        }
+        Conflict::Disabled => log::warn!(
+            "{name}: another host has the address {target}, which is made of this one's hardware address: no IPv6"
+        ),
+        Conflict::Claimed => log::warn!("{name}: another host claims the address {target}"),
+    }
+    at.core.counters.arp_conflicts.one();
+    at.iface.has_changed();
+    true
+}
+
+fn learn(at: At<'_>, neighbour: Ipv6Addr, mac: MacAddress, news: News) {
+    let mut link = at.iface.link.borrow_mut();
+    if mac != link.mac() && !mac.is_multicast() && mac.0 != [0; 6] {
+        link.learn(at.now, IpAddr::V6(neighbour), mac, news, &at.core.counters);
+    }
+}
+
+/// Does what the state of the host asks for.
+pub(super) fn poll(ip6: &Ip6, at: At<'_>) {
+    let mut asks = Vec::new();
+    ip6.host.borrow_mut().poll(at.now, &mut |ask| asks.push(ask));
+    let counters = &at.core.counters;
+    for ask in asks {
+        match ask {
+            Ask::RouterSolicitation { source } => {
+                let mut link = at.iface.link.borrow_mut();
+                let mac = Some(link.mac()).filter(|_| !source.is_unspecified());
+                let hop = Place::Hop(Hop::Group(ALL_ROUTERS.into()));
+                send(&mut link, (source, ALL_ROUTERS), hop, &Outgoing::router_solicitation(mac), counters);
+            }
+            Ask::Probe { address, nonce } => {
+                let to = solicited_node(address);
+                let hop = Place::Hop(Hop::Group(to.into()));
+                let mut link = at.iface.link.borrow_mut();
+                send(&mut link, (Ipv6Addr::UNSPECIFIED, to), hop, &Outgoing::probe(address, nonce), counters);
+            }
+            Ask::Ready(address) => {
+                log::info!("{}: {address}", at.iface.name);
+                at.iface.has_changed();
+            }
+            Ask::Gone(address) => {
+                log::warn!("{}: no address {address} any more", at.iface.name);
+                if let Some(tcp) = at.core.tcp.in_use() {
+                    tcp.address_lost(at.core, address.into());
+                }
+                at.iface.has_changed();
+            }
+        }
+    }
+}
+
+/// Asks for a neighbour: its group, or itself where it was.
+pub(super) fn solicit(
+    link: &mut Link,
+    own: Ipv6Addr,
+    hop: Ipv6Addr,
+    mac: Option<MacAddress>,
+    counters: &Counters,
+) {
+    let message = Outgoing::solicitation(hop, link.mac());
+    let (to, place) = match mac {
+        Some(mac) => (hop, Place::At(mac)),
+        None => {
+            let group = solicited_node(hop);
+            (group, Place::Hop(Hop::Group(group.into())))
+        }
+    };
+    send(link, (own, to), place, &message, counters);
+}
+
+/// Where a message goes.
+enum Place {
+    Hop(Hop),
+    At(MacAddress),
+}
+
+fn send(
+    link: &mut Link,
+    (own, to): (Ipv6Addr, Ipv6Addr),
+    place: Place,
+    message: &Outgoing,
+    counters: &Counters,
+) {
+    let len = headers::HEADER + message.len();
+    link.sends(Protocol::Icmp);
+    let fill = &mut |packet: &mut [u8]| {
+        headers::write(packet, own, to, ICMPV6, HOP_LIMIT, false);
+        let body = &mut packet[headers::HEADER..];
+        message.write(body);
+        let sum = Sum::default().pseudo(own.into(), to.into(), ICMPV6, body.len()).data(body).finish();
+        body[2..4].copy_from_slice(&sum.to_be_bytes());
+    };
+    match place {
+        Place::At(mac) => link.send_to(mac, len, counters, fill),
+        Place::Hop(hop) => {
+            let now = Instant::recent();
+            let send = Send { now, own: own.into(), hop, len, carries: Carries::Other, segment_size: 0 };
+            link.send(send, counters, fill);
+        }
+    }
+}
