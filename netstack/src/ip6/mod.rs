@@ -3,6 +3,11 @@
 //! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`](crate::Ipv6Config) brings it in: an
 //! image without one has nothing of this code.
 
+#[allow(dead_code)]
+mod headers;
+#[allow(dead_code)]
+mod message;
+
 use alloc::boxed::Box;
 use core::fmt;
 
