@@ -6,7 +6,17 @@
 #[allow(dead_code)]
 mod headers;
 #[allow(dead_code)]
+mod host;
+#[allow(dead_code)]
+mod learned;
+#[allow(dead_code)]
 mod message;
+#[allow(dead_code)]
+mod mld;
+#[allow(dead_code)]
+mod own;
+#[allow(dead_code)]
+mod times;
 
 use alloc::boxed::Box;
 use core::fmt;
