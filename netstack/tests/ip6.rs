@@ -120,7 +120,9 @@ fn packets(frames: &[Vec<u8>]) -> Vec<(Ipv6Addr, Ipv6Addr, u8, Vec<u8>)> {
 /// What was sent, after a moment.
 async fn sent(hub: &Hub) -> Vec<(Ipv6Addr, Ipv6Addr, u8, Vec<u8>)> {
     sleep(Duration::from_millis(20)).await;
-    packets(&hub.captured())
+    let mut frames = hub.captured();
+    frames.retain(|frame| frame[6..12] != [2, 0, 0, 0, 0, 9]);
+    packets(&frames)
 }
 
 /// B alone on a hub, with a stranger whose hardware address it knows.
@@ -158,7 +160,7 @@ fn streams_on_a_line_that_loses() {
         .detach();
         let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
         assert_eq!((stream.local_addr().ip(), stream.peer_addr()), (IpAddr::V6(A), at(B, 7)));
-        let (mut back, mut sent) = (Vec::new(), 0);
+        let (mut back, mut sent) = (Vec::<u8>::new(), 0);
         let data = pattern(0, 300_000);
         while back.len() < data.len() {
             if sent - back.len() < 8192 && sent < data.len() {
@@ -179,18 +181,21 @@ fn segments_fill_the_link_and_no_more() {
     for large in [0, 60_000] {
         run(async {
             let hub = Hub::default();
-            let stack = |n: u8, address| {
-                let stack = Stack::new();
-                let device = if large > 0 { hub.large_device(n, large) } else { hub.device(n, false) };
+            let stack = |n: u8, address, large| {
+                let (stack, device) = (Stack::new(), hub.device(n, large > 0));
+                if large > 0 {
+                    device.set_large(large);
+                }
                 stack.add_interface("main", Box::new(device), only(Ipv6Config::fixed(address, 64, None)));
                 stack
             };
-            let (a, b) = (stack(1, A), stack(2, B));
+            // What the device cuts up arrives in pieces of the link's size, which the hub looks at.
+            let (a, b) = (stack(1, A, large), stack(2, B, 0));
             sleep(Duration::from_secs(3)).await;
             let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
             spawn(async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut all = Vec::new();
+                let mut all = Vec::<u8>::new();
                 let mut buf = [0; 4096];
                 while let Ok(len @ 1..) = stream.read(&mut buf).await {
                     all.extend(&buf[..len]);
@@ -207,7 +212,10 @@ fn segments_fill_the_link_and_no_more() {
             stream.read_exact(&mut answer).await.unwrap();
             assert_eq!(&answer, b"whole");
             let longest = hub.captured().iter().map(Vec::len).max().unwrap();
-            assert_eq!(longest, 1514, "with {large}");
+            match large {
+                0 => assert_eq!(longest, 1514),
+                _ => assert!(longest > 30_000, "{longest}"),
+            }
         });
     }
 }
@@ -342,7 +350,8 @@ fn addresses_routers_and_name_servers_come_from_a_router_and_go_with_their_time(
         socket.send_to(&[7; 1400], far).await.unwrap();
         sleep(Duration::from_millis(20)).await;
         let frames = hub.captured();
-        let mine = frames.iter().filter(|f| f[38..54] == "2001:db8:9::1".parse::<Ipv6Addr>().unwrap().octets());
+        let mine =
+            frames.iter().filter(|f| f[38..54] == "2001:db8:9::1".parse::<Ipv6Addr>().unwrap().octets());
         let sizes: Vec<_> = mine.map(|f| (f[..6].to_vec(), f.len() - 14)).collect();
         assert_eq!(sizes.len(), 2);
         assert!(sizes.iter().all(|(to, len)| *to == [2, 0, 0, 0, 0, 9] && *len <= 1400), "{sizes:?}");
@@ -480,7 +489,10 @@ fn strange_headers_are_skipped_refused_or_told() {
             hub.inject(&frame(STRANGER, B, protocol, 64, &[headers, &datagram[..]].concat()));
             let all = sent(&hub).await;
             let (.., message) = &all[0];
-            assert_eq!((all.len(), &message[..2], &message[4..8]), (1, &[4, code][..], &[0, 0, 0, pointer][..]));
+            assert_eq!(
+                (all.len(), &message[..2], &message[4..8]),
+                (1, &[4, code][..], &[0, 0, 0, pointer][..])
+            );
             assert!(!received(&mut buf));
         }
         // Without a sum there is no datagram over IPv6.
@@ -502,7 +514,7 @@ fn an_interface_without_ipv6_takes_none_of_it() {
         hub.inject(&advertisement(1800, 7200));
         hub.inject(&icmp(STRANGER, LOCAL_B, 64, &[128, 0, 0, 0, 1, 2, 3, 4, 5]));
         assert_eq!(sent(&hub).await, []);
-        assert_eq!(b.stats().rx_unknown, 1);
+        assert_eq!(b.stats().rx_unknown, 2);
         let connect = TcpStream::connect(&b, at(A, 7)).await.err();
         assert_eq!(connect, Some(Error::NetworkUnreachable));
     });
@@ -534,7 +546,8 @@ fn frames_with_every_bit_turned() {
                 bad[bit / 8] ^= 1 << (bit % 8);
                 // With a right sum too, where it is an ICMPv6 message.
                 if bad.len() > 58 && bad[20] == ICMPV6 {
-                    let address = |from: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&bad[from..from + 16]).unwrap());
+                    let address =
+                        |from: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&bad[from..from + 16]).unwrap());
                     let (source, destination) = (address(22), address(38));
                     let mut message = bad[54..].to_vec();
                     message[2..4].fill(0);

@@ -252,7 +252,11 @@ mod tests {
 
     #[test]
     fn addresses_of_ipv6() {
-        let mut six = message(0x8180, &[A, b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10 \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"], &[]);
+        let mut six = message(
+            0x8180,
+            &[A, b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10 \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"],
+            &[],
+        );
         let read = |message: &[u8], kind| read(message, 0x1234, b"\x01a\x01b\0", kind);
         assert_eq!(read(&six, Kind::Aaaa), None, "the answer to another question");
         six[18] = 28;

@@ -87,7 +87,7 @@ impl Resolver {
         for iface in self.core().interfaces.borrow().iter() {
             four |= iface.net.get().is_some();
             if let Some(inet6) = iface.inet6() {
-                inet6.each_address(&mut |address, ..| {
+                inet6.each_address(&mut |address, _, _| {
                     six |= !address.is_unicast_link_local();
                     global |= address.segments()[0] >> 13 == 1;
                 });

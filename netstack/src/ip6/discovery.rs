@@ -1,6 +1,7 @@
 //! Neighbour and router discovery (RFC 4861): what messages do to the host's state and to the table of neighbours, and how ours
 //! get onto the wire. Groups are told to multicast routers in the same way (RFC 3810).
 
+use super::Ip6;
 use super::headers::{self, ICMPV6};
 use super::host::{Ask, Conflict, Own};
 use super::input::At;
@@ -8,13 +9,14 @@ use super::message::{
     ADVERTISEMENT, ALL_NODES, ALL_ROUTERS, Advertisement, Outgoing, ROUTER_ADVERTISEMENT,
     RouterAdvertisement, Solicitation, solicited_node,
 };
-use super::{Ip6, mld};
+use super::mld::{self, Query};
 use crate::checksum::Sum;
 use crate::link::{Carries, Hop, Link, News, Send};
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
+use fata_libos::entropy;
 use fata_libos::net::MacAddress;
 use fata_libos::time::Instant;
 
@@ -22,7 +24,13 @@ use fata_libos::time::Instant;
 const HOP_LIMIT: u8 = 255;
 
 /// Takes a message with hop limit 255; false if it is not one.
-pub(super) fn receive(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
+pub(super) fn receive(
+    ip6: &Ip6,
+    at: At<'_>,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    message: &[u8],
+) -> bool {
     match message.first() {
         Some(&ROUTER_ADVERTISEMENT) => router(ip6, at, source, message),
         Some(&ADVERTISEMENT) => advertised(ip6, at, destination, message),
@@ -37,6 +45,7 @@ fn router(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
     }
     let changed = ip6.host.borrow_mut().advertisement(at.now, source, &advertisement);
     if changed {
+        join(ip6, at);
         at.iface.has_changed();
     }
     true
@@ -61,7 +70,7 @@ fn solicited(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, mes
     let Some(Solicitation { target, link, nonce }) = Solicitation::parse(message, source, destination) else {
         return false;
     };
-    let conflict = ip6.host.borrow_mut().solicited(at.now, target, nonce, source.is_unspecified());
+    let conflict = ip6.host.borrow_mut().solicited(target, nonce, source);
     if tell(at, target, conflict) || ip6.host.borrow().state_of(target) != Own::Assigned {
         return true;
     }
@@ -82,7 +91,7 @@ fn solicited(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, mes
 fn tell(at: At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
     let name = &at.iface.name;
     match conflict {
-        Conflict::None => return false,
+        Conflict::No => return false,
         Conflict::Duplicate => {
             log::warn!("{name}: another host has the address {target}, which is not used");
         }
@@ -106,7 +115,9 @@ fn learn(at: At<'_>, neighbour: Ipv6Addr, mac: MacAddress, news: News) {
 /// Does what the state of the host asks for.
 pub(super) fn poll(ip6: &Ip6, at: At<'_>) {
     let mut asks = Vec::new();
-    ip6.host.borrow_mut().poll(at.now, &mut |ask| asks.push(ask));
+    if ip6.host.borrow_mut().poll(at.now, &mut |ask| asks.push(ask)) {
+        at.iface.has_changed();
+    }
     let counters = &at.core.counters;
     for ask in asks {
         match ask {
@@ -124,6 +135,8 @@ pub(super) fn poll(ip6: &Ip6, at: At<'_>) {
             }
             Ask::Ready(address) => {
                 log::info!("{}: {address}", at.iface.name);
+                // Without an address the group was told by nobody, whom not all believe.
+                join(ip6, at);
                 at.iface.has_changed();
             }
             Ask::Gone(address) => {
@@ -134,6 +147,44 @@ pub(super) fn poll(ip6: &Ip6, at: At<'_>) {
                 at.iface.has_changed();
             }
         }
+    }
+    report(ip6, at);
+}
+
+/// Tells routers and switches of new groups.
+pub(super) fn join(ip6: &Ip6, at: At<'_>) {
+    ip6.groups.borrow_mut().joined(at.now);
+}
+
+/// Takes a question for groups.
+pub(super) fn queried(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, hop_limit: u8, message: &[u8]) {
+    match Query::parse(message, source) {
+        Some(query) if hop_limit == 1 => {
+            ip6.groups.borrow_mut().queried(at.now, &query, entropy::u32());
+        }
+        _ => at.lost(Lost::IcmpMalformed),
+    }
+}
+
+/// Tells which groups this host listens to, where that is due.
+fn report(ip6: &Ip6, at: At<'_>) {
+    while let Some(record) = ip6.groups.borrow_mut().poll(at.now, entropy::u32()) {
+        let host = ip6.host.borrow();
+        let own = Some(host.link_local()).filter(|own| host.state_of(*own) == Own::Assigned);
+        let (own, to) = (own.unwrap_or(Ipv6Addr::UNSPECIFIED), mld::REPORTS_TO);
+        let len = headers::HEADER + mld::report_len(host.groups().count());
+        let mut link = at.iface.link.borrow_mut();
+        link.sends(Protocol::Icmp);
+        let hop = Hop::Group(to.into());
+        let send = Send { now: at.now, own: own.into(), hop, len, carries: Carries::Other, segment_size: 0 };
+        link.send(send, &at.core.counters, &mut |packet| {
+            headers::write(packet, own, to, headers::HOP_BY_HOP, 1, false);
+            let (_, payload) = packet.split_at_mut(headers::HEADER);
+            mld::write_report(payload, record, &mut host.groups());
+            let body = &mut payload[mld::REPORT_AT..];
+            let sum = Sum::default().pseudo(own.into(), to.into(), ICMPV6, body.len()).data(body).finish();
+            body[2..4].copy_from_slice(&sum.to_be_bytes());
+        });
     }
 }
 

@@ -4,7 +4,8 @@
 use super::headers::{self, ICMPV6};
 use super::input::At;
 use super::message::{ADVERTISEMENT, ROUTER_ADVERTISEMENT, SOLICITATION};
-use super::{Ip6, LEAST_MTU, discovery};
+use super::mld::QUERY;
+use super::{Inet6, Ip6, LEAST_MTU, discovery};
 use crate::checksum::Sum;
 use crate::icmp::{Unreachable, tell};
 use crate::ip::{self, Datagram, Header, Way};
@@ -17,7 +18,6 @@ const TOO_BIG: u8 = 2;
 pub(super) const PARAMETER_PROBLEM: u8 = 4;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
-pub(super) const QUERY: u8 = 130;
 
 /// The code of [`UNREACHABLE`]: port.
 const PORT: u8 = 4;
@@ -58,7 +58,9 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, hop_limit: u8, mess
         QUERY => discovery::queried(ip6, at, source, hop_limit, message),
         // What is below is for an address that is ours for certain.
         _ if ip6.is_tentative(destination) => at.lost(Lost::IpNotOurs),
-        ECHO_REQUEST if code == 0 && header.is_unicast && !source.is_unspecified() => echo(at, header, message),
+        ECHO_REQUEST if code == 0 && header.is_unicast && !source.is_unspecified() => {
+            echo(at, header, message)
+        }
         UNREACHABLE | TOO_BIG | PARAMETER_PROBLEM => unreachable(ip6, at, (kind, code), message),
         _ => {}
     }
@@ -121,7 +123,9 @@ pub(super) const NO_PORT: Problem = Problem { kind: UNREACHABLE, code: PORT, wor
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
 fn unreachable(ip6: &Ip6, at: At<'_>, (kind, code): (u8, u8), message: &[u8]) {
-    let (Some(&[_, _, _, _, a, b, c, d]), quote) = (message.first_chunk(), &message[HEADER..]) else { return };
+    let (Some(&[_, _, _, _, a, b, c, d]), quote) = (message.first_chunk(), &message[HEADER..]) else {
+        return;
+    };
     let word = u32::from_be_bytes([a, b, c, d]);
     let what = match (kind, code) {
         (TOO_BIG, _) => Unreachable::TooBig(word.clamp(LEAST_MTU as u32, u32::from(u16::MAX)) as u16),

@@ -1,7 +1,7 @@
 //! Packets in: what is for us, whole and sound goes to the protocol it names.
 
 use super::headers::{self, Bad, Carried, ICMPV6, Packet, Payload};
-use super::{Ip6, icmp};
+use super::{Inet6, Ip6, icmp};
 use crate::interface::Iface;
 use crate::ip::{self, Fragment, Header, Outcome, PacketId};
 use crate::stack::Core;
@@ -59,8 +59,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
             counters.fragments_received.one();
             let headers::Fragment { ident, offset, more, protocol, .. } = fragment;
             let id = PacketId { source: source.into(), destination: destination.into(), protocol, ident };
-            let piece =
-                Fragment { id, offset, more, data: data.get(fragment.at..).unwrap_or_default() };
+            let piece = Fragment { id, offset, more, data: data.get(fragment.at..).unwrap_or_default() };
             let outcome = at.iface.fragments.borrow_mut().add(at.now, piece);
             match outcome {
                 Outcome::Waiting => {}

@@ -8,9 +8,12 @@ pub(crate) mod headers;
 mod host;
 mod icmp;
 mod input;
+mod learned;
 mod message;
 mod mld;
+mod own;
 mod paths;
+mod times;
 
 use crate::config::Ipv6Config;
 use crate::interface::Iface;
@@ -29,7 +32,7 @@ use fata_libos::time::Instant;
 use headers::{HEADER, Packet};
 use host::{Host, Own};
 use input::At;
-use mld::Groups;
+use mld::Listener;
 use paths::Paths;
 
 /// What every link of IPv6 takes (RFC 8200, 5), octets.
@@ -111,9 +114,10 @@ pub(crate) struct Start(pub(crate) fn(&Ipv6Config, &mut Link, MacAddress) -> Box
 /// There is one way.
 pub(crate) const START: Start = Start(|config, link, mac| {
     link.set_solicit(discovery::solicit);
+    let largest = link.mtu().min(usize::from(u16::MAX)) as u16;
     Box::new(Ip6 {
-        host: RefCell::new(Host::new(mac, config.fixed)),
-        groups: RefCell::new(Groups::default()),
+        host: RefCell::new(Host::new(mac, largest, config.fixed, entropy::u32)),
+        groups: RefCell::new(Listener::new()),
         paths: RefCell::default(),
     })
 });
@@ -121,7 +125,7 @@ pub(crate) const START: Start = Start(|config, link, mac| {
 /// See the module.
 struct Ip6 {
     host: RefCell<Host>,
-    groups: RefCell<Groups>,
+    groups: RefCell<Listener>,
     paths: RefCell<Paths>,
 }
 
@@ -132,7 +136,7 @@ impl Ip6 {
 
     /// Whether messages to a group are for this host.
     fn listens(&self, group: Ipv6Addr) -> bool {
-        group == message::ALL_NODES || self.host.borrow().groups().any(|own| own == group)
+        self.host.borrow().is_member(group)
     }
 }
 
@@ -177,7 +181,7 @@ impl Inet6 for Ip6 {
     }
 
     fn direct(&self, to: Ipv6Addr) -> u8 {
-        self.host.borrow().on_link(to).unwrap_or(0)
+        self.host.borrow().direct(to)
     }
 
     fn has(&self, address: Ipv6Addr) -> bool {
@@ -195,8 +199,8 @@ impl Inet6 for Ip6 {
         let router = host.router();
         // Those that are used beyond the link first.
         for is_local in [false, true] {
-            for (address, prefix_len) in host.addresses() {
-                if address.is_unicast_link_local() == is_local {
+            for (address, prefix_len, _, is_tentative) in host.addresses() {
+                if address.is_unicast_link_local() == is_local && !is_tentative {
                     f(address, prefix_len, router);
                 }
             }
@@ -208,15 +212,15 @@ impl Inet6 for Ip6 {
     }
 
     fn link_changed(&self, core: &Rc<Core>, iface: &Rc<Iface>, up: bool) {
-        let now = Instant::recent();
-        let mut gone = alloc::vec::Vec::new();
-        self.groups.borrow_mut().link_changed(now, up);
         *self.paths.borrow_mut() = Paths::default();
-        match up {
-            true => self.host.borrow_mut().link_up(now),
-            false => self.host.borrow_mut().link_down(),
+        if !up {
+            return self.host.borrow_mut().link_down();
         }
-        iface.work.kick();
+        let now = Instant::recent();
+        self.host.borrow_mut().link_up(now);
+        let at = At { core, iface, now };
+        discovery::join(self, at);
+        discovery::poll(self, at);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -256,9 +260,16 @@ impl Inet6 for Ip6 {
         for (n, part) in whole.chunks(step).enumerate() {
             let more = (n + 1) * step < len;
             let fragment = headers::write_fragment(protocol, (n * step) as u16, more, ident);
-            let send = Send { now, own, hop, len: before + part.len(), carries: Carries::Other, segment_size: 0 };
+            let send =
+                Send { now, own, hop, len: before + part.len(), carries: Carries::Other, segment_size: 0 };
             link.send(send, counters, &mut |packet| {
-                ip::write_header(packet, source.into(), destination.into(), headers::FRAGMENT_PROTOCOL, false);
+                ip::write_header(
+                    packet,
+                    source.into(),
+                    destination.into(),
+                    headers::FRAGMENT_PROTOCOL,
+                    false,
+                );
                 packet[HEADER..before].copy_from_slice(&fragment);
                 packet[before..].copy_from_slice(part);
             });

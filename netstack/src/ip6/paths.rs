@@ -32,7 +32,7 @@ impl Paths {
         }
         self.0.retain(|(host, _, until)| *host != to && now < *until);
         if self.0.len() >= PATHS {
-            drop(self.0.remove(0));
+            self.0.remove(0);
         }
         if self.0.try_reserve(1).is_ok() {
             self.0.push((to, mtu, now + LIFETIME));

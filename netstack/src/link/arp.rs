@@ -28,6 +28,10 @@ const FRESH: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
 /// Requests before a neighbour is given up.
 const TRIES: u8 = 3;
+/// How long an old address of IPv6 is used before it is asked for (RFC 4861, 7.3.3): it may have come with what is answered. And
+/// so many tries it has meanwhile.
+const DELAY: Duration = Duration::from_secs(5);
+const DELAYED: u8 = u8::MAX;
 
 /// A frame that waits for its destination address or the device.
 pub(crate) struct Waiting {
@@ -151,11 +155,14 @@ impl Neighbours {
         if let Some(entry) = self.table.get_mut(hop) {
             entry.used = true;
             let Some(mac) = entry.mac else { return Answer::Unknown { ask: false } };
-            let ask = entry.tries == 0 && entry.due <= now;
-            if ask {
-                entry.tries = 1;
-                entry.due = now + RETRY;
-                self.tick.get_or_insert(now + RETRY);
+            let is_old = entry.tries == 0 && entry.due <= now;
+            let ask = is_old && hop.is_ipv4();
+            if is_old {
+                let (tries, wait) = if ask { (1, RETRY) } else { (DELAYED, DELAY) };
+                entry.tries = tries;
+                entry.due = now + wait;
+                let tick = self.tick.get_or_insert(entry.due);
+                *tick = (*tick).min(entry.due);
             }
             return Answer::Known { mac, ask };
         }
@@ -231,6 +238,9 @@ impl Neighbours {
                 continue;
             }
             if entry.due <= now {
+                if entry.tries == DELAYED {
+                    entry.tries = 0;
+                }
                 if entry.tries >= TRIES {
                     due.lost.push(self::address(*address));
                     continue;
@@ -318,6 +328,39 @@ mod tests {
         assert_eq!(n.lookup(at(62), host(1)), Answer::Known { mac: MAC, ask: false });
         n.learn(at(62), host(1), MAC, news(false));
         assert!(n.poll(at(65)).lost.is_empty());
+    }
+
+    #[test]
+    fn a_neighbour_of_ipv6_is_asked_for_where_it_was_some_time_after_it_is_used() {
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
+        let host = "fe80::1".parse().unwrap();
+        n.learn(at(1), host, MAC, News { create: true, answers: false, replace: true });
+        assert_eq!(n.deadline(), None, "nobody uses it");
+        assert_eq!(n.lookup(at(9), host), Answer::Known { mac: MAC, ask: false });
+        assert_eq!((n.deadline(), n.poll(at(13)).ask), (Some(at(14)), vec![]));
+        for second in [14, 15, 16] {
+            assert_eq!(n.poll(at(second)).ask, [(host, Some(MAC))]);
+            assert_eq!(n.lookup(at(second), host), Answer::Known { mac: MAC, ask: false });
+        }
+        assert_eq!(n.poll(at(17)).lost, [host]);
+    }
+
+    #[test]
+    fn what_is_only_said_is_believed_less_than_what_answers() {
+        let mut n = Neighbours::new(&Memory::of(64 << 20));
+        let (host, other) = ("fe80::1".parse().unwrap(), MacAddress([2, 0, 0, 0, 0, 8]));
+        let hint = News { create: false, answers: false, replace: false };
+        n.learn(at(1), host, MAC, hint);
+        assert_eq!(n.lookup(at(1), host), Answer::Unknown { ask: true }, "nobody asked for it");
+        n.learn(at(1), host, MAC, News { answers: true, ..hint });
+        n.learn(at(2), host, other, hint);
+        assert_eq!(n.lookup(at(2), host), Answer::Known { mac: MAC, ask: false });
+        assert!(n.poll(at(2)).ask.is_empty());
+        assert_eq!(n.deadline(), Some(at(7)), "but it is asked for again");
+        n.learn(at(3), host, other, News { replace: true, ..hint });
+        assert_eq!(n.lookup(at(3), host), Answer::Known { mac: other, ask: false });
+        n.learn(at(4), host, other, News { answers: true, ..hint });
+        assert!(n.poll(at(60)).ask.is_empty());
     }
 
     #[test]
