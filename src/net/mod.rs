@@ -54,22 +54,22 @@ impl Deref for Network {
 pub struct Name {
     index: usize,
     name: &'static str,
-    with_ipv6: Option<Configure>,
+    configure: Configure,
 }
 
-/// The configuration of an interface.
+/// What reads the configuration of an interface.
 type Configure = fn(&Params, &str) -> core::result::Result<Config, ConfigError>;
 
 impl Name {
     #[doc(hidden)]
     pub const fn new(index: usize, name: &'static str) -> Self {
-        Self { index, name, with_ipv6: None }
+        Self { index, name, configure: Config::from_params }
     }
 
     /// Of an interface whose manifest has `ipv6`. What names this links IPv6, and nothing else may.
     #[doc(hidden)]
     pub const fn with_ipv6(index: usize, name: &'static str) -> Self {
-        Self { index, name, with_ipv6: Some(Config::from_params_with_ipv6) }
+        Self { index, name, configure: Config::from_params_with_ipv6 }
     }
 
     /// The name as text.
@@ -100,11 +100,7 @@ impl Env {
         if let Some(interface) = stack.interface(name.name) {
             return Ok(Network { stack, interface });
         }
-        let params = &self.shared.params;
-        let config = match name.with_ipv6 {
-            None => Config::from_params(params, name.name)?,
-            Some(configure) => configure(params, name.name)?,
-        };
+        let config = (name.configure)(&self.shared.params, name.name)?;
         let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
     }
