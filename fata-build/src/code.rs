@@ -1,6 +1,6 @@
 //! The Rust that `fata::main!` includes: what the manifest says, as constants.
 
-use crate::manifest::{BLOCK_KEYS, Block, Manifest, NETWORK_KEYS, Network, Param};
+use crate::manifest::{BLOCK_KEYS, Block, Manifest, Network, Param};
 use crate::note;
 
 /// The source text. `file` is the manifest's name, for readers of the text.
@@ -53,13 +53,18 @@ mod fata_manifest {{
 }
 
 /// What sees to it that the devices' parameters fit together.
-fn check(manifest: &Manifest) -> &'static str {
+fn check(manifest: &Manifest) -> String {
+    // What is named here is linked.
+    let network = match manifest.networks.iter().any(Network::has_ipv6) {
+        true => "::fata::net::check_params_with_ipv6",
+        false => "::fata::net::check_params",
+    };
     match (manifest.networks.is_empty(), manifest.blocks.is_empty()) {
-        (true, true) => "None",
-        (false, true) => "Some(::fata::net::check_params)",
-        (true, false) => "Some(::fata::block::check_params)",
+        (true, true) => "None".to_owned(),
+        (false, true) => format!("Some({network})"),
+        (true, false) => "Some(::fata::block::check_params)".to_owned(),
         (false, false) => {
-            "Some(|params| ::fata::net::check_params(params).and_then(|()| ::fata::block::check_params(params)))"
+            format!("Some(|params| {network}(params).and_then(|()| ::fata::block::check_params(params)))")
         }
     }
 }
@@ -70,8 +75,9 @@ fn numbered<T>(all: &[T], text: impl Fn(usize, &T) -> String) -> String {
 
 fn network_key(number: usize, network: &Network) -> String {
     let Network { name, .. } = network;
+    let new = if network.has_ipv6() { "with_ipv6" } else { "new" };
     format!(
-        "    /// The interface `{name}`.\n    pub const {}: ::fata::net::Name = ::fata::net::Name::new({number}, {name:?});\n",
+        "    /// The interface `{name}`.\n    pub const {}: ::fata::net::Name = ::fata::net::Name::{new}({number}, {name:?});\n",
         constant(name)
     )
 }
@@ -97,17 +103,18 @@ fn param_key(number: usize, param: &Param) -> String {
     )
 }
 
-/// The parameters of an interface: those that all have, with its name before them and its defaults.
+/// The parameters of an interface: those that all have, or all with IPv6, with its name before them and its defaults.
 fn interface(network: &Network) -> Vec<String> {
+    let table = if network.has_ipv6() { "Ipv6Config::PARAMS" } else { "PARAMS" };
     let declare = |(number, key): (usize, &&str)| {
-        let default = network.defaults.iter().find(|(name, _)| name == key);
-        let default = default.map_or_else(String::new, |(_, value)| format!(" default: Some({value:?}),"));
+        let default = network.default(key);
+        let default = default.map_or_else(String::new, |value| format!(" default: Some({value:?}),"));
         let name = format!("{}.{key}", network.name);
         format!(
-            "        ::fata::param::Param {{ name: {name:?},{default} ..::fata::net::PARAMS[{number}] }},\n"
+            "        ::fata::param::Param {{ name: {name:?},{default} ..::fata::net::{table}[{number}] }},\n"
         )
     };
-    NETWORK_KEYS.iter().enumerate().map(declare).collect()
+    network.keys().iter().enumerate().map(declare).collect()
 }
 
 /// The parameters of a block device: which disk it is, by its place in the manifest, and whether it is only read. Of an optional

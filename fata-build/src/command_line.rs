@@ -1,13 +1,23 @@
 //! What an appliance would say to a command line, from its manifest: read as the guest reads it.
 
-use crate::manifest::{BLOCK_KEYS, Manifest, NETWORK_KEYS};
+use crate::manifest::{BLOCK_KEYS, Manifest, NETWORK_KEYS, NETWORK_KEYS_WITH_IPV6, Network};
 use fata_libos::param::{
-    BOOL, DISK, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Kind, LOG, MTU, Param, ParamError, Params, QUEUES,
+    BOOL, DISK, HOSTNAME, IP_LIST, IPV4, IPV4_DHCP_OR_NONE, IPV4_LIST, IPV4_OR_DHCP, IPV6, IPV6_OR_AUTO,
+    Kind, LOG, MTU, Param, ParamError, Params, QUEUES,
 };
 
 /// The kinds of [`NETWORK_KEYS`], in their order.
 static NETWORK_KINDS: [&Kind; NETWORK_KEYS.len()] =
     [&IPV4_OR_DHCP, &IPV4, &IPV4_LIST, &HOSTNAME, &MTU, &QUEUES];
+
+/// The kinds of [`NETWORK_KEYS_WITH_IPV6`], in their order.
+static KINDS_WITH_IPV6: [&Kind; NETWORK_KEYS_WITH_IPV6.len()] =
+    [&IPV4_DHCP_OR_NONE, &IPV4, &IPV6_OR_AUTO, &IPV6, &IP_LIST, &HOSTNAME, &MTU, &QUEUES];
+
+/// The kinds of an interface's parameters, in the order of its keys.
+fn kinds(network: &Network) -> &'static [&'static Kind] {
+    if network.has_ipv6() { &KINDS_WITH_IPV6 } else { &NETWORK_KINDS }
+}
 
 /// The kinds of a guest's [`BLOCK_KEYS`], in their order: without the last, which is a process's.
 static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &BOOL];
@@ -23,7 +33,7 @@ fn declared(manifest: &Manifest) -> &'static [Param] {
     let of = |name: String, kind| Param { name: name.leak(), kind, default: None, help: "" };
     let own = manifest.params.iter().map(|param| of(param.name.clone(), param.kind.kind));
     let of_networks = manifest.networks.iter().flat_map(|network| {
-        let each = NETWORK_KEYS.into_iter().zip(NETWORK_KINDS);
+        let each = network.keys().iter().copied().zip(kinds(network).iter().copied());
         each.map(move |(key, kind)| of(format!("{}.{key}", network.name), kind))
     });
     let of_blocks = manifest.blocks.iter().flat_map(|block| {
@@ -37,6 +47,32 @@ fn declared(manifest: &Manifest) -> &'static [Param] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_with_ipv6_has_parameters_of_it() {
+        let text = "[image]\nname = \"x\"\n[network.main]\n[network.back]\nipv6 = \"auto\"\n";
+        let manifest = crate::read::manifest("x", text).unwrap();
+        for good in [
+            "ipv6=2001:db8::2/64 gateway6=fe80::1 back.ipv4=none back.dns=10.0.0.3,2001:db8::53",
+            "back.ipv6=none",
+        ] {
+            assert_eq!(check(&manifest, good), Ok(()), "{good}");
+        }
+        for (bad, said) in [
+            (
+                "main.ipv6=auto",
+                "boot parameter \"main.ipv6\" is unknown: did you mean \"main.ipv4\"?; known are: log,",
+            ),
+            ("ipv4=none", "boot parameter ipv4: \"none\" is not dhcp or an IPv4 address"),
+            ("dns=2001:db8::53", "boot parameter dns: \"2001:db8::53\" is not a list of IPv4 addresses"),
+            ("back.ipv4=no", "boot parameter back.ipv4: \"no\" is not dhcp, none or an IPv4 address"),
+            ("back.ipv6=dhcp", "boot parameter back.ipv6: \"dhcp\" is not auto, none or an IPv6 address"),
+            ("gateway6=10.0.0.1", "boot parameter gateway6: \"10.0.0.1\" is not an IPv6 address, such as"),
+        ] {
+            let error = check(&manifest, bad).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{bad}: {error}");
+        }
+    }
 
     #[test]
     fn values_are_of_their_names_types() {

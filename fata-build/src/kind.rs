@@ -16,7 +16,7 @@ pub struct ParamKind {
 }
 
 /// All there are.
-pub static KINDS: [ParamKind; 9] = [
+pub static KINDS: [ParamKind; 13] = [
     of("text", &param::TEXT, "TEXT", "str"),
     of("number", &param::NUMBER, "NUMBER", "u64"),
     of("bool", &param::BOOL, "BOOL", "bool"),
@@ -26,6 +26,10 @@ pub static KINDS: [ParamKind; 9] = [
     of("ipv4", &param::IPV4, "IPV4", "::core::net::Ipv4Addr"),
     of("ipv4-list", &param::IPV4_LIST, "IPV4_LIST", "[::core::net::Ipv4Addr]"),
     of("ipv4-prefix", &param::IPV4_PREFIX, "IPV4_PREFIX", "::fata::param::Ipv4Prefix"),
+    of("ipv6", &param::IPV6, "IPV6", "::core::net::Ipv6Addr"),
+    of("ipv6-prefix", &param::IPV6_PREFIX, "IPV6_PREFIX", "::fata::param::Ipv6Prefix"),
+    of("ip", &param::IP, "IP", "::core::net::IpAddr"),
+    of("ip-list", &param::IP_LIST, "IP_LIST", "[::core::net::IpAddr]"),
 ];
 
 const fn of(
@@ -45,8 +49,8 @@ pub fn find(name: &str) -> Option<&'static ParamKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fata_libos::param::{Ipv4Prefix, Size, Value};
-    use std::net::Ipv4Addr;
+    use fata_libos::param::{Ipv4Prefix, Ipv6Prefix, Size, Value};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
     /// What a kind takes its type must read: no boot parameter that was checked is refused afterwards.
@@ -81,6 +85,17 @@ mod tests {
             "0.0.0.0/0",
             "10.0.0.2/33",
             "dhcp",
+            "2001:db8::1",
+            "2001:db8::1,10.0.0.1",
+            "2001:db8::1,",
+            "2001:db8::1%eth0",
+            "[2001:db8::1]",
+            "2001:db8::2/64",
+            "2001:db8::2/129",
+            "::ffff:10.0.0.1",
+            "::",
+            "::/0",
+            "auto",
         ];
         for kind in &KINDS {
             for text in texts {
@@ -95,6 +110,10 @@ mod tests {
                     "::core::net::Ipv4Addr" => Ipv4Addr::of(Some(text)).is_some(),
                     "[::core::net::Ipv4Addr]" => <[Ipv4Addr]>::of(Some(text)).is_some(),
                     "::fata::param::Ipv4Prefix" => Ipv4Prefix::of(Some(text)).is_some(),
+                    "::core::net::Ipv6Addr" => Ipv6Addr::of(Some(text)).is_some(),
+                    "::fata::param::Ipv6Prefix" => Ipv6Prefix::of(Some(text)).is_some(),
+                    "::core::net::IpAddr" => IpAddr::of(Some(text)).is_some(),
+                    "[::core::net::IpAddr]" => <[IpAddr]>::of(Some(text)).is_some(),
                     other => panic!("no test for {other}"),
                 };
                 assert_eq!(read, (kind.kind.check)(text), "{} {text:?}", kind.name);

@@ -20,5 +20,7 @@ pub mod read;
 pub use error::Error;
 pub use fata_libos::param::{ParamError, Size};
 pub use kind::{KINDS, ParamKind};
-pub use manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+pub use manifest::{
+    BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, NETWORK_KEYS_WITH_IPV6, Network, Param,
+};
 pub use package::manifest;

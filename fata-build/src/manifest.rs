@@ -31,14 +31,35 @@ pub struct Image {
 pub struct Network {
     /// Its name in code and boot parameters.
     pub name: String,
-    /// Its parameters when the command line says nothing, names from [`NETWORK_KEYS`].
+    /// Its parameters when the command line says nothing, names from [`keys`](Self::keys).
     pub defaults: Vec<(String, String)>,
     /// The line where it begins.
     pub line: usize,
 }
 
-/// The parameters that every network interface has; `fata-netstack` has them in the same order.
+/// The parameters that a network interface without IPv6 has; `fata-netstack` has them in the same order.
 pub const NETWORK_KEYS: [&str; 6] = ["ipv4", "gateway", "dns", "hostname", "mtu", "queues"];
+
+/// Those of an interface whose manifest has `ipv6`; `fata-netstack` has them in the same order.
+pub const NETWORK_KEYS_WITH_IPV6: [&str; 8] =
+    ["ipv4", "gateway", "ipv6", "gateway6", "dns", "hostname", "mtu", "queues"];
+
+impl Network {
+    /// Whether the image has IPv6 for it: its manifest has the key, whatever the value.
+    pub fn has_ipv6(&self) -> bool {
+        self.default("ipv6").is_some()
+    }
+
+    /// The names of its boot parameters.
+    pub fn keys(&self) -> &'static [&'static str] {
+        if self.has_ipv6() { &NETWORK_KEYS_WITH_IPV6 } else { &NETWORK_KEYS }
+    }
+
+    /// What its manifest says of a parameter.
+    pub fn default(&self, key: &str) -> Option<&str> {
+        self.defaults.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+}
 
 /// The parameters that every block device has; `fata::block` has them in the same order. The last is a process's.
 pub const BLOCK_KEYS: [&str; 3] = ["disk", "read-only", "file"];

@@ -90,6 +90,11 @@ mod tests {
         [network.back]
         ipv4 = "10.0.3.15/24"
         mtu = 1400
+        [network.six]
+        ipv4 = "none"
+        ipv6 = "2001:db8::2/64"
+        gateway6 = "fe80::1"
+        dns = ["2001:db8::53", "10.0.0.3"]
         [params]
         quiet = { default = true, help = "no line for each client" }
         key = { help = "none by default" }
@@ -109,6 +114,12 @@ dns = "10.0.0.3,10.0.0.4"
 [network.back]
 ipv4 = "10.0.3.15/24"
 mtu = 1400
+
+[network.six]
+ipv4 = "none"
+ipv6 = "2001:db8::2/64"
+gateway6 = "fe80::1"
+dns = "2001:db8::53,10.0.0.3"
 
 [block.data]
 size = "1 GiB"

@@ -221,10 +221,33 @@ mod tests {
         );
         files.0.write_all().unwrap();
         assert!(files.out("web.rs").contains("pub const MAIN: ::fata::net::Name"));
+        assert!(files.out("web.rs").contains("Some(::fata::net::check_params)"));
         assert!(files.out("other.rs").contains("fata_image_other"));
         assert!(files.out(LIMITS).contains("the 4 KiB that src/bin/other.toml allows it"));
         let word = "compile_error!(\"bare has no manifest: write examples/bare.toml, beginning with [image] and name = \\\"bare\\\"\");\n";
         assert_eq!(files.out("bare.rs"), word);
+    }
+
+    /// What the code names is linked: IPv6 in no image whose manifest has no `ipv6`.
+    #[test]
+    fn only_the_key_brings_ipv6() {
+        let text =
+            |key| format!("[image]\nname = \"web\"\n[network.main]\n[network.back]\n{key}\n[block.data]\n");
+        for (test, key) in [("four", ""), ("auto", "ipv6 = \"auto\""), ("six", "ipv6 = \"none\"")] {
+            let files = Files::new(test, &[("unikernel.toml", &text(key))]);
+            files.0.write_all().unwrap();
+            let code = files.out("web.rs");
+            assert!(code.contains("MAIN: ::fata::net::Name = ::fata::net::Name::new(0, \"main\")"), "{code}");
+            let names = [
+                "BACK: ::fata::net::Name = ::fata::net::Name::with_ipv6(1, \"back\")",
+                "name: \"back.gateway6\", ..::fata::net::Ipv6Config::PARAMS[3]",
+                "::fata::net::check_params_with_ipv6(params)",
+            ];
+            for name in names {
+                assert_eq!(code.contains(name), !key.is_empty(), "{key}: {name} in {code}");
+            }
+            assert!(!key.is_empty() || !code.to_lowercase().replace("ipv4", "").contains("ipv6"), "{code}");
+        }
     }
 
     #[test]

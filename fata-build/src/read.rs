@@ -1,13 +1,13 @@
 //! Reads the text of a manifest. What it does not know it refuses, with the line.
 
+mod network;
 mod table;
 
+use self::network::network;
 use self::table::{Item, Table};
 use crate::kind::{self, KINDS};
-use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS, Network, Param};
+use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS_WITH_IPV6, Param};
 use crate::{Error, ParamKind, Size, near};
-use fata_libos::param::{HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, Kind, MTU, QUEUES};
-use std::net::Ipv4Addr;
 
 /// What a guest is given where the manifest does not say.
 const MEMORY: Size = Size::mib(16);
@@ -21,7 +21,7 @@ const MOST_MEMORY: Size = Size::mib(512 * 1024);
 /// Names of boot parameters that every guest has.
 const RESERVED: [&str; 2] = ["log", "help"];
 
-/// A boot parameter that every network interface has in a process, beside [`NETWORK_KEYS`].
+/// A boot parameter that every network interface has in a process, beside [`NETWORK_KEYS_WITH_IPV6`].
 const TAP: &str = "tap";
 
 /// The manifest in a text; `file` is for the errors.
@@ -36,7 +36,7 @@ pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
     let networks = each(&root, "network", network)?;
     let blocks = each(&root, "block", block)?;
     let own = [
-        (&NETWORK_KEYS[..], networks.is_empty()),
+        (&NETWORK_KEYS_WITH_IPV6[..], networks.is_empty()),
         (&[TAP][..], networks.is_empty()),
         (&BLOCK_KEYS[..], blocks.is_empty()),
     ];
@@ -104,76 +104,6 @@ fn memory(item: &Item<'_>) -> Result<Size, Error> {
     Ok(memory)
 }
 
-fn network(item: &Item<'_>, table: &Table<'_>) -> Result<Network, Error> {
-    if let Some(ipv6) = table.get("ipv6") {
-        return ipv6.error("there is no IPv6 yet".to_owned());
-    }
-    table.refuse_unknown(&NETWORK_KEYS)?;
-    let mut defaults = Vec::new();
-    for item in table.items() {
-        let value = network_value(&item)?;
-        defaults.push((item.key.to_owned(), value));
-    }
-    fit_together(table)?;
-    Ok(Network { name: item.key.to_owned(), defaults, line: item.line })
-}
-
-fn network_value(item: &Item<'_>) -> Result<String, Error> {
-    let value = match item.key {
-        "mtu" | "queues" => item.integer()?,
-        "dns" => item.list()?,
-        _ => item.text()?.to_owned(),
-    };
-    let kind = match item.key {
-        "ipv4" => &IPV4_OR_DHCP,
-        "gateway" => &IPV4,
-        "dns" => &IPV4_LIST,
-        "hostname" => &HOSTNAME,
-        "mtu" => return number_of(item, value, &MTU),
-        "queues" => return number_of(item, value, &QUEUES),
-        _ => return sayable(item, value),
-    };
-    match (kind.check)(&value) {
-        true => Ok(value),
-        false => item.error(format!("{value:?} is not {}", kind.what)),
-    }
-}
-
-/// Numbers stand without quotes.
-fn number_of(item: &Item<'_>, value: String, kind: &Kind) -> Result<String, Error> {
-    match (kind.check)(&value) {
-        true => Ok(value),
-        false => item.error(format!("{value} is not {}", kind.what)),
-    }
-}
-
-/// What would stop every boot stops the build.
-fn fit_together(table: &Table<'_>) -> Result<(), Error> {
-    let ipv4 = table.get("ipv4");
-    let prefix = ipv4.as_ref().map(|item| item.text()).transpose()?.and_then(|text| text.parse().ok());
-    let prefix: Option<Ipv4Prefix> = prefix;
-    if let (Some(item), Some(Ipv4Prefix { address, prefix_len })) = (ipv4, prefix.filter(|p| !p.is_host())) {
-        return item.error(format!(
-            "{address}/{prefix_len} is the network's own or broadcast address, not a host's"
-        ));
-    }
-    let Some(item) = table.get("gateway") else { return Ok(()) };
-    let Some(prefix) = prefix else {
-        return item.error("has no use with ipv4 = \"dhcp\", which brings its own".to_owned());
-    };
-    let Ipv4Prefix { address, prefix_len } = prefix;
-    match item.text()?.parse::<Ipv4Addr>() {
-        Ok(gateway)
-            if gateway == address
-                || !prefix.contains(gateway)
-                || !(Ipv4Prefix { address: gateway, prefix_len }).is_host() =>
-        {
-            item.error(format!("{gateway} is not another host in the network of {address}/{prefix_len}"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
     table.refuse_unknown(&["size", "read-only", "optional"])?;
     let size = table.get("size").map(|item| item.size()).transpose()?;
@@ -232,7 +162,7 @@ fn default_value(item: &Item<'_>, kind: &ParamKind) -> Result<String, Error> {
     let value = match (kind.name, item.what()) {
         ("number" | "port" | "duration" | "size", "integer") => item.integer()?,
         ("bool", "boolean") => if item.boolean()? { "on" } else { "off" }.to_owned(),
-        ("ipv4-list", "array") => item.list()?,
+        ("ipv4-list" | "ip-list", "array") => item.list()?,
         _ => item.text()?.to_owned(),
     };
     if !(kind.kind.check)(&value) {

@@ -86,9 +86,24 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[network.main]\nipv5 = \"dhcp\"",
-            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, dns, hostname, mtu, queues"#,
+            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues"#,
         ),
-        ("[network.main]\nipv6 = \"auto\"", "unikernel.toml:4: network.main.ipv6: there is no IPv6 yet"),
+        (
+            "[network.main]\nipv6 = \"yes\"",
+            r#"unikernel.toml:4: network.main.ipv6: "yes" is not auto, none or an IPv6 address with its prefix length, such as 2001:db8::2/64"#,
+        ),
+        (
+            "[network.main]\nipv4 = \"none\"",
+            "unikernel.toml:4: network.main.ipv4: \"none\" without ipv6 leaves the interface without an address",
+        ),
+        (
+            "[network.main]\ngateway6 = \"fe80::1\"",
+            "unikernel.toml:4: network.main.gateway6: has no use without ipv6",
+        ),
+        (
+            "[network.main]\nipv6 = \"auto\"\ngateway6 = \"fe80::1\"",
+            r#"unikernel.toml:5: network.main.gateway6: has no use with ipv6 = "auto", whose routers advertise themselves"#,
+        ),
         (
             "[network.main]\nipv4 = \"10.0.0.1\"",
             r#"unikernel.toml:4: network.main.ipv4: "10.0.0.1" is not dhcp or an IPv4 address with its prefix length, such as 10.0.0.2/24"#,
@@ -191,7 +206,7 @@ fn what_is_wrong_with_a_parameter() {
         ),
         (
             "[params.port]\ntype = \"prot\"\nhelp = \"x\"",
-            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, size, ipv4, ipv4-list, ipv4-prefix"#,
+            r#"unikernel.toml:4: params.port.type: there is no type "prot": did you mean "port"?; there are: text, number, bool, port, duration, size, ipv4, ipv4-list, ipv4-prefix, ipv6, ipv6-prefix, ip, ip-list"#,
         ),
         (
             "[params.port]\nkind = \"port\"\nhelp = \"x\"",

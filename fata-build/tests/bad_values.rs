@@ -56,6 +56,77 @@ fn of_an_image() {
     }
 }
 
+/// What IPv6 takes, and what of IPv4 is otherwise with it; at line 4 is `[network.main]`, at line 5 its `ipv6`.
+#[test]
+fn of_an_interface_with_ipv6() {
+    const PREFIX: &str = "auto, none or an IPv6 address with its prefix length, such as 2001:db8::2/64";
+    const LIST: &str = "a list of IP addresses with commas between, such as 10.0.0.1,2001:db8::1";
+    for (ipv6, lines, said) in [
+        ("", "", format!("5: network.main.ipv6: \"\" is not {PREFIX}")),
+        ("dhcp", "", format!("5: network.main.ipv6: \"dhcp\" is not {PREFIX}")),
+        ("2001:db8::2", "", format!("5: network.main.ipv6: \"2001:db8::2\" is not {PREFIX}")),
+        ("2001:db8::2/0", "", format!("5: network.main.ipv6: \"2001:db8::2/0\" is not {PREFIX}")),
+        ("2001:db8::2/129", "", format!("5: network.main.ipv6: \"2001:db8::2/129\" is not {PREFIX}")),
+        ("::/64", "", format!("5: network.main.ipv6: \"::/64\" is not {PREFIX}")),
+        ("ff02::1/64", "", format!("5: network.main.ipv6: \"ff02::1/64\" is not {PREFIX}")),
+        ("10.0.0.2/24", "", format!("5: network.main.ipv6: \"10.0.0.2/24\" is not {PREFIX}")),
+        ("::1/128", "", "5: network.main.ipv6: ::1/128 is the loopback address, not an interface's".into()),
+        (
+            "fe80::2/64",
+            "",
+            "5: network.main.ipv6: fe80::2/64 is link-local: the interface makes that address of its own".into(),
+        ),
+        (
+            "::ffff:10.0.0.2/112",
+            "",
+            "5: network.main.ipv6: ::ffff:10.0.0.2/112 stands for an IPv4 address, and is no interface's".into(),
+        ),
+        (
+            "2001:db8::/64",
+            "",
+            "5: network.main.ipv6: 2001:db8::/64 is the anycast address of the subnet's routers, not a host's".into(),
+        ),
+        (
+            "2001:db8::2/64",
+            "gateway6 = \"router\"",
+            "6: network.main.gateway6: \"router\" is not an IPv6 address, such as 2001:db8::1".into(),
+        ),
+        (
+            "2001:db8::2/64",
+            "gateway6 = \"2001:db8::2\"",
+            "6: network.main.gateway6: 2001:db8::2 is neither link-local nor another host in the network of 2001:db8::2/64"
+                .into(),
+        ),
+        (
+            "2001:db8::2/64",
+            "gateway6 = \"2001:db8:0:1::1\"",
+            "6: network.main.gateway6: 2001:db8:0:1::1 is neither link-local nor another host in the network of 2001:db8::2/64"
+                .into(),
+        ),
+        ("none", "gateway6 = \"fe80::1\"", "6: network.main.gateway6: has no use with ipv6 = \"none\"".into()),
+        (
+            "none",
+            "ipv4 = \"none\"",
+            "6: network.main.ipv4: \"none\" with ipv6 = \"none\" leaves the interface without an address".into(),
+        ),
+        (
+            "auto",
+            "ipv4 = \"no\"",
+            "6: network.main.ipv4: \"no\" is not dhcp, none or an IPv4 address with its prefix length, such as 10.0.0.2/24"
+                .into(),
+        ),
+        (
+            "auto",
+            "ipv4 = \"none\"\ngateway = \"10.0.0.1\"",
+            "7: network.main.gateway: has no use with ipv4 = \"none\"".into(),
+        ),
+        ("auto", "mtu = 1279", "6: network.main.mtu: 1279 is less than the 1280 octets that IPv6 needs".into()),
+        ("auto", "dns = [\"::1\", \"ns\"]", format!("6: network.main.dns: \"::1,ns\" is not {LIST}")),
+    ] {
+        check(&[(&format!("[network.back]\n[network.main]\nipv6 = \"{ipv6}\"\n{lines}"), &said)]);
+    }
+}
+
 /// Of the second interface, which is at line 4: the first one is good.
 #[test]
 fn of_an_interface() {
@@ -77,6 +148,7 @@ fn of_an_interface() {
             "gateway = \"10.0.0.1\"",
             "5: network.back.gateway: has no use with ipv4 = \"dhcp\", which brings its own".into(),
         ),
+        ("dns = [\"2001:db8::53\"]", format!("5: network.back.dns: \"2001:db8::53\" is not {LIST}")),
         ("dns = \"10.0.0.1,\"", format!("5: network.back.dns: \"10.0.0.1,\" is not {LIST}")),
         ("dns = [\"10.0.0.1\", \"ns\"]", format!("5: network.back.dns: \"10.0.0.1,ns\" is not {LIST}")),
         ("mtu = -1", "5: network.back.mtu: -1 is not a whole number from 0 up".into()),
@@ -95,7 +167,7 @@ fn of_an_interface() {
         ),
         (
             "tap = \"tap0\"",
-            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, dns, hostname, mtu, queues"
+            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues"
                 .into(),
         ),
         (

@@ -3,6 +3,7 @@
 use crate::env::Shared;
 use crate::{Env, Result};
 use alloc::boxed::Box;
+use core::fmt;
 use core::ops::Deref;
 pub use fata_libos::net::{
     Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
@@ -49,21 +50,45 @@ impl Deref for Network {
 }
 
 /// Names a network interface of the manifest: a constant in the module `networks` that [`main!`](crate::main) makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Name {
     index: usize,
     name: &'static str,
+    configure: Configure,
 }
+
+/// What reads the configuration of an interface.
+type Configure = fn(&Params, &str) -> core::result::Result<Config, ConfigError>;
 
 impl Name {
     #[doc(hidden)]
     pub const fn new(index: usize, name: &'static str) -> Self {
-        Self { index, name }
+        Self { index, name, configure: Config::from_params }
+    }
+
+    /// Of an interface whose manifest has `ipv6`. What names this links IPv6, and nothing else may.
+    #[doc(hidden)]
+    pub const fn with_ipv6(index: usize, name: &'static str) -> Self {
+        Self { index, name, configure: Config::from_params_with_ipv6 }
     }
 
     /// The name as text.
     pub const fn as_str(self) -> &'static str {
         self.name
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.name) == (other.index, other.name)
+    }
+}
+
+impl Eq for Name {}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Name").field("index", &self.index).field("name", &self.name).finish()
     }
 }
 
@@ -75,7 +100,7 @@ impl Env {
         if let Some(interface) = stack.interface(name.name) {
             return Ok(Network { stack, interface });
         }
-        let config = Config::from_params(&self.shared.params, name.name)?;
+        let config = (name.configure)(&self.shared.params, name.name)?;
         let interface = below::open(&self.shared, &stack, name, config).await?;
         Ok(Network { stack, interface })
     }
@@ -96,8 +121,21 @@ impl Env {
 /// one is connected.
 #[doc(hidden)]
 pub fn check_params(params: &Params) -> Result<()> {
+    check_each(params, Config::from_params)
+}
+
+/// The same where an interface has IPv6: what the generated code names then.
+#[doc(hidden)]
+pub fn check_params_with_ipv6(params: &Params) -> Result<()> {
+    check_each(params, Config::from_params_with_ipv6)
+}
+
+fn check_each(
+    params: &Params,
+    configure: impl Fn(&Params, &str) -> core::result::Result<Config, ConfigError>,
+) -> Result<()> {
     for interface in params.declared().filter_map(|param| param.name.strip_suffix(".ipv4")) {
-        Config::from_params(params, interface)?;
+        configure(params, interface)?;
         below::check_params(params, interface)?;
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! Parameters in code: a constant for each, that knows the type of its values.
 
 use super::kinds::parse_duration;
-use super::{Ipv4Prefix, Param, Size};
+use super::{Ipv4Prefix, Ipv6Prefix, Param, Size};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 /// What a parameter is in code. Its values were checked when the guest booted, so that reading one does not fail.
@@ -69,12 +69,18 @@ impl Value for Duration {
     }
 }
 
-impl Value for [Ipv4Addr] {
-    type Of<'v> = Vec<Ipv4Addr>;
-    fn of(text: Option<&str>) -> Option<Vec<Ipv4Addr>> {
-        text?.split(',').map(|address| address.parse().ok()).collect()
-    }
+macro_rules! lists {
+    ($($type:ty),*) => {$(
+        impl Value for [$type] {
+            type Of<'v> = Vec<$type>;
+            fn of(text: Option<&str>) -> Option<Vec<$type>> {
+                text?.split(',').map(|address| address.parse().ok()).collect()
+            }
+        }
+    )*};
 }
+
+lists!(Ipv4Addr, IpAddr);
 
 macro_rules! parsed {
     ($($type:ty),*) => {$(
@@ -87,7 +93,7 @@ macro_rules! parsed {
     )*};
 }
 
-parsed!(u16, u64, Ipv4Addr, Ipv4Prefix, Size);
+parsed!(u16, u64, Ipv4Addr, Ipv4Prefix, Ipv6Addr, Ipv6Prefix, IpAddr, Size);
 
 /// A parameter without a default has a value only if the command line gives one.
 impl<T: Value + ?Sized> Value for Option<&T> {
@@ -119,6 +125,9 @@ mod tests {
         );
         let two = vec![Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(9, 9, 9, 9)];
         assert_eq!(<[Ipv4Addr]>::of(Some("1.1.1.1,9.9.9.9")), Some(two));
+        let both = vec![IpAddr::from([1, 1, 1, 1]), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        assert_eq!(<[IpAddr]>::of(Some("1.1.1.1,::1")), Some(both));
+        assert_eq!(<[Ipv4Addr]>::of(Some("1.1.1.1,::1")), None);
         assert_eq!(Option::<&str>::of(None), Some(None));
         assert_eq!(Option::<&u16>::of(Some("7")), Some(Some(7)));
         assert_eq!(Option::<&u16>::of(Some("x")), None);

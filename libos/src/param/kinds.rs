@@ -1,8 +1,7 @@
 //! The kinds of values that parameters have.
 
-use super::{Kind, Size};
-use core::net::Ipv4Addr;
-use core::str::FromStr;
+use super::{Ipv4Prefix, Ipv6Prefix, Kind, Size};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 /// Any text.
@@ -46,6 +45,38 @@ pub static IPV4_PREFIX: Kind = Kind {
 pub static IPV4_OR_DHCP: Kind = Kind {
     what: "dhcp or an IPv4 address with its prefix length, such as 10.0.0.2/24",
     check: |v| v == "dhcp" || v.parse::<Ipv4Prefix>().is_ok(),
+};
+
+/// The same, of an interface that may do without: it has IPv6 too.
+pub static IPV4_DHCP_OR_NONE: Kind = Kind {
+    what: "dhcp, none or an IPv4 address with its prefix length, such as 10.0.0.2/24",
+    check: |v| v == "none" || (IPV4_OR_DHCP.check)(v),
+};
+
+/// An IPv6 address, without a zone.
+pub static IPV6: Kind =
+    Kind { what: "an IPv6 address, such as 2001:db8::1", check: |v| v.parse::<Ipv6Addr>().is_ok() };
+
+/// An interface's IPv6 address.
+pub static IPV6_PREFIX: Kind = Kind {
+    what: "an IPv6 address with its prefix length, such as 2001:db8::2/64",
+    check: |v| v.parse::<Ipv6Prefix>().is_ok(),
+};
+
+/// How an interface gets its IPv6 addresses.
+pub static IPV6_OR_AUTO: Kind = Kind {
+    what: "auto, none or an IPv6 address with its prefix length, such as 2001:db8::2/64",
+    check: |v| matches!(v, "auto" | "none") || v.parse::<Ipv6Prefix>().is_ok(),
+};
+
+/// An address of either protocol.
+pub static IP: Kind =
+    Kind { what: "an IP address, such as 10.0.0.1 or 2001:db8::1", check: |v| v.parse::<IpAddr>().is_ok() };
+
+/// Addresses of either protocol with commas between.
+pub static IP_LIST: Kind = Kind {
+    what: "a list of IP addresses with commas between, such as 10.0.0.1,2001:db8::1",
+    check: |v| v.split(',').all(|a| a.parse::<IpAddr>().is_ok()),
 };
 
 /// What a DHCP server may be told that a host is called: a label of RFC 1123, or several.
@@ -98,53 +129,6 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.parse::<u32>().ok().map(|number| Duration::from_millis(u64::from(number) * milliseconds))
-}
-
-/// An interface's IPv4 address and the length of its network prefix, `10.0.0.2/24`: a host's address, not a network's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ipv4Prefix {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Bits of the network part, 1 to 32.
-    pub prefix_len: u8,
-}
-
-impl Ipv4Prefix {
-    /// Whether the address is a host's: neither the network's own nor the one that means all of its hosts.
-    pub fn is_host(self) -> bool {
-        let mask = self.host_mask();
-        let host_part = self.address.to_bits() & mask;
-        self.prefix_len >= 31 || (host_part != 0 && host_part != mask)
-    }
-
-    /// Whether another address is in the same network.
-    pub fn contains(self, other: Ipv4Addr) -> bool {
-        (other.to_bits() ^ self.address.to_bits()) & !self.host_mask() == 0
-    }
-
-    fn host_mask(self) -> u32 {
-        u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0)
-    }
-}
-
-/// A text that is no address with a prefix length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an IPv4 address with its prefix length")]
-pub struct BadPrefix;
-
-impl FromStr for Ipv4Prefix {
-    type Err = BadPrefix;
-    fn from_str(text: &str) -> Result<Self, BadPrefix> {
-        let (address, len) = text.split_once('/').ok_or(BadPrefix)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| BadPrefix)?;
-        let prefix_len: u8 = len.parse().map_err(|_| BadPrefix)?;
-        let usable = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
-        if (1..=32).contains(&prefix_len) && usable {
-            Ok(Self { address, prefix_len })
-        } else {
-            Err(BadPrefix)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,15 @@
 
 mod key;
 mod kinds;
+mod prefix;
 mod size;
 
 pub use key::{Key, Value};
 pub use kinds::{
-    BOOL, DISK, DURATION, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, IPV4_PREFIX, Ipv4Prefix, LOG, MTU, NUMBER,
-    PORT, QUEUES, SIZE, TEXT,
+    BOOL, DISK, DURATION, HOSTNAME, IP, IP_LIST, IPV4, IPV4_DHCP_OR_NONE, IPV4_LIST, IPV4_OR_DHCP,
+    IPV4_PREFIX, IPV6, IPV6_OR_AUTO, IPV6_PREFIX, LOG, MTU, NUMBER, PORT, QUEUES, SIZE, TEXT,
 };
+pub use prefix::{BadPrefix, Ipv4Prefix, Ipv6Prefix};
 pub use size::{BadSize, Size};
 
 use crate::text::split_once;

@@ -11,7 +11,7 @@ mod udp;
 
 pub use fata_netstack::{
     Buffers, Capture, CaptureError, Config, ConfigError, ConnectionInfo, Direction, Error, Figure,
-    Ipv4Config, Kind, PARAMS, Packets, SendManyError, Snapshot, Stats, testing,
+    Ipv4Config, Ipv6Config, Kind, PARAMS, Packets, SendManyError, Snapshot, Stats, testing,
 };
 pub use resolver::Resolver;
 pub use stack::{Addressing, Interface, NoTap, Stack};

@@ -110,7 +110,7 @@ pub(in crate::net) async fn open(
 fn say_what_has_no_use(shared: &Shared, interface: &str) {
     let params = &shared.params;
     let given = |param: &&Param| params.get_given(&format!("{interface}.{}", param.name)).is_some();
-    let given: Vec<&str> = super::PARAMS.iter().filter(given).map(|param| param.name).collect();
+    let given: Vec<&str> = super::Ipv6Config::PARAMS.iter().filter(given).map(|param| param.name).collect();
     if !given.is_empty() {
         log::warn!(
             "{interface}: {} has no effect on the host's own sockets; tap=NAME gives it an address of its own",
