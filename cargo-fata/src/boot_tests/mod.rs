@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod idle;
 mod iperf;
+mod ipv6;
 mod kv;
 mod kv_clients;
 mod kv_disks;
@@ -256,7 +257,7 @@ impl BootTest {
 }
 
 /// Those of the network.
-const OF_NETWORK: [&[BootTest]; 8] = [
+const OF_NETWORK: [&[BootTest]; 9] = [
     net::TESTS,
     netfront::TESTS,
     dns::TESTS,
@@ -264,6 +265,7 @@ const OF_NETWORK: [&[BootTest]; 8] = [
     web::TESTS,
     floods::TESTS,
     iperf::TESTS,
+    ipv6::TESTS,
     idle::TESTS,
 ];
 
