@@ -4,6 +4,8 @@
 //! image without one has nothing of this code.
 
 #[allow(dead_code)]
+mod chain;
+#[allow(dead_code)]
 mod headers;
 #[allow(dead_code)]
 mod host;
