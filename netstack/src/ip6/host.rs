@@ -6,6 +6,7 @@
 //! A [`Host`] begins with the link down. Each [`Host::link_up`] may be another link: all is learned anew, and even addresses that
 //! are the same are asked for again. Those who use an address are not told that it went by that, as it most often returns.
 
+use super::choose::best_source;
 use super::learned::{Learned, Noted, Table, is_in};
 use super::message::{Nonce, Prefix, RouterAdvertisement, solicited_node};
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
@@ -349,14 +350,7 @@ impl Host {
 
     /// The source of a new flow to an address (RFC 6724, 5: rules 1, 2, 3 and 8).
     pub(crate) fn source_for(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
-        let mut candidates = self.own().filter(|own| own.is_assigned());
-        let mut best = candidates.next()?;
-        for own in candidates {
-            if is_better(own, best, to) {
-                best = own;
-            }
-        }
-        Some(best.address)
+        best_source(&mut self.own().filter(|own| own.is_assigned()), to)
     }
 
     /// The neighbour that a packet to a single host goes to, if there is one that leads there.
@@ -419,37 +413,5 @@ fn longer(wait: Duration, random: u32) -> Duration {
     next - tenth + part(random, tenth * 2)
 }
 
-/// Whether `a` is a better source than `b`.
-fn is_better(a: &Address, b: &Address, to: Ipv6Addr) -> bool {
-    if a.address == to || b.address == to {
-        return a.address == to;
-    }
-    let (scope_a, scope_b, scope_to) = (scope(a.address), scope(b.address), scope(to));
-    if scope_a != scope_b {
-        // The smaller one, if it is large enough.
-        return if scope_a < scope_b { scope_a >= scope_to } else { scope_b < scope_to };
-    }
-    if a.is_deprecated != b.is_deprecated {
-        return b.is_deprecated;
-    }
-    common(a, to) > common(b, to)
-}
-
-/// How far an address is known, in the numbers of multicast scopes (RFC 4291, 2.7). Unique local ones are between the link and
-/// everywhere, which does what the labels of RFC 6724 are for.
-fn scope(address: Ipv6Addr) -> u8 {
-    if address.is_multicast() {
-        address.octets()[1] & 15
-    } else if address.is_unicast_link_local() {
-        2
-    } else if address.is_unique_local() {
-        8
-    } else {
-        14
-    }
-}
-
-/// Bits that an address has in common with another, within its prefix.
-fn common(own: &Address, to: Ipv6Addr) -> u32 {
-    (own.address.to_bits() ^ to.to_bits()).leading_zeros().min(u32::from(own.prefix_len))
-}
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 #[allow(dead_code)]
 mod chain;
 #[allow(dead_code)]
+mod choose;
+#[allow(dead_code)]
 mod headers;
 #[allow(dead_code)]
 mod host;
