@@ -309,7 +309,6 @@ impl Host {
         self.routers.clear();
         self.prefixes.clear();
         self.servers.clear();
-        self.addresses.retain(Address::is_assigned);
         self.addresses.iter_mut().for_each(Address::end);
     }
 
