@@ -398,7 +398,7 @@ impl Host {
         self.mtu
     }
 
-    /// How many routers, prefixes and name servers were not taken because there were enough, counted as often as they were said.
+    /// How many routers, prefixes, addresses and name servers were not taken because there were enough, as often as they were said.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
