@@ -2,9 +2,10 @@
 //! get onto the wire. Groups are told to multicast routers in the same way (RFC 3810).
 
 use super::Ip6;
+use super::chain::HOP_BY_HOP;
 use super::headers::{self, ICMPV6};
 use super::host::{Ask, Conflict, Own};
-use super::input::At;
+use super::input::{At, Sign};
 use super::message::{
     ADVERTISEMENT, ALL_NODES, ALL_ROUTERS, Advertisement, Outgoing, ROUTER_ADVERTISEMENT,
     RouterAdvertisement, Solicitation, solicited_node,
@@ -43,7 +44,10 @@ fn router(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
     if let Some(mac) = advertisement.link {
         learn(at, source, mac, News { create: true, answers: false, replace: true });
     }
-    let changed = ip6.host.borrow_mut().advertisement(at.now, source, &advertisement);
+    let mut host = ip6.host.borrow_mut();
+    let changed = host.advertisement(at.now, source, &advertisement);
+    at.core.counters.nd_refused.add(host.take_refused());
+    drop(host);
     if changed {
         join(ip6, at);
         at.iface.has_changed();
@@ -157,12 +161,13 @@ pub(super) fn join(ip6: &Ip6, at: At<'_>) {
 }
 
 /// Takes a question for groups.
-pub(super) fn queried(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, hop_limit: u8, message: &[u8]) {
-    match Query::parse(message, source) {
-        Some(query) if hop_limit == 1 => {
+pub(super) fn queried(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, sign: Sign, message: &[u8]) {
+    match Query::parse(message, source).filter(|_| sign.hop_limit == 1 && sign.alert) {
+        Some(query) if query.group.is_none_or(|group| ip6.listens(group)) => {
             ip6.groups.borrow_mut().queried(at.now, &query, entropy::u32());
         }
-        _ => at.lost(Lost::IcmpMalformed),
+        Some(_) => {}
+        None => at.lost(Lost::IcmpMalformed),
     }
 }
 
@@ -178,7 +183,7 @@ fn report(ip6: &Ip6, at: At<'_>) {
         let hop = Hop::Group(to.into());
         let send = Send { now: at.now, own: own.into(), hop, len, carries: Carries::Other, segment_size: 0 };
         link.send(send, &at.core.counters, &mut |packet| {
-            headers::write(packet, own, to, headers::HOP_BY_HOP, 1, false);
+            headers::write(packet, own, to, HOP_BY_HOP, 1, false);
             let (_, payload) = packet.split_at_mut(headers::HEADER);
             mld::write_report(payload, record, &mut host.groups());
             let body = &mut payload[mld::REPORT_AT..];

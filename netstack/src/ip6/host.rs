@@ -6,6 +6,7 @@
 //! A [`Host`] begins with the link down. Each [`Host::link_up`] may be another link: all is learned anew, and even addresses that
 //! are the same are asked for again. Those who use an address are not told that it went by that, as it most often returns.
 
+use super::choose::best_source;
 use super::learned::{Learned, Noted, Table, is_in};
 use super::message::{Nonce, Prefix, RouterAdvertisement, solicited_node};
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
@@ -23,8 +24,6 @@ const SERVERS: usize = 8;
 /// Addresses made of prefixes.
 const AUTOMATIC: usize = 8;
 
-/// The hop limit where no router says one.
-const HOP_LIMIT: u8 = 64;
 /// The least packet that every link takes, octets.
 const LEAST_MTU: u32 = 1280;
 /// Between the first solicitations of routers, and the longest time that grows to (RFC 7559).
@@ -98,7 +97,6 @@ pub(crate) struct Host {
     /// When routers are asked for next, and the wait before that.
     solicit: Instant,
     wait: Duration,
-    hop_limit: u8,
     mtu: Option<u16>,
     refused: u64,
 }
@@ -119,7 +117,6 @@ impl Host {
             servers: Table::new(SERVERS),
             solicit: NEVER,
             wait: Duration::ZERO,
-            hop_limit: HOP_LIMIT,
             mtu: None,
             refused: 0,
         }
@@ -136,7 +133,7 @@ impl Host {
         }
         self.solicit = now + part((self.random)(), FIRST_DELAY);
         self.wait = Duration::ZERO;
-        (self.hop_limit, self.mtu) = (HOP_LIMIT, None);
+        self.mtu = None;
     }
 
     /// The link is gone: nothing happens until it is there again, and nothing is forgotten.
@@ -198,9 +195,6 @@ impl Host {
     ) -> bool {
         if self.state != State::Up || !source.is_unicast_link_local() {
             return false;
-        }
-        if said.hop_limit != 0 {
-            self.hop_limit = said.hop_limit;
         }
         if let Some(mtu) = said.mtu.filter(|mtu| (LEAST_MTU..=u32::from(self.largest)).contains(mtu)) {
             self.mtu = Some(mtu as u16);
@@ -308,7 +302,6 @@ impl Host {
         self.routers.clear();
         self.prefixes.clear();
         self.servers.clear();
-        self.addresses.retain(Address::is_assigned);
         self.addresses.iter_mut().for_each(Address::end);
     }
 
@@ -349,14 +342,7 @@ impl Host {
 
     /// The source of a new flow to an address (RFC 6724, 5: rules 1, 2, 3 and 8).
     pub(crate) fn source_for(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
-        let mut candidates = self.own().filter(|own| own.is_assigned());
-        let mut best = candidates.next()?;
-        for own in candidates {
-            if is_better(own, best, to) {
-                best = own;
-            }
-        }
-        Some(best.address)
+        best_source(&mut self.own().filter(|own| own.is_assigned()), to)
     }
 
     /// The neighbour that a packet to a single host goes to, if there is one that leads there.
@@ -405,19 +391,15 @@ impl Host {
         self.servers.iter().map(|server| server.address)
     }
 
-    /// The hop limit of packets.
-    pub(crate) fn hop_limit(&self) -> u8 {
-        self.hop_limit
-    }
-
     /// The largest packet that all on the link take, octets, where a router says it: never more than the interface's.
     pub(crate) fn mtu(&self) -> Option<u16> {
         self.mtu
     }
 
-    /// How many routers, prefixes and name servers were not taken because there were enough, counted as often as they were said.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused
+    /// How many routers, prefixes, addresses and name servers were not taken because there were enough, counted as often as they
+    /// were said, since this was asked last.
+    pub(crate) fn take_refused(&mut self) -> u64 {
+        core::mem::take(&mut self.refused)
     }
 }
 
@@ -429,37 +411,5 @@ fn longer(wait: Duration, random: u32) -> Duration {
     next - tenth + part(random, tenth * 2)
 }
 
-/// Whether `a` is a better source than `b`.
-fn is_better(a: &Address, b: &Address, to: Ipv6Addr) -> bool {
-    if a.address == to || b.address == to {
-        return a.address == to;
-    }
-    let (scope_a, scope_b, scope_to) = (scope(a.address), scope(b.address), scope(to));
-    if scope_a != scope_b {
-        // The smaller one, if it is large enough.
-        return if scope_a < scope_b { scope_a >= scope_to } else { scope_b < scope_to };
-    }
-    if a.is_deprecated != b.is_deprecated {
-        return b.is_deprecated;
-    }
-    common(a, to) > common(b, to)
-}
-
-/// How far an address is known, in the numbers of multicast scopes (RFC 4291, 2.7). Unique local ones are between the link and
-/// everywhere, which does what the labels of RFC 6724 are for.
-fn scope(address: Ipv6Addr) -> u8 {
-    if address.is_multicast() {
-        address.octets()[1] & 15
-    } else if address.is_unicast_link_local() {
-        2
-    } else if address.is_unique_local() {
-        8
-    } else {
-        14
-    }
-}
-
-/// Bits that an address has in common with another, within its prefix.
-fn common(own: &Address, to: Ipv6Addr) -> u32 {
-    (own.address.to_bits() ^ to.to_bits()).leading_zeros().min(u32::from(own.prefix_len))
-}
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! ICMPv6 (RFC 4443): echo requests are answered, errors about what we sent reach the socket, errors we send are rationed.
 //! Messages about the link go on to [`discovery`] and [`mld`](super::mld).
 
+use super::chain::{UNKNOWN_OPTION, UNKNOWN_PROTOCOL};
 use super::headers::{self, ICMPV6};
-use super::input::At;
+use super::input::{At, Sign};
 use super::message::{ADVERTISEMENT, ROUTER_ADVERTISEMENT, SOLICITATION};
 use super::mld::QUERY;
 use super::{Inet6, Ip6, LEAST_MTU, discovery};
@@ -38,7 +39,7 @@ pub(super) struct Problem {
 }
 
 /// Takes a message.
-pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, hop_limit: u8, message: &[u8]) {
+pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, message: &[u8]) {
     at.iface.traffic.received(Protocol::Icmp);
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (header.source, header.destination) else { return };
     let &[kind, code, ..] = message else { return at.lost(Lost::IcmpMalformed) };
@@ -51,11 +52,11 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, hop_limit: u8, mess
     }
     match kind {
         ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT => {
-            if hop_limit != ON_LINK || !discovery::receive(ip6, at, source, destination, message) {
+            if sign.hop_limit != ON_LINK || !discovery::receive(ip6, at, source, destination, message) {
                 at.lost(Lost::IcmpMalformed);
             }
         }
-        QUERY => discovery::queried(ip6, at, source, hop_limit, message),
+        QUERY => discovery::queried(ip6, at, source, sign, message),
         // What is below is for an address that is ours for certain.
         _ if ip6.is_tentative(destination) => at.lost(Lost::IpNotOurs),
         ECHO_REQUEST if code == 0 && header.is_unicast && !source.is_unspecified() => {
@@ -92,7 +93,7 @@ pub(super) fn send_error(
     problem: Problem,
 ) {
     let to_group = destination.is_multicast();
-    let may_answer_group = (problem.kind, problem.code) == (PARAMETER_PROBLEM, headers::UNKNOWN_OPTION);
+    let may_answer_group = (problem.kind, problem.code) == (PARAMETER_PROBLEM, UNKNOWN_OPTION);
     if source.is_unspecified() || to_group && !may_answer_group || !at.core.icmp_ration.take(at.now) {
         return at.lost(Lost::IcmpRationed);
     }
@@ -129,7 +130,7 @@ fn unreachable(ip6: &Ip6, at: At<'_>, (kind, code): (u8, u8), message: &[u8]) {
     let word = u32::from_be_bytes([a, b, c, d]);
     let what = match (kind, code) {
         (TOO_BIG, _) => Unreachable::TooBig(word.clamp(LEAST_MTU as u32, u32::from(u16::MAX)) as u16),
-        (UNREACHABLE, PORT) | (PARAMETER_PROBLEM, headers::UNKNOWN_PROTOCOL) => Unreachable::Port,
+        (UNREACHABLE, PORT) | (PARAMETER_PROBLEM, UNKNOWN_PROTOCOL) => Unreachable::Port,
         (UNREACHABLE, _) => Unreachable::Host,
         _ => return,
     };

@@ -1,6 +1,7 @@
 //! Packets in: what is for us, whole and sound goes to the protocol it names.
 
-use super::headers::{self, Bad, Carried, ICMPV6, Packet, Payload};
+use super::chain::{self, Bad, Carried, Payload, UNKNOWN_PROTOCOL};
+use super::headers::{self, ICMPV6, Packet};
 use super::{Inet6, Ip6, icmp};
 use crate::interface::Iface;
 use crate::ip::{self, Fragment, Header, Outcome, PacketId};
@@ -19,6 +20,14 @@ pub(super) struct At<'a> {
     pub(super) now: Instant,
 }
 
+/// What tells of a packet where it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Sign {
+    pub(super) hop_limit: u8,
+    /// It has a router alert.
+    pub(super) alert: bool,
+}
+
 impl At<'_> {
     pub(super) fn lost(&self, what: Lost) {
         self.iface.traffic.lost(&self.core.counters, what);
@@ -32,7 +41,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
         Ok(packet) => packet,
         Err(bad) => return refuse(ip6, at, data, bad),
     };
-    let Packet { source, destination, hop_limit, .. } = packet;
+    let Packet { source, destination, hop_limit, alert, .. } = packet;
     let header = |verified, marked| Header {
         source: source.into(),
         destination: destination.into(),
@@ -48,7 +57,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
             }
             at.core.counters.rx_packets.one();
             let header = header(checksum != Checksum::Complete, packet.marked);
-            deliver(ip6, at, header, hop_limit, carried, data);
+            deliver(ip6, at, header, Sign { hop_limit, alert }, carried, data);
         }
         Payload::Fragment(fragment) => {
             if !accepts(ip6, source, destination, fragment.protocol) {
@@ -57,7 +66,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
             let counters = &at.core.counters;
             counters.rx_packets.one();
             counters.fragments_received.one();
-            let headers::Fragment { ident, offset, more, protocol, .. } = fragment;
+            let chain::Fragment { ident, offset, more, protocol, .. } = fragment;
             let id = PacketId { source: source.into(), destination: destination.into(), protocol, ident };
             let piece = Fragment { id, offset, more, data: data.get(fragment.at..).unwrap_or_default() };
             let outcome = at.iface.fragments.borrow_mut().add(at.now, piece);
@@ -69,7 +78,10 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
                     headers::write(&mut whole, source, destination, protocol, hop_limit, false);
                     match headers::reassembled(&whole, protocol, destination) {
                         // No message of neighbour discovery comes in fragments (RFC 6980), as its hop limit shows here.
-                        Ok(carried) => deliver(ip6, at, header(false, false), 0, carried, &mut whole),
+                        Ok(carried) => {
+                            let sign = Sign { hop_limit: 0, alert: false };
+                            deliver(ip6, at, header(false, false), sign, carried, &mut whole);
+                        }
                         Err(bad) => refuse(ip6, at, &whole, bad),
                     }
                 }
@@ -82,7 +94,9 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
 fn accepts(ip6: &Ip6, source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) -> bool {
     let is_icmp = protocol == ICMPV6;
     // Only who asks whether his address is taken has none.
-    if source.is_loopback() || source.is_unspecified() && !is_icmp || ip6.has(source) {
+    // One that stands for an address of IPv4 is for programs, not for the wire.
+    let is_strange = source.is_loopback() || source.to_ipv4_mapped().is_some();
+    if is_strange || source.is_unspecified() && !is_icmp || ip6.has(source) {
         return false;
     }
     if destination.is_multicast() {
@@ -104,15 +118,15 @@ fn refuse(ip6: &Ip6, at: At<'_>, data: &[u8], bad: Bad) {
     }
 }
 
-fn deliver(ip6: &Ip6, at: At<'_>, header: Header, hop_limit: u8, carried: Carried, packet: &mut [u8]) {
+fn deliver(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, carried: Carried, packet: &mut [u8]) {
     let Carried { protocol, at: from, named_at } = carried;
     match protocol {
         ip::TCP | ip::UDP => ip::deliver(at.core, at.iface, at.now, header, protocol, packet, from),
-        ICMPV6 => icmp::receive(ip6, at, header, hop_limit, packet.get(from..).unwrap_or_default()),
+        ICMPV6 => icmp::receive(ip6, at, header, sign, packet.get(from..).unwrap_or_default()),
         _ => {
             at.lost(Lost::IpUnknown);
             let Some(ends) = headers::addresses(packet) else { return };
-            let (kind, code) = (icmp::PARAMETER_PROBLEM, headers::UNKNOWN_PROTOCOL);
+            let (kind, code) = (icmp::PARAMETER_PROBLEM, UNKNOWN_PROTOCOL);
             let error = icmp::Problem { kind, code, word: named_at as u32 };
             icmp::send_error(ip6, at, ends, packet, error);
         }

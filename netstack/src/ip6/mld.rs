@@ -154,7 +154,8 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ip6::headers::{self, Packet, Payload};
+    use crate::ip6::chain::Payload;
+    use crate::ip6::headers::{self, Packet};
     use crate::ip6::message::tests::{ROUTER_ADDRESS, Random};
     use crate::ip6::message::{ALL_NODES, solicited_node};
 

@@ -3,6 +3,8 @@
 //! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`] brings it in: an image without one
 //! has nothing of this code.
 
+mod chain;
+mod choose;
 mod discovery;
 pub(crate) mod headers;
 mod host;
@@ -163,7 +165,8 @@ impl Inet6 for Ip6 {
             verified: false,
             marked,
         };
-        (fits && !source.is_unspecified() && !source.is_loopback()).then_some((header, packet.end))
+        let is_strange = source.is_unspecified() || source.is_loopback() || source.to_ipv4_mapped().is_some();
+        (fits && !is_strange).then_some((header, packet.end))
     }
 
     fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
@@ -263,13 +266,7 @@ impl Inet6 for Ip6 {
             let send =
                 Send { now, own, hop, len: before + part.len(), carries: Carries::Other, segment_size: 0 };
             link.send(send, counters, &mut |packet| {
-                ip::write_header(
-                    packet,
-                    source.into(),
-                    destination.into(),
-                    headers::FRAGMENT_PROTOCOL,
-                    false,
-                );
+                ip::write_header(packet, source.into(), destination.into(), chain::FRAGMENT, false);
                 packet[HEADER..before].copy_from_slice(&fragment);
                 packet[before..].copy_from_slice(part);
             });

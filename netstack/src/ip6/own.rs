@@ -157,3 +157,71 @@ impl Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    fn number() -> u32 {
+        0x0403_0201
+    }
+
+    fn poll(own: &mut Address, millis: u64) -> (bool, Option<Ask>) {
+        let mut asked = None;
+        let remains = own.poll(at(millis), number, &mut |ask| asked = Some(ask));
+        (remains, asked)
+    }
+
+    #[test]
+    fn the_example_of_rfc_4291() {
+        assert_eq!(identifier(MacAddress([0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde])), 0x3656_78ff_fe9a_bcde);
+    }
+
+    #[test]
+    fn one_probe_and_a_second_of_silence() {
+        let mut own = Address::new(at(0), u32::MAX, ADDRESS, 64);
+        assert_eq!((own.deadline(), poll(&mut own, 99)), (at(100), (true, None)));
+        let nonce = [1, 2, 3, 4, 1, 2];
+        assert_eq!(poll(&mut own, 100), (true, Some(Ask::Probe { address: ADDRESS, nonce })));
+        assert_eq!((own.deadline(), poll(&mut own, 1099)), (at(1100), (true, None)));
+        assert!(own.is_tentative() && !own.is_assigned());
+        assert_eq!(poll(&mut own, 1100), (true, Some(Ask::Ready(ADDRESS))));
+        assert!(!own.is_tentative() && own.is_assigned());
+        assert_eq!((own.deadline(), poll(&mut own, 1 << 40)), (NEVER, (true, None)));
+    }
+
+    #[test]
+    fn who_claims_it_when() {
+        let mut own = Address::new(at(0), 0, ADDRESS, 64);
+        assert_eq!(Address { ..own }.asked(None), Claim::Loses);
+        assert_eq!(Address { ..own }.taken(), Claim::Loses);
+        poll(&mut own, 0);
+        assert_eq!(own.asked(Some([1, 2, 3, 4, 1, 2])), Claim::Nothing);
+        assert_eq!(Address { ..own }.asked(Some([1, 2, 3, 4, 1, 3])), Claim::Loses);
+        let mut lost = own;
+        assert_eq!(
+            (lost.taken(), lost.taken(), lost.asked(None)),
+            (Claim::Loses, Claim::Nothing, Claim::Nothing)
+        );
+        assert!(!lost.is_tentative() && !lost.is_assigned() && lost.deadline() == NEVER);
+        poll(&mut own, 1000);
+        assert_eq!((own.taken(), own.asked(None)), (Claim::Stands, Claim::Nothing));
+    }
+
+    #[test]
+    fn only_what_was_used_is_said_to_be_gone() {
+        let mut own = Address::new(at(0), 0, ADDRESS, 64);
+        own.lasts(at(0), 2, 1);
+        assert_eq!(poll(&mut Address { ..own }, 2000), (false, None));
+        poll(&mut own, 0);
+        poll(&mut own, 1000);
+        assert!(own.is_deprecated && own.deadline() == at(2000));
+        assert_eq!(poll(&mut own, 2000), (false, Some(Ask::Gone(ADDRESS))));
+    }
+}

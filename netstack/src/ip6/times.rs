@@ -13,7 +13,7 @@ pub(super) fn end(now: Instant, seconds: u32) -> Instant {
 /// A part of `most` by chance, in whole milliseconds.
 pub(super) fn part(random: u32, most: Duration) -> Duration {
     let millis = u64::try_from(most.as_millis()).unwrap_or(0).min(u64::from(u32::MAX));
-    Duration::from_millis((millis + 1) * u64::from(random) >> 32)
+    Duration::from_millis(((millis + 1) * u64::from(random)) >> 32)
 }
 
 /// A moment to wait for, if it comes.
