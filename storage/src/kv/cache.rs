@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 
 /// Octets of nodes for which there is a bucket: about as many as a node takes.
 const BUCKET: usize = 4096;
+/// The most buckets, as they are made at once: where more nodes may be in memory, each has several of them.
+const MOST_BUCKETS: usize = 1 << 14;
 
 type Place = (u32, u32);
 
@@ -29,7 +31,7 @@ pub(crate) struct Cache {
 impl Cache {
     pub(crate) fn new(limit: usize) -> Self {
         let mut buckets = Vec::new();
-        buckets.resize_with(limit / BUCKET + 1, Vec::new);
+        buckets.resize_with((limit / BUCKET + 1).min(MOST_BUCKETS), Vec::new);
         Self { buckets, order: VecDeque::new(), octets: 0, limit }
     }
 

@@ -11,25 +11,23 @@ use super::{Error, Key};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-/// Octets of keys that are remembered in one round; what is behind them comes in a later one.
-const MOST_KEYS: usize = 128 << 10;
+/// Octets of memory for the keys that are remembered in one round; what is behind them comes in a later one.
+const MOST_KEYS: usize = 384 << 10;
 
 /// Keys at which the tree has something in segments that are to be emptied. They are kept as keys of changes are, so that an
 /// image has one kind of ordered table.
 #[derive(Default)]
 pub(crate) struct Touches {
     pub(crate) keys: Memtable,
-    octets: usize,
 }
 
 impl Touches {
     fn insert(&mut self, key: Key) {
-        self.octets += key.len() + 32;
         self.keys.insert(key, 1, Slot::Deleted, 0);
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.octets > MOST_KEYS
+        self.keys.octets() > MOST_KEYS
     }
 }
 

@@ -64,6 +64,32 @@ fn many_keys_are_in_order_before_and_after_checkpoints() {
     });
 }
 
+/// What there may be in memory is no reason to take it.
+#[test]
+fn a_cache_may_be_without_limit() {
+    run(async {
+        let disk = formatted(16 * MIB, &Options::default()).await;
+        for cache in [0, 1, 4096, 1 << 40, usize::MAX] {
+            let store = Store::open(&disk.disk(), Options { cache, ..Options::default() }).await.unwrap();
+            for n in 0..2000u32 {
+                store.commit(batch_of(n), Durability::Written).await.unwrap();
+            }
+            store.checkpoint().await.unwrap();
+            for n in (0..2000u32).rev() {
+                assert_eq!(store.get(n.to_be_bytes()).await, Ok(Some(vec![n as u8; 100])), "{cache}");
+            }
+            assert!(store.stats().cache_octets <= cache);
+            store.close().await.unwrap();
+        }
+    });
+}
+
+fn batch_of(n: u32) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(n.to_be_bytes(), vec![n as u8; 100]);
+    batch
+}
+
 #[test]
 fn large_values_and_long_keys() {
     run(async {
