@@ -166,3 +166,53 @@ async fn wait_for_connections(stack: &Stack, time: Duration) {
         sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Ipv4Config, Ipv6Config, Name, PARAMS, check_params, check_params_with_ipv6};
+    use alloc::{format, string::ToString, vec};
+    use fata_libos::param::{Param, Params};
+
+    /// An interface as it is without IPv6, and one that has it.
+    static BOTH: [Param; 6] = [
+        Param { name: "main.ipv4", ..PARAMS[0] },
+        Param { name: "main.dns", ..PARAMS[2] },
+        Param { name: "back.ipv4", ..Ipv6Config::PARAMS[0] },
+        Param { name: "back.ipv6", default: Some("none"), ..Ipv6Config::PARAMS[2] },
+        Param { name: "back.gateway6", ..Ipv6Config::PARAMS[3] },
+        Param { name: "back.dns", ..Ipv6Config::PARAMS[4] },
+    ];
+
+    fn parse(line: &str) -> Params {
+        Params::parse(line, &[&BOTH]).unwrap()
+    }
+
+    #[test]
+    fn each_interface_is_looked_at_with_what_it_has() {
+        let check = |line: &str| check_params_with_ipv6(&parse(line));
+        for good in
+            ["", "dns=10.0.0.3", "back.ipv6=2001:db8::2/64 gateway6=fe80::1", "back.ipv4=none ipv6=auto"]
+        {
+            check(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for bad in ["ipv6=fe80::2/64", "gateway6=fe80::1", "back.ipv4=none"] {
+            let said = check(bad).unwrap_err().to_string();
+            assert!(said.starts_with("boot parameter") && said.contains(" back."), "{bad}: {said}");
+        }
+        // An image in whose manifest nobody names IPv6.
+        check_params(&parse("")).unwrap();
+    }
+
+    #[test]
+    fn a_name_says_how_its_interface_is_configured() {
+        let params = parse("back.ipv4=none back.ipv6=auto back.dns=2001:db8::53");
+        let (main, back) = (Name::new(0, "main"), Name::with_ipv6(1, "back"));
+        let of = |name: Name| (name.configure)(&params, name.name).unwrap();
+        assert_eq!(of(main), Config::default());
+        let dns = vec!["2001:db8::53".parse().unwrap()];
+        let ipv6 = Some(Ipv6Config::auto());
+        assert_eq!(of(back), Config { ipv4: Ipv4Config::None, ipv6, dns, ..Config::default() });
+        assert_ne!(main, back);
+        assert_eq!(format!("{back:?}"), "Name { index: 1, name: \"back\" }");
+    }
+}

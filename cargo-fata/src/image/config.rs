@@ -268,6 +268,19 @@ mod tests {
         }
     }
 
+    /// Qubes' IPv4 address goes to an interface that is to have one.
+    #[test]
+    fn a_qube_without_ipv4_is_given_none() {
+        for (keys, is_given) in
+            [("", true), ("ipv6 = \"auto\"\n", true), ("ipv4 = \"none\"\nipv6 = \"auto\"\n", false)]
+        {
+            let text = format!("[image]\nname = \"web\"\n[network.main]\n{keys}");
+            let manifest = fata_build::read::manifest("web", &text).unwrap();
+            let text = qubes::text(&Guest { manifest, command_line: String::new(), ..guest() });
+            assert_eq!(text.contains("ipv4=$(qvm-prefs web ip)"), is_given, "{text}");
+        }
+    }
+
     /// dom0's shell, which is root's, takes the path for what it is.
     #[test]
     fn a_path_is_no_command() {
@@ -343,6 +356,7 @@ mod tests {
             (&["port"], "has no value"),
             (&["port=\"80"], "a quote in the boot parameters does not end"),
             (&["ipv4=10.0.0.2"], "is not dhcp or an IPv4 address with its prefix length"),
+            (&["ipv6=auto"], "is unknown"),
             (&["port=80", "port=81"], "given twice"),
             (&["port=80 reboot"], "\"reboot\" is unknown"),
             (&["port=`reboot`"], "characters that configurations cannot hold"),

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use fata_build::Network;
 
 use crate::cli::GuestArgs;
 use crate::note::{self, Note};
@@ -80,13 +81,13 @@ pub fn forwarded_address(spec: &GuestSpec) -> Option<Ipv4Addr> {
     (!spec.vifs.is_empty()).then_some(given.unwrap_or(ADDRESS))
 }
 
-/// The names of an image's network interfaces: one without them refuses their parameters.
-fn networks(note: Option<Note>) -> Vec<String> {
+/// An image's network interfaces: one without them refuses their parameters.
+fn networks(note: Option<Note>) -> Vec<Network> {
     match note {
-        Some(note) => note.manifest.networks.into_iter().map(|network| network.name).collect(),
+        Some(note) => note.manifest.networks,
         None => {
             ui::say("the image does not say what it is: it gets a network interface");
-            vec!["main".to_owned()]
+            vec![Network { name: "main".to_owned(), defaults: Vec::new(), line: 0 }]
         }
     }
 }
@@ -99,11 +100,12 @@ fn memory_mb(args: &GuestArgs, note: Option<&Note>) -> u32 {
 
 /// Addresses for our own network, those that the user does not give. A parameter without an interface's name is the first
 /// one's.
-fn default_params(params: &[String], first: &str) -> Vec<&'static str> {
+fn default_params(params: &[String], first: &Network) -> Vec<&'static str> {
     let name = |param: &String| param.split('=').next().unwrap_or_default().to_owned();
-    let is_given = |key: &str| params.iter().map(name).any(|n| n == key || n == format!("{first}.{key}"));
-    // They belong together: an address of the user's own has a gateway of its own.
-    if is_given("ipv4") {
+    let full = |key: &str| format!("{}.{key}", first.name);
+    let is_given = |key: &str| params.iter().map(name).any(|n| n == key || n == full(key));
+    // They belong together: an address of the user's own has a gateway of its own. And what is to do without IPv4 does.
+    if is_given("ipv4") || first.default("ipv4") == Some("none") {
         return Vec::new();
     }
     NETWORK.into_iter().filter(|param| !is_given(param.split('=').next().unwrap_or_default())).collect()
@@ -131,12 +133,13 @@ mod tests {
 
     #[test]
     fn an_address_of_the_users_own_has_no_gateway_of_ours() {
-        assert_eq!(default_params(&["ipv4=dhcp".into()], "main"), Vec::<&str>::new());
-        assert_eq!(default_params(&["main.ipv4=10.1.1.1/8".into()], "main"), Vec::<&str>::new());
-        assert_eq!(
-            default_params(&["dns=1.1.1.1".into()], "main"),
-            ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]
-        );
+        let main = Network { name: "main".into(), defaults: Vec::new(), line: 0 };
+        assert_eq!(default_params(&["ipv4=dhcp".into()], &main), Vec::<&str>::new());
+        assert_eq!(default_params(&["main.ipv4=10.1.1.1/8".into()], &main), Vec::<&str>::new());
+        assert_eq!(default_params(&["dns=1.1.1.1".into()], &main), ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]);
+        let defaults = [("ipv4", "none"), ("ipv6", "auto")].map(|(key, value)| (key.into(), value.into()));
+        let six = Network { defaults: defaults.into(), ..main };
+        assert_eq!(default_params(&[], &six), Vec::<&str>::new());
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(super) fn text(guest: &Guest) -> String {
         1 => {}
         _ => lines.push("# Qubes gives a qube one network interface: the others will be missing.".to_owned()),
     }
-    if !guest.manifest.networks.is_empty() && !guest.command_line.contains("ipv4=") {
+    let wants_ipv4 = guest.manifest.networks.first().is_some_and(|main| main.default("ipv4") != Some("none"));
+    if wants_ipv4 && !guest.command_line.contains("ipv4=") {
         lines.push("# Qubes has no DHCP; its network qube answers for every address.".to_owned());
         options +=
             &format!("\" ipv4=$(qvm-prefs {name} ip)/16 gateway=$(qvm-prefs {name} visible_gateway)\"");
