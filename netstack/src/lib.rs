@@ -4,7 +4,8 @@
 //! Sockets are made from the stack: [`TcpListener::bind`], [`TcpStream::connect`], [`UdpSocket::bind`]. Streams implement
 //! `embedded_io_async`'s `Read` and `Write`.
 //!
-//! Inside, from below: `link` (Ethernet, ARP), `ip` (addresses, fragments), `icmp`, `udp`, `tcp`; `interface` is the loop
+//! Inside, from below: `link` (Ethernet, neighbours), `ip` (addresses, fragments), `ip6` (all that IPv6 has beside those, for
+//! interfaces that have it), `icmp`, `udp`, `tcp`; `interface` is the loop
 //! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's. What a remote
 //! can make grow is bounded and counted ([`Stats`]); what it sends never panics.
 #![cfg_attr(target_os = "xen", no_std)]

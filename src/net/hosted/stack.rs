@@ -298,7 +298,15 @@ impl Interface {
         }
     }
 
-    /// Its address, if it has one.
+    /// Calls `f` with each of its addresses, that of IPv4 first; of the host's sockets, with the host's.
+    pub fn each_address(&self, f: &mut dyn FnMut(Addressing)) {
+        match &self.0 {
+            Which::Netstack(interface) => interface.each_address(&mut |addressing| f(addressing.into())),
+            Which::Host(_) => f(Addressing::of_host()),
+        }
+    }
+
+    /// Its address, if it has one: that of IPv4, else the first of IPv6 that is not link-local.
     pub fn addressing(&self) -> Option<Addressing> {
         match &self.0 {
             Which::Netstack(interface) => interface.addressing().map(Into::into),
