@@ -9,7 +9,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 use alloc::format;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use fata::net::Network;
 use fata::prelude::*;
 use iperf_core::options::amount;
@@ -44,7 +44,7 @@ async fn serve(env: &Env, window: usize) -> Result<()> {
     Ok(server.serve().await?)
 }
 
-async fn measure(env: &Env, address: Ipv4Addr, window: usize) -> Result<()> {
+async fn measure(env: &Env, address: IpAddr, window: usize) -> Result<()> {
     let settings = client::Settings {
         server: SocketAddr::from((address, env.param(params::PORT))),
         plan: plan(env)?,

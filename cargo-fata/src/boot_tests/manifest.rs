@@ -54,7 +54,9 @@ fn values_are_defaults(host: &mut Host) -> Result<()> {
         "wait 300000 ms, peer None",
         "allow [10.0.0.1, 10.0.0.2], inside 10.1.2.3/8",
         "main: 10.0.2.77/24, gateway 10.0.2.2",
+        "peer6 None, trusted [10.0.0.1, fd00::1]",
         "back: 10.0.3.77/24",
+        "fd00:3::77/64 by Some(fe80::1)",
         "configured",
     ];
     says(host, &with_vifs()?, &lines)
@@ -62,7 +64,8 @@ fn values_are_defaults(host: &mut Host) -> Result<()> {
 
 fn boot_parameters_override_them(host: &mut Host) -> Result<()> {
     let given = "greeting=\"a b\" number=8 quiet=on listen-on=8080 wait=250ms peer=10.9.9.9 allow=10.0.0.9 \
-                 inside=10.1.2.4/16 ipv4=10.0.2.78/24 back.ipv4=10.0.3.78/24";
+                 inside=10.1.2.4/16 peer6=fd00::9 trusted=fd00::8 ipv4=10.0.2.78/24 \
+                 back.ipv4=10.0.3.78/24 back.ipv6=fd00:3::78/64";
     let lines = [
         "greeting a b, number 8",
         "quiet true, listen-on 8080",
@@ -70,7 +73,9 @@ fn boot_parameters_override_them(host: &mut Host) -> Result<()> {
         "allow [10.0.0.9], inside 10.1.2.4/16",
         // An address of another network would not do with the gateway of this one: the gateway goes with the address.
         "main: 10.0.2.78/24\n",
+        "peer6 Some(fd00::9), trusted [fd00::8]",
         "back: 10.0.3.78/24",
+        "fd00:3::78/64 by None",
         "configured",
     ];
     says(host, &with_vifs()?.extra(given), &lines)
@@ -88,6 +93,9 @@ fn help(host: &mut Host) -> Result<()> {
         "  main.mtu=1400\n",
         "  back.ipv4=10.0.3.77/24\n",
         "  back.gateway=\n",
+        "  back.ipv6=fd00:3::77/64\n",
+        "  back.gateway6=fe80::1\n",
+        "  trusted=10.0.0.1,fd00::1\n",
     ];
     says(host, &guest()?.extra("number=8 help"), &lines)?;
     let guest = host.create(&probe("clock")?.extra("help"))?;

@@ -18,8 +18,20 @@ fn manifest(image: &str) -> Manifest {
 #[test]
 fn each_is_said_as_the_guest_says_it() {
     // Lines that are good word by word are the guest's own to judge.
-    let of_several =
-        ["has no use with ipv4=dhcp", "is not in the network of", "own address", "or broadcast address"];
+    let of_several = [
+        "has no use with ipv4=",
+        "is not in the network of",
+        "own address",
+        "or broadcast address",
+        "has no use with ipv6=",
+        "neither link-local nor",
+        "is link-local",
+        "is the anycast address",
+        "is the loopback address",
+        "stands for an IPv4 address",
+        "that IPv6 needs",
+        "both are none",
+    ];
     let mut judged = 0;
     for table::Case { image, parameters, said } in table::cases() {
         if let Err(error) = command_line::check(&manifest(image), parameters) {
@@ -60,8 +72,17 @@ fn devices_have_the_types_of_the_libraries() {
         "xvdaa",
         "vdz",
         "sda",
+        "auto",
+        "none",
+        "2001:db8::2",
+        "2001:db8::2/64",
+        "10.0.0.1,2001:db8::1",
     ];
-    let devices = [("manifest", "main", &fata::net::PARAMS[..]), ("block", "data", &fata::block::PARAMS[..])];
+    let devices = [
+        ("manifest", "main", &fata::net::PARAMS[..]),
+        ("manifest", "back", &fata::net::Ipv6Config::PARAMS[..]),
+        ("block", "data", &fata::block::PARAMS[..]),
+    ];
     for (image, device, params) in devices {
         for (param, value) in params.iter().flat_map(|param| values.map(|value| (param, value))) {
             let line = format!("{device}.{}={value}", param.name);
