@@ -215,7 +215,7 @@ fn host(args: &GuestArgs, spec: &GuestSpec, disks: Vec<Disk>, gdb: Option<&Gdb>)
     let forwards = match spec::forwarded_address(spec) {
         Some(address) => ports::forwards(&args.forwards, address)?,
         None if args.forwards.is_empty() => Vec::new(),
-        None => bail!("--forward leads nowhere: the guest has no network interface"),
+        None => bail!("--forward leads nowhere: the guest has no network interface with IPv4"),
     };
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { spec.memory_mb + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
@@ -240,6 +240,6 @@ fn refuse_what_only_qemu_does(args: &GuestArgs) -> Result<()> {
 fn network_on_dom0(spec: &GuestSpec) -> String {
     let Some(vif) = spec.vifs.first() else { return String::new() };
     let is_given = spec.extra.split(' ').any(|param| param.starts_with("ipv4=") || param.contains(".ipv4="));
-    let address = if is_given { "" } else { "; addresses from DHCP, unless --param ipv4=... gives one" };
+    let address = if is_given { "" } else { "; IPv4 addresses from DHCP, unless --param ipv4=... gives one" };
     format!(", bridge {}{address}", vif.bridge)
 }

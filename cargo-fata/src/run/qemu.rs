@@ -111,7 +111,7 @@ impl Plan {
         self.forwards = match spec::forwarded_address(&spec) {
             Some(address) => ports::forwards(&args.forwards, address)?,
             None if args.forwards.is_empty() => Vec::new(),
-            None => bail!("--forward leads nowhere: the guest has no network interface"),
+            None => bail!("--forward leads nowhere: the guest has no network interface with IPv4"),
         };
         let nic = |n: usize| {
             let forwards = if n == 0 { self.forwards.clone() } else { Vec::new() };

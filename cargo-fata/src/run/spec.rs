@@ -70,15 +70,12 @@ fn check_memory(image: &Path, memory_mb: u32) -> Result<()> {
     Ok(())
 }
 
-/// The address to which this machine's ports lead, if the guest has a network.
+/// The address to which this machine's ports lead, if the guest has a network, and IPv4: QEMU forwards to nothing else.
 pub fn forwarded_address(spec: &GuestSpec) -> Option<Ipv4Addr> {
-    let address = |param: &str| {
-        let (name, value) = param.split_once('=')?;
-        let of_main = name == "ipv4" || name == "main.ipv4";
-        of_main.then(|| value.split('/').next()?.parse().ok())?
-    };
-    let given = spec.extra.split(' ').find_map(address);
-    (!spec.vifs.is_empty()).then_some(given.unwrap_or(ADDRESS))
+    let of_main = |param: &&str| param.starts_with("ipv4=") || param.starts_with("main.ipv4=");
+    let given = spec.extra.split(' ').find(of_main).and_then(|param| param.split('=').nth(1));
+    let own = given.and_then(|value| value.split('/').next()?.parse().ok());
+    (!spec.vifs.is_empty() && given != Some("none")).then_some(own.unwrap_or(ADDRESS))
 }
 
 /// An image's network interfaces: one without them refuses their parameters.
@@ -104,9 +101,13 @@ fn default_params(params: &[String], first: &Network) -> Vec<&'static str> {
     let name = |param: &String| param.split('=').next().unwrap_or_default().to_owned();
     let full = |key: &str| format!("{}.{key}", first.name);
     let is_given = |key: &str| params.iter().map(name).any(|n| n == key || n == full(key));
-    // They belong together: an address of the user's own has a gateway of its own. And what is to do without IPv4 does.
-    if is_given("ipv4") || first.default("ipv4") == Some("none") {
+    // They belong together: an address of the user's own has a gateway of its own.
+    if is_given("ipv4") {
         return Vec::new();
+    }
+    // What is to do without IPv4 does.
+    if first.default("ipv4") == Some("none") {
+        return vec!["ipv4=none"];
     }
     NETWORK.into_iter().filter(|param| !is_given(param.split('=').next().unwrap_or_default())).collect()
 }
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(default_params(&["dns=1.1.1.1".into()], &main), ["ipv4=10.0.2.15/24", "gateway=10.0.2.2"]);
         let defaults = [("ipv4", "none"), ("ipv6", "auto")].map(|(key, value)| (key.into(), value.into()));
         let six = Network { defaults: defaults.into(), ..main };
-        assert_eq!(default_params(&[], &six), Vec::<&str>::new());
+        assert_eq!(default_params(&[], &six), ["ipv4=none"]);
     }
 
     #[test]
@@ -149,5 +150,7 @@ mod tests {
         let moved = spec.extra("log=debug ipv4=10.0.2.77/24");
         assert_eq!(forwarded_address(&moved), Some(Ipv4Addr::new(10, 0, 2, 77)));
         assert_eq!(forwarded_address(&GuestSpec::new("hello", PathBuf::from("hello"))), None);
+        let without = GuestSpec::new("web", PathBuf::from("web")).vif(BRIDGE).extra("ipv4=none");
+        assert_eq!(forwarded_address(&without), None);
     }
 }

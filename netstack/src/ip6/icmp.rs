@@ -52,7 +52,8 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, message
     }
     match kind {
         ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT => {
-            if sign.hop_limit != ON_LINK || !discovery::receive(ip6, at, source, destination, message) {
+            let is_near = sign.hop_limit == ON_LINK;
+            if !(is_near && discovery::receive(ip6, at, source, destination, message)) {
                 at.lost(Lost::IcmpMalformed);
             }
         }

@@ -9,7 +9,7 @@ use crate::server::client::Silence;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// Gives the client a name.
 pub fn rename(cx: &mut Cx<'_>, name: &[u8]) -> Reply {
@@ -18,19 +18,6 @@ pub fn rename(cx: &mut Cx<'_>, name: &[u8]) -> Reply {
     }
     cx.session.link.name.replace(Text::from(name));
     Ok(())
-}
-
-/// An address as it shows itself, but for one of version 6, which nobody here has: its zeroes are not left out, which is 3 kB less
-/// in an image.
-fn shown(address: SocketAddr) -> String {
-    let port = address.port();
-    match address.ip() {
-        IpAddr::V4(ip) => format!("{ip}:{port}"),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, e, f, g, h] = ip.segments();
-            format!("[{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}]:{port}")
-        }
-    }
 }
 
 fn line(link: &Link, now: i64) -> String {
@@ -46,8 +33,8 @@ fn line(link: &Link, now: i64) -> String {
          ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} \
          tot-mem=0 events=r cmd={} user=default redir=-1 resp={}\n",
         link.id,
-        shown(link.peer),
-        shown(link.local),
+        link.peer,
+        link.local,
         core::str::from_utf8(&link.name.borrow()).unwrap_or_default(),
         (now - link.since) / 1000,
         (now - link.seen.get()) / 1000,
@@ -96,7 +83,7 @@ impl<'a> Filter<'a> {
     }
 
     fn means(&self, link: &Link) -> bool {
-        let is_at = |address, text: &[u8]| shown(address).as_bytes() == text;
+        let is_at = |address: SocketAddr, text: &[u8]| format!("{address}").as_bytes() == text;
         self.id.is_none_or(|id| link.id == id)
             && self.peer.is_none_or(|peer| is_at(link.peer, peer))
             && self.local.is_none_or(|local| is_at(link.local, local))
