@@ -18,7 +18,7 @@ pub const TESTS: &[BootTest] = &[
         .without_xen(),
     BootTest::new("boot::guest::memory_64_mib", 60, |h| fills_memory(h, 64, 90)).both().on_both_boards(),
     BootTest::new("boot::guest::memory_16_mib", 60, |h| fills_memory(h, 16, 88)).on_qemu_long(),
-    // Guests of 1600 MiB start with each change: boot_does_not_pay_for_memory.
+    // With each change a guest of 5000 MiB starts: memory_on_both_sides_of_4_gib.
     BootTest::new("boot::guest::memory_2_gib", 240, |h| fills_memory(h, 2048, 90)).long().on_qemu_long(),
     BootTest::new("boot::guest::memory_below_maxmem", 120, memory_below_maxmem).both(),
     BootTest::new("boot::guest::memory_8_gib", 1500, |h| fills_memory(h, 8192, 90))
@@ -28,6 +28,7 @@ pub const TESTS: &[BootTest] = &[
         .alone(),
     BootTest::new("boot::guest::large_image", 60, large_image).both().on_qemu(),
     BootTest::new("boot::guest::boot_does_not_pay_for_memory", 240, boot_does_not_pay_for_memory)
+        .long()
         .on_qemu_long()
         .alone(),
     BootTest::new("boot::guest::idle_costs_nothing", 60, idle_costs_nothing).on_qemu_long().alone(),

@@ -17,8 +17,11 @@ const SCRIPT: Duration = Duration::from_secs(90);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::http::requests", 180, requests).on_qemu().on_xen_long().as_process(),
-    BootTest::new("boot::http::content", 240, content).on_qemu().as_process(),
-    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads).on_qemu().as_process(),
+    BootTest::new("boot::http::content", 240, content).on_qemu().on_xen_long().as_process(),
+    BootTest::new("boot::http::leaves_during_downloads", 120, leaves_during_downloads)
+        .on_qemu()
+        .on_xen_long()
+        .as_process(),
     BootTest::new("boot::http::crowds", 280, crowds)
         .long()
         .on_qemu_long()

@@ -34,7 +34,8 @@ const WARM_UP_CLOSE: &str = "-c 32 -H 'Connection: close'";
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::idle::connections_are_held", 240, |h| connections_are_held(h, 400))
-        .on_qemu_long()
+        .on_qemu()
+        .on_xen_long()
         .not_as_process("a process's heap is counted in pages that it keeps"),
     BootTest::new("boot::idle::ten_thousand_cost_nothing", 1800, |h| many_cost_nothing(h, 10_000))
         .long()

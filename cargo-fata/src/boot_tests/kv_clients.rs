@@ -22,7 +22,7 @@ const REDIS_PY: &str = include_str!("redis_py.py");
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::kv::redis_benchmark", 400, redis_benchmark).both(),
+    BootTest::new("boot::kv::redis_benchmark", 400, redis_benchmark),
     BootTest::new("boot::kv::redis_py", 300, redis_py),
 ];
 

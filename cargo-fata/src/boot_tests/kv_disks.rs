@@ -25,7 +25,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::kv_disks::a_disk_that_fails_and_is_mended", 300, fails),
     BootTest::new("boot::kv_disks::a_full_disk_takes_deletes", 240, full),
     BootTest::new("boot::kv_disks::detached_under_load_and_attached_again", 300, detached),
-    BootTest::new("boot::kv_disks::a_read_only_disk_is_read", 180, read_only),
+    BootTest::new("boot::kv_disks::a_read_only_disk_is_read", 180, read_only).long(),
 ];
 
 /// The device mapper's device over the loop device.

@@ -15,7 +15,6 @@ const SLOW: Duration = Duration::from_secs(130);
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::netfront::large_segments_both_ways", 240, large_segments)
-        .both()
         .on_xen_only("it is about netfront; virtio::large_frames_of_the_hosts_kernel is the like"),
     BootTest::new("boot::netfront::two_queues", 240, two_queues)
         .on_xen_only("it is about netfront; virtio-net has one pair"),

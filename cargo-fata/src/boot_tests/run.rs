@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] =
-    &[BootTest::new("boot::run::pcap", 180, pcap), BootTest::new("boot::run::gdb", 400, gdb).long()];
+    &[BootTest::new("boot::run::pcap", 180, pcap).long(), BootTest::new("boot::run::gdb", 400, gdb).long()];
 
 /// A capture over three lives of a guest: from the first packet to the last one, as tcpdump and tshark read it.
 fn pcap(host: &mut Host) -> Result<()> {

@@ -17,7 +17,7 @@ const SLOW: Duration = Duration::from_secs(280);
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::web::curl_features", 120, curl_features).both().on_both_boards().as_process(),
+    BootTest::new("boot::web::curl_features", 120, curl_features).on_both_boards().as_process(),
     BootTest::new("boot::web::capture", 90, capture).on_qemu().on_xen_long().as_process(),
     BootTest::new("boot::web::least_memory", 60, least_memory)
         .on_qemu()
