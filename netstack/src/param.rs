@@ -147,17 +147,15 @@ impl Config {
         let ipv6 = Ipv6Config::from_params(params, interface)?;
         let is_without_ipv4 = value(params, interface, "ipv4") == Some("none");
         if is_without_ipv4 && ipv6.is_none() {
-            let why = [".ipv6: both are none, which leaves the interface without an address"];
-            return Err(wrong(["s ", interface, ".ipv4 and ", interface], &why));
+            return Err(wrong(format_args!(
+                "s {interface}.ipv4 and {interface}.ipv6: both are none, which leaves the interface without an address"
+            )));
         }
         let mut config = match Self::read(params, interface, |server| server.parse().ok()) {
             // It takes what is no address for dhcp.
             Err(ConfigError::GatewayWithDhcp(..)) if is_without_ipv4 => {
                 let gateway = value(params, interface, "gateway").unwrap_or("");
-                return Err(wrong(
-                    [" ", interface, ".", "gateway"],
-                    &[": ", gateway, " has no use with ipv4=none"],
-                ));
+                return Err(wrong(format_args!(" {interface}.gateway: {gateway} has no use with ipv4=none")));
             }
             config => config?,
         };
@@ -166,8 +164,9 @@ impl Config {
         }
         if ipv6.is_some() && config.mtu.is_some_and(|mtu| usize::from(mtu) < LEAST_MTU) {
             let mtu = value(params, interface, "mtu").unwrap_or("");
-            let why = [": ", mtu, " is less than the 1280 octets that IPv6 needs"];
-            return Err(wrong([" ", interface, ".", "mtu"], &why));
+            return Err(wrong(format_args!(
+                " {interface}.mtu: {mtu} is less than the 1280 octets that IPv6 needs"
+            )));
         }
         config.ipv6 = ipv6;
         Ok(config)
@@ -212,17 +211,19 @@ impl Ipv6Config {
         let value = value(params, interface, "ipv6").unwrap_or("none");
         let Ok(prefix) = value.parse::<Ipv6Prefix>() else {
             if let Some((gateway, _)) = gateway {
-                let why = [": ", gateway, " has no use with ipv6=", value, "; give the address too"];
-                return Err(wrong([" ", interface, ".", "gateway6"], &why));
+                return Err(wrong(format_args!(
+                    " {interface}.gateway6: {gateway} has no use with ipv6={value}; give the address too"
+                )));
             }
             return Ok((value == "auto").then(Self::auto));
         };
         if let Some(why) = prefix.why_not_a_host() {
-            return Err(wrong([" ", interface, ".", "ipv6"], &[": ", value, " ", why]));
+            return Err(wrong(format_args!(" {interface}.ipv6: {value} {why}")));
         }
         if let Some((gateway, _)) = gateway.filter(|(_, gateway)| !prefix.reaches_gateway(*gateway)) {
-            let neither = " is neither link-local nor another host in the network of ";
-            return Err(wrong([" ", interface, ".", "gateway6"], &[": ", gateway, neither, value]));
+            return Err(wrong(format_args!(
+                " {interface}.gateway6: {gateway} is neither link-local nor another host in the network of {value}"
+            )));
         }
         Ok(Some(Self::fixed(prefix.address, prefix.prefix_len, gateway.map(|(_, gateway)| gateway))))
     }
@@ -248,10 +249,10 @@ fn value<'p>(params: &'p Params, interface: &str, key: &str) -> Option<&'p str> 
     params.get(&full(interface, key))
 }
 
-/// The line is put together of texts as they were given: without what writes addresses it takes less of the image.
+/// The line has values as they were given: without what writes addresses it takes less of the image.
 #[inline(never)]
-fn wrong(what: [&str; 4], why: &[&str]) -> ConfigError {
-    ConfigError::Ipv6(["boot parameter", &what.concat(), &why.concat()].concat())
+fn wrong(line: fmt::Arguments<'_>) -> ConfigError {
+    ConfigError::Ipv6(alloc::format!("boot parameter{line}"))
 }
 
 #[cfg(test)]
