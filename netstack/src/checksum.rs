@@ -1,5 +1,6 @@
 //! The Internet checksum (RFC 1071).
 
+use crate::ip6::in_use;
 use core::net::IpAddr;
 
 /// A sum of 16-bit words, not yet folded.
@@ -23,10 +24,15 @@ impl Sum {
     /// same for both versions: the length and the protocol stand in words of their own, whatever their width.
     pub(crate) fn pseudo(mut self, src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Self {
         for address in [src, dst] {
-            self = match address {
-                IpAddr::V4(address) => self.data(&address.octets()),
-                IpAddr::V6(address) => self.data(&address.octets()),
-            };
+            match address {
+                IpAddr::V4(address) => self.0 += u64::from(address.to_bits()),
+                IpAddr::V6(address) if in_use() => {
+                    for part in address.octets().as_chunks().0 {
+                        self.0 += u64::from(u32::from_be_bytes(*part));
+                    }
+                }
+                IpAddr::V6(_) => {}
+            }
         }
         self.words(protocol, len)
     }

@@ -5,13 +5,14 @@
 //! the second two links IPv6.
 
 use crate::config::{Config, Ipv4Config, Ipv6Config};
+use crate::ip6::LEAST_MTU;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use fata_libos::param::{
     HOSTNAME, IP_LIST, IPV4, IPV4_DHCP_OR_NONE, IPV4_LIST, IPV4_OR_DHCP, IPV6, IPV6_OR_AUTO, Ipv4Prefix,
-    Ipv6Prefix, MTU, Param, Params, QUEUES,
+    Ipv6Prefix, MTU, Param, Params, QUEUES, Value,
 };
 
 /// What a network interface without IPv6 knows. Those of `main` are declared as `main.ipv4` and so on, with defaults of its own.
@@ -87,16 +88,24 @@ impl fmt::Debug for ConfigError {
 impl Config {
     /// The configuration that the boot parameters give to an interface.
     pub fn from_params(params: &Params, interface: &str) -> Result<Self, ConfigError> {
-        let full = |name| alloc::format!("{interface}.{name}");
-        let get = |name| params.get(&full(name));
-        // They belong together: an address given at boot does not keep the gateway that the image has for another.
-        let gateway = match params.get_given(&full("ipv4")) {
-            Some(_) => params.get_given(&full("gateway")),
-            None => get("gateway"),
-        };
+        Self::read(params, interface, |server| server.parse().ok().map(IpAddr::V4))
+    }
+
+    /// The same, with what reads the address of a name server.
+    fn read(
+        params: &Params,
+        interface: &str,
+        server: fn(&str) -> Option<IpAddr>,
+    ) -> Result<Self, ConfigError> {
+        let get = |name| value(params, interface, name);
+        let gateway = gateway(params, interface, ["ipv4", "gateway"]);
         let gateway = gateway.and_then(|v| v.parse::<Ipv4Addr>().ok());
-        let dns = get("dns").unwrap_or("");
-        let dns: Vec<IpAddr> = dns.split(',').filter_map(|a| a.parse().ok().map(IpAddr::V4)).collect();
+        let mut dns = Vec::new();
+        for text in get("dns").unwrap_or("").split(',') {
+            if let Some(server) = server(text) {
+                dns.push(server);
+            }
+        }
         let ipv4 = match get("ipv4").and_then(|v| v.parse::<Ipv4Prefix>().ok()) {
             Some(prefix) => fixed(interface, prefix, gateway)?,
             None => match gateway {
@@ -105,7 +114,7 @@ impl Config {
             },
         };
         let hostname = get("hostname").map(String::from);
-        Ok(Self { ipv4, ipv6: None, dns, hostname, mtu: get("mtu").and_then(|v| v.parse().ok()) })
+        Ok(Self { ipv4, ipv6: None, dns, hostname, mtu: u16::of(get("mtu")) })
     }
 }
 
@@ -131,41 +140,35 @@ fn fixed(interface: &str, prefix: Ipv4Prefix, gateway: Option<Ipv4Addr>) -> Resu
     Ok(Ipv4Config::Static { address, prefix_len, gateway })
 }
 
-/// The least that each link of IPv6 carries, octets (RFC 8200, 5).
-const LEAST_MTU: u16 = 1280;
-
 impl Config {
     /// The configuration that the boot parameters give to an interface, whichever of the two tables its own are from. An
     /// interface without `ipv6` has none; what names this function links IPv6 all the same.
     pub fn from_params_with_ipv6(params: &Params, interface: &str) -> Result<Self, ConfigError> {
-        let get = |key| params.get(&alloc::format!("{interface}.{key}"));
         let ipv6 = Ipv6Config::from_params(params, interface)?;
-        let is_without_ipv4 = get("ipv4") == Some("none");
+        let is_without_ipv4 = value(params, interface, "ipv4") == Some("none");
         if is_without_ipv4 && ipv6.is_none() {
-            return wrong(alloc::format!(
-                "boot parameters {interface}.ipv4 and {interface}.ipv6: both are none, which leaves the interface without \
-                 an address"
-            ));
+            return Err(wrong(format_args!(
+                "s {interface}.ipv4 and {interface}.ipv6: both are none, which leaves the interface without an address"
+            )));
         }
-        let mut config = match Self::from_params(params, interface) {
+        let mut config = match Self::read(params, interface, |server| server.parse().ok()) {
             // It takes what is no address for dhcp.
-            Err(ConfigError::GatewayWithDhcp(_, gateway)) if is_without_ipv4 => {
-                return wrong(alloc::format!(
-                    "boot parameter {interface}.gateway: {gateway} has no use with ipv4=none"
-                ));
+            Err(ConfigError::GatewayWithDhcp(..)) if is_without_ipv4 => {
+                let gateway = value(params, interface, "gateway").unwrap_or("");
+                return Err(wrong(format_args!(" {interface}.gateway: {gateway} has no use with ipv4=none")));
             }
             config => config?,
         };
         if is_without_ipv4 {
             config.ipv4 = Ipv4Config::None;
         }
-        if let (Some(_), Some(mtu @ ..LEAST_MTU)) = (&ipv6, config.mtu) {
-            return wrong(alloc::format!(
-                "boot parameter {interface}.mtu: {mtu} is less than the {LEAST_MTU} octets that IPv6 needs"
-            ));
+        if ipv6.is_some() && config.mtu.is_some_and(|mtu| usize::from(mtu) < LEAST_MTU) {
+            let mtu = value(params, interface, "mtu").unwrap_or("");
+            return Err(wrong(format_args!(
+                " {interface}.mtu: {mtu} is less than the 1280 octets that IPv6 needs"
+            )));
         }
         config.ipv6 = ipv6;
-        config.dns = get("dns").unwrap_or("").split(',').filter_map(|a| a.parse().ok()).collect();
         Ok(config)
     }
 }
@@ -203,37 +206,53 @@ impl Ipv6Config {
 
     /// What the boot parameters `ipv6` and `gateway6` of an interface say; `None` without IPv6.
     pub fn from_params(params: &Params, interface: &str) -> Result<Option<Self>, ConfigError> {
-        let full = |key| alloc::format!("{interface}.{key}");
-        let (ipv6, key) = (full("ipv6"), full("gateway6"));
-        // As of IPv4: an address given at boot does not keep the gateway that the image has for another.
-        let gateway = match params.get_given(&ipv6) {
-            Some(_) => params.get_given(&key),
-            None => params.get(&key),
-        };
-        let gateway = gateway.and_then(|v| v.parse::<Ipv6Addr>().ok());
-        let value = params.get(&ipv6).unwrap_or("none");
+        let gateway = gateway(params, interface, ["ipv6", "gateway6"]);
+        let gateway = gateway.and_then(|text| Some((text, text.parse::<Ipv6Addr>().ok()?)));
+        let value = value(params, interface, "ipv6").unwrap_or("none");
         let Ok(prefix) = value.parse::<Ipv6Prefix>() else {
-            if let Some(gateway) = gateway {
-                return wrong(alloc::format!(
-                    "boot parameter {key}: {gateway} has no use with ipv6={value}; give the address too"
-                ));
+            if let Some((gateway, _)) = gateway {
+                return Err(wrong(format_args!(
+                    " {interface}.gateway6: {gateway} has no use with ipv6={value}; give the address too"
+                )));
             }
             return Ok((value == "auto").then(Self::auto));
         };
         if let Some(why) = prefix.why_not_a_host() {
-            return wrong(alloc::format!("boot parameter {ipv6}: {prefix} {why}"));
+            return Err(wrong(format_args!(" {interface}.ipv6: {value} {why}")));
         }
-        if let Some(gateway) = gateway.filter(|gateway| !prefix.reaches_gateway(*gateway)) {
-            return wrong(alloc::format!(
-                "boot parameter {key}: {gateway} is neither link-local nor another host in the network of {prefix}"
-            ));
+        if let Some((gateway, _)) = gateway.filter(|(_, gateway)| !prefix.reaches_gateway(*gateway)) {
+            return Err(wrong(format_args!(
+                " {interface}.gateway6: {gateway} is neither link-local nor another host in the network of {value}"
+            )));
         }
-        Ok(Some(Self::fixed(prefix.address, prefix.prefix_len, gateway)))
+        Ok(Some(Self::fixed(prefix.address, prefix.prefix_len, gateway.map(|(_, gateway)| gateway))))
     }
 }
 
-fn wrong<T>(line: String) -> Result<T, ConfigError> {
-    Err(ConfigError::Ipv6(line))
+/// The name of an interface's parameter.
+fn full(interface: &str, key: &str) -> String {
+    [interface, ".", key].concat()
+}
+
+/// The gateway that goes with an address. They belong together: an address given at boot does not keep the gateway that the
+/// image has for another.
+#[inline(never)]
+fn gateway<'p>(params: &'p Params, interface: &str, [address, gateway]: [&str; 2]) -> Option<&'p str> {
+    match params.get_given(&full(interface, address)) {
+        Some(_) => params.get_given(&full(interface, gateway)),
+        None => value(params, interface, gateway),
+    }
+}
+
+#[inline(never)]
+fn value<'p>(params: &'p Params, interface: &str, key: &str) -> Option<&'p str> {
+    params.get(&full(interface, key))
+}
+
+/// The line has values as they were given: without what writes addresses it takes less of the image.
+#[inline(never)]
+fn wrong(line: fmt::Arguments<'_>) -> ConfigError {
+    ConfigError::Ipv6(alloc::format!("boot parameter{line}"))
 }
 
 #[cfg(test)]

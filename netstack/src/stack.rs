@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
 use crate::ip::Way;
+use crate::ip6::{in_use, of6};
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
 use crate::traffic::Packets;
@@ -65,7 +66,8 @@ impl Core {
 
     /// A link-local address that was seen on an interface, with the number of that.
     pub(crate) fn scoped(&self, iface: &Rc<Iface>, mut address: SocketAddr) -> SocketAddr {
-        if let SocketAddr::V6(v6) = &mut address
+        if in_use()
+            && let SocketAddr::V6(v6) = &mut address
             && v6.ip().is_unicast_link_local()
             && let Some(n) = self.interfaces.borrow().iter().position(|other| Rc::ptr_eq(other, iface))
         {
@@ -89,14 +91,14 @@ impl Core {
 /// The interface that a link-local address names: its number from 1, or 0.
 pub(crate) fn scope(address: SocketAddr) -> u32 {
     match address {
-        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
+        SocketAddr::V6(v6) if in_use() && v6.ip().is_unicast_link_local() => v6.scope_id(),
         _ => 0,
     }
 }
 
 /// Whether a socket that is bound to an address hears what comes to another: `0.0.0.0` stands for all of IPv4, `::` for all.
 pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
-    bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
+    bound == address || bound.is_unspecified() && (bound.is_ipv6() || of6(address).is_none())
 }
 
 /// An address of IPv4 that is written as one of IPv6 is one of IPv4.
@@ -219,7 +221,7 @@ pub struct Addressing {
 impl Addressing {
     /// Whether the address is good on its link alone.
     fn is_link_local(&self) -> bool {
-        matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local())
+        of6(self.address).is_some_and(|address| address.is_unicast_link_local())
     }
 }
 

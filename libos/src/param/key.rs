@@ -1,6 +1,6 @@
 //! Parameters in code: a constant for each, that knows the type of its values.
 
-use super::kinds::parse_duration;
+use super::kinds::{number, parse_duration};
 use super::{Ipv4Prefix, Ipv6Prefix, Param, Size};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -62,6 +62,20 @@ impl Value for bool {
     }
 }
 
+impl Value for u16 {
+    type Of<'v> = u16;
+    fn of(text: Option<&str>) -> Option<u16> {
+        number(text?)?.try_into().ok()
+    }
+}
+
+impl Value for u64 {
+    type Of<'v> = u64;
+    fn of(text: Option<&str>) -> Option<u64> {
+        number(text?)
+    }
+}
+
 impl Value for Duration {
     type Of<'v> = Duration;
     fn of(text: Option<&str>) -> Option<Duration> {
@@ -96,7 +110,7 @@ macro_rules! parsed {
     )*};
 }
 
-parsed!(u16, u64, Ipv4Addr, Ipv4Prefix, Ipv6Addr, Ipv6Prefix, IpAddr, Size);
+parsed!(Ipv4Addr, Ipv4Prefix, Ipv6Addr, Ipv6Prefix, IpAddr, Size);
 
 /// A parameter without a default has a value only if the command line gives one.
 impl<T: Value + ?Sized> Value for Option<&T> {

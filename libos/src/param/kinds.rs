@@ -11,7 +11,7 @@ pub static TEXT: Kind = Kind { what: "a text", check: |_| true };
 pub static BOOL: Kind = Kind { what: "on or off", check: |v| matches!(v, "on" | "off") };
 
 /// A number from 0 up.
-pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| v.parse::<u64>().is_ok() };
+pub static NUMBER: Kind = Kind { what: "a whole number", check: |v| number(v).is_some() };
 
 /// A time: whole seconds, or a whole number of another unit.
 pub static DURATION: Kind =
@@ -22,8 +22,7 @@ pub static SIZE: Kind =
     Kind { what: "a size, such as 65536, 256KiB or 1MiB", check: |v| v.parse::<Size>().is_ok() };
 
 /// A TCP or UDP port.
-pub static PORT: Kind =
-    Kind { what: "a port from 1 to 65535", check: |v| v.parse::<u16>().is_ok_and(|p| p > 0) };
+pub static PORT: Kind = Kind { what: "a port from 1 to 65535", check: |v| is_from(v, 1, u16::MAX) };
 
 /// An IPv4 address.
 pub static IPV4: Kind =
@@ -89,16 +88,11 @@ pub static HOSTNAME: Kind = Kind {
 };
 
 /// The largest IP packet of an interface, octets: from the least that every host takes (RFC 1122, 3.3.2) on.
-pub static MTU: Kind = Kind {
-    what: "a number of octets from 576 to 65535",
-    check: |v| v.parse::<u16>().is_ok_and(|mtu| mtu >= 576),
-};
+pub static MTU: Kind =
+    Kind { what: "a number of octets from 576 to 65535", check: |v| is_from(v, 576, u16::MAX) };
 
 /// Pairs of queues of an interface.
-pub static QUEUES: Kind = Kind {
-    what: "a number from 1 to 8",
-    check: |v| v.parse::<u8>().is_ok_and(|queues| (1..=8).contains(&queues)),
-};
+pub static QUEUES: Kind = Kind { what: "a number from 1 to 8", check: |v| is_from(v, 1, 8) };
 
 /// Which disk of the guest: a name of one letter, as Xen's toolstacks and Linux have them, or a place.
 pub static DISK: Kind = Kind { what: "a disk, such as xvdb, or its place from 0", check: is_disk };
@@ -128,12 +122,60 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         "h" => 3_600_000,
         _ => return None,
     };
-    number.parse::<u32>().ok().map(|number| Duration::from_millis(u64::from(number) * milliseconds))
+    let number = u32::try_from(self::number(number)?).ok()?;
+    Some(Duration::from_millis(u64::from(number) * milliseconds))
+}
+
+/// A whole number, as `str::parse` reads it: in one function for numbers of all widths.
+#[inline(never)]
+pub(super) fn number(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let mut number = if digits.is_empty() { None } else { Some(0_u64) };
+    for octet in digits.bytes() {
+        let digit = octet.wrapping_sub(b'0');
+        number = number?.checked_mul(10)?.checked_add(digit.into()).filter(|_| digit <= 9);
+    }
+    number
+}
+
+fn is_from(text: &str, least: u16, most: u16) -> bool {
+    number(text).is_some_and(|number| (least.into()..=most.into()).contains(&number))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::DISK;
+    use super::{DISK, number};
+
+    #[test]
+    fn numbers_are_what_the_library_takes_for_such() {
+        for text in [
+            "",
+            "+",
+            "-",
+            "0",
+            "7",
+            "+7",
+            "-7",
+            "007",
+            "++7",
+            "7+",
+            " 7",
+            "7 ",
+            "1_0",
+            "0x7",
+            "7.",
+            ":",
+            "/",
+            "\u{663}",
+            "65535",
+            "18446744073709551615",
+            "18446744073709551616",
+            "18446744073709551620",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(number(text), text.parse().ok(), "{text:?}");
+        }
+    }
 
     #[test]
     fn disks_are_named_or_counted() {

@@ -1,5 +1,7 @@
 //! Addresses of interfaces with the lengths of their prefixes: `10.0.0.2/24`, `2001:db8::2/64`.
 
+use super::kinds::number;
+use crate::text::split_once;
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
@@ -39,16 +41,17 @@ impl Ipv4Prefix {
 impl FromStr for Ipv4Prefix {
     type Err = BadPrefix;
     fn from_str(text: &str) -> Result<Self, BadPrefix> {
-        let (address, len) = text.split_once('/').ok_or(BadPrefix)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| BadPrefix)?;
-        let prefix_len: u8 = len.parse().map_err(|_| BadPrefix)?;
+        let (address, prefix_len) = parse::<Ipv4Addr>(text, 32).ok_or(BadPrefix)?;
         let usable = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
-        if (1..=32).contains(&prefix_len) && usable {
-            Ok(Self { address, prefix_len })
-        } else {
-            Err(BadPrefix)
-        }
+        if usable { Ok(Self { address, prefix_len }) } else { Err(BadPrefix) }
     }
+}
+
+/// An address and the length of its prefix, from 1 to `most`.
+fn parse<A: FromStr>(text: &str, most: u64) -> Option<(A, u8)> {
+    let (address, len) = split_once(text, b'/')?;
+    let len = number(len).filter(|len| (1..=most).contains(len))?;
+    Some((address.parse().ok()?, len as u8))
 }
 
 /// An IPv6 address and the length of its subnet's prefix, `2001:db8::2/64` (RFC 4291, 2.3).
@@ -103,15 +106,9 @@ impl fmt::Display for Ipv6Prefix {
 impl FromStr for Ipv6Prefix {
     type Err = BadPrefix;
     fn from_str(text: &str) -> Result<Self, BadPrefix> {
-        let (address, len) = text.split_once('/').ok_or(BadPrefix)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| BadPrefix)?;
-        let prefix_len: u8 = len.parse().map_err(|_| BadPrefix)?;
+        let (address, prefix_len) = parse::<Ipv6Addr>(text, 128).ok_or(BadPrefix)?;
         let usable = !address.is_unspecified() && !address.is_multicast();
-        if (1..=128).contains(&prefix_len) && usable {
-            Ok(Self { address, prefix_len })
-        } else {
-            Err(BadPrefix)
-        }
+        if usable { Ok(Self { address, prefix_len }) } else { Err(BadPrefix) }
     }
 }
 

@@ -34,7 +34,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, BadSize> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or(BadSize)?;
-        let number: u64 = number.parse().map_err(|_| BadSize)?;
+        let number = super::kinds::number(number).ok_or(BadSize)?;
         let shift = match unit.trim_ascii_start() {
             "" => 0,
             "KiB" => 10,

@@ -4,6 +4,7 @@ use super::reassembly::{Fragment, Outcome, PacketId};
 use super::{HEADER, HEADER6, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
 use crate::interface::Iface;
+use crate::ip6::of6;
 use crate::stack::Core;
 use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
@@ -181,7 +182,9 @@ pub(crate) fn deliver(
             None => unreachable_port(core, iface, now, header, packet),
         },
         UDP => udp::receive(core, iface, now, header, packet, header_len),
-        ICMP if header.source.is_ipv4() => icmp::receive(core, iface, now, header, &packet[header_len..]),
+        ICMP if of6(header.source).is_none() => {
+            icmp::receive(core, iface, now, header, &packet[header_len..])
+        }
         _ => iface.traffic.lost(&core.counters, Lost::IpUnknown),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) use input::{deliver, receive_frame, take_frame, unreachable_port};
 pub(crate) use output::{Datagram, send_datagram, write_header};
 pub(crate) use reassembly::{Fragment, Outcome, PacketId, Reassembly};
 
+use crate::ip6;
 use crate::link::Hop;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -24,7 +25,7 @@ pub(crate) const HEADER6: usize = 40;
 
 /// The header of a packet to an address, without options or extensions, octets.
 pub(crate) fn header_len(to: IpAddr) -> usize {
-    if to.is_ipv4() { HEADER } else { HEADER6 }
+    if ip6::of6(to).is_none() { HEADER } else { HEADER6 }
 }
 
 /// The largest IPv4 packet, and what an IPv6 packet carries at most, octets.

@@ -32,7 +32,7 @@ pub(crate) fn write_header(packet: &mut [u8], source: IpAddr, destination: IpAdd
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+        (IpAddr::V6(source), IpAddr::V6(destination)) if ip6::in_use() => {
             ip6::headers::write(packet, source, destination, protocol, TTL, ect);
         }
         // No way leads from one version to the other.

@@ -1,7 +1,8 @@
 //! IPv6 (RFC 8200) of an interface: neighbours (RFC 4861), addresses (RFC 4862), groups (RFC 3810), ICMPv6 (RFC 4443).
 //!
 //! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`] brings it in: an image without one
-//! has nothing of this code.
+//! has nothing of this code. What the rest does otherwise for IPv6 asks [`in_use`] first, or an address by [`of6`], and is not in
+//! such an image either.
 
 mod chain;
 mod choose;
@@ -28,6 +29,7 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
+use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::entropy;
 use fata_libos::net::{Checksum, MacAddress};
 use fata_libos::time::Instant;
@@ -109,12 +111,34 @@ pub(crate) trait Inet6 {
     );
 }
 
+/// Whether an interface has ever had IPv6.
+///
+/// Only [`START`] sets it. Where nothing names that, the linked image has no store to it, so that the optimizer takes it for the
+/// constant that it is, and drops what is done for IPv6 alone.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// Whether an interface may have IPv6. Tests of parts have no interface.
+#[inline(always)]
+pub(crate) fn in_use() -> bool {
+    cfg!(test) || IN_USE.load(Ordering::Relaxed)
+}
+
+/// The address, if it is one of IPv6 that an interface may know.
+#[inline(always)]
+pub(crate) fn of6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) if in_use() => Some(address),
+        _ => None,
+    }
+}
+
 /// Makes the IPv6 of an interface.
 #[derive(Clone, Copy)]
 pub(crate) struct Start(pub(crate) fn(&Ipv6Config, &mut Link, MacAddress) -> Box<dyn Inet6>);
 
 /// There is one way.
 pub(crate) const START: Start = Start(|config, link, mac| {
+    IN_USE.store(true, Ordering::Relaxed);
     link.set_solicit(discovery::solicit);
     let largest = link.mtu().min(usize::from(u16::MAX)) as u16;
     Box::new(Ip6 {

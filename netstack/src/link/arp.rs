@@ -5,11 +5,12 @@
 //! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
 //! that we talk to.
 
+use crate::ip6::{in_use, of6};
 use crate::memory::{Memory, Share, Use, zeroed};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use fata_libos::net::{MacAddress, TransmitMeta};
 use fata_libos::time::{Duration, Instant};
 
@@ -112,7 +113,8 @@ fn key(address: IpAddr) -> u128 {
 }
 
 fn address(key: u128) -> IpAddr {
-    Ipv6Addr::from_bits(key).to_canonical()
+    let address = Ipv6Addr::from_bits(key);
+    if in_use() { address.to_canonical() } else { IpAddr::V4(Ipv4Addr::from_bits(key as u32)) }
 }
 
 impl Table {
@@ -156,7 +158,7 @@ impl Neighbours {
             entry.used = true;
             let Some(mac) = entry.mac else { return Answer::Unknown { ask: false } };
             let is_old = entry.tries == 0 && entry.due <= now;
-            let ask = is_old && hop.is_ipv4();
+            let ask = is_old && of6(hop).is_none();
             if is_old {
                 let (tries, wait) = if ask { (1, RETRY) } else { (DELAYED, DELAY) };
                 entry.tries = tries;
@@ -238,7 +240,7 @@ impl Neighbours {
                 continue;
             }
             if entry.due <= now {
-                if entry.tries == DELAYED {
+                if in_use() && entry.tries == DELAYED {
                     entry.tries = 0;
                 }
                 if entry.tries >= TRIES {

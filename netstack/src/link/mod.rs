@@ -11,6 +11,7 @@ pub(crate) use arp::{Neighbours, News};
 use crate::capture::Tap;
 use crate::checksum::Sum;
 use crate::ip::{self, header_len};
+use crate::ip6::{in_use, of6};
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
 use crate::traffic::{Direction, Lost, Protocol, Traffic};
@@ -230,7 +231,11 @@ impl Link {
     /// The largest TCP data to a host that the device cuts into segments, octets; 0 where it does not.
     pub(crate) fn largest_send(&self, to: IpAddr) -> usize {
         let (most, offloads) = (MAX_PACKET - header_len(to) - TCP_MOST, self.device.offloads());
-        if to.is_ipv4() { offloads.tx_segmentation_v4 } else { offloads.tx_segmentation_v6 }.min(most)
+        let cuts = match of6(to) {
+            None => offloads.tx_segmentation_v4,
+            Some(_) => offloads.tx_segmentation_v6,
+        };
+        cuts.min(most)
     }
 
     /// Sends an IP packet, written by `fill`, which is called once or never. The checksum inside what it carries is completed
@@ -238,9 +243,9 @@ impl Link {
     pub(crate) fn send(&mut self, send: Send, counters: &Counters, fill: &mut dyn FnMut(&mut [u8])) {
         let Send { now, own, hop, len, carries, segment_size } = send;
         let offloads = self.device.offloads();
-        let (completes, protocol) = match own {
-            IpAddr::V4(_) => (offloads.tx_checksum_v4, EthernetProtocol::Ipv4),
-            IpAddr::V6(_) => (offloads.tx_checksum_v6, EthernetProtocol::Ipv6),
+        let (completes, protocol) = match of6(own) {
+            None => (offloads.tx_checksum_v4, EthernetProtocol::Ipv4),
+            Some(_) => (offloads.tx_checksum_v6, EthernetProtocol::Ipv6),
         };
         let partial = carries != Carries::Other && completes || segment_size > 0;
         let meta = match (segment_size, partial) {
@@ -360,7 +365,7 @@ impl Link {
                 self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), hop, counters);
             }
             (IpAddr::V6(own), IpAddr::V6(hop)) => {
-                if let Some(solicit) = self.solicit {
+                if let Some(solicit) = self.solicit.filter(|_| in_use()) {
                     solicit(self, own, hop, mac, counters);
                 }
             }
@@ -469,7 +474,8 @@ fn refused(error: TransmitError) -> Lost {
 /// Fills in the checksum of what a packet without options or extension headers carries: all of it, or where the device does
 /// the rest, the sum over the pseudo-header.
 fn complete(packet: &mut [u8], carries: Carries, partial: bool) {
-    let (header, addresses) = if packet[0] >> 4 == 4 { (ip::HEADER, 12..20) } else { (ip::HEADER6, 8..40) };
+    let is_v4 = !in_use() || packet[0] >> 4 == 4;
+    let (header, addresses) = if is_v4 { (ip::HEADER, 12..20) } else { (ip::HEADER6, 8..40) };
     let (field, protocol) = match carries {
         Carries::Tcp => (header + 16, ip::TCP),
         Carries::Udp => (header + 6, ip::UDP),

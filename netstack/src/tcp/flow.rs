@@ -1,5 +1,6 @@
 //! What names a connection.
 
+use crate::ip6::in_use;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 
@@ -34,7 +35,7 @@ impl Hash for Flow {
                 state.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
                 state.write_u64(ports);
             }
-            (local, remote) => {
+            (local, remote) if in_use() => {
                 for ip in [local, remote] {
                     let bits = match ip {
                         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -45,6 +46,8 @@ impl Hash for Flow {
                 }
                 state.write_u64(ports | 1 << 32);
             }
+            // There is no connection.
+            _ => {}
         }
     }
 }

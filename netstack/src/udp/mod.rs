@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
+use crate::ip6::of6;
 use crate::stack::Core;
 use crate::traffic::{Lost, Protocol};
 use alloc::rc::Rc;
@@ -48,17 +49,18 @@ pub(crate) fn receive(
     }
     let sum = || Sum::default().pseudo(header.source, header.destination, ip::UDP, len).data(&data[..len]);
     // RFC 8200, 8.1: over IPv6 there has to be one.
-    let has_none = udp.checksum() == 0 && header.source.is_ipv4();
+    let is_v4 = of6(header.source).is_none();
+    let has_none = udp.checksum() == 0 && is_v4;
     if !header.verified && !has_none && !sum().is_valid() {
         return lost(Lost::UdpChecksum);
     }
     let payload = &data[HEADER..len];
     let remote = core.scoped(iface, SocketAddr::new(header.source, udp.src_port()));
     let local = SocketAddr::new(header.destination, udp.dst_port());
-    if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) && remote.is_ipv4() {
+    if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) && is_v4 {
         return iface.dhcp.push(payload);
     }
-    if iface.net.get().is_none() && remote.is_ipv4() {
+    if iface.net.get().is_none() && is_v4 {
         return lost(Lost::IpNotOurs);
     }
     let received = core.udp.in_use().map_or(Err(Lost::UdpNoPort), |sockets| {
