@@ -197,13 +197,20 @@ impl Iface {
         (to_many && protocol == ip::UDP).then(|| header(false))
     }
 
+    /// Whether an address that another claims is defended: not again at once.
+    pub(crate) fn defends(&self, now: Instant) -> bool {
+        let rests = self.defended.get().is_some_and(|at| now.duration_since(at) < DEFEND_INTERVAL);
+        if !rests {
+            self.defended.set(Some(now));
+        }
+        !rests
+    }
+
     pub(crate) fn receive_arp(&self, core: &Core, now: Instant, packet: &[u8]) {
         let Some(net) = self.net.get() else { return };
         let mut link = self.link.borrow_mut();
         let is_claimed = link.receive_arp(now, net.address, packet, &core.counters);
-        let rests = self.defended.get().is_some_and(|at| now.duration_since(at) < DEFEND_INTERVAL);
-        if is_claimed && !rests {
-            self.defended.set(Some(now));
+        if is_claimed && self.defends(now) {
             log::warn!("{}: another host claims the address {}", self.name, net.address);
             link.claim(net.address, &core.counters);
         }

@@ -404,6 +404,29 @@ fn an_address_that_another_has_is_not_used() {
     });
 }
 
+/// Who says that it has an address of ours is answered once, however often it says so.
+#[test]
+fn an_address_is_defended() {
+    run(async {
+        let (hub, b, ib) = alone(Ipv6Config::fixed(B, 64, None)).await;
+        let mut claim = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
+        claim.extend(B.octets());
+        claim.extend([2, 1, 2, 0, 0, 0, 0, 9]);
+        for _ in 0..1000 {
+            hub.inject(&icmp(B.to_bits().wrapping_add(9).into(), ALL_NODES, 255, &claim));
+        }
+        let all = sent(&hub).await;
+        let (source, destination, _, message) = &all[0];
+        assert_eq!((all.len(), *source, *destination), (1, B, ALL_NODES));
+        assert_eq!(
+            (&message[..5], &message[8..24]),
+            (&[136, 0, message[2], message[3], 0x20][..], &B.octets()[..])
+        );
+        assert_eq!(b.stats().arp_conflicts, 1000);
+        assert_eq!(ib.addressing().map(|a| a.address), Some(IpAddr::V6(B)));
+    });
+}
+
 #[test]
 fn neighbours_are_answered_and_remembered() {
     run(async {

@@ -102,7 +102,17 @@ fn tell(at: At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
         Conflict::Disabled => log::warn!(
             "{name}: another host has the address {target}, which is made of this one's hardware address: no IPv6"
         ),
-        Conflict::Claimed => log::warn!("{name}: another host claims the address {target}"),
+        Conflict::Claimed => {
+            at.core.counters.arp_conflicts.one();
+            if at.iface.defends(at.now) {
+                log::warn!("{name}: another host claims the address {target}");
+                let mut link = at.iface.link.borrow_mut();
+                let claim = Outgoing::advertisement(target, link.mac(), ALL_NODES);
+                let hop = Place::Hop(Hop::Group(ALL_NODES.into()));
+                send(&mut link, (target, ALL_NODES), hop, &claim, &at.core.counters);
+            }
+            return true;
+        }
     }
     at.core.counters.arp_conflicts.one();
     at.iface.has_changed();
