@@ -74,14 +74,14 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
     for (arguments, said) in [
         (
             &["prot=80"][..],
-            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, main.ipv4, main.gateway, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
+            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
         ),
         (&["port=0"], r#"fata: boot parameter port: "0" is not a port from 1 to 65535"#),
         (&["port"], r#"fata: boot parameter "port" has no value: write port=VALUE"#),
         (&["port=7777", "port=7778"], "fata: boot parameter port is given twice"),
         (
             &["ipv4=10.0.0.2"],
-            r#"fata: boot parameter ipv4: "10.0.0.2" is not dhcp or an IPv4 address with its prefix length, such as 10.0.0.2/24"#,
+            r#"fata: boot parameter ipv4: "10.0.0.2" is not dhcp, none or an IPv4 address with its prefix length, such as 10.0.0.2/24"#,
         ),
         (
             &["gateway=10.0.0.1"],
@@ -89,7 +89,7 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
         ),
         (
             &["side.tap=tap0"],
-            r#"fata: boot parameter "side.tap" is unknown; known are: log, port, main.ipv4, main.gateway, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
+            r#"fata: boot parameter "side.tap" is unknown; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
         ),
         (&["tap=a/b"], r#"fata: boot parameter tap: "a/b" is not the name of a tap device, such as tap0"#),
         (
