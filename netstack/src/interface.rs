@@ -65,7 +65,7 @@ pub(crate) struct Forever<T>(T);
 
 #[cfg(not(target_os = "xen"))]
 impl<T> Forever<T> {
-    fn new(part: T) -> Self {
+    pub(crate) fn new(part: T) -> Self {
         Self(part)
     }
 }
@@ -163,6 +163,7 @@ impl Iface {
     }
 
     /// Calls whoever waits for another address, router or name server.
+    #[inline(never)]
     pub(crate) fn has_changed(&self) {
         self.changes.set(self.changes.get() + 1);
         self.changed.wake_all();

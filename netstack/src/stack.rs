@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
 use crate::ip::Way;
-use crate::ip6::{in_use, of6};
+use crate::ip6::{MAPPED, in_use, of6};
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
 use crate::traffic::Packets;
@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 use fata_libos::net::{MacAddress, NetCounters, NetDevice};
 use fata_libos::spawn_detached;
@@ -104,8 +104,8 @@ pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
 /// An address of IPv4 that is written as one of IPv6 is one of IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
-        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
-            SocketAddr::new(v6.ip().to_canonical(), v6.port())
+        SocketAddr::V6(v6) if v6.ip().to_bits() >> 32 == MAPPED => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(v6.ip().to_bits() as u32)), v6.port())
         }
         _ => address,
     }

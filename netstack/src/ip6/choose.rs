@@ -32,6 +32,7 @@ fn is_better(a: &Address, b: &Address, to: Ipv6Addr) -> bool {
 
 /// How far an address is known, in the numbers of multicast scopes (RFC 4291, 2.7). Unique local ones are between the link and
 /// everywhere, which does what the labels of RFC 6724 are for.
+#[inline(never)]
 fn scope(address: Ipv6Addr) -> u8 {
     if address.is_multicast() {
         address.octets()[1] & 15

@@ -1,7 +1,6 @@
 //! Neighbour and router discovery (RFC 4861): what messages do to the host's state and to the table of neighbours, and how ours
 //! get onto the wire. Groups are told to multicast routers in the same way (RFC 3810).
 
-use super::Ip6;
 use super::chain::HOP_BY_HOP;
 use super::headers::{self, ICMPV6};
 use super::host::{Ask, Conflict, Own};
@@ -11,7 +10,8 @@ use super::message::{
     RouterAdvertisement, Solicitation, solicited_node,
 };
 use super::mld::{self, Query};
-use crate::checksum::Sum;
+use super::text::Text;
+use super::{Ip6, icmp};
 use crate::link::{Carries, Hop, Link, News, Send};
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
@@ -20,6 +20,7 @@ use core::net::{IpAddr, Ipv6Addr};
 use fata_libos::entropy;
 use fata_libos::net::MacAddress;
 use fata_libos::time::Instant;
+use log::Level;
 
 /// The hop limit of what must not have come from beyond the link.
 const HOP_LIMIT: u8 = 255;
@@ -27,7 +28,7 @@ const HOP_LIMIT: u8 = 255;
 /// Takes a message with hop limit 255; false if it is not one.
 pub(super) fn receive(
     ip6: &Ip6,
-    at: At<'_>,
+    at: &At<'_>,
     source: Ipv6Addr,
     destination: Ipv6Addr,
     message: &[u8],
@@ -39,12 +40,12 @@ pub(super) fn receive(
     }
 }
 
-fn router(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
+fn router(ip6: &Ip6, at: &At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
     let Some(advertisement) = RouterAdvertisement::parse(message, source) else { return false };
     if let Some(mac) = advertisement.link {
         learn(at, source, mac, News { create: true, answers: false, replace: true });
     }
-    let mut host = ip6.host.borrow_mut();
+    let mut host = ip6.host_mut();
     let changed = host.advertisement(at.now, source, &advertisement);
     at.core.counters.nd_refused.add(host.take_refused());
     drop(host);
@@ -55,27 +56,27 @@ fn router(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
     true
 }
 
-fn advertised(ip6: &Ip6, at: At<'_>, destination: Ipv6Addr, message: &[u8]) -> bool {
+fn advertised(ip6: &Ip6, at: &At<'_>, destination: Ipv6Addr, message: &[u8]) -> bool {
     let Some(advertisement) = Advertisement::parse(message, destination) else { return false };
     let target = advertisement.target;
-    let conflict = ip6.host.borrow_mut().advertised(target);
+    let conflict = ip6.host_mut().advertised(target);
     if tell(at, target, conflict) {
         return true;
     }
     if let Some(mac) = advertisement.link {
         let (answers, replace) = (advertisement.is_solicited, advertisement.overrides);
         learn(at, target, mac, News { create: false, answers, replace });
-        ip6.host.borrow_mut().router_found(target);
+        ip6.host_mut().router_found(target);
     }
     true
 }
 
-fn solicited(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
+fn solicited(ip6: &Ip6, at: &At<'_>, source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
     let Some(Solicitation { target, link, nonce }) = Solicitation::parse(message, source, destination) else {
         return false;
     };
-    let conflict = ip6.host.borrow_mut().solicited(target, nonce, source);
-    if tell(at, target, conflict) || ip6.host.borrow().state_of(target) != Own::Assigned {
+    let conflict = ip6.host_mut().solicited(target, nonce, source);
+    if tell(at, target, conflict) || ip6.host().state_of(target) != Own::Assigned {
         return true;
     }
     if let Some(mac) = link {
@@ -92,20 +93,17 @@ fn solicited(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, destination: Ipv6Addr, mes
 }
 
 /// Says that an address of ours is another's too; true if it is.
-fn tell(at: At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
-    let name = &at.iface.name;
-    match conflict {
+fn tell(at: &At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
+    let (before, after) = match conflict {
         Conflict::No => return false,
-        Conflict::Duplicate => {
-            log::warn!("{name}: another host has the address {target}, which is not used");
+        Conflict::Duplicate => ("another host has the address ", ", which is not used"),
+        Conflict::Disabled => {
+            ("another host has the address ", ", which is made of this one's hardware address: no IPv6")
         }
-        Conflict::Disabled => log::warn!(
-            "{name}: another host has the address {target}, which is made of this one's hardware address: no IPv6"
-        ),
         Conflict::Claimed => {
             at.core.counters.arp_conflicts.one();
             if at.iface.defends(at.now) {
-                log::warn!("{name}: another host claims the address {target}");
+                say(at, Level::Warn, "another host claims the address ", target, "");
                 let mut link = at.iface.link.borrow_mut();
                 let claim = Outgoing::advertisement(target, link.mac(), ALL_NODES);
                 let hop = Place::Hop(Hop::Group(ALL_NODES.into()));
@@ -113,13 +111,20 @@ fn tell(at: At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
             }
             return true;
         }
-    }
+    };
+    say(at, Level::Warn, before, target, after);
     at.core.counters.arp_conflicts.one();
     at.iface.has_changed();
     true
 }
 
-fn learn(at: At<'_>, neighbour: Ipv6Addr, mac: MacAddress, news: News) {
+/// Logs what became of an address.
+#[inline(never)]
+fn say(at: &At<'_>, level: Level, before: &str, address: Ipv6Addr, after: &str) {
+    log::log!(level, "{}: {before}{}{after}", at.iface.name, Text(address));
+}
+
+fn learn(at: &At<'_>, neighbour: Ipv6Addr, mac: MacAddress, news: News) {
     let mut link = at.iface.link.borrow_mut();
     if mac != link.mac() && !mac.is_multicast() && mac.0 != [0; 6] {
         link.learn(at.now, IpAddr::V6(neighbour), mac, news, &at.core.counters);
@@ -127,51 +132,50 @@ fn learn(at: At<'_>, neighbour: Ipv6Addr, mac: MacAddress, news: News) {
 }
 
 /// Does what the state of the host asks for.
-pub(super) fn poll(ip6: &Ip6, at: At<'_>) {
+pub(super) fn poll(ip6: &Ip6, at: &At<'_>) {
     let mut asks = Vec::new();
-    if ip6.host.borrow_mut().poll(at.now, &mut |ask| asks.push(ask)) {
+    if ip6.host_mut().poll(at.now, &mut |ask| asks.push(ask)) {
         at.iface.has_changed();
     }
-    let counters = &at.core.counters;
+    let mac = at.iface.link.borrow().mac();
     for ask in asks {
-        match ask {
+        let (own, to, message) = match ask {
             Ask::RouterSolicitation { source } => {
-                let mut link = at.iface.link.borrow_mut();
-                let mac = Some(link.mac()).filter(|_| !source.is_unspecified());
-                let hop = Place::Hop(Hop::Group(ALL_ROUTERS.into()));
-                send(&mut link, (source, ALL_ROUTERS), hop, &Outgoing::router_solicitation(mac), counters);
+                let mac = Some(mac).filter(|_| !source.is_unspecified());
+                (source, ALL_ROUTERS, Outgoing::router_solicitation(mac))
             }
             Ask::Probe { address, nonce } => {
-                let to = solicited_node(address);
-                let hop = Place::Hop(Hop::Group(to.into()));
-                let mut link = at.iface.link.borrow_mut();
-                send(&mut link, (Ipv6Addr::UNSPECIFIED, to), hop, &Outgoing::probe(address, nonce), counters);
+                (Ipv6Addr::UNSPECIFIED, solicited_node(address), Outgoing::probe(address, nonce))
             }
             Ask::Ready(address) => {
-                log::info!("{}: {address}", at.iface.name);
+                say(at, Level::Info, "", address, "");
                 // Without an address the group was told by nobody, whom not all believe.
                 join(ip6, at);
                 at.iface.has_changed();
+                continue;
             }
             Ask::Gone(address) => {
-                log::warn!("{}: no address {address} any more", at.iface.name);
+                say(at, Level::Warn, "no address ", address, " any more");
                 if let Some(tcp) = at.core.tcp.in_use() {
                     tcp.address_lost(at.core, address.into());
                 }
                 at.iface.has_changed();
+                continue;
             }
-        }
+        };
+        let (place, mut link) = (Place::Hop(Hop::Group(to.into())), at.iface.link.borrow_mut());
+        send(&mut link, (own, to), place, &message, &at.core.counters);
     }
     report(ip6, at);
 }
 
 /// Tells routers and switches of new groups.
-pub(super) fn join(ip6: &Ip6, at: At<'_>) {
+pub(super) fn join(ip6: &Ip6, at: &At<'_>) {
     ip6.groups.borrow_mut().joined(at.now);
 }
 
 /// Takes a question for groups.
-pub(super) fn queried(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, sign: Sign, message: &[u8]) {
+pub(super) fn queried(ip6: &Ip6, at: &At<'_>, source: Ipv6Addr, sign: Sign, message: &[u8]) {
     match Query::parse(message, source).filter(|_| sign.hop_limit == 1 && sign.alert) {
         Some(query) if query.group.is_none_or(|group| ip6.listens(group)) => {
             ip6.groups.borrow_mut().queried(at.now, &query, entropy::u32());
@@ -182,12 +186,13 @@ pub(super) fn queried(ip6: &Ip6, at: At<'_>, source: Ipv6Addr, sign: Sign, messa
 }
 
 /// Tells which groups this host listens to, where that is due.
-fn report(ip6: &Ip6, at: At<'_>) {
+fn report(ip6: &Ip6, at: &At<'_>) {
     while let Some(record) = ip6.groups.borrow_mut().poll(at.now, entropy::u32()) {
-        let host = ip6.host.borrow();
+        let host = ip6.host();
+        let groups = host.groups();
         let own = Some(host.link_local()).filter(|own| host.state_of(*own) == Own::Assigned);
         let (own, to) = (own.unwrap_or(Ipv6Addr::UNSPECIFIED), mld::REPORTS_TO);
-        let len = headers::HEADER + mld::report_len(host.groups().count());
+        let len = headers::HEADER + mld::report_len(groups.len());
         let mut link = at.iface.link.borrow_mut();
         link.sends(Protocol::Icmp);
         let hop = Hop::Group(to.into());
@@ -195,10 +200,9 @@ fn report(ip6: &Ip6, at: At<'_>) {
         link.send(send, &at.core.counters, &mut |packet| {
             headers::write(packet, own, to, HOP_BY_HOP, 1, false);
             let (_, payload) = packet.split_at_mut(headers::HEADER);
-            mld::write_report(payload, record, &mut host.groups());
+            mld::write_report(payload, record, &mut groups.as_slice().iter().copied());
             let body = &mut payload[mld::REPORT_AT..];
-            let sum = Sum::default().pseudo(own.into(), to.into(), ICMPV6, body.len()).data(body).finish();
-            body[2..4].copy_from_slice(&sum.to_be_bytes());
+            icmp::sign(body, own.into(), to.into());
         });
     }
 }
@@ -241,8 +245,7 @@ fn send(
         headers::write(packet, own, to, ICMPV6, HOP_LIMIT, false);
         let body = &mut packet[headers::HEADER..];
         message.write(body);
-        let sum = Sum::default().pseudo(own.into(), to.into(), ICMPV6, body.len()).data(body).finish();
-        body[2..4].copy_from_slice(&sum.to_be_bytes());
+        icmp::sign(body, own.into(), to.into());
     };
     match place {
         Place::At(mac) => link.send_to(mac, len, counters, fill),

@@ -10,9 +10,9 @@ use super::choose::best_source;
 use super::learned::{Learned, Noted, Table, is_in};
 use super::message::{Nonce, Prefix, RouterAdvertisement, solicited_node};
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
-use super::times::{NEVER, awaited, end, part};
+use super::times::{NEVER, awaited, end, millis, part, part_of};
 use crate::config::Fixed6;
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::net::Ipv6Addr;
 use fata_libos::net::MacAddress;
 use fata_libos::time::{Duration, Instant};
@@ -279,6 +279,7 @@ impl Host {
         self.settle(target, claim)
     }
 
+    #[inline(never)]
     fn find(&mut self, address: Ipv6Addr) -> Option<&mut Address> {
         self.addresses.iter_mut().find(|own| own.address == address && self.state == State::Up)
     }
@@ -327,17 +328,20 @@ impl Host {
     }
 
     /// The solicited-node groups of all addresses, each once: what is reported to others as listened to.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = Ipv6Addr> {
-        self.own().enumerate().filter_map(|(n, own)| {
+    pub(crate) fn groups(&self) -> vec::IntoIter<Ipv6Addr> {
+        let mut groups = Vec::new();
+        for own in self.own() {
             let group = solicited_node(own.address);
-            let is_new = self.own().take(n).all(|earlier| solicited_node(earlier.address) != group);
-            is_new.then_some(group)
-        })
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups.into_iter()
     }
 
     /// Whether a packet to a group is for this host: all nodes, and the solicited-node groups.
     pub(crate) fn is_member(&self, group: Ipv6Addr) -> bool {
-        group == super::message::ALL_NODES || self.groups().any(|own| own == group)
+        group == super::message::ALL_NODES || self.own().any(|own| solicited_node(own.address) == group)
     }
 
     /// The source of a new flow to an address (RFC 6724, 5: rules 1, 2, 3 and 8).
@@ -405,10 +409,10 @@ impl Host {
 
 /// The wait after one of that length, which is zero at first: twice that, up to an hour, more or less a tenth (RFC 7559, 2).
 fn longer(wait: Duration, random: u32) -> Duration {
-    let next = if wait.is_zero() { FIRST_WAIT } else { wait * 2 };
-    let next = if next > LONGEST_WAIT { LONGEST_WAIT } else { next };
+    let next = if wait.is_zero() { FIRST_WAIT } else { LONGEST_WAIT.min(wait * 2) };
+    let next = millis(next);
     let tenth = next / 10;
-    next - tenth + part(random, tenth * 2)
+    Duration::from_millis(next - tenth + part_of(random, tenth * 2))
 }
 
 #[cfg(test)]

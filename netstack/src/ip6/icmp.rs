@@ -39,7 +39,7 @@ pub(super) struct Problem {
 }
 
 /// Takes a message.
-pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, message: &[u8]) {
+pub(super) fn receive(ip6: &Ip6, at: &At<'_>, header: Header, sign: Sign, message: &[u8]) {
     at.iface.traffic.received(Protocol::Icmp);
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (header.source, header.destination) else { return };
     let &[kind, code, ..] = message else { return at.lost(Lost::IcmpMalformed) };
@@ -68,7 +68,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, message
     }
 }
 
-fn echo(at: At<'_>, header: Header, message: &[u8]) {
+fn echo(at: &At<'_>, header: Header, message: &[u8]) {
     let Some(way) = at.iface.way(header.source, Some(header.destination)) else { return };
     at.core.counters.icmp_echoes.one();
     let datagram = Datagram { now: at.now, way, protocol: ICMPV6, len: message.len() };
@@ -81,14 +81,22 @@ fn echo(at: At<'_>, header: Header, message: &[u8]) {
 /// Sets type, code and checksum.
 fn finish(message: &mut [u8], way: Way, Problem { kind, code, .. }: Problem) {
     message[..4].copy_from_slice(&[kind, code, 0, 0]);
-    let sum = Sum::default().pseudo(way.own, way.to, ICMPV6, message.len()).data(message).finish();
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    sign(message, way.own, way.to);
+}
+
+/// Sets the checksum of a message in which it is zero.
+#[inline(never)]
+pub(super) fn sign(message: &mut [u8], own: IpAddr, to: IpAddr) {
+    let sum = Sum::default().pseudo(own, to, ICMPV6, message.len()).data(message).finish();
+    if let Some(field) = message.get_mut(2..4) {
+        field.copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 /// Tells the sender of a packet what is wrong with it, if it is one that may be told (RFC 4443, 2.4).
 pub(super) fn send_error(
     ip6: &Ip6,
-    at: At<'_>,
+    at: &At<'_>,
     (source, destination): (Ipv6Addr, Ipv6Addr),
     packet: &[u8],
     problem: Problem,
@@ -104,7 +112,7 @@ pub(super) fn send_error(
 /// Sends an error about a packet.
 pub(super) fn send(
     ip6: &Ip6,
-    at: At<'_>,
+    at: &At<'_>,
     (source, destination): (Ipv6Addr, Ipv6Addr),
     packet: &[u8],
     problem: Problem,
@@ -124,7 +132,7 @@ pub(super) fn send(
 pub(super) const NO_PORT: Problem = Problem { kind: UNREACHABLE, code: PORT, word: 0 };
 
 /// Takes an error about a packet of ours, of which it quotes the beginning.
-fn unreachable(ip6: &Ip6, at: At<'_>, (kind, code): (u8, u8), message: &[u8]) {
+fn unreachable(ip6: &Ip6, at: &At<'_>, (kind, code): (u8, u8), message: &[u8]) {
     let (Some(&[_, _, _, _, a, b, c, d]), quote) = (message.first_chunk(), &message[HEADER..]) else {
         return;
     };

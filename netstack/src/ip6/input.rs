@@ -2,7 +2,7 @@
 
 use super::chain::{self, Bad, Carried, Payload, UNKNOWN_PROTOCOL};
 use super::headers::{self, ICMPV6, Packet};
-use super::{Inet6, Ip6, icmp};
+use super::{Inet6, Ip6, icmp, is_strange};
 use crate::interface::Iface;
 use crate::ip::{self, Fragment, Header, Outcome, PacketId};
 use crate::stack::Core;
@@ -13,7 +13,6 @@ use fata_libos::net::Checksum;
 use fata_libos::time::Instant;
 
 /// Where a packet came in.
-#[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub(super) core: &'a Rc<Core>,
     pub(super) iface: &'a Rc<Iface>,
@@ -35,7 +34,7 @@ impl At<'_> {
 }
 
 /// Takes a packet.
-pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum) {
+pub(super) fn receive(ip6: &Ip6, at: &At<'_>, data: &mut [u8], checksum: Checksum) {
     at.iface.traffic.received(Protocol::Ip);
     let packet = match Packet::parse(data, data.len()) {
         Ok(packet) => packet,
@@ -94,9 +93,7 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, data: &mut [u8], checksum: Checksum
 fn accepts(ip6: &Ip6, source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) -> bool {
     let is_icmp = protocol == ICMPV6;
     // Only who asks whether his address is taken has none.
-    // One that stands for an address of IPv4 is for programs, not for the wire.
-    let is_strange = source.is_loopback() || source.to_ipv4_mapped().is_some();
-    if is_strange || source.is_unspecified() && !is_icmp || ip6.has(source) {
+    if is_strange(source) || source.is_unspecified() && !is_icmp || ip6.has(source) {
         return false;
     }
     if destination.is_multicast() {
@@ -106,7 +103,7 @@ fn accepts(ip6: &Ip6, source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) -> 
 }
 
 /// Drops a packet whose headers are not good, and tells its sender where that is asked for.
-fn refuse(ip6: &Ip6, at: At<'_>, data: &[u8], bad: Bad) {
+fn refuse(ip6: &Ip6, at: &At<'_>, data: &[u8], bad: Bad) {
     let Some((source, destination)) = headers::addresses(data) else { return at.lost(Lost::IpMalformed) };
     if !(ip6.has(destination) || destination.is_multicast()) {
         return at.lost(Lost::IpNotOurs);
@@ -118,7 +115,7 @@ fn refuse(ip6: &Ip6, at: At<'_>, data: &[u8], bad: Bad) {
     }
 }
 
-fn deliver(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, carried: Carried, packet: &mut [u8]) {
+fn deliver(ip6: &Ip6, at: &At<'_>, header: Header, sign: Sign, carried: Carried, packet: &mut [u8]) {
     let Carried { protocol, at: from, named_at } = carried;
     match protocol {
         ip::TCP | ip::UDP => ip::deliver(at.core, at.iface, at.now, header, protocol, packet, from),

@@ -34,6 +34,7 @@ impl Learned {
 }
 
 /// Whether `address` is in a prefix.
+#[inline(never)]
 pub(super) fn is_in(address: Ipv6Addr, prefix: Ipv6Addr, len: u8) -> bool {
     (address.to_bits() ^ prefix.to_bits()) & mask(len) == 0
 }
@@ -100,6 +101,7 @@ impl Table {
     }
 
     /// When something ends.
+    #[inline(never)]
     pub(super) fn deadline(&self) -> Instant {
         self.entries.iter().map(|entry| entry.until).min().unwrap_or(NEVER)
     }

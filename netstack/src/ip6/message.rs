@@ -33,6 +33,7 @@ pub(crate) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1
 pub(crate) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 /// The group in which an address is asked for (RFC 4291, 2.7.1).
+#[inline(never)]
 pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let group = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
     Ipv6Addr::from_bits(group | address.to_bits() & 0x00ff_ffff)
@@ -249,6 +250,7 @@ struct Options<'a>(&'a [u8]);
 
 impl<'a> Iterator for Options<'a> {
     type Item = (u8, &'a [u8]);
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         let &[kind, units, ..] = self.0 else { return None };
         let (option, rest) = self.0.split_at_checked(usize::from(units) * 8)?;
@@ -266,11 +268,13 @@ fn checked(options: &[u8]) -> Option<&[u8]> {
 }
 
 /// What the first option of a type holds.
+#[inline(never)]
 fn find(options: &[u8], wanted: u8) -> Option<&[u8]> {
     Options(options).find(|(kind, _)| *kind == wanted).map(|(_, body)| body)
 }
 
 /// The address on the link that an option holds: of one station.
+#[inline(never)]
 fn station(body: &[u8]) -> Option<MacAddress> {
     let mac: [u8; 6] = body.try_into().ok()?;
     (mac[0] & 1 == 0).then_some(MacAddress(mac))

@@ -16,17 +16,18 @@ mod message;
 mod mld;
 mod own;
 mod paths;
+mod text;
 mod times;
 
 use crate::config::Ipv6Config;
-use crate::interface::Iface;
+use crate::interface::{Forever, Iface};
 use crate::ip::{self, Datagram, Header, Way};
 use crate::link::{Carries, Hop, Link, Send};
 use crate::stack::Core;
 use crate::stats::Counters;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell, RefMut};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -123,6 +124,15 @@ pub(crate) fn in_use() -> bool {
     cfg!(test) || IN_USE.load(Ordering::Relaxed)
 }
 
+/// What an address that stands for one of IPv4 begins with (RFC 4291, 2.5.5.2), as a number.
+pub(crate) const MAPPED: u128 = 0xffff;
+
+/// Whether no packet on a link comes from there: such addresses are for programs.
+#[inline(never)]
+fn is_strange(source: Ipv6Addr) -> bool {
+    source.is_loopback() || source.to_bits() >> 32 == MAPPED
+}
+
 /// The address, if it is one of IPv6 that an interface may know.
 #[inline(always)]
 pub(crate) fn of6(address: IpAddr) -> Option<Ipv6Addr> {
@@ -142,27 +152,38 @@ pub(crate) const START: Start = Start(|config, link, mac| {
     link.set_solicit(discovery::solicit);
     let largest = link.mtu().min(usize::from(u16::MAX)) as u16;
     Box::new(Ip6 {
-        host: RefCell::new(Host::new(mac, largest, config.fixed, entropy::u32)),
+        host: Forever::new(RefCell::new(Host::new(mac, largest, config.fixed, entropy::u32))),
         groups: RefCell::new(Listener::new()),
-        paths: RefCell::default(),
+        paths: Forever::new(RefCell::default()),
     })
 });
 
 /// See the module.
 struct Ip6 {
-    host: RefCell<Host>,
+    host: Forever<RefCell<Host>>,
     groups: RefCell<Listener>,
-    paths: RefCell<Paths>,
+    paths: Forever<RefCell<Paths>>,
 }
 
 impl Ip6 {
+    // Out of line: there are many places.
+    #[inline(never)]
+    fn host(&self) -> Ref<'_, Host> {
+        self.host.borrow()
+    }
+
+    #[inline(never)]
+    fn host_mut(&self) -> RefMut<'_, Host> {
+        self.host.borrow_mut()
+    }
+
     fn is_tentative(&self, address: Ipv6Addr) -> bool {
-        self.host.borrow().state_of(address) == Own::Tentative
+        self.host().state_of(address) == Own::Tentative
     }
 
     /// Whether messages to a group are for this host.
     fn listens(&self, group: Ipv6Addr) -> bool {
-        self.host.borrow().is_member(group)
+        self.host().is_member(group)
     }
 }
 
@@ -175,7 +196,7 @@ impl Inet6 for Ip6 {
         packet: &mut [u8],
         checksum: Checksum,
     ) {
-        input::receive(self, At { core, iface, now }, packet, checksum);
+        input::receive(self, &At { core, iface, now }, packet, checksum);
     }
 
     fn segment(&self, head: &[u8], len: usize) -> Option<(Header, usize)> {
@@ -189,12 +210,11 @@ impl Inet6 for Ip6 {
             verified: false,
             marked,
         };
-        let is_strange = source.is_unspecified() || source.is_loopback() || source.to_ipv4_mapped().is_some();
-        (fits && !is_strange).then_some((header, packet.end))
+        (fits && !source.is_unspecified() && !is_strange(source)).then_some((header, packet.end))
     }
 
     fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
-        self.host.borrow().source_for(to)
+        self.host().source_for(to)
     }
 
     fn hop(&self, to: Ipv6Addr) -> Option<Hop> {
@@ -204,25 +224,25 @@ impl Inet6 for Ip6 {
         if to.is_unspecified() || to.is_loopback() || self.has(to) {
             return None;
         }
-        self.host.borrow().next_hop(to).map(|hop| Hop::Neighbour(hop.into()))
+        self.host().next_hop(to).map(|hop| Hop::Neighbour(hop.into()))
     }
 
     fn direct(&self, to: Ipv6Addr) -> u8 {
-        self.host.borrow().direct(to)
+        self.host().direct(to)
     }
 
     fn has(&self, address: Ipv6Addr) -> bool {
-        self.host.borrow().state_of(address) == Own::Assigned
+        self.host().state_of(address) == Own::Assigned
     }
 
     fn mtu(&self, to: Ipv6Addr) -> usize {
         let path = self.paths.borrow().mtu(to, Instant::recent());
-        let link = self.host.borrow().mtu().map(usize::from);
+        let link = self.host().mtu().map(usize::from);
         path.into_iter().chain(link).min().unwrap_or(usize::MAX)
     }
 
     fn each_address(&self, f: &mut dyn FnMut(Ipv6Addr, u8, Option<Ipv6Addr>)) {
-        let host = self.host.borrow();
+        let host = self.host();
         let router = host.router();
         // Those that are used beyond the link first.
         for is_local in [false, true] {
@@ -235,36 +255,36 @@ impl Inet6 for Ip6 {
     }
 
     fn each_dns(&self, f: &mut dyn FnMut(Ipv6Addr)) {
-        self.host.borrow().dns().for_each(f);
+        self.host().dns().for_each(f);
     }
 
     fn link_changed(&self, core: &Rc<Core>, iface: &Rc<Iface>, up: bool) {
-        *self.paths.borrow_mut() = Paths::default();
+        self.paths.borrow_mut().clear();
         if !up {
-            return self.host.borrow_mut().link_down();
+            return self.host_mut().link_down();
         }
         let now = Instant::recent();
-        self.host.borrow_mut().link_up(now);
-        let at = At { core, iface, now };
+        self.host_mut().link_up(now);
+        let at = &At { core, iface, now };
         discovery::join(self, at);
         discovery::poll(self, at);
     }
 
     fn deadline(&self) -> Option<Instant> {
         let groups = self.groups.borrow().deadline();
-        self.host.borrow().deadline().into_iter().chain(groups).min()
+        self.host().deadline().into_iter().chain(groups).min()
     }
 
     fn poll(&self, core: &Rc<Core>, iface: &Rc<Iface>, now: Instant) {
         if self.deadline().is_some_and(|at| at <= now) {
-            discovery::poll(self, At { core, iface, now });
+            discovery::poll(self, &At { core, iface, now });
         }
     }
 
     fn neighbours_lost(&self, lost: &[IpAddr]) {
         for neighbour in lost {
             if let IpAddr::V6(neighbour) = neighbour {
-                self.host.borrow_mut().router_lost(*neighbour);
+                self.host_mut().router_lost(*neighbour);
             }
         }
     }
@@ -306,7 +326,7 @@ impl Inet6 for Ip6 {
         packet: &[u8],
     ) {
         if let (IpAddr::V6(source), IpAddr::V6(destination)) = (header.source, header.destination) {
-            icmp::send(self, At { core, iface, now }, (source, destination), packet, icmp::NO_PORT);
+            icmp::send(self, &At { core, iface, now }, (source, destination), packet, icmp::NO_PORT);
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) enum Claim {
 }
 
 /// The interface identifier of a station: modified EUI-64 (RFC 4291, appendix A), the address's lower half.
+#[inline(never)]
 pub(super) fn identifier(mac: MacAddress) -> u64 {
     let [a, b, c, d, e, f] = mac.0;
     u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])
@@ -66,6 +67,7 @@ impl Address {
         self.state == State::Assigned
     }
 
+    #[inline(never)]
     pub(super) fn is_tentative(&self) -> bool {
         matches!(self.state, State::Waiting(_) | State::Asked(..))
     }

@@ -18,6 +18,11 @@ const LIFETIME: Duration = Duration::from_secs(600);
 pub(super) struct Paths(Vec<(Ipv6Addr, usize, Instant)>);
 
 impl Paths {
+    /// It is another link.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The largest packet to a host, octets.
     pub(super) fn mtu(&self, to: Ipv6Addr, now: Instant) -> Option<usize> {
         self.0.iter().find(|(host, _, until)| *host == to && now < *until).map(|(_, mtu, _)| *mtu)
@@ -30,9 +35,9 @@ impl Paths {
         if self.mtu(to, now).is_some_and(|known| known <= mtu) {
             return;
         }
-        self.0.retain(|(host, _, until)| *host != to && now < *until);
-        if self.0.len() >= PATHS {
-            self.0.remove(0);
+        let known = self.0.iter().position(|(host, ..)| *host == to);
+        if let Some(gone) = known.or((self.0.len() >= PATHS).then_some(0)) {
+            self.0.remove(gone);
         }
         if self.0.try_reserve(1).is_ok() {
             self.0.push((to, mtu, now + LIFETIME));

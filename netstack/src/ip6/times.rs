@@ -6,14 +6,24 @@ use fata_libos::time::{Duration, Instant};
 pub(super) const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 /// The end of a lifetime of so many seconds; all ones have none.
+#[inline(never)]
 pub(super) fn end(now: Instant, seconds: u32) -> Instant {
     if seconds == u32::MAX { NEVER } else { now + Duration::from_secs(u64::from(seconds)) }
 }
 
 /// A part of `most` by chance, in whole milliseconds.
 pub(super) fn part(random: u32, most: Duration) -> Duration {
-    let millis = u64::try_from(most.as_millis()).unwrap_or(0).min(u64::from(u32::MAX));
-    Duration::from_millis(((millis + 1) * u64::from(random)) >> 32)
+    Duration::from_millis(part_of(random, millis(most)))
+}
+
+/// Whole milliseconds, without the wide numbers of `Duration::as_millis`.
+pub(super) fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1000 + u64::from(time.subsec_millis())
+}
+
+/// A part of `most` milliseconds, which are less than 2^32.
+pub(super) fn part_of(random: u32, most: u64) -> u64 {
+    ((most.min(u64::from(u32::MAX)) + 1) * u64::from(random)) >> 32
 }
 
 /// A moment to wait for, if it comes.

@@ -5,7 +5,7 @@
 //! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
 //! that we talk to.
 
-use crate::ip6::{in_use, of6};
+use crate::ip6::{MAPPED, in_use, of6};
 use crate::memory::{Memory, Share, Use, zeroed};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -107,14 +107,18 @@ struct Table(Vec<(u128, Box<Entry>)>);
 /// An address as a number: one of IPv4 as the address of IPv6 that stands for it.
 fn key(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V4(address) => MAPPED << 32 | u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     }
 }
 
+#[inline(never)]
 fn address(key: u128) -> IpAddr {
-    let address = Ipv6Addr::from_bits(key);
-    if in_use() { address.to_canonical() } else { IpAddr::V4(Ipv4Addr::from_bits(key as u32)) }
+    if !in_use() || key >> 32 == MAPPED {
+        IpAddr::V4(Ipv4Addr::from_bits(key as u32))
+    } else {
+        IpAddr::V6(Ipv6Addr::from_bits(key))
+    }
 }
 
 impl Table {
