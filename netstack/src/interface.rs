@@ -130,7 +130,11 @@ impl Iface {
                 let net = self.net.get()?;
                 (own.unwrap_or(IpAddr::V4(net.address)), net.hop(to)?)
             }
-            (IpAddr::V6(to), Some(IpAddr::V6(own))) => (own.into(), self.inet6()?.hop(to)?),
+            // Not from one that is still being asked for (RFC 4862, 5.4), as all are after the link was down.
+            (IpAddr::V6(to), Some(IpAddr::V6(own))) => {
+                let inet6 = self.inet6().filter(|inet6| inet6.has(own))?;
+                (own.into(), inet6.hop(to)?)
+            }
             (IpAddr::V6(to), None) => (self.inet6()?.source(to)?.into(), self.inet6()?.hop(to)?),
             _ => return None,
         };
@@ -201,12 +205,19 @@ impl Iface {
         let Some(net) = self.net.get() else { return };
         let mut link = self.link.borrow_mut();
         let is_claimed = link.receive_arp(now, net.address, packet, &core.counters);
-        let rests = self.defended.get().is_some_and(|at| now.duration_since(at) < DEFEND_INTERVAL);
-        if is_claimed && !rests {
-            self.defended.set(Some(now));
-            log::warn!("{}: another host claims the address {}", self.name, net.address);
+        if is_claimed && self.tell_claim(now, net.address.into()) {
             link.claim(net.address, &core.counters);
         }
+    }
+
+    /// Says that another host claims an address of ours; false if that was said a moment ago.
+    pub(crate) fn tell_claim(&self, now: Instant, address: IpAddr) -> bool {
+        let rests = self.defended.get().is_some_and(|at| now.duration_since(at) < DEFEND_INTERVAL);
+        if !rests {
+            self.defended.set(Some(now));
+            log::warn!("{}: another host claims the address {address}", self.name);
+        }
+        !rests
     }
 
     /// Takes or gives up an address.

@@ -52,7 +52,9 @@ pub(super) fn receive(ip6: &Ip6, at: At<'_>, header: Header, sign: Sign, message
     }
     match kind {
         ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT => {
-            if sign.hop_limit != ON_LINK || !discovery::receive(ip6, at, source, destination, message) {
+            let is_taken =
+                sign.hop_limit == ON_LINK && discovery::receive(ip6, at, source, destination, message);
+            if !is_taken {
                 at.lost(Lost::IcmpMalformed);
             }
         }
