@@ -14,6 +14,8 @@ use fata_netstack::{Config, Ipv4Config, Ipv6Config, Resolver, Stack, TcpListener
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Frames of every protocol, from a day in the life of hosts with a router.
@@ -246,7 +248,7 @@ fn nd_option() -> impl Strategy<Value = Vec<u8>> {
     let nonce = any::<[u8; 6]>().prop_map(|nonce| [&[14, 1][..], &nonce].concat());
     let other = (any::<u8>(), 0..4_u8, vec(any::<u8>(), 0..40))
         .prop_map(|(kind, units, body)| [&[kind, units][..], &body].concat());
-    prop_oneof![3 => link, 1 => mtu, 3 => prefix, 1 => servers, 1 => nonce, 1 => other]
+    prop_oneof![6 => link, 2 => mtu, 6 => prefix, 2 => servers, 2 => nonce, 1 => other]
 }
 
 /// A message of ICMPv6, its checksum left out.
@@ -255,7 +257,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     let router = (any::<u8>(), any::<u16>(), options()).prop_map(|(flags, lifetime, options)| {
         [&[134, 0, 0, 0, 64, flags][..], &lifetime.to_be_bytes(), &[0; 8], &options].concat()
     });
-    let about = (select(vec![135_u8, 136]), any::<u8>(), address(), options()).prop_map(
+    let target = prop_oneof![2 => select(vec![B, LOCAL_B, STRANGER]), 1 => address()];
+    let about = (select(vec![135_u8, 136]), any::<u8>(), target, options()).prop_map(
         |(kind, flags, target, options)| {
             [&[kind, 0, 0, 0, flags, 0, 0, 0][..], &target.octets(), &options].concat()
         },
@@ -371,29 +374,44 @@ fn write(carried: Carried, source: Ipv6Addr, destination: Ipv6Addr) -> (u8, Vec<
     (protocol, data)
 }
 
+/// Who sends a message to whom with which hop limit, where nobody means ill.
+fn usual(carried: &Carried) -> (Ipv6Addr, Ipv6Addr, u8) {
+    match carried {
+        Carried::Icmp(message) => match message.first() {
+            Some(134) => (ROUTER, ALL_NODES, 255),
+            Some(130) => (ROUTER, ALL_NODES, 1),
+            _ => (STRANGER, LOCAL_B, 255),
+        },
+        _ => (STRANGER, LOCAL_B, 64),
+    }
+}
+
 /// Frames of one packet.
 fn packet() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let hop_limit = prop_oneof![4 => Just(255_u8), 1 => Just(1), 1 => Just(64), 1 => any::<u8>()];
     let chain =
-        || prop_oneof![4 => Just(Vec::new()), 2 => vec(extension(), 1..4), 1 => vec(extension(), 1..12)];
+        || prop_oneof![8 => Just(Vec::new()), 2 => vec(extension(), 1..4), 1 => vec(extension(), 1..12)];
     let to = prop_oneof![5 => select(vec![B, LOCAL_B]), 3 => address()];
     let from = prop_oneof![3 => select(vec![ROUTER, STRANGER, A]), 3 => address()];
+    let unusual = prop_oneof![2 => Just(None), 1 => (from, to, hop_limit).prop_map(Some)];
     let cut = prop_oneof![3 => Just(None), 1 => cut().prop_map(Some)];
-    (from, to, hop_limit, chain(), chain(), carried(), cut).prop_map(
-        |(source, destination, hop_limit, front, back, carried, cut)| {
-            let mut whole = write(carried, source, destination);
-            put_before(&mut whole, back);
-            let pieces = match cut {
-                None => vec![whole],
-                Some(cut) => fragments(cut, whole),
-            };
-            let pieces = pieces.into_iter().map(|mut piece| {
-                put_before(&mut piece, front.clone());
-                frame(source, destination, piece.0, hop_limit, &piece.1)
-            });
-            pieces.collect()
-        },
-    )
+    (unusual, chain(), chain(), carried(), cut).prop_map(|(unusual, mut front, back, carried, cut)| {
+        if unusual.is_none() && matches!(&carried, Carried::Icmp(message) if message[0] == 130) {
+            front.insert(0, (0, vec![0, 5, 2, 0, 0, 1, 0]));
+        }
+        let (source, destination, hop_limit) = unusual.unwrap_or_else(|| usual(&carried));
+        let mut whole = write(carried, source, destination);
+        put_before(&mut whole, back);
+        let pieces = match cut {
+            None => vec![whole],
+            Some(cut) => fragments(cut, whole),
+        };
+        let pieces = pieces.into_iter().map(|mut piece| {
+            put_before(&mut piece, front.clone());
+            frame(source, destination, piece.0, hop_limit, &piece.1)
+        });
+        pieces.collect()
+    })
 }
 
 fn put_before(whole: &mut (u8, Vec<u8>), headers: Vec<(u8, Vec<u8>)>) {
@@ -483,4 +501,30 @@ fn mended_packets_are_taken() {
         assert!(is_piece || mended == *good, "{good:x?}");
     }
     assert!(frames.iter().any(|frame| frame[20] == 44) && frames.iter().any(|frame| frame[20] == 0));
+}
+
+/// That packets of the target above get as far as they are meant to.
+#[test]
+fn built_packets_are_taken() {
+    let (mut runner, packets) = (TestRunner::deterministic(), packet());
+    let built: Vec<_> = (0..600).map(|_| packets.new_tree(&mut runner).unwrap().current()).collect();
+    run(async move {
+        let hub = Hub::default();
+        let b = victim(&hub, Way::Auto).await;
+        for frame in built.iter().flatten() {
+            hub.inject(frame);
+            sleep(Duration::from_millis(50)).await;
+        }
+        let stats = b.stats();
+        assert!(
+            stats.icmp_echoes > 3 && stats.fragments_reassembled > 3 && stats.fragments_dropped > 3,
+            "{stats:?}"
+        );
+        assert!(stats.rx_bad > 20 && stats.rx_unknown > 3 && stats.rx_not_ours > 20, "{stats:?}");
+        assert!(stats.udp_received > 3 && stats.tcp_resets_sent > 0 && stats.arp_conflicts > 0, "{stats:?}");
+        let mut all = 0;
+        b.interface("main").unwrap().each_address(&mut |_| all += 1);
+        assert!(all > 2, "{all} {stats:?}");
+        assert_eq!(stats.rx_bad_checksum, 0, "{stats:?}");
+    });
 }
