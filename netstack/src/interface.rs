@@ -130,7 +130,11 @@ impl Iface {
                 let net = self.net.get()?;
                 (own.unwrap_or(IpAddr::V4(net.address)), net.hop(to)?)
             }
-            (IpAddr::V6(to), Some(IpAddr::V6(own))) => (own.into(), self.inet6()?.hop(to)?),
+            // Not from one that is still being asked for (RFC 4862, 5.4), as all are after the link was down.
+            (IpAddr::V6(to), Some(IpAddr::V6(own))) => {
+                let inet6 = self.inet6().filter(|inet6| inet6.has(own))?;
+                (own.into(), inet6.hop(to)?)
+            }
             (IpAddr::V6(to), None) => (self.inet6()?.source(to)?.into(), self.inet6()?.hop(to)?),
             _ => return None,
         };

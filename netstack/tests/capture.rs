@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{A, B, at, fixed, host, pair};
+use common::{A, B, at, fixed, host, ipv6, pair};
+use embedded_io_async::{Read, Write};
 use fata_libos::net::ETHERNET_HEADER;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep};
 use fata_netstack::testing::{Faults, Hub};
-use fata_netstack::{CaptureError, Stack, UdpSocket};
+use fata_netstack::{CaptureError, Ipv6Config, Stack, TcpListener, TcpStream, UdpSocket};
 use std::net::Ipv4Addr;
 
 /// A frame of a capture.
@@ -87,6 +88,33 @@ fn frames_both_ways_as_they_were() {
         // Virtual time begins with the year 2026.
         assert!(frames[0].nanoseconds / 1_000_000_000 / 86_400 == 20_454, "{}", frames[0].nanoseconds);
         assert_eq!(capture.overwritten(), 0);
+    });
+}
+
+#[test]
+fn frames_of_ipv6_as_they_were() {
+    run(async {
+        let hub = Hub::default();
+        let (b, _) = ipv6::host(&hub, 2, ipv6::only(Ipv6Config::fixed(ipv6::B, 64, None)));
+        hub.capture();
+        let capture = b.capture(64 << 10, 9000).unwrap();
+        let (a, _) = ipv6::host(&hub, 1, ipv6::only(Ipv6Config::fixed(ipv6::A, 64, None)));
+        sleep(Duration::from_secs(3)).await;
+        let listener = TcpListener::bind(&b, ipv6::at(ipv6::B, 7)).unwrap();
+        let mut stream = TcpStream::connect(&a, ipv6::at(ipv6::B, 7)).await.unwrap();
+        stream.write_all(&[7; 3000]).await.unwrap();
+        listener.accept().await.unwrap().0.read_exact(&mut [0; 3000]).await.unwrap();
+        let socket = UdpSocket::bind(&b, ipv6::at(ipv6::B, 5)).unwrap();
+        socket.send_to(&[8; 4000], ipv6::at(ipv6::A, 5)).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let (_, frames) = read(&capture.snapshot().unwrap());
+        let kept: Vec<&Vec<u8>> = frames.iter().map(|frame| &frame.kept).collect();
+        assert_eq!(kept, hub.captured().iter().collect::<Vec<_>>());
+        // Reports, probes, segments, fragments, and what A says about the datagram that nobody wants.
+        for protocol in [0, 58, 6, 44] {
+            assert!(kept.iter().any(|frame| frame[20] == protocol && frame[11] == 2), "{protocol}");
+        }
+        assert!(frames.iter().all(|frame| frame.sent == (frame.kept[11] == 2)), "by its sender");
     });
 }
 

@@ -8,9 +8,9 @@ use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, Instant, sleep, timeout};
 use fata_netstack::testing::Hub;
-use fata_netstack::{Config, Error, Interface, Stack, TcpListener, TcpStream, UdpSocket};
+use fata_netstack::{Config, Error, Interface, Ipv6Config, Stack, TcpListener, TcpStream, UdpSocket};
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 const DISCOVER: u8 = 1;
@@ -223,5 +223,51 @@ fn after_the_cable_was_out_the_lease_is_confirmed() {
         hub.set_up(1, true);
         assert_eq!(interface.config_changed().await, None);
         assert_eq!(stream.read(&mut buf).await, Err(Error::ConnectionAborted));
+    });
+}
+
+/// Each version has its addresses from its own source: what one of them loses is nothing to the other.
+#[test]
+fn addresses_of_both_versions() {
+    run(async {
+        let (hub, b, server, client, _) = network(120);
+        // A second interface of the client's, with both, and a peer of IPv6.
+        let config = Config { ipv6: Some(Ipv6Config::auto()), ..Config::default() };
+        server.borrow_mut().address = Ipv4Addr::new(10, 0, 0, 60);
+        let interface = client.add_interface("both", Box::new(hub.device(3, false)), config);
+        let near = "2001:db8:1::1".parse().unwrap();
+        let (a, _) = ipv6::host(&hub, 4, ipv6::only(Ipv6Config::fixed(near, 64, None)));
+        sleep(Duration::from_secs(3)).await;
+        hub.inject(&ipv6::advertisement(1800, 7200));
+        sleep(Duration::from_secs(3)).await;
+        let all = ipv6::addresses(&interface);
+        let own: IpAddr = "2001:db8:1::ff:fe00:3".parse().unwrap();
+        let expected: [IpAddr; 3] =
+            [Ipv4Addr::new(10, 0, 0, 60).into(), own, "fe80::ff:fe00:3".parse().unwrap()];
+        assert_eq!(all.iter().map(|one| one.address).collect::<Vec<_>>(), expected);
+        // Name servers of both, those of DHCP first.
+        let dns: [IpAddr; 2] = [B.into(), "2001:db8:1::53".parse().unwrap()];
+        assert!(all.iter().all(|one| one.dns == dns), "{all:?}");
+
+        let listener = TcpListener::bind(&client, ipv6::at(Ipv6Addr::UNSPECIFIED, 80)).unwrap();
+        let mut six = TcpStream::connect(&a, SocketAddr::new(own, 80)).await.unwrap();
+        let (mut of_six, _) = listener.accept().await.unwrap();
+        let _four = TcpStream::connect(&b, at(Ipv4Addr::new(10, 0, 0, 60), 80)).await.unwrap();
+        let (mut of_four, _) = listener.accept().await.unwrap();
+        server.borrow_mut().silent = true;
+        assert_eq!(of_four.read(&mut [0]).await, Err(Error::ConnectionAborted), "its lease is over");
+        assert_eq!(ipv6::addresses(&interface).len(), 2);
+        of_six.write_all(b"alive").await.unwrap();
+        timeout(Duration::from_secs(5), six.read_exact(&mut [0; 5])).await.unwrap().unwrap();
+        server.borrow_mut().silent = false;
+        sleep(Duration::from_secs(400)).await;
+        assert_eq!(ipv6::addresses(&interface).len(), 3, "there is a lease again");
+        // And the other way round.
+        let mut four = TcpStream::connect(&b, at(Ipv4Addr::new(10, 0, 0, 60), 80)).await.unwrap();
+        let (mut of_four, _) = listener.accept().await.unwrap();
+        assert_eq!(of_six.read(&mut [0]).await, Err(Error::ConnectionAborted), "its prefix is over");
+        assert_eq!(ipv6::addresses(&interface).len(), 2);
+        of_four.write_all(b"alive").await.unwrap();
+        four.read_exact(&mut [0; 5]).await.unwrap();
     });
 }

@@ -11,11 +11,11 @@ use fata_libos::spawn;
 use fata_libos::task::block_on;
 use fata_libos::time::{Duration, Instant, SystemTime, sleep, timeout};
 use fata_netstack::testing::{Faults, Hub};
-use fata_netstack::{Buffers, Stack, TcpListener, TcpStream, UdpSocket};
+use fata_netstack::{Buffers, Config, Ipv6Config, Stack, TcpListener, TcpStream, UdpSocket};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What the guest has, octets.
 const TOTAL: usize = 8 << 20;
@@ -150,7 +150,10 @@ async fn flood(hub: &Hub, count: u32, frame: impl Fn(u32) -> Vec<u8>) {
 
 /// Says what it hears, to each connection for as long as it lives.
 fn serve(stack: &Stack) {
-    let listener = TcpListener::bind(stack, at(B, 80)).unwrap();
+    serve_by(TcpListener::bind(stack, at(B, 80)).unwrap());
+}
+
+fn serve_by(listener: TcpListener) {
     spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             spawn(async move {
@@ -231,6 +234,113 @@ fn floods_of_packets() {
 
         let stats = b.stats();
         assert!(stats.memory_refused > before.memory_refused, "{stats:?}");
+        drop(silent);
+        sleep(Duration::from_secs(100)).await;
+        let stats = b.stats();
+        assert_eq!((stats.tcp_half_open, stats.tcp_time_wait, stats.tcp_timers), (0, 0, 0));
+        assert!(stats.memory_octets < 400_000, "addresses of neighbours and the last fragments: {stats:?}");
+    });
+}
+
+/// One of many neighbours of IPv6 that there are not.
+fn forged6(n: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0x2001_0db8 << 96 | 0xbad << 32 | u128::from(n))
+}
+
+/// A part of a packet to B, which begins at so many times 8 octets.
+fn piece6(from: Ipv6Addr, protocol: u8, ident: u32, at: u16, data: &[u8]) -> Vec<u8> {
+    let header = [&[protocol, 0][..], &(at << 3 | 1).to_be_bytes(), &ident.to_be_bytes()].concat();
+    ipv6::frame(from, ipv6::B, 44, 64, &[&header[..], data].concat())
+}
+
+async fn is_served6(a: &Stack) {
+    let mut client = TcpStream::connect_with(a, ipv6::at(ipv6::B, 80), SMALL).await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+}
+
+#[test]
+fn floods_of_packets_of_ipv6() {
+    run(async {
+        let hub = Hub::default();
+        let both = |n: u8, four: Ipv4Addr, six: Ipv6Addr| {
+            ipv6::host(&hub, n, Config { ipv6: Some(Ipv6Config::fixed(six, 64, None)), ..fixed(four) }).0
+        };
+        let (a, b) = (both(1, A, ipv6::A), both(2, B, ipv6::B));
+        sleep(Duration::from_secs(3)).await;
+        let listener = TcpListener::bind(&b, ipv6::at(Ipv6Addr::UNSPECIFIED, 80)).unwrap();
+        serve_by(listener);
+        let silent = UdpSocket::bind(&b, ipv6::at(Ipv6Addr::UNSPECIFIED, 9)).unwrap();
+        is_served6(&a).await;
+
+        flood(&hub, 20_000, |n| {
+            let mut syn = vec![0; 20];
+            (syn[1], syn[3], syn[12], syn[13], syn[14]) = (9, 80, 0x50, 2, 9);
+            ipv6::frame(forged6(n), ipv6::B, 6, 64, &syn)
+        })
+        .await;
+        let stats = b.stats();
+        assert!((100..1024).contains(&stats.tcp_half_open), "{stats:?}");
+        assert!(stats.tcp_cookies > 10_000, "{stats:?}");
+        is_served6(&a).await;
+        is_served(&a).await;
+
+        for port in [9, 10] {
+            flood(&hub, 5000, |n| {
+                let mut datagram = vec![0; 1208];
+                datagram[..8].copy_from_slice(&[1, 1, 0, port, 4, 184, 1, 1]);
+                ipv6::frame(forged6(n), ipv6::B, 17, 64, &datagram)
+            })
+            .await;
+        }
+        assert!(b.stats().udp_dropped > 4000 && b.stats().udp_no_port >= 5000);
+        is_served6(&a).await;
+
+        // Packets of both versions that are never whole: one bound for all.
+        let before = b.stats().memory_octets;
+        for at in [0, 1000] {
+            flood(&hub, 5000, |n| match n % 2 {
+                0 => packet(forged(n), 17, (n as u16, 0x2000 | at), &[1; 1480]),
+                _ => piece6(forged6(n), 17, n, at, &[1; 1440]),
+            })
+            .await;
+        }
+        let held = b.stats().memory_octets.saturating_sub(before);
+        assert!(held <= TOTAL as u64 / 16, "{held} octets of fragments");
+        is_served6(&a).await;
+
+        // Neighbours that ask, each with a hardware address of its own; routers; and who answers what nobody asked.
+        flood(&hub, 5000, |n| {
+            let ask = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &ipv6::B.octets(), &[1, 1, 2, 9], &n.to_be_bytes()]
+                .concat();
+            ipv6::icmp(forged6(n), ipv6::B, 255, &ask)
+        })
+        .await;
+        flood(&hub, 5000, |n| {
+            let local = Ipv6Addr::from_bits((0xfe80 << 112) | (u128::from(n) + 99));
+            let router =
+                [&[134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 9][..], &n.to_be_bytes()];
+            ipv6::icmp(local, ipv6::ALL_NODES, 255, &router.concat())
+        })
+        .await;
+        is_served6(&a).await;
+
+        // Ways to many, that routers say are small; and pings as large as they come.
+        flood(&hub, 5000, |n| {
+            let quote = &ipv6::frame(ipv6::B, forged6(n), 17, 64, &[0; 40])[14..];
+            ipv6::icmp(forged6(n), ipv6::B, 64, &[&[2, 0, 0, 0, 0, 0, 5, 0][..], quote].concat())
+        })
+        .await;
+        flood(&hub, 5000, |n| match n % 2 {
+            0 => {
+                piece6(forged6(n / 2), 58, n / 2, 0, &[&[128, 0, 0, 0, 0, 0, 0, 0][..], &[0; 1432]].concat())
+            }
+            _ => piece6(forged6(n / 2), 58, n / 2, 180, &[0; 1440]),
+        })
+        .await;
+        is_served6(&a).await;
+        is_served(&a).await;
+
         drop(silent);
         sleep(Duration::from_secs(100)).await;
         let stats = b.stats();

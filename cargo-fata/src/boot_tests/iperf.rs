@@ -13,6 +13,8 @@ use crate::xen_host::guest::{End, Guest, GuestSpec};
 const SOON: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(120);
 const MEMORY_MB: u32 = 64;
+/// Our server.
+const GUEST: &str = "10.0.2.15";
 /// dom0, where the real server is.
 const DOM0: &str = "10.0.2.14";
 
@@ -71,9 +73,8 @@ fn server(host: &mut Host) -> Result<Guest> {
 }
 
 /// What the real client says in JSON.
-fn iperf3(host: &Host, options: &str) -> Result<Value> {
-    let said =
-        host.sh(&format!("iperf3 --client 10.0.2.15 --json --connect-timeout 5000 {options}"), SLOW)?;
+pub(super) fn iperf3(host: &Host, server: &str, options: &str) -> Result<Value> {
+    let said = host.sh(&format!("iperf3 --client {server} --json --connect-timeout 5000 {options}"), SLOW)?;
     let json: Value = serde_json::from_str(&said.stdout)
         .with_context(|| format!("iperf3 {options}: no JSON: {} {}", said.stdout, said.stderr))?;
     ensure!(said.status == 0 && json.get("error").is_none(), "iperf3 {options}: {json:#}");
@@ -89,7 +90,7 @@ fn streams(json: &Value) -> usize {
 }
 
 /// What each direction's receiver has counted, octets, with the sender's figure.
-fn check_directions(json: &Value, least: f64) -> Result<()> {
+pub(super) fn check_directions(json: &Value, least: f64) -> Result<()> {
     let is_udp = json.pointer("/start/test_start/protocol") == Some(&"UDP".into());
     let mut directions = vec!["_bidir_reverse", ""];
     if json.pointer("/end/sum_sent_bidir_reverse").is_none() {
@@ -119,7 +120,7 @@ fn check_directions(json: &Value, least: f64) -> Result<()> {
 fn real_client(host: &mut Host, cases: &[Case], seconds: u32) -> Result<()> {
     let guest = server(host)?;
     for (options, wanted, least) in cases {
-        let said = iperf3(host, &format!("--time {seconds} {options}"))?;
+        let said = iperf3(host, GUEST, &format!("--time {seconds} {options}"))?;
         ensure!(streams(&said) == *wanted, "{options}: {} streams: {said:#}", streams(&said));
         check_directions(&said, least * f64::from(seconds)).with_context(|| format!("iperf3 {options}"))?;
         if options.contains("get-server-output") {
@@ -127,7 +128,7 @@ fn real_client(host: &mut Host, cases: &[Case], seconds: u32) -> Result<()> {
             ensure!(text.starts_with("fata iperf "), "{text}");
         }
     }
-    let said = iperf3(host, "--bytes 512K --parallel 2")?;
+    let said = iperf3(host, GUEST, "--bytes 512K --parallel 2")?;
     let (sent, received) = (number(&said, "/end/sum_sent/bytes")?, number(&said, "/end/sum_received/bytes")?);
     ensure!(sent >= 524_288.0 && received == sent, "sent {sent}, received {received}");
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
@@ -181,7 +182,7 @@ fn busy_and_strangers(host: &mut Host) -> Result<()> {
     let said = host.sh(script, SOON)?;
     ensure!(said.stderr.contains("the server is busy running a test"), "the second client: {said:?}");
     guest.wait_console("iperf: the test of 10.0.2.14", SOON)?;
-    check_directions(&iperf3(host, "--time 1")?, 100e3)?;
+    check_directions(&iperf3(host, GUEST, "--time 1")?, 100e3)?;
     ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
     Ok(())
 }

@@ -42,6 +42,7 @@ const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
 /// What sockets have beside what DHCP needs.
 const UDP_SOCKETS: Part = part("fata_netstack::udp::table::", "netstack/src/udp/table.rs");
 const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/capture/ring.rs");
+const IP6: Part = part("fata_netstack::ip6::", "netstack/src/ip6/");
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
@@ -58,7 +59,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 6] = [
+const CONTENTS: [Contents; 7] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -80,7 +81,24 @@ const CONTENTS: [Contents; 6] = [
         name: "contents::udp_echo",
         image: "udp_echo",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
-        has_not: &[CAPTURE, TCP, TCP_MACHINE, RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[
+            IP6,
+            CAPTURE,
+            TCP,
+            TCP_MACHINE,
+            RESOLVER,
+            HTTP,
+            BLOCK,
+            BLKFRONT,
+            VIRTIO_BLOCK,
+            VIRTIO_CONSOLE,
+        ],
+    },
+    Contents {
+        name: "contents::echo",
+        image: "echo",
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, IP6, TCP, TCP_MACHINE],
+        has_not: &[UDP_SOCKETS, RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
     Contents {
         name: "contents::disk",
@@ -126,8 +144,19 @@ impl Contents {
             let found = seen.function(part).or_else(|| seen.file(part));
             ensure!(found.is_none(), "{} has {} of {}", self.image, found.unwrap_or_default(), part.path);
         }
+        check_info(&image, &seen)?;
         check_map(&image)
     }
+}
+
+/// `cargo fata image info` has the manifest, whose interfaces have IPv6 where the image has its code.
+fn check_info(image: &Path, seen: &Seen) -> Result<()> {
+    let said = command::run(Command::new(std::env::current_exe()?).args(["image", "info"]).arg(image))?;
+    let (_, manifest) = said.stdout.split_once("\nmanifest:\n").context("it says nothing of a manifest")?;
+    let names_ipv6 = manifest.lines().any(|line| line.starts_with("ipv6 = "));
+    let has_code = seen.file(&IP6).is_some();
+    ensure!(names_ipv6 == has_code, "IPv6 in its manifest: {names_ipv6}, in its code: {has_code}");
+    Ok(())
 }
 
 /// `cargo fata image map` has a place for every octet, and a crate for nearly all.

@@ -42,6 +42,7 @@ pub const DOM0_PACKAGES: &[&str] = &[
     "redis-tools",
     "socat",
     "tcpdump",
+    "thc-ipv6",
     "wrk",
 ];
 

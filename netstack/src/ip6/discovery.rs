@@ -63,7 +63,9 @@ fn advertised(ip6: &Ip6, at: &At<'_>, destination: Ipv6Addr, message: &[u8]) -> 
     if tell(at, target, conflict) {
         return true;
     }
-    if let Some(mac) = advertisement.link {
+    // One that was asked where it was known to be may leave that out (RFC 4861, 4.4), as Linux does.
+    let known = || at.iface.link.borrow().neighbour(target.into());
+    if let Some(mac) = advertisement.link.or_else(known) {
         let (answers, replace) = (advertisement.is_solicited, advertisement.overrides);
         learn(at, target, mac, News { create: false, answers, replace });
         ip6.host_mut().router_found(target);
@@ -82,13 +84,15 @@ fn solicited(ip6: &Ip6, at: &At<'_>, source: Ipv6Addr, destination: Ipv6Addr, me
     if let Some(mac) = link {
         learn(at, source, mac, News { create: true, answers: false, replace: true });
     }
-    let (to, hop) = match source.is_unspecified() {
-        true => (ALL_NODES, Hop::Group(ALL_NODES.into())),
-        false => (source, Hop::Neighbour(source.into())),
+    // Who only asks is none that we talk to: looking him up would make him one.
+    let (to, place) = match (source.is_unspecified(), link) {
+        (true, _) => (ALL_NODES, Place::Hop(Hop::Group(ALL_NODES.into()))),
+        (false, Some(mac)) => (source, Place::At(mac)),
+        (false, None) => (source, Place::Hop(Hop::Neighbour(source.into()))),
     };
     let mut link = at.iface.link.borrow_mut();
     let reply = Outgoing::advertisement(target, link.mac(), to);
-    send(&mut link, (target, to), Place::Hop(hop), &reply, &at.core.counters);
+    send(&mut link, (target, to), place, &reply, &at.core.counters);
     true
 }
 

@@ -21,6 +21,7 @@ pub(super) const PROTOCOL_AT: usize = 6;
 pub(crate) struct Packet {
     pub(crate) source: Ipv6Addr,
     pub(crate) destination: Ipv6Addr,
+    /// 0 where there is a fragment header.
     pub(crate) hop_limit: u8,
     /// A router marked it for congestion (RFC 3168, 5).
     pub(crate) marked: bool,
@@ -52,7 +53,9 @@ impl Packet {
         chain.may_be_hop_by_hop = true;
         let payload = chain.payload()?;
         let marked = fixed[1] >> 4 & 3 == 3;
-        Ok(Self { source, destination, hop_limit: fixed[7], marked, alert: chain.alert, end, payload })
+        // What has a fragment header, be it for nothing, comes from anywhere: no message about the link does (RFC 6980, 5).
+        let hop_limit = if chain.may_be_fragment { fixed[7] } else { 0 };
+        Ok(Self { source, destination, hop_limit, marked, alert: chain.alert, end, payload })
     }
 }
 

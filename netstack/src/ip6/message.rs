@@ -241,7 +241,9 @@ fn about_target(message: &[u8], expected: u8) -> Option<(Ipv6Addr, u8, &[u8])> {
     let (header, rest) = message.split_first_chunk::<TARGET_HEADER>()?;
     let options = checked(rest)?;
     let target = Ipv6Addr::from(*header.last_chunk::<16>()?);
-    let is_sound = header[0] == expected && header[1] == 0 && !target.is_multicast();
+    // The table of neighbours has those of IPv4 by the addresses that stand for them.
+    let is_strange = target.is_multicast() || target.to_ipv4_mapped().is_some();
+    let is_sound = header[0] == expected && header[1] == 0 && !is_strange;
     is_sound.then_some((target, header[4], options))
 }
 

@@ -192,6 +192,12 @@ impl Neighbours {
         entry.packets.last_mut().map(|waiting| &mut waiting.frame[..])
     }
 
+    /// Where a neighbour is, if that is known.
+    pub(crate) fn mac_of(&self, address: IpAddr) -> Option<MacAddress> {
+        let at = self.table.find(address).ok()?;
+        self.table.0.get(at)?.1.mac
+    }
+
     /// Notes that `address` is at `mac`, and returns what waited for that. An address that nobody asked for is noted
     /// only where the news say so.
     pub(crate) fn learn(

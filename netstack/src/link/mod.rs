@@ -342,6 +342,11 @@ impl Link {
         self.send_arp(BROADCAST, ArpOperation::Request, own, MacAddress([0; 6]), own, counters);
     }
 
+    /// Where a neighbour is, if that is known.
+    pub(crate) fn neighbour(&self, address: IpAddr) -> Option<MacAddress> {
+        self.neighbours.mac_of(address)
+    }
+
     /// Learns where a neighbour is, and sends what waited for that.
     pub(crate) fn learn(
         &mut self,

@@ -1,6 +1,8 @@
 //! Two hosts on a hub.
 #![allow(dead_code)]
 
+pub mod ipv6;
+
 use fata_netstack::testing::{Faults, Hub};
 use fata_netstack::{Config, Interface, Ipv4Config, Stack};
 use std::net::{Ipv4Addr, SocketAddr};

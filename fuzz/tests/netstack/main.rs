@@ -1,7 +1,8 @@
 //! Ethernet frames into a stack, and the answers of name servers and DHCP servers.
 
-#[path = "../../netstack/tests/common/mod.rs"]
+#[path = "../../../netstack/tests/common/mod.rs"]
 mod common;
+mod ipv6;
 
 use common::*;
 use embedded_io_async::{Read, Write};
@@ -45,7 +46,7 @@ fn day() -> Vec<Vec<u8>> {
 
 /// What is made right again after a mutation, so that what lies behind it is reached.
 #[derive(Clone, Copy, Debug)]
-enum Mended {
+pub(crate) enum Mended {
     Nothing,
     Checksum,
     LengthAndChecksum,
@@ -90,7 +91,7 @@ async fn victim(hub: &Hub) -> Stack {
     b
 }
 
-async fn echo(mut stream: TcpStream) {
+pub(crate) async fn echo(mut stream: TcpStream) {
     let mut buf = [0; 512];
     while let Ok(n @ 1..) = stream.read(&mut buf).await {
         if stream.write_all(&buf[..n]).await.is_err() {
@@ -132,7 +133,7 @@ fn frames() {
 
 /// What somebody between two hosts does to a frame.
 #[derive(Clone, Debug)]
-enum Deed {
+pub(crate) enum Deed {
     Change(Changes, Mended),
     Lose,
     /// Again, after so many milliseconds.
@@ -140,7 +141,7 @@ enum Deed {
     Late(u16),
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+pub(crate) fn deed() -> impl Strategy<Value = Deed> {
     let mended = prop_oneof![Just(Mended::Checksum), Just(Mended::LengthAndChecksum)];
     prop_oneof![
         4 => (changes(), mended).prop_map(|(changes, mended)| Deed::Change(changes, mended)),
@@ -152,7 +153,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 /// Carries the frames of the host that ends in `n` from one hub to the other, with the next deed done to every `every`th.
 /// Frames come out with checksums that nobody looks at any more, as those from another guest of the same host do.
-async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: usize) {
+pub(crate) async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: usize) {
     let mut deeds = deeds.into_iter();
     let (mut count, mut pause) = (0, Duration::ZERO);
     loop {
@@ -185,6 +186,7 @@ async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: usize) {
                     changes.apply(&mut rest);
                     frame.extend(rest);
                     mend(&mut frame, mended);
+                    ipv6::mend(&mut frame, matches!(mended, Mended::LengthAndChecksum));
                     later(0, frame);
                 }
             }
