@@ -45,7 +45,7 @@ pub enum Error {
     /// The limit on connections or memory is reached.
     #[error("too many connections for the memory there is")]
     OutOfMemory,
-    /// An address of a kind that the host does not have: of a process's sockets, where its machine has no IPv6.
+    /// An address of IPv6, and a socket that is bound to one of IPv4; or in a process, whose machine has no IPv6.
     #[error("not supported")]
     Unsupported,
     /// The name has no address.

@@ -16,7 +16,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use fata_libos::entropy;
@@ -33,6 +33,8 @@ const MAX_FRAME: usize = ETHERNET_HEADER + ip::MAX_PACKET + 8;
 /// See the module.
 pub(crate) struct Iface {
     pub(crate) name: String,
+    /// From 1 on.
+    number: u32,
     pub(crate) link: Forever<RefCell<Link>>,
     pub(crate) traffic: Rc<Traffic>,
     pub(crate) net: Cell<Option<Net>>,
@@ -83,7 +85,7 @@ const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Iface {
     pub(crate) fn new(
-        name: String,
+        (name, number): (String, u32),
         device: Box<dyn NetDevice>,
         config: &Config,
         memory: &Rc<Memory>,
@@ -93,6 +95,7 @@ impl Iface {
         let inet6 = config.ipv6.as_ref().map(|ipv6| (ipv6.start.0)(ipv6, &mut link, mac));
         Self {
             name,
+            number,
             link: Forever::new(RefCell::new(link)),
             traffic,
             net: Cell::new(None),
@@ -126,7 +129,7 @@ impl Iface {
     /// The way to a host by this interface, from the address `own` of this host if one is given.
     pub(crate) fn way(&self, to: IpAddr, own: Option<IpAddr>) -> Option<Way> {
         let (own, hop) = match (to, own) {
-            (IpAddr::V4(to), _) => {
+            (IpAddr::V4(to), None | Some(IpAddr::V4(_))) => {
                 let net = self.net.get()?;
                 (own.unwrap_or(IpAddr::V4(net.address)), net.hop(to)?)
             }
@@ -139,6 +142,16 @@ impl Iface {
             _ => return None,
         };
         Some(Way { own, to, hop })
+    }
+
+    /// A link-local address that was seen here, with the number of this interface.
+    pub(crate) fn scoped(&self, mut address: SocketAddr) -> SocketAddr {
+        if let SocketAddr::V6(v6) = &mut address
+            && v6.ip().is_unicast_link_local()
+        {
+            v6.set_scope_id(self.number);
+        }
+        address
     }
 
     /// How many bits an address has in common with the network of this interface that it lies in; 0 if it lies in none.
@@ -227,7 +240,7 @@ impl Iface {
         *self.dns.borrow_mut() = dns;
         if old != net {
             let mut link = self.link.borrow_mut();
-            link.reset();
+            link.reset_v4();
             if let Some(net) = net {
                 link.announce(net.address, &core.counters);
             }

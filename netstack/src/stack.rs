@@ -64,18 +64,6 @@ impl Core {
         Some(best?.1)
     }
 
-    /// A link-local address that was seen on an interface, with the number of that.
-    pub(crate) fn scoped(&self, iface: &Rc<Iface>, mut address: SocketAddr) -> SocketAddr {
-        if in_use()
-            && let SocketAddr::V6(v6) = &mut address
-            && v6.ip().is_unicast_link_local()
-            && let Some(n) = self.interfaces.borrow().iter().position(|other| Rc::ptr_eq(other, iface))
-        {
-            v6.set_scope_id(n as u32 + 1);
-        }
-        address
-    }
-
     /// The address of an interface as an argument: whether one has it, or it is left open.
     pub(crate) fn check_local(&self, address: IpAddr) -> Result<(), Error> {
         let has = |iface: &Rc<Iface>| iface.has(address);
@@ -88,7 +76,7 @@ impl Core {
     }
 }
 
-/// The interface that a link-local address names: its number from 1, or 0.
+/// The interface that an address of a link, or of a group, names: its number from 1, or 0.
 pub(crate) fn scope(address: SocketAddr) -> u32 {
     match address {
         SocketAddr::V6(v6) if in_use() && v6.ip().is_unicast_link_local() => v6.scope_id(),
@@ -141,8 +129,9 @@ impl Stack {
 
     /// Adds an interface and starts the task that drives it.
     pub fn add_interface(&self, name: &str, device: Box<dyn NetDevice>, config: Config) -> Interface {
-        let iface = Rc::new(Iface::new(String::from(name), device, &config, &self.0.memory));
         let mut interfaces = self.0.interfaces.borrow_mut();
+        let name = (String::from(name), interfaces.len() as u32 + 1);
+        let iface = Rc::new(Iface::new(name, device, &config, &self.0.memory));
         let captor = self.0.captor.borrow();
         iface.link.borrow_mut().set_tap(captor.as_ref().map(|captor| Tap::new(captor, interfaces.len())));
         interfaces.push(iface.clone());

@@ -414,7 +414,7 @@ fn claims_to_an_address_are_told_of_now_and_then() {
         }
         let said = WARNINGS.get() - before;
         assert!((1..=3).contains(&said), "{said} warnings in 10 s");
-        assert_eq!(b.stats().arp_conflicts, 1000);
+        assert_eq!(b.stats().arp_conflicts, 2000);
         assert_eq!(addresses(&ib).len(), 2);
     });
 }

@@ -130,6 +130,109 @@ fn nobody_there_and_no_way() {
     });
 }
 
+/// A socket of one address sends from that one alone, and one of IPv4 to nothing else.
+#[test]
+fn datagrams_do_not_change_their_version() {
+    run(async {
+        let hub = Hub::default();
+        let ipv4 = Ipv4Config::Static { address: common::A, prefix_len: 24, gateway: None };
+        let (a, _) = host(&hub, 1, Config { ipv4, ..only(Ipv6Config::fixed(A, 64, None)) });
+        sleep(Duration::from_secs(3)).await;
+        hub.capture();
+        let four = SocketAddr::new(common::B.into(), 7);
+        let of_six = UdpSocket::bind(&a, at(A, 0)).unwrap();
+        let of_four = UdpSocket::bind(&a, SocketAddr::new(common::A.into(), 0)).unwrap();
+        let all_of_four = UdpSocket::bind(&a, (Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        assert_eq!(of_six.send_to(b"x", four).await, Err(Error::NetworkUnreachable));
+        assert_eq!(of_four.send_to(b"x", at(B, 7)).await, Err(Error::Unsupported));
+        assert_eq!(all_of_four.send_to(b"x", at(B, 7)).await, Err(Error::Unsupported));
+        assert_eq!(sent(&hub).await, []);
+    });
+}
+
+/// Who is asked where he was known to be may leave out where that is, as Linux does: he is there all the same.
+#[test]
+fn a_neighbour_that_answers_stays() {
+    run(async {
+        let (hub, b, _) = alone(Ipv6Config::fixed(B, 64, None)).await;
+        let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
+        ask.extend(B.octets());
+        ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        hub.inject(&icmp(STRANGER, B, 255, &ask));
+        let socket = UdpSocket::bind(&b, at(B, 9)).unwrap();
+        let mut probes = 0;
+        for _ in 0..400 {
+            socket.send_to(b"x", at(STRANGER, 9)).await.unwrap();
+            for (.., message) in sent(&hub).await.iter().filter(|(.., protocol, _)| *protocol == ICMPV6) {
+                if message[0] == 135 {
+                    probes += 1;
+                    let mut answer = vec![136, 0, 0, 0, 0x60, 0, 0, 0];
+                    answer.extend(STRANGER.octets());
+                    hub.inject(&icmp(STRANGER, B, 255, &answer));
+                }
+            }
+            sleep(Duration::from_millis(980)).await;
+        }
+        assert!((5..9).contains(&probes), "{probes} in 400 s");
+        assert_eq!((b.stats().arp_unanswered, b.stats().arp_dropped), (0, 0));
+    });
+}
+
+/// After the link was down the address is asked for again: what was there goes on then, unless it is another's now.
+#[test]
+fn connections_outlive_the_link_but_not_the_address() {
+    run(async {
+        let hub = Hub::default();
+        let (a, b) = pair(&hub).await;
+        let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
+        let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
+        let (mut there, _) = listener.accept().await.unwrap();
+        let mut buf = [0; 9];
+        for taken in [false, true] {
+            hub.set_up(0, false);
+            sleep(Duration::from_secs(1)).await;
+            stream.write_all(b"x").await.unwrap();
+            hub.set_up(0, true);
+            hub.capture();
+            sleep(Duration::from_millis(500)).await;
+            let early = packets(&hub.captured());
+            assert!(
+                early.iter().all(|(source, _, protocol, _)| *source != A || *protocol == ICMPV6),
+                "{early:?}"
+            );
+            if taken {
+                let mut claim = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
+                claim.extend(A.octets());
+                claim.extend([2, 1, 2, 0, 0, 0, 0, 9]);
+                hub.inject(&icmp(A, ALL_NODES, 255, &claim));
+                assert_eq!(stream.read(&mut buf).await, Err(Error::ConnectionAborted));
+            } else {
+                let read = timeout(Duration::from_millis(1200), there.read(&mut buf)).await;
+                assert_eq!(read.expect("it goes on at once"), Ok(1));
+            }
+        }
+    });
+}
+
+/// Who is given an address and a router believes nobody else about either.
+#[test]
+fn what_is_given_is_not_learned() {
+    run(async {
+        let router = "2001:db8::fffe".parse().unwrap();
+        let (hub, b, ib) = alone(Ipv6Config::fixed(B, 64, Some(router))).await;
+        hub.inject(&advertisement(1800, 7200));
+        sleep(Duration::from_secs(3)).await;
+        let of_b = ib.addressing().unwrap();
+        assert_eq!((of_b.gateway, of_b.dns.len(), addresses(&ib).len()), (Some(IpAddr::V6(router)), 0, 2));
+        hub.captured();
+        let socket = UdpSocket::bind(&b, at(B, 9)).unwrap();
+        socket.send_to(b"x", "[2001:db8:1::7]:9".parse().unwrap()).await.unwrap();
+        let asked: Vec<_> =
+            sent(&hub).await.into_iter().map(|(.., message)| message[8..24].to_vec()).collect();
+        assert_eq!(asked, [router.octets().to_vec()]);
+    });
+}
+
 #[test]
 fn a_listener_of_all_addresses_hears_both_versions_and_one_of_ipv4_that_alone() {
     run(async {
@@ -142,6 +245,7 @@ fn a_listener_of_all_addresses_hears_both_versions_and_one_of_ipv4_that_alone() 
         let (a, b) = (both(1, A), both(2, B));
         sleep(Duration::from_secs(3)).await;
         let all = TcpListener::bind(&b, at(Ipv6Addr::UNSPECIFIED, 7)).unwrap();
+        assert_eq!(TcpListener::bind(&b, (Ipv4Addr::UNSPECIFIED, 7).into()).err(), Some(Error::AddrInUse));
         let _four = TcpListener::bind(&b, (Ipv4Addr::UNSPECIFIED, 8).into()).unwrap();
         let four_b = SocketAddr::from(([10, 0, 0, 2], 7));
         let _one = TcpStream::connect(&a, four_b).await.unwrap();
@@ -277,11 +381,12 @@ fn an_address_that_another_has_is_not_used() {
 fn an_address_is_defended() {
     run(async {
         let (hub, b, ib) = alone(Ipv6Config::fixed(B, 64, None)).await;
+        // As one does who has it: from it.
         let mut claim = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
         claim.extend(B.octets());
         claim.extend([2, 1, 2, 0, 0, 0, 0, 9]);
         for _ in 0..1000 {
-            hub.inject(&icmp(B.to_bits().wrapping_add(9).into(), ALL_NODES, 255, &claim));
+            hub.inject(&icmp(B, ALL_NODES, 255, &claim));
         }
         let all = sent(&hub).await;
         let (source, destination, _, message) = &all[0];

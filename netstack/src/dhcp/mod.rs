@@ -9,6 +9,7 @@ mod message;
 use crate::config::Config;
 use crate::interface::Iface;
 use crate::ip::{self, Datagram, Net, Way};
+use crate::ip6;
 use crate::link::Hop;
 use crate::stack::Core;
 use crate::udp;
@@ -237,7 +238,9 @@ impl Client {
         let net = Net { address: lease.address, prefix_len: lease.prefix_len, gateway: lease.gateway };
         let mut dns = self.config.dns.clone();
         dns.extend(&lease.dns);
-        let limits = [lease.mtu.filter(|mtu| *mtu >= 576), self.config.mtu];
+        // Every link of IPv6 takes its least.
+        let least = if self.iface.inet6().is_some() { ip6::LEAST_MTU as u16 } else { 0 };
+        let limits = [lease.mtu.filter(|mtu| *mtu >= 576).map(|mtu| mtu.max(least)), self.config.mtu];
         self.iface.link.borrow_mut().limit_mtu(limits.into_iter().flatten().min().unwrap_or(u16::MAX));
         self.iface.configure(&self.core, Some(net), dns);
     }

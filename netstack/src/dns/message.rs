@@ -3,7 +3,7 @@
 use crate::error::Error;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use smoltcp::wire::{
     DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr,
 };
@@ -153,9 +153,7 @@ fn addresses(
     for record in records {
         let address = match record.data {
             DnsRecordData::A(address) if kind == Kind::A => Some(IpAddr::V4(address)),
-            DnsRecordData::Other(DnsQueryType::Aaaa, data) if kind == Kind::Aaaa => {
-                <[u8; 16]>::try_from(data).ok().map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))
-            }
+            DnsRecordData::Aaaa(address) if kind == Kind::Aaaa => Some(IpAddr::V6(address)),
             _ => None,
         };
         if let Some(address) = address

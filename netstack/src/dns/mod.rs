@@ -72,9 +72,8 @@ impl Resolver {
         for kind in self.kinds().into_iter().flatten() {
             match self.look_up(name.clone(), kind).await {
                 Ok(addresses) => all.extend(addresses),
-                // Servers that are silent would be silent again.
-                Err(Error::TimedOut) if all.is_empty() => return Err(Error::TimedOut),
                 Err(Error::NameNotFound) => {}
+                // There are servers that are silent about one kind of addresses (RFC 4074, 4.1).
                 Err(error) => nothing = Err(error),
             }
         }
@@ -156,17 +155,17 @@ impl Resolver {
         }
     }
 
-    fn servers(&self) -> Vec<IpAddr> {
+    fn servers(&self) -> Vec<SocketAddr> {
         let mut servers = Vec::new();
-        let mut add = |server: IpAddr| {
+        let mut add = |server: SocketAddr| {
             if !servers.contains(&server) && servers.len() < SERVERS {
                 servers.push(server);
             }
         };
         for iface in self.core().interfaces.borrow().iter() {
-            iface.dns.borrow().iter().for_each(|server| add(*server));
+            iface.dns.borrow().iter().for_each(|server| add(SocketAddr::new(*server, PORT)));
             if let Some(inet6) = iface.inet6() {
-                inet6.each_dns(&mut |server| add(server.into()));
+                inet6.each_dns(&mut |server| add(iface.scoped(SocketAddr::new(server.into(), PORT))));
             }
         }
         servers
@@ -197,9 +196,9 @@ impl Resolver {
         answer
     }
 
-    async fn ask_one(&self, server: IpAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
+    async fn ask_one(&self, server: SocketAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
         let socket = UdpSocket::bind(&self.0.stack, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0))?;
-        socket.connect(SocketAddr::new(server, PORT))?;
+        socket.connect(server)?;
         let id = entropy::u32() as u16;
         self.core().counters.dns_queries.one();
         socket.send(&message::question(id, name, kind)).await?;
@@ -215,8 +214,8 @@ impl Resolver {
     }
 
     /// The same message, with its length before it (RFC 7766, 8).
-    async fn ask_over_tcp(&self, server: IpAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
-        let mut stream = TcpStream::connect(&self.0.stack, SocketAddr::new(server, PORT)).await?;
+    async fn ask_over_tcp(&self, server: SocketAddr, name: &Name, kind: Kind) -> Result<Answer, Error> {
+        let mut stream = TcpStream::connect(&self.0.stack, server).await?;
         let id = entropy::u32() as u16;
         self.core().counters.dns_queries.one();
         let question = message::question(id, name, kind);

@@ -46,12 +46,18 @@ fn router(ip6: &Ip6, at: &At<'_>, source: Ipv6Addr, message: &[u8]) -> bool {
         learn(at, source, mac, News { create: true, answers: false, replace: true });
     }
     let mut host = ip6.host_mut();
+    let had_none = host.router().is_none();
     let changed = host.advertisement(at.now, source, &advertisement);
+    let is_first = had_none && host.router().is_some();
     at.core.counters.nd_refused.add(host.take_refused());
     drop(host);
     if changed {
         join(ip6, at);
         at.iface.has_changed();
+    }
+    // Who says again and again that he is one and none does not have all connections looked at each time.
+    if is_first && ip6.says(at.now) {
+        resume(at);
     }
     true
 }
@@ -69,6 +75,9 @@ fn advertised(ip6: &Ip6, at: &At<'_>, destination: Ipv6Addr, message: &[u8]) -> 
         let (answers, replace) = (advertisement.is_solicited, advertisement.overrides);
         learn(at, target, mac, News { create: false, answers, replace });
         ip6.host_mut().router_found(target);
+    }
+    if !advertisement.is_router && ip6.host_mut().is_no_router(at.now, target) {
+        at.iface.has_changed();
     }
     true
 }
@@ -118,8 +127,23 @@ fn tell(at: &At<'_>, target: Ipv6Addr, conflict: Conflict) -> bool {
     };
     say(at, Level::Warn, before, target, after);
     at.core.counters.arp_conflicts.one();
-    at.iface.has_changed();
+    lose(at, target);
     true
+}
+
+/// An address is no longer ours: connections of it end.
+fn lose(at: &At<'_>, address: Ipv6Addr) {
+    if let Some(tcp) = at.core.tcp.in_use() {
+        tcp.address_lost(at.core, address.into());
+    }
+    at.iface.has_changed();
+}
+
+/// There is a way again: connections go on.
+fn resume(at: &At<'_>) {
+    if let Some(tcp) = at.core.tcp.in_use() {
+        tcp.link_up(at.iface);
+    }
 }
 
 /// Logs what became of an address.
@@ -152,18 +176,20 @@ pub(super) fn poll(ip6: &Ip6, at: &At<'_>) {
                 (Ipv6Addr::UNSPECIFIED, solicited_node(address), Outgoing::probe(address, nonce))
             }
             Ask::Ready(address) => {
-                say(at, Level::Info, "", address, "");
+                if ip6.says(at.now) {
+                    say(at, Level::Info, "", address, "");
+                }
+                resume(at);
                 // Without an address the group was told by nobody, whom not all believe.
                 join(ip6, at);
                 at.iface.has_changed();
                 continue;
             }
             Ask::Gone(address) => {
-                say(at, Level::Warn, "no address ", address, " any more");
-                if let Some(tcp) = at.core.tcp.in_use() {
-                    tcp.address_lost(at.core, address.into());
+                if ip6.says(at.now) {
+                    say(at, Level::Warn, "no address ", address, " any more");
                 }
-                at.iface.has_changed();
+                lose(at, address);
                 continue;
             }
         };

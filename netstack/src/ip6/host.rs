@@ -131,7 +131,8 @@ impl Host {
         if let Some(fixed) = self.fixed {
             self.begin(now, fixed.address, fixed.prefix_len);
         }
-        self.solicit = now + part((self.random)(), FIRST_DELAY);
+        let first = now + part((self.random)(), FIRST_DELAY);
+        self.solicit = if self.gateway().is_some() { NEVER } else { first };
         self.wait = Duration::ZERO;
         self.mtu = None;
     }
@@ -193,7 +194,8 @@ impl Host {
         source: Ipv6Addr,
         said: &RouterAdvertisement<'_>,
     ) -> bool {
-        if self.state != State::Up || !source.is_unicast_link_local() {
+        // Who was told of the router is told all that way: nothing of the link is believed.
+        if self.state != State::Up || !source.is_unicast_link_local() || self.gateway().is_some() {
             return false;
         }
         if let Some(mtu) = said.mtu.filter(|mtu| (LEAST_MTU..=u32::from(self.largest)).contains(mtu)) {
@@ -203,12 +205,10 @@ impl Host {
             self.solicit = NEVER;
         }
         let mut changed = false;
-        if self.gateway().is_none() {
-            let until = end(now, u32::from(said.lifetime));
-            let router = Learned { preference: said.preference, ..Learned::host(source, until) };
-            let noted = self.routers.note(now, router);
-            changed |= self.is_change(noted);
-        }
+        let until = end(now, u32::from(said.lifetime));
+        let router = Learned { preference: said.preference, ..Learned::host(source, until) };
+        let noted = self.routers.note(now, router);
+        changed |= self.is_change(noted);
         for prefix in said.prefixes() {
             changed |= self.prefix(now, prefix);
         }
@@ -368,6 +368,11 @@ impl Host {
     /// A neighbour does not answer: if it is a router, another one is used.
     pub(crate) fn router_lost(&mut self, address: Ipv6Addr) {
         self.routers.lost(address);
+    }
+
+    /// A neighbour says that it is no router, or no longer (RFC 4861, 7.2.5), and whether it was one.
+    pub(crate) fn is_no_router(&mut self, now: Instant, address: Ipv6Addr) -> bool {
+        self.routers.note(now, Learned::host(address, now)) == Noted::Changed
     }
 
     /// A neighbour answers.

@@ -50,6 +50,9 @@ pub(super) fn receive(ip6: &Ip6, at: &At<'_>, header: Header, sign: Sign, messag
     if !sum.data(message).is_valid() {
         return at.lost(Lost::IcmpChecksum);
     }
+    if kind != ADVERTISEMENT && ip6.has(source) {
+        return at.lost(Lost::IpNotOurs);
+    }
     match kind {
         ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT => {
             let is_near = sign.hop_limit == ON_LINK;
@@ -154,6 +157,6 @@ fn unreachable(ip6: &Ip6, at: &At<'_>, (kind, code): (u8, u8), message: &[u8]) {
         ip6.paths.borrow_mut().learn(to, word, at.now);
     }
     let local = SocketAddr::new(own.into(), u16::from_be_bytes([a, b]));
-    let remote = at.core.scoped(at.iface, SocketAddr::new(to.into(), u16::from_be_bytes([c, d])));
+    let remote = at.iface.scoped(SocketAddr::new(to.into(), u16::from_be_bytes([c, d])));
     tell(at.core, protocol, local, remote, u32::from_be_bytes([e, f, g, h]), what);
 }

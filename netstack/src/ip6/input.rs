@@ -92,8 +92,8 @@ pub(super) fn receive(ip6: &Ip6, at: &At<'_>, data: &mut [u8], checksum: Checksu
 /// Whether a packet is for this host.
 fn accepts(ip6: &Ip6, source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) -> bool {
     let is_icmp = protocol == ICMPV6;
-    // Only who asks whether his address is taken has none.
-    if is_strange(source) || source.is_unspecified() && !is_icmp || ip6.has(source) {
+    // Only who asks whether his address is taken has none, and only who says that he has ours has ours.
+    if is_strange(source) || (source.is_unspecified() || ip6.has(source)) && !is_icmp {
         return false;
     }
     if destination.is_multicast() {
@@ -105,7 +105,7 @@ fn accepts(ip6: &Ip6, source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) -> 
 /// Drops a packet whose headers are not good, and tells its sender where that is asked for.
 fn refuse(ip6: &Ip6, at: &At<'_>, data: &[u8], bad: Bad) {
     let Some((source, destination)) = headers::addresses(data) else { return at.lost(Lost::IpMalformed) };
-    if !(ip6.has(destination) || destination.is_multicast()) {
+    if is_strange(source) || !(ip6.has(destination) || destination.is_multicast()) {
         return at.lost(Lost::IpNotOurs);
     }
     at.lost(Lost::IpMalformed);

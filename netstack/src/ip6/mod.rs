@@ -27,13 +27,13 @@ use crate::stack::Core;
 use crate::stats::Counters;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::cell::{Ref, RefCell, RefMut};
+use core::cell::{Cell, Ref, RefCell, RefMut};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::entropy;
 use fata_libos::net::{Checksum, MacAddress};
-use fata_libos::time::Instant;
+use fata_libos::time::{Duration, Instant};
 use headers::{HEADER, Packet};
 use host::{Host, Own};
 use input::At;
@@ -155,6 +155,7 @@ pub(crate) const START: Start = Start(|config, link, mac| {
         host: Forever::new(RefCell::new(Host::new(mac, largest, config.fixed, entropy::u32))),
         groups: RefCell::new(Listener::new()),
         paths: Forever::new(RefCell::default()),
+        lines: Cell::new((LINES, Instant::default())),
     })
 });
 
@@ -163,9 +164,25 @@ struct Ip6 {
     host: Forever<RefCell<Host>>,
     groups: RefCell<Listener>,
     paths: Forever<RefCell<Paths>>,
+    /// What may still be said, and since when.
+    lines: Cell<(u8, Instant)>,
 }
 
+/// So many lines at once that a router can cause, and one more after so long.
+const LINES: u8 = 16;
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
 impl Ip6 {
+    /// Whether there may be one more line about what a router has done.
+    fn says(&self, now: Instant) -> bool {
+        let (left, since) = self.lines.get();
+        let more = (now.duration_since(since).as_nanos() / LINE_EVERY.as_nanos()).min(LINES.into()) as u8;
+        let since = if more > 0 { now } else { since };
+        let left = left.saturating_add(more).min(LINES);
+        self.lines.set((left.saturating_sub(1), since));
+        left > 0
+    }
+
     // Out of line: there are many places.
     #[inline(never)]
     fn host(&self) -> Ref<'_, Host> {

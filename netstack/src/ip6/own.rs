@@ -105,7 +105,8 @@ impl Address {
     /// Does what is due, and says whether the address remains.
     pub(super) fn poll(&mut self, now: Instant, random: fn() -> u32, ask: &mut dyn FnMut(Ask)) -> bool {
         if self.valid <= now {
-            if self.is_assigned() {
+            // One that is asked for anew may have been used before the link was down.
+            if self.is_assigned() || self.is_tentative() {
                 ask(Ask::Gone(self.address));
             }
             return false;
@@ -217,10 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_used_is_said_to_be_gone() {
+    fn what_may_have_been_used_is_said_to_be_gone() {
         let mut own = Address::new(at(0), 0, ADDRESS, 64);
         own.lasts(at(0), 2, 1);
-        assert_eq!(poll(&mut Address { ..own }, 2000), (false, None));
+        assert_eq!(
+            poll(&mut Address { ..own }, 2000),
+            (false, Some(Ask::Gone(ADDRESS))),
+            "before the link was down"
+        );
+        let mut lost = Address { ..own };
+        lost.taken();
+        assert_eq!(poll(&mut lost, 2000), (false, None));
         poll(&mut own, 0);
         poll(&mut own, 1000);
         assert!(own.is_deprecated && own.deadline() == at(2000));

@@ -16,7 +16,7 @@ use fata_libos::time::{Duration, Instant};
 
 /// Neighbours remembered.
 const ENTRIES: usize = 1024;
-/// Neighbours looked for at once.
+/// Neighbours looked for at once, of each version of IP.
 const LOOKING: usize = 128;
 /// Packets that wait for one neighbour.
 const WAITING_PACKETS: usize = 4;
@@ -96,7 +96,8 @@ pub(crate) struct Due {
 pub(crate) struct Neighbours {
     memory: Rc<Memory>,
     table: Table,
-    looking: usize,
+    /// Neighbours looked for, of IPv4 and of IPv6: a flood of the one's addresses is not to keep the other's from being found.
+    looking: [usize; 2],
     tick: Option<Instant>,
 }
 
@@ -113,6 +114,11 @@ fn key(address: IpAddr) -> u128 {
 }
 
 #[inline(never)]
+/// Which place of two a version of IP has.
+fn family(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
 fn address(key: u128) -> IpAddr {
     if !in_use() || key >> 32 == MAPPED {
         IpAddr::V4(Ipv4Addr::from_bits(key as u32))
@@ -153,7 +159,7 @@ impl Entry {
 
 impl Neighbours {
     pub(crate) fn new(memory: &Rc<Memory>) -> Self {
-        Self { memory: memory.clone(), table: Table::default(), looking: 0, tick: None }
+        Self { memory: memory.clone(), table: Table::default(), looking: [0; 2], tick: None }
     }
 
     /// Looks a next hop up, for use.
@@ -172,11 +178,11 @@ impl Neighbours {
             }
             return Answer::Known { mac, ask };
         }
-        if self.looking >= LOOKING {
+        if self.looking[family(hop)] >= LOOKING {
             return Answer::Unknown { ask: false };
         }
         let Some(share) = self.make_room(true) else { return Answer::Unknown { ask: false } };
-        self.looking += 1;
+        self.looking[family(hop)] += 1;
         self.tick.get_or_insert(now + RETRY);
         self.table.insert(hop, Entry { tries: 1, used: true, ..Entry::new(share, now + RETRY) });
         Answer::Unknown { ask: true }
@@ -219,7 +225,7 @@ impl Neighbours {
         }
         let Some(entry) = self.table.get_mut(address) else { return Vec::new() };
         match entry.mac {
-            None => self.looking -= 1,
+            None => self.looking[family(address)] -= 1,
             Some(old) if old == mac && !news.answers => return Vec::new(),
             Some(old) if old != mac && !news.replace => {
                 entry.due = entry.due.min(now);
@@ -266,13 +272,19 @@ impl Neighbours {
         for address in &due.lost {
             if let Some(entry) = self.table.remove(*address) {
                 due.dropped += entry.packets.len();
-                self.looking -= usize::from(entry.mac.is_none());
+                self.looking[family(*address)] -= usize::from(entry.mac.is_none());
             }
         }
         due
     }
 
-    /// Forgets everything: the link was down, or the interface has another address.
+    /// Forgets those of IPv4: the interface has another address of it.
+    pub(crate) fn clear_v4(&mut self) {
+        self.table.0.retain(|(key, _)| !address(*key).is_ipv4());
+        self.looking[0] = 0;
+    }
+
+    /// Forgets everything: the link was down.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(&self.memory);
     }
@@ -388,7 +400,7 @@ mod tests {
         for i in 10_000..20_000 {
             n.lookup(at(3), host(i));
         }
-        assert_eq!(n.looking, LOOKING);
+        assert_eq!(n.looking, [LOOKING, 0]);
         assert!(matches!(n.lookup(at(3), host(0)), Answer::Known { .. }));
     }
 

@@ -174,10 +174,16 @@ impl Link {
         self.queue.len() < QUEUE && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
     }
 
-    /// Forgets neighbours and what waits: the link was down, or the address has changed.
+    /// Forgets neighbours and what waits: the link was down.
     pub(crate) fn reset(&mut self) {
         self.neighbours.clear();
         self.queue.clear();
+        self.again = None;
+    }
+
+    /// Forgets neighbours of IPv4 and what waits for them: the interface has another address of it.
+    pub(crate) fn reset_v4(&mut self) {
+        self.neighbours.clear_v4();
         self.again = None;
     }
 

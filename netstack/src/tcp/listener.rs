@@ -65,7 +65,13 @@ impl TcpListener {
             return Err(Error::InvalidInput);
         }
         core.check_local(address.ip())?;
-        if core.tcp.listeners.borrow().iter().any(|l| l.address == address) {
+        // All of IPv4 are among all of both.
+        let clashes = |other: SocketAddr| {
+            let (ip, other_ip) = (address.ip(), other.ip());
+            let are_open = ip.is_unspecified() && other_ip.is_unspecified();
+            address.port() == other.port() && (ip == other_ip || are_open)
+        };
+        if core.tcp.listeners.borrow().iter().any(|l| clashes(l.address)) {
             return Err(Error::AddrInUse);
         }
         let listening = Rc::new(Listening {
@@ -104,7 +110,7 @@ impl TcpListener {
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr), Error>> {
         match self.listening.pop() {
             Some(conn) => {
-                let peer = conn.flow.remote();
+                let peer = conn.iface.scoped(conn.flow.remote());
                 Poll::Ready(Ok((TcpStream::new(self.core.clone(), conn), peer)))
             }
             None => {

@@ -76,7 +76,7 @@ impl TcpStream {
 
     /// The other end.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.conn().flow.remote()
+        self.conn().iface.scoped(self.conn().flow.remote())
     }
 
     /// This end.

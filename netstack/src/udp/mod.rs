@@ -55,7 +55,7 @@ pub(crate) fn receive(
         return lost(Lost::UdpChecksum);
     }
     let payload = &data[HEADER..len];
-    let remote = core.scoped(iface, SocketAddr::new(header.source, udp.src_port()));
+    let remote = iface.scoped(SocketAddr::new(header.source, udp.src_port()));
     let local = SocketAddr::new(header.destination, udp.dst_port());
     if (local.port(), remote.port()) == (DHCP_CLIENT, dhcp::SERVER_PORT) && is_v4 {
         return iface.dhcp.push(payload);

@@ -115,6 +115,9 @@ impl UdpSocket {
         if len > MAX_PACKET - ip::HEADER - HEADER {
             return Err(Error::MessageTooLong);
         }
+        if self.bound.local.is_ipv4() && peer.is_ipv6() {
+            return Err(Error::Unsupported);
+        }
         let from = Some(self.bound.local.ip()).filter(|own| match own {
             IpAddr::V4(own) => !own.is_unspecified() && !own.is_broadcast(),
             IpAddr::V6(own) => !own.is_unspecified(),

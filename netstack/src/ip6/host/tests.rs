@@ -345,7 +345,7 @@ fn a_double_of_the_hardware_address_ends_it_all() {
     assert!(is_off(&host));
     assert!(!hear_prefix(&mut host, 100, prefix(NET, INFINITE, INFINITE)));
     assert_eq!(host.advertised(FIXED.address), Conflict::No);
-    assert_eq!(run(&mut host, 1_000_000), []);
+    assert_eq!(run(&mut host, 1_000_000), [(0, Ask::Gone(FIXED.address))]);
     assert!(is_off(&host) && host.dns().count() + routers(&host).len() == 0);
     host.link_down();
     host.link_up(at(2_000_000));
