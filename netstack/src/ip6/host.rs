@@ -7,10 +7,10 @@
 //! are the same are asked for again. Those who use an address are not told that it went by that, as it most often returns.
 
 use super::choose::best_source;
-use super::learned::{Learned, Noted, Table, is_in};
-use super::message::{Nonce, Prefix, RouterAdvertisement, solicited_node};
+use super::learned::{Noted, Table, is_in};
+use super::message::{Nonce, Preference, Prefix, RouterAdvertisement, solicited_node};
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
-use super::times::{NEVER, awaited, end, millis, part, part_of};
+use super::times::{NEVER, awaited, millis, part, part_of};
 use crate::config::Fixed6;
 use alloc::vec::{self, Vec};
 use core::net::Ipv6Addr;
@@ -204,9 +204,7 @@ impl Host {
         }
         let mut changed = false;
         if self.gateway().is_none() {
-            let until = end(now, u32::from(said.lifetime));
-            let router = Learned { preference: said.preference, ..Learned::host(source, until) };
-            let noted = self.routers.note(now, router);
+            let noted = self.routers.said(now, (source, 128), said.lifetime.into(), said.preference);
             changed |= self.is_change(noted);
         }
         for prefix in said.prefixes() {
@@ -214,7 +212,7 @@ impl Host {
         }
         for (server, lifetime) in said.servers() {
             if !(server.is_multicast() || server.is_unspecified() || server.is_loopback()) {
-                let noted = self.servers.note(now, Learned::host(server, end(now, lifetime)));
+                let noted = self.servers.said(now, (server, 128), lifetime, Preference::Medium);
                 changed |= self.is_change(noted);
             }
         }
@@ -234,7 +232,7 @@ impl Host {
             return false;
         }
         if prefix.on_link {
-            let noted = self.prefixes.note(now, Learned::prefix(address, len, end(now, prefix.valid)));
+            let noted = self.prefixes.said(now, (address, len), prefix.valid, Preference::Medium);
             self.is_change(noted);
         }
         // Half of the address is the interface's identifier.

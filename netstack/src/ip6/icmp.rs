@@ -52,7 +52,9 @@ pub(super) fn receive(ip6: &Ip6, at: &At<'_>, header: Header, sign: Sign, messag
     }
     match kind {
         ROUTER_ADVERTISEMENT | SOLICITATION | ADVERTISEMENT => {
-            if sign.hop_limit != ON_LINK || !discovery::receive(ip6, at, source, destination, message) {
+            let is_good =
+                sign.hop_limit == ON_LINK && discovery::receive(ip6, at, source, destination, message);
+            if !is_good {
                 at.lost(Lost::IcmpMalformed);
             }
         }
