@@ -231,8 +231,12 @@ impl Ipv6Config {
 }
 
 /// The name of an interface's parameter.
+#[inline(never)]
 fn full(interface: &str, key: &str) -> String {
-    [interface, ".", key].concat()
+    let mut name = String::from(interface);
+    name.push_str(".");
+    name.push_str(key);
+    name
 }
 
 /// The gateway that goes with an address. They belong together: an address given at boot does not keep the gateway that the
