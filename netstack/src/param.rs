@@ -234,7 +234,7 @@ impl Ipv6Config {
 #[inline(never)]
 fn full(interface: &str, key: &str) -> String {
     let mut name = String::from(interface);
-    name.push_str(".");
+    name.push('.');
     name.push_str(key);
     name
 }
