@@ -88,14 +88,15 @@ impl fmt::Debug for ConfigError {
 impl Config {
     /// The configuration that the boot parameters give to an interface.
     pub fn from_params(params: &Params, interface: &str) -> Result<Self, ConfigError> {
-        Self::read(params, interface, |server| server.parse().ok().map(IpAddr::V4))
+        Self::read(params, interface, |server| server.parse().ok().map(IpAddr::V4), Ipv4Config::Dhcp)
     }
 
-    /// The same, with what reads the address of a name server.
+    /// The same, with what reads the address of a name server, and where the address comes from if none is given.
     fn read(
         params: &Params,
         interface: &str,
         server: fn(&str) -> Option<IpAddr>,
+        otherwise: Ipv4Config,
     ) -> Result<Self, ConfigError> {
         let get = |name| value(params, interface, name);
         let gateway = gateway(params, interface, ["ipv4", "gateway"]);
@@ -109,8 +110,10 @@ impl Config {
         let ipv4 = match get("ipv4").and_then(|v| v.parse::<Ipv4Prefix>().ok()) {
             Some(prefix) => fixed(interface, prefix, gateway)?,
             None => match gateway {
-                Some(gateway) => return Err(ConfigError::GatewayWithDhcp(interface.into(), gateway)),
-                None => Ipv4Config::Dhcp,
+                Some(gateway) if otherwise == Ipv4Config::Dhcp => {
+                    return Err(ConfigError::GatewayWithDhcp(interface.into(), gateway));
+                }
+                _ => otherwise,
             },
         };
         let hostname = get("hostname").map(String::from);
@@ -145,29 +148,27 @@ impl Config {
     /// interface without `ipv6` has none; what names this function links IPv6 all the same.
     pub fn from_params_with_ipv6(params: &Params, interface: &str) -> Result<Self, ConfigError> {
         let ipv6 = Ipv6Config::from_params(params, interface)?;
-        let is_without_ipv4 = value(params, interface, "ipv4") == Some("none");
-        if is_without_ipv4 && ipv6.is_none() {
-            return Err(wrong(format_args!(
-                "s {interface}.ipv4 and {interface}.ipv6: both are none, which leaves the interface without an address"
-            )));
-        }
-        let mut config = match Self::read(params, interface, |server| server.parse().ok()) {
-            // It takes what is no address for dhcp.
-            Err(ConfigError::GatewayWithDhcp(..)) if is_without_ipv4 => {
-                let gateway = value(params, interface, "gateway").unwrap_or("");
+        let mut otherwise = Ipv4Config::Dhcp;
+        if value(params, interface, "ipv4") == Some("none") {
+            otherwise = Ipv4Config::None;
+            if ipv6.is_none() {
+                return Err(wrong(format_args!(
+                    "s {interface}.ipv4 and {interface}.ipv6: both are none, which leaves the interface without an address"
+                )));
+            }
+            if let Some(gateway) = gateway(params, interface, ["ipv4", "gateway"]) {
                 return Err(wrong(format_args!(" {interface}.gateway: {gateway} has no use with ipv4=none")));
             }
-            config => config?,
-        };
-        if is_without_ipv4 {
-            config.ipv4 = Ipv4Config::None;
         }
-        if ipv6.is_some() && config.mtu.is_some_and(|mtu| usize::from(mtu) < LEAST_MTU) {
-            let mtu = value(params, interface, "mtu").unwrap_or("");
+        let mtu = value(params, interface, "mtu").filter(|_| ipv6.is_some());
+        if let Some(mtu) =
+            mtu.filter(|mtu| u16::of(Some(mtu)).is_some_and(|mtu| usize::from(mtu) < LEAST_MTU))
+        {
             return Err(wrong(format_args!(
                 " {interface}.mtu: {mtu} is less than the 1280 octets that IPv6 needs"
             )));
         }
+        let mut config = Self::read(params, interface, |server| server.parse().ok(), otherwise)?;
         config.ipv6 = ipv6;
         Ok(config)
     }
@@ -230,8 +231,12 @@ impl Ipv6Config {
 }
 
 /// The name of an interface's parameter.
+#[inline(never)]
 fn full(interface: &str, key: &str) -> String {
-    [interface, ".", key].concat()
+    let mut name = String::from(interface);
+    name.push('.');
+    name.push_str(key);
+    name
 }
 
 /// The gateway that goes with an address. They belong together: an address given at boot does not keep the gateway that the

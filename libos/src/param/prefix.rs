@@ -76,7 +76,7 @@ impl Ipv6Prefix {
             Some("is the loopback address, not an interface's")
         } else if address.is_unicast_link_local() {
             Some("is link-local: the interface makes that address of its own")
-        } else if address.to_ipv4_mapped().is_some() {
+        } else if address.to_bits() >> 32 == 0xffff {
             Some("stands for an IPv4 address, and is no interface's")
         } else if prefix_len < 127 && address.to_bits() & self.host_mask() == 0 {
             // RFC 4291, 2.6.1. A link between two routers has no such address (RFC 6164).
@@ -92,6 +92,7 @@ impl Ipv6Prefix {
         is_of_a_host && gateway != self.address && (gateway.is_unicast_link_local() || self.contains(gateway))
     }
 
+    #[inline(never)]
     fn host_mask(self) -> u128 {
         u128::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0)
     }

@@ -7,10 +7,10 @@
 //! are the same are asked for again. Those who use an address are not told that it went by that, as it most often returns.
 
 use super::choose::best_source;
-use super::learned::{Learned, Noted, Table, is_in};
-use super::message::{Nonce, Prefix, RouterAdvertisement, solicited_node};
+use super::learned::{Noted, Table, is_in};
+use super::message::{Nonce, Preference, Prefix, RouterAdvertisement, solicited_node};
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
-use super::times::{NEVER, awaited, end, millis, part, part_of};
+use super::times::{NEVER, awaited, millis, part, part_of};
 use crate::config::Fixed6;
 use alloc::vec::{self, Vec};
 use core::net::Ipv6Addr;
@@ -205,16 +205,14 @@ impl Host {
             self.solicit = NEVER;
         }
         let mut changed = false;
-        let until = end(now, u32::from(said.lifetime));
-        let router = Learned { preference: said.preference, ..Learned::host(source, until) };
-        let noted = self.routers.note(now, router);
+        let noted = self.routers.said(now, (source, 128), said.lifetime.into(), said.preference);
         changed |= self.is_change(noted);
         for prefix in said.prefixes() {
             changed |= self.prefix(now, prefix);
         }
         for (server, lifetime) in said.servers() {
             if !(server.is_multicast() || server.is_unspecified() || server.is_loopback()) {
-                let noted = self.servers.note(now, Learned::host(server, end(now, lifetime)));
+                let noted = self.servers.said(now, (server, 128), lifetime, Preference::Medium);
                 changed |= self.is_change(noted);
             }
         }
@@ -234,7 +232,7 @@ impl Host {
             return false;
         }
         if prefix.on_link {
-            let noted = self.prefixes.note(now, Learned::prefix(address, len, end(now, prefix.valid)));
+            let noted = self.prefixes.said(now, (address, len), prefix.valid, Preference::Medium);
             self.is_change(noted);
         }
         // Half of the address is the interface's identifier.
@@ -372,7 +370,7 @@ impl Host {
 
     /// A neighbour says that it is no router, or no longer (RFC 4861, 7.2.5), and whether it was one.
     pub(crate) fn is_no_router(&mut self, now: Instant, address: Ipv6Addr) -> bool {
-        self.routers.note(now, Learned::host(address, now)) == Noted::Changed
+        self.routers.said(now, (address, 128), 0, Preference::Medium) == Noted::Changed
     }
 
     /// A neighbour answers.

@@ -1,7 +1,7 @@
 //! What routers say that ends some time: prefixes on the link, routers, name servers. Bounded tables of few entries.
 
 use super::message::{Preference, mask};
-use super::times::NEVER;
+use super::times::{NEVER, end};
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use fata_libos::time::Instant;
@@ -20,14 +20,6 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    pub(super) fn prefix(address: Ipv6Addr, len: u8, until: Instant) -> Self {
-        Self { address, len, until, preference: Preference::Medium, is_lost: false }
-    }
-
-    pub(super) fn host(address: Ipv6Addr, until: Instant) -> Self {
-        Self::prefix(address, 128, until)
-    }
-
     pub(super) fn contains(&self, address: Ipv6Addr) -> bool {
         is_in(address, self.address, self.len)
     }
@@ -70,12 +62,26 @@ impl Table {
         self.entries.clear();
     }
 
+    /// Takes what was said of a prefix, or a host, and how many seconds it lasts.
+    #[inline(never)]
+    pub(super) fn said(
+        &mut self,
+        now: Instant,
+        (address, len): (Ipv6Addr, u8),
+        seconds: u32,
+        preference: Preference,
+    ) -> Noted {
+        let until = end(now, seconds);
+        self.note(now, Learned { address, len, until, preference, is_lost: false })
+    }
+
     /// Takes what was said; what ends at once is forgotten.
     pub(super) fn note(&mut self, now: Instant, said: Learned) -> Noted {
         let known = self.entries.iter().position(|e| (e.address, e.len) == (said.address, said.len));
         match known {
             Some(at) if said.until <= now => {
-                self.entries.remove(at);
+                self.move_to_end(at);
+                self.entries.pop();
                 Noted::Changed
             }
             Some(at) => {
@@ -121,8 +127,18 @@ impl Table {
     /// A router does not answer. It goes behind the others, so that where none answers all have their turn (RFC 4861, 6.3.6).
     pub(super) fn lost(&mut self, address: Ipv6Addr) {
         if let Some(at) = self.entries.iter().position(|entry| entry.address == address) {
-            let entry = self.entries.remove(at);
-            self.entries.push(Learned { is_lost: true, ..entry });
+            self.move_to_end(at);
+            if let Some(entry) = self.entries.last_mut() {
+                entry.is_lost = true;
+            }
+        }
+    }
+
+    /// Puts an entry behind the others.
+    #[inline(never)]
+    fn move_to_end(&mut self, at: usize) {
+        for next in at + 1..self.entries.len() {
+            self.entries.swap(next - 1, next);
         }
     }
 
@@ -137,6 +153,16 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Learned {
+        fn prefix(address: Ipv6Addr, len: u8, until: Instant) -> Self {
+            Self { address, len, until, preference: Preference::Medium, is_lost: false }
+        }
+
+        fn host(address: Ipv6Addr, until: Instant) -> Self {
+            Self::prefix(address, 128, until)
+        }
+    }
 
     fn at(seconds: u64) -> Instant {
         Instant::from_nanos(seconds * 1_000_000_000)

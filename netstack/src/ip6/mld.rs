@@ -5,7 +5,7 @@
 //! were told. Queriers of version 1 alone, which RFC 3810 would have us answer in kind, hear version 2.
 
 use super::headers::ICMPV6;
-use super::times::{NEVER, awaited, part};
+use super::times::{NEVER, awaited, millis, part, part_of};
 use core::net::Ipv6Addr;
 use fata_libos::time::{Duration, Instant};
 
@@ -125,9 +125,9 @@ impl Listener {
 
     /// A query came, about one of our groups or all of them. All that are not answered yet get one answer.
     pub(crate) fn queried(&mut self, now: Instant, query: &Query, random: u32) {
-        let most = query.delay.clamp(LEAST_DELAY, LONGEST_DELAY);
-        if self.answer > now + most {
-            self.answer = now + part(random, most);
+        let most = millis(query.delay).clamp(millis(LEAST_DELAY), millis(LONGEST_DELAY));
+        if self.answer > now + Duration::from_millis(most) {
+            self.answer = now + Duration::from_millis(part_of(random, most));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Addresses as text (RFC 5952, 4), for the log.
 //!
-//! What `core` has for that pads too, and is four times as much code; an image that shows no address of IPv6 elsewhere has
+//! What `core` has for that pads too, and is nearly four times as much code; an image that shows no address of IPv6 elsewhere has
 //! this alone.
 
 use core::fmt;

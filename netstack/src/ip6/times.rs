@@ -17,8 +17,8 @@ pub(super) fn part(random: u32, most: Duration) -> Duration {
 }
 
 /// Whole milliseconds, without the wide numbers of `Duration::as_millis`.
-pub(super) fn millis(time: Duration) -> u64 {
-    time.as_secs() * 1000 + u64::from(time.subsec_millis())
+pub(super) const fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1000 + time.subsec_millis() as u64
 }
 
 /// A part of `most` milliseconds, which are less than 2^32.

@@ -35,12 +35,8 @@ impl Hash for Flow {
                 state.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
                 state.write_u64(ports);
             }
-            (local, remote) if in_use() => {
-                for ip in [local, remote] {
-                    let bits = match ip {
-                        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-                        IpAddr::V6(v6) => v6.to_bits(),
-                    };
+            (IpAddr::V6(local), IpAddr::V6(remote)) if in_use() => {
+                for bits in [local.to_bits(), remote.to_bits()] {
                     state.write_u64((bits >> 64) as u64);
                     state.write_u64(bits as u64);
                 }
