@@ -227,9 +227,13 @@ fn address_taken(host: &mut Host) -> Result<()> {
 
 /// The guest's link-local address, as dom0 names it.
 fn local_of(guest: &Guest) -> Result<String> {
-    let console = guest.console();
-    let line = console.lines().find_map(|line| line.split("main: fe80:").nth(1));
-    Ok(format!("fe80:{}%xenbr0", line.context("no link-local address")?.trim()))
+    let rest = |console: &str| {
+        console.split_once("main: fe80:").and_then(|(_, rest)| Some(rest.split_once('\n')?.0.to_owned()))
+    };
+    // It may be ready after the other one.
+    let console =
+        guest.wait_console_until("a link-local address", SOON, |console| rest(console).is_some())?;
+    Ok(format!("fe80:{}%xenbr0", rest(&console).context("no link-local address")?.trim()))
 }
 
 fn web_by_curl(host: &mut Host) -> Result<()> {

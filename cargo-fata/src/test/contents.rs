@@ -42,7 +42,9 @@ const UDP: Part = part("fata_netstack::udp::", "netstack/src/udp/");
 /// What sockets have beside what DHCP needs.
 const UDP_SOCKETS: Part = part("fata_netstack::udp::table::", "netstack/src/udp/table.rs");
 const CAPTURE: Part = part("fata_netstack::capture::ring::", "netstack/src/capture/ring.rs");
-const IP6: Part = part("fata_netstack::ip6::", "netstack/src/ip6/");
+/// IPv6: what it keeps of its link, what it reads and says. Headers alone are written by what is for both versions.
+const IP6: Part = part("fata_netstack::ip6::host::", "netstack/src/ip6/host");
+const IP6_DISCOVERY: Part = part("fata_netstack::ip6::discovery::", "netstack/src/ip6/discovery.rs");
 const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
@@ -83,6 +85,7 @@ const CONTENTS: [Contents; 7] = [
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
         has_not: &[
             IP6,
+            IP6_DISCOVERY,
             CAPTURE,
             TCP,
             TCP_MACHINE,
@@ -97,7 +100,17 @@ const CONTENTS: [Contents; 7] = [
     Contents {
         name: "contents::echo",
         image: "echo",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, IP6, TCP, TCP_MACHINE],
+        has: &[
+            XENSTORE,
+            NETFRONT,
+            VIRTIO_NET,
+            VIRTIO_ENTROPY,
+            NETSTACK,
+            IP6,
+            IP6_DISCOVERY,
+            TCP,
+            TCP_MACHINE,
+        ],
         has_not: &[UDP_SOCKETS, RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
     },
     Contents {
