@@ -12,11 +12,11 @@ use fata_libos::testing::run;
 use fata_libos::time::{Duration, Instant, sleep, timeout};
 use fata_netstack::testing::{self, Faults, Hub};
 use fata_netstack::{Error, Ipv6Config, Stack, TcpListener, TcpStream, UdpSocket};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::{icmp, tcp, udp};
-use smoltcp::time::Instant as Micros;
-use smoltcp::wire::{EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpCidr, IpEndpoint};
+use smoltcp_peer::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp_peer::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp_peer::socket::{icmp, tcp, udp};
+use smoltcp_peer::time::Instant as Micros;
+use smoltcp_peer::wire::{EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpCidr, IpEndpoint};
 use std::cell::RefCell;
 use std::net::Ipv6Addr;
 use std::rc::Rc;
@@ -154,7 +154,7 @@ fn our_client_and_its_server() {
         spawn(async move {
             write.write_all(&pattern(0, 300_000)).await.unwrap();
             write.shutdown().await.unwrap();
-            sleep(Duration::from_secs(600)).await;
+            sleep(Duration::from_secs(6000)).await;
         })
         .detach();
         let (mut all, mut buf) = (Vec::<u8>::new(), vec![0; 4096]);
