@@ -23,7 +23,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::ipv6::echo_10_mib", 240, echo_10_mib).on_qemu().as_process(),
     BootTest::new("boot::ipv6::addresses_from_a_router", 150, addresses_from_a_router).on_qemu().as_process(),
     BootTest::new("boot::ipv6::names", 120, names).on_qemu().on_xen_long().as_process_long(),
-    BootTest::new("boot::ipv6::small_link_on_the_way", 150, small_link_on_the_way).on_qemu().on_xen_long(),
+    BootTest::new("boot::ipv6::small_link_on_the_way", 150, small_link_on_the_way)
+        .on_qemu()
+        .on_xen_long()
+        .as_process_long(),
     BootTest::new("boot::ipv6::address_taken", 90, address_taken).on_qemu().as_process_long(),
     BootTest::new("boot::ipv6::web_by_curl", 90, web_by_curl).on_qemu().as_process(),
     BootTest::new("boot::ipv6::kv_by_redis_cli", 90, kv_by_redis_cli)

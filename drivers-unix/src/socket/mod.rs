@@ -51,9 +51,12 @@ fn try_bind(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<S
     Ok(socket)
 }
 
-/// The address that a socket has.
+/// The address that a socket has; one of a link keeps the number of its interface, without which nothing can be sent to it.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// The address from which this machine speaks to others, if it can: no packet is sent to find it out.

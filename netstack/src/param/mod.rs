@@ -1,6 +1,6 @@
 //! Boot parameters of an interface: `ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=10.0.2.3`.
 //!
-//! [`PARAMS`] and [`Config::from_params`] are of an interface that has IPv4 alone; [`Ipv6Config::PARAMS`] and
+//! [`PARAMS`] and [`Config::from_params`] are of an interface that has IPv4 alone; [`Ipv6Config::PARAMS`](crate::Ipv6Config::PARAMS) and
 //! [`Config::from_params_with_ipv6`] of one that has IPv6 too, `ipv6=2001:db8::2/64 gateway6=fe80::1 ipv4=none`. Only what names
 //! the second two links IPv6.
 

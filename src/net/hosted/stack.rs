@@ -314,7 +314,9 @@ impl Interface {
         }
     }
 
-    /// Waits until it has an address.
+    /// Waits until it has an address that is good beyond its link: where it has both versions of IP, of the one that is there first.
+    /// One of IPv6 is there after a second at the earliest, as others are asked whether they have it;
+    /// [`each_address`](Self::each_address) and [`config_changed`](Self::config_changed) tell of the second.
     pub async fn configured(&self) -> Addressing {
         match &self.0 {
             Which::Netstack(interface) => interface.configured().await.into(),
