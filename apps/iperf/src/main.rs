@@ -10,6 +10,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::format;
 use core::net::{IpAddr, SocketAddr};
+use fata::log;
 use fata::net::Network;
 use fata::prelude::*;
 use iperf_core::options::amount;
@@ -63,6 +64,9 @@ async fn measure(env: &Env, address: IpAddr, window: usize) -> Result<()> {
 /// Prints what may be more than the console keeps for a slow reader, at a pace that a guest's console has.
 async fn print(env: &Env, text: &str) {
     const PIECE: usize = 1024;
+    // No line of the log comes between the pieces of one.
+    let level = log::max_level();
+    log::set_max_level(log::LevelFilter::Off);
     let mut rest = text;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
@@ -72,6 +76,7 @@ async fn print(env: &Env, text: &str) {
             sleep(Duration::from_millis(10)).await;
         }
     }
+    log::set_max_level(level);
 }
 
 /// What the boot parameters ask for.

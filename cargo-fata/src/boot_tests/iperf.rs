@@ -169,6 +169,9 @@ fn one_client(host: &mut Host, params: &str, seconds: u32, least: f64) -> Result
     ensure!(console.contains("iperf: measuring against ") && console.contains(" Mbit/s"), "{console}");
     let json = console.lines().find(|line| line.starts_with("{\"end\"")).context("no JSON on its console")?;
     let json: Value = serde_json::from_str(json).with_context(|| format!("bad JSON: {json}"))?;
+    // Nobody counts datagrams that are sent again.
+    let has_again = json["end"]["sum_sent"]["retransmits"].is_u64();
+    ensure!(has_again != params.contains("udp=on"), "{params}: retransmissions: {json}");
     check_directions(&json, least * f64::from(seconds))
 }
 
