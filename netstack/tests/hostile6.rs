@@ -242,11 +242,7 @@ fn too_big(mtu: u32, packet: &[u8]) -> Vec<u8> {
 #[test]
 fn no_router_makes_packets_smaller_than_every_link_takes() {
     run(async {
-        let hub = Hub::default();
-        let (a, b) = pair(&hub).await;
-        let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
-        let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
-        let (mut there, _) = listener.accept().await.unwrap();
+        let (hub, [a, b], mut stream, mut there) = connected().await;
         hub.capture();
         let mut all = vec![0; 20_000];
         for mtu in [0, 68, 576, 1279, 1280, u32::MAX] {
@@ -290,11 +286,7 @@ fn no_router_makes_packets_smaller_than_every_link_takes() {
 #[test]
 fn errors_that_quote_nothing_of_ours_end_no_connection() {
     run(async {
-        let hub = Hub::default();
-        let (a, b) = pair(&hub).await;
-        let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
-        let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
-        let (mut there, _) = listener.accept().await.unwrap();
+        let (hub, [_a, _b], mut stream, mut there) = connected().await;
         let port = stream.local_addr().port().to_be_bytes();
         for kind in 1..=4 {
             for code in 0..8 {

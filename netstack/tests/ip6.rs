@@ -155,9 +155,7 @@ fn datagrams_do_not_change_their_version() {
 fn a_neighbour_that_answers_stays() {
     run(async {
         let (hub, b, _) = alone(Ipv6Config::fixed(B, 64, None)).await;
-        let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
-        ask.extend(B.octets());
-        ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        let ask = question(B);
         hub.inject(&icmp(STRANGER, B, 255, &ask));
         let socket = UdpSocket::bind(&b, at(B, 9)).unwrap();
         let mut probes = 0;
@@ -182,11 +180,7 @@ fn a_neighbour_that_answers_stays() {
 #[test]
 fn connections_outlive_the_link_but_not_the_address() {
     run(async {
-        let hub = Hub::default();
-        let (a, b) = pair(&hub).await;
-        let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
-        let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
-        let (mut there, _) = listener.accept().await.unwrap();
+        let (hub, _hosts, mut stream, mut there) = connected().await;
         let mut buf = [0; 9];
         for taken in [false, true] {
             hub.set_up(0, false);
@@ -405,9 +399,7 @@ fn neighbours_are_answered_and_remembered() {
     run(async {
         let (hub, _b, _) = alone(Ipv6Config::fixed(B, 64, None)).await;
         let group = Ipv6Addr::from_bits(0xff02_0000_0000_0000_0000_0001_ff00_0002);
-        let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
-        ask.extend(B.octets());
-        ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        let mut ask = question(B);
         hub.inject(&icmp(STRANGER, group, 255, &ask));
         let all = sent(&hub).await;
         let (source, destination, _, message) = &all[0];
@@ -433,11 +425,7 @@ fn neighbours_are_answered_and_remembered() {
 #[test]
 fn a_router_in_the_way_makes_packets_smaller() {
     run(async {
-        let hub = Hub::default();
-        let (a, b) = pair(&hub).await;
-        let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
-        let mut stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
-        let (mut there, _) = listener.accept().await.unwrap();
+        let (hub, _hosts, mut stream, mut there) = connected().await;
         hub.capture();
         hub.set_faults(Faults { delay: Duration::from_millis(20), ..Faults::default() });
         there.write_all(&pattern(0, 20_000)).await.unwrap();
@@ -460,9 +448,7 @@ fn a_router_in_the_way_makes_packets_smaller() {
 fn strange_headers_are_skipped_refused_or_told() {
     run(async {
         let (hub, b, _) = alone(Ipv6Config::fixed(B, 64, None)).await;
-        let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
-        ask.extend(B.octets());
-        ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        let ask = question(B);
         hub.inject(&icmp(STRANGER, B, 255, &ask));
         sent(&hub).await;
         let mut datagram = vec![0, 9, 0, 9, 0, 9, 0, 0, 7];
@@ -523,9 +509,7 @@ fn frames_with_every_bit_turned() {
         let (hub, b, _) = alone(Ipv6Config::auto()).await;
         let _udp = UdpSocket::bind(&b, at(Ipv6Addr::UNSPECIFIED, 9)).unwrap();
         let _tcp = TcpListener::bind(&b, at(Ipv6Addr::UNSPECIFIED, 9)).unwrap();
-        let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
-        ask.extend(LOCAL_B.octets());
-        ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        let ask = question(LOCAL_B);
         let query = [vec![58, 0, 5, 2, 0, 0, 1, 0, 130, 0, 0, 0, 0, 10, 0, 0], vec![0; 20]].concat();
         let piece = [vec![17, 0, 0, 1, 9, 9, 9, 9], vec![0; 64]].concat();
         let frames = [

@@ -1,8 +1,7 @@
 //! The same of IPv6: mutated frames, and packets that are built as only somebody hostile builds them, with right checksums.
 
 use crate::common::ipv6::*;
-use crate::common::pattern;
-use crate::{carry, deed, echo};
+use crate::{carry, deed, echo, exchange, talk};
 use embedded_io_async::{Read, Write};
 use fata_fuzz::{fuzz, mutated};
 use fata_libos::net::Checksum;
@@ -31,16 +30,7 @@ fn day() -> Vec<Vec<u8>> {
         hub.inject(&advertisement(1800, 7200));
         hub.inject(&frame(ROUTER, ALL_NODES, 0, 1, &query([0; 16])));
         sleep(Duration::from_secs(15)).await;
-        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
-        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
-        let (mut server, _) = listener.accept().await.unwrap();
-        client.write_all(&[1; 3000]).await.unwrap();
-        server.read_exact(&mut [0; 3000]).await.unwrap();
-        server.shutdown().await.unwrap();
-        drop(client);
-        let socket = UdpSocket::bind(&a, at(A, 5)).unwrap();
-        socket.send_to(&[1; 4000], at(B, 6)).await.unwrap();
-        socket.send_to(&[1; 40], at(B, 6)).await.unwrap();
+        exchange(&a, &b, [at(A, 5), at(B, 80), at(B, 6)]).await;
         hub.inject(&icmp(ROUTER, LOCAL_B, 64, &[128, 0, 0, 0, 1, 2, 3, 4, 5]));
         let _ = timeout(Duration::from_secs(1), Resolver::new(&b).resolve("www.example.org")).await;
         sleep(Duration::from_secs(70)).await;
@@ -469,17 +459,7 @@ fn conversations_of_ipv6() {
             let task = spawn(carry(left.clone(), 1, right.clone(), there.0, there.1));
             let other = spawn(carry(right.clone(), 2, left.clone(), back.0, back.1));
             for _ in 0..3 {
-                let talk = async {
-                    let mut stream = TcpStream::connect(&a, to).await.ok()?;
-                    let mut buf = vec![0; 1000];
-                    for start in (0..len).step_by(1000) {
-                        let part = 1000.min(len - start);
-                        stream.write_all(&pattern(start, part)).await.ok()?;
-                        stream.read_exact(&mut buf[..part]).await.ok()?;
-                    }
-                    Some(())
-                };
-                let talked = timeout(Duration::from_secs(60), talk).await;
+                let talked = timeout(Duration::from_secs(60), talk(&a, to, len)).await;
                 assert!(!is_clean || talked == Ok(Some(())), "nobody was in between");
             }
             drop((task, other));

@@ -15,7 +15,33 @@ use fata_netstack::testing::Hub;
 use fata_netstack::{Config, Resolver, Stack, TcpListener, TcpStream, UdpSocket};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// A connection and datagrams from `a`, of which each kind of frame is to be seen: from `here` to `stream` and `datagrams`.
+async fn exchange(a: &Stack, b: &Stack, [here, stream, datagrams]: [SocketAddr; 3]) {
+    let listener = TcpListener::bind(b, stream).unwrap();
+    let mut client = TcpStream::connect(a, stream).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    client.write_all(&[1; 3000]).await.unwrap();
+    server.read_exact(&mut [0; 3000]).await.unwrap();
+    server.shutdown().await.unwrap();
+    drop(client);
+    let socket = UdpSocket::bind(a, here).unwrap();
+    socket.send_to(&[1; 4000], datagrams).await.unwrap();
+    socket.send_to(&[1; 40], datagrams).await.unwrap();
+}
+
+/// Sends so many octets to a host that echoes, and hears them; `None`: it did not get so far.
+async fn talk(a: &Stack, to: SocketAddr, len: usize) -> Option<()> {
+    let mut stream = TcpStream::connect(a, to).await.ok()?;
+    let mut buf = vec![0; 1000];
+    for start in (0..len).step_by(1000) {
+        let part = 1000.min(len - start);
+        stream.write_all(&pattern(start, part)).await.ok()?;
+        stream.read_exact(&mut buf[..part]).await.ok()?;
+    }
+    Some(())
+}
 
 /// Frames of every protocol that the stack speaks, from a day in its life.
 fn day() -> Vec<Vec<u8>> {
@@ -28,16 +54,7 @@ fn day() -> Vec<Vec<u8>> {
         Stack::new().add_interface("main", Box::new(hub.device(3, false)), Config::default());
         ia.configured().await;
         sleep(Duration::from_millis(10)).await;
-        let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
-        let mut client = TcpStream::connect(&a, at(B, 80)).await.unwrap();
-        let (mut server, _) = listener.accept().await.unwrap();
-        client.write_all(&[1; 3000]).await.unwrap();
-        server.read_exact(&mut [0; 3000]).await.unwrap();
-        server.shutdown().await.unwrap();
-        drop(client);
-        let socket = UdpSocket::bind(&a, at(A, 5)).unwrap();
-        socket.send_to(&[1; 4000], at(B, 6)).await.unwrap();
-        socket.send_to(&[1; 40], at(B, 6)).await.unwrap();
+        exchange(&a, &b, [at(A, 5), at(B, 80), at(B, 6)]).await;
         let _ = timeout(Duration::from_secs(1), Resolver::new(&b).resolve("www.example.org")).await;
         sleep(Duration::from_secs(5)).await;
         hub.captured()
@@ -213,17 +230,7 @@ fn conversations() {
             let (deeds, every) = back;
             let other = spawn(carry(right.clone(), 2, left.clone(), deeds, every));
             for _ in 0..3 {
-                let talk = async {
-                    let mut stream = TcpStream::connect(&a, at(B, 80)).await.ok()?;
-                    let mut buf = vec![0; 1000];
-                    for start in (0..len).step_by(1000) {
-                        let part = 1000.min(len - start);
-                        stream.write_all(&pattern(start, part)).await.ok()?;
-                        stream.read_exact(&mut buf[..part]).await.ok()?;
-                    }
-                    Some(())
-                };
-                let talked = timeout(Duration::from_secs(60), talk).await;
+                let talked = timeout(Duration::from_secs(60), talk(&a, at(B, 80), len)).await;
                 assert!(!is_clean || talked == Ok(Some(())), "nobody was in between");
             }
             drop((task, other));

@@ -4,7 +4,7 @@ use super::checksum as checksum_of;
 use embedded_io_async::Write as _;
 use fata_libos::time::{Duration, sleep};
 use fata_netstack::testing::Hub;
-use fata_netstack::{Addressing, Config, Interface, Ipv4Config, Ipv6Config, Stack, TcpStream};
+use fata_netstack::{Addressing, Config, Interface, Ipv4Config, Ipv6Config, Stack, TcpListener, TcpStream};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub const A: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -142,4 +142,22 @@ pub async fn echo(mut stream: TcpStream) {
             _ => return,
         }
     }
+}
+
+/// A connection from A to B: the hub, both hosts, and its ends.
+pub async fn connected() -> (Hub, [Stack; 2], TcpStream, TcpStream) {
+    let hub = Hub::default();
+    let (a, b) = pair(&hub).await;
+    let listener = TcpListener::bind(&b, at(B, 7)).unwrap();
+    let stream = TcpStream::connect(&a, at(B, 7)).await.unwrap();
+    let (there, _) = listener.accept().await.unwrap();
+    (hub, [a, b], stream, there)
+}
+
+/// A stranger's question for the hardware address of `target`, by which it is known itself.
+pub fn question(target: Ipv6Addr) -> Vec<u8> {
+    let mut ask = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    ask.extend(target.octets());
+    ask.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+    ask
 }
