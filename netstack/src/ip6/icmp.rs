@@ -59,8 +59,12 @@ pub(super) fn receive(ip6: &Ip6, at: &At<'_>, header: Header, sign: Sign, messag
             if !(is_near && discovery::receive(ip6, at, source, destination, message)) {
                 at.lost(Lost::IcmpMalformed);
             }
+            ip6.renew();
         }
-        QUERY => discovery::queried(ip6, at, source, sign, message),
+        QUERY => {
+            discovery::queried(ip6, at, source, sign, message);
+            ip6.renew();
+        }
         // What is below is for an address that is ours for certain.
         _ if ip6.is_tentative(destination) => at.lost(Lost::IpNotOurs),
         ECHO_REQUEST if code == 0 && header.is_unicast && !source.is_unspecified() => {

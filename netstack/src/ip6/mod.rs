@@ -156,6 +156,7 @@ pub(crate) const START: Start = Start(|config, link, mac| {
         groups: RefCell::new(Listener::new()),
         paths: Forever::new(RefCell::default()),
         lines: Cell::new((LINES, Instant::default())),
+        due: Cell::new(None),
     })
 });
 
@@ -166,6 +167,8 @@ struct Ip6 {
     paths: Forever<RefCell<Paths>>,
     /// What may still be said, and since when.
     lines: Cell<(u8, Instant)>,
+    /// When something is due: it is asked for with each packet, and changes with few.
+    due: Cell<Option<Instant>>,
 }
 
 /// So many lines at once that a router can cause, and one more after so long.
@@ -192,6 +195,12 @@ impl Ip6 {
     #[inline(never)]
     fn host_mut(&self) -> RefMut<'_, Host> {
         self.host.borrow_mut()
+    }
+
+    /// Finds out anew when something is due.
+    fn renew(&self) {
+        let groups = self.groups.borrow().deadline();
+        self.due.set(self.host().deadline().into_iter().chain(groups).min());
     }
 
     fn is_tentative(&self, address: Ipv6Addr) -> bool {
@@ -278,23 +287,25 @@ impl Inet6 for Ip6 {
     fn link_changed(&self, core: &Rc<Core>, iface: &Rc<Iface>, up: bool) {
         self.paths.borrow_mut().clear();
         if !up {
-            return self.host_mut().link_down();
+            self.host_mut().link_down();
+            return self.renew();
         }
         let now = Instant::recent();
         self.host_mut().link_up(now);
         let at = &At { core, iface, now };
         discovery::join(self, at);
         discovery::poll(self, at);
+        self.renew();
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let groups = self.groups.borrow().deadline();
-        self.host().deadline().into_iter().chain(groups).min()
+        self.due.get()
     }
 
     fn poll(&self, core: &Rc<Core>, iface: &Rc<Iface>, now: Instant) {
-        if self.deadline().is_some_and(|at| at <= now) {
+        if self.due.get().is_some_and(|at| at <= now) {
             discovery::poll(self, &At { core, iface, now });
+            self.renew();
         }
     }
 
