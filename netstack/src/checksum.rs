@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071).
 
-use crate::ip6::in_use;
+use crate::version::in_use;
 use core::net::IpAddr;
 
 /// A sum of 16-bit words, not yet folded.

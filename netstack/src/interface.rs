@@ -3,11 +3,12 @@
 use crate::config::{Config, Ipv4Config};
 use crate::dhcp::{self, Inbox};
 use crate::ip::{self, Header, Net, Reassembly, Way};
-use crate::ip6::{self, Inet6};
+use crate::ip6::Inet6;
 use crate::link::Link;
 use crate::memory::Memory;
 use crate::stack::Core;
 use crate::traffic::Traffic;
+use crate::version;
 use crate::work::{Due, Work};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -123,7 +124,7 @@ impl Iface {
 
     /// IPv6, if the interface has it.
     pub(crate) fn inet6(&self) -> Option<&dyn Inet6> {
-        self.inet6.as_deref().filter(|_| ip6::in_use())
+        self.inet6.as_deref().filter(|_| version::in_use())
     }
 
     /// The way to a host by this interface, from the address `own` of this host if one is given.

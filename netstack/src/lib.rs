@@ -4,7 +4,7 @@
 //! Sockets are made from the stack: [`TcpListener::bind`], [`TcpStream::connect`], [`UdpSocket::bind`]. Streams implement
 //! `embedded_io_async`'s `Read` and `Write`.
 //!
-//! Inside, from below: `link` (Ethernet, neighbours), `ip` (addresses, fragments), `ip6` (all that IPv6 has beside those, for
+//! Inside, from below: `version` (what all know of the two versions of IP), `link` (Ethernet, neighbours), `ip` (addresses, fragments), `ip6` (all that IPv6 has beside those, for
 //! interfaces that have it), `icmp`, `udp`, `tcp`; `interface` is the loop
 //! over them, which knows TCP as a `transport` that is there once a socket of it was. Wire formats are smoltcp's. What a remote
 //! can make grow is bounded and counted ([`Stats`]); what it sends never panics.
@@ -38,6 +38,7 @@ mod timers;
 mod traffic;
 mod transport;
 mod udp;
+mod version;
 mod work;
 
 pub use capture::{Capture, CaptureError, Snapshot};

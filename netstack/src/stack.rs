@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::icmp::Ration;
 use crate::interface::{Iface, drive};
 use crate::ip::Way;
-use crate::ip6::{MAPPED, in_use, of6};
 use crate::memory::Memory;
 use crate::stats::{Counters, Stats};
 use crate::traffic::Packets;
 use crate::transport::Slot;
 use crate::udp;
+use crate::version::{MAPPED, in_use, of6};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -79,7 +79,9 @@ impl Core {
 /// The interface that an address of a link, or of a group, names: its number from 1, or 0.
 pub(crate) fn scope(address: SocketAddr) -> u32 {
     match address {
-        SocketAddr::V6(v6) if in_use() && v6.ip().is_unicast_link_local() => v6.scope_id(),
+        SocketAddr::V6(v6) if in_use() && (v6.ip().is_unicast_link_local() || v6.ip().is_multicast()) => {
+            v6.scope_id()
+        }
         _ => 0,
     }
 }

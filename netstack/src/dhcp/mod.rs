@@ -9,10 +9,10 @@ mod message;
 use crate::config::Config;
 use crate::interface::Iface;
 use crate::ip::{self, Datagram, Net, Way};
-use crate::ip6;
 use crate::link::Hop;
 use crate::stack::Core;
 use crate::udp;
+use crate::version::LEAST_MTU;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -239,7 +239,7 @@ impl Client {
         let mut dns = self.config.dns.clone();
         dns.extend(&lease.dns);
         // Every link of IPv6 takes its least.
-        let least = if self.iface.inet6().is_some() { ip6::LEAST_MTU as u16 } else { 0 };
+        let least = if self.iface.inet6().is_some() { LEAST_MTU as u16 } else { 0 };
         let limits = [lease.mtu.filter(|mtu| *mtu >= 576).map(|mtu| mtu.max(least)), self.config.mtu];
         self.iface.link.borrow_mut().limit_mtu(limits.into_iter().flatten().min().unwrap_or(u16::MAX));
         self.iface.configure(&self.core, Some(net), dns);

@@ -8,25 +8,10 @@ pub(crate) use input::{deliver, receive_frame, take_frame, unreachable_port};
 pub(crate) use output::{Datagram, send_datagram, write_header};
 pub(crate) use reassembly::{Fragment, Outcome, PacketId, Reassembly};
 
-use crate::ip6;
+pub(crate) use crate::version::{HEADER, HEADER6, ICMP, TCP, UDP, header_len};
+
 use crate::link::Hop;
 use core::net::{IpAddr, Ipv4Addr};
-
-/// Protocol numbers.
-pub(crate) const ICMP: u8 = 1;
-pub(crate) const TCP: u8 = 6;
-pub(crate) const UDP: u8 = 17;
-
-/// An IPv4 header without options, octets.
-pub(crate) const HEADER: usize = smoltcp::wire::IPV4_HEADER_LEN;
-
-/// An IPv6 header without extensions, octets.
-pub(crate) const HEADER6: usize = 40;
-
-/// The header of a packet to an address, without options or extensions, octets.
-pub(crate) fn header_len(to: IpAddr) -> usize {
-    if ip6::of6(to).is_none() { HEADER } else { HEADER6 }
-}
 
 /// The largest IPv4 packet, and what an IPv6 packet carries at most, octets.
 pub(crate) const MAX_PACKET: usize = 65_535;

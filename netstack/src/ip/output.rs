@@ -8,6 +8,7 @@ use crate::link::{Carries, Send};
 use crate::memory::zeroed;
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
+use crate::version::in_use;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::time::Instant;
 use smoltcp::wire::Ipv4Packet;
@@ -32,7 +33,7 @@ pub(crate) fn write_header(packet: &mut [u8], source: IpAddr, destination: IpAdd
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             write(packet, source, destination, protocol, Cut { dont: true, ect, ..Cut::default() });
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) if ip6::in_use() => {
+        (IpAddr::V6(source), IpAddr::V6(destination)) if in_use() => {
             ip6::headers::write(packet, source, destination, protocol, TTL, ect);
         }
         // No way leads from one version to the other.

@@ -12,6 +12,7 @@ use super::message::{Nonce, Preference, Prefix, RouterAdvertisement, solicited_n
 use super::own::{Address, Claim, FIRST_DELAY, identifier};
 use super::times::{NEVER, awaited, millis, part, part_of};
 use crate::config::Fixed6;
+use crate::version::LEAST_MTU;
 use alloc::vec::{self, Vec};
 use core::net::Ipv6Addr;
 use fata_libos::net::MacAddress;
@@ -24,8 +25,6 @@ const SERVERS: usize = 8;
 /// Addresses made of prefixes.
 const AUTOMATIC: usize = 8;
 
-/// The least packet that every link takes, octets.
-const LEAST_MTU: u32 = 1280;
 /// Between the first solicitations of routers, and the longest time that grows to (RFC 7559).
 const FIRST_WAIT: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -198,7 +197,7 @@ impl Host {
         if self.state != State::Up || !source.is_unicast_link_local() || self.gateway().is_some() {
             return false;
         }
-        if let Some(mtu) = said.mtu.filter(|mtu| (LEAST_MTU..=u32::from(self.largest)).contains(mtu)) {
+        if let Some(mtu) = said.mtu.filter(|mtu| (LEAST_MTU as u32..=u32::from(self.largest)).contains(mtu)) {
             self.mtu = Some(mtu as u16);
         }
         if said.lifetime > 0 {

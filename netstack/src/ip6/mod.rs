@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200) of an interface: neighbours (RFC 4861), addresses (RFC 4862), groups (RFC 3810), ICMPv6 (RFC 4443).
 //!
 //! The rest of the stack reaches it by way of [`Inet6`] alone, and only an [`Ipv6Config`] brings it in: an image without one
-//! has nothing of this code. What the rest does otherwise for IPv6 asks [`in_use`] first, or an address by [`of6`], and is not in
+//! has nothing of this code. What the rest does otherwise for IPv6 asks [`version::in_use`] first, or an address by [`version::of6`], and is not in
 //! such an image either.
 
 mod chain;
@@ -25,12 +25,12 @@ use crate::ip::{self, Datagram, Header, Way};
 use crate::link::{Carries, Hop, Link, Send};
 use crate::stack::Core;
 use crate::stats::Counters;
+use crate::version::{self, LEAST_MTU, MAPPED};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, Ref, RefCell, RefMut};
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
-use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::entropy;
 use fata_libos::net::{Checksum, MacAddress};
 use fata_libos::time::{Duration, Instant};
@@ -39,9 +39,6 @@ use host::{Host, Own};
 use input::At;
 use mld::Listener;
 use paths::Paths;
-
-/// What every link of IPv6 takes (RFC 8200, 5), octets.
-pub(crate) const LEAST_MTU: usize = 1280;
 
 /// IPv6 of one interface, as the rest of the stack sees it.
 pub(crate) trait Inet6 {
@@ -112,34 +109,10 @@ pub(crate) trait Inet6 {
     );
 }
 
-/// Whether an interface has ever had IPv6.
-///
-/// Only [`START`] sets it. Where nothing names that, the linked image has no store to it, so that the optimizer takes it for the
-/// constant that it is, and drops what is done for IPv6 alone.
-static IN_USE: AtomicBool = AtomicBool::new(false);
-
-/// Whether an interface may have IPv6. Tests of parts have no interface.
-#[inline(always)]
-pub(crate) fn in_use() -> bool {
-    cfg!(test) || IN_USE.load(Ordering::Relaxed)
-}
-
-/// What an address that stands for one of IPv4 begins with (RFC 4291, 2.5.5.2), as a number.
-pub(crate) const MAPPED: u128 = 0xffff;
-
 /// Whether no packet on a link comes from there: such addresses are for programs.
 #[inline(never)]
 fn is_strange(source: Ipv6Addr) -> bool {
     source.is_loopback() || source.to_bits() >> 32 == MAPPED
-}
-
-/// The address, if it is one of IPv6 that an interface may know.
-#[inline(always)]
-pub(crate) fn of6(address: IpAddr) -> Option<Ipv6Addr> {
-    match address {
-        IpAddr::V6(address) if in_use() => Some(address),
-        _ => None,
-    }
 }
 
 /// Makes the IPv6 of an interface.
@@ -148,7 +121,7 @@ pub(crate) struct Start(pub(crate) fn(&Ipv6Config, &mut Link, MacAddress) -> Box
 
 /// There is one way.
 pub(crate) const START: Start = Start(|config, link, mac| {
-    IN_USE.store(true, Ordering::Relaxed);
+    version::begin_ipv6();
     link.set_solicit(discovery::solicit);
     let largest = link.mtu().min(usize::from(u16::MAX)) as u16;
     Box::new(Ip6 {

@@ -5,8 +5,8 @@
 //! packets; at most [`LOOKING`] neighbours are looked for at once; what others make us learn never pushes out a neighbour
 //! that we talk to.
 
-use crate::ip6::{MAPPED, in_use, of6};
 use crate::memory::{Memory, Share, Use, zeroed};
+use crate::version::{MAPPED, in_use, of6};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

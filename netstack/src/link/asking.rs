@@ -2,9 +2,9 @@
 //! itself is IPv6's.
 
 use super::{BROADCAST, Link, News};
-use crate::ip6::in_use;
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
+use crate::version::in_use;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::net::{MacAddress, TransmitMeta};
 use fata_libos::time::{Duration, Instant};

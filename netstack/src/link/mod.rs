@@ -11,11 +11,10 @@ pub(crate) use arp::{Neighbours, News};
 
 use crate::capture::Tap;
 use crate::checksum::Sum;
-use crate::ip::{self, header_len};
-use crate::ip6::{in_use, of6};
 use crate::memory::{Memory, Use};
 use crate::stats::Counters;
 use crate::traffic::{Direction, Lost, Protocol, Traffic};
+use crate::version::{self, header_len, in_use, of6};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -373,10 +372,10 @@ fn refused(error: TransmitError) -> Lost {
 /// the rest, the sum over the pseudo-header.
 fn complete(packet: &mut [u8], carries: Carries, partial: bool) {
     let is_v4 = !in_use() || packet[0] >> 4 == 4;
-    let (header, addresses) = if is_v4 { (ip::HEADER, 12..20) } else { (ip::HEADER6, 8..40) };
+    let (header, addresses) = if is_v4 { (version::HEADER, 12..20) } else { (version::HEADER6, 8..40) };
     let (field, protocol) = match carries {
-        Carries::Tcp => (header + 16, ip::TCP),
-        Carries::Udp => (header + 6, ip::UDP),
+        Carries::Tcp => (header + 16, version::TCP),
+        Carries::Udp => (header + 6, version::UDP),
         Carries::Other => return,
     };
     let sum = Sum::default().data(&packet[addresses]).words(protocol, packet.len() - header);

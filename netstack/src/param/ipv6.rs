@@ -2,7 +2,7 @@
 
 use super::{ConfigError, PARAMS, gateway, value};
 use crate::config::{Config, Ipv4Config, Ipv6Config};
-use crate::ip6::LEAST_MTU;
+use crate::version::LEAST_MTU;
 use core::fmt;
 use core::net::Ipv6Addr;
 use fata_libos::param::{IP_LIST, IPV4_DHCP_OR_NONE, IPV6, IPV6_OR_AUTO, Ipv6Prefix, Param, Params, Value};

@@ -1,6 +1,6 @@
 //! What names a connection.
 
-use crate::ip6::in_use;
+use crate::version::in_use;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 
