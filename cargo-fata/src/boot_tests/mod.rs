@@ -42,8 +42,8 @@ use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{GuestSpec, Kind};
 
-/// Room for a guest of 2 GiB.
-const HOST_MEMORY_MB: u32 = 4500;
+/// What the machine in QEMU has where a test does not say, MiB: room for a guest of 2 GiB.
+pub const HOST_MEMORY_MB: u32 = 4500;
 
 /// One boot test.
 #[derive(Clone, Copy)]

@@ -1,10 +1,12 @@
-//! Runs the boot tests, one after the other, on one host, with Xen or without; starts the host again when a test has left it
-//! unusable.
+//! Runs the boot tests, one after the other on a host, with Xen or without; starts the host again when a test has left it
+//! unusable. Once the machine has nothing else to do, a second Xen host takes tests from the end of the line.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -16,6 +18,40 @@ use crate::xen_host::qemu::{Forward, Options};
 use crate::{interrupt, ui};
 
 const KEEP_LIMIT: Duration = Duration::from_secs(30);
+/// For fewer tests than this a second host is not started: it takes as long as some of them.
+const WORTH_A_HOST: usize = 8;
+const KIB_OF_MIB: u64 = 1024;
+
+/// Tests that are yet to be run; several hosts may take from it.
+pub struct Line<'t>(Mutex<VecDeque<&'t BootTest>>);
+
+impl<'t> Line<'t> {
+    /// These, in their order.
+    pub fn new(tests: &[&'t BootTest]) -> Self {
+        Self(Mutex::new(tests.iter().copied().collect()))
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.left().is_empty()
+    }
+
+    /// Takes the one that is first.
+    fn first(&self) -> Option<&'t BootTest> {
+        self.left().pop_front()
+    }
+
+    /// Takes the last one for which a host with so much memory will do.
+    fn last(&self, memory_mb: u32) -> Option<&'t BootTest> {
+        let mut left = self.left();
+        let place = left.iter().rposition(|test| test.host_memory_mb <= memory_mb)?;
+        left.remove(place)
+    }
+
+    fn left(&self) -> MutexGuard<'_, VecDeque<&'t BootTest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The tests whose names contain `filter`; the long ones only if asked for.
 pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
@@ -27,22 +63,53 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
 
 /// Runs those that need no Xen host, a report line each.
 pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
-    run_on(|| Host::without_xen(&logs.join("qemu")), tests, logs, report)
+    let line = Line::new(tests);
+    run_on(|| Host::without_xen(&logs.join("qemu")), || line.first(), logs, report)
 }
 
-/// Runs the others, on one Xen host.
-pub fn run_on_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
-    let memory_mb = tests.iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
-    let log = logs.join("serial.log");
+/// Runs the others, on a Xen host, from the first on.
+pub fn run_on_xen(line: &Line<'_>, logs: &Path, report: &Report) -> Result<()> {
+    let memory_mb = line.left().iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
+    let options = options(memory_mb, logs.join("serial.log"))?;
+    run_on(|| Host::boot(options.clone()), || line.first(), logs, report)
+}
+
+/// Runs those from the last on, on a Xen host beside the one that has begun with the first.
+pub fn help_on_xen(line: &Line<'_>, logs: &Path, report: &Report) -> Result<()> {
+    let memory_mb = boot_tests::HOST_MEMORY_MB;
+    if line.left().len() < WORTH_A_HOST {
+        return Ok(());
+    }
+    let free = memory_free_mib(&fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?);
+    if free < u64::from(memory_mb) {
+        ui::warn(format!("no second Xen host: it takes {memory_mb} MiB, and {free} MiB are free"));
+        return Ok(());
+    }
+    let options = options(memory_mb, logs.join("serial-2.log"))?;
+    run_on(|| Host::boot(options.clone()), || line.last(memory_mb), logs, report)
+}
+
+fn options(memory_mb: u32, log: PathBuf) -> Result<Options> {
     let port = boot_tests::FORWARDED;
     let forward = Forward { host_port: free_port()?, guest: Ipv4Addr::new(10, 0, 2, 15), guest_port: port };
-    let options = Options { memory_mb, forwards: vec![forward], disks: Vec::new(), log, gdb_port: None };
-    run_on(|| Host::boot(options.clone()), tests, logs, report)
+    Ok(Options { memory_mb, forwards: vec![forward], disks: Vec::new(), log, gdb_port: None })
 }
 
-fn run_on(boot: impl Fn() -> Result<Host>, tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
+/// What Linux says programs may still take, of `/proc/meminfo`.
+fn memory_free_mib(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / KIB_OF_MIB
+}
+
+fn run_on<'t>(
+    boot: impl Fn() -> Result<Host>,
+    next: impl Fn() -> Option<&'t BootTest>,
+    logs: &Path,
+    report: &Report,
+) -> Result<()> {
     let mut host: Option<Host> = None;
-    for test in tests {
+    while let Some(test) = next() {
         interrupt::check()?;
         let alive = host.as_mut().is_some_and(Host::is_alive);
         let ready = match &mut host {
@@ -138,5 +205,26 @@ mod tests {
         assert!(is_of_test("guest-web-7.log", 6, 7));
         assert!(!is_of_test("guest-web-7.log", 7, 8));
         assert!(is_of_test("xen-hotplug.log", 7, 8));
+    }
+
+    #[test]
+    fn hosts_take_from_both_ends_what_they_have_memory_for() {
+        const fn named(name: &'static str) -> BootTest {
+            BootTest::new(name, 1, |_| Ok(()))
+        }
+        let (a, b, large) = (named("a"), named("b"), named("large").host_memory(10_500));
+        let line = Line::new(&[&a, &b, &large]);
+        assert_eq!(line.last(boot_tests::HOST_MEMORY_MB).map(|test| test.name), Some("b"));
+        assert_eq!(line.first().map(|test| test.name), Some("a"));
+        assert!(line.last(boot_tests::HOST_MEMORY_MB).is_none());
+        assert_eq!(line.first().map(|test| test.name), Some("large"));
+        assert!(line.is_empty() && line.first().is_none());
+    }
+
+    #[test]
+    fn memory_is_what_linux_says_is_available() {
+        let text = "MemTotal:       24600000 kB\nMemFree:         1000000 kB\nMemAvailable:    8192000 kB\n";
+        assert_eq!(memory_free_mib(text), 8000);
+        assert_eq!(memory_free_mib("MemTotal: 5 kB\n"), 0);
     }
 }

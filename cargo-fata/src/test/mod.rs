@@ -1,7 +1,8 @@
 //! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
 //! line that counts them.
 //!
-//! What needs a Xen host runs beside all that does not, once the images are built; what wants the machine for itself comes last.
+//! What needs a Xen host runs beside all that does not, once the images are built; when that is done, a second Xen host helps.
+//! What wants the machine for itself comes last.
 
 mod book;
 mod boot;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use self::book::BookTest;
+use self::boot::Line;
 use self::checks::Check;
 use self::contents::Contents;
 use self::report::Report;
@@ -75,6 +77,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         tests.boot.iter().filter(|_| has_images).partition(|test| test.needs_xen());
     let (alone, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
         without_xen.into_iter().partition(|test| test.is_alone);
+    let line = Line::new(&with_xen);
     let on_this_machine = || -> Result<()> {
         for check in &other {
             report.run(check.name, || check.run(&logs));
@@ -96,11 +99,12 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         for test in tests.machine.iter().filter(|test| has_images && !test.is_alone()) {
             report.run(test.name, || test.run(&logs));
         }
-        boot::run_without_xen(&without_xen, &logs, &report)
+        boot::run_without_xen(&without_xen, &logs, &report)?;
+        boot::help_on_xen(&line, &logs, &report)
     };
-    let on_xen = || boot::run_on_xen(&with_xen, &logs, &report);
+    let on_xen = || boot::run_on_xen(&line, &logs, &report);
     // dom0 is one processor's work, and most of it is waiting.
-    if with_xen.is_empty() {
+    if line.is_empty() {
         on_this_machine()?;
     } else {
         side_by_side(on_this_machine, on_xen)?;
