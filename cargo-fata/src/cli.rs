@@ -77,6 +77,16 @@ pub struct MapArgs {
     pub output: Option<PathBuf>,
 }
 
+/// Arguments of `image pack`.
+#[derive(Args)]
+pub struct PackArgs {
+    /// The image.
+    pub image: PathBuf,
+    /// Where the packed one goes; beside the image, as IMAGE.gz, where nothing is said.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// Arguments of `run`.
 #[derive(Args)]
 pub struct RunArgs {
@@ -168,6 +178,8 @@ pub enum ImageCommand {
         /// The image.
         image: PathBuf,
     },
+    /// Pack an image by gzip, for Xen's toolstack, which unpacks it when it starts a guest. QEMU does not.
+    Pack(PackArgs),
     /// Draw what the bytes of an image are as an SVG, and print a table of them by crate.
     Map(MapArgs),
     /// Write the configuration that its manifest asks for, to standard output.

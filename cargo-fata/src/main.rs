@@ -12,6 +12,7 @@ mod cargo;
 mod cli;
 mod command;
 mod image;
+mod image_file;
 mod interrupt;
 mod kv;
 mod new;

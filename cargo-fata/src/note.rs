@@ -1,7 +1,6 @@
 //! What an image says of itself in ELF notes: to us in one that `fata::main!` leaves (owner `Fata`, type 1, the manifest),
 //! to Xen in those of `xen/elfnote.h`.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -9,6 +8,8 @@ use fata_build::Manifest;
 use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
+
+use crate::image_file;
 
 /// Owner and type of our note.
 const OURS: (&[u8], u32) = (b"Fata", 1);
@@ -79,7 +80,7 @@ fn number(octets: &[u8]) -> u64 {
 }
 
 fn in_image<T>(image: &Path, read: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
-    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let bytes = image_file::read(image)?;
     read(&bytes).with_context(|| format!("cannot read what {} says of itself", image.display()))
 }
 

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, ensure};
 use super::{BootTest, probe};
 use crate::cli::{ConfigArgs, Toolstack};
 use crate::command;
-use crate::image::config;
+use crate::image::{config, pack};
+use crate::note;
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, GuestSpec, Kind};
+use crate::xen_host::guest::{End, GuestSpec, Image, Kind};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -24,6 +25,7 @@ pub const TESTS: &[BootTest] = &[
         .on_qemu(),
     BootTest::new("boot::manifest::help", 120, help).on_qemu(),
     BootTest::new("boot::manifest::xl_starts_from_its_configuration", 120, xl_starts_from_its_configuration),
+    BootTest::new("boot::manifest::xl_starts_a_packed_image", 60, xl_starts_a_packed_image).both(),
     BootTest::new("boot::manifest::libvirt_takes_its_configuration", 60, libvirt_takes_its_configuration),
 ];
 
@@ -154,6 +156,24 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
 }
 
 /// By libvirt's own schema of domains.
+/// As gzip, by the real `xl`, which unpacks it; the tool reads the same from it as from what it was made of.
+fn xl_starts_a_packed_image(host: &mut Host) -> Result<()> {
+    let path = image("manifest")?;
+    let packed = std::env::temp_dir().join(format!("manifest-{}.gz", std::process::id()));
+    let octets = pack::packed(&path)?;
+    ensure!(
+        octets.len() as u64 * 4 < fs::metadata(&path)?.len() * 3,
+        "packed it has {} octets",
+        octets.len()
+    );
+    fs::write(&packed, octets)?;
+    let (same, uploaded) = (note::entries(&packed)? == note::entries(&path)?, host.upload(&packed));
+    fs::remove_file(&packed)?;
+    ensure!(same, "of the packed image other entries are read");
+    let spec = GuestSpec::new("packed", Image::InDom0(uploaded?)).vif("xenbr0").vif("xenbr1");
+    says(host, &spec, &["greeting good day, number 7", "configured"])
+}
+
 fn libvirt_takes_its_configuration(host: &mut Host) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
     fs::create_dir_all(&folder)?;

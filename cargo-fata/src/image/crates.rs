@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
+use crate::image_file;
 use crate::symbols::twin;
 
 /// What no symbol of Rust's names: assembly, the compiler's own functions, texts.
@@ -31,7 +32,7 @@ pub fn sizes(image: &Path) -> Result<Vec<CrateSize>> {
 }
 
 fn read(path: &Path) -> Result<Vec<CrateSize>> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = image_file::read(path)?;
     let file = object::File::parse(&*bytes)?;
     let symbols = file.symbols().filter_map(|symbol| {
         let section = file.section_by_index(symbol.section_index()?).ok()?;

@@ -4,21 +4,25 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, elf};
 
 use super::{crates, note_of};
+use crate::image_file;
 use crate::note::{self, Note};
 use crate::ui;
 
 /// All that is known of an image.
 pub fn text(image: &Path) -> Result<String> {
     let Note { version, manifest } = note_of(image)?;
-    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let bytes = image_file::read(image)?;
     let mut text = format!("{} {version}\n", manifest.image.name);
     let limit = manifest.image.max_size.map_or_else(String::new, |size| format!(", of at most {size}"));
     let _ = writeln!(text, "  file       {} octets{limit}", grouped(bytes.len() as u64));
+    if image_file::is_packed(image)? {
+        let _ = writeln!(text, "  packed     {} octets", grouped(fs::metadata(image)?.len()));
+    }
     let _ = writeln!(text, "  entries    {}", entries(image)?);
     text += &segments(&bytes)?;
     match crates::sizes(image) {
@@ -69,7 +73,7 @@ fn by_crate(sizes: &[crates::CrateSize]) -> String {
 }
 
 /// `65,536`
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -1,18 +1,19 @@
-//! `cargo fata image`: what an image is, from itself: [`info`] and [`map`] for people, [`config`] for toolstacks. The sizes of its parts
-//! are [`crates`]'.
+//! `cargo fata image`: what an image is, from itself: [`info`] and [`map`] for people, [`config`] for toolstacks; [`pack`] makes
+//! its file smaller. The sizes of its parts are [`crates`]'.
 
 pub mod config;
 mod crates;
 mod info;
 pub mod map;
+pub mod pack;
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use fata_build::Size;
 
 use crate::cli::ImageCommand;
+use crate::image_file;
 use crate::note::Note;
 
 /// The command itself.
@@ -20,6 +21,7 @@ pub fn run(command: &ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Map(args) => map::run(args)?,
         ImageCommand::Info { image } => print!("{}", info::text(image)?),
+        ImageCommand::Pack(args) => pack::run(args)?,
         ImageCommand::Config(args) => print!("{}", config::text(args)?),
     }
     Ok(())
@@ -31,10 +33,16 @@ fn note_of(image: &Path) -> Result<Note> {
     note.with_context(|| format!("{} has no manifest in it: it is no appliance of Fata", image.display()))
 }
 
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// Compares an image's file with the `max-size` of its manifest. The linker does so too, but does not see the whole file.
 pub fn check_size(image: &Path) -> Result<()> {
     let Some(limit) = Note::of(image)?.and_then(|note| note.manifest.image.max_size) else { return Ok(()) };
-    within(image, fs::metadata(image)?.len(), limit)
+    within(image, image_file::read(image)?.len() as u64, limit)
 }
 
 fn within(image: &Path, octets: u64, limit: Size) -> Result<()> {

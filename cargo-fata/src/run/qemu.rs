@@ -18,7 +18,7 @@ use crate::setup::{self, Need};
 use crate::symbols::Symbols;
 use crate::xen_host::guest::End;
 use crate::xen_host::qemu::Forward;
-use crate::{interrupt, ui};
+use crate::{image_file, interrupt, ui};
 
 /// The first of QEMU's networks is 10.0.2.0/24, as is our Xen host's.
 const FIRST_NETWORK: usize = 2;
@@ -32,6 +32,9 @@ const SHORT_LIVES: u32 = 5;
 pub fn session(image: &Path, args: &GuestArgs, params: &[String]) -> Result<ExitCode> {
     refuse_what_only_xen_does(args)?;
     setup::ensure(&[Need::Qemu])?;
+    if image_file::is_packed(image)? {
+        bail!("{} is packed, which QEMU does not unpack: run the image that it was made of", image.display());
+    }
     let Entries { pvh: Some(entry), .. } = note::entries(image)? else {
         bail!("{} has no PVH entry, which QEMU needs (XEN_ELFNOTE_PHYS32_ENTRY)", image.display());
     };

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionIndex, SectionKind, SymbolKind};
 
 use super::twin;
+use crate::image_file;
 use crate::workspace::Workspace;
 
 /// Further than this behind a symbol without a size, as assembly leaves them, an address is not in it.
@@ -45,7 +46,7 @@ impl Table {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = image_file::read(path)?;
         let file = object::File::parse(&*bytes)
             .with_context(|| format!("{} is not an ELF image", path.display()))?;
         let is_code = |section: Option<SectionIndex>| {

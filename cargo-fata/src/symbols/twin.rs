@@ -1,12 +1,12 @@
 //! An image is sealed without symbols. Its twin is linked from the same source with them, and is taken only if what it
 //! loads is what the image loads, byte for byte.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSegment};
 
+use crate::image_file;
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -15,11 +15,12 @@ const HEADER_SIZE: usize = 64;
 
 /// The twin of an image, built if it is not there. The image's name says what is built: that of a binary or example.
 pub fn of(image: &Path) -> Result<PathBuf> {
-    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let file = image.file_name().unwrap_or_default().to_string_lossy();
+    let name = if image_file::is_packed(image)? { file.trim_end_matches(".gz") } else { &file };
     let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
     let workspace = Workspace::current()
         .context("an image's symbols come from its source: run this in its package's folder")?;
-    let target = workspace.find(&name, is_example).with_context(|| {
+    let target = workspace.find(name, is_example).with_context(|| {
         format!(
             "{} has no symbols: they come from its source, so run this in the folder of its package",
             image.display()
@@ -38,7 +39,7 @@ pub fn of(image: &Path) -> Result<PathBuf> {
 
 /// The segments of an image: address and contents.
 fn loaded(image: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
-    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let bytes = image_file::read(image)?;
     let file = object::File::parse(&*bytes)?;
     let segments = file.segments().map(|segment| {
         let header = if segment.file_range().0 == 0 { HEADER_SIZE } else { 0 };

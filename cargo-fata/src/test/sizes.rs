@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::image::pack;
 use crate::workspace::Workspace;
 
 /// A limit on an image's size.
@@ -14,6 +15,8 @@ pub struct Size {
     image: &'static str,
     content: Content,
     limit_bytes: u64,
+    /// Of the image as `cargo fata image pack` makes it.
+    packed_limit_bytes: Option<u64>,
 }
 
 /// What an image has in it beside its code.
@@ -24,9 +27,27 @@ enum Content {
 }
 
 const SIZES: [Size; 3] = [
-    Size { name: "size::hello", image: "hello", content: Content::Own, limit_bytes: 73_728 },
-    Size { name: "size::web", image: "web", content: Content::EmptySite, limit_bytes: 434_176 },
-    Size { name: "size::kv", image: "kv", content: Content::Own, limit_bytes: 745_472 },
+    Size {
+        name: "size::hello",
+        image: "hello",
+        content: Content::Own,
+        limit_bytes: 73_728,
+        packed_limit_bytes: None,
+    },
+    Size {
+        name: "size::web",
+        image: "web",
+        content: Content::EmptySite,
+        limit_bytes: 434_176,
+        packed_limit_bytes: None,
+    },
+    Size {
+        name: "size::kv",
+        image: "kv",
+        content: Content::Own,
+        limit_bytes: 745_472,
+        packed_limit_bytes: Some(460_800),
+    },
 ];
 
 /// Those whose names contain `filter`.
@@ -46,7 +67,9 @@ impl Size {
                 target.with_site(&site).build(&["--quiet"])?
             }
         };
-        within(self.image, fs::metadata(image)?.len(), self.limit_bytes)
+        within(self.image, fs::metadata(&image)?.len(), self.limit_bytes)?;
+        let Some(limit) = self.packed_limit_bytes else { return Ok(()) };
+        within(&format!("{}, packed,", self.image), pack::packed(&image)?.len() as u64, limit)
     }
 }
 

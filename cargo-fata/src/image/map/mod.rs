@@ -20,7 +20,7 @@ use self::pieces::Piece;
 use crate::cli::MapArgs;
 use crate::note::Note;
 use crate::workspace::Workspace;
-use crate::{setup, symbols, ui};
+use crate::{image_file, setup, symbols, ui};
 
 /// The command itself.
 pub fn run(args: &MapArgs) -> Result<()> {
@@ -39,17 +39,10 @@ pub fn run(args: &MapArgs) -> Result<()> {
 /// What the bytes of an image are: together as many as the file has.
 pub fn pieces_of(image: &Path) -> Result<Vec<Piece>> {
     ensure!(Note::of(image)?.is_some(), "{} is no image: it has no manifest", image.display());
-    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let (bytes, with_symbols) = (read(image)?, read(&symbols::file_of(image)?)?);
+    let (bytes, with_symbols) = (image_file::read(image)?, image_file::read(&symbols::file_of(image)?)?);
     let lock = Workspace::current()
         .ok()
         .and_then(|workspace| fs::read_to_string(workspace.root.join("Cargo.lock")).ok());
     let ranks = Ranks::of(&lock.unwrap_or_default());
     pieces::of(&bytes, &with_symbols, &ranks).with_context(|| format!("cannot read {}", image.display()))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
