@@ -72,7 +72,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         }
     }
     table(&contests.held);
-    let title = "guest CPU a megabyte of TCP over bad lines, milliseconds";
+    let title = "TCP over bad lines, megabytes a second";
     results::write(bench, "netem", title, "linux + iperf3", &[&fata, &linux], &contests.held)?;
     contests.complete()
 }
