@@ -2,10 +2,9 @@
 //! caller's crate pays nothing: the code is counted where its source is.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::image_file;

@@ -1,6 +1,5 @@
 //! The functions and lines of a file with symbols, by address.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use addr2line::{Frame, Loader, gimli};

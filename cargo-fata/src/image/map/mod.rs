@@ -11,12 +11,13 @@ mod table;
 mod tree;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
 use self::owner::Ranks;
 use self::pieces::Piece;
+use super::with_suffix;
 use crate::cli::MapArgs;
 use crate::note::Note;
 use crate::workspace::Workspace;
