@@ -160,7 +160,7 @@ fn contradicting_parameters(host: &mut Host) -> Result<()> {
         ("ipv4=10.0.2.15/24 gateway=10.9.9.9", "boot parameter main.gateway: 10.9.9.9 is not in the network"),
         ("gateway=10.0.2.2", "boot parameter main.gateway: 10.0.2.2 has no use with ipv4=dhcp"),
         ("ipv4=10.0.2.255/24", "boot parameter main.ipv4: 10.0.2.255/24 is the network's own or broadcast"),
-        ("ipv4=10.0.2.300/24", "boot parameter ipv4: \"10.0.2.300/24\" is not dhcp or an IPv4 address"),
+        ("ipv4=10.0.2.300/24", "boot parameter ipv4: \"10.0.2.300/24\" is not dhcp, none or an IPv4 address"),
         ("side.ipv4=dhcp", "boot parameter \"side.ipv4\" is unknown; known are: log, port, main.ipv4,"),
     ] {
         let guest = host.create(&GuestSpec::new("params", image("echo")?).vif("xenbr0").extra(extra))?;

@@ -21,8 +21,9 @@ const PREFIX: &str = "host::";
 /// How long `--long` lets each target of `fuzz/` run, seconds.
 const FUZZ_SECONDS: u64 = 60;
 
-/// All of them together.
+/// All of them together, compiling included, and with `--long`: there the fuzz targets alone take a quarter of an hour.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
+const LONG_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// Kills a process group when its time is up or the user interrupts, until it is dropped.
 struct Watchdog {
@@ -31,13 +32,13 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn over(pid: u32) -> Self {
+    fn over(pid: u32, limit: Duration) -> Self {
         let watchdog = Self { over: Arc::default(), bitten: Arc::default() };
         let (over, bitten) = (watchdog.over.clone(), watchdog.bitten.clone());
         let started = Instant::now();
         std::thread::spawn(move || {
             while !over.load(Ordering::SeqCst) {
-                let late = started.elapsed() > LIMIT;
+                let late = started.elapsed() > limit;
                 if late || interrupt::requested() {
                     bitten.store(late, Ordering::SeqCst);
                     // SAFETY: kill(2) touches no memory; the group's leader is waited for only after its output has ended.
@@ -87,9 +88,10 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()>
     // One pipe for both, so that "Running ..." stays before the tests that it announces.
     cargo.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // A group of its own, so that a test that hangs can be ended with all that it has started.
+    let limit = if long { LONG_LIMIT } else { LIMIT };
     let mut child = cargo.process_group(0).spawn().context("cannot start cargo")?;
     drop(cargo);
-    let watchdog = Watchdog::over(child.id());
+    let watchdog = Watchdog::over(child.id(), limit);
     // What comes before the first program is cargo's compiling.
     let (mut name, mut failures, mut since) = ("cargo test, compiling".to_owned(), 0, Instant::now());
     for line in BufReader::new(reader).split(b'\n') {
@@ -115,7 +117,7 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()>
     report.spent(&format!("{PREFIX}{name}"), since.elapsed());
     interrupt::check()?;
     if watchdog.has_bitten() {
-        let reason = format!("no end after {} minutes; see {}", LIMIT.as_secs() / 60, log_path.display());
+        let reason = format!("no end after {} minutes; see {}", limit.as_secs() / 60, log_path.display());
         report.failed("host::time-limit", None, &reason);
     }
     // A crate that does not compile, or a test that takes the program with it, has no line of its own.
