@@ -176,14 +176,15 @@ pub(crate) fn read(disk: &Disk) -> Later<'_, Copies> {
     })
 }
 
-/// The generation and the epoch that are higher than those of all that is there, whatever it is.
+/// A generation and an epoch that are higher than those of all that is there, whatever store's it is.
 pub(crate) async fn after_all(disk: &Disk) -> Result<(u64, u64), Error> {
     match try_read(disk).await {
-        Ok(Copies { newest, .. }) => {
-            Ok((newest.generation.min(MAX_NUMBER) + 1, newest.epoch.min(MAX_NUMBER) + 2))
+        // Numbers that no store comes to are a stranger's.
+        Ok(Copies { newest, .. }) if newest.generation.max(newest.epoch) < MAX_NUMBER / 2 => {
+            Ok((newest.generation + 1, newest.epoch + 2))
         }
         Err(Error::Block(e)) => Err(e.into()),
-        Err(_) => Ok((1, 1)),
+        _ => Ok((1, 1)),
     }
 }
 
