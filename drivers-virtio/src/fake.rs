@@ -71,7 +71,16 @@ impl Given {
 
     /// Writes into the first buffer.
     pub(crate) fn write(&self, data: &[u8]) {
-        let (address, len, may_write) = self.parts[0];
+        self.write_part(0, data);
+    }
+
+    /// Writes into the last buffer.
+    pub(crate) fn write_last(&self, data: &[u8]) {
+        self.write_part(self.parts.len() - 1, data);
+    }
+
+    fn write_part(&self, part: usize, data: &[u8]) {
+        let (address, len, may_write) = self.parts[part];
         assert!(may_write && data.len() <= len as usize);
         // SAFETY: as above.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), address as *mut u8, data.len()) };

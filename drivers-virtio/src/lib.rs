@@ -1,14 +1,13 @@
 //! Virtio devices of a guest without Xen below it, on the `virtio-drivers` crate: net, block, entropy and console, over PCI and MMIO.
 //!
-//! [`net`], `entropy` and `console` are the drivers, over any transport and any memory, so that host tests run them against
-//! a device of their own, and `block` on a guest alone; `queue` and `single` are what they stand on: queues whose device is not trusted. On a guest, `find` looks for devices,
+//! [`net`], [`block`], `entropy` and `console` are the drivers, over any transport and any memory, so that host tests run them against
+//! a device of their own; `queue` and `single` are what they stand on: queues whose device is not trusted. On a guest, `find` looks for devices,
 //! `pci` is the machine's configuration space, `transport` the way to registers, `hal` memory as devices see it. The machine
 //! below is `fata_xen::machine`.
 #![cfg_attr(target_os = "xen", no_std)]
 
 extern crate alloc;
 
-#[cfg(target_os = "xen")]
 pub mod block;
 #[cfg_attr(not(target_os = "xen"), allow(dead_code))]
 mod command_line;

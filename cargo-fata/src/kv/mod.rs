@@ -8,7 +8,7 @@ use std::io::{BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use fata_libos::block::{Access, Disk};
+use fata_libos::block::{Access, BlockError, Disk};
 use fata_libos::task::block_on;
 use fata_storage::kv::{Batch, Cursor, Durability, Error, OnDamage, Options, Report, Store};
 use fata_unix::UnixPlatform;
@@ -51,9 +51,14 @@ fn options(access: Access, salvage: bool) -> Options {
     Options { access, damage, cache: 16 << 20, ..Options::default() }
 }
 
+/// Whether an error is of a part of the disk, the rest of which can be read: octets that changed, or a bad sector.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { .. } | Error::Block(BlockError::Failed { .. }))
+}
+
 async fn open(disk: &Disk, options: Options) -> Result<Store> {
     Store::open(disk, options).await.map_err(|error| match error {
-        Error::Corrupt { .. } => {
+        error if is_damage(&error) => {
             anyhow::anyhow!("{error}; `cargo fata kv dump --salvage` reads what is whole")
         }
         _ => error.into(),
@@ -75,7 +80,7 @@ async fn dump(
         match next(&mut cursor, keys).await {
             Ok(Some((key, value))) => out.borrow_mut().write_all(&text::line(&key, value.as_deref()))?,
             Ok(None) => break,
-            Err(error @ Error::Corrupt { .. }) => {
+            Err(error) if is_damage(&error) => {
                 failures += 1;
                 ui::say(error.to_string());
             }
@@ -181,10 +186,14 @@ mod tests {
     use super::*;
     use fata_storage::testing::SimDisk;
 
-    fn dumped(disk: &Disk) -> String {
+    fn try_dump(disk: &Disk, salvage: bool) -> Result<String> {
         let out = RefCell::new(Vec::new());
-        fata_libos::testing::run(dump(disk.clone(), b"", false, false, &out)).unwrap();
-        String::from_utf8(out.into_inner()).unwrap()
+        fata_libos::testing::run(dump(disk.clone(), b"", false, salvage, &out))?;
+        Ok(String::from_utf8(out.into_inner()).unwrap())
+    }
+
+    fn dumped(disk: &Disk) -> String {
+        try_dump(disk, false).unwrap()
     }
 
     fn loaded(disk: &Disk, format: bool, text: &str) -> Result<ExitCode> {
@@ -214,6 +223,42 @@ mod tests {
         let error = loaded(&disk, true, "b\t1\n").unwrap_err().to_string();
         assert!(error.contains("--format would destroy it"), "{error}");
         assert_eq!(dumped(&disk), "a\t1\n");
+    }
+
+    #[test]
+    fn a_bad_sector_costs_what_is_in_it() {
+        let sim = SimDisk::new(512, 16384);
+        let disk = sim.disk();
+        let value = "x".repeat(2000);
+        let lines: String = (0..100).map(|n| format!("key {n:03}\t{value}\n")).collect();
+        loaded(&disk, true, &lines).unwrap();
+        // Each in some values.
+        for sector in [130, 200, 300, 388] {
+            sim.break_reads(sector);
+            let found = dumped(&disk);
+            assert!(found.lines().all(|line| lines.contains(line)));
+            assert!((90..100).contains(&found.lines().count()), "sector {sector}");
+            assert_eq!(try_dump(&disk, true).unwrap(), found);
+            sim.repair();
+        }
+    }
+
+    #[test]
+    fn who_meets_a_bad_sector_in_the_log_is_told_of_salvage() {
+        let sim = SimDisk::new(512, 16384);
+        let disk = sim.disk();
+        fata_libos::testing::run(async {
+            Store::format(&disk, &Options::default()).await.unwrap();
+            let store = Store::open(&disk, Options::default()).await.unwrap();
+            store.put("a", "1").await.unwrap();
+            store.put("b", "2").await.unwrap();
+            core::mem::forget(store);
+        });
+        // The header of the log's first segment.
+        sim.break_reads(128);
+        let error = try_dump(&disk, false).unwrap_err().to_string();
+        assert!(error.contains("the device failed") && error.contains("--salvage"), "{error}");
+        assert_eq!(try_dump(&disk, true).unwrap(), "a\t1\nb\t2\n");
     }
 
     #[test]

@@ -159,6 +159,37 @@ mod tests {
         assert_eq!(unit[..32], octets("27a7479befa1d476489f308cd4cfa6e2a96e4bbe3208ff25287dd3819616e89c"));
     }
 
+    /// IEEE 1619-2007, annex B: vectors 10 and 11 (their first and last 32 octets), with keys of 256 bits.
+    #[test]
+    fn the_vectors_of_the_standard_with_long_keys() {
+        let key = octets(concat!(
+            "2718281828459045235360287471352662497757247093699959574966967627",
+            "3141592653589793238462643383279502884197169399375105820974944592"
+        ));
+        let vectors = [
+            (
+                0xff,
+                "1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b",
+                "773dad38014bd2092fa755c824bb5e54c4f36ffda9fcea70b9c6e693e148c151",
+            ),
+            (
+                0xffff,
+                "77a31251618a15e6b92d1d66dffe7b50b50bad552305ba0217a610688eff7e11",
+                "54fbff89eeaeea791f4a7ab1f9868294a4f9e27b42af8100cb9d59cef9645803",
+            ),
+        ];
+        let cipher = Cipher::new(&key).unwrap();
+        let plain: Vec<u8> = (0..512).map(|n| n as u8).collect();
+        for (number, first, last) in vectors {
+            let mut unit = plain.clone();
+            cipher.encrypt(&mut unit, 512, number);
+            assert_eq!(unit[..32], octets(first), "data unit {number:#x}");
+            assert_eq!(unit[480..], octets(last), "data unit {number:#x}");
+            cipher.decrypt(&mut unit, 512, number);
+            assert_eq!(unit, plain);
+        }
+    }
+
     #[test]
     fn keys_that_are_none() {
         for len in [0, 16, 31, 33, 48, 128] {

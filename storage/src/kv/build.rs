@@ -96,7 +96,8 @@ impl<'a> Build<'a> {
             _ if !self.has_work(&all) => return Ok(root.top),
             None => (self.rebuild(None, 0, all).await?, 0),
             Some(top) => {
-                let node = self.inner.node(&top.span, top.level).await?;
+                let node = self.inner.node(&top.span, top.level).await;
+                let node = node.map_err(|e| needed(&top.span, e))?;
                 self.retire(&top.span);
                 (self.rebuild(Some(node), top.level, all).await?, top.level)
             }
@@ -198,7 +199,9 @@ impl<'a> Build<'a> {
                 return Ok(());
             }
             // What is damaged stays where it is, unless a change needs it.
-            Err(e) if has_work && !(is_damage(&e) && self.first_change(&range).is_none()) => return Err(e),
+            Err(e) if has_work && !(is_damage(&e) && self.first_change(&range).is_none()) => {
+                return Err(needed(&span, e));
+            }
             Err(_) => {
                 self.keep(row, entry.key, span);
                 return Ok(());
@@ -355,6 +358,14 @@ fn inline_len(slot: &Slot) -> u64 {
         Slot::Inline(value) => value.len() as u64,
         Slot::Stored(spans) => spans.len() as u64 * 16,
         _ => 0,
+    }
+}
+
+/// The error where a node that a change needs cannot be read.
+fn needed(span: &Span, error: Error) -> Error {
+    match is_damage(&error) {
+        true => Error::DamagedIndex { segment: span.segment, offset: span.offset },
+        false => error,
     }
 }
 

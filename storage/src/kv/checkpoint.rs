@@ -82,6 +82,11 @@ impl Inner {
         self.rounds.begun.set(self.rounds.begun.get() + 1);
         self.rounds.wanted.set(false);
         let result = self.checkpoint().await;
+        if let Err(error @ Error::DamagedIndex { .. }) = result
+            && self.rounds.last.get() != Some(error)
+        {
+            log::error!("kv: {error}");
+        }
         self.rounds.last.set(result.err());
         self.count(|c| match result {
             Ok(()) => c.checkpoints += 1,
@@ -216,7 +221,7 @@ impl Inner {
             tail,
             durable,
         };
-        if let Err(e) = superblock::write(&self.disk, &superblock).await {
+        if let Err(e) = superblock::write(&self.disk, &superblock, &self.moved).await {
             return Err(self.fail(e));
         }
         self.generation.set(generation);
@@ -232,6 +237,7 @@ impl Inner {
         self.reap();
         Ok(())
     }
+
     /// Writes the table of live octets, which counts itself in the place of the one before.
     async fn write_table(&self, live: &[u32]) -> Result<(Span, Vec<u32>), Error> {
         let len = live.len() as u32 * 4;

@@ -44,6 +44,9 @@ pub(crate) struct Waiting {
 pub(crate) struct Queue {
     waiting: RefCell<VecDeque<Waiting>>,
     octets: Cell<u64>,
+    /// Who waits for room in the queue, in the order of asking.
+    line: RefCell<VecDeque<u64>>,
+    asked: Cell<u64>,
     /// Woken when something was added or taken, and when the mode changes.
     pub(crate) changed: WakerSet,
 }
@@ -51,6 +54,32 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn octets(&self) -> usize {
         self.octets.get() as usize
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let number = self.asked.replace(self.asked.get() + 1);
+        self.line.borrow_mut().push_back(number);
+        Turn { queue: self, number }
+    }
+}
+
+/// A place in the line of those who wait for room: a large batch, for which there is room only when little else waits, would
+/// otherwise never find it beside somebody who has always a small one. Who does not want to wait any longer drops it.
+struct Turn<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Turn<'_> {
+    fn is_first(&self) -> bool {
+        self.queue.line.borrow().front() == Some(&self.number)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.queue.line.borrow_mut().retain(|number| *number != self.number);
+        self.queue.changed.wake_all();
     }
 }
 
@@ -61,17 +90,24 @@ impl Inner {
         batch.check(self.max_value(), self.max_batch())?;
         let octets = batch.octets();
         let limit = self.options.queue as u64;
-        until(&self.queue.changed, || {
+        let turn = self.queue.turn();
+        let has_room = || {
             let queued = self.queue.octets.get();
-            (self.mode.get() != Mode::Open || queued == 0 || queued + octets <= limit).then_some(())
-        })
-        .await;
+            let is_mine = turn.is_first() && (queued == 0 || queued + octets <= limit);
+            (is_mine || self.mode.get() != Mode::Open).then_some(())
+        };
+        if has_room().is_none() {
+            let start = Instant::now();
+            until(&self.queue.changed, has_room).await;
+            self.count_stall(start);
+        }
         self.writable()?;
         let ticket = Rc::<Ticket>::default();
         self.queue.octets.set(self.queue.octets.get() + octets);
         let waiting = Waiting { batch, octets, durability, ticket: ticket.clone() };
         self.queue.waiting.borrow_mut().push_back(waiting);
-        self.queue.changed.wake_all();
+        // Wakes who is next, and the task that commits.
+        drop(turn);
         until(&ticket.told, || ticket.result.get()).await
     }
 
@@ -105,6 +141,8 @@ impl Inner {
                 group.extend(waiting.pop_front());
             }
             self.queue.octets.set(self.queue.octets.get() - octets);
+            // There is room for others, while this group is written.
+            self.queue.changed.wake_all();
             Some(Some(group))
         })
         .await
@@ -113,13 +151,20 @@ impl Inner {
     async fn commit_group(&self, group: Vec<Waiting>) {
         let mut accepted: Vec<Waiting> = Vec::new();
         let mut ahead = 0;
+        // What the space was like when a batch was refused after all patience: rounds would not help the next ones either.
+        let mut full = None;
         for waiting in group {
-            match self.admit(&waiting, ahead).await {
+            let is_in_vain = waiting.batch.puts() && full == Some(self.fullness());
+            let patience = if is_in_vain { 0 } else { PATIENCE };
+            match self.admit(&waiting, ahead, patience).await {
                 Ok(()) => {
                     ahead += waiting.octets;
                     accepted.push(waiting);
                 }
                 Err(e) => {
+                    if matches!(e, Error::Full { .. }) {
+                        full = Some(self.fullness());
+                    }
                     self.count(|c| c.refused += 1);
                     waiting.ticket.tell(Err(e));
                 }
@@ -129,13 +174,16 @@ impl Inner {
             return;
         }
         let mut result = self.write_group(&accepted).await;
+        let mut stall = None;
         for _ in 0..PATIENCE {
             if !matches!(result, Err(Error::Full { .. })) {
                 break;
             }
-            self.stall().await;
+            stall.get_or_insert_with(Instant::now);
+            self.wait_for_round().await;
             result = self.write_group(&accepted).await;
         }
+        stall.into_iter().for_each(|start| self.count_stall(start));
         if result.is_ok() {
             self.count(|c| {
                 c.commits += accepted.len() as u64;
@@ -147,21 +195,34 @@ impl Inner {
         }
     }
 
-    /// Waits until there is room for a batch behind `ahead` octets, within bounds.
-    async fn admit(&self, waiting: &Waiting, ahead: u64) -> Result<(), Error> {
-        for _ in 0..PATIENCE {
+    /// Waits until there is room for a batch behind `ahead` octets, for at most `patience` rounds of checkpoint and cleaning.
+    async fn admit(&self, waiting: &Waiting, ahead: u64, patience: u32) -> Result<(), Error> {
+        let mut stall = None;
+        let mut rounds = 0;
+        let result = loop {
             if let Mode::Failed | Mode::ReadOnly = self.mode.get() {
-                return Err(Error::Failed);
+                break Err(Error::Failed);
             }
             if !self.is_behind() && self.fits(&waiting.batch, ahead + waiting.octets) {
-                return Ok(());
+                break Ok(());
             }
-            self.stall().await;
-        }
-        match self.rounds.last.get() {
-            Some(e) => Err(e),
-            None => Err(Error::Full { free: self.space().free() }),
-        }
+            // A round that was needed and came upon a damaged node is not better the next time.
+            let is_stuck = rounds > 0 && matches!(self.rounds.last.get(), Some(Error::DamagedIndex { .. }));
+            if rounds == patience || is_stuck {
+                break Err(self.rounds.last.get().unwrap_or(Error::Full { free: self.space().free() }));
+            }
+            rounds += 1;
+            stall.get_or_insert_with(Instant::now);
+            self.wait_for_round().await;
+        };
+        stall.into_iter().for_each(|start| self.count_stall(start));
+        result
+    }
+
+    /// What a round of checkpoint and cleaning changes if it is of use: where it does not, another is of none.
+    fn fullness(&self) -> (u32, u64) {
+        let space = self.space();
+        (space.free(), space.live())
     }
 
     /// Whether the log or the memory for what is in it has grown to its bound while an earlier part is in a checkpoint.
@@ -194,10 +255,8 @@ impl Inner {
         }
     }
 
-    /// Waits for space, or for memory: a round of checkpoint and cleaning, which is counted as a stall.
-    async fn stall(&self) {
-        let start = Instant::now();
-        self.wait_for_round().await;
+    /// Counts a wait for room in the queue, for space or for memory, that is over.
+    fn count_stall(&self, start: Instant) {
         let time = start.elapsed();
         self.count(|c| {
             c.stalls += 1;

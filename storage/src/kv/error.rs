@@ -57,6 +57,19 @@ pub enum Error {
         /// What should be there.
         what: Part,
     },
+    /// A node of the index is damaged, and a change belongs there: checkpoints fail, and once the log may not grow any more so do
+    /// commits. All that was committed is in the log, reads go on, and opening anew does not help: what is whole is to be
+    /// dumped, and loaded into a new store.
+    #[error(
+        "a node of the index is damaged at offset {offset} of segment {segment}, where changes belong: no more \
+         can be taken; what can be read is to be dumped and loaded into a new store"
+    )]
+    DamagedIndex {
+        /// The segment, from 0.
+        segment: u32,
+        /// Octets from its start.
+        offset: u32,
+    },
     /// A key is empty or longer than [`MAX_KEY`](super::MAX_KEY).
     #[error("a key of {octets} octets")]
     KeyLength {

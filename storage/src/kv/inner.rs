@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::log::{Log, Position};
 use super::memtable::Memtable;
 use super::space::Space;
-use super::superblock::Top;
+use super::superblock::{Moved, Top};
 use super::tree_log::TreeHead;
 use super::{Error, Options, Stats};
 use alloc::rc::{Rc, Weak};
@@ -102,6 +102,8 @@ pub(crate) struct Inner {
     pub(crate) tried: Cell<u64>,
     /// The segment whose header is being written again, or was when that failed: which one it names as next is not known.
     pub(crate) redirecting: Cell<Option<u32>>,
+    /// Copies of the superblock that are in their spare sectors.
+    pub(crate) moved: Moved,
 }
 
 /// What is borrowed in many places is borrowed by one piece of code.
@@ -199,6 +201,7 @@ impl Inner {
             cache_octets: self.cache.borrow().octets(),
             queue_octets: self.queue.octets(),
             snapshots: self.snapshots.get(),
+            bad_superblocks: self.moved.count(),
             ..*self.counters.borrow()
         }
     }

@@ -10,7 +10,7 @@ use super::log::{Log, Position, SEARCH};
 use super::node::MAX_LEVEL;
 use super::replay::{Replay, Replayed};
 use super::space::{Space, decode_table};
-use super::superblock::{self, Copies, Superblock};
+use super::superblock::{self, Moved, Superblock};
 use super::{Error, OnDamage, Options, Part, Stats};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -24,11 +24,7 @@ use fata_libos::task::spawn_detached;
 /// Makes an empty store. What the disk held is lost.
 pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> {
     let layout = Layout::new(disk.geometry(), options.segment)?;
-    let (generation, epoch) = match superblock::read(disk).await {
-        Ok(Copies { newest, .. }) => (newest.generation + 1, newest.epoch + 2),
-        Err(Error::Block(e)) => return Err(e.into()),
-        Err(_) => (1, 1),
-    };
+    let (generation, epoch) = superblock::after_all(disk).await?;
     let mut id = [0; 16];
     fata_libos::entropy::fill(&mut id);
     // An opening has to read there whether the log went on.
@@ -42,7 +38,10 @@ pub(crate) async fn format(disk: &Disk, options: &Options) -> Result<(), Error> 
     disk.flush().await?;
     let tail = Position { segment: 0, offset: layout.sector, log: 1, seq: 1, epoch, chain: 0 };
     let superblock = Superblock { id, layout, generation, epoch, top: None, table: None, tail, durable: 0 };
-    superblock::write(disk, &superblock).await
+    let moved = Moved::default();
+    superblock::write(disk, &superblock, &moved).await?;
+    superblock::clear_spares(disk, None, &moved).await?;
+    Ok(disk.flush().await?)
 }
 
 /// Opens the store that is on a disk, and starts its tasks if it takes writes.
@@ -79,7 +78,8 @@ fn open_after<'a>(
 }
 
 async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Result<Rc<Inner>, Error> {
-    let Copies { mut newest, whole } = superblock::read(disk).await?;
+    let copies = superblock::read(disk).await?;
+    let mut newest = copies.newest;
     let mut most = u64::MAX;
     if let Some(before) = before {
         if !is_of(&newest, before) {
@@ -108,26 +108,31 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
     };
     let mut space = space_of(&newest, &live, &replayed)?;
     let mut superblock = newest;
+    let moved = Moved::default();
     if !is_read_only {
         let mut is_ended = true;
         superblock.generation += 1;
         // Where a copy is damaged it may have been the newer one, of another opening.
-        superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if whole < 2 { 2 } else { 1 };
+        superblock.epoch = superblock.epoch.max(replayed.head.epoch) + if copies.is_sure { 1 } else { 2 };
         superblock.durable = replayed.head.seq - 1;
-        if let Some(before) = before {
-            is_ended = end_log(before, &replayed).await?;
+        match before {
+            Some(before) => is_ended = end_log(before, &replayed).await?,
+            // What could not be read now may be read one day, and must not say then that the log went on there.
+            None if replayed.is_next_unread => superblock.layout.clear_header(disk, replayed.next).await?,
+            None => {}
         }
         disk.flush().await?;
         if let Some(before) = before {
             before.tried.set(superblock.epoch);
         }
-        superblock::write(disk, &superblock).await?;
+        superblock::write(disk, &superblock, &moved).await?;
+        superblock::clear_spares(disk, Some(&copies), &moved).await?;
         if let Some(before) = before.filter(|_| !is_ended) {
             choose_next(before, &mut replayed, &mut space).await?;
         }
     }
     let mode = if is_read_only { Mode::ReadOnly } else { Mode::Open };
-    let inner = Rc::new(assemble(disk, options, salt, superblock, space, replayed, mode));
+    let inner = Rc::new(Inner { moved, ..assemble(disk, options, salt, superblock, space, replayed, mode) });
     inner.set_root(superblock.top, superblock.generation);
     if mode == Mode::Open {
         inner.tasks.set(2);
@@ -266,6 +271,7 @@ fn assemble(
         tasks: Cell::new(0),
         tried: Cell::new(0),
         redirecting: Cell::new(None),
+        moved: Moved::default(),
         options,
     }
 }

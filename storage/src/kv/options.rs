@@ -100,14 +100,17 @@ pub struct Stats {
     pub failed_checkpoints: u64,
     /// Octets of values that were moved to empty segments.
     pub moved_octets: u64,
-    /// How often a commit waited for a checkpoint.
+    /// How often a commit waited: for its turn and for room in the queue ([`Options::queue`]), or for checkpoints that make room on
+    /// the disk or in memory. One that waited for both counts twice; who is in the queue behind one that waits does not count.
     pub stalls: u64,
-    /// The longest of these waits.
+    /// The longest of these waits, each from its beginning to its end, however many checkpoints it took.
     pub longest_stall: Duration,
     /// Batches that were refused because the store was full.
     pub refused: u64,
     /// Frames that could not be written where they were to be, and were written elsewhere.
     pub bad_writes: u64,
+    /// Copies of the superblock, of two, whose sectors could not be written since the opening: they are in spare ones, and all goes on.
+    pub bad_superblocks: u32,
     /// Frames of commits that the opening replayed.
     pub replayed_frames: u64,
     /// Octets that the opening read of the log.

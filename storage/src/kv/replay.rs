@@ -27,6 +27,8 @@ pub(crate) struct Replayed {
     /// The log's end.
     pub(crate) head: Position,
     pub(crate) next: u32,
+    /// Whether the header of that one, if it has any, could not be read.
+    pub(crate) is_next_unread: bool,
     /// Segments of the tail with their numbers in the log.
     pub(crate) segments: Vec<(u32, u64)>,
     /// The last commit.
@@ -60,6 +62,10 @@ pub(crate) struct Replay<'a> {
     window: Option<(u32, u32, Buffer)>,
     /// The last such place that could not be read at once: a drive takes seconds to say so, for each time it is asked.
     broken: Option<(u32, u32)>,
+    /// Why something since the last search for later frames could not be read: what is said where that turns out to be damage.
+    trouble: Option<Error>,
+    /// Segments whose headers could not be read.
+    unread: Vec<u32>,
     /// The state before the group that is being read.
     safe: (Position, u32, usize),
     out: Replayed,
@@ -87,6 +93,7 @@ impl<'a> Replay<'a> {
             memtable: Memtable::default(),
             head: at,
             next: 0,
+            is_next_unread: false,
             segments: vec![(at.segment, at.log)],
             seq: at.seq - 1,
             tail: 0,
@@ -110,6 +117,8 @@ impl<'a> Replay<'a> {
             is_in_group: false,
             window: None,
             broken: None,
+            trouble: None,
+            unread: Vec::new(),
             safe: (at, 0, 1),
             out,
         };
@@ -249,6 +258,7 @@ impl<'a> Replay<'a> {
     fn finish(self) -> Replayed {
         let mut out = self.out;
         (out.head, out.next) = (self.safe.0, self.safe.1);
+        out.is_next_unread = self.unread.contains(&out.next);
         out.segments.truncate(self.safe.2);
         out
     }
@@ -256,7 +266,7 @@ impl<'a> Replay<'a> {
     /// Refuses, or counts, damage at the position.
     fn damaged(&mut self, what: Part) -> Result<(), Error> {
         match self.on_damage {
-            OnDamage::Refuse => Err(self.at.corrupt(what)),
+            OnDamage::Refuse => Err(self.trouble.unwrap_or(self.at.corrupt(what))),
             OnDamage::Salvage => {
                 self.out.lost += 1;
                 Ok(())
@@ -267,8 +277,11 @@ impl<'a> Replay<'a> {
     /// At a place where the log ends: whether it does. If it was damaged, goes on behind the damage, where that is allowed.
     async fn skip_damage(&mut self) -> Result<bool, Error> {
         let seq = self.at.seq;
+        let trouble = self.trouble;
         let (later, is_proof) = self.look_ahead(seq).await?;
-        if self.durable < seq && !is_proof {
+        // What was never written may be unreadable: the search met that on its way.
+        self.trouble = trouble;
+        if self.durable < seq && !is_proof && !self.may_go_on().await? {
             return Ok(false);
         }
         self.damaged(Part::Frame)?;
@@ -286,7 +299,17 @@ impl<'a> Replay<'a> {
         };
         self.next = next;
         self.successor = None;
+        self.trouble = None;
         Ok(true)
+    }
+
+    /// Whether the next segment has what follows here, and nobody knows whether the log went on there, as its header cannot be read.
+    async fn may_go_on(&mut self) -> Result<bool, Error> {
+        if !self.unread.contains(&self.next) {
+            return Ok(false);
+        }
+        let frame = self.frame_at(self.next, self.layout.sector).await?;
+        Ok(frame.is_some_and(|f| f.seq == self.at.seq && f.chain == self.at.chain))
     }
 
     /// Looks for frames behind the position: the first of a later number, with its segment's number in the log and the
@@ -328,11 +351,7 @@ impl<'a> Replay<'a> {
         let mut offset = from;
         let mut quiet = 0;
         while offset < self.layout.segment && quiet < QUIET {
-            // What was never written may be unreadable; here it is proof that is looked for, and there is none.
-            let frame = match self.frame_at(segment, offset).await {
-                Err(Error::Block(BlockError::Failed { .. })) => None,
-                frame => frame?.filter(|f| f.seq > seq),
-            };
+            let frame = self.frame_at(segment, offset).await?.filter(|f| f.seq > seq);
             offset += frame
                 .as_ref()
                 .map_or(self.layout.sector, |f| self.layout.whole_sectors(FRAME_HEADER + f.payload_len));
@@ -372,6 +391,9 @@ impl<'a> Replay<'a> {
 
     async fn segment_header(&mut self, segment: u32) -> Result<Option<SegmentHeader>, Error> {
         let octets = self.read(segment, 0, self.layout.sector).await?;
+        if octets.is_none() && !self.unread.contains(&segment) {
+            self.unread.push(segment);
+        }
         Ok(octets.and_then(|octets| SegmentHeader::decode(&octets, self.salt)))
     }
 
@@ -392,7 +414,8 @@ impl<'a> Replay<'a> {
         Ok(segment)
     }
 
-    /// Octets of a segment. A bad sector is an error, or in salvage nothing: what it held is not known to be the log's end.
+    /// Octets of a segment; nothing where a sector is bad. That is as if it had changed: the log's end may be unreadable, where the
+    /// power failed while it was written, and any other place is found to be damage.
     async fn read(&mut self, segment: u32, offset: u32, len: u32) -> Result<Option<Vec<u8>>, Error> {
         let start = offset / WINDOW * WINDOW;
         if offset + len > start + WINDOW || self.broken == Some((segment, start)) {
@@ -419,7 +442,10 @@ impl<'a> Replay<'a> {
         self.out.octets += u64::from(len);
         match self.layout.read(self.disk, segment, offset, len).await {
             Ok((buffer, start)) => Ok(Some(buffer[start..start + len as usize].to_vec())),
-            Err(Error::Block(BlockError::Failed { .. })) if self.on_damage == OnDamage::Salvage => Ok(None),
+            Err(e @ Error::Block(BlockError::Failed { .. })) => {
+                self.trouble.get_or_insert(e);
+                Ok(None)
+            }
             Err(e) => Err(e),
         }
     }

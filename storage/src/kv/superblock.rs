@@ -8,6 +8,7 @@ use super::{Error, FORMAT};
 use crate::fields::{Fields, Put};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
 use fata_libos::block::{BlockError, Buffer, Disk};
@@ -42,9 +43,24 @@ pub(crate) struct Superblock {
     pub(crate) durable: u64,
 }
 
-/// Sectors of the two copies: the area's ends.
-pub(crate) fn places(sector: u64) -> [u64; 2] {
-    [0, SUPER_AREA / sector - 1]
+/// Where in the area the copies are whose own sectors cannot be written, octets: far from those, as bad sectors have bad
+/// neighbours.
+const SPARES: [u64; 2] = [16 << 10, 48 << 10];
+
+/// Sectors of the two copies, the area's ends, each with its spare one.
+fn places(sector: u64) -> [[u64; 2]; 2] {
+    let [first, second] = SPARES.map(|octets| octets / sector);
+    [[0, first], [SUPER_AREA / sector - 1, second]]
+}
+
+/// Which copies an opening has in their spare sectors, as their own could not be written.
+#[derive(Default)]
+pub(crate) struct Moved(Cell<[bool; 2]>);
+
+impl Moved {
+    pub(crate) fn count(&self) -> u32 {
+        self.0.get().into_iter().map(u32::from).sum()
+    }
 }
 
 impl Superblock {
@@ -132,48 +148,105 @@ type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
 /// What the two copies hold.
 pub(crate) struct Copies {
-    /// The newer of those that are whole.
+    /// The newest of those that are whole.
     pub(crate) newest: Superblock,
     /// How many are whole.
     pub(crate) whole: usize,
+    /// Whether all could be read and none is damaged: then `newest` is the last that was written.
+    pub(crate) is_sure: bool,
+    /// Which have something in their spare sectors.
+    spares: [bool; 2],
+}
+
+/// What a sector of a copy has.
+enum Found {
+    Whole(Superblock),
+    Zeros,
+    /// Nothing of use: it was damaged, or cannot be read.
+    Nothing,
 }
 
 /// Reads both copies. One that cannot be read is as one that is damaged, as long as the other is whole.
 pub(crate) fn read(disk: &Disk) -> Later<'_, Copies> {
-    Box::pin(try_read(disk))
+    Box::pin(async move {
+        let copies = try_read(disk).await?;
+        let Layout { sector, segment, segments } = copies.newest.layout;
+        let is_ours = is_of(&copies.newest, disk);
+        if is_ours { Ok(copies) } else { Err(Error::OtherDisk { sector, segment, segments }) }
+    })
+}
+
+/// A generation and an epoch that are higher than those of all that is there, whatever store's it is.
+pub(crate) async fn after_all(disk: &Disk) -> Result<(u64, u64), Error> {
+    match try_read(disk).await {
+        // Numbers that no store comes to are a stranger's.
+        Ok(Copies { newest, .. }) if newest.generation.max(newest.epoch) < MAX_NUMBER / 2 => {
+            Ok((newest.generation + 1, newest.epoch + 2))
+        }
+        Err(Error::Block(e)) => Err(e.into()),
+        _ => Ok((1, 1)),
+    }
 }
 
 async fn try_read(disk: &Disk) -> Result<Copies, Error> {
-    let geometry = disk.geometry();
-    let (mut newest, mut whole) = (None::<Superblock>, 0);
+    let mut newest = None::<Superblock>;
+    let (mut whole, mut is_sure, mut spares) = (0, true, [false; 2]);
     let mut trouble = Error::NoStore;
-    for place in places(geometry.sector_size as u64) {
-        match disk.read(place, 1).await {
-            Ok(sector) => match Superblock::decode(&sector) {
-                Ok(Some(superblock)) => {
-                    whole += 1;
-                    if newest.as_ref().is_none_or(|before| before.generation <= superblock.generation) {
+    for (copy, places) in places(disk.sector_size() as u64).into_iter().enumerate() {
+        let mut is_whole = false;
+        for (place, sector) in places.into_iter().enumerate() {
+            let found = match disk.read(sector, 1).await {
+                Ok(octets) => look(&octets).unwrap_or_else(|version| {
+                    trouble = version;
+                    Found::Nothing
+                }),
+                Err(e @ BlockError::Failed { .. }) => {
+                    if place == 0 {
+                        trouble = e.into();
+                    }
+                    Found::Nothing
+                }
+                Err(e) => return Err(e.into()),
+            };
+            spares[copy] |= place == 1 && !matches!(found, Found::Zeros);
+            match found {
+                Found::Whole(superblock) => {
+                    is_whole = true;
+                    let number = |of: &Superblock| (of.generation, of.epoch);
+                    if newest.as_ref().is_none_or(|before| number(before) <= number(&superblock)) {
                         newest = Some(superblock);
                     }
                 }
-                Ok(None) => {}
-                Err(version) => trouble = version,
-            },
-            Err(e @ BlockError::Failed { .. }) => trouble = e.into(),
-            Err(e) => return Err(e.into()),
+                // A spare sector without anything is as it was made.
+                Found::Zeros if place == 1 => {}
+                _ => is_sure = false,
+            }
         }
+        whole += usize::from(is_whole);
     }
     let newest = newest.ok_or(trouble)?;
+    Ok(Copies { newest, whole, is_sure, spares })
+}
+
+fn look(octets: &[u8]) -> Result<Found, Error> {
+    Ok(match Superblock::decode(octets)? {
+        Some(superblock) => Found::Whole(superblock),
+        None if octets.iter().all(|octet| *octet == 0) => Found::Zeros,
+        None => Found::Nothing,
+    })
+}
+
+/// Whether what a superblock says can be of this disk.
+fn is_of(newest: &Superblock, disk: &Disk) -> bool {
     let Layout { sector, segment, segments } = newest.layout;
-    let is_ours = newest.layout.fits(geometry)
+    newest.layout.fits(disk.geometry())
         && newest.tail.segment < segments
         && newest.tail.offset >= sector
         && newest.tail.offset <= segment
         && newest.tail.offset.is_multiple_of(sector)
         && newest.tail.seq > 0
         && newest.table.is_none_or(|table| newest.layout.contains(&table))
-        && numbers(&newest).into_iter().all(|number| number <= MAX_NUMBER);
-    if is_ours { Ok(Copies { newest, whole }) } else { Err(Error::OtherDisk { sector, segment, segments }) }
+        && numbers(newest).into_iter().all(|number| number <= MAX_NUMBER)
 }
 
 fn numbers(superblock: &Superblock) -> [u64; 6] {
@@ -181,12 +254,44 @@ fn numbers(superblock: &Superblock) -> [u64; 6] {
     [*generation, *epoch, *durable, tail.log, tail.seq, tail.epoch]
 }
 
-/// Writes both copies, one after the other, so that one is whole whenever the power fails.
-pub(crate) fn write<'a>(disk: &'a Disk, superblock: &'a Superblock) -> Later<'a, ()> {
+/// Writes both copies, one after the other, so that one is whole whenever the power fails. One whose own sector cannot be
+/// written goes to the spare one: only then is the other one, which is whole, written over.
+pub(crate) fn write<'a>(disk: &'a Disk, superblock: &'a Superblock, moved: &'a Moved) -> Later<'a, ()> {
     Box::pin(async move {
-        for place in places(u64::from(superblock.layout.sector)) {
-            disk.write(place, superblock.encode()).await?;
+        for (copy, [own, spare]) in places(disk.sector_size() as u64).into_iter().enumerate() {
+            let mut all = moved.0.get();
+            if !all[copy] {
+                match disk.write(own, superblock.encode()).await {
+                    Err(e @ BlockError::Failed { .. }) => {
+                        log::error!("kv: a superblock is in sector {spare} from now on: {e}");
+                        all[copy] = true;
+                        moved.0.set(all);
+                    }
+                    result => _ = result?,
+                }
+            }
+            if all[copy] {
+                disk.write(spare, superblock.encode()).await?;
+            }
             disk.flush().await?;
+        }
+        Ok(())
+    })
+}
+
+/// Clears what is in spare sectors and is not of use any more, once both copies are on the medium: it is not to be found one day
+/// when both are lost.
+pub(crate) fn clear_spares<'a>(disk: &'a Disk, used: Option<&'a Copies>, moved: &'a Moved) -> Later<'a, ()> {
+    Box::pin(async move {
+        let sector = disk.sector_size();
+        for (copy, [_, spare]) in places(sector as u64).into_iter().enumerate() {
+            if moved.0.get()[copy] || used.is_some_and(|copies| !copies.spares[copy]) {
+                continue;
+            }
+            match disk.write(spare, Buffer::zeroed(sector)).await {
+                Err(BlockError::Failed { .. }) => {}
+                result => _ = result?,
+            }
         }
         Ok(())
     })

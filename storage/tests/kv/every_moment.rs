@@ -109,6 +109,33 @@ fn a_crash_while_the_log_goes_on_elsewhere() {
     });
 }
 
+/// A superblock whose own sector cannot be written is in another one. What the failed write left is not known.
+#[test]
+fn a_crash_while_a_superblock_is_elsewhere() {
+    for bad in [&[0][..], &[127], &[0, 127]] {
+        run(async {
+            let disk = formatted(600 << 10, &small()).await;
+            let make_bad = |disk: &SimDisk| bad.iter().for_each(|sector| disk.break_writes(*sector));
+            make_bad(&disk);
+            let trace = Trace::record(disk, 60, 8).await;
+            let goes_on = async |moment: usize, number: usize, image: &SimDisk, found: &Content| {
+                // And it goes on from there, on a disk that is as bad, or as good as new.
+                if number == 1 && moment.is_multiple_of(7) {
+                    let image = image.copy();
+                    if moment.is_multiple_of(2) {
+                        make_bad(&image);
+                    }
+                    let again = Trace::record(image, 12, moment as u64).await;
+                    assert_eq!(again.states[0], *found);
+                    assert_eq!(Some(&content_of(&again.disk).await), again.states.last());
+                }
+            };
+            let images = trace.each_image(goes_on).await;
+            assert!(images > 700, "{images} images");
+        });
+    }
+}
+
 #[test]
 fn a_crash_after_a_crash_brings_nothing_back() {
     run(async {

@@ -9,5 +9,7 @@ mod full;
 mod histories;
 mod large;
 mod log_end;
+mod queue;
 mod reopen;
+mod superblocks;
 mod support;

@@ -3,14 +3,18 @@
 //! A request's header and status lie in a page of the driver's own. A device that answers what it was not asked is reset, and
 //! its requests end with an error; buffers that it had are not used again.
 
-use crate::find::{self, Found};
-use crate::hal::GuestHal;
-use crate::{DeviceTransport, VirtioError};
-use alloc::borrow::ToOwned;
+#[cfg(target_os = "xen")]
+mod guest;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_os = "xen")]
+pub use guest::{DiskError, find_block, open_block};
+
+use crate::VirtioError;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use alloc::string::String;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::mem;
@@ -18,12 +22,12 @@ use core::ptr::NonNull;
 use core::slice;
 use core::task::Poll;
 use fata_libos::block::{
-    Access, BlockDevice, BlockError, Completer, Discard, Disk, Geometry, InFlight, Outcome, Request,
-    completion,
+    Access, BlockDevice, BlockError, Completer, Discard, Geometry, InFlight, Outcome, Request, completion,
 };
-use fata_xen::machine::{self, MachineBoot};
+use fata_libos::task::WakerSet;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
+use virtio_drivers::transport::{DeviceStatus, Transport};
+use virtio_drivers::{BufferDirection, Hal};
 
 /// Requests in flight, each of at most three descriptors.
 const SLOTS: usize = 32;
@@ -66,73 +70,12 @@ impl core::fmt::Debug for Features {
     }
 }
 
-/// Why there is no disk.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum DiskError {
-    /// The machine has fewer.
-    #[error(
-        "block device {name} is missing: the machine has no virtio disk number {index}; for QEMU it is \
-         `-drive if=none,id=d{index},format=raw,file=PATH -device virtio-blk-pci,drive=d{index}`"
-    )]
-    Missing {
-        /// The appliance's block device.
-        name: String,
-        /// Which was asked for, from 0.
-        index: usize,
-    },
-    /// It does not work.
-    #[error("block device {name}: {error}")]
-    Device {
-        /// The appliance's block device.
-        name: String,
-        /// Why.
-        error: VirtioError,
-    },
-}
-
-/// As text: `dyn Error` brings the `Debug` of every error that reaches `main` into the image, and a derived one is long.
-impl core::fmt::Debug for DiskError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(self, f)
-    }
-}
-
-/// The machine's disk that `which` means, for the appliance's block device `name`: `vdb`, or its place from 0 in the order in
-/// which disks are found.
-pub fn open_block(boot: &MachineBoot, name: &str, which: &str, access: Access) -> Result<Disk, DiskError> {
-    let index = index_of(which);
-    let Found { transport, wake } = match find::open(boot, DeviceType::Block, index) {
-        Err(VirtioError::Missing { .. }) => return Err(DiskError::Missing { name: name.to_owned(), index }),
-        found => found.map_err(|error| DiskError::Device { name: name.to_owned(), error })?,
-    };
-    let started = VirtioBlk::new(transport, access, || wake.enable(1));
-    let device = started.map_err(|error| DiskError::Device { name: name.to_owned(), error })?;
-    Ok(Disk::new(device))
-}
-
-/// The number of the disk that `which` means, for the appliance's block device `name`, if the machine has it. It is not touched.
-pub fn find_block(boot: &MachineBoot, name: &str, which: &str) -> Result<u32, DiskError> {
-    let index = index_of(which);
-    if index >= find::count(boot, DeviceType::Block) {
-        return Err(DiskError::Missing { name: name.to_owned(), index });
-    }
-    Ok(index as u32)
-}
-
-/// 1 for `vdb`, `xvdb` and `1`.
-fn index_of(which: &str) -> usize {
-    let letter = which.strip_prefix("xvd").or_else(|| which.strip_prefix("vd"));
-    match letter.and_then(|letter| letter.bytes().next()) {
-        Some(letter) => usize::from(letter.saturating_sub(b'a')),
-        None => which.parse().unwrap_or(usize::MAX),
-    }
-}
-
 /// A request that the device has, or will have.
 struct Job {
     request: Request,
     done: Completer,
+    /// Sectors that the device has discarded of those that it is to.
+    discarded: u64,
 }
 
 impl Job {
@@ -140,6 +83,22 @@ impl Job {
     fn refuse(self) {
         let error = BlockError::Gone { sector: self.request.sector() };
         self.done.complete(Outcome::refused(self.request, error));
+    }
+
+    /// The sectors that the device is to discard next, and how many, of which it takes at most `most` at once.
+    fn next_discard(&self, most: u64) -> Option<(u64, u64)> {
+        match self.request {
+            Request::Discard { sector, count } => {
+                Some((sector + self.discarded, (count - self.discarded).min(most)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the device has not done all of it yet.
+    fn goes_on(&mut self, most: u64) -> bool {
+        self.discarded += self.next_discard(most).map_or(0, |(_, count)| count);
+        matches!(self.request, Request::Discard { count, .. } if self.discarded < count)
     }
 }
 
@@ -149,14 +108,16 @@ struct InSlot {
     job: Job,
 }
 
-struct State {
-    transport: DeviceTransport,
-    queue: VirtQueue<GuestHal, DESCRIPTORS>,
+struct State<T: Transport, H: Hal> {
+    transport: T,
+    queue: VirtQueue<H, DESCRIPTORS>,
     /// The page with headers and statuses.
     page: NonNull<u8>,
     slots: [Option<InSlot>; SLOTS],
     waiting: VecDeque<Job>,
     status: Status,
+    /// Sectors that the device discards at once.
+    most_discard: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,28 +129,34 @@ enum Status {
     Broken,
 }
 
-struct Core {
-    state: RefCell<State>,
+struct Core<T: Transport, H: Hal> {
+    state: RefCell<State<T, H>>,
     geometry: Geometry,
     features: Features,
+    /// Woken when a device may have done something.
+    interrupted: &'static WakerSet,
 }
 
 /// A disk, over either transport.
-pub struct VirtioBlk {
-    core: Rc<Core>,
+pub struct VirtioBlk<T: Transport, H: Hal> {
+    core: Rc<Core<T, H>>,
 }
 
-impl VirtioBlk {
+impl<T: Transport + 'static, H: Hal + 'static> VirtioBlk<T, H> {
     /// Starts the device; `wake` lets its interrupts through, once its queue is there.
     pub fn new(
-        mut transport: DeviceTransport,
+        mut transport: T,
         access: Access,
+        interrupted: &'static WakerSet,
         wake: impl FnOnce(),
     ) -> Result<Self, VirtioError> {
         let features = transport.begin_init(Features::all());
-        let geometry = geometry(&transport, features, access)?;
+        let (geometry, most_discard) = geometry(&transport, features, access)?;
         let queue = VirtQueue::new(&mut transport, 0, false, false)?;
-        let page = machine::alloc_pages(1).ok_or(VirtioError::Memory)?;
+        let (address, page) = H::dma_alloc(1, BufferDirection::Both);
+        if address == 0 {
+            return Err(VirtioError::Memory);
+        }
         wake();
         transport.finish_init();
         log::info!(
@@ -205,18 +172,20 @@ impl VirtioBlk {
             slots: [const { None }; SLOTS],
             waiting: VecDeque::new(),
             status: Status::Works,
+            most_discard,
         };
-        let core = Rc::new(Core { state: RefCell::new(state), geometry, features });
+        let core = Rc::new(Core { state: RefCell::new(state), geometry, features, interrupted });
         fata_libos::spawn_detached(serve(core.clone()));
         Ok(Self { core })
     }
 }
 
+/// What the device is like, and how many sectors it discards at once.
 fn geometry(
-    transport: &DeviceTransport,
+    transport: &impl Transport,
     features: Features,
     access: Access,
-) -> Result<Geometry, VirtioError> {
+) -> Result<(Geometry, u64), VirtioError> {
     let sectors = transport.read_config_space::<u32>(CAPACITY)?;
     let high = transport.read_config_space::<u32>(CAPACITY + 4)?;
     let sectors = u64::from(sectors) | u64::from(high) << 32;
@@ -230,14 +199,20 @@ fn geometry(
     }
     let access = if features.contains(Features::RO) { Access::ReadOnly } else { access };
     let mut geometry = Geometry::new(sector_size, sectors / (sector_size / SECTOR) as u64, access);
-    if features.contains(Features::DISCARD) && transport.read_config_space::<u32>(MAX_DISCARD_SECTORS)? > 0 {
+    let mut most_discard = 0;
+    if features.contains(Features::DISCARD) {
+        // Said in sectors of 512 octets; a request has 32 bits for as much.
+        most_discard =
+            transport.read_config_space::<u32>(MAX_DISCARD_SECTORS)? / (sector_size / SECTOR) as u32;
+    }
+    if most_discard > 0 {
         geometry.discard = Discard::Supported;
     }
-    Ok(geometry)
+    Ok((geometry, most_discard.into()))
 }
 
 /// Takes responses, until nobody wants the device any more.
-async fn serve(core: Rc<Core>) {
+async fn serve<T: Transport, H: Hal>(core: Rc<Core<T, H>>) {
     poll_fn(|cx| {
         let mut state = core.state.borrow_mut();
         // First, so that what comes after it raises a new interrupt.
@@ -247,13 +222,13 @@ async fn serve(core: Rc<Core>) {
         if state.is_over() {
             return Poll::Ready(());
         }
-        machine::interrupted().register(cx);
+        core.interrupted.register(cx);
         Poll::Pending
     })
     .await;
 }
 
-impl State {
+impl<T: Transport, H: Hal> State<T, H> {
     /// Whether the device has nothing to do any more, for ever.
     fn is_over(&mut self) -> bool {
         match self.status {
@@ -280,7 +255,7 @@ impl State {
         &mut self,
         slot: usize,
         request: &mut Request,
-        f: impl for<'a> FnOnce(&mut VirtQueue<GuestHal, DESCRIPTORS>, &'a [&'a [u8]], &'a mut [&'a mut [u8]]) -> R,
+        f: impl for<'a> FnOnce(&mut VirtQueue<H, DESCRIPTORS>, &'a [&'a [u8]], &'a mut [&'a mut [u8]]) -> R,
     ) -> R {
         let header = &*self.part(slot * HEADER, HEADER);
         let status = self.part(STATUSES + slot, 1);
@@ -302,7 +277,7 @@ impl State {
             && let Some(slot) = self.slots.iter().position(Option::is_none)
             && let Some(mut job) = self.waiting.pop_front()
         {
-            self.write_header(slot, &job.request, geometry);
+            self.write_header(slot, &job, geometry);
             // SAFETY: the buffer is the job's, which stays in its slot, untouched, until `reap` pops the token; header and status
             // are the slot's. Memory that is contiguous for the guest is contiguous for devices too.
             let added = self.with_buffers(slot, &mut job.request, |queue, read, written| unsafe {
@@ -324,10 +299,10 @@ impl State {
         }
     }
 
-    fn write_header(&mut self, slot: usize, request: &Request, geometry: &Geometry) {
+    fn write_header(&mut self, slot: usize, job: &Job, geometry: &Geometry) {
         let factor = (geometry.sector_size / SECTOR) as u64;
-        let sector = request.sector() * factor;
-        let (kind, at) = match request {
+        let sector = job.request.sector() * factor;
+        let (kind, at) = match job.request {
             Request::Read { .. } => (READ, sector),
             Request::Write { .. } => (WRITE, sector),
             Request::Flush => (FLUSH, 0),
@@ -337,10 +312,10 @@ impl State {
         header.fill(0);
         header[..4].copy_from_slice(&kind.to_le_bytes());
         header[8..].copy_from_slice(&at.to_le_bytes());
-        if let Request::Discard { count, .. } = request {
+        if let Some((first, count)) = job.next_discard(self.most_discard) {
             let range = self.part(DISCARDS + slot * HEADER, HEADER);
             range.fill(0);
-            range[..8].copy_from_slice(&sector.to_le_bytes());
+            range[..8].copy_from_slice(&(first * factor).to_le_bytes());
             range[8..12].copy_from_slice(&((count * factor) as u32).to_le_bytes());
         }
         self.part(STATUSES + slot, 1)[0] = u8::MAX;
@@ -367,6 +342,10 @@ impl State {
                 return self.give_up();
             }
             let status = self.part(STATUSES + slot, 1)[0];
+            if status == STATUS_OK && job.goes_on(self.most_discard) {
+                self.waiting.push_front(job);
+                continue;
+            }
             let sector = job.request.sector();
             let result = match status {
                 STATUS_OK => Ok(()),
@@ -380,7 +359,7 @@ impl State {
     fn give_up(&mut self) {
         self.status = Status::Broken;
         self.transport.set_status(DeviceStatus::empty());
-        for InSlot { job: Job { request, done }, .. } in self.slots.iter_mut().filter_map(Option::take) {
+        for InSlot { job: Job { request, done, .. }, .. } in self.slots.iter_mut().filter_map(Option::take) {
             let sector = request.sector();
             // Who knows whether it has stopped writing there.
             mem::forget(request.into_buffer());
@@ -390,13 +369,13 @@ impl State {
     }
 }
 
-impl BlockDevice for VirtioBlk {
+impl<T: Transport, H: Hal> BlockDevice for VirtioBlk<T, H> {
     fn geometry(&self) -> Geometry {
         self.core.geometry
     }
 
     fn submit(&self, request: Request) -> InFlight {
-        let Core { state, geometry, features } = &*self.core;
+        let Core { state, geometry, features, .. } = &*self.core;
         let has_nothing = match &request {
             Request::Read { buffer, .. } | Request::Write { buffer, .. } => buffer.is_empty(),
             Request::Discard { count, .. } => *count == 0,
@@ -408,7 +387,7 @@ impl BlockDevice for VirtioBlk {
             return Box::pin(core::future::ready(Outcome { result, buffer: request.into_buffer() }));
         }
         let (done, in_flight) = completion();
-        let job = Job { request, done };
+        let job = Job { request, done, discarded: 0 };
         let mut state = state.borrow_mut();
         match state.status {
             Status::Broken => job.refuse(),
@@ -419,13 +398,13 @@ impl BlockDevice for VirtioBlk {
     }
 }
 
-impl Drop for VirtioBlk {
+impl<T: Transport, H: Hal> Drop for VirtioBlk<T, H> {
     fn drop(&mut self) {
         let mut state = self.core.state.borrow_mut();
         if state.status == Status::Works {
             state.status = Status::Unwanted;
         }
         drop(state);
-        machine::interrupted().wake_all();
+        self.core.interrupted.wake_all();
     }
 }
