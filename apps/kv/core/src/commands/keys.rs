@@ -19,13 +19,15 @@ pub(super) fn del(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn exists(cx: &mut Cx<'_>) -> Reply {
-    let there = cx.args.from(1).filter(|key| cx.store.read(key).is_some()).count();
+    let there = cx.args.from(1).filter(|key| cx.store.look(key).is_some()).count();
     cx.out.count(there);
     Ok(())
 }
 
 pub(super) fn touch(cx: &mut Cx<'_>) -> Reply {
-    exists(cx)
+    let there = cx.args.from(1).filter(|key| cx.store.read(key).is_some()).count();
+    cx.out.count(there);
+    Ok(())
 }
 
 pub(super) fn kind(cx: &mut Cx<'_>) -> Reply {
