@@ -64,6 +64,14 @@ impl Client {
         self.0.read_exact(&mut said).unwrap_or_else(|error| panic!("{command}: {error}"));
         assert_eq!(String::from_utf8_lossy(&said), answer, "{command}");
     }
+
+    /// What `INFO` says of the disk.
+    fn info(&mut self) -> String {
+        self.0.write_all(b"INFO persistence\r\n").unwrap();
+        let mut said = [0; 4000];
+        let len = self.0.read(&mut said).unwrap();
+        String::from_utf8_lossy(&said[..len]).into_owned()
+    }
 }
 
 #[test]
@@ -212,6 +220,34 @@ fn a_strangers_disk_is_not_destroyed() {
     Kv::start(&[file, "format=on".to_owned()]).client().say("SET a 1", "+OK\r\n");
 }
 
+/// What a client is told of the disk.
+#[test]
+fn a_disk_has_figures() {
+    let disk = DiskFile::new("figures", 32 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("SET a 1", "+OK\r\n");
+    client.say("CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n");
+    let info = client.info();
+    for line in
+        ["aof_enabled:1\r\n", "disk_stalls:0\r\n", "disk_longest_stall_ms:0\r\n", "disk_damaged_parts:0\r\n"]
+    {
+        assert!(info.contains(line), "no {line} in {info}");
+    }
+    let free = info.lines().find_map(|line| line.strip_prefix("disk_free_bytes:")).unwrap();
+    let free: u64 = free.parse().unwrap();
+    assert!((8 << 20..32 << 20).contains(&free), "{free}");
+    // The counters begin anew, and what is on the disk is there still.
+    client.0.write_all(b"LASTSAVE\r\n").unwrap();
+    let mut saved = [0; 20];
+    let len = client.0.read(&mut saved).unwrap();
+    let saved = String::from_utf8_lossy(&saved[..len]).into_owned();
+    assert!(saved.len() > 5, "{saved}");
+    client.say("CONFIG RESETSTAT", "+OK\r\n");
+    client.say("LASTSAVE", &saved);
+    Kv::start(&[]).client().say("CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n");
+}
+
 /// Changes one octet in each place of a disk where `text` stands; how many there are.
 fn damage(disk: &DiskFile, text: &str) -> usize {
     let mut octets = std::fs::read(&disk.0).unwrap();
@@ -241,10 +277,7 @@ fn serves_the_rest(disk: &DiskFile, gone: &[&str], whole: &[&str]) {
     for line in ["SET a 1", "DEL 0001", "FLUSHALL", "SAVE", "EXPIRE 0001 10"] {
         client.say(line, refused);
     }
-    client.0.write_all(b"INFO persistence\r\n").unwrap();
-    let mut said = [0; 4000];
-    let len = client.0.read(&mut said).unwrap();
-    let said = String::from_utf8_lossy(&said[..len]);
+    let said = client.info();
     assert!(said.contains("\r\naof_last_write_status:err\r\n"), "{said}");
     let parts = said.lines().find_map(|line| line.strip_prefix("disk_damaged_parts:"));
     assert!(parts.is_some_and(|parts| parts != "0"), "{said}");

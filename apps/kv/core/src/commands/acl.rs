@@ -3,9 +3,6 @@
 use super::{Cx, part, unknown_part};
 use crate::fault::Reply;
 
-/// What the user may do, as `ACL LIST` says it.
-const EVERYTHING: &str = "~* &* +@all";
-
 pub(super) fn acl(cx: &mut Cx<'_>) -> Reply {
     let has_password = cx.hub.config.password.is_some();
     let flags = if has_password { "on" } else { "on nopass" };
@@ -14,7 +11,7 @@ pub(super) fn acl(cx: &mut Cx<'_>) -> Reply {
         // Without the password's hash, for which there is no function here.
         _ if cx.args.is(1, "list") && cx.args.len() == 2 => {
             cx.out.array(1);
-            cx.out.bulk(["user default ", flags, " ", EVERYTHING].concat().as_bytes());
+            cx.out.bulk(["user default ", flags, " ~* &* +@all"].concat().as_bytes());
         }
         _ if cx.args.is(1, "users") && cx.args.len() == 2 => {
             cx.out.array(1);
@@ -40,7 +37,7 @@ fn get_user(cx: &mut Cx<'_>, flags: &str) {
     flags.split(' ').for_each(|flag| out.bulk(flag.as_bytes()));
     out.bulk(b"passwords");
     out.array(0);
-    for (name, may) in ["commands", "keys", "channels"].into_iter().zip(EVERYTHING.split(' ').rev()) {
+    for (name, may) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {
         out.bulk(name.as_bytes());
         out.bulk(may.as_bytes());
     }

@@ -2,7 +2,7 @@
 
 use super::pubsub::KINDS;
 use super::table::Flags;
-use super::{Cx, part, unknown_part};
+use super::{Cx, part, unknown_part, wordy_part};
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::number::parse_int;
@@ -205,7 +205,7 @@ pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
             cx.out.ok();
         }
         () if cx.args.is(1, "unblock") && (3..=4).contains(&words) => unblock(cx)?,
-        () if cx.args.is(1, "pause") && (3..=4).contains(&words) => pause(cx)?,
+        () if cx.args.is(1, "pause") && words > 2 => pause(cx)?,
         () if cx.args.is(1, "unpause") && words == 2 => {
             cx.hub.pause = None;
             cx.hub.links.iter().for_each(|link| link.tell());
@@ -234,6 +234,9 @@ pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
 
 /// `PAUSE timeout [WRITE|ALL]`: of two that are not over the longer one and the stricter one count.
 fn pause(cx: &mut Cx<'_>) -> Reply {
+    if cx.args.len() > 4 {
+        return Err(wordy_part(cx, "CLIENT"));
+    }
     let mut is_all = match cx.args.get(3) {
         None => true,
         Some(_) if cx.args.is(3, "all") => true,

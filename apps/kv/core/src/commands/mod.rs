@@ -263,10 +263,19 @@ fn arity(cx: &Cx<'_>, name: &str) -> Fault {
     cx.blame("ERR wrong number of arguments for '", name.as_bytes(), "' command")
 }
 
-#[inline(never)]
 fn unknown_part(cx: &Cx<'_>, command: &str) -> Fault {
+    blame_part(cx, "ERR unknown subcommand '", command)
+}
+
+/// That a part of a command that takes so or so many words has more.
+fn wordy_part(cx: &Cx<'_>, command: &str) -> Fault {
+    blame_part(cx, "ERR unknown subcommand or wrong number of arguments for '", command)
+}
+
+#[inline(never)]
+fn blame_part(cx: &Cx<'_>, before: &str, command: &str) -> Fault {
     let part = cx.args.at(1);
     let shown = &part[..part.len().min(128)];
     let after = ["'. Try ", command, " HELP."].concat();
-    cx.blame("ERR unknown subcommand '", shown, &after)
+    cx.blame(before, shown, &after)
 }

@@ -156,7 +156,10 @@ pub(super) fn pubsub(cx: &mut Cx<'_>) -> Reply {
     let is_of_shard = cx.args.at(1).get(..5).is_some_and(|front| front.eq_ignore_ascii_case(b"shard"));
     let all = if is_of_shard { of_shards } else { channels };
     match () {
-        () if (cx.args.is(1, "channels") || cx.args.is(1, "shardchannels")) && cx.args.len() <= 3 => {
+        () if cx.args.is(1, "channels") || cx.args.is(1, "shardchannels") => {
+            if cx.args.len() > 3 {
+                return Err(super::wordy_part(cx, "PUBSUB"));
+            }
             let pattern = cx.args.get(2);
             let is_meant = |name: &&Text| pattern.is_none_or(|pattern| glob::matches(pattern, name));
             let names: Vec<&Text> = all.iter().map(|(name, _)| name).filter(is_meant).collect();

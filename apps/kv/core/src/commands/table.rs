@@ -242,15 +242,15 @@ pub static COMMANDS: &[Command] = commands! {
     "sort" -2 G, ONE, sort::sort;
     "sort_ro" -2 R, ONE, sort::sort_ro;
     "spop" -2 WF, ONE, sets::spop;
-    "spublish" 3 Flags::FAST, (1,1,1), pubsub::publish;
+    "spublish" 3 Flags::FAST, NONE, pubsub::publish;
     "srandmember" -2 R, ONE, sets::srandmember;
     "srem" -3 WF, ONE, sets::srem;
     "sscan" -3 R, ONE, scan::sscan;
-    "ssubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), ALL, pubsub::subscribe;
+    "ssubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "strlen" 2 RF, ONE, strings::strlen;
     "subscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "substr" 4 R, ONE, strings::getrange;
-    "sunsubscribe" -1 Flags::PUBSUB, ALL, pubsub::unsubscribe;
+    "sunsubscribe" -1 Flags::PUBSUB, NONE, pubsub::unsubscribe;
     "sunion" -2 R, ALL, sets::sunion;
     "sunionstore" -3 G, ALL, sets::sunionstore;
     "swapdb" 3 PF, NONE, keys::swapdb;
