@@ -64,22 +64,29 @@ impl DiskKeeper {
     /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
         let is_read_only = disk.geometry().access == Access::ReadOnly;
-        let (store, damaged_parts) = match open(disk, Access::ReadOnly, OnDamage::Refuse).await {
-            Err(Error::NoStore) if is_read_only => return Err(OpenError::ReadOnly),
-            Err(Error::NoStore) if format || is_blank(disk).await? => {
-                fata::log::info!("a store is made on the disk, which has none");
-                Store::format(disk, &Options::default()).await?;
-                (open(disk, Access::ReadOnly, OnDamage::Refuse).await?, 0)
+        let (mut damage, mut is_made) = (OnDamage::Refuse, false);
+        let store = loop {
+            match open(disk, Access::ReadOnly, damage).await {
+                Ok(store) => break store,
+                Err(Error::NoStore) if !is_made => {
+                    if is_read_only {
+                        return Err(OpenError::ReadOnly);
+                    }
+                    if !format && !is_blank(disk).await? {
+                        return Err(OpenError::Foreign);
+                    }
+                    fata::log::info!("a store is made on the disk, which has none");
+                    Store::format(disk, &Options::default()).await?;
+                    is_made = true;
+                }
+                Err(error) if damage == OnDamage::Refuse && is_damage(&error) => {
+                    fata::log::error!("disk: {error}");
+                    damage = OnDamage::Salvage;
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(Error::NoStore) => return Err(OpenError::Foreign),
-            Err(error) if is_damage(&error) => {
-                fata::log::error!("disk: {error}");
-                let store = open(disk, Access::ReadOnly, OnDamage::Salvage).await?;
-                let lost_frames = store.stats().lost_frames;
-                (store, lost_frames.max(1))
-            }
-            opened => (opened?, 0),
         };
+        let damaged_parts = if damage == OnDamage::Refuse { 0 } else { store.stats().lost_frames.max(1) };
         Ok(Self {
             disk: disk.clone(),
             store: RefCell::new(Some(store)),

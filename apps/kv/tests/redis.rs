@@ -2,6 +2,7 @@
 
 mod table;
 
+use kv_core::commands::table::COMMANDS;
 use kv_core::resp::{Args, split};
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,9 +45,9 @@ impl Redis {
         });
         let version = String::from_utf8_lossy(&version.stdout).into_owned();
         assert!(version.contains(VERSION), "the table has the answers of {VERSION}, this is {version}");
-        let folder = std::env::temp_dir().join(format!("fata-kv-redis-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
         let port = fata::testing::free_port();
+        let folder = std::env::temp_dir().join(format!("fata-kv-redis-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
         let child = redis_server()
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")
@@ -148,6 +149,28 @@ fn line_of(octets: &[u8]) -> String {
         b' '..=b'~' => line + &char::from(*octet).to_string(),
         _ => line + &format!("\\x{octet:02x}"),
     })
+}
+
+/// README names what is missing: each by itself, or by what its name begins with.
+#[test]
+fn what_is_missing_is_named() {
+    let redis = Redis::start();
+    let mut client = redis.client();
+    client.say("command list");
+    let list = String::from_utf8_lossy(&client.rest()).to_ascii_lowercase();
+    let names: Vec<&str> =
+        list.lines().filter(|line| !line.starts_with(['*', '$']) && !line.contains('|')).collect();
+    assert!(names.len() > 200, "only {} commands", names.len());
+    let readme = include_str!("../README.md");
+    for name in &names {
+        let is_named = readme.contains(&format!("`{}`", name.to_uppercase()));
+        let is_of_kind = name.starts_with('x') || name.starts_with("geo");
+        let is_there = COMMANDS.iter().any(|command| command.name == *name);
+        assert!(is_there || is_named || is_of_kind, "{name} is neither there nor named as missing");
+    }
+    for command in COMMANDS {
+        assert!(names.contains(&command.name), "{} is no command of Redis's", command.name);
+    }
 }
 
 #[test]

@@ -4,14 +4,18 @@ use super::{Cx, part, unknown_part};
 use crate::fault::Reply;
 
 pub(super) fn acl(cx: &mut Cx<'_>) -> Reply {
-    let has_password = cx.hub.config.password.is_some();
-    let flags = if has_password { "on" } else { "on nopass" };
     match part(cx, "ACL", &["acl|getuser", "acl|list", "acl|users", "acl|whoami"], usize::MAX) {
-        _ if cx.args.is(1, "getuser") && cx.args.len() == 3 => get_user(cx, flags),
+        _ if cx.args.is(1, "getuser") && cx.args.len() == 3 => get_user(cx),
         // Without the password's hash, for which there is no function here.
         _ if cx.args.is(1, "list") && cx.args.len() == 2 => {
             cx.out.array(1);
-            cx.out.bulk(["user default ", flags, " ~* &* +@all"].concat().as_bytes());
+            let has_password = cx.hub.config.password.is_some();
+            let user = if has_password {
+                "user default on ~* &* +@all"
+            } else {
+                "user default on nopass ~* &* +@all"
+            };
+            cx.out.bulk(user.as_bytes());
         }
         _ if cx.args.is(1, "users") && cx.args.len() == 2 => {
             cx.out.array(1);
@@ -26,15 +30,16 @@ pub(super) fn acl(cx: &mut Cx<'_>) -> Reply {
     Ok(())
 }
 
-fn get_user(cx: &mut Cx<'_>, flags: &str) {
+fn get_user(cx: &mut Cx<'_>) {
     if cx.args.at(2) != b"default" {
         return cx.out.null();
     }
+    let flags: &[&str] = if cx.hub.config.password.is_some() { &["on"] } else { &["on", "nopass"] };
     let out = &mut *cx.out;
     out.map(6);
     out.bulk(b"flags");
-    out.set(flags.split(' ').count());
-    flags.split(' ').for_each(|flag| out.bulk(flag.as_bytes()));
+    out.set(flags.len());
+    flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
     out.bulk(b"passwords");
     out.array(0);
     for (name, may) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {

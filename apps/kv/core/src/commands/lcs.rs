@@ -6,6 +6,7 @@ use super::{Cx, words};
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::server::hub::has_memory;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// The string of a key, empty where there is none.
@@ -97,13 +98,16 @@ pub(super) fn lcs(cx: &mut Cx<'_>) -> Reply {
         return Ok(());
     }
     // From the end: the octets, and where runs of them begin in both, and how long they are.
-    let (mut common, mut runs, mut run) = (Vec::new(), Vec::new(), 0);
+    let (mut common, mut runs, mut run) = (vec![0; total as usize], Vec::new(), 0);
+    let mut left = common.iter_mut().rev();
     let (mut i, mut j) = (a.len(), b.len());
     while i > 0 && j > 0 {
         let is_same = a[i - 1] == b[j - 1];
         if is_same {
             (i, j, run) = (i - 1, j - 1, run + 1);
-            common.push(a[i]);
+            if let Some(octet) = left.next() {
+                *octet = a[i];
+            }
         }
         if run > 0 && (!is_same || i == 0 || j == 0) {
             if run >= options.least {
@@ -116,7 +120,6 @@ pub(super) fn lcs(cx: &mut Cx<'_>) -> Reply {
         }
     }
     if !options.ranges {
-        common.reverse();
         cx.out.bulk(&common);
         return Ok(());
     }

@@ -259,6 +259,8 @@ async fn write(server: &Server, stream: &mut TcpStream, client: &mut Client) -> 
         })
         .await
     };
+    // Who takes an answer is not idle.
+    link.seen.set(now());
     server.core_mut().hub.figures.written += client.out.octets.len() as u64;
     client.out.octets.clear();
     client.out.octets.shrink_to(KEPT);
