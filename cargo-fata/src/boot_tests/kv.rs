@@ -167,7 +167,7 @@ fn leaves(host: &mut Host) -> Result<()> {
 }
 
 /// The least memory in which it is of use, MiB: without a disk and with one.
-const LEAST: [u32; 2] = [16, 16];
+const LEAST: [u32; 2] = [12, 12];
 /// Values that are stored and come back, octets.
 const VALUE: u32 = 1_000_000;
 const VALUES: u32 = 3;

@@ -4,7 +4,7 @@ use crate::commands::pubsub::KINDS;
 use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::resp::{Args, Out};
-use crate::server::hub::has_memory;
+use crate::server::hub::{has_memory, may_grow};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -231,7 +231,7 @@ impl Link {
         let mut inbox = self.inbox.borrow_mut();
         let len = inbox.len() + octets.len();
         let is_growing = len > inbox.capacity() && len > CHECKED;
-        if len > limit || is_growing && !has_memory(len) {
+        if len > limit || is_growing && !may_grow(&mut inbox, octets.len()) {
             *inbox = Vec::new();
             drop(inbox);
             return self.kill();

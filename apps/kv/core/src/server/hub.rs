@@ -159,6 +159,13 @@ pub fn has_memory(octets: usize) -> bool {
     spare_memory() >= octets.saturating_mul(2)
 }
 
+/// Makes room for more octets, if there is memory: what is free may be in pieces that are all too small.
+#[inline(never)]
+pub fn may_grow(octets: &mut Vec<u8>, more: usize) -> bool {
+    has_memory(octets.len() + more)
+        && (octets.try_reserve(more).is_ok() || octets.try_reserve_exact(more).is_ok())
+}
+
 /// What the guest has beside what it needs, octets; without end where nobody knows.
 #[inline(never)]
 pub fn spare_memory() -> usize {
