@@ -6,10 +6,10 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::mem::take;
 use fata::block::{Access, BlockError, Disk};
-use fata_storage::kv::{Batch, Durability, Error, Options, Store};
+use fata_storage::kv::{Batch, Durability, Error, OnDamage, Options, Store};
 use kv_core::data::map::Map;
 use kv_core::data::names::Names;
-use kv_core::keep::{KeepError, Keeper, Kept, Row, Safe, Visit};
+use kv_core::keep::{Figures, KeepError, Keeper, Kept, Row, Safe, Visit};
 use kv_core::server::hub::has_memory;
 
 /// Octets at the beginning and at the end of a disk that are all 0 where nobody has written to it yet: there are the headers of
@@ -25,8 +25,10 @@ const LOOK: usize = 64 << 10;
 /// A store on a disk.
 pub struct DiskKeeper {
     disk: Disk,
-    /// The store; another one after the disk has failed.
-    store: RefCell<Store>,
+    /// The store: first for reading alone, until all rows were read; another one after the disk has failed.
+    store: RefCell<Option<Store>>,
+    /// Parts of it that cannot be read. Where there are any, nothing is written.
+    damaged_parts: Cell<u64>,
     /// Its writes to bad sectors that the log has told of.
     bad_writes: Cell<u64>,
 }
@@ -61,33 +63,94 @@ impl From<BlockError> for OpenError {
 impl DiskKeeper {
     /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
-        let opened = Store::open(disk, Options::default()).await;
         let is_read_only = disk.geometry().access == Access::ReadOnly;
-        let store = match opened {
-            Err(Error::NoStore) if is_read_only => return Err(OpenError::ReadOnly),
-            Err(Error::NoStore) if format || is_blank(disk).await? => {
-                fata::log::info!("a store is made on the disk, which has none");
-                Store::format(disk, &Options::default()).await?;
-                Store::open(disk, Options::default()).await?
+        let (mut damage, mut is_made) = (OnDamage::Refuse, false);
+        let store = loop {
+            match open(disk, Access::ReadOnly, damage).await {
+                Ok(store) => break store,
+                Err(Error::NoStore) if !is_made => {
+                    if is_read_only {
+                        return Err(OpenError::ReadOnly);
+                    }
+                    if !format && !is_blank(disk).await? {
+                        return Err(OpenError::Foreign);
+                    }
+                    fata::log::info!("a store is made on the disk, which has none");
+                    Store::format(disk, &Options::default()).await?;
+                    is_made = true;
+                }
+                Err(error) if damage == OnDamage::Refuse && is_damage(&error) => {
+                    fata::log::error!("disk: {error}");
+                    damage = OnDamage::Salvage;
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(Error::NoStore) => return Err(OpenError::Foreign),
-            opened => opened?,
         };
-        Ok(Self { disk: disk.clone(), store: RefCell::new(store), bad_writes: Cell::new(0) })
+        let damaged_parts = if damage == OnDamage::Refuse { 0 } else { store.stats().lost_frames.max(1) };
+        Ok(Self {
+            disk: disk.clone(),
+            store: RefCell::new(Some(store)),
+            damaged_parts: Cell::new(damaged_parts),
+            bad_writes: Cell::new(0),
+        })
     }
 
-    fn store(&self) -> Store {
-        self.store.borrow().clone()
+    fn store(&self) -> Result<Store, Error> {
+        self.store.borrow().clone().ok_or(Error::Closed)
+    }
+
+    fn has_damage(&self) -> bool {
+        self.damaged_parts.get() > 0
+    }
+
+    /// Shows what can be read, and counts what cannot.
+    async fn read(&self, visit: &mut Visit<'_>) -> Result<(), KeepError> {
+        let mut cursor = self.store().map_err(|error| said(&error))?.range::<&[u8]>(..);
+        loop {
+            match cursor.next().await {
+                Ok(Some((name, value))) => visit(&name, &value)?,
+                Ok(None) => return Ok(()),
+                // The cursor goes on behind it.
+                Err(error) if is_damage(&error) => {
+                    if !self.has_damage() {
+                        fata::log::error!("disk: {error}");
+                    }
+                    self.damaged_parts.set(self.damaged_parts.get() + 1);
+                }
+                Err(error) => return Err(said(&error)),
+            }
+        }
+    }
+
+    /// After all was read: opens the store for changes, unless it is damaged.
+    async fn open_for_changes(&self) -> Result<(), Error> {
+        if self.has_damage() || self.disk.geometry().access == Access::ReadOnly {
+            return Ok(());
+        }
+        // What it has in memory makes room for what the next one has.
+        drop(self.store.take());
+        match open(&self.disk, Access::ReadWrite, OnDamage::Refuse).await {
+            Ok(store) => drop(self.store.replace(Some(store))),
+            Err(error) if is_damage(&error) => {
+                fata::log::error!("disk: {error}");
+                self.damaged_parts.set(1);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Ends the use of the disk: the next opening need not read what was written since the last checkpoint.
     pub async fn close(&self) -> Result<(), Error> {
-        self.store().close().await
+        match self.store.take() {
+            Some(store) => store.close().await,
+            None => Ok(()),
+        }
     }
 
     /// Has the log say that sectors are bad, once a batch.
     fn tell_bad_writes(&self) {
-        let bad = self.store().stats().bad_writes;
+        let bad = self.store().map_or(0, |store| store.stats().bad_writes);
         let told = self.bad_writes.replace(bad);
         if bad > told {
             fata::log::warn!("disk: {} writes met bad sectors, and were made elsewhere", bad - told);
@@ -129,7 +192,7 @@ impl DiskKeeper {
     }
 
     async fn write(&self, rows: Vec<Row>, durability: Durability) -> Result<(), Error> {
-        let (store, mut batch, mut octets) = (self.store(), Batch::new(), 0);
+        let (store, mut batch, mut octets) = (self.store()?, Batch::new(), 0);
         let Changes { mut puts, deletes } = Self::changes(&store, rows).await?;
         let most = store.max_batch();
         // More than the store takes at once is several, each of them whole. If not all of them are kept there is too much
@@ -169,7 +232,7 @@ struct Changes {
 
 impl Keeper for DiskKeeper {
     fn most_row(&self) -> usize {
-        let store = self.store();
+        let Ok(store) = self.store() else { return 0 };
         let batch = usize::try_from(store.max_batch()).unwrap_or(usize::MAX);
         store.max_value().min(batch).saturating_sub(ROW)
     }
@@ -186,16 +249,30 @@ impl Keeper for DiskKeeper {
         })
     }
 
-    fn is_read_only(&self) -> bool {
-        self.disk.geometry().access == Access::ReadOnly
+    fn refuses(&self) -> Option<KeepError> {
+        match () {
+            () if self.has_damage() => Some(KeepError::Damaged),
+            () if self.disk.geometry().access == Access::ReadOnly => Some(KeepError::ReadOnly),
+            () => None,
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let stats = self.store().map(|store| store.stats()).unwrap_or_default();
+        Figures {
+            damaged_parts: self.damaged_parts.get(),
+            free: stats.limit_octets.saturating_sub(stats.live_octets),
+            stalls: stats.stalls,
+            longest_stall: stats.longest_stall,
+        }
     }
 
     fn mend(&self) -> Kept<'_> {
         Box::pin(async move {
-            let store = self.store();
+            let store = self.store().map_err(|error| said(&error))?;
             if store.has_failed() {
                 let opened = store.reopen().await.map_err(|error| said(&error))?;
-                *self.store.borrow_mut() = opened;
+                self.store.replace(Some(opened));
                 fata::log::info!("disk: the store was opened anew");
             }
             Ok(())
@@ -204,13 +281,27 @@ impl Keeper for DiskKeeper {
 
     fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a> {
         Box::pin(async move {
-            let mut cursor = self.store().range::<&[u8]>(..);
-            while let Some((name, value)) = cursor.next().await.map_err(|error| said(&error))? {
-                visit(&name, &value)?;
+            self.read(visit).await?;
+            self.open_for_changes().await.map_err(|error| said(&error))?;
+            if self.has_damage() {
+                fata::log::error!(
+                    "disk: {} parts are damaged: what is whole is served, and nothing is written",
+                    self.damaged_parts.get()
+                );
             }
             Ok(())
         })
     }
+}
+
+/// Opens the store of a disk.
+async fn open(disk: &Disk, access: Access, damage: OnDamage) -> Result<Store, Error> {
+    Store::open(disk, Options { access, damage, ..Options::default() }).await
+}
+
+/// Whether an error is that a part cannot be read, and others may be.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { .. } | Error::Block(BlockError::Failed { .. }))
 }
 
 /// The log has the store's own words.

@@ -39,8 +39,8 @@ async fn main(env: Env) -> Result<()> {
     match rows {
         Some(rows) => {
             println!(env, "kv: port {port}; on its disk are {rows} rows");
-            if keeper.as_ref().is_some_and(|keeper| keeper.is_read_only()) {
-                fata::log::warn!("the disk is read-only: commands that change data are refused");
+            if let Some(reason) = keeper.as_ref().and_then(|keeper| keeper.refuses()) {
+                fata::log::warn!("{reason}: commands that change data are refused");
             }
         }
         None => println!(env, "kv: port {port}; without a disk: what it has goes when it ends"),

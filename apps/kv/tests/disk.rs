@@ -64,6 +64,14 @@ impl Client {
         self.0.read_exact(&mut said).unwrap_or_else(|error| panic!("{command}: {error}"));
         assert_eq!(String::from_utf8_lossy(&said), answer, "{command}");
     }
+
+    /// What `INFO` says of the disk.
+    fn info(&mut self) -> String {
+        self.0.write_all(b"INFO persistence\r\n").unwrap();
+        let mut said = [0; 4000];
+        let len = self.0.read(&mut said).unwrap();
+        String::from_utf8_lossy(&said[..len]).into_owned()
+    }
 }
 
 #[test]
@@ -210,4 +218,109 @@ fn a_strangers_disk_is_not_destroyed() {
     File::open(&disk.0).unwrap().read_exact(&mut head).unwrap();
     assert_eq!(&head, b"somebody's letters");
     Kv::start(&[file, "format=on".to_owned()]).client().say("SET a 1", "+OK\r\n");
+}
+
+/// What a client is told of the disk.
+#[test]
+fn a_disk_has_figures() {
+    let disk = DiskFile::new("figures", 32 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    client.say("SET a 1", "+OK\r\n");
+    client.say("CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n");
+    let info = client.info();
+    for line in
+        ["aof_enabled:1\r\n", "disk_stalls:0\r\n", "disk_longest_stall_ms:0\r\n", "disk_damaged_parts:0\r\n"]
+    {
+        assert!(info.contains(line), "no {line} in {info}");
+    }
+    let free = info.lines().find_map(|line| line.strip_prefix("disk_free_bytes:")).unwrap();
+    let free: u64 = free.parse().unwrap();
+    assert!((8 << 20..32 << 20).contains(&free), "{free}");
+    // The counters begin anew, and what is on the disk is there still.
+    client.0.write_all(b"LASTSAVE\r\n").unwrap();
+    let mut saved = [0; 20];
+    let len = client.0.read(&mut saved).unwrap();
+    let saved = String::from_utf8_lossy(&saved[..len]).into_owned();
+    assert!(saved.len() > 5, "{saved}");
+    client.say("CONFIG RESETSTAT", "+OK\r\n");
+    client.say("LASTSAVE", &saved);
+    Kv::start(&[]).client().say("CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n");
+}
+
+/// Changes one octet in each place of a disk where `text` stands; how many there are.
+fn damage(disk: &DiskFile, text: &str) -> usize {
+    let mut octets = std::fs::read(&disk.0).unwrap();
+    let places: Vec<usize> = octets
+        .windows(text.len())
+        .enumerate()
+        .filter_map(|(at, found)| (found == text.as_bytes()).then_some(at))
+        .collect();
+    places.iter().for_each(|at| octets[*at] ^= 1);
+    std::fs::write(&disk.0, octets).unwrap();
+    places.len()
+}
+
+/// What a damaged disk has is served as far as it is whole, and nothing is written to it.
+fn serves_the_rest(disk: &DiskFile, gone: &[&str], whole: &[&str]) {
+    let before = std::fs::read(&disk.0).unwrap();
+    let kv = Kv::with(disk, "every-command");
+    kv.process.wait_for("what is whole is served");
+    let mut client = kv.client();
+    for key in gone {
+        client.say(&format!("GET {key}"), "$-1\r\n");
+    }
+    for key in whole {
+        client.say(&format!("GETRANGE {key} 0 3"), &format!("${}\r\n{key}\r\n", key.len()));
+    }
+    let refused = "-MISCONF The disk is damaged: commands that may modify the data set are disabled.\r\n";
+    for line in ["SET a 1", "DEL 0001", "FLUSHALL", "SAVE", "EXPIRE 0001 10"] {
+        client.say(line, refused);
+    }
+    let said = client.info();
+    assert!(said.contains("\r\naof_last_write_status:err\r\n"), "{said}");
+    let parts = said.lines().find_map(|line| line.strip_prefix("disk_damaged_parts:"));
+    assert!(parts.is_some_and(|parts| parts != "0"), "{said}");
+    assert!(kv.process.leave().success());
+    assert!(std::fs::read(&disk.0).unwrap() == before, "it was written to");
+}
+
+/// A store with 1000 keys of four digits whose values begin with the key; every hundredth is too long for the index.
+fn thousand(disk: &DiskFile) -> Kv {
+    let kv = Kv::with(disk, "none");
+    let mut client = kv.client();
+    for n in 0..1000 {
+        let len = if n % 100 == 0 { 5000 } else { 100 };
+        client.say(&format!("SET {n:04} {n:04}{}", "v".repeat(len)), "+OK\r\n");
+    }
+    kv
+}
+
+#[test]
+fn a_damaged_value_is_missing_and_the_rest_is_served() {
+    let disk = DiskFile::new("value", 32 << 20);
+    assert!(thousand(&disk).process.leave().success());
+    assert!(damage(&disk, &format!("0300{}", "v".repeat(2000))) > 0);
+    serves_the_rest(&disk, &["0300"], &["0000", "0299", "0301", "0400", "0999"]);
+}
+
+#[test]
+fn damage_in_the_index_takes_what_is_near_and_the_rest_is_served() {
+    let disk = DiskFile::new("leaf", 32 << 20);
+    assert!(thousand(&disk).process.leave().success());
+    assert!(damage(&disk, "0555vvvv") > 0);
+    serves_the_rest(&disk, &["0555"], &["0000", "0300", "0999"]);
+}
+
+#[test]
+fn damage_in_the_log_takes_a_batch_and_the_rest_is_served() {
+    let disk = DiskFile::new("log", 32 << 20);
+    let kv = Kv::with(&disk, "every-command");
+    let mut client = kv.client();
+    for n in 0..100 {
+        client.say(&format!("SET {n:04} {n:04}vvvv"), "+OK\r\n");
+    }
+    kv.kill();
+    assert!(damage(&disk, "0055vvvv") > 0);
+    serves_the_rest(&disk, &["0055"], &["0000", "0054", "0056", "0099"]);
 }

@@ -271,3 +271,45 @@ fn a_read_only_disk_is_read() {
         assert_eq!(bench.say("get a").await, "$1\r\n1\r\n");
     });
 }
+
+/// A sector that cannot be read takes what it held; the rest is served, and nothing is written any more.
+#[test]
+fn a_bad_sector_takes_what_it_held() {
+    testing::run("", async |env| {
+        let disk = SimDisk::new(512, SECTORS);
+        let keeper = Rc::new(DiskKeeper::open(&disk.disk(), false).await.expect("a store"));
+        let bench = Bench::new(&env, keeper.clone(), Durability::EveryCommand).await;
+        for n in 0..200 {
+            assert_eq!(bench.say(&format!("set {n:03} {n:03}{}", "v".repeat(1900))).await, "+OK\r\n");
+        }
+        keeper.close().await.expect("it is closed");
+        let (mut damaged, mut refused) = (0, 0);
+        for sector in (0..SECTORS / 8).step_by(37) {
+            let disk = disk.copy();
+            disk.break_reads(sector);
+            let keeper = match DiskKeeper::open(&disk.disk(), false).await {
+                Ok(keeper) => Rc::new(keeper),
+                Err(error) => {
+                    assert!(sector < 64, "sector {sector}: {error}");
+                    refused += 1;
+                    continue;
+                }
+            };
+            let server = Server::new(Config::default());
+            server.attach(keeper.clone()).await.unwrap_or_else(|error| panic!("sector {sector}: {error}"));
+            let core = server.core.borrow();
+            let data = core.store.dbs().first().expect("a database");
+            let mut scratch = Vec::new();
+            for (key, object) in data.iter() {
+                scratch.clear();
+                let value = object.value.octets(&mut scratch).expect("a string");
+                assert!(value.starts_with(key) && value.len() == 1903, "sector {sector}: {key:?}");
+            }
+            let is_damaged = keeper.refuses() == Some(KeepError::Damaged);
+            assert!(is_damaged == (keeper.figures().damaged_parts > 0), "sector {sector}");
+            assert!(is_damaged || data.len() == 200, "sector {sector}: {} keys", data.len());
+            damaged += usize::from(is_damaged);
+        }
+        assert!(damaged > 5 && refused < 3, "{damaged} damaged, {refused} refused");
+    });
+}

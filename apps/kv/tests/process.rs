@@ -156,7 +156,7 @@ fn what_is_used_stays() {
     std::thread::sleep(Duration::from_millis(300));
     // The first hundred are used; the new ones take the place of others.
     for n in 0..100 {
-        client.send(format!("exists {n:05}\r\n").as_bytes());
+        client.send(format!("touch {n:05}\r\n").as_bytes());
         client.receive(4);
     }
     std::thread::sleep(Duration::from_millis(100));
@@ -237,4 +237,98 @@ fn parameters_that_make_no_sense_are_refused() {
         server.wait_for(&format!("boot parameter {said}: "));
         assert_ne!(server.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_closed() {
+    let (server, port) = server(&[]);
+    let (mut idle, mut listening, mut waiting) = (Client::new(port), Client::new(port), Client::new(port));
+    idle.expect("set a 1\r\n", "+OK\r\n");
+    listening.expect("subscribe a\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    waiting.send(b"blpop q 0\r\n");
+    let mut busy = Client::new(port);
+    // Who waits already is meant too.
+    busy.expect("config set timeout 1\r\n", "+OK\r\n");
+    busy.expect("config get timeout\r\n", "*2\r\n$7\r\ntimeout\r\n$1\r\n1\r\n");
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(2500) {
+        busy.expect("ping\r\n", "+PONG\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(idle.0.read(&mut [0; 10]).expect("it is closed in order"), 0);
+    busy.expect("rpush q x\r\n", ":1\r\n");
+    waiting.expect("", "*2\r\n$1\r\nq\r\n$1\r\nx\r\n");
+    busy.expect("publish a b\r\n", ":1\r\n");
+    listening.expect("", "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n");
+    assert_eq!(waiting.0.read(&mut [0; 10]).expect("it is closed in order"), 0);
+    assert_eq!(server.leave().code(), Some(0));
+}
+
+/// How long a client waits for the answer to a command.
+fn time(client: &mut Client, say: &str, hear: &str) -> Duration {
+    let since = Instant::now();
+    client.expect(say, hear);
+    since.elapsed()
+}
+
+#[test]
+fn clients_are_held_up_for_as_long_as_was_said() {
+    let (server, port) = server(&[]);
+    let (mut one, mut other) = (Client::new(port), Client::new(port));
+    let pause = Duration::from_millis(400);
+    one.expect("client pause 400 write\r\n", "+OK\r\n");
+    assert!(time(&mut other, "get a\r\n", "$-1\r\n") < pause / 2);
+    assert!(time(&mut other, "set a 1\r\nget a\r\n", "+OK\r\n$1\r\n1\r\n") > pause / 2);
+    one.expect("client pause 400\r\n", "+OK\r\n");
+    assert!(time(&mut other, "ping\r\n", "+PONG\r\n") > pause / 2);
+    // A transaction that writes waits as a whole.
+    one.expect("client pause 400 write\r\n", "+OK\r\n");
+    other.expect("multi\r\nget a\r\n", "+OK\r\n+QUEUED\r\n");
+    assert!(time(&mut other, "exec\r\n", "*1\r\n$1\r\n1\r\n") < pause / 2);
+    assert!(time(&mut other, "multi\r\n", "+OK\r\n") < pause / 2);
+    std::thread::sleep(pause);
+    other.expect("set a 2\r\n", "+QUEUED\r\n");
+    one.expect("client pause 400 write\r\n", "+OK\r\n");
+    assert!(time(&mut other, "exec\r\n", "*1\r\n+OK\r\n") > pause / 2);
+    // Of two the longer one counts; who writes goes on as soon as it is over.
+    one.expect("client pause 100000 write\r\nclient pause 1 write\r\n", "+OK\r\n+OK\r\n");
+    other.send(b"set a 3\r\n");
+    std::thread::sleep(pause / 2);
+    one.expect("get a\r\nclient unpause\r\n", "$1\r\n2\r\n+OK\r\n");
+    other.expect("get a\r\n", "+OK\r\n$1\r\n3\r\n");
+    assert_eq!(server.leave().code(), Some(0));
+}
+
+#[test]
+fn a_subsequence_takes_no_more_memory_than_a_value() {
+    let (server, port) = server(&[]);
+    let mut client = Client::new(port);
+    for (key, len) in [("a", 3000), ("b", 1000)] {
+        client.expect(&format!("setrange {key} {} x\r\n", len - 1), &format!(":{len}\r\n"));
+    }
+    client.expect("lcs a b len\r\n", ":1000\r\n");
+    let refused = "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n";
+    client.expect("lcs a a len\r\n", refused);
+    assert_eq!(server.leave().code(), Some(0));
+}
+
+#[test]
+fn calls_and_errors_are_counted() {
+    let (server, port) = server(&[]);
+    let mut client = Client::new(port);
+    client.expect("set a x\r\nget\r\nincr a\r\n", "+OK\r\n-ERR");
+    client.send(b"lpush a 1\r\nfoo\r\nmulti\r\nget a\r\nexec\r\ninfo default\r\ninfo all\r\nquit\r\n");
+    let said = client.rest();
+    let (usual, all) = said.split_at(said.rfind("# Server").expect("a section"));
+    assert!(!usual.contains("cmdstat_"), "{usual}");
+    for line in [
+        "cmdstat_get:calls=1,rejected_calls=1,failed_calls=0\r\n",
+        "cmdstat_set:calls=1,rejected_calls=0,failed_calls=0\r\n",
+        "cmdstat_incr:calls=1,rejected_calls=0,failed_calls=1\r\n",
+        "errorstat_ERR:count=3\r\n",
+        "errorstat_WRONGTYPE:count=1\r\n",
+    ] {
+        assert!(all.contains(line), "no {line} in {all}");
+    }
+    assert_eq!(server.leave().code(), Some(0));
 }

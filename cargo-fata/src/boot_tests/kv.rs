@@ -21,6 +21,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| outlives(h, 3)),
     BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 3600, |h| outlives(h, often())).long(),
     BootTest::new("boot::kv::leaves_in_order", 120, leaves),
+    BootTest::new("boot::kv::least_memory", 240, least_memory),
 ];
 
 const SET_UP: &str =
@@ -69,12 +70,22 @@ pub fn new_disk_of(host: &Host, size: &str) -> Result<String> {
 
 /// The store on a disk, ready.
 pub fn start(host: &mut Host, device: &str, extra: &str) -> Result<Guest> {
-    let disk = format!(
-        "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=rw,script=/fata/block,target={device}' ]"
-    );
-    let spec = GuestSpec::new("kv", image("kv")?).memory(64).network().extra(extra).config(&disk);
+    start_with(host, 64, Some(device), extra)
+}
+
+/// The same in so much memory, with a disk or without.
+fn start_with(host: &mut Host, memory_mb: u32, device: Option<&str>, extra: &str) -> Result<Guest> {
+    let mut spec = GuestSpec::new("kv", image("kv")?).memory(memory_mb).network().extra(extra);
+    if let Some(device) = device {
+        spec = spec.config(&format!(
+            "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=rw,script=/fata/block,target={device}' ]"
+        ));
+    }
     let guest = host.create(&spec)?;
-    guest.wait_console("kv: port 6379; on its disk are ", SOON)?;
+    guest.wait_console(
+        if device.is_some() { "kv: port 6379; on its disk are " } else { "kv: port 6379; without" },
+        SOON,
+    )?;
     guest.wait_console("link up", SOON)?;
     Ok(guest)
 }
@@ -152,5 +163,39 @@ fn leaves(host: &mut Host) -> Result<()> {
         for n in 1 2 3; do read -t 20 -r line <&3; echo $line; done";
     let said = host.sh(script, SOON)?.ok()?.stdout.replace('\r', "");
     ensure!(said.trim() == "$1\n2\n:2", "{said:?}: {}", guest.console());
+    Ok(())
+}
+
+/// The least memory in which it is of use, MiB: without a disk and with one.
+const LEAST: [u32; 2] = [12, 12];
+/// Values that are stored and come back, octets.
+const VALUE: u32 = 1_000_000;
+const VALUES: u32 = 3;
+/// Answers what does not come back.
+const STORE: &str = "head -c OCTETS /dev/urandom > /tmp/value
+    for n in $(seq VALUES); do timeout 60 redis-cli -h 10.0.2.15 -x set value$n < /tmp/value; done | sort | uniq -c
+    for n in $(seq VALUES); do timeout 60 redis-cli -h 10.0.2.15 get value$n | head -c OCTETS | cmp - /tmp/value; done 2>&1";
+
+/// Stores a few megabytes in a small guest, and asks for them.
+fn stores(host: &Host, guest: &Guest) -> Result<()> {
+    let script = STORE.replace("OCTETS", &VALUE.to_string()).replace("VALUES", &VALUES.to_string());
+    let said = host.sh(&script, SLOW)?.ok()?.stdout;
+    ensure!(said.trim() == format!("{VALUES} OK"), "{said}\n{}", guest.console());
+    ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
+    Ok(())
+}
+
+fn least_memory(host: &mut Host) -> Result<()> {
+    let guest = start_with(host, LEAST[0], None, "")?;
+    stores(host, &guest)?;
+    guest.destroy()?;
+    let device = new_disk(host)?;
+    let guest = start_with(host, LEAST[1], Some(&device), "durability=every-command")?;
+    stores(host, &guest)?;
+    // It starts again with what it has.
+    guest.destroy()?;
+    let guest = start_with(host, LEAST[1], Some(&device), "")?;
+    let said = host.sh("redis-cli -h 10.0.2.15 strlen value1", SOON)?.ok()?.stdout;
+    ensure!(said.trim() == VALUE.to_string(), "{said}: {}", guest.console());
     Ok(())
 }

@@ -45,7 +45,7 @@ const SIZES: [Size; 3] = [
         name: "size::kv",
         image: "kv",
         content: Content::Own,
-        limit_bytes: 745_472,
+        limit_bytes: 753_664,
         packed_limit_bytes: Some(460_800),
     },
 ];

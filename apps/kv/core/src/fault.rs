@@ -30,6 +30,7 @@ faults! {
     MISCONF = "MISCONF Errors writing to the disk: commands that may modify the data set are disabled. \
         Please check the server's console for details about the error.";
     DISK_READ_ONLY = "MISCONF The disk is read-only: commands that may modify the data set are disabled.";
+    DISK_DAMAGED = "MISCONF The disk is damaged: commands that may modify the data set are disabled.";
     NAME_TOO_LONG = "ERR key, field or member exceeds maximum allowed size";
     OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
     SAME = "ERR source and destination objects are the same";

@@ -143,6 +143,16 @@ impl Store {
     #[inline(never)]
     pub fn read(&mut self, key: &[u8]) -> Option<u32> {
         let found = self.find(key);
+        self.count(found)
+    }
+
+    /// Where a key is that is asked for, and not used.
+    pub fn look(&mut self, key: &[u8]) -> Option<u32> {
+        let found = self.peek(key);
+        self.count(found)
+    }
+
+    fn count(&mut self, found: Option<u32>) -> Option<u32> {
         match found {
             Some(_) => self.counters.hits += 1,
             None => self.counters.misses += 1,

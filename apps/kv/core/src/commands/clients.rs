@@ -1,11 +1,14 @@
 //! `CLIENT`: who is there.
 
-use super::{Cx, part, unknown_part};
+use super::pubsub::KINDS;
+use super::table::Flags;
+use super::{Cx, part, unknown_part, wordy_part};
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::number::parse_int;
-use crate::server::Link;
+use crate::resp::Args;
 use crate::server::client::Silence;
+use crate::server::{Core, Link, Session};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,16 +24,16 @@ pub fn rename(cx: &mut Cx<'_>, name: &[u8]) -> Reply {
 }
 
 fn line(link: &Link, now: i64) -> String {
-    let (channels, patterns, queued) = link.figures.get();
+    let ([channels, patterns, of_shards], queued) = link.figures.get();
     let flags = match () {
-        () if channels + patterns > 0 => "P",
+        () if is_listening(link) => "P",
         () if link.is_blocked.get() => "b",
         () if queued >= 0 => "x",
         () => "N",
     };
     format!(
         "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
-         ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} \
+         ssub={of_shards} multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} \
          tot-mem=0 events=r cmd={} user=default redir=-1 resp={}\n",
         link.id,
         link.peer,
@@ -92,8 +95,7 @@ impl<'a> Filter<'a> {
 }
 
 fn is_listening(link: &Link) -> bool {
-    let (channels, patterns, _) = link.figures.get();
-    channels + patterns > 0
+    link.figures.get().0 != [0; KINDS]
 }
 
 /// Whether subscribers are meant.
@@ -203,7 +205,12 @@ pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
             cx.out.ok();
         }
         () if cx.args.is(1, "unblock") && (3..=4).contains(&words) => unblock(cx)?,
-        () if cx.args.is(1, "unpause") && words == 2 => cx.out.ok(),
+        () if cx.args.is(1, "pause") && words > 2 => pause(cx)?,
+        () if cx.args.is(1, "unpause") && words == 2 => {
+            cx.hub.pause = None;
+            cx.hub.links.iter().for_each(|link| link.tell());
+            cx.out.ok();
+        }
         () => {
             let known = [
                 "client|id",
@@ -214,6 +221,7 @@ pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
                 "client|kill",
                 "client|no-evict",
                 "client|unblock",
+                "client|pause",
                 "client|unpause",
             ];
             // Known with another number of words: that is what is said.
@@ -222,6 +230,46 @@ pub(super) fn client(cx: &mut Cx<'_>) -> Reply {
         }
     }
     Ok(())
+}
+
+/// `PAUSE timeout [WRITE|ALL]`: of two that are not over the longer one and the stricter one count.
+fn pause(cx: &mut Cx<'_>) -> Reply {
+    if cx.args.len() > 4 {
+        return Err(wordy_part(cx, "CLIENT"));
+    }
+    let mut is_all = match cx.args.get(3) {
+        None => true,
+        Some(_) if cx.args.is(3, "all") => true,
+        Some(_) if cx.args.is(3, "write") => false,
+        Some(_) => return Err(Fault(&"ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let wrong = Fault(&"ERR timeout is not an integer or out of range");
+    let millis = parse_int(cx.args.at(2)).ok_or(wrong)?;
+    if millis < 0 {
+        return Err(Fault::TIMEOUT_NEGATIVE);
+    }
+    let mut until = cx.store.now.checked_add(millis).ok_or(Fault(&"ERR timeout is out of range"))?;
+    if let Some((before, was_all)) = cx.hub.pause.filter(|(until, _)| *until > cx.store.now) {
+        until = until.max(before);
+        is_all |= was_all;
+    }
+    cx.hub.pause = Some((until, is_all));
+    cx.out.ok();
+    Ok(())
+}
+
+/// Until when a command has to wait as clients are paused, if it has to.
+pub fn paused_until(core: &mut Core, session: &Session, args: Args<'_>) -> Option<i64> {
+    let (until, is_all) = core.hub.pause.filter(|(until, _)| *until > core.store.now)?;
+    let writes = |args: Args<'_>| {
+        let command = core.hub.table.find(args.at(0))?;
+        let is_write = command.flags.contains(Flags::WRITES) || command.name.ends_with("publish");
+        (is_all || is_write).then_some(until)
+    };
+    match &session.queue {
+        Some(queue) if !is_all && args.is(0, "exec") => queue.iter().find_map(writes),
+        _ => writes(args),
+    }
 }
 
 fn unblock(cx: &mut Cx<'_>) -> Reply {

@@ -1,7 +1,6 @@
 //! Commands about the connection itself.
 
 use super::{Cx, transaction};
-use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::fault::{Fault, Reply};
 use crate::number::parse_int;
@@ -43,8 +42,6 @@ pub(super) fn reset(cx: &mut Cx<'_>) -> Reply {
     cx.session.queue = None;
     transaction::forget(cx.store, cx.session);
     cx.hub.channels.leave(cx.session);
-    cx.session.channels = Names::default();
-    cx.session.patterns = Names::default();
     cx.session.silence = Silence::None;
     cx.session.is_trusted = cx.hub.config.password.is_none();
     speak(cx, 2);

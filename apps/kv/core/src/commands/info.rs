@@ -2,6 +2,7 @@
 
 use super::Cx;
 use super::connection::VERSION;
+use super::pubsub::Kind;
 use crate::fault::Reply;
 use crate::server::hub::Hub;
 use crate::store::Store;
@@ -11,13 +12,15 @@ use fata::memory;
 
 type Section = (&'static str, fn(&mut String, &Store, &Hub));
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 10] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory_figures),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", |text, _, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+    ("Commandstats", |text, _, hub| hub.calls.show(text)),
+    ("Errorstats", |text, _, hub| hub.calls.show_errors(text)),
     ("Cluster", |text, _, _| text.push_str("cluster_enabled:0\r\n")),
     ("Keyspace", keyspace),
 ];
@@ -84,10 +87,16 @@ fn persistence(text: &mut String, store: &Store, hub: &Hub) {
     line(text, "batches_written", hub.figures.batches);
     line(text, "batches_failed", hub.figures.failed_batches);
     line(text, "keys_to_write", store.journal.as_ref().map_or(0, |journal| journal.len() as u64));
+    let Some(keeper) = &hub.keeper else { return };
+    let figures = keeper.figures();
+    line(text, "disk_free_bytes", figures.free);
+    line(text, "disk_stalls", figures.stalls);
+    line(text, "disk_longest_stall_ms", figures.longest_stall.as_millis() as u64);
+    line(text, "disk_damaged_parts", figures.damaged_parts);
 }
 
 fn stats(text: &mut String, store: &Store, hub: &Hub) {
-    let (figures, counters, (channels, patterns)) = (&hub.figures, &store.counters, hub.channels.len());
+    let (figures, counters, channels) = (&hub.figures, &store.counters, &hub.channels);
     for (name, value) in [
         ("total_connections_received", figures.connections),
         ("total_commands_processed", figures.commands),
@@ -99,8 +108,9 @@ fn stats(text: &mut String, store: &Store, hub: &Hub) {
         ("evicted_keys", counters.evicted),
         ("keyspace_hits", counters.hits),
         ("keyspace_misses", counters.misses),
-        ("pubsub_channels", channels as u64),
-        ("pubsub_patterns", patterns as u64),
+        ("pubsub_channels", channels.len(Kind::Channel) as u64),
+        ("pubsub_patterns", channels.len(Kind::Pattern) as u64),
+        ("pubsubshard_channels", channels.len(Kind::Shard) as u64),
     ] {
         line(text, name, value);
     }
@@ -113,15 +123,13 @@ fn keyspace(text: &mut String, store: &Store, _: &Hub) {
 }
 
 pub(super) fn info(cx: &mut Cx<'_>) -> Reply {
-    let everything = ["default", "all", "everything"];
-    let is_all = cx.args.len() == 1
-        || cx
-            .args
-            .from(1)
-            .any(|name| everything.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())));
+    let asks = |word: &str| cx.args.from(1).any(|asked| asked.eq_ignore_ascii_case(word.as_bytes()));
+    let is_all = asks("all") || asks("everything");
+    let is_usual = is_all || cx.args.len() == 1 || asks("default");
     let mut text = String::new();
     for (name, write) in SECTIONS {
-        if !is_all && !cx.args.from(1).any(|asked| asked.eq_ignore_ascii_case(name.as_bytes())) {
+        let is_shown = if name == "Commandstats" { is_all } else { is_usual };
+        if !is_shown && !asks(name) {
             continue;
         }
         if !text.is_empty() {

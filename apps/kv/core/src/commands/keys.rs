@@ -10,6 +10,7 @@ use crate::data::text::Text;
 use crate::data::zset::Zset;
 use crate::fault::{Fault, Reply};
 use crate::glob;
+use crate::store::Store;
 use alloc::boxed::Box;
 
 pub(super) fn del(cx: &mut Cx<'_>) -> Reply {
@@ -19,13 +20,17 @@ pub(super) fn del(cx: &mut Cx<'_>) -> Reply {
 }
 
 pub(super) fn exists(cx: &mut Cx<'_>) -> Reply {
-    let there = cx.args.from(1).filter(|key| cx.store.read(key).is_some()).count();
+    count_there(cx, Store::look)
+}
+
+fn count_there(cx: &mut Cx<'_>, find: fn(&mut Store, &[u8]) -> Option<u32>) -> Reply {
+    let there = cx.args.from(1).filter(|key| find(cx.store, key).is_some()).count();
     cx.out.count(there);
     Ok(())
 }
 
 pub(super) fn touch(cx: &mut Cx<'_>) -> Reply {
-    exists(cx)
+    count_there(cx, Store::read)
 }
 
 pub(super) fn kind(cx: &mut Cx<'_>) -> Reply {
@@ -217,7 +222,7 @@ pub(super) fn flushdb(cx: &mut Cx<'_>) -> Reply {
 pub(super) fn flushall(cx: &mut Cx<'_>) -> Reply {
     check_flush(cx)?;
     for db in 0..crate::store::DATABASES {
-        cx.store.within(db, crate::store::Store::clear);
+        cx.store.within(db, Store::clear);
     }
     cx.out.ok();
     Ok(())

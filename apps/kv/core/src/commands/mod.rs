@@ -1,13 +1,15 @@
 //! The commands.
 
+mod acl;
 mod bits;
 pub mod blocking;
-mod clients;
+pub mod clients;
 mod connection;
 mod hashes;
 mod info;
 mod joins;
 mod keys;
+mod lcs;
 mod lists;
 mod persist;
 pub mod pubsub;
@@ -23,6 +25,7 @@ pub mod table;
 pub mod transaction;
 mod words;
 
+use crate::data::names::Names;
 use crate::fault::{Fault, Reply};
 use crate::resp::{Args, Out};
 use crate::server::client::Silence;
@@ -30,7 +33,7 @@ use crate::server::hub::{has_memory, make_room};
 use crate::server::{Client, Core, Hub, Session};
 use crate::store::Store;
 use alloc::vec::Vec;
-use table::{Command, Flags};
+use table::{Command, Flags, Outcome};
 
 /// What a command is given.
 pub struct Cx<'a> {
@@ -54,7 +57,7 @@ pub fn execute(core: &mut Core, client: &mut Client, args: Args<'_>) {
     store.db = session.link.db.get();
     run(&mut Cx { store, hub, out, session, args });
     let queued = session.queue.as_ref().map_or(-1, |queue| queue.len().cast_signed());
-    session.link.figures.set((session.channels.len(), session.patterns.len(), queued));
+    session.link.figures.set((session.names.each_ref().map(Names::len), queued));
     match session.silence {
         Silence::None => {}
         Silence::Off | Silence::Skip => out.truncate(from),
@@ -74,19 +77,37 @@ pub fn execute(core: &mut Core, client: &mut Client, args: Args<'_>) {
 fn run(cx: &mut Cx<'_>) {
     let from = cx.out.octets.len();
     cx.hub.figures.commands += 1;
-    let done = match check(cx) {
-        Ok(command) if cx.session.queue.is_some() && !command.flags.contains(Flags::NOW) => {
-            queue(cx, command)
-        }
-        Ok(command) => (command.run)(cx),
+    let Some(command) = cx.hub.table.find(cx.args.at(0)) else {
+        break_queue(cx);
+        let fault = unknown(cx);
+        return refuse(cx, from, fault);
+    };
+    let done = match check(cx, command) {
+        Ok(()) if cx.session.queue.is_some() && !command.flags.contains(Flags::NOW) => queue(cx, command),
+        Ok(()) => return perform(cx, from, command),
         Err(fault) => {
-            if let Some(queue) = &mut cx.session.queue {
-                queue.is_broken = true;
-            }
+            cx.hub.calls.note(command, Outcome::Rejected);
+            break_queue(cx);
             Err(fault)
         }
     };
     if let Err(fault) = done {
+        refuse(cx, from, fault);
+    }
+}
+
+/// Nothing of what is queued is done.
+fn break_queue(cx: &mut Cx<'_>) {
+    if let Some(queue) = &mut cx.session.queue {
+        queue.is_broken = true;
+    }
+}
+
+/// Does what a command is for.
+fn perform(cx: &mut Cx<'_>, from: usize, command: &Command) {
+    cx.hub.calls.note(command, Outcome::Called);
+    if let Err(fault) = (command.run)(cx) {
+        cx.hub.calls.note(command, Outcome::Failed);
         refuse(cx, from, fault);
     }
 }
@@ -102,10 +123,7 @@ fn execute_queued(cx: &mut Cx<'_>, args: Args<'_>) {
     let mut inner = Cx { store, hub, out, session, args };
     let grows = command.flags.contains(Flags::GROWS);
     let has_room = !grows || make_room(inner.store, inner.hub, args.octets());
-    let done = if has_room { (command.run)(&mut inner) } else { Err(Fault::OUT_OF_MEMORY) };
-    if let Err(fault) = done {
-        refuse(&mut inner, from, fault);
-    }
+    if has_room { perform(&mut inner, from, command) } else { refuse(&mut inner, from, Fault::OUT_OF_MEMORY) }
 }
 
 impl Cx<'_> {
@@ -120,23 +138,18 @@ impl Cx<'_> {
 fn refuse(cx: &mut Cx<'_>, from: usize, fault: Fault) {
     cx.hub.figures.errors += 1;
     cx.out.truncate(from);
-    if fault == Fault::BUILT {
-        return cx.out.error(&cx.session.blame.take());
-    }
-    match fault.text().split_once('%') {
-        None => cx.out.error(fault.text().as_bytes()),
-        Some((before, after)) => {
-            let name = cx.session.link.command.get();
-            cx.out.error(&[before, name, after].concat().into_bytes());
-        }
-    }
+    let text = match fault.text().split_once('%') {
+        _ if fault == Fault::BUILT => cx.session.blame.take(),
+        None => fault.text().into(),
+        Some((before, after)) => [before, cx.session.link.command.get(), after].concat().into_bytes(),
+    };
+    cx.hub.calls.note_error(&text);
+    cx.out.error(&text);
 }
 
 fn queue(cx: &mut Cx<'_>, command: &Command) -> Reply {
     if command.flags.contains(Flags::NO_MULTI) {
-        if let Some(queue) = &mut cx.session.queue {
-            queue.is_broken = true;
-        }
+        break_queue(cx);
         return Err(Fault(&"ERR Command not allowed inside a transaction"));
     }
     let most = cx.hub.config.query_buffer;
@@ -157,8 +170,7 @@ fn check_room(store: &Store, places: &[Option<u32>]) -> Reply {
     if has_memory(octets) { Ok(()) } else { Err(Fault::OUT_OF_MEMORY) }
 }
 
-fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
-    let Some(command) = cx.hub.table.find(cx.args.at(0)) else { return Err(unknown(cx)) };
+fn check(cx: &mut Cx<'_>, command: &'static Command) -> Reply {
     cx.session.link.command.set(command.name);
     if !command.takes(cx.args.len()) {
         return Err(wrong_words(command));
@@ -182,7 +194,7 @@ fn check(cx: &mut Cx<'_>) -> Result<&'static Command, Fault> {
             "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         ));
     }
-    Ok(command)
+    Ok(())
 }
 
 /// What an argument takes that is kept beside the data, beside its octets: entries of tables, and handles.
@@ -251,10 +263,19 @@ fn arity(cx: &Cx<'_>, name: &str) -> Fault {
     cx.blame("ERR wrong number of arguments for '", name.as_bytes(), "' command")
 }
 
-#[inline(never)]
 fn unknown_part(cx: &Cx<'_>, command: &str) -> Fault {
+    blame_part(cx, "ERR unknown subcommand '", command)
+}
+
+/// That a part of a command that takes so or so many words has more.
+fn wordy_part(cx: &Cx<'_>, command: &str) -> Fault {
+    blame_part(cx, "ERR unknown subcommand or wrong number of arguments for '", command)
+}
+
+#[inline(never)]
+fn blame_part(cx: &Cx<'_>, before: &str, command: &str) -> Fault {
     let part = cx.args.at(1);
     let shown = &part[..part.len().min(128)];
     let after = ["'. Try ", command, " HELP."].concat();
-    cx.blame("ERR unknown subcommand '", shown, &after)
+    cx.blame(before, shown, &after)
 }

@@ -1,21 +1,23 @@
 //! `CONFIG`, `COMMAND`, and what else is asked of the server.
 
-use super::table::{COMMANDS, Command, Flags};
+use super::table::{COMMANDS, Calls, Command, Flags};
 use super::{Cx, arity, part, unknown_part};
 use crate::evict::Policy;
 use crate::fault::{Fault, Reply};
 use crate::glob;
 use crate::number::parse_int;
 use crate::server::Config;
+use crate::server::hub::Figures;
+use crate::store::Counters;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use fata::platform::Leave;
 use fata::shutdown;
 
 /// What never changes.
-const FIXED: [(&str, &str); 19] = [
-    ("appendonly", "no"),
+const FIXED: [(&str, &str); 18] = [
     ("bind", "* -::*"),
     ("client-output-buffer-limit", "normal 67108864 0 0 slave 0 0 0 pubsub 8388608 0 0"),
     ("databases", "16"),
@@ -48,6 +50,7 @@ fn each(config: &Config, show: &mut dyn FnMut(&'static str, &str)) {
         show(name, value);
     }
     for (name, value) in [
+        ("appendonly", Set::Text(if config.is_kept { "yes" } else { "no" })),
         ("appendfsync", Set::Text(config.durability.redis_name())),
         ("client-query-buffer-limit", Set::Number(config.query_buffer as u64)),
         ("maxclients", Set::Number(config.maxclients as u64)),
@@ -56,7 +59,7 @@ fn each(config: &Config, show: &mut dyn FnMut(&'static str, &str)) {
         ("port", Set::Number(config.port.into())),
         ("proto-max-bulk-len", Set::Number(config.limits.bulk as u64)),
         ("requirepass", Set::Text(config.password.as_deref().unwrap_or_default())),
-        ("timeout", Set::Number(config.timeout)),
+        ("timeout", Set::Number(config.timeout.into())),
     ] {
         match value {
             Set::Text(text) => show(name, text),
@@ -99,15 +102,23 @@ fn octets(text: &str) -> Option<usize> {
 /// Sets one; what is wrong with the value otherwise.
 fn set_one(config: &mut Config, name: &str, value: &str) -> Result<(), &'static str> {
     const MEMORY: &str = "argument must be a memory value";
-    const NUMBER: &str = "argument couldn't be parsed into an integer";
-    let number = || parse_int(value.as_bytes()).and_then(|number| usize::try_from(number).ok()).ok_or(NUMBER);
+    let number = |range: RangeInclusive<u64>| match parse_int(value.as_bytes()) {
+        None => Err("argument couldn't be parsed into an integer"),
+        Some(number) => {
+            u64::try_from(number).ok().filter(|number| range.contains(number)).ok_or(if *range.start() == 0 {
+                "argument must be between 0 and 2147483647 inclusive"
+            } else {
+                "argument must be between 1 and 4294967295 inclusive"
+            })
+        }
+    };
     match name {
         "maxmemory" => config.maxmemory = octets(value).ok_or(MEMORY)?,
         "maxmemory-policy" => {
             config.policy = Policy::parse(value).ok_or("argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction")?;
         }
-        "maxclients" => config.maxclients = number()?.max(1),
-        "timeout" => config.timeout = number()? as u64,
+        "maxclients" => config.maxclients = number(1..=u32::MAX.into())? as usize,
+        "timeout" => config.timeout = number(0..=i32::MAX as u64)? as u32,
         "requirepass" => config.password = (!value.is_empty()).then(|| value.to_string()),
         "client-query-buffer-limit" => config.query_buffer = octets(value).ok_or(MEMORY)?.max(1 << 20),
         "proto-max-bulk-len" => {
@@ -115,8 +126,6 @@ fn set_one(config: &mut Config, name: &str, value: &str) -> Result<(), &'static 
             let may_be = |octets: &usize| (most.min(1 << 20)..=most).contains(octets);
             config.limits.bulk = octets(value).filter(may_be).ok_or(MEMORY)?;
         }
-        // What cannot be changed may be set to what it is.
-        _ if FIXED.contains(&(name, value)) => {}
         _ => return Err("can't set immutable config"),
     }
     Ok(())
@@ -127,11 +136,20 @@ fn set(cx: &mut Cx<'_>) -> Reply {
     for n in (2..cx.args.len()).step_by(2) {
         let name = String::from_utf8_lossy(cx.args.at(n)).to_ascii_lowercase();
         let value = String::from_utf8_lossy(cx.args.at(n + 1));
-        let mut is_known = false;
-        each(&config, &mut |known, _| is_known |= name == known);
-        if !is_known {
-            let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
-            return Err(cx.blame(before, cx.args.at(n), "'"));
+        let mut is_same = None;
+        each(&config, &mut |known, now| {
+            if name == known {
+                is_same = Some(now == value);
+            }
+        });
+        match is_same {
+            None => {
+                let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
+                return Err(cx.blame(before, cx.args.at(n), "'"));
+            }
+            // What cannot be changed may be set to what it is.
+            Some(true) => continue,
+            Some(false) => {}
         }
         set_one(&mut config, &name, &value).map_err(|error| {
             let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}");
@@ -139,6 +157,10 @@ fn set(cx: &mut Cx<'_>) -> Reply {
         })?;
     }
     cx.store.clock.policy = config.policy;
+    // Who waits looks at the timeout anew.
+    if cx.hub.config.timeout != config.timeout {
+        cx.hub.links.iter().for_each(|link| link.tell());
+    }
     cx.hub.config = config;
     cx.out.ok();
     Ok(())
@@ -150,10 +172,10 @@ pub(super) fn config(cx: &mut Cx<'_>) -> Reply {
         () if cx.args.is(1, "set") && cx.args.len() > 3 && cx.args.len().is_multiple_of(2) => set(cx)?,
         () if cx.args.is(1, "set") && cx.args.len() > 3 => return Err(arity(cx, "config|set")),
         () if cx.args.is(1, "resetstat") && cx.args.len() == 2 => {
-            cx.store.counters =
-                crate::store::Counters { changes: cx.store.counters.changes, ..Default::default() };
-            cx.hub.figures =
-                crate::server::hub::Figures { last_client: cx.hub.figures.last_client, ..Default::default() };
+            let (changes, Figures { last_client, saved, .. }) = (cx.store.counters.changes, cx.hub.figures);
+            cx.store.counters = Counters { changes, ..Counters::default() };
+            cx.hub.figures = Figures { last_client, saved, ..Figures::default() };
+            cx.hub.calls = Calls::default();
             cx.out.ok();
         }
         () if cx.args.is(1, "rewrite") && cx.args.len() == 2 => {

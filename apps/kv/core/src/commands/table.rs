@@ -1,13 +1,15 @@
 //! All commands by name.
 
 use super::{
-    Cx, bits, blocking, clients, connection, hashes, info, joins, keys, lists, persist, pubsub, ranges, scan,
-    sets, settings, sort, sorted, strings, transaction,
+    Cx, acl, bits, blocking, clients, connection, hashes, info, joins, keys, lcs, lists, persist, pubsub,
+    ranges, scan, sets, settings, sort, sorted, strings, transaction,
 };
 use crate::fault::Reply;
 use crate::resp::Args;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 /// What kind of command it is, as bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,6 +111,7 @@ macro_rules! commands {
 
 /// All of them.
 pub static COMMANDS: &[Command] = commands! {
+    "acl" -2 Flags::ADMIN, NONE, acl::acl;
     "append" 3 GF, ONE, strings::append;
     "auth" -2 Flags::STRANGER.and(Flags::FAST), NONE, connection::auth;
     "bgrewriteaof" 1 Flags::ADMIN, NONE, persist::save;
@@ -173,6 +176,7 @@ pub static COMMANDS: &[Command] = commands! {
     "keys" 2 R, NONE, keys::keys;
     "lastsave" 1 Flags::FAST, NONE, persist::lastsave;
     "latency" -2 Flags::ADMIN, NONE, settings::latency;
+    "lcs" -3 R, TWO, lcs::lcs;
     "lindex" 3 R, ONE, lists::lindex;
     "linsert" 5 G, ONE, lists::linsert;
     "llen" 2 RF, ONE, lists::llen;
@@ -199,11 +203,11 @@ pub static COMMANDS: &[Command] = commands! {
     "pexpiretime" 2 RF, ONE, keys::pexpiretime;
     "ping" -1 Flags::FAST.and(Flags::PUBSUB), NONE, connection::ping;
     "psetex" 4 G, ONE, strings::psetex;
-    "psubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::psubscribe;
+    "psubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "pttl" 2 RF, ONE, keys::pttl;
     "publish" 3 Flags::FAST, NONE, pubsub::publish;
     "pubsub" -2 Flags::NONE, NONE, pubsub::pubsub;
-    "punsubscribe" -1 Flags::PUBSUB, NONE, pubsub::punsubscribe;
+    "punsubscribe" -1 Flags::PUBSUB, NONE, pubsub::unsubscribe;
     "quit" -1 Flags::NOW.and(Flags::STRANGER).and(Flags::PUBSUB).and(Flags::FAST), NONE, connection::quit;
     "randomkey" 1 R, NONE, keys::randomkey;
     "rename" 3 P, TWO, keys::rename;
@@ -238,12 +242,15 @@ pub static COMMANDS: &[Command] = commands! {
     "sort" -2 G, ONE, sort::sort;
     "sort_ro" -2 R, ONE, sort::sort_ro;
     "spop" -2 WF, ONE, sets::spop;
+    "spublish" 3 Flags::FAST, NONE, pubsub::publish;
     "srandmember" -2 R, ONE, sets::srandmember;
     "srem" -3 WF, ONE, sets::srem;
     "sscan" -3 R, ONE, scan::sscan;
+    "ssubscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "strlen" 2 RF, ONE, strings::strlen;
     "subscribe" -2 Flags::PUBSUB.and(Flags::KEEPS), NONE, pubsub::subscribe;
     "substr" 4 R, ONE, strings::getrange;
+    "sunsubscribe" -1 Flags::PUBSUB, NONE, pubsub::unsubscribe;
     "sunion" -2 R, ALL, sets::sunion;
     "sunionstore" -3 G, ALL, sets::sunionstore;
     "swapdb" 3 PF, NONE, keys::swapdb;
@@ -312,6 +319,70 @@ static VALUES: &[(&str, usize, usize)] = &[
     ("setnx", 2, 0),
     ("setrange", 3, 0),
 ];
+
+/// What became of a call.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// It was done, well or not.
+    Called,
+    /// It was refused before it was done.
+    Rejected,
+    /// It was done, and ended with an error.
+    Failed,
+}
+
+/// How often commands were called, and what for errors they were answered.
+#[derive(Default)]
+pub struct Calls {
+    /// By command and outcome; those of commands behind the end were not called.
+    commands: Vec<[u64; 3]>,
+    /// The first words of errors. They are ours, thus few.
+    errors: Vec<(Vec<u8>, u64)>,
+}
+
+impl Calls {
+    /// Counts a call. The command is one of [`COMMANDS`].
+    pub fn note(&mut self, command: &Command, outcome: Outcome) {
+        let offset = core::ptr::from_ref(command).addr().wrapping_sub(COMMANDS.as_ptr().addr());
+        if self.commands.is_empty() {
+            self.commands = vec![[0; 3]; COMMANDS.len()];
+        }
+        if let Some(counts) = self.commands.get_mut(offset / size_of::<Command>()) {
+            counts[outcome as usize] += 1;
+        }
+    }
+
+    /// Counts an error.
+    pub fn note_error(&mut self, text: &[u8]) {
+        let code = text.split(|octet| *octet == b' ').next().unwrap_or_default();
+        match self.errors.iter_mut().find(|(known, _)| known == code) {
+            Some((_, count)) => *count += 1,
+            None => self.errors.push((code.to_vec(), 1)),
+        }
+    }
+
+    /// The commands that were called, a line each.
+    pub fn show(&self, text: &mut String) {
+        for (command, counts) in COMMANDS.iter().zip(&self.commands) {
+            let [called, rejected, failed] = counts;
+            if called + rejected > 0 {
+                let name = command.name;
+                let _ = write!(
+                    text,
+                    "cmdstat_{name}:calls={called},rejected_calls={rejected},failed_calls={failed}\r\n"
+                );
+            }
+        }
+    }
+
+    /// The errors, a line each.
+    pub fn show_errors(&self, text: &mut String) {
+        for (code, count) in &self.errors {
+            let code = core::str::from_utf8(code).unwrap_or_default();
+            let _ = write!(text, "errorstat_{code}:count={count}\r\n");
+        }
+    }
+}
 
 /// Finds commands by their names.
 pub struct Table {

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+use fata::time::Duration;
 
 /// A change of what is kept. Names have at most 1000 octets, both together at most [`Keeper::most_row`]. In a batch each name
 /// is put or deleted once at most, prefixes apart, which come before what is put again under them.
@@ -53,6 +54,9 @@ pub enum KeepError {
     /// Nothing may be written to the disk.
     #[error("the disk is read-only")]
     ReadOnly,
+    /// A part of the disk cannot be read: nothing is written to it, so that what is left stays as it is.
+    #[error("the disk is damaged")]
+    Damaged,
     /// What is there was not written by this program, or is damaged.
     #[error("row {0} makes no sense")]
     Row(u64),
@@ -81,14 +85,32 @@ pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), KeepError>> + 'a>>;
 /// What is shown each row: its name and value.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), KeepError> + 'a;
 
+/// What a keeper counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Parts that could not be read, each of one row or of many.
+    pub damaged_parts: u64,
+    /// Octets that can still be kept.
+    pub free: u64,
+    /// How often a batch waited for the keeper's own work.
+    pub stalls: u64,
+    /// The longest of these waits.
+    pub longest_stall: Duration,
+}
+
 /// Where rows are kept.
 pub trait Keeper {
     /// The most octets of a row, its name and value.
     fn most_row(&self) -> usize;
 
-    /// Whether nothing can be kept: what there is can be loaded.
-    fn is_read_only(&self) -> bool {
-        false
+    /// Why nothing can be kept, if that is so: what there is can be loaded. After [`load`](Self::load) it stays the same.
+    fn refuses(&self) -> Option<KeepError> {
+        None
+    }
+
+    /// What it has counted.
+    fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     /// Keeps a batch, all of it or nothing. Batches come one after the other.
@@ -98,6 +120,6 @@ pub trait Keeper {
     /// that was safe may be gone then, each batch as a whole: it is to be given again.
     fn mend(&self) -> Kept<'_>;
 
-    /// Shows all rows, name and value, in the order of their names. An error of `visit` ends it.
+    /// Shows all rows that can be read, name and value, in the order of their names. An error of `visit` ends it.
     fn load<'a>(&'a self, visit: &'a mut Visit<'a>) -> Kept<'a>;
 }

@@ -1,7 +1,7 @@
 //! Answers, in the words of the version that a client speaks.
 
 use crate::number::{push_double, push_int};
-use crate::server::hub::has_memory;
+use crate::server::hub::may_grow;
 use alloc::vec::Vec;
 
 /// Answers that are small enough to need no look at the guest's memory, octets.
@@ -34,7 +34,7 @@ impl Out {
     pub fn raw(&mut self, octets: &[u8]) {
         let len = self.octets.len() + octets.len();
         let is_growing = len > self.octets.capacity() && len > CHECKED;
-        if len > self.limit || is_growing && !has_memory(len) {
+        if len > self.limit || is_growing && !may_grow(&mut self.octets, octets.len()) {
             self.is_over = true;
             self.octets = Vec::new();
         }

@@ -1,9 +1,10 @@
 //! A client: what only its own connection knows, and what others know of it.
 
+use crate::commands::pubsub::KINDS;
 use crate::data::names::Names;
 use crate::data::text::Text;
 use crate::resp::{Args, Out};
-use crate::server::hub::has_memory;
+use crate::server::hub::{has_memory, may_grow};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -93,12 +94,12 @@ pub struct Session {
     pub watched: Names,
     /// Whether one of them has.
     pub is_dirty: Rc<Cell<bool>>,
-    /// Channels and patterns that it has subscribed to.
-    pub channels: Names,
-    /// See `channels`.
-    pub patterns: Names,
+    /// What it has subscribed to, by kind.
+    pub names: [Names; KINDS],
     /// When waiting in a blocking command ends, milliseconds since 1970.
     pub deadline: Option<i64>,
+    /// Until when its next command waits for the end of `CLIENT PAUSE`, milliseconds since 1970.
+    pub paused_until: Option<i64>,
     /// Whether its answer waits until all is on the disk.
     pub is_saving: bool,
     /// Whether the connection ends with this answer.
@@ -141,9 +142,9 @@ impl Client {
             in_exec: false,
             watched: Names::default(),
             is_dirty: Rc::default(),
-            channels: Names::default(),
-            patterns: Names::default(),
+            names: Default::default(),
             deadline: None,
+            paused_until: None,
             is_saving: false,
             is_over: false,
             silence: Silence::None,
@@ -155,15 +156,17 @@ impl Client {
 impl Session {
     /// Whether it may have one more channel, pattern or watched key, of so many octets: 100,000 of them, 4 MiB in all.
     pub fn may_name(&self, octets: usize) -> bool {
-        let all = [&self.channels, &self.patterns, &self.watched];
-        let count: usize = all.iter().map(|names| names.len()).sum();
-        let total: usize = all.iter().map(|names| names.octets()).sum();
+        let (mut count, mut total) = (self.watched.len(), self.watched.octets());
+        for names in &self.names {
+            count += names.len();
+            total += names.octets();
+        }
         count < MOST_NAMES && total.saturating_add(octets) <= MOST_OCTETS
     }
 
     /// How many subscriptions it has.
     pub fn subscriptions(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+        self.names.iter().map(Names::len).sum()
     }
 }
 
@@ -187,8 +190,8 @@ pub struct Link {
     pub db: Cell<usize>,
     /// The version of the protocol that it speaks.
     pub version: Cell<u8>,
-    /// How many channels and patterns it has subscribed to, and commands it has queued (-1 for none).
-    pub figures: Cell<(usize, usize, isize)>,
+    /// What it has subscribed to, by kind, and commands it has queued (-1 for none).
+    pub figures: Cell<([usize; KINDS], isize)>,
     /// Whether it waits in a blocking command.
     pub is_blocked: Cell<bool>,
     /// Whether eviction of clients spares it; nothing evicts clients here.
@@ -212,7 +215,7 @@ impl Link {
             command: Cell::new("NULL"),
             db: Cell::new(0),
             version: Cell::new(2),
-            figures: Cell::new((0, 0, -1)),
+            figures: Cell::new(([0; KINDS], -1)),
             is_blocked: Cell::new(false),
             no_evict: Cell::new(false),
             inbox: RefCell::default(),
@@ -228,7 +231,7 @@ impl Link {
         let mut inbox = self.inbox.borrow_mut();
         let len = inbox.len() + octets.len();
         let is_growing = len > inbox.capacity() && len > CHECKED;
-        if len > limit || is_growing && !has_memory(len) {
+        if len > limit || is_growing && !may_grow(&mut inbox, octets.len()) {
             *inbox = Vec::new();
             drop(inbox);
             return self.kill();

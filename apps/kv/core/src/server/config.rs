@@ -50,10 +50,12 @@ pub struct Config {
     pub policy: Policy,
     /// When changes are on the disk.
     pub durability: Durability,
+    /// Whether they come there.
+    pub is_kept: bool,
     /// The most clients.
     pub maxclients: usize,
     /// Seconds after which an idle client is closed; 0 for never.
-    pub timeout: u64,
+    pub timeout: u32,
     /// How large a command may be.
     pub limits: Limits,
     /// What `limits.bulk` can be set to at most, octets.
@@ -89,6 +91,7 @@ impl Default for Config {
             maxmemory: 0,
             policy: Policy::NoEviction,
             durability: Durability::default(),
+            is_kept: false,
             maxclients: 1000,
             timeout: 0,
             limits: Limits { arguments: 1 << 20, bulk: MOST_BULK, name: 256 << 10 },

@@ -1,7 +1,7 @@
 //! One connection: reads what has come, runs it, writes all answers in one go.
 
 use super::{Client, Core, Link, Server, Session};
-use crate::commands::{blocking, execute, transaction};
+use crate::commands::{blocking, clients, execute, transaction};
 use crate::resp::{Limits, Parser, Step};
 use crate::server::run::now;
 use alloc::boxed::Box;
@@ -73,7 +73,7 @@ pub(super) async fn serve(server: &Rc<Server>, mut stream: TcpStream, link: Rc<L
     {
         let Core { store, hub } = &mut *server.core_mut();
         transaction::forget(store, &mut client.session);
-        hub.channels.leave(&client.session);
+        hub.channels.leave(&mut client.session);
     }
     if link.is_killed() || client.out.is_over() {
         stream.abort();
@@ -118,19 +118,23 @@ async fn converse(server: &Server, stream: &mut TcpStream, client: &mut Client) 
         if input.len + missing > most {
             return Err(End::TooMuch);
         }
-        // Who waits in a blocking command is heard, but not without end.
-        if !link.is_blocked.get() || input.len < MOST_ROOM {
+        // Who waits in a blocking command, or for the end of a pause, is heard, but not without end.
+        let is_waiting = link.is_blocked.get() || client.session.paused_until.is_some();
+        if !is_waiting || input.len < MOST_ROOM {
             input.make_room(missing).ok_or(End::TooMuch)?;
         }
         let len = input.len;
         let room = input.octets.get_mut(len..).unwrap_or_default();
-        match wait(stream, room, &client.session).await {
+        let timeout = server.core_ref().hub.config.timeout;
+        match wait(stream, room, &client.session, timeout).await {
             Event::Told if link.is_killed() => return Err(End::Closed),
             Event::Told => {}
             Event::Late if link.is_blocked.get() => {
                 let Core { store, hub } = &mut *server.core_mut();
                 blocking::unblock(store, hub, &link, None);
             }
+            // Nothing has come for longer than may be.
+            Event::Late if !is_waiting => return Err(End::Closed),
             Event::Late => {}
             Event::Read(0) | Event::Failed => return Err(End::Closed),
             Event::Read(read) => {
@@ -149,12 +153,19 @@ enum Event {
     Late,
 }
 
-/// Waits for octets, for word from others, or for the end of a blocking command.
-async fn wait(stream: &mut TcpStream, room: &mut [u8], session: &Session) -> Event {
+/// Waits for octets, for word from others, for the end of a blocking command or of a pause, or until the client has said nothing
+/// for `timeout` seconds, if it is one that should.
+async fn wait(stream: &mut TcpStream, room: &mut [u8], session: &Session, timeout: u32) -> Event {
     let link = &session.link;
-    let left =
-        session.deadline.filter(|_| link.is_blocked.get()).map(|deadline| deadline.saturating_sub(now()));
-    let mut timer = left.map(|left| Box::pin(sleep(Duration::from_millis(left.max(0).cast_unsigned()))));
+    let deadline = match session.paused_until {
+        _ if link.is_blocked.get() => session.deadline,
+        None if timeout > 0 && session.subscriptions() == 0 => {
+            Some(link.seen.get() + i64::from(timeout) * 1000)
+        }
+        until => until,
+    };
+    let left = deadline.map(|deadline| deadline.saturating_sub(now()).max(0).cast_unsigned());
+    let mut timer = left.map(|left| Box::pin(sleep(Duration::from_millis(left))));
     let has_room = !room.is_empty();
     let mut read = pin!(stream.read(room));
     poll_fn(|cx| {
@@ -197,6 +208,7 @@ fn run_in(core: &mut Core, client: &mut Client, parser: &mut Parser, input: &[u8
     let mut used = 0;
     core.store.now = now();
     client.session.link.seen.set(core.store.now);
+    client.session.paused_until = None;
     loop {
         let rest = input.get(used..).unwrap_or_default();
         if client.session.is_over || client.out.is_over() {
@@ -212,6 +224,12 @@ fn run_in(core: &mut Core, client: &mut Client, parser: &mut Parser, input: &[u8
         match parser.step(rest, limits) {
             Ok(Step::Command(len)) => {
                 let args = parser.args(rest);
+                if core.hub.pause.is_some()
+                    && let Some(until) = clients::paused_until(core, &client.session, args)
+                {
+                    client.session.paused_until = Some(until);
+                    return (used, false);
+                }
                 if !args.is_empty() {
                     execute(core, client, args);
                 }
@@ -241,6 +259,8 @@ async fn write(server: &Server, stream: &mut TcpStream, client: &mut Client) -> 
         })
         .await
     };
+    // Who takes an answer is not idle.
+    link.seen.set(now());
     server.core_mut().hub.figures.written += client.out.octets.len() as u64;
     client.out.octets.clear();
     client.out.octets.shrink_to(KEPT);

@@ -51,16 +51,20 @@ impl Server {
     pub async fn attach(&self, keeper: Rc<dyn Keeper>) -> Result<u64, KeepError> {
         let mut loader = Loader::default();
         keeper.load(&mut |name, value| loader.row(&mut self.core_mut().store, name, value)).await?;
-        if keeper.is_read_only() {
+        let reason = keeper.refuses();
+        if reason.is_some() {
             let Core { store, hub } = &mut *self.core_mut();
             store.drop_empty();
-            hub.disk_fault = Some(KeepError::ReadOnly);
+            hub.disk_fault = reason;
+            hub.keeper = Some(keeper);
             return Ok(loader.count);
         }
         let secret = loader.secret.unwrap_or_else(|| [entropy::u64(), entropy::u64()]);
         let Core { store, hub } = &mut *self.core_mut();
         hub.config.fit_rows(keeper.most_row());
         hub.figures.saved = store.now;
+        hub.keeper = Some(keeper.clone());
+        hub.config.is_kept = true;
         store.drop_empty();
         let mut journal = Journal::default();
         if !loader.torn.is_empty() {

@@ -3,11 +3,11 @@
 use super::{Config, Link};
 use crate::commands::blocking::Waiters;
 use crate::commands::pubsub::Channels;
-use crate::commands::table::{Flags, Table};
+use crate::commands::table::{Calls, Flags, Table};
 use crate::data::sip;
 use crate::evict::{Dice, Pool, evict_one};
 use crate::fault::Fault;
-use crate::keep::KeepError;
+use crate::keep::{KeepError, Keeper};
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ use fata::time::Instant;
 const MAX_RESERVE: u64 = 8 << 20;
 
 /// What is counted.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Figures {
     /// Connections since the start.
     pub connections: u64,
@@ -49,6 +49,10 @@ pub struct Hub {
     pub config: Config,
     /// The commands.
     pub table: Table,
+    /// How often they were called.
+    pub calls: Calls,
+    /// Until when `CLIENT PAUSE` has commands wait, milliseconds since 1970, and whether all of them or those that write.
+    pub pause: Option<(i64, bool)>,
     /// Clients in the order of their numbers.
     pub links: Vec<Rc<Link>>,
     /// Who listens to what.
@@ -65,6 +69,8 @@ pub struct Hub {
     pub is_saving: bool,
     /// Why what was changed is not on the disk, if it is not.
     pub disk_fault: Option<KeepError>,
+    /// The disk, if there is one.
+    pub keeper: Option<Rc<dyn Keeper>>,
     /// Keys that may have to go.
     pub pool: Pool,
     /// When the server began.
@@ -83,7 +89,11 @@ impl Hub {
 
     /// What is said to a command that the disk refuses.
     pub fn misconf(&self) -> Fault {
-        if self.disk_fault == Some(KeepError::ReadOnly) { Fault::DISK_READ_ONLY } else { Fault::MISCONF }
+        match self.disk_fault {
+            Some(KeepError::ReadOnly) => Fault::DISK_READ_ONLY,
+            Some(KeepError::Damaged) => Fault::DISK_DAMAGED,
+            _ => Fault::MISCONF,
+        }
     }
 }
 
@@ -107,6 +117,8 @@ impl Core {
         let hub = Hub {
             config,
             table: Table::new(),
+            calls: Calls::default(),
+            pause: None,
             links: Vec::new(),
             channels: Channels::default(),
             waiters: Waiters::default(),
@@ -115,6 +127,7 @@ impl Core {
             is_closing: false,
             is_saving: false,
             disk_fault: None,
+            keeper: None,
             pool: Pool::default(),
             started: Instant::now(),
             run_id,
@@ -144,6 +157,13 @@ pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
 #[inline(never)]
 pub fn has_memory(octets: usize) -> bool {
     spare_memory() >= octets.saturating_mul(2)
+}
+
+/// Makes room for more octets, if there is memory: what is free may be in pieces that are all too small.
+#[inline(never)]
+pub fn may_grow(octets: &mut Vec<u8>, more: usize) -> bool {
+    has_memory(octets.len() + more)
+        && (octets.try_reserve(more).is_ok() || octets.try_reserve_exact(more).is_ok())
 }
 
 /// What the guest has beside what it needs, octets; without end where nobody knows.
