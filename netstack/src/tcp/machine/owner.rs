@@ -144,8 +144,8 @@ impl Machine {
         rcv.ring.advance(len);
         rcv.unread -= len;
         rcv.refused = 0;
-        if rcv.unread == 0 && rcv.assembler.is_empty() {
-            rcv.ring.release(&mut self.account);
+        if rcv.assembler.is_empty() {
+            rcv.ring.shrink(rcv.unread, &mut self.account);
         }
         self.tune(now, len);
         let rcv = &mut self.rcv;

@@ -220,6 +220,35 @@ fn the_window_is_ahead_of_slow_start() {
     }
 }
 
+/// A buffer that was large and holds next to nothing is small again, although it is never empty.
+#[test]
+fn buffers_shrink_before_they_are_empty() {
+    let mut net = Net::connected(MS);
+    let (now, mut buf) = (net.now, vec![0; 60_000]);
+    let end = net.end(1);
+    let mut clocks = Timestamp { value: end.clocks.recent, echo: 0 };
+    for n in 0..40 {
+        let header = next_segment(end, clocks);
+        assert_eq!(end.receive(now, &header, false, &[n; 1448]), Verdict::Taken);
+    }
+    assert_eq!(end.rcv.ring.capacity(), 64 << 10);
+    assert_eq!(end.read(now, &mut buf[..40 * 1448 - 1000]), 40 * 1448 - 1000);
+    assert_eq!(end.rcv.ring.capacity(), 2048);
+    assert_eq!(end.read(now, &mut buf), 1000);
+    assert_eq!((&buf[..1000], end.rcv.ring.capacity()), (&[39; 1000][..], 0));
+    // The same of what is sent: all but one octet is acknowledged.
+    let end = net.end(0);
+    clocks.value = end.clocks.recent;
+    assert_eq!(end.write(&[7; 28_000]), 28_000);
+    let all = end.snd.end;
+    while end.snd.queued > 1 {
+        while end.transmit(now, 0).is_some() {}
+        let header = Header { ack: end.snd.next.earlier(all - 1), ..next_segment(end, clocks) };
+        assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
+    }
+    assert_eq!(end.snd.ring.capacity(), 2048);
+}
+
 /// A peer that fills the window again and again, whose data is read between: what was offered before there was no memory is
 /// refused as far as it has to be, nothing of what was offered since; and when memory is back, the window grows again.
 #[test]
