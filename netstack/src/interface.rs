@@ -393,16 +393,30 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
             }
         }
     }
-    for _ in 0..iface.work.waiting() {
-        if iface.is_up() && !iface.link.borrow().has_room() {
-            break;
-        }
-        let Some(conn) = iface.work.pop() else { break };
-        conn.send(core, now);
-    }
+    take_turns(core, iface, now);
     let mut link = iface.link.borrow_mut();
     if !iface.room.is_empty() && link.has_queue_room() {
         iface.room.wake_all();
     }
     link.device().flush();
+}
+
+/// As far as there is room, lets send in turn: frames that wait for the device, and connections, each its share.
+fn take_turns(core: &Core, iface: &Iface, now: Instant) {
+    loop {
+        let mut link = iface.link.borrow_mut();
+        let up = iface.is_up();
+        if up && link.is_full() {
+            return;
+        }
+        if up && link.begins_turn(iface.work.is_waiting()) {
+            if !link.send_waiting(&core.counters) {
+                return;
+            }
+            continue;
+        }
+        drop(link);
+        let Some(conn) = iface.work.pop() else { return };
+        conn.send(core, now);
+    }
 }

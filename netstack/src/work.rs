@@ -57,18 +57,23 @@ impl Work {
         self.kick();
     }
 
-    /// Puts a connection back to the front: the device had no room.
+    /// Puts a connection back to the front: the device had no room for anything of it.
     pub(crate) fn put_back(&self, conn: Rc<dyn Sender>) {
         self.dirty.borrow_mut().push_front(conn);
+    }
+
+    /// Puts a connection that has had its turn behind the others.
+    pub(crate) fn put_last(&self, conn: Rc<dyn Sender>) {
+        self.dirty.borrow_mut().push_back(conn);
     }
 
     pub(crate) fn pop(&self) -> Option<Rc<dyn Sender>> {
         self.dirty.borrow_mut().pop_front()
     }
 
-    /// Connections in the queue.
-    pub(crate) fn waiting(&self) -> usize {
-        self.dirty.borrow().len()
+    /// Whether a connection is in the queue.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.dirty.borrow().is_empty()
     }
 
     pub(crate) fn set_timer(&self, at: Instant, due: Due) -> TimerKey {
