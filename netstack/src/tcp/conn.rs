@@ -146,6 +146,12 @@ impl Sender for Conn {
         self.send_all(core, now);
     }
 
+    fn acknowledge(&self, core: &Core, now: Instant) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            self.transmit(core, now, machine);
+        }
+    }
+
     fn timer_fired(self: Rc<Self>) {
         self.timer.set(None);
         self.mark_dirty();
@@ -223,6 +229,9 @@ impl Conn {
         let before = machine.state();
         let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.take_segment(now, header, marked, data);
+        if machine.is_to_acknowledge() {
+            self.iface.work.hasten(self.clone());
+        }
         let after = machine.state();
         if before == State::SynSent && after == State::Established {
             core.counters.tcp_opened.one();

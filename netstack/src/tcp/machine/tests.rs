@@ -220,6 +220,37 @@ fn the_window_is_ahead_of_slow_start() {
     }
 }
 
+/// What comes out of a hole that took some round trips to fill is not taken for what comes in one.
+#[test]
+fn a_hole_that_is_filled_late_does_not_open_the_window() {
+    let mut net = Net::connected(25 * MS);
+    let (mut now, mut buf) = (net.now, vec![0; 1 << 20]);
+    let end = net.end(1);
+    let mut seq = end.rcv.next;
+    for round in 0..30 {
+        now += 50 * MS;
+        let clocks =
+            Timestamp { value: end.clocks.recent, echo: synchronize::clock(end.clocks.offset, now) - 50 };
+        let mut take = |seq: Seq| {
+            let header = Header { seq, ..next_segment(end, clocks) };
+            end.receive(now, &header, false, &[7; 1448]);
+            end.read(now, &mut buf);
+            while end.transmit(now, 0).is_some() {}
+        };
+        if round == 24 {
+            take(seq - 40 * 1448);
+        }
+        for n in 0..10 {
+            if (round, n) != (20, 0) {
+                take(seq);
+            }
+            seq += 1448;
+        }
+        assert!(end.rcv.limit < 70_000, "{} in round {round}", end.rcv.limit);
+    }
+    assert_eq!((end.rcv.next, end.rcv.unread), (seq, 0));
+}
+
 /// A buffer that was large and holds next to nothing is small again, although it is never empty.
 #[test]
 fn buffers_shrink_before_they_are_empty() {
