@@ -30,6 +30,8 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
 /// Frames that wait for room in the device, and those of them that go in one turn where connections wait too.
 const QUEUE: usize = 256;
 const TURN: usize = 12;
+/// Datagrams leave so many places to what does not wait for room: the answers of this host to SYNs, to ARP, to ICMP.
+const KEPT: usize = QUEUE / 4;
 /// The largest packet, and TCP header, octets.
 const MAX_PACKET: usize = 65_535;
 const TCP_MOST: usize = 60;
@@ -213,9 +215,9 @@ impl Link {
         true
     }
 
-    /// Whether the queue takes another packet.
+    /// Whether the queue takes another datagram.
     pub(crate) fn has_queue_room(&self) -> bool {
-        self.queue.len() < QUEUE && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
+        self.queue.len() < QUEUE - KEPT && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
     }
 
     /// Forgets neighbours and what waits: the link was down.
