@@ -392,6 +392,35 @@ fn what_is_on_the_way_is_bounded_in_entries() {
     assert_eq!(more, 10_000 - sent);
 }
 
+/// One segment of many is lost, and each acknowledgement tells of one more that is not: none makes the machine look at all.
+#[test]
+fn an_acknowledgement_does_not_look_at_all_that_was_sent() {
+    let mut net = Net::connected(MS);
+    let now = net.now;
+    let end = net.end(0);
+    end.set_nodelay(true);
+    for _ in 0..4000 {
+        assert_eq!(end.write(&[7]), 1);
+        while end.transmit(now, 0).is_some() {}
+    }
+    let una = end.snd.una;
+    queue::LOOKS.set(0);
+    for n in 1..4000 {
+        let now = now + if n <= 10 { 3 * MS } else { 6 * MS };
+        let mut sack = Sacks::default();
+        sack.push((una + 1, una + 1 + n));
+        let timestamp = Some(Timestamp { value: end.clocks.recent, echo: 0 });
+        let options = Options { timestamp, sack, ..Options::default() };
+        let header = Header { seq: end.rcv.next, ack: una, flags: Flags::ACK, window: 8000, options };
+        assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
+        // After the tenth the reordering window is over.
+        let now = if n == 10 { now + 2 * MS } else { now };
+        while end.transmit(now, 0).is_some() {}
+    }
+    assert_eq!((end.counts.repeats, end.snd.queue.len()), (1, 2));
+    assert!(queue::LOOKS.get() < 20 * 4000, "{} looks", queue::LOOKS.get());
+}
+
 /// What is known of a handshake says how the connection begins: its window, its timeout and whether that was measured.
 #[test]
 fn a_handshake_of_which_nothing_is_known_was_not_repeated() {
