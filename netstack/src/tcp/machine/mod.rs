@@ -37,8 +37,8 @@ pub use header::{HEADER, Parsed};
 #[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
-pub(crate) use synchronize::clock;
 pub use synchronize::{Answered, answer};
+pub(crate) use synchronize::{clock, window_scale};
 #[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 

@@ -9,7 +9,7 @@ use super::{
 use fata_libos::time::{Duration, Instant};
 
 /// The shift that a window of so many octets needs (RFC 7323, 2.3).
-fn window_scale(octets: usize) -> u8 {
+pub(crate) fn window_scale(octets: usize) -> u8 {
     (usize::BITS - octets.leading_zeros()).saturating_sub(16).min(14) as u8
 }
 
