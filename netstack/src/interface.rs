@@ -56,6 +56,8 @@ pub(crate) struct Iface {
     /// When the address was last defended.
     defended: Cell<Option<Instant>>,
     inet6: Forever<Option<Box<dyn Inet6>>>,
+    /// Whether to offer explicit congestion notification.
+    pub(crate) ecn: bool,
 }
 
 /// A part of an interface, which on a guest lives as long as the guest: its image needs no code that takes it apart.
@@ -112,6 +114,7 @@ impl Iface {
             dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
             inet6: Forever::new(inet6),
+            ecn: config.ecn,
         }
     }
 
