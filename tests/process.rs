@@ -74,7 +74,7 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
     for (arguments, said) in [
         (
             &["prot=80"][..],
-            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
+            r#"fata: boot parameter "prot" is unknown: did you mean "port"?; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.ecn, main.tap"#,
         ),
         (&["port=0"], r#"fata: boot parameter port: "0" is not a port from 1 to 65535"#),
         (&["port"], r#"fata: boot parameter "port" has no value: write port=VALUE"#),
@@ -89,7 +89,7 @@ fn what_makes_no_sense_is_one_line_and_a_status() {
         ),
         (
             &["side.tap=tap0"],
-            r#"fata: boot parameter "side.tap" is unknown; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.tap"#,
+            r#"fata: boot parameter "side.tap" is unknown; known are: log, port, main.ipv4, main.gateway, main.ipv6, main.gateway6, main.dns, main.hostname, main.mtu, main.queues, main.ecn, main.tap"#,
         ),
         (&["tap=a/b"], r#"fata: boot parameter tap: "a/b" is not the name of a tap device, such as tap0"#),
         (

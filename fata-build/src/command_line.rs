@@ -8,11 +8,11 @@ use fata_libos::param::{
 
 /// The kinds of [`NETWORK_KEYS`], in their order.
 static NETWORK_KINDS: [&Kind; NETWORK_KEYS.len()] =
-    [&IPV4_OR_DHCP, &IPV4, &IPV4_LIST, &HOSTNAME, &MTU, &QUEUES];
+    [&IPV4_OR_DHCP, &IPV4, &IPV4_LIST, &HOSTNAME, &MTU, &QUEUES, &BOOL];
 
 /// The kinds of [`NETWORK_KEYS_WITH_IPV6`], in their order.
 static KINDS_WITH_IPV6: [&Kind; NETWORK_KEYS_WITH_IPV6.len()] =
-    [&IPV4_DHCP_OR_NONE, &IPV4, &IPV6_OR_AUTO, &IPV6, &IP_LIST, &HOSTNAME, &MTU, &QUEUES];
+    [&IPV4_DHCP_OR_NONE, &IPV4, &IPV6_OR_AUTO, &IPV6, &IP_LIST, &HOSTNAME, &MTU, &QUEUES, &BOOL];
 
 /// The kinds of an interface's parameters, in the order of its keys.
 fn kinds(network: &Network) -> &'static [&'static Kind] {

@@ -38,11 +38,11 @@ pub struct Network {
 }
 
 /// The parameters that a network interface without IPv6 has; `fata-netstack` has them in the same order.
-pub const NETWORK_KEYS: [&str; 6] = ["ipv4", "gateway", "dns", "hostname", "mtu", "queues"];
+pub const NETWORK_KEYS: [&str; 7] = ["ipv4", "gateway", "dns", "hostname", "mtu", "queues", "ecn"];
 
 /// Those of an interface whose manifest has `ipv6`; `fata-netstack` has them in the same order.
-pub const NETWORK_KEYS_WITH_IPV6: [&str; 8] =
-    ["ipv4", "gateway", "ipv6", "gateway6", "dns", "hostname", "mtu", "queues"];
+pub const NETWORK_KEYS_WITH_IPV6: [&str; 9] =
+    ["ipv4", "gateway", "ipv6", "gateway6", "dns", "hostname", "mtu", "queues", "ecn"];
 
 impl Network {
     /// Whether the image has IPv6 for it: its manifest has the key, whatever the value.

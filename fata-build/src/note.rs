@@ -37,7 +37,11 @@ pub fn normal_form(manifest: &Manifest) -> String {
 fn add_network(text: &mut String, network: &Network) {
     let _ = writeln!(text, "\n[network.{}]", network.name);
     for (key, value) in &network.defaults {
-        let value = if matches!(key.as_str(), "mtu" | "queues") { value.clone() } else { quoted(value) };
+        let value = match (key.as_str(), value.as_str()) {
+            ("mtu" | "queues", _) => value.clone(),
+            ("ecn", switch) => (switch == "on").to_string(),
+            _ => quoted(value),
+        };
         let _ = writeln!(text, "{key} = {value}");
     }
 }

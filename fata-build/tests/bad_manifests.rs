@@ -86,7 +86,7 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[network.main]\nipv5 = \"dhcp\"",
-            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues"#,
+            r#"unikernel.toml:4: unknown key "ipv5" in [network.main]: did you mean "ipv4"?; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues, ecn"#,
         ),
         (
             "[network.main]\nipv6 = \"yes\"",

@@ -157,6 +157,7 @@ fn of_an_interface() {
         ("mtu = 1500.0", "5: network.back.mtu: expected a whole number, found a float".into()),
         ("queues = 0", "5: network.back.queues: 0 is not a number from 1 to 8".into()),
         ("queues = 9", "5: network.back.queues: 9 is not a number from 1 to 8".into()),
+        ("ecn = \"on\"", "5: network.back.ecn: expected true or false, found a string".into()),
         ("queues = \"2\"", "5: network.back.queues: expected a whole number, found a string".into()),
         ("hostname = 7", "5: network.back.hostname: expected a text in quotes, found an integer".into()),
         ("hostname = \"\"", format!("5: network.back.hostname: \"\" is not {HOSTNAME}")),
@@ -167,7 +168,7 @@ fn of_an_interface() {
         ),
         (
             "tap = \"tap0\"",
-            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues"
+            "5: unknown key \"tap\" in [network.back]; known are: ipv4, gateway, ipv6, gateway6, dns, hostname, mtu, queues, ecn"
                 .into(),
         ),
         (

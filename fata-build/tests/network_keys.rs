@@ -33,6 +33,9 @@ fn values_are_those_of_netstack() {
         "1",
         "9",
         "1280",
+        "on",
+        "off",
+        "yes",
     ];
     let text = "[image]\nname = \"x\"\n[network.main]\n[network.back]\nipv6 = \"none\"\n";
     let manifest = read::manifest("x", text).unwrap();

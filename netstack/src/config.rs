@@ -17,6 +17,9 @@ pub struct Config {
     pub hostname: Option<alloc::string::String>,
     /// The largest IP packet, where less than the device's.
     pub mtu: Option<u16>,
+    /// Whether connections that are opened here offer explicit congestion notification (RFC 3168). What peers offer is taken in any
+    /// case.
+    pub ecn: bool,
 }
 
 /// Where an interface's IPv4 address comes from.

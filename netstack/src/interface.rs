@@ -56,6 +56,8 @@ pub(crate) struct Iface {
     /// When the address was last defended.
     defended: Cell<Option<Instant>>,
     inet6: Forever<Option<Box<dyn Inet6>>>,
+    /// Whether to offer explicit congestion notification.
+    pub(crate) ecn: bool,
 }
 
 /// A part of an interface, which on a guest lives as long as the guest: its image needs no code that takes it apart.
@@ -112,6 +114,7 @@ impl Iface {
             dhcp: Forever::new(Inbox::default()),
             defended: Cell::new(None),
             inet6: Forever::new(inet6),
+            ecn: config.ecn,
         }
     }
 
@@ -360,6 +363,10 @@ fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> Burst 
                 ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
             }
         }
+        if let Some(conn) = iface.work.take_hasty() {
+            conn.acknowledge(core, now);
+            iface.link.borrow_mut().device().flush();
+        }
     }
     Burst::More
 }
@@ -393,16 +400,30 @@ fn send_all(core: &Rc<Core>, iface: &Rc<Iface>) {
             }
         }
     }
-    for _ in 0..iface.work.waiting() {
-        if iface.is_up() && !iface.link.borrow().has_room() {
-            break;
-        }
-        let Some(conn) = iface.work.pop() else { break };
-        conn.send(core, now);
-    }
+    take_turns(core, iface, now);
     let mut link = iface.link.borrow_mut();
     if !iface.room.is_empty() && link.has_queue_room() {
         iface.room.wake_all();
     }
     link.device().flush();
+}
+
+/// As far as there is room, lets send in turn: frames that wait for the device, and connections, each its share.
+fn take_turns(core: &Core, iface: &Iface, now: Instant) {
+    loop {
+        let mut link = iface.link.borrow_mut();
+        let up = iface.is_up();
+        if up && link.is_full() {
+            return;
+        }
+        if up && link.begins_turn(iface.work.is_waiting()) {
+            if !link.send_waiting(&core.counters) {
+                return;
+            }
+            continue;
+        }
+        drop(link);
+        let Some(conn) = iface.work.pop() else { return };
+        conn.send(core, now);
+    }
 }

@@ -19,7 +19,7 @@ use fata_libos::net::{
     TransmitMeta,
 };
 use fata_libos::spawn;
-use fata_libos::time::{Duration, Instant, sleep_until};
+use fata_libos::time::{Duration, Instant, sleep, sleep_until};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -66,6 +66,11 @@ struct Port {
     /// Frames taken and not yet flushed, with the data of each segment where they are to be cut up; more than `room` are refused.
     taken: Vec<(Frame, usize)>,
     room: usize,
+    /// How long what was flushed takes up room.
+    turn: Duration,
+    leaving: usize,
+    /// Flushes that had frames.
+    flushes: u64,
     waker: Option<Waker>,
     counters: NetCounters,
     /// Frames whose octets were taken where they are.
@@ -155,6 +160,9 @@ impl Hub {
             arrived: VecDeque::new(),
             taken: Vec::new(),
             room: 64,
+            turn: Duration::ZERO,
+            leaving: 0,
+            flushes: 0,
             waker: None,
             counters: NetCounters::default(),
             placed: 0,
@@ -176,6 +184,11 @@ impl Hub {
     /// Frames that arrived at a port and were taken octet by octet, not whole.
     pub fn placed(&self, port: usize) -> u64 {
         self.0.borrow().ports[port].placed
+    }
+
+    /// How often a port was told that there are frames to send.
+    pub fn flushes(&self, port: usize) -> u64 {
+        self.0.borrow().ports[port].flushes
     }
 
     /// From now on frames that arrive at a port are changed between the look at them and the copy of the whole.
@@ -287,6 +300,16 @@ impl Shared {
     }
 }
 
+/// Makes room again for frames that were flushed.
+async fn leave(hub: Hub, port: usize, frames: usize, turn: Duration) {
+    sleep(turn).await;
+    let mut hub = hub.0.borrow_mut();
+    let port = &mut hub.ports[port];
+    port.leaving -= frames;
+    port.changed = true;
+    wake(&mut port.waker);
+}
+
 /// A device on a [`Hub`].
 pub struct Device {
     hub: Hub,
@@ -312,6 +335,11 @@ impl Device {
     /// How many frames fit between two flushes; 64 at first.
     pub fn set_room(&self, frames: usize) {
         self.with(|port| port.room = frames);
+    }
+
+    /// How long flushed frames still take up room, as those do that a back end has not taken; no time at first.
+    pub fn set_turn(&self, turn: Duration) {
+        self.with(|port| port.turn = turn);
     }
 }
 
@@ -369,7 +397,7 @@ impl NetDevice for Device {
     }
 
     fn can_transmit(&self) -> bool {
-        self.with(|port| port.taken.len() < port.room)
+        self.with(|port| port.taken.len() + port.leaving < port.room)
     }
 
     fn transmit(
@@ -402,12 +430,19 @@ impl NetDevice for Device {
     }
 
     fn flush(&mut self) {
-        let taken = self.with(|port| {
-            if port.taken.len() >= port.room {
+        let (taken, turn) = self.with(|port| {
+            let taken = std::mem::take(&mut port.taken);
+            port.flushes += u64::from(!taken.is_empty());
+            if port.turn > Duration::ZERO {
+                port.leaving += taken.len();
+            } else if taken.len() >= port.room {
                 port.changed = true;
             }
-            std::mem::take(&mut port.taken)
+            (taken, port.turn)
         });
+        if turn > Duration::ZERO && !taken.is_empty() {
+            spawn(leave(self.hub.clone(), self.port, taken.len(), turn)).detach();
+        }
         let mut hub = self.hub.0.borrow_mut();
         for (frame, segment_size) in taken {
             hub.travel(self.port, frame, segment_size);

@@ -14,6 +14,8 @@ use fata_libos::time::Instant;
 pub(crate) trait Sender {
     /// Sends what there is to send.
     fn send(self: Rc<Self>, core: &Core, now: Instant);
+    /// Acknowledges what has come.
+    fn acknowledge(&self, core: &Core, now: Instant);
     /// Its timer is due.
     fn timer_fired(self: Rc<Self>);
 }
@@ -32,6 +34,8 @@ pub(crate) struct Work {
     waker: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
     dirty: RefCell<VecDeque<Rc<dyn Sender>>>,
+    /// What came last is to be acknowledged before more is taken.
+    hasty: Cell<Option<Rc<dyn Sender>>>,
     timers: RefCell<Timers<Due>>,
 }
 
@@ -57,18 +61,32 @@ impl Work {
         self.kick();
     }
 
-    /// Puts a connection back to the front: the device had no room.
+    /// Notes a connection that acknowledges what it has just taken before more is.
+    pub(crate) fn hasten(&self, conn: Rc<dyn Sender>) {
+        self.hasty.set(Some(conn));
+    }
+
+    pub(crate) fn take_hasty(&self) -> Option<Rc<dyn Sender>> {
+        self.hasty.take()
+    }
+
+    /// Puts a connection back to the front: the device had no room for anything of it.
     pub(crate) fn put_back(&self, conn: Rc<dyn Sender>) {
         self.dirty.borrow_mut().push_front(conn);
+    }
+
+    /// Puts a connection that has had its turn behind the others.
+    pub(crate) fn put_last(&self, conn: Rc<dyn Sender>) {
+        self.dirty.borrow_mut().push_back(conn);
     }
 
     pub(crate) fn pop(&self) -> Option<Rc<dyn Sender>> {
         self.dirty.borrow_mut().pop_front()
     }
 
-    /// Connections in the queue.
-    pub(crate) fn waiting(&self) -> usize {
-        self.dirty.borrow().len()
+    /// Whether a connection is in the queue.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.dirty.borrow().is_empty()
     }
 
     pub(crate) fn set_timer(&self, at: Instant, due: Due) -> TimerKey {

@@ -9,6 +9,7 @@ use fata_libos::time::{Duration, sleep};
 use fata_netstack::testing::Hub;
 use fata_netstack::testing::tcp::{Flags, Header, Options, Seq, Timestamp};
 use fata_netstack::{Stack, TcpListener, TcpStream};
+use std::cell::Cell;
 
 /// The stranger's ports and first number.
 const PORTS: (u16, u16) = (1234, 80);
@@ -43,6 +44,8 @@ struct Stranger {
     hub: Hub,
     ack: Seq,
     clocks: bool,
+    /// B's clock as it was heard last.
+    clock: Cell<u32>,
     _stack: Stack,
     stream: TcpStream,
 }
@@ -66,17 +69,36 @@ impl Stranger {
         arp.extend([2, 0, 0, 0, 0, 9, 10, 0, 0, 9, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2]);
         hub.inject(&arp);
         sleep(Duration::from_millis(10)).await;
-        let ack = heard(&hub).last().unwrap().seq + 1;
+        let answer = *heard(&hub).last().unwrap();
+        let ack = answer.seq + 1;
+        let clock = Cell::new(answer.options.timestamp.map_or(0, |clocks| clocks.value));
         let header = Self::header(clocks, ack, 0);
         hub.inject_with(&frame(&header, 0), Checksum::Verified);
         let (stream, _) = listener.accept().await.unwrap();
-        Self { hub, ack, clocks, _stack: stack, stream }
+        Self { hub, ack, clocks, clock, _stack: stack, stream }
     }
 
     fn header(clocks: bool, ack: Seq, at: u32) -> Header {
         let timestamp = clocks.then_some(Timestamp { value: 2, echo: 0 });
         let options = Options { timestamp, ..Options::default() };
         Header { seq: FIRST + at, ack, flags: Flags::ACK, window: 9000, options }
+    }
+
+    /// Sends 64 segments of [`LEN`] octets in one burst, the first at `place`, and echoes a clock that is so old: what is said to
+    /// them, and how often the device was told to send something.
+    async fn long_burst(&self, place: u32, age: u32) -> (Vec<Header>, u64) {
+        sleep(Duration::from_millis(u64::from(age) + 1)).await;
+        let clock = self.clock.get();
+        for place in place..place + 64 {
+            let mut header = Self::header(true, self.ack, place * LEN);
+            header.options.timestamp = Some(Timestamp { value: 2, echo: clock });
+            self.hub.inject_with(&frame(&header, LEN as usize), Checksum::Verified);
+        }
+        let before = self.hub.flushes(0);
+        sleep(Duration::from_millis(1)).await;
+        let said = heard(&self.hub);
+        self.clock.set(said.last().unwrap().options.timestamp.unwrap().value);
+        (said, self.hub.flushes(0) - before)
     }
 
     /// Sends these segments of [`LEN`] octets, by their places, in one burst: what is said to them.
@@ -141,4 +163,31 @@ fn what_comes_in_order_in_one_burst_is_acknowledged_once() {
         assert_eq!(said.iter().map(|said| said.ack - FIRST).collect::<Vec<_>>(), [24 * LEN]);
         assert_eq!(stranger.hub.placed(0), 24);
     });
+}
+
+/// Over a long way each 64 KiB or so are acknowledged as soon as they are taken, so that who sends is not answered for all of a
+/// burst at once; over a short one a burst is.
+#[test]
+fn a_long_burst_over_a_long_way_is_acknowledged_in_parts() {
+    for (age, expected) in [(20, &[60, 64][..]), (1, &[64])] {
+        run(async move {
+            let mut stranger = Stranger::connect(true).await;
+            // The clock of the handshake is old.
+            let said = stranger.burst(&[0]).await;
+            stranger.clock.set(said.last().unwrap().options.timestamp.unwrap().value);
+            assert_eq!(stranger.stream.read_with(|shown| (shown.len(), shown.len())).await, Ok(1000));
+            for start in [1, 65] {
+                let (said, flushes) = stranger.long_burst(start, age).await;
+                let ends = said.iter().map(|said| (said.ack - FIRST) / LEN - start).collect::<Vec<_>>();
+                assert_eq!((&ends[..], flushes), (expected, expected.len() as u64), "{age} ms");
+                let read = stranger.stream.read_with(|shown| (shown.len(), shown.len())).await;
+                assert_eq!(read, Ok(64_000));
+                sleep(Duration::from_millis(1)).await;
+                let said = heard(&stranger.hub);
+                if let Some(said) = said.last() {
+                    stranger.clock.set(said.options.timestamp.unwrap().value);
+                }
+            }
+        });
+    }
 }

@@ -90,17 +90,23 @@ fn a_flood_of_syns_is_bounded_and_stops_nobody_who_is_connected() {
         let mut buf = [0; 10];
         server.read_exact(&mut buf).await.unwrap();
         // Nor does it keep out those who come.
+        hub.capture();
         let mut late = TcpStream::connect(&a, at(B, 80)).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
+        let seen = hub.captured();
+        let answer =
+            seen.iter().find(|f| f[23] == 6 && f[26..30] == B.octets() && f[47] == SYN | ACK).unwrap();
+        let options = fata_netstack::testing::tcp::Header::parse(&answer[34..]).unwrap().header.options;
+        assert!(options.scale.is_some() && options.sack_permitted, "{options:?}");
         assert_eq!((b.stats().tcp_half_open, b.stats().tcp_cookies_good), (1024, 1));
-        assert_eq!(window_of(&b, &late), 10 * 1460, "as after any other handshake");
-        let data = pattern(0, 50_000);
+        assert_eq!(window_of(&b, &late), 10 * 1448, "as after any other handshake");
+        let data = pattern(0, 300_000);
         let echo = spawn(async move {
-            let mut buf = vec![0; 50_000];
+            let mut buf = vec![0; 300_000];
             server.read_exact(&mut buf).await.unwrap();
             server.write_all(&buf).await.unwrap();
         });
-        let mut got = vec![0; 50_000];
+        let mut got = vec![0; 300_000];
         late.write_all(&data).await.unwrap();
         late.read_exact(&mut got).await.unwrap();
         assert!(got == data);

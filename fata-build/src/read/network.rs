@@ -6,8 +6,8 @@ use super::table::{Item, Table};
 use crate::Error;
 use crate::manifest::{NETWORK_KEYS_WITH_IPV6, Network};
 use fata_libos::param::{
-    HOSTNAME, IP_LIST, IPV4, IPV4_DHCP_OR_NONE, IPV4_LIST, IPV4_OR_DHCP, IPV6, IPV6_OR_AUTO, Ipv4Prefix,
-    Ipv6Prefix, Kind, MTU, QUEUES,
+    BOOL, HOSTNAME, IP_LIST, IPV4, IPV4_DHCP_OR_NONE, IPV4_LIST, IPV4_OR_DHCP, IPV6, IPV6_OR_AUTO,
+    Ipv4Prefix, Ipv6Prefix, Kind, MTU, QUEUES,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -35,6 +35,7 @@ pub fn network(item: &Item<'_>, table: &Table<'_>) -> Result<Network, Error> {
 fn value(item: &Item<'_>, table: &Table<'_>) -> Result<String, Error> {
     let value = match item.key {
         "mtu" | "queues" => item.integer()?,
+        "ecn" => String::from(if item.boolean()? { "on" } else { "off" }),
         "dns" => item.list()?,
         _ => item.text()?.to_owned(),
     };
@@ -49,6 +50,7 @@ fn value(item: &Item<'_>, table: &Table<'_>) -> Result<String, Error> {
         "dns" if has_ipv6 => &IP_LIST,
         "dns" => &IPV4_LIST,
         "hostname" => &HOSTNAME,
+        "ecn" => &BOOL,
         "mtu" => return number_of(item, value, &MTU),
         "queues" => return number_of(item, value, &QUEUES),
         _ => return sayable(item, value),

@@ -1,7 +1,7 @@
 //! Who is where on the link: ARP (RFC 826, 5227), and what is learned of neighbours in either version's way. Neighbour discovery
 //! itself is IPv6's.
 
-use super::{BROADCAST, Link, News};
+use super::{BROADCAST, Carries, Link, News};
 use crate::stats::Counters;
 use crate::traffic::{Lost, Protocol};
 use crate::version::in_use;
@@ -122,6 +122,8 @@ impl Link {
         };
         self.traffic.sent(Protocol::Arp);
         let fill = &mut |buf: &mut [u8]| arp.emit(&mut ArpPacket::new_unchecked(buf));
-        self.send_frame(to, EthernetProtocol::Arp, arp.buffer_len(), TransmitMeta::default(), counters, fill);
+        let (header, what) =
+            (self.header(to, EthernetProtocol::Arp), (TransmitMeta::default(), Carries::Other));
+        self.send_frame(header, arp.buffer_len(), what, counters, fill);
     }
 }

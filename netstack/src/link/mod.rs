@@ -27,8 +27,11 @@ use fata_libos::net::{
 use fata_libos::time::Instant;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
 
-/// Frames that wait for room in the device.
+/// Frames that wait for room in the device, and those of them that go in one turn where connections wait too.
 const QUEUE: usize = 256;
+const TURN: usize = 12;
+/// Datagrams leave so many places to what does not wait for room: the answers of this host to SYNs, to ARP, to ICMP.
+const KEPT: usize = QUEUE / 4;
 /// The largest packet, and TCP header, octets.
 const MAX_PACKET: usize = 65_535;
 const TCP_MOST: usize = 60;
@@ -75,6 +78,10 @@ pub(crate) struct Link {
     device: Box<dyn NetDevice>,
     neighbours: Neighbours,
     queue: VecDeque<Waiting>,
+    /// The first of them is a connection's, which sends nothing more before it.
+    held: bool,
+    /// The last turn was that of the queue.
+    had_turn: bool,
     max_mtu: usize,
     memory: Rc<Memory>,
     traffic: Rc<Traffic>,
@@ -101,6 +108,8 @@ impl Link {
             device,
             neighbours,
             queue: VecDeque::new(),
+            held: false,
+            had_turn: false,
             max_mtu,
             memory,
             traffic: traffic.clone(),
@@ -160,20 +169,62 @@ impl Link {
         self.device.mac()
     }
 
-    /// Whether a packet would go out at once.
+    /// Whether a packet of a connection would go out at once.
     pub(crate) fn has_room(&self) -> bool {
-        self.queue.is_empty() && self.device.can_transmit()
+        !self.held && self.device.can_transmit()
     }
 
-    /// Whether the queue takes another packet.
+    /// Whether the device takes nothing now.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.device.can_transmit()
+    }
+
+    /// Whether frames wait for the device.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether the next turn is that of the frames that wait, and not that of the `others` if there are any: then it begins.
+    pub(crate) fn begins_turn(&mut self, others: bool) -> bool {
+        self.had_turn = !self.queue.is_empty() && (!others || self.held || !self.had_turn);
+        self.had_turn
+    }
+
+    /// Sends some of the frames that wait; false if the device has no room for the first.
+    pub(crate) fn send_waiting(&mut self, counters: &Counters) -> bool {
+        for _ in 0..TURN {
+            if !self.device.can_transmit() {
+                break;
+            }
+            let Some(waiting) = self.queue.pop_front() else { break };
+            let Waiting { frame, meta, .. } = &waiting;
+            match self.transmit(frame.len(), *meta, &mut |buf| buf.copy_from_slice(frame)) {
+                Ok(()) => {}
+                // Room for a usual frame is not room for a large one.
+                Err(TransmitError::Full) => {
+                    self.queue.push_front(waiting);
+                    return false;
+                }
+                Err(error) => self.traffic.lost(counters, refused(error)),
+            }
+            if core::mem::take(&mut self.held) {
+                // It was as much as all the others.
+                break;
+            }
+        }
+        true
+    }
+
+    /// Whether the queue takes another datagram.
     pub(crate) fn has_queue_room(&self) -> bool {
-        self.queue.len() < QUEUE && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
+        self.queue.len() < QUEUE - KEPT && self.memory.used(Use::Frames) < self.memory.limit(Use::Frames) / 2
     }
 
     /// Forgets neighbours and what waits: the link was down.
     pub(crate) fn reset(&mut self) {
         self.neighbours.clear();
         self.queue.clear();
+        self.held = false;
         self.again = None;
     }
 
@@ -190,10 +241,10 @@ impl Link {
 
     /// Whether [`poll`](Self::poll) has something to do.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        !self.queue.is_empty() || self.deadline().is_some_and(|at| at <= now)
+        self.deadline().is_some_and(|at| at <= now)
     }
 
-    /// Sends the queue as far as there is room, and asks again for neighbours. Returns those given up.
+    /// Announces the address and asks for neighbours once more. Returns those given up.
     /// `announced` is the address that neighbours are told of, and `own` has that with which one of them is asked for.
     pub(crate) fn poll(
         &mut self,
@@ -202,19 +253,6 @@ impl Link {
         own: &dyn Fn(IpAddr) -> Option<IpAddr>,
         counters: &Counters,
     ) -> Vec<IpAddr> {
-        while self.device.can_transmit() {
-            let Some(waiting) = self.queue.pop_front() else { break };
-            let Waiting { frame, meta, .. } = &waiting;
-            match self.transmit(frame.len(), *meta, &mut |buf| buf.copy_from_slice(frame)) {
-                Ok(()) => {}
-                // Room for a usual frame is not room for a large one.
-                Err(TransmitError::Full) => {
-                    self.queue.push_front(waiting);
-                    break;
-                }
-                Err(error) => self.traffic.lost(counters, refused(error)),
-            }
-        }
         let again = self.again.take_if(|at| *at <= now);
         if let Some(own) = announced.filter(|_| again.is_some()) {
             self.claim(own, counters);
@@ -278,8 +316,7 @@ impl Link {
                     if ask {
                         self.ask(own, hop, None, counters);
                     }
-                    let mut header = [0; ETHERNET_HEADER];
-                    self.header(&mut header, BROADCAST, protocol);
+                    let header = self.header(BROADCAST, protocol);
                     let Some(frame) = self.neighbours.wait(hop, ETHERNET_HEADER + len, meta) else {
                         return self.traffic.lost(counters, Lost::IpNoNeighbour);
                     };
@@ -288,7 +325,7 @@ impl Link {
                 }
             },
         };
-        self.send_frame(to, protocol, len, meta, counters, &mut build);
+        self.send_frame(self.header(to, protocol), len, (meta, carries), counters, &mut build);
     }
 
     /// Counts a packet of a protocol above IP.
@@ -306,34 +343,36 @@ impl Link {
     ) {
         counters.tx_packets.one();
         self.traffic.sent(Protocol::Ip);
-        self.send_frame(to, EthernetProtocol::Ipv6, len, TransmitMeta::default(), counters, fill);
+        let what = (TransmitMeta::default(), Carries::Other);
+        self.send_frame(self.header(to, EthernetProtocol::Ipv6), len, what, counters, fill);
     }
 
-    fn header(&self, frame: &mut [u8], to: MacAddress, protocol: EthernetProtocol) {
-        let mut frame = EthernetFrame::new_unchecked(frame);
+    fn header(&self, to: MacAddress, protocol: EthernetProtocol) -> [u8; ETHERNET_HEADER] {
+        let mut header = [0; ETHERNET_HEADER];
+        let mut frame = EthernetFrame::new_unchecked(&mut header);
         frame.set_dst_addr(EthernetAddress(to.0));
         frame.set_src_addr(EthernetAddress(self.mac().0));
         frame.set_ethertype(protocol);
+        header
     }
 
+    /// Gives a frame to the device, or puts it into the queue: always one of TCP, which takes turns with the queue, to the device
+    /// first.
     fn send_frame(
         &mut self,
-        to: MacAddress,
-        protocol: EthernetProtocol,
+        header: [u8; ETHERNET_HEADER],
         len: usize,
-        meta: TransmitMeta,
+        (meta, carries): (TransmitMeta, Carries),
         counters: &Counters,
         fill: &mut dyn FnMut(&mut [u8]),
     ) {
         let total = ETHERNET_HEADER + len;
-        let mut header = [0; ETHERNET_HEADER];
-        self.header(&mut header, to, protocol);
         let mut build = |frame: &mut [u8]| {
             let (head, packet) = frame.split_at_mut(ETHERNET_HEADER);
             head.copy_from_slice(&header);
             fill(packet);
         };
-        if self.queue.is_empty() {
+        if carries == Carries::Tcp || self.queue.is_empty() {
             match self.transmit(total, meta, &mut build) {
                 Ok(()) => return,
                 Err(TransmitError::Full) => {}
@@ -342,6 +381,14 @@ impl Link {
         }
         let waiting = Waiting::new(&self.memory, total, meta).is_some_and(|mut waiting| {
             build(&mut waiting.frame);
+            if carries == Carries::Tcp && self.device.can_transmit() {
+                // It is too large for the room that there is, and what follows on it is not to overtake it.
+                self.held = self.queue.try_reserve(1).is_ok();
+                if self.held {
+                    self.queue.push_front(waiting);
+                }
+                return self.held;
+            }
             self.enqueue(waiting)
         });
         if !waiting {

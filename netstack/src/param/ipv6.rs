@@ -40,7 +40,7 @@ impl Config {
 
 impl Ipv6Config {
     /// What a network interface with IPv6 knows: what all know, with more values, and what is IPv6's own.
-    pub const PARAMS: [Param; 8] = [
+    pub const PARAMS: [Param; 9] = [
         Param {
             kind: &IPV4_DHCP_OR_NONE,
             help: "the interface's IPv4 address and prefix length, dhcp, or none for IPv6 alone",
@@ -67,6 +67,7 @@ impl Ipv6Config {
         Param { ..PARAMS[3] },
         Param { ..PARAMS[4] },
         Param { ..PARAMS[5] },
+        Param { ..PARAMS[6] },
     ];
 
     /// What the boot parameters `ipv6` and `gateway6` of an interface say; `None` without IPv6.
@@ -106,7 +107,7 @@ mod tests {
     use core::net::{IpAddr, Ipv4Addr};
 
     /// The interface `main`, with defaults of its own for `ipv4`, `ipv6`, `gateway6`, `dns` and `mtu`.
-    const fn main_with([ipv4, ipv6, gateway6, dns, mtu]: [Option<&'static str>; 5]) -> [Param; 8] {
+    const fn main_with([ipv4, ipv6, gateway6, dns, mtu]: [Option<&'static str>; 5]) -> [Param; 9] {
         let all = &Ipv6Config::PARAMS;
         [
             Param { name: "main.ipv4", default: ipv4, ..all[0] },
@@ -117,11 +118,12 @@ mod tests {
             Param { name: "main.hostname", ..all[5] },
             Param { name: "main.mtu", default: mtu, ..all[6] },
             Param { name: "main.queues", ..all[7] },
+            Param { name: "main.ecn", ..all[8] },
         ]
     }
 
-    static AUTO: [Param; 8] = main_with([Some("dhcp"), Some("auto"), None, None, None]);
-    static FIXED: [Param; 8] = main_with([
+    static AUTO: [Param; 9] = main_with([Some("dhcp"), Some("auto"), None, None, None]);
+    static FIXED: [Param; 9] = main_with([
         Some("none"),
         Some("2001:db8::2/64"),
         Some("fe80::1"),

@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use fata_libos::param::{
-    HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, MTU, Param, Params, QUEUES, Value,
+    BOOL, HOSTNAME, IPV4, IPV4_LIST, IPV4_OR_DHCP, Ipv4Prefix, MTU, Param, Params, QUEUES, Value,
 };
 
 /// What a network interface without IPv6 knows. Those of `main` are declared as `main.ipv4` and so on, with defaults of its own.
-pub static PARAMS: [Param; 6] = [
+pub static PARAMS: [Param; 7] = [
     Param {
         name: "ipv4",
         kind: &IPV4_OR_DHCP,
@@ -43,6 +43,12 @@ pub static PARAMS: [Param; 6] = [
         kind: &QUEUES,
         default: Some("1"),
         help: "pairs of queues to share with the device's back end, if it offers so many",
+    },
+    Param {
+        name: "ecn",
+        kind: &BOOL,
+        default: Some("off"),
+        help: "offers peers to mark packets for congestion; of peers it is taken in any case",
     },
 ];
 
@@ -117,7 +123,7 @@ impl Config {
             },
         };
         let hostname = get("hostname").map(String::from);
-        Ok(Self { ipv4, ipv6: None, dns, hostname, mtu: u16::of(get("mtu")) })
+        Ok(Self { ipv4, ipv6: None, dns, hostname, mtu: u16::of(get("mtu")), ecn: get("ecn") == Some("on") })
     }
 }
 
@@ -172,7 +178,7 @@ mod tests {
     use super::*;
 
     fn config(line: &str) -> Result<Config, String> {
-        static DECLARED: [Param; 6] = main_with([None; 5]);
+        static DECLARED: [Param; 7] = main_with([None; 5]);
         config_of(&DECLARED, line)
     }
 
@@ -182,7 +188,7 @@ mod tests {
     }
 
     /// The interface `main`, with defaults of its own.
-    const fn main_with([ipv4, gateway, dns, hostname, mtu]: [Option<&'static str>; 5]) -> [Param; 6] {
+    const fn main_with([ipv4, gateway, dns, hostname, mtu]: [Option<&'static str>; 5]) -> [Param; 7] {
         [
             Param {
                 name: "main.ipv4",
@@ -194,6 +200,7 @@ mod tests {
             Param { name: "main.hostname", default: hostname, ..PARAMS[3] },
             Param { name: "main.mtu", default: mtu, ..PARAMS[4] },
             Param { name: "main.queues", ..PARAMS[5] },
+            Param { name: "main.ecn", ..PARAMS[6] },
         ]
     }
 
@@ -207,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_address_at_boot_replaces_the_images_own_with_its_gateway() {
-        static FIXED: [Param; 6] =
+        static FIXED: [Param; 7] =
             main_with([Some("10.0.2.15/24"), Some("10.0.2.2"), Some("10.0.2.3"), None, None]);
         let config = |line| config_of(&FIXED, line).unwrap();
         let fixed = |address: [u8; 4], gateway: Option<[u8; 4]>| Ipv4Config::Static {
@@ -230,8 +237,10 @@ mod tests {
         let mtu = Some(1400);
         assert_eq!(
             config("main.ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=1.1.1.1,9.9.9.9 mtu=1400"),
-            Ok(Config { ipv4, ipv6: None, dns, hostname: None, mtu })
+            Ok(Config { ipv4, dns, mtu, ..Config::default() })
         );
+        assert_eq!(config("ecn=on"), Ok(Config { ecn: true, ..Config::default() }));
+        assert_eq!(config("main.ecn=off"), Ok(Config::default()));
         assert!(config("ipv4=10.0.0.0/31 gateway=10.0.0.1").is_ok());
         assert!(config("ipv4=10.0.0.0/32").is_ok());
     }
@@ -264,6 +273,7 @@ mod tests {
                 "boot parameter main.gateway: 10.0.2.255/24 is the network's own or broadcast address, not a host's",
             ),
             ("queues=0", "boot parameter queues: \"0\" is not a number from 1 to 8"),
+            ("ecn=yes", "boot parameter ecn: \"yes\" is not on or off"),
             ("queues=9", "boot parameter queues: \"9\" is not a number from 1 to 8"),
             ("mtu=500", "boot parameter mtu: \"500\" is not a number of octets from 576 to 65535"),
         ] {

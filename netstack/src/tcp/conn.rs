@@ -28,8 +28,24 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Keep-alive probes without an answer before the peer is given up.
 const KEEP_ALIVE_PROBES: u32 = 5;
 
+/// What a connection sends in one turn where others wait, octets, and the least that a frame counts: its place in the device's
+/// ring.
+const SHARE: usize = 48 << 10;
+const LEAST_COST: usize = 4096;
+
 /// A timer that far away is not moved when it could be later.
 const DISTANT: Duration = Duration::from_millis(50);
+
+/// What became of a connection's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It has nothing more to send.
+    Done,
+    /// It is that of others: it has sent its share, or what there was room for.
+    Over,
+    /// There was no room.
+    NoRoom,
+}
 
 /// See the module.
 pub(crate) struct Conn {
@@ -130,6 +146,12 @@ impl Sender for Conn {
         self.send_all(core, now);
     }
 
+    fn acknowledge(&self, core: &Core, now: Instant) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            self.transmit(core, now, machine);
+        }
+    }
+
     fn timer_fired(self: Rc<Self>) {
         self.timer.set(None);
         self.mark_dirty();
@@ -207,6 +229,9 @@ impl Conn {
         let before = machine.state();
         let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.take_segment(now, header, marked, data);
+        if machine.is_to_acknowledge() {
+            self.iface.work.hasten(self.clone());
+        }
         let after = machine.state();
         if before == State::SynSent && after == State::Established {
             core.counters.tcp_opened.one();
@@ -275,24 +300,32 @@ impl Conn {
         if inner.orphaned.is_some() {
             machine.discard(now);
         }
-        if self.iface.is_up() && !self.transmit(core, now, machine) {
-            self.queued.set(true);
-            self.iface.work.put_back(self.clone());
+        let turn = if self.iface.is_up() { self.transmit(core, now, machine) } else { Turn::Done };
+        self.queued.set(turn != Turn::Done);
+        match turn {
+            Turn::Done => {}
+            Turn::Over => self.iface.work.put_last(self.clone()),
+            Turn::NoRoom => self.iface.work.put_back(self.clone()),
         }
         inner.count(core);
         self.settle(core, now, inner);
     }
 
-    /// Sends all that the machine has to send; false if the device has no room for more.
-    fn transmit(&self, core: &Core, now: Instant, machine: &mut Machine) -> bool {
+    /// Sends what the machine has to send: all, or where others wait for the device too, its share.
+    fn transmit(&self, core: &Core, now: Instant, machine: &mut Machine) -> Turn {
         let way = segment::way(&self.iface, &self.flow);
         let mut link = self.iface.link.borrow_mut();
         let most = link.largest_send(self.flow.remote);
+        let mut sent = 0;
         loop {
             if way.is_some() && !link.has_room() {
-                return false;
+                return if sent == 0 { Turn::NoRoom } else { Turn::Over };
             }
-            let Some(out) = machine.transmit(now, most) else { return true };
+            if sent >= SHARE && (self.iface.work.is_waiting() || link.is_waiting()) {
+                return Turn::Over;
+            }
+            let Some(out) = machine.transmit(now, most) else { return Turn::Done };
+            sent += out.len.max(LEAST_COST);
             let Some(Way { own, to, hop }) = way else {
                 core.counters.tx_no_route.one();
                 continue;

@@ -4,9 +4,11 @@
 
 use super::buffers::Buffers;
 use super::listener::Listening;
-use super::machine::{Account, Answered, Config, Flags, Header, Machine, Seq, State, answer};
-use super::segment;
+use super::machine::{
+    Account, Answered, Config, Flags, Header, Machine, Options, Seq, State, answer, window_scale,
+};
 use super::{Conn, Flow, Place};
+use super::{cookie, segment};
 use crate::interface::Iface;
 use crate::memory::Share;
 use crate::stack::Core;
@@ -72,7 +74,7 @@ pub(crate) fn open(
     let config = Config { iss: floor.map_or(config.iss, |floor| config.iss.later(floor)), ..config };
     let Some(share) = core.tcp.reserve_half_open() else {
         core.counters.tcp_cookies.one();
-        let (iss, syn) = core.tcp.cookies.make(now, &flow, syn);
+        let (iss, syn) = core.tcp.cookies.make(now, &flow, syn, window_scale(config.receive));
         return HalfOpen::new(iface, listener, Config { iss, ..config }, syn, None).answer(core, now, &flow);
     };
     let half = Rc::new(HalfOpen::new(iface, listener, config, syn, Some(share)));
@@ -93,9 +95,15 @@ pub(crate) fn receive_cookie(
     data: &[u8],
 ) -> bool {
     let Some(listener) = core.tcp.listener(flow.local()) else { return false };
-    let Some(syn) = core.tcp.cookies.check(now, flow, header) else { return false };
-    let buffers: Buffers = core.tcp.size(listener.buffers.get());
+    let Some((syn, shift)) = core.tcp.cookies.check(now, flow, header) else { return false };
+    let mut buffers: Buffers = core.tcp.size(listener.buffers.get());
+    if let Some(shift) = shift.filter(|shift| *shift != window_scale(buffers.receive)) {
+        // There is another size for new ones by now; what was said of the shift stays so.
+        buffers.receive = usize::from(u16::MAX) << shift;
+    }
     let config = Config { iss: header.ack - 1, ..core.tcp.config(iface, now, flow, buffers) };
+    let options = Options { timestamp: syn.options.timestamp, ..header.options };
+    let header = &Header { options, ..*header };
     HalfOpen::new(iface, listener, config, syn, None).receive(core, now, flow, header, marked, data);
     if matches!(core.tcp.find(flow), Some(Place::Live(_))) {
         core.counters.tcp_cookies_good.one();
@@ -138,7 +146,11 @@ impl HalfOpen {
     /// Sends the SYN-ACK.
     fn answer(&self, core: &Core, now: Instant, flow: &Flow) {
         self.sent.set(now);
-        segment::send(core, &self.iface, now, flow, &answer(&self.config, &self.syn, now));
+        let mut header = answer(&self.config, &self.syn, now);
+        if self._share.is_none() {
+            cookie::mark(&self.syn.options, &mut header.options);
+        }
+        segment::send(core, &self.iface, now, flow, &header);
     }
 
     /// Takes a further segment of the handshake.

@@ -207,7 +207,7 @@ impl Table {
             send: buffers.send,
             mtu: (iface.mtu_to(flow.remote).min(ip::MAX_PACKET) - longer(flow.remote)) as u16,
             timestamp_offset: (hash >> 32) as u32,
-            ecn: false,
+            ecn: iface.ecn,
         }
     }
 

@@ -60,7 +60,8 @@ impl Endpoint for Smol {
     fn receive(&mut self, now: Instant, packet: &[u8]) {
         self.port.incoming = Some(packet.to_vec());
         self.interface.poll_ingress_single(micros(now), &mut self.port, &mut self.sockets);
-        self.established |= self.socket().state() == State::Established;
+        // The end may come with what opens it.
+        self.established |= matches!(self.socket().state(), State::Established | State::CloseWait);
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
@@ -83,6 +84,10 @@ impl Endpoint for Smol {
     fn read(&mut self, _: Instant, buf: &mut [u8]) -> usize {
         let socket = self.socket();
         if socket.can_recv() { socket.recv_slice(buf).unwrap_or(0) } else { 0 }
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.established
     }
 
     fn close(&mut self) {

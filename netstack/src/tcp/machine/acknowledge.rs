@@ -43,8 +43,8 @@ impl Machine {
     /// Takes an acknowledgement that can be true.
     pub(super) fn acknowledge(&mut self, now: Instant, header: &Header, data: usize) {
         let ack = header.ack;
-        let mut news = News { highest: self.rack.highest(), ..News::default() };
         let una = self.snd.una;
+        let mut news = News { highest: self.rack.highest(), ..News::default() };
         if self.snd.probing && ack == self.snd.next + 1 {
             self.snd.next = ack;
         }
@@ -173,9 +173,7 @@ impl Machine {
         let octets = ack.beyond(base).min(self.snd.queued as u32);
         self.snd.ring.advance(octets as usize);
         self.snd.queued -= octets as usize;
-        if self.snd.queued == 0 {
-            self.snd.ring.release(&mut self.account);
-        }
+        self.snd.ring.shrink(self.snd.queued, &mut self.account);
         news.acked = ack - una;
         self.snd.una = ack;
         // Not to lie so far back one day that they seem to lie ahead.

@@ -147,7 +147,13 @@ impl Machine {
             if sent.is(SACKED) || sent.waits() {
                 continue;
             }
-            let Some(at) = self.rack.lost_at(&sent, window) else { continue };
+            let Some(at) = self.rack.lost_at(&sent, window) else {
+                if sent.repeats == 0 && !self.snd.queue.is_again_from(sent.seq) {
+                    // All that follow were sent later, and once.
+                    break;
+                }
+                continue;
+            };
             if at > now {
                 first = first.min(at);
                 continue;

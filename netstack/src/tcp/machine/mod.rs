@@ -37,8 +37,8 @@ pub use header::{HEADER, Parsed};
 #[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
-pub(crate) use synchronize::clock;
 pub use synchronize::{Answered, answer};
+pub(crate) use synchronize::{clock, window_scale};
 #[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 
@@ -275,9 +275,9 @@ struct Receiving {
     /// Segments yet to be acknowledged at once.
     quick: u8,
     duplicate: Option<(Seq, Seq)>,
-    /// When the last answer to something outside the window was sent.
-    outside_at: Option<Instant>,
-    challenged: Option<Instant>,
+    /// When something outside the window is answered next, and when something is challenged.
+    outside_from: Instant,
+    challenge_from: Instant,
     rtt: Duration,
     /// The timestamp whose echo was last counted for that.
     echo: u32,
@@ -286,6 +286,8 @@ struct Receiving {
     copied: u32,
     /// The most that was read between two measurements.
     copied_before: u32,
+    /// Since when the oldest hole is there, or what was waited for last has come while there were more.
+    hole_at: Instant,
     /// Congestion was marked, and the peer has not said yet that it knows.
     marked: bool,
 }

@@ -144,8 +144,8 @@ impl Machine {
         rcv.ring.advance(len);
         rcv.unread -= len;
         rcv.refused = 0;
-        if rcv.unread == 0 && rcv.assembler.is_empty() {
-            rcv.ring.release(&mut self.account);
+        if rcv.assembler.is_empty() {
+            rcv.ring.shrink(rcv.unread, &mut self.account);
         }
         self.tune(now, len);
         let rcv = &mut self.rcv;
@@ -158,13 +158,13 @@ impl Machine {
     /// A window that is read within a round trip holds the peer back: it grows to twice what was read, and where that itself
     /// grows to what a peer in slow start sends in the round trips until it hears of it. Where that would be too much of the memory it stays.
     fn tune(&mut self, now: Instant, len: usize) {
+        let rtt = self.way_here();
         let rcv = &mut self.rcv;
+        if now < rcv.tuned {
+            // It came before.
+            return;
+        }
         rcv.copied = rcv.copied.saturating_add(len as u32);
-        let rtt = match (rcv.rtt, self.rtt.smoothed()) {
-            (Duration::ZERO, Some(smoothed)) => smoothed,
-            (Duration::ZERO, None) => Duration::from_millis(100),
-            (rtt, _) => rtt,
-        };
         if now.duration_since(rcv.tuned) < rtt {
             return;
         }
@@ -177,6 +177,15 @@ impl Machine {
             rcv.limit = limit;
         }
         (rcv.tuned, rcv.copied_before, rcv.copied) = (now, before.max(rcv.copied), 0);
+    }
+
+    /// The round trip of the peer's data, as far as it is known.
+    pub(super) fn way_here(&self) -> Duration {
+        match (self.rcv.rtt, self.rtt.smoothed()) {
+            (Duration::ZERO, Some(smoothed)) => smoothed,
+            (Duration::ZERO, None) => Duration::from_millis(100),
+            (rtt, _) => rtt,
+        }
     }
 
     /// Finishes writing: what was written and then the end are sent.

@@ -5,8 +5,9 @@ use fata_libos::time::{Duration, Instant};
 
 /// Nobody makes packets smaller than this: a router that asks for less is not believed.
 pub(super) const LEAST: u16 = 552;
-/// Sizes to fall back to when large packets vanish in silence (RFC 4821, 7.7).
-const BASES: [u16; 2] = [1280, 576];
+/// Sizes to fall back to when large packets vanish in silence (RFC 4821, 7.7). The first is what every path of IPv6 takes, 1280
+/// octets, as a connection of IPv6 counts it: without the 20 octets that its header has more than that of IPv4.
+const BASES: [u16; 2] = [1280 - 20, 576];
 /// Timeouts in a row after which they are taken to vanish: two happen on lines that only lose.
 const TIMEOUTS: u8 = 3;
 /// When a larger size is tried again after a router said no (RFC 1191, 6.3), and after silence or a lost probe: silence
@@ -149,7 +150,7 @@ mod tests {
     fn silence_makes_packets_smaller_and_the_search_finds_what_fits() {
         let mut pmtu = Pmtu::new(1500);
         assert!(!pmtu.timed_out(at(0), 1500) && !pmtu.timed_out(at(0), 1500) && pmtu.timed_out(at(0), 1500));
-        assert_eq!((pmtu.current(), pmtu.probe(at(0))), (1280, None));
+        assert_eq!((pmtu.current(), pmtu.probe(at(0))), (1260, None));
         let mut now = 1;
         let real = 1380;
         for _ in 0..40 {
@@ -162,6 +163,14 @@ mod tests {
         }
         assert!((real - GRAIN..=real).contains(&pmtu.current()), "{}", pmtu.current());
         assert_eq!(pmtu.probe(at(now)), None);
+    }
+
+    /// A connection of IPv6 counts 20 octets less than its packets have.
+    #[test]
+    fn the_first_size_to_fall_back_to_is_what_every_path_of_ipv6_takes() {
+        let mut pmtu = Pmtu::new(1500 - 20);
+        assert_eq!([(); 3].map(|()| pmtu.timed_out(at(0), 1480)), [false, false, true]);
+        assert_eq!(pmtu.current() + 20, 1280);
     }
 
     #[test]

@@ -61,8 +61,18 @@ pub(super) struct Queue {
     sacked: u32,
     in_flight: u32,
     waiting: u32,
+    /// Nothing before this is to be sent again.
+    first_waiting: Seq,
+    /// Nothing from here on was sent again.
+    again_end: Seq,
     /// Octets that the connection's account has given.
     charged: u32,
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// Entries that were looked at one by one.
+    pub(super) static LOOKS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
 impl Queue {
@@ -95,6 +105,8 @@ impl Queue {
     }
 
     pub(super) fn get(&self, n: usize) -> Option<&Sent> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         self.sent.get(n)
     }
 
@@ -140,6 +152,9 @@ impl Queue {
 
     /// Adds what was sent now, behind all others.
     pub(super) fn push(&mut self, sent: Sent) {
+        if self.sent.is_empty() {
+            (self.first_waiting, self.again_end) = (sent.seq, sent.seq);
+        }
         self.add(&sent);
         self.sent.push_back(sent);
     }
@@ -147,7 +162,18 @@ impl Queue {
     fn add(&mut self, sent: &Sent) {
         self.in_flight += sent.in_flight();
         self.sacked += if sent.is(SACKED) { sent.len() } else { 0 };
-        self.waiting += if sent.waits() { sent.len() } else { 0 };
+        if sent.waits() {
+            let first = if self.waiting == 0 { sent.seq } else { self.first_waiting.earlier(sent.seq) };
+            (self.first_waiting, self.waiting) = (first, self.waiting + sent.len());
+        }
+        if sent.is(AGAIN) {
+            self.again_end = self.again_end.later(sent.end);
+        }
+    }
+
+    /// Whether something at this number or after it was sent again.
+    pub(super) fn is_again_from(&self, seq: Seq) -> bool {
+        self.again_end.after(seq)
     }
 
     fn subtract(&mut self, sent: &Sent) {
@@ -201,6 +227,8 @@ impl Queue {
             f(&first);
             self.sent.pop_front();
         }
+        self.first_waiting = self.first_waiting.later(una);
+        self.again_end = self.again_end.later(una);
     }
 
     /// The first entry that ends after `seq`.
@@ -267,17 +295,40 @@ impl Queue {
                 }
                 f(&self.sent[n].clone());
                 self.update(n, |sent| sent.flags = (sent.flags | SACKED) & !(LOST | AGAIN));
+                self.merge(n);
+                if n > 0 && self.merge(n - 1) {
+                    continue;
+                }
             }
             n += 1;
         }
     }
 
+    /// Makes one entry of two that the peer has, so that nobody who looks for what it has not looks at each; true if they are.
+    fn merge(&mut self, n: usize) -> bool {
+        let (Some(first), Some(second)) = (self.sent.get(n).copied(), self.sent.get(n + 1).copied()) else {
+            return false;
+        };
+        let fit = first.is(SACKED) && first.flags == second.flags;
+        if fit {
+            let (at, repeats) = (first.at.max(second.at), first.repeats.max(second.repeats));
+            self.sent[n] = Sent { end: second.end, at, repeats, ..first };
+            self.sent.remove(n + 1);
+        }
+        fit
+    }
+
     /// The first entry that is to be sent again.
-    pub(super) fn next_waiting(&self) -> Option<usize> {
+    pub(super) fn next_waiting(&mut self) -> Option<usize> {
         if self.waiting == 0 {
             return None;
         }
-        self.sent.iter().position(Sent::waits)
+        let mut n = self.find(self.first_waiting);
+        while !self.get(n)?.waits() {
+            n += 1;
+        }
+        self.first_waiting = self.sent.get(n)?.seq;
+        Some(n)
     }
 
     /// What it holds, octets.
@@ -334,10 +385,7 @@ mod tests {
         let mut octets = 0;
         queue.sack((Seq(5), Seq(25)), 100, &mut Account::default(), |sent| octets += sent.len());
         assert_eq!(octets, 20);
-        assert_eq!(
-            list(&queue),
-            [(0, 5, 0), (5, 10, SACKED), (10, 20, SACKED), (20, 25, SACKED), (25, 30, 0)]
-        );
+        assert_eq!(list(&queue), [(0, 5, 0), (5, 25, SACKED), (25, 30, 0)]);
         check(&queue);
         queue.sack((Seq(5), Seq(25)), 100, &mut Account::default(), |_| panic!("once only"));
         assert_eq!((queue.sacked(), queue.in_flight()), (20, 10));
@@ -402,6 +450,26 @@ mod tests {
         queue.acknowledge(Seq(100_000), |_| {});
         queue.settle(&mut one);
         assert_eq!((memory.used(Use::Connections), queue.memory()), (0, 0));
+    }
+
+    #[test]
+    fn what_waits_is_found_without_looking_at_all() {
+        let mut queue = of(&(0..4001).collect::<Vec<_>>());
+        queue.update_all(|sent| sent.flags |= LOST);
+        LOOKS.set(0);
+        for n in 0..2000 {
+            assert_eq!(queue.next_waiting(), Some(n));
+            queue.update(n, |sent| sent.flags |= AGAIN);
+        }
+        // Lost again, in front of all others.
+        queue.update(7, |sent| sent.flags = LOST);
+        assert_eq!(queue.next_waiting(), Some(7));
+        queue.update(7, |sent| sent.flags |= AGAIN);
+        queue.acknowledge(Seq(1000), |_| {});
+        assert_eq!(queue.next_waiting(), Some(1000));
+        assert!(LOOKS.get() < 3 * 4000, "{}", LOOKS.get());
+        assert!(queue.is_again_from(Seq(1999)) && !queue.is_again_from(Seq(2000)));
+        check(&queue);
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(super) const QUICK: u8 = 16;
 const OUTSIDE_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two challenges (RFC 5961, 7).
 const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Over a longer way than that an acknowledgement goes out as soon as so much has come, though more of the same burst follows:
+/// who sends without a pace of his own sends as much at once as one acknowledgement covers, and measures the path with each.
+const LONG_WAY: Duration = Duration::from_millis(5);
+const PART: u32 = 60_000;
 /// A timestamp this old says nothing (RFC 7323, 5.5).
 const CLOCK_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
 
@@ -183,6 +187,7 @@ impl Machine {
             self.rcv.ack_now = true;
         }
         self.rcv.ack_now |= cut;
+        let (next, had_holes) = (self.rcv.next, !self.rcv.assembler.is_empty());
         if !self.store(seq, fresh) {
             // One hole too many.
             self.counts.no_memory += 1;
@@ -190,6 +195,7 @@ impl Machine {
             self.rcv.ack_now = true;
             return Verdict::NoMemory;
         }
+        self.note_hole(now, next, had_holes);
         self.take_fin();
         self.plan_acknowledgement(now);
         Verdict::Taken
@@ -239,6 +245,26 @@ impl Machine {
         rcv.ack_now = true;
         self.counts.out_of_order += 1;
         true
+    }
+
+    /// Notes how old a hole is. What comes out of one that took more than a round trip to fill came in several: until the rest of
+    /// that recovery is over, it is not counted as what comes in one (see [`tune`](Self::tune)).
+    fn note_hole(&mut self, now: Instant, next: Seq, had_holes: bool) {
+        let filled = had_holes && self.rcv.next != next;
+        let round_trip = self.way_here();
+        let rcv = &mut self.rcv;
+        if filled && now.duration_since(rcv.hole_at) > round_trip {
+            (rcv.tuned, rcv.copied) = (now + round_trip, 0);
+        }
+        if filled || !had_holes {
+            rcv.hole_at = now;
+        }
+    }
+
+    /// Whether what has come is acknowledged before what follows in the same burst.
+    pub(crate) fn is_to_acknowledge(&self) -> bool {
+        let rcv = &self.rcv;
+        rcv.rtt >= LONG_WAY && rcv.ack_now && rcv.next - rcv.acked >= PART
     }
 
     fn take_fin(&mut self) {
@@ -308,17 +334,16 @@ impl Machine {
 
     /// Says again what is expected.
     fn answer_outside(&mut self, now: Instant, len: u32) {
-        let rests = self.rcv.outside_at.is_some_and(|at| now.duration_since(at) < OUTSIDE_INTERVAL);
-        if len > 0 || !rests {
-            self.rcv.outside_at = Some(now);
+        if len > 0 || now >= self.rcv.outside_from {
+            self.rcv.outside_from = now + OUTSIDE_INTERVAL;
             self.rcv.ack_now = true;
         }
     }
 
     /// Answers what would end the connection if it were believed: the true peer repeats it so that it can be.
     fn challenge(&mut self, now: Instant) {
-        if self.rcv.challenged.is_none_or(|last| now.duration_since(last) >= CHALLENGE_INTERVAL) {
-            self.rcv.challenged = Some(now);
+        if now >= self.rcv.challenge_from {
+            self.rcv.challenge_from = now + CHALLENGE_INTERVAL;
             self.rcv.ack_now = true;
         }
     }

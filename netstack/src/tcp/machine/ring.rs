@@ -8,6 +8,9 @@ const LEAST: usize = 2048;
 /// What a connection may have even where memory is scarce, octets.
 pub(super) const ALWAYS: usize = 4096;
 
+/// A buffer of which less than one in so many octets is used becomes smaller.
+const SPARSE: usize = 16;
+
 /// See the module. The capacity is a power of two, or nothing.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
@@ -72,6 +75,21 @@ impl Ring {
     pub(super) fn straighten(&mut self, octets: usize, used: usize) {
         if self.first(octets).len() < octets {
             self.move_to(self.capacity, used);
+        }
+    }
+
+    /// Gives back what the first `used` octets do not need: all, where there are none, and most of it where they are a small part.
+    /// That is seldom enough for what is moved to be little beside what has gone since the buffer was full.
+    pub(super) fn shrink(&mut self, used: usize, account: &mut Account) {
+        if used == 0 {
+            return self.release(account);
+        }
+        if self.capacity <= ALWAYS || used > self.capacity / SPARSE {
+            return;
+        }
+        let before = self.capacity;
+        if self.move_to((2 * used).next_power_of_two().max(LEAST), used) {
+            account.shrink(before - self.capacity);
         }
     }
 
@@ -192,6 +210,35 @@ mod tests {
         ring.write(0, &[]);
         ring.read(0, &mut []);
         ring.advance(0);
+    }
+
+    /// However a buffer is emptied, it is never much larger than what it holds, and what is moved for that is a small part.
+    #[test]
+    fn it_shrinks_with_what_it_holds_and_moves_little() {
+        let memory = crate::memory::Memory::of(8 << 20);
+        for piece in [1, 100, 5000, 70_000] {
+            let mut account = Account(memory.take(crate::memory::Use::Connections, 0));
+            let mut ring = Ring::default();
+            assert!(ring.reserve(0, 1 << 20, &mut account));
+            ring.advance(1_000_000);
+            let octets: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
+            ring.write(0, &octets);
+            let (mut left, mut moved) = (1 << 20, 0);
+            while left > 0 {
+                let len = piece.min(left);
+                ring.advance(len);
+                left -= len;
+                let before = ring.capacity();
+                ring.shrink(left, &mut account);
+                moved += if ring.capacity() < before { left } else { 0 };
+                assert!(ring.capacity() <= (SPARSE * left).max(ALWAYS), "{} for {left}", ring.capacity());
+                assert_eq!(memory.used(crate::memory::Use::Connections), ring.capacity());
+                let mut last = [0];
+                ring.read(left.saturating_sub(1), &mut last[..left.min(1)]);
+                assert_eq!(last[0], if left > 0 { octets[(1 << 20) - 1] } else { 0 });
+            }
+            assert!(moved < (1 << 20) / 8 && ring.capacity() == 0, "{moved} octets moved");
+        }
     }
 
     #[test]

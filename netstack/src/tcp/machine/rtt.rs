@@ -4,13 +4,13 @@ use fata_libos::time::{Duration, Instant};
 
 /// Before the first sample (RFC 6298, 2.1).
 const INITIAL: Duration = Duration::from_secs(1);
-/// RFC 6298 (2.4) asks for a second, for the clocks and delayed acknowledgements of its day; this is what others have long
-/// used, and RFC 8961 lets it be where measurements carry it.
-const LEAST: Duration = Duration::from_millis(200);
 /// RFC 6298, 2.5.
 const MOST: Duration = Duration::from_secs(60);
-/// The grain of timers and timestamps.
-const GRAIN: Duration = Duration::from_millis(1);
+/// What the timeout is later than the smoothed time at least: G of RFC 6298, 2.3. The grain of clocks here is a millisecond, and that
+/// is what a peer may hold back an acknowledgement for: on a steady path, however long, the variation says nothing of it, and a
+/// floor of the whole timeout would leave a few milliseconds of jitter no room. RFC 6298 (2.4) asks for a second in all, for the
+/// clocks of its day; this is what others have long used, and RFC 8961 lets it be where measurements carry it.
+const GRAIN: Duration = Duration::from_millis(200);
 /// How long the least time counts, before one of later samples does.
 const WINDOW: Duration = Duration::from_secs(300);
 
@@ -57,7 +57,7 @@ impl Rtt {
             self.smoothed = (self.smoothed * 7 + rtt) / 8;
         }
         let timeout = self.smoothed.saturating_add((self.variation * 4).max(GRAIN.as_nanos() as u64));
-        self.base = Duration::from_nanos(timeout).max(LEAST).min(MOST);
+        self.base = Duration::from_nanos(timeout).min(MOST);
     }
 
     pub(super) fn smoothed(&self) -> Option<Duration> {
@@ -126,7 +126,17 @@ mod tests {
         for _ in 0..100 {
             rtt.sample(now, MS);
         }
-        assert_eq!((rtt.timeout(), rtt.least()), (LEAST, MS));
+        // A few nanoseconds above a millisecond are left of the first samples.
+        assert_eq!((rtt.timeout().as_millis(), rtt.least()), (201, MS));
+    }
+
+    #[test]
+    fn a_steady_path_has_room_for_what_comes_late() {
+        let mut rtt = Rtt::default();
+        for _ in 0..200 {
+            rtt.sample(Instant::default(), 300 * MS);
+        }
+        assert_eq!(rtt.timeout(), 500 * MS);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
 use fata_libos::time::{Duration, Instant};
 
 /// The shift that a window of so many octets needs (RFC 7323, 2.3).
-fn window_scale(octets: usize) -> u8 {
+pub(crate) fn window_scale(octets: usize) -> u8 {
     (usize::BITS - octets.leading_zeros()).saturating_sub(16).min(14) as u8
 }
 
@@ -138,13 +138,14 @@ impl Machine {
                 ack_at: NEVER,
                 quick: super::receive::QUICK,
                 duplicate: None,
-                outside_at: None,
-                challenged: None,
+                outside_from: now,
+                challenge_from: now,
                 rtt: Duration::ZERO,
                 echo: 0,
                 tuned: now,
                 copied: 0,
                 copied_before: 0,
+                hole_at: now,
                 marked: false,
             },
             clocks: Clocks { offset: config.timestamp_offset, on: true, recent: 0, recent_at: now },

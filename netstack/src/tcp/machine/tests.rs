@@ -220,6 +220,66 @@ fn the_window_is_ahead_of_slow_start() {
     }
 }
 
+/// What comes out of a hole that took some round trips to fill is not taken for what comes in one.
+#[test]
+fn a_hole_that_is_filled_late_does_not_open_the_window() {
+    let mut net = Net::connected(25 * MS);
+    let (mut now, mut buf) = (net.now, vec![0; 1 << 20]);
+    let end = net.end(1);
+    let mut seq = end.rcv.next;
+    for round in 0..30 {
+        now += 50 * MS;
+        let clocks =
+            Timestamp { value: end.clocks.recent, echo: synchronize::clock(end.clocks.offset, now) - 50 };
+        let mut take = |seq: Seq| {
+            let header = Header { seq, ..next_segment(end, clocks) };
+            end.receive(now, &header, false, &[7; 1448]);
+            end.read(now, &mut buf);
+            while end.transmit(now, 0).is_some() {}
+        };
+        if round == 24 {
+            take(seq - 40 * 1448);
+        }
+        for n in 0..10 {
+            if (round, n) != (20, 0) {
+                take(seq);
+            }
+            seq += 1448;
+        }
+        assert!(end.rcv.limit < 70_000, "{} in round {round}", end.rcv.limit);
+    }
+    assert_eq!((end.rcv.next, end.rcv.unread), (seq, 0));
+}
+
+/// A buffer that was large and holds next to nothing is small again, although it is never empty.
+#[test]
+fn buffers_shrink_before_they_are_empty() {
+    let mut net = Net::connected(MS);
+    let (now, mut buf) = (net.now, vec![0; 60_000]);
+    let end = net.end(1);
+    let mut clocks = Timestamp { value: end.clocks.recent, echo: 0 };
+    for n in 0..40 {
+        let header = next_segment(end, clocks);
+        assert_eq!(end.receive(now, &header, false, &[n; 1448]), Verdict::Taken);
+    }
+    assert_eq!(end.rcv.ring.capacity(), 64 << 10);
+    assert_eq!(end.read(now, &mut buf[..40 * 1448 - 1000]), 40 * 1448 - 1000);
+    assert_eq!(end.rcv.ring.capacity(), 2048);
+    assert_eq!(end.read(now, &mut buf), 1000);
+    assert_eq!((&buf[..1000], end.rcv.ring.capacity()), (&[39; 1000][..], 0));
+    // The same of what is sent: all but one octet is acknowledged.
+    let end = net.end(0);
+    clocks.value = end.clocks.recent;
+    assert_eq!(end.write(&[7; 28_000]), 28_000);
+    let all = end.snd.end;
+    while end.snd.queued > 1 {
+        while end.transmit(now, 0).is_some() {}
+        let header = Header { ack: end.snd.next.earlier(all - 1), ..next_segment(end, clocks) };
+        assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
+    }
+    assert_eq!(end.snd.ring.capacity(), 2048);
+}
+
 /// A peer that fills the window again and again, whose data is read between: what was offered before there was no memory is
 /// refused as far as it has to be, nothing of what was offered since; and when memory is back, the window grows again.
 #[test]
@@ -330,6 +390,35 @@ fn what_is_on_the_way_is_bounded_in_entries() {
     assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
     let more: usize = core::iter::from_fn(|| end.transmit(now, 0)).map(|transmit| transmit.len).sum();
     assert_eq!(more, 10_000 - sent);
+}
+
+/// One segment of many is lost, and each acknowledgement tells of one more that is not: none makes the machine look at all.
+#[test]
+fn an_acknowledgement_does_not_look_at_all_that_was_sent() {
+    let mut net = Net::connected(MS);
+    let now = net.now;
+    let end = net.end(0);
+    end.set_nodelay(true);
+    for _ in 0..4000 {
+        assert_eq!(end.write(&[7]), 1);
+        while end.transmit(now, 0).is_some() {}
+    }
+    let una = end.snd.una;
+    queue::LOOKS.set(0);
+    for n in 1..4000 {
+        let now = now + if n <= 10 { 3 * MS } else { 6 * MS };
+        let mut sack = Sacks::default();
+        sack.push((una + 1, una + 1 + n));
+        let timestamp = Some(Timestamp { value: end.clocks.recent, echo: 0 });
+        let options = Options { timestamp, sack, ..Options::default() };
+        let header = Header { seq: end.rcv.next, ack: una, flags: Flags::ACK, window: 8000, options };
+        assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
+        // After the tenth the reordering window is over.
+        let now = if n == 10 { now + 2 * MS } else { now };
+        while end.transmit(now, 0).is_some() {}
+    }
+    assert_eq!((end.counts.repeats, end.snd.queue.len()), (1, 2));
+    assert!(queue::LOOKS.get() < 20 * 4000, "{} looks", queue::LOOKS.get());
 }
 
 /// What is known of a handshake says how the connection begins: its window, its timeout and whether that was measured.
