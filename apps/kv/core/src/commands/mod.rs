@@ -122,7 +122,7 @@ fn execute_queued(cx: &mut Cx<'_>, args: Args<'_>) {
     let Cx { store, hub, out, session, .. } = cx;
     let mut inner = Cx { store, hub, out, session, args };
     let grows = command.flags.contains(Flags::GROWS);
-    let has_room = !grows || make_room(inner.store, inner.hub, args.octets());
+    let has_room = !grows || make_room(inner.store, inner.hub, args);
     if has_room { perform(&mut inner, from, command) } else { refuse(&mut inner, from, Fault::OUT_OF_MEMORY) }
 }
 
@@ -183,7 +183,7 @@ fn check(cx: &mut Cx<'_>, command: &'static Command) -> Reply {
     }
     check_size(cx, command)?;
     let is_growing = command.flags.contains(Flags::GROWS);
-    if is_growing && !make_room(cx.store, cx.hub, cx.args.octets()) {
+    if is_growing && !make_room(cx.store, cx.hub, cx.args) {
         return Err(Fault::OUT_OF_MEMORY);
     }
     let is_listening = cx.out.version < 3 && cx.session.subscriptions() > 0;

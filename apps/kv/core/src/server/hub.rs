@@ -8,6 +8,7 @@ use crate::data::sip;
 use crate::evict::{Dice, Pool, evict_one};
 use crate::fault::Fault;
 use crate::keep::{KeepError, Keeper};
+use crate::resp::Args;
 use crate::store::Store;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -141,16 +142,31 @@ const LOOK: u64 = 16;
 /// A command that is not small, octets.
 const SMALL: usize = 4 << 10;
 
-/// Makes room for a command of so many octets that may take memory; false where there is none.
+/// Octets that are not found in one piece wherever there is memory at all.
+const LARGE: usize = 64 << 10;
+
+/// Makes room for a command that may take memory for its arguments; false where there is none.
 #[inline(never)]
-pub fn make_room(store: &mut Store, hub: &mut Hub, octets: usize) -> bool {
+pub fn make_room(store: &mut Store, hub: &mut Hub, args: Args<'_>) -> bool {
     let most = hub.config.maxmemory;
     while most > 0 && store.weight() > most {
         if !evict_one(store, &mut hub.dice, &mut hub.pool) {
             return false;
         }
     }
-    octets < SMALL && !hub.figures.commands.is_multiple_of(LOOK) || has_memory(octets)
+    let octets = args.octets();
+    octets < SMALL && !hub.figures.commands.is_multiple_of(LOOK)
+        || has_memory(octets) && has_pieces(args, octets)
+}
+
+/// Whether there is a piece of memory for the longest argument, where that matters: what is free may be in small ones.
+fn has_pieces(args: Args<'_>, octets: usize) -> bool {
+    let longest = || args.from(0).map(<[u8]>::len).max().unwrap_or(0);
+    let mut piece = Vec::<u8>::new();
+    let is_there = octets < LARGE || piece.try_reserve_exact(longest()).is_ok();
+    // A piece that nobody looks at would not be asked for.
+    core::hint::black_box(&piece);
+    is_there
 }
 
 /// Whether the guest has so much memory, and what it needs beside.
