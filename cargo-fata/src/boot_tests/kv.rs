@@ -1,40 +1,27 @@
 //! The key-value store with a disk of dom0's: what it has acknowledged is there after the guest was destroyed.
-//!
-//! `xl destroy` takes the guest away, and its memory; what it had written stays, flushed or not, as dom0 and its page cache live on.
-//! That nothing is acknowledged before it is flushed is therefore not seen here, but with the simulated disk of `storage/tests/kv`,
-//! which drops what was not flushed.
 
-use std::net::Shutdown;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
-use super::BootTest;
-use super::kv_clients::PORT;
-use super::kv_load::{Client, Connection};
-use crate::ui;
+use super::{BootTest, kv_destroys};
 use crate::workspace::image;
 use crate::xen_host::Host;
-use crate::xen_host::guest::{End, Guest, GuestSpec, Vif};
+use crate::xen_host::guest::{End, Guest, GuestSpec};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Thousands of answers to an emulated dom0.
 const SLOW: Duration = Duration::from_secs(120);
-/// Guests that follow each other have the same, so that nobody on the way has to learn another one.
-const MAC: &str = "00:16:3e:00:00:6b";
-/// Steps that each client has under way at a time.
-const DEPTHS: [u64; 4] = [1, 1, 4, 16];
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| outlives(h, 3)),
-    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", LONG_S, |h| outlives(h, often())).long(),
+    BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| kv_destroys::outlives(h, 3)),
+    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 7200, |h| {
+        kv_destroys::outlives(h, kv_destroys::often())
+    })
+    .long(),
     BootTest::new("boot::kv::leaves_in_order", 120, leaves),
 ];
-
-/// Seconds that the long one may take.
-const LONG_S: u64 = 7200;
 
 const SET_UP: &str = "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done*; truncate -s SIZE /tmp/kv.img
     losetup --find --show /tmp/kv.img";
@@ -63,11 +50,6 @@ const READ: &str = r#"for w in $(seq WRITERS); do
     [ "$last" = "   " ] || [ "$last" = "v$to v$to v$to " ] || { echo "a batch in parts: $last"; exit 1; }
     done; echo all of it"#;
 
-/// How often in the long run; `FATA_DESTROYS` says otherwise.
-fn often() -> u32 {
-    std::env::var("FATA_DESTROYS").ok().and_then(|count| count.parse().ok()).unwrap_or(300)
-}
-
 /// A blank disk in dom0; gives the name of its device.
 pub fn new_disk(host: &Host) -> Result<String> {
     new_disk_of(host, "64M")
@@ -78,16 +60,12 @@ pub fn new_disk_of(host: &Host, size: &str) -> Result<String> {
     Ok(host.sh(&SET_UP.replace("SIZE", size), SOON)?.ok()?.stdout.trim().to_owned())
 }
 
-/// The line of a disk in the guest's configuration.
-fn disk(device: &str) -> String {
-    format!("disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=rw,script=/fata/block,target={device}' ]")
-}
-
 /// The store on a disk, ready.
 pub fn start(host: &mut Host, device: &str, extra: &str) -> Result<Guest> {
-    let mut spec = GuestSpec::new("kv", image("kv")?).memory(64).config(&disk(device));
-    spec.vifs.push(Vif { mac: Some(MAC.to_owned()), ..Vif::on("xenbr0") });
-    let spec = spec.extra("ipv4=10.0.2.15/24 gateway=10.0.2.2 dns=10.0.2.3").extra(extra);
+    let disk = format!(
+        "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=rw,script=/fata/block,target={device}' ]"
+    );
+    let spec = GuestSpec::new("kv", image("kv")?).memory(64).network().extra(extra).config(&disk);
     let guest = host.create(&spec)?;
     guest.wait_console("kv: port 6379; on its disk are ", SOON)?;
     guest.wait_console("link up", SOON)?;
@@ -108,79 +86,6 @@ pub fn write(host: &Host) -> Result<()> {
 /// Ends them; how many batches were acknowledged until now.
 pub fn end_writers(host: &Host) -> Result<u64> {
     Ok(host.sh(&with_writers(END_WRITERS), SOON)?.ok()?.stdout.trim().parse()?)
-}
-
-fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
-    let device = new_disk(host)?;
-    let port = host.forwarded(PORT).context("no port leads to the guest")?;
-    let mut clients: Vec<_> =
-        DEPTHS.into_iter().enumerate().map(|(n, depth)| Client::new(n, depth)).collect();
-    let (begin, mut half_done) = (Instant::now(), 0);
-    // Other moments in each run.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let mut moments = now.as_nanos() as u64 | 1;
-    for round in 0..=rounds {
-        let guest = start(host, &device, "durability=every-command")?;
-        half_done += all_is_known(port, &mut clients)
-            .with_context(|| format!("after {round} ends: {}", guest.console()))?;
-        if round == rounds {
-            break;
-        }
-        moments ^= moments << 13;
-        moments ^= moments >> 7;
-        moments ^= moments << 17;
-        let wait = Duration::from_millis(600 + moments % 1500);
-        let before = acknowledged(&clients);
-        work_until_destroyed(guest, port, &mut clients, wait)?;
-        ensure!(acknowledged(&clients) > before, "round {round}: nothing was written in {wait:?}");
-    }
-    let steps = acknowledged(&clients) - half_done;
-    let seconds = begin.elapsed().as_secs();
-    ui::say(format!(
-        "destroyed {rounds} times in {seconds} s: all of {steps} acknowledged steps are there, and {half_done} that were not answered"
-    ));
-    Ok(())
-}
-
-/// Steps of all clients.
-fn acknowledged(clients: &[Client]) -> u64 {
-    clients.iter().map(|client| client.acknowledged).sum()
-}
-
-/// Has all clients make changes for a while, and takes the guest away while they do.
-fn work_until_destroyed(guest: Guest, port: u16, clients: &mut [Client], wait: Duration) -> Result<()> {
-    let connections = clients.iter().map(|_| Connection::open(port)).collect::<Result<Vec<_>>>()?;
-    let ends = connections.iter().map(Connection::end).collect::<Result<Vec<_>>>()?;
-    thread::scope(|scope| {
-        let at_work: Vec<_> = clients
-            .iter_mut()
-            .zip(connections)
-            .map(|(client, connection)| scope.spawn(move || client.work(connection)))
-            .collect();
-        thread::sleep(wait);
-        let destroyed = guest.destroy();
-        // What the guest has answered may be on its way.
-        thread::sleep(Duration::from_millis(200));
-        for end in ends {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-        for client in at_work {
-            client.join().map_err(|_| anyhow!("a client panicked"))??;
-        }
-        destroyed
-    })
-}
-
-/// All that was acknowledged is there, no step in parts, and nothing else; how many steps there are that were not acknowledged.
-fn all_is_known(port: u16, clients: &mut [Client]) -> Result<u64> {
-    let mut connection = Connection::open(port)?;
-    let mut more = 0;
-    for client in &mut *clients {
-        more += client.check(&mut connection)?;
-    }
-    let (found, known) = (connection.keys()?, clients.iter().map(Client::keys).sum::<usize>());
-    ensure!(found == known, "{found} keys are there, {known} are known");
-    Ok(more)
 }
 
 /// All that was acknowledged is there, and no batch in parts.

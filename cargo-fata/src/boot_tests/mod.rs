@@ -17,6 +17,8 @@ mod iperf;
 mod ipv6;
 mod kv;
 mod kv_clients;
+mod kv_damage;
+mod kv_destroys;
 mod kv_disks;
 mod kv_load;
 mod lifecycle;
