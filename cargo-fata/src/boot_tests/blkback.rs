@@ -53,9 +53,9 @@ fn works_on(guest: &Guest) -> Result<()> {
 
 /// Has the tasks end, and looks at what they have left.
 fn ends_well(host: &Host, guest: Guest) -> Result<()> {
-    guest.xl("shutdown")?;
+    guest.type_line("end")?;
     guest.wait_console("all 64 chunks are right", SLOW)?;
-    guest.wait_gone(SOON)?;
+    leaves(&guest)?;
     guest.destroy()?;
     host.put("/tmp/expected", &patterns())?;
     host.sh("cmp /tmp/expected /tmp/disk.img", SOON)?.ok().context("dom0 sees something else")?;

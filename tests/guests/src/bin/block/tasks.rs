@@ -13,14 +13,14 @@ const TASKS: u64 = 24;
 /// Contents of a chunk in later rounds are those of chunks that no disk here has.
 const APART: u64 = 1000;
 
-/// Has the tasks work until asked to leave, and tells now and then how many chunks they have written and read. Then each writes
-/// what the case `patterns` does, so that all of the disk is known.
+/// Has the tasks work until a line is typed, and tells now and then how many chunks they have written and read. Then each writes
+/// what the case `patterns` does, so that all of the disk is known. Who is asked to leave has not as long as that may take.
 pub async fn run(env: &Env, disk: &Disk) -> Result<()> {
     let (leaving, written) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
     let tasks: Vec<_> =
         (0..TASKS).map(|n| spawn(work(disk.clone(), n, leaving.clone(), written.clone()))).collect();
     let env2 = env.clone();
-    let asked = spawn(async move { env2.shutdown().await });
+    let asked = spawn(async move { env2.read_line().await });
     let mut told = 0;
     while !asked.is_finished() && !tasks.iter().any(fata::task::Task::is_finished) {
         if written.get() >= told + TASKS {
@@ -34,6 +34,7 @@ pub async fn run(env: &Env, disk: &Disk) -> Result<()> {
         task.await?;
     }
     println!(env, "all {} chunks are right", disk.geometry().octets() / CHUNK as u64);
+    env.shutdown().await;
     Ok(())
 }
 
