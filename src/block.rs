@@ -71,9 +71,15 @@ impl Optional {
 
 /// The parameters that every block device has, in the order of `fata-build`; each has the device's name before it.
 #[doc(hidden)]
-pub static PARAMS: [Param; 2] = [
+pub static PARAMS: [Param; 3] = [
     Param { name: "disk", kind: &param::DISK, default: None, help: "which of the guest's disks it is" },
     Param { name: "read-only", kind: &param::BOOL, default: None, help: "whether writes are refused" },
+    Param {
+        name: "queues",
+        kind: &param::QUEUES,
+        default: None,
+        help: "queues to share with the device's back end, if it offers so many",
+    },
 ];
 
 impl Env {
@@ -113,7 +119,9 @@ impl Env {
         let which = format!("{}.disk", name.name);
         let place = name.index.to_string();
         let which = self.shared.params.get(&which).unwrap_or(&place);
-        self.shared.machine.open_disk(name.name, which, self.access(name)).await
+        let queues = self.shared.params.get(&format!("{}.queues", name.name));
+        let queues = queues.and_then(|queues| queues.parse().ok()).unwrap_or(1);
+        self.shared.machine.open_disk(name.name, which, self.access(name), queues).await
     }
 
     #[cfg(not(target_os = "xen"))]
@@ -172,7 +180,7 @@ mod tests {
     /// `fata-build` declares them by their places.
     #[test]
     fn parameters_are_in_the_order_of_the_manifests_keys() {
-        assert_eq!(PARAMS.each_ref().map(|param| param.name), ["disk", "read-only"]);
+        assert_eq!(PARAMS.each_ref().map(|param| param.name), ["disk", "read-only", "queues"]);
     }
 
     /// What `fata-build` and the process declare for two of them.

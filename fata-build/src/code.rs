@@ -117,9 +117,9 @@ fn interface(network: &Network) -> Vec<String> {
     network.keys().iter().enumerate().map(declare).collect()
 }
 
-/// The parameters of a block device: which disk it is, by its place in the manifest, and whether it is only read. Of an optional
-/// one that nobody gave it is that place if there is such a disk.
-fn of_block(number: usize, Block { name, read_only, optional, .. }: &Block) -> [String; 2] {
+/// The parameters of a block device: which disk it is, by its place in the manifest, whether it is only read, and how many queues it
+/// has. Of an optional one that nobody gave it is that place if there is such a disk.
+fn of_block(number: usize, Block { name, read_only, optional, queues, .. }: &Block) -> [String; 3] {
     let declare = |n: usize, key: &str, default: Option<&str>| {
         format!(
             "        ::fata::param::Param {{ name: {:?}, default: {default:?}, ..::fata::block::PARAMS[{n}] }},\n",
@@ -131,6 +131,7 @@ fn of_block(number: usize, Block { name, read_only, optional, .. }: &Block) -> [
     [
         declare(0, BLOCK_KEYS[0], Some(number.as_str()).filter(|_| !optional)),
         declare(1, BLOCK_KEYS[1], Some(read_only)),
+        declare(2, BLOCK_KEYS[2], Some(queues.as_deref().unwrap_or("1"))),
     ]
 }
 

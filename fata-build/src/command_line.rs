@@ -20,7 +20,7 @@ fn kinds(network: &Network) -> &'static [&'static Kind] {
 }
 
 /// The kinds of a guest's [`BLOCK_KEYS`], in their order: without the last, which is a process's.
-static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &BOOL];
+static BLOCK_KINDS: [&Kind; BLOCK_KEYS.len() - 1] = [&DISK, &BOOL, &QUEUES];
 
 /// Whether an image with this manifest takes a command line: each name is one that it knows, each value of the name's
 /// type. That the parameters of an interface fit together, a gateway and its network, is not looked at.
@@ -83,7 +83,7 @@ mod tests {
             "",
             "help",
             "port=80 log=warn,x=debug greeting=\"a b\" ipv4=dhcp back.mtu=1400 back.queues=8",
-            "disk=xvdc data.read-only=on",
+            "disk=xvdc data.read-only=on queues=2 data.queues=8",
         ] {
             assert_eq!(check(&manifest, good), Ok(()), "{good}");
         }
@@ -95,6 +95,7 @@ mod tests {
             ("queues=9", "boot parameter queues: \"9\" is not a number from 1 to 8"),
             ("data.disk=sda", "boot parameter data.disk: \"sda\" is not a disk, such as xvdb"),
             ("read-only=yes", "boot parameter read-only: \"yes\" is not on or off"),
+            ("data.queues=0", "boot parameter data.queues: \"0\" is not a number from 1 to 8"),
             (
                 "data.file=x",
                 "boot parameter \"data.file\" is unknown; known are: log, port, greeting, main.ipv4",

@@ -62,7 +62,7 @@ impl Network {
 }
 
 /// The parameters that every block device has; `fata::block` has them in the same order. The last is a process's.
-pub const BLOCK_KEYS: [&str; 3] = ["disk", "read-only", "file"];
+pub const BLOCK_KEYS: [&str; 4] = ["disk", "read-only", "queues", "file"];
 
 /// A block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Block {
     pub read_only: bool,
     /// Whether the appliance starts without it too.
     pub optional: bool,
+    /// Its boot parameter of that name when the command line says nothing.
+    pub queues: Option<String>,
     /// The line where it begins.
     pub line: usize,
 }

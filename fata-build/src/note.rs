@@ -52,6 +52,9 @@ fn add_block(text: &mut String, block: &Block) {
         let _ = writeln!(text, "size = \"{size}\"");
     }
     let _ = writeln!(text, "read-only = {}\noptional = {}", block.read_only, block.optional);
+    if let Some(queues) = &block.queues {
+        let _ = writeln!(text, "queues = {queues}");
+    }
 }
 
 fn add_param(text: &mut String, param: &Param) {
@@ -91,6 +94,7 @@ mod tests {
         [block.data]
         size = "1 GiB"
         optional = true
+        queues = 2
         [network.back]
         ipv4 = "10.0.3.15/24"
         mtu = 1400
@@ -129,6 +133,7 @@ dns = "2001:db8::53,10.0.0.3"
 size = "1 GiB"
 read-only = false
 optional = true
+queues = 2
 
 [params.greeting]
 type = "text"

@@ -3,11 +3,12 @@
 mod network;
 mod table;
 
-use self::network::network;
+use self::network::{network, number_of};
 use self::table::{Item, Table};
 use crate::kind::{self, KINDS};
 use crate::manifest::{BLOCK_KEYS, Block, Image, Manifest, NETWORK_KEYS_WITH_IPV6, Param};
 use crate::{Error, ParamKind, Size, near};
+use fata_libos::param::QUEUES;
 
 /// What a guest is given where the manifest does not say.
 const MEMORY: Size = Size::mib(16);
@@ -105,11 +106,12 @@ fn memory(item: &Item<'_>) -> Result<Size, Error> {
 }
 
 fn block(item: &Item<'_>, table: &Table<'_>) -> Result<Block, Error> {
-    table.refuse_unknown(&["size", "read-only", "optional"])?;
+    table.refuse_unknown(&["size", "read-only", "optional", "queues"])?;
     let size = table.get("size").map(|item| item.size()).transpose()?;
     let is = |key| table.get(key).map(|item| item.boolean()).transpose().map(|is| is.unwrap_or(false));
     let (read_only, optional) = (is("read-only")?, is("optional")?);
-    Ok(Block { name: item.key.to_owned(), size, read_only, optional, line: item.line })
+    let queues = table.get("queues").map(|item| number_of(&item, item.integer()?, &QUEUES)).transpose()?;
+    Ok(Block { name: item.key.to_owned(), size, read_only, optional, queues, line: item.line })
 }
 
 fn param(item: &Item<'_>, table: &Table<'_>, devices: &[&str]) -> Result<Param, Error> {

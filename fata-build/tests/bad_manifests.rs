@@ -159,12 +159,13 @@ fn what_is_wrong_with_a_device() {
         ),
         (
             "[block.data]\nreadonly = true",
-            r#"unikernel.toml:4: unknown key "readonly" in [block.data]: did you mean "read-only"?; known are: size, read-only, optional"#,
+            r#"unikernel.toml:4: unknown key "readonly" in [block.data]: did you mean "read-only"?; known are: size, read-only, optional, queues"#,
         ),
         (
             "[block.data]\nread-only = \"yes\"",
             "unikernel.toml:4: block.data.read-only: expected true or false, found a string",
         ),
+        ("[block.data]\nqueues = 9", "unikernel.toml:4: block.data.queues: 9 is not a number from 1 to 8"),
         (
             "[block.data]\n[params.disk]\nhelp = \"x\"",
             r#"unikernel.toml:4: params.disk: the boot parameter "disk" is there already, Fata's own"#,

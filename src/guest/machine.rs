@@ -43,12 +43,19 @@ impl Machine {
         }
     }
 
-    /// A disk of the guest: `which` is a value of the boot parameter `disk`.
+    /// A disk of the guest: `which` is a value of the boot parameter `disk`. It has so many queues where it can have as many: of Xen's
+    /// only.
     #[cfg(feature = "block")]
-    pub(crate) async fn open_disk(&self, name: &str, which: &str, access: Access) -> Result<Disk> {
+    pub(crate) async fn open_disk(
+        &self,
+        name: &str,
+        which: &str,
+        access: Access,
+        queues: u32,
+    ) -> Result<Disk> {
         match self {
             Self::Xen(xen, store) => {
-                Ok(fata_xen::block::open(xen, store.clone(), name, which, access).await?)
+                Ok(fata_xen::block::open(xen, store.clone(), name, which, access, queues).await?)
             }
             Self::Pc(boot) => Ok(fata_virtio::open_block(boot, name, which, access)?),
         }

@@ -62,7 +62,7 @@ fn line(device: &str, vdev: &str, access: &str) -> String {
     )
 }
 
-fn spec(case: &str, device: &str, access: &str) -> Result<GuestSpec> {
+pub fn spec(case: &str, device: &str, access: &str) -> Result<GuestSpec> {
     let spec = GuestSpec::new("block", image("block")?).extra(&format!("case={case}"));
     Ok(spec.config(&line(device, "xvda", access)))
 }
@@ -89,7 +89,7 @@ fn copy(host: &mut Host) -> Result<()> {
 }
 
 /// The octets that the guest writes for the case `patterns`.
-fn patterns() -> Vec<u8> {
+pub fn patterns() -> Vec<u8> {
     let words = (CHUNK / 4) as u32;
     let chunk =
         |n: u32| (0..words).flat_map(move |w| n.wrapping_mul(0x9e37_79b9).wrapping_add(w).to_le_bytes());
@@ -228,7 +228,7 @@ fn detached(host: &mut Host) -> Result<()> {
 }
 
 /// A number below the guest's or the back end's directory of the disk; `None` if it is not there.
-fn key(host: &Host, path: &str) -> Result<Option<u32>> {
+pub fn key(host: &Host, path: &str) -> Result<Option<u32>> {
     let value = host.sh(&format!("xenstore-read {path} 2>/dev/null || true"), SOON)?.ok()?.stdout;
     let value = value.trim();
     Ok(if value.is_empty() { None } else { Some(value.parse().with_context(|| format!("{path}: {value}"))?) })
@@ -303,7 +303,7 @@ fn without_kept_grants(host: &mut Host) -> Result<()> {
     worked
 }
 
-fn leaves(guest: &Guest) -> Result<()> {
+pub fn leaves(guest: &Guest) -> Result<()> {
     guest.xl("shutdown")?;
     ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off: {}", guest.console());
     Ok(())

@@ -1,11 +1,10 @@
 //! The key-value store with a disk of dom0's: what it has acknowledged is there after the guest was destroyed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::BootTest;
-use crate::ui;
+use super::{BootTest, kv_destroys};
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
@@ -13,19 +12,19 @@ use crate::xen_host::guest::{End, Guest, GuestSpec};
 const SOON: Duration = Duration::from_secs(60);
 /// Thousands of answers to an emulated dom0.
 const SLOW: Duration = Duration::from_secs(120);
-/// Everything is read back after so many ends.
-const ALL_OF_IT: u32 = 10;
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| outlives(h, 3)),
-    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 3600, |h| outlives(h, often())).long(),
+    BootTest::new("boot::kv::acknowledged_outlives_destroy", 240, |h| kv_destroys::outlives(h, 3)),
+    BootTest::new("boot::kv::acknowledged_outlives_destroy_often", 7200, |h| {
+        kv_destroys::outlives(h, kv_destroys::often())
+    })
+    .long(),
     BootTest::new("boot::kv::leaves_in_order", 120, leaves),
     BootTest::new("boot::kv::least_memory", 240, least_memory),
 ];
 
-const SET_UP: &str =
-    "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done* /tmp/seen*; truncate -s SIZE /tmp/kv.img
+const SET_UP: &str = "losetup -D; rm -f /tmp/kv.img /tmp/writer* /tmp/done*; truncate -s SIZE /tmp/kv.img
     losetup --find --show /tmp/kv.img";
 /// Clients that write at once.
 pub const WRITERS: u32 = 3;
@@ -39,10 +38,10 @@ const WRITE: &str = r#"for w in $(seq WRITERS); do nohup bash -c '
 const END_WRITERS: &str = "for w in $(seq WRITERS); do
     kill $(cat /tmp/writer$w) 2>/dev/null; while [ -e /proc/$(cat /tmp/writer$w) ]; do sleep 0.05; done
     done; tail -q -n 1 /tmp/done* 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }'";
-/// Reads back what each writer was told since the last look, all of it if `ALL` is 1, and the batch that was under way.
+/// Reads back what each writer was told, and the batch that was under way.
 const READ: &str = r#"for w in $(seq WRITERS); do
-    to=$(tail -n 1 /tmp/done$w 2>/dev/null || echo 0); from=$(cat /tmp/seen$w 2>/dev/null || echo 0); [ ALL = 1 ] && from=0
-    lines() { busybox awk -v w=$w -v from=$from -v to=$to "BEGIN { for (n = from; n < to; n++) { $1 } }"; }
+    to=$(tail -n 1 /tmp/done$w 2>/dev/null || echo 0)
+    lines() { busybox awk -v w=$w -v to=$to "BEGIN { for (n = 0; n < to; n++) { $1 } }"; }
     (lines 'printf "MGET a%s:%d b%s:%d c%s:%d\r\n", w, n, w, n, w, n'; printf 'QUIT\r\n') |
         timeout 100 nc 10.0.2.15 6379 > /tmp/found
     (lines 'l = length("v" n); printf "*3\r\n$%d\r\nv%d\r\n$%d\r\nv%d\r\n$%d\r\nv%d\r\n", l, n, l, n, l, n'
@@ -50,13 +49,7 @@ const READ: &str = r#"for w in $(seq WRITERS); do
     cmp /tmp/found /tmp/wanted || { diff /tmp/found /tmp/wanted | head -n 8; exit 1; }
     last=$(redis-cli -h 10.0.2.15 mget a$w:$to b$w:$to c$w:$to | tr '\n' ' ')
     [ "$last" = "   " ] || [ "$last" = "v$to v$to v$to " ] || { echo "a batch in parts: $last"; exit 1; }
-    echo $to > /tmp/seen$w
     done; echo all of it"#;
-
-/// How often in the long run; `FATA_DESTROYS` says otherwise.
-fn often() -> u32 {
-    std::env::var("FATA_DESTROYS").ok().and_then(|count| count.parse().ok()).unwrap_or(30)
-}
 
 /// A blank disk in dom0; gives the name of its device.
 pub fn new_disk(host: &Host) -> Result<String> {
@@ -106,43 +99,11 @@ pub fn end_writers(host: &Host) -> Result<u64> {
     Ok(host.sh(&with_writers(END_WRITERS), SOON)?.ok()?.stdout.trim().parse()?)
 }
 
-fn outlives(host: &mut Host, rounds: u32) -> Result<()> {
-    let device = new_disk(host)?;
-    let mut before = 0;
-    // Other moments in each run.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let mut moments = now.as_nanos() as u64 | 1;
-    for round in 0..rounds {
-        let guest = start(host, &device, "durability=every-command")?;
-        is_all_there(host, round, &guest)?;
-        write(host)?;
-        moments ^= moments << 13;
-        moments ^= moments >> 7;
-        moments ^= moments << 17;
-        let wait = 600 + moments % 1500;
-        std::thread::sleep(Duration::from_millis(wait));
-        guest.destroy()?;
-        let count = end_writers(host)?;
-        ensure!(count > before, "round {round}: nothing was written in {wait} ms");
-        before = count;
-    }
-    let guest = start(host, &device, "")?;
-    is_all_there(host, ALL_OF_IT - 1, &guest)?;
-    ui::say(format!("destroyed {rounds} times: all of {before} acknowledged batches are there"));
-    Ok(())
-}
-
 /// All that was acknowledged is there, and no batch in parts.
 pub fn all_is_there(host: &Host, guest: &Guest) -> Result<()> {
-    is_all_there(host, ALL_OF_IT - 1, guest)
-}
-
-/// What was acknowledged since the last look is there; now and then, and in the end, all of it.
-fn is_all_there(host: &Host, round: u32, guest: &Guest) -> Result<()> {
-    let all = if round % ALL_OF_IT == ALL_OF_IT - 1 { "1" } else { "0" };
-    let said = host.sh(&with_writers(READ).replace("ALL", all), SLOW)?;
+    let said = host.sh(&with_writers(READ), SLOW)?;
     let is_right = said.status == 0 && said.stdout.trim() == "all of it";
-    ensure!(is_right, "after {round} ends: {said:?}; {}", guest.console());
+    ensure!(is_right, "{said:?}; {}", guest.console());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{BootTest, kv};
+use super::{BootTest, kv, kv_damage};
 use crate::ui;
 use crate::workspace::image;
 use crate::xen_host::Host;
@@ -22,6 +22,7 @@ const READ_ONLY: &str = "MISCONF The disk is read-only";
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::kv_disks::bad_sectors_are_passed_over", 240, bad_sectors),
+    BootTest::new("boot::kv_disks::what_bad_sectors_leave_is_served", 300, kv_damage::serves_what_is_whole),
     BootTest::new("boot::kv_disks::a_disk_that_fails_and_is_mended", 300, fails),
     BootTest::new("boot::kv_disks::a_full_disk_takes_deletes", 240, full),
     BootTest::new("boot::kv_disks::detached_under_load_and_attached_again", 300, detached),
@@ -29,26 +30,26 @@ pub const TESTS: &[BootTest] = &[
 ];
 
 /// The device mapper's device over the loop device.
-const MAPPED: &str = "/dev/mapper/kv";
+pub const MAPPED: &str = "/dev/mapper/kv";
 /// Sectors of the disk, of [`kv::new_disk`].
-const SECTORS: u32 = 131_072;
+pub const SECTORS: u32 = 131_072;
 /// Of a segment of the store on such a disk, the first of which begins at this sector too.
 const SEGMENT: u32 = 128;
 
 /// A command by dom0's redis-cli; its answer, or nothing where the connection ends before.
-fn say(host: &Host, command: &str) -> Result<String> {
+pub fn say(host: &Host, command: &str) -> Result<String> {
     let said =
         host.sh(&format!("timeout 40 redis-cli -h {KV} {command} 2>&1"), SLOW)?.stdout.trim().to_owned();
     Ok(if said.starts_with("Error: Server closed") { String::new() } else { said })
 }
 
-fn says(host: &Host, guest: &Guest, command: &str, answer: &str) -> Result<()> {
+pub fn says(host: &Host, guest: &Guest, command: &str, answer: &str) -> Result<()> {
     let said = say(host, command)?;
     ensure!(said == answer, "{command}: {said:?}, not {answer:?}\n{}", guest.console());
     Ok(())
 }
 
-fn refuses(host: &Host, guest: &Guest, command: &str, words: &str) -> Result<()> {
+pub fn refuses(host: &Host, guest: &Guest, command: &str, words: &str) -> Result<()> {
     let said = say(host, command)?;
     ensure!(said.starts_with(words), "{command}: {said:?}, not {words:?}\n{}", guest.console());
     Ok(())
@@ -70,7 +71,7 @@ fn insist(host: &Host, guest: &Guest, command: &str) -> Result<()> {
 }
 
 /// Has the device mapper show the loop device so: lines of a table, in which `LOOP` stands for it.
-fn map(host: &Host, device: &str, table: &str) -> Result<()> {
+pub fn map(host: &Host, device: &str, table: &str) -> Result<()> {
     host.put("/tmp/table", table.replace("LOOP", device).as_bytes())?;
     let script = "export DM_DISABLE_UDEV=1; modprobe dm-mod
         if [ -e /dev/mapper/kv ]; then
@@ -82,12 +83,12 @@ fn map(host: &Host, device: &str, table: &str) -> Result<()> {
     Ok(())
 }
 
-fn unmap(host: &Host) -> Result<()> {
+pub fn unmap(host: &Host) -> Result<()> {
     host.sh("DM_DISABLE_UDEV=1 dmsetup remove --retry kv", SOON)?.ok()?;
     Ok(())
 }
 
-fn whole() -> String {
+pub fn whole() -> String {
     format!("0 {SECTORS} linear LOOP 0")
 }
 
@@ -114,7 +115,15 @@ const FILLED: &str = r#"cmp <(busybox awk 'BEGIN { for (n = 0; n < COUNT; n++) p
         printf "QUIT\r\n" }' | timeout 60 nc 10.0.2.15 6379) \
     <(busybox awk 'BEGIN { for (n = 0; n < COUNT; n++) printf "$4000\r\n%04000d\r\n", n; printf "+OK\r\n" }') && echo same"#;
 
-fn is_filled(host: &Host, guest: &Guest) -> Result<()> {
+/// Sets them.
+pub fn fill(host: &Host, guest: &Guest) -> Result<()> {
+    let said = host.sh(&FILL.replace("COUNT", &COUNT.to_string()), SLOW)?.ok()?.stdout;
+    ensure!(said.contains(&format!("errors: 0, replies: {COUNT}")), "{said}\n{}", guest.console());
+    Ok(())
+}
+
+/// Each of them is there as it was set.
+pub fn is_filled(host: &Host, guest: &Guest) -> Result<()> {
     let said = host.sh(&FILLED.replace("COUNT", &COUNT.to_string()), SLOW)?;
     ensure!(said.stdout.trim() == "same", "{said:?}\n{}", guest.console());
     Ok(())
@@ -130,8 +139,7 @@ fn bad_sectors(host: &mut Host) -> Result<()> {
     let bad = SEGMENT + 2 * SEGMENT + SEGMENT / 2;
     let read = format!("dd if={MAPPED} of=/dev/null bs=512 skip={bad} count=1 2>&1");
     ensure!(host.sh(&read, SOON)?.status != 0, "no sector is bad");
-    let said = host.sh(&FILL.replace("COUNT", &COUNT.to_string()), SLOW)?.ok()?.stdout;
-    ensure!(said.contains(&format!("errors: 0, replies: {COUNT}")), "{said}\n{}", guest.console());
+    fill(host, &guest)?;
     is_filled(host, &guest)?;
     says(host, &guest, "set last 1", "OK")?;
     guest.wait_console("writes met bad sectors, and were made elsewhere", SOON)?;

@@ -2,6 +2,7 @@
 //! are also run without it.
 
 mod bare_qemu;
+mod blkback;
 mod block;
 mod dns;
 mod examples;
@@ -16,7 +17,10 @@ mod iperf;
 mod ipv6;
 mod kv;
 mod kv_clients;
+mod kv_damage;
+mod kv_destroys;
 mod kv_disks;
+mod kv_load;
 mod lifecycle;
 mod linux;
 mod machine;
@@ -30,6 +34,7 @@ mod run;
 mod tshark;
 pub mod virtio;
 mod web;
+mod web_disk;
 
 pub use bare_qemu::free_port;
 pub use kv_clients::PORT as FORWARDED;
@@ -280,9 +285,11 @@ pub fn all() -> Vec<BootTest> {
         lifecycle::TESTS,
         examples::TESTS,
         block::TESTS,
+        blkback::TESTS,
         kv::TESTS,
         kv_clients::TESTS,
         kv_disks::TESTS,
+        web_disk::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics

@@ -12,7 +12,7 @@ pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, for FAT and for the key-value store, what makes networks and root folders for
+/// the configurations made for it; peers for processes, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
 /// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "gcc",
@@ -25,6 +25,8 @@ pub const TEST: &[&str] = &[
     "curl",
     "dnsmasq-base",
     "dosfstools",
+    "fdisk",
+    "gdisk",
     "iperf3",
     "iproute2",
     "iputils-ping",

@@ -68,7 +68,7 @@ pub(super) async fn run(site: Site) {
             delay = SHORTEST;
         }
         delay = match why {
-            Why::Closing | Why::Gone | Why::Unwanted => delay.min(LONGEST_AWAY),
+            Why::Closing | Why::Anew | Why::Gone | Why::Unwanted => delay.min(LONGEST_AWAY),
             Why::Fault(_) | Why::Store(_) | Why::Resources(_) => delay.max(AFTER_FAULT),
         };
         if site.wait(sleep(delay)).await.is_err() {
@@ -114,6 +114,7 @@ impl Site {
             match session.next_change(&self.link).await? {
                 Change::Size => self.resize(session, terms, &mut told).await?,
                 Change::State(XenbusState::Closing | XenbusState::Closed) => return Err(Why::Closing),
+                Change::State(XenbusState::Initialising | XenbusState::InitWait) => return Err(Why::Anew),
                 Change::State(seen) => {
                     return Err(BlockFault::State { seen, expected: "Connected or Closing" }.into());
                 }
@@ -200,7 +201,9 @@ impl Site {
     async fn close(&self, mut session: Session, made: Option<Queues>, why: Why) -> Why {
         let served = self.link.take_down();
         match &why {
-            Why::Closing | Why::Gone | Why::Unwanted => log::info!("{}: disconnected: {why}", self.name),
+            Why::Closing | Why::Anew | Why::Gone | Why::Unwanted => {
+                log::info!("{}: disconnected: {why}", self.name)
+            }
             why => log::error!("{}: closed: {why}", self.name),
         }
         let mut why = why;
@@ -210,8 +213,11 @@ impl Site {
             _ => matches!(timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await, Ok(Ok(()))),
         };
         if let Some(queues) = served {
-            self.link.retry(queues.end().into_iter());
-            if !is_closed {
+            let jobs = queues.end();
+            log::info!("{}: {} requests were in flight", self.name, jobs.len());
+            self.link.retry(jobs.into_iter());
+            // What started anew may have been a process or a domain that died.
+            if !is_closed || why == Why::Anew {
                 self.link.lose_writes();
             }
         }

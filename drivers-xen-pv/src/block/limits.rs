@@ -31,7 +31,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What is of use to a guest of one virtual processor, which fills one ring as well as several.
+    /// What is of use to a guest of one virtual processor, which fills one ring as well as several. A back end may have a thread for
+    /// each ring: who has one for whom that is more asks for `queues`.
     pub const DEFAULT: Self =
         Self { ring_order: MAX_RING_ORDER, queues: 1, segments: MOST_SEGMENTS, copied_pages: MOST_COPIED };
 

@@ -54,6 +54,8 @@ mod hostile_transfer_tests;
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod negotiation_tests;
 #[cfg(test)]
 mod resize_tests;

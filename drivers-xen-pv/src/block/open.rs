@@ -80,19 +80,22 @@ impl fmt::Debug for OpenError {
 }
 
 /// Opens a block device of the domain and waits until it is connected. `name` is the appliance's, for messages; `which` says
-/// which disk it is: `xvdb`, or its place in the order of numbers, from 0. One that is open already is refused.
+/// which disk it is: `xvdb`, or its place in the order of numbers, from 0. One that is open already is refused. `queues` is how many
+/// it has, 1 to 8, where its back end offers as many.
 pub async fn open(
     xen: &Rc<Xen>,
     store: XenStore,
     name: &str,
     which: &str,
     access: Access,
+    queues: u32,
 ) -> Result<Disk, OpenError> {
     let number = find(&store, name, which).await?;
     if xen.disks().borrow().contains(&number) {
         return Err(OpenError::InUse { name: name.to_owned(), number });
     }
-    let device = open_number(xen, store, number, access, Limits::for_memory(memory::stats().total));
+    let limits = Limits { queues, ..Limits::for_memory(memory::stats().total) };
+    let device = open_number(xen, store, number, access, limits);
     let opened = timeout(PATIENCE, poll_fn(|cx| device.link().poll_up(cx))).await;
     opened.map_err(|_| OpenError::Silent { name: name.to_owned(), number })?;
     Ok(Disk::new(device))

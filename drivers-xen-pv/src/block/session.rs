@@ -18,6 +18,9 @@ pub(super) enum Why {
     /// The back end closes it.
     #[error("the back end closes it")]
     Closing,
+    /// The back end was there and starts anew: Linux's does when its driver is bound to the device again.
+    #[error("the back end starts anew, and has not closed")]
+    Anew,
     /// It was detached, or belongs to another back end now.
     #[error("it was detached")]
     Gone,

@@ -62,7 +62,7 @@ fn value(item: &Item<'_>, table: &Table<'_>) -> Result<String, Error> {
 }
 
 /// Numbers stand without quotes.
-fn number_of(item: &Item<'_>, value: String, kind: &Kind) -> Result<String, Error> {
+pub(super) fn number_of(item: &Item<'_>, value: String, kind: &Kind) -> Result<String, Error> {
     match (kind.check)(&value) {
         true => Ok(value),
         false => item.error(format!("{value} is not {}", kind.what)),

@@ -5,6 +5,11 @@
 
 extern crate alloc;
 
+#[path = "block/faults.rs"]
+mod faults;
+#[path = "block/tasks.rs"]
+mod tasks;
+
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -30,6 +35,9 @@ async fn main(env: Env) -> Result<()> {
         "neighbours" => neighbours(&env, &disk).await,
         "resize" => resize(&env, &disk).await,
         "load" => load(&env, &disk).await,
+        "tasks" => tasks::run(&env, &disk).await,
+        "discard" => faults::discard(&env, &disk).await,
+        "sectors" => faults::sectors(&env, &disk).await,
         case => Err(alloc::format!("there is no case {case:?}").into()),
     }
 }
