@@ -363,8 +363,10 @@ fn receive_burst(core: &Rc<Core>, iface: &Rc<Iface>, frame: &mut [u8]) -> Burst 
                 ip::receive_frame(core, iface, now, &mut frame[..len], received.checksum);
             }
         }
-        if let Some(conn) = iface.work.take_hasty() {
-            conn.acknowledge(core, now);
+        if iface.work.take_hasty()
+            && let Some(tcp) = core.tcp.in_use()
+        {
+            tcp.acknowledge(core, now);
             iface.link.borrow_mut().device().flush();
         }
     }

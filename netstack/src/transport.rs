@@ -34,6 +34,9 @@ pub(crate) trait Transport {
         placed: Option<Data<'_>>,
     ) -> bool;
 
+    /// Acknowledges what has come last.
+    fn acknowledge(&self, core: &Core, now: Instant);
+
     /// The timer of a handshake is due.
     fn half_open_due(&self, core: &Core, now: Instant, flow: &Flow);
 

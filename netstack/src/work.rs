@@ -14,8 +14,6 @@ use fata_libos::time::Instant;
 pub(crate) trait Sender {
     /// Sends what there is to send.
     fn send(self: Rc<Self>, core: &Core, now: Instant);
-    /// Acknowledges what has come.
-    fn acknowledge(&self, core: &Core, now: Instant);
     /// Its timer is due.
     fn timer_fired(self: Rc<Self>);
 }
@@ -34,8 +32,8 @@ pub(crate) struct Work {
     waker: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
     dirty: RefCell<VecDeque<Rc<dyn Sender>>>,
-    /// What came last is to be acknowledged before more is taken.
-    hasty: Cell<Option<Rc<dyn Sender>>>,
+    /// What came last is to be acknowledged before more is taken: TCP knows whose it is.
+    hasty: Cell<bool>,
     timers: RefCell<Timers<Due>>,
 }
 
@@ -61,12 +59,12 @@ impl Work {
         self.kick();
     }
 
-    /// Notes a connection that acknowledges what it has just taken before more is.
-    pub(crate) fn hasten(&self, conn: Rc<dyn Sender>) {
-        self.hasty.set(Some(conn));
+    /// Notes that a connection acknowledges what it has just taken before more is.
+    pub(crate) fn hasten(&self) {
+        self.hasty.set(true);
     }
 
-    pub(crate) fn take_hasty(&self) -> Option<Rc<dyn Sender>> {
+    pub(crate) fn take_hasty(&self) -> bool {
         self.hasty.take()
     }
 

@@ -146,12 +146,6 @@ impl Sender for Conn {
         self.send_all(core, now);
     }
 
-    fn acknowledge(&self, core: &Core, now: Instant) {
-        if let Some(machine) = &mut self.state.borrow_mut().machine {
-            self.transmit(core, now, machine);
-        }
-    }
-
     fn timer_fired(self: Rc<Self>) {
         self.timer.set(None);
         self.mark_dirty();
@@ -159,6 +153,13 @@ impl Sender for Conn {
 }
 
 impl Conn {
+    /// Acknowledges what has come.
+    pub(super) fn acknowledge(&self, core: &Core, now: Instant) {
+        if let Some(machine) = &mut self.state.borrow_mut().machine {
+            self.transmit(core, now, machine);
+        }
+    }
+
     pub(crate) fn new(flow: Flow, iface: Rc<Iface>, machine: Machine, now: Instant) -> Rc<Self> {
         let opening = machine.state() == State::SynSent;
         let state = RefCell::new(Inner {
@@ -230,7 +231,7 @@ impl Conn {
         let (una, was_closed) = machine.peer_takes_from();
         let verdict = machine.take_segment(now, header, marked, data);
         if machine.is_to_acknowledge() {
-            self.iface.work.hasten(self.clone());
+            core.tcp.hasten(self);
         }
         let after = machine.state();
         if before == State::SynSent && after == State::Established {

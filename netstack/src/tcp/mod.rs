@@ -84,6 +84,8 @@ pub(crate) struct Table {
     /// Oldest first; may name flows that are something else by now.
     time_wait: RefCell<VecDeque<(Instant, Flow)>>,
     memory: Rc<Memory>,
+    /// Acknowledges what it has just taken before more is.
+    hasty: Cell<Option<Rc<Conn>>>,
 }
 
 impl Table {
@@ -97,7 +99,14 @@ impl Table {
             key: Key::random(),
             time_wait: RefCell::default(),
             memory,
+            hasty: Cell::default(),
         }
+    }
+
+    /// Has a connection acknowledge what it has just taken, before its interface takes more.
+    fn hasten(&self, conn: &Rc<Conn>) {
+        self.hasty.set(Some(conn.clone()));
+        conn.iface.work.hasten();
     }
 
     pub(crate) fn find(&self, flow: &Flow) -> Option<Place> {
@@ -229,6 +238,12 @@ fn longer(to: IpAddr) -> usize {
 }
 
 impl Transport for Table {
+    fn acknowledge(&self, core: &Core, now: Instant) {
+        if let Some(conn) = self.hasty.take() {
+            conn.acknowledge(core, now);
+        }
+    }
+
     fn receive(
         &self,
         core: &Rc<Core>,
