@@ -38,14 +38,14 @@ const SIZES: [Size; 3] = [
         name: "size::web",
         image: "web",
         content: Content::EmptySite,
-        limit_bytes: 434_176,
+        limit_bytes: 438_272,
         packed_limit_bytes: None,
     },
     Size {
         name: "size::kv",
         image: "kv",
         content: Content::Own,
-        limit_bytes: 753_664,
+        limit_bytes: 770_048,
         packed_limit_bytes: Some(460_800),
     },
 ];
