@@ -324,7 +324,7 @@ struct LocalFile(PathBuf);
 
 impl LocalFile {
     fn new(octets: &[u8]) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("fata-disk-{}.img", std::process::id()));
+        let path = super::temporary("disk.img");
         fs::write(&path, octets)?;
         Ok(Self(path))
     }

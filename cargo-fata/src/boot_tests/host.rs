@@ -124,7 +124,7 @@ fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
 
 /// What README's first command does: a Xen host of its own, a guest, a URL that answers, and an end by Ctrl-C.
 fn run_until_ctrl_c(_: &mut Host) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("fata-ctrl-c-{}", std::process::id()));
+    let folder = super::temporary("ctrl-c");
     fs::create_dir_all(&folder)?;
     let mut tool = Command::new(std::env::current_exe()?)
         .arg("exec")

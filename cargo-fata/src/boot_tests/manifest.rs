@@ -155,11 +155,10 @@ fn xl_starts_from_its_configuration(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// By libvirt's own schema of domains.
 /// As gzip, by the real `xl`, which unpacks it; the tool reads the same from it as from what it was made of.
 fn xl_starts_a_packed_image(host: &mut Host) -> Result<()> {
     let path = image("manifest")?;
-    let packed = std::env::temp_dir().join(format!("manifest-{}.gz", std::process::id()));
+    let packed = super::temporary("manifest.gz");
     let octets = pack::packed(&path)?;
     ensure!(
         octets.len() as u64 * 4 < fs::metadata(&path)?.len() * 3,
@@ -174,8 +173,9 @@ fn xl_starts_a_packed_image(host: &mut Host) -> Result<()> {
     says(host, &spec, &["greeting good day, number 7", "configured"])
 }
 
+/// By libvirt's own schema of domains.
 fn libvirt_takes_its_configuration(host: &mut Host) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("fata-libvirt-{}", std::process::id()));
+    let folder = super::temporary("libvirt");
     fs::create_dir_all(&folder)?;
     let judged = ["hello", "manifest", "web", "block", "kv"]
         .into_iter()

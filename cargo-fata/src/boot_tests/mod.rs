@@ -38,6 +38,8 @@ mod web_disk;
 
 pub use bare_qemu::free_port;
 pub use kv_clients::PORT as FORWARDED;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -300,6 +302,13 @@ pub fn all() -> Vec<BootTest> {
         .copied()
         .flat_map(BootTest::of_each_kind)
         .collect()
+}
+
+/// A path of this machine for what a test keeps for a while: tests run on two hosts at once.
+fn temporary(name: &str) -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("fata-{}-{number}-{name}", std::process::id()))
 }
 
 /// The image of the test guests (`tests/guests`), set to one of its cases.

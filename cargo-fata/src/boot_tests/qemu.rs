@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,7 +56,7 @@ fn ends_with(mut tool: Command, status: i32, lines: &[&str]) -> Result<()> {
 
 /// A URL that answers, a capture of that, and an end in order by Ctrl-C.
 fn serves_until_ctrl_c(host: &mut Host) -> Result<()> {
-    let pcap = temporary("pcap");
+    let pcap = super::temporary("pcap");
     let path = pcap.display().to_string();
     let mut tool = Tool(exec(host, &["--pcap", &path], "web", &["log=debug"])?.spawn()?);
     // Nobody must make it wait for a reader.
@@ -173,7 +172,7 @@ fn gdb_stops_at_entry(host: &mut Host) -> Result<()> {
 
 /// A file as the guest's disk, twice: what the first has written is there for the second.
 fn with_a_disk(host: &mut Host) -> Result<()> {
-    let file = temporary("disk");
+    let file = super::temporary("disk");
     fs::write(&file, [0; 1 << 20])?;
     let disk = format!("data={}", file.display());
     let counted = (1..=2).try_for_each(|boots: u8| {
@@ -205,10 +204,6 @@ fn with_a_port(host: &mut Host) -> Result<()> {
     stream.read_exact(&mut back)?;
     ensure!(&back == b"there and back", "{back:?} came back");
     Ok(())
-}
-
-fn temporary(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("fata-{}.{name}", std::process::id()))
 }
 
 /// The tool as a process; ended when dropped.

@@ -23,7 +23,7 @@ pub const TESTS: &[BootTest] =
 
 /// A capture over three lives of a guest: from the first packet to the last one, as tcpdump and tshark read it.
 fn pcap(host: &mut Host) -> Result<()> {
-    let file = std::env::temp_dir().join(format!("fata-{}.pcap", std::process::id()));
+    let file = super::temporary("run.pcap");
     let outcome = captured(host, &file).and_then(|()| is_all_there(host, &file));
     let _ = fs::remove_file(&file);
     outcome

@@ -30,7 +30,7 @@ struct Site(PathBuf);
 
 impl Site {
     fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("fata-boot-web-disk-{}", std::process::id()));
+        let folder = super::temporary("web-disk");
         let site = Self(folder);
         fs::create_dir_all(site.root().join("css"))?;
         site.write("index.html", b"<h1>first</h1>\n")?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 
 use super::report::Report;
 use crate::boot_tests::{self, BootTest, free_port};
@@ -34,6 +34,11 @@ impl<'t> Line<'t> {
     /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.left().is_empty()
+    }
+
+    /// Puts one back that could not be run, to the end.
+    fn put_back(&self, test: &'t BootTest) {
+        self.left().push_back(test);
     }
 
     /// Takes the one that is first.
@@ -64,14 +69,16 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
 /// Runs those that need no Xen host, a report line each.
 pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
     let line = Line::new(tests);
-    run_on(|| Host::without_xen(&logs.join("qemu")), || line.first(), logs, report)
+    let boot = || Host::without_xen(&logs.join("qemu"));
+    run_on(boot, || line.first(), |test, error| fails(test, error, report), logs, report)
 }
 
 /// Runs the others, on a Xen host, from the first on.
 pub fn run_on_xen(line: &Line<'_>, logs: &Path, report: &Report) -> Result<()> {
     let memory_mb = line.left().iter().map(|test| test.host_memory_mb).max().unwrap_or_default();
     let options = options(memory_mb, logs.join("serial.log"))?;
-    run_on(|| Host::boot(options.clone()), || line.first(), logs, report)
+    let boot = || Host::boot(options.clone());
+    run_on(boot, || line.first(), |test, error| fails(test, error, report), logs, report)
 }
 
 /// Runs those from the last on, on a Xen host beside the one that has begun with the first.
@@ -86,7 +93,20 @@ pub fn help_on_xen(line: &Line<'_>, logs: &Path, report: &Report) -> Result<()> 
         return Ok(());
     }
     let options = options(memory_mb, logs.join("serial-2.log"))?;
-    run_on(|| Host::boot(options.clone()), || line.last(memory_mb), logs, report)
+    let boot = || Host::boot(options.clone());
+    // The first host has all that is left then.
+    let gives_up = |test, error: &Error| {
+        line.put_back(test);
+        ui::warn(format!("no second Xen host: {error:#}"));
+        false
+    };
+    run_on(boot, || line.last(memory_mb), gives_up, logs, report)
+}
+
+/// A test without a host has failed; the next one may have one.
+fn fails(test: &BootTest, error: &Error, report: &Report) -> bool {
+    report.failed(&test.full_name(), None, &format!("no host: {error:#}"));
+    true
 }
 
 fn options(memory_mb: u32, log: PathBuf) -> Result<Options> {
@@ -102,9 +122,11 @@ fn memory_free_mib(meminfo: &str) -> u64 {
     kib.unwrap_or_default() / KIB_OF_MIB
 }
 
+/// Runs one test after the other; where there is no host for one, `no_host` says whether to go on.
 fn run_on<'t>(
     boot: impl Fn() -> Result<Host>,
     next: impl Fn() -> Option<&'t BootTest>,
+    no_host: impl Fn(&'t BootTest, &Error) -> bool,
     logs: &Path,
     report: &Report,
 ) -> Result<()> {
@@ -119,10 +141,8 @@ fn run_on<'t>(
         };
         match (ready, host.as_mut()) {
             (Ok(()), Some(host)) => run_one(test, host, logs, report),
-            (Err(error), _) => {
-                report.failed(&test.full_name(), None, &format!("no host: {error:#}"));
-                host = None;
-            }
+            (Err(error), _) if no_host(test, &error) => host = None,
+            (Err(_), _) => break,
             (Ok(()), None) => {}
         }
     }
@@ -219,6 +239,8 @@ mod tests {
         assert!(line.last(boot_tests::HOST_MEMORY_MB).is_none());
         assert_eq!(line.first().map(|test| test.name), Some("large"));
         assert!(line.is_empty() && line.first().is_none());
+        line.put_back(&a);
+        assert_eq!(line.first().map(|test| test.name), Some("a"));
     }
 
     #[test]

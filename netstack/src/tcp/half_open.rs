@@ -1,6 +1,6 @@
 //! Handshakes that peers began: small records until the peer proves that it can hear us, so that a flood of SYNs costs
 //! little and stops nobody who is connected. Where there are too many, SYNs are answered without a record
-//! ([`cookie`](super::cookie)).
+//! ([`cookie`]).
 
 use super::buffers::Buffers;
 use super::listener::Listening;
