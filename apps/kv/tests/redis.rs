@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,8 +24,9 @@ const SLOW: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(40);
 
 fn redis_server() -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg0(NAME).stdin(Stdio::null());
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec -a \"$0\" \"$PROGRAM\" \"$@\"", NAME]).env("PROGRAM", PROGRAM);
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
     command
 }
 
@@ -39,11 +39,10 @@ struct Redis {
 
 impl Redis {
     fn start() -> Self {
-        let version = redis_server().arg("--version").output();
-        let version = version.unwrap_or_else(|error| {
-            panic!("{PROGRAM} is needed ({error}): apt-get install --no-install-recommends redis-tools")
-        });
-        let version = String::from_utf8_lossy(&version.stdout).into_owned();
+        let said = redis_server().arg("--version").output().expect("bash");
+        let missing = format!("{PROGRAM} is needed: apt-get install --no-install-recommends redis-tools");
+        assert!(said.status.success(), "{missing}: {}", String::from_utf8_lossy(&said.stderr));
+        let version = String::from_utf8_lossy(&said.stdout);
         assert!(version.contains(VERSION), "the table has the answers of {VERSION}, this is {version}");
         let port = fata::testing::free_port();
         let folder = std::env::temp_dir().join(format!("fata-kv-redis-{}-{port}", std::process::id()));
