@@ -118,7 +118,9 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         match before {
             Some(before) => is_ended = end_log(before, &replayed).await?,
             // What could not be read now may be read one day, and must not say then that the log went on there.
-            None if replayed.is_next_unread => superblock.layout.clear_header(disk, replayed.next).await?,
+            None if replayed.is_next_unread => {
+                is_ended = is_cleared(disk, superblock.layout, replayed.next).await?;
+            }
             None => {}
         }
         disk.flush().await?;
@@ -127,8 +129,8 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
         }
         superblock::write(disk, &superblock, &moved).await?;
         superblock::clear_spares(disk, Some(&copies), &moved).await?;
-        if let Some(before) = before.filter(|_| !is_ended) {
-            choose_next(before, &mut replayed, &mut space).await?;
+        if !is_ended {
+            choose_next(disk, &superblock, before, &mut replayed, &mut space).await?;
         }
     }
     let mode = if is_read_only { Mode::ReadOnly } else { Mode::Open };
@@ -149,21 +151,36 @@ async fn try_open(disk: &Disk, options: Options, before: Option<&Inner>) -> Resu
 /// frames here: the next segment is to have none. A write that failed may still show one day, so what can be read there does not
 /// count.
 async fn end_log(before: &Inner, replayed: &Replayed) -> Result<bool, Error> {
-    match before.layout.clear_header(&before.disk, replayed.next).await {
-        Err(Error::Block(BlockError::Failed { .. })) => return Ok(false),
-        result => result?,
+    if !is_cleared(&before.disk, before.layout, replayed.next).await? {
+        return Ok(false);
     }
     // On the medium it may be as it was before it was last written, or as that would have made it, and name another as next.
     if before.redirecting.get() == Some(replayed.head.segment) {
-        name_next(before, replayed).await?;
+        name_next(&before.disk, before.layout, before.salt, replayed).await?;
     }
     Ok(true)
 }
 
+/// Has a segment without a header; false if that cannot be written.
+async fn is_cleared(disk: &Disk, layout: Layout, segment: u32) -> Result<bool, Error> {
+    match layout.clear_header(disk, segment).await {
+        Err(Error::Block(BlockError::Failed { .. })) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
 /// Has the log's last segment name another one as next, where the header of the one that it named cannot be written. What is free
 /// is so for sure only when the superblocks are on the medium.
-async fn choose_next(before: &Inner, replayed: &mut Replayed, space: &mut Space) -> Result<(), Error> {
-    let Inner { disk, layout, .. } = before;
+///
+/// At a first opening nobody need remember that this was under way: until it is done the log ends here, whichever is named.
+async fn choose_next(
+    disk: &Disk,
+    superblock: &Superblock,
+    before: Option<&Inner>,
+    replayed: &mut Replayed,
+    space: &mut Space,
+) -> Result<(), Error> {
+    let layout = superblock.layout;
     let mut cleared = Ok(());
     for _ in 0..SEARCH {
         let free = space.free();
@@ -175,19 +192,20 @@ async fn choose_next(before: &Inner, replayed: &mut Replayed, space: &mut Space)
     }
     cleared?;
     disk.flush().await?;
-    before.redirecting.set(Some(replayed.head.segment));
-    name_next(before, replayed).await?;
+    if let Some(before) = before {
+        before.redirecting.set(Some(replayed.head.segment));
+    }
+    name_next(disk, layout, crc32c(&superblock.id), replayed).await?;
     Ok(disk.flush().await?)
 }
 
 /// Writes the header of the log's last segment again.
-async fn name_next(before: &Inner, replayed: &Replayed) -> Result<(), Error> {
-    let Inner { disk, layout, salt, .. } = before;
+async fn name_next(disk: &Disk, layout: Layout, salt: u32, replayed: &Replayed) -> Result<(), Error> {
     let Position { segment, log, .. } = replayed.head;
     let (sector, _) = layout.read(disk, segment, 0, layout.sector).await?;
-    let header = SegmentHeader::decode(&sector, *salt).filter(|header| header.log == log);
+    let header = SegmentHeader::decode(&sector, salt).filter(|header| header.log == log);
     let header = header.ok_or_else(|| replayed.head.corrupt(Part::Segment))?;
-    layout.write_header(disk, segment, &SegmentHeader { next: replayed.next, ..header }.encode(*salt)).await
+    layout.write_header(disk, segment, &SegmentHeader { next: replayed.next, ..header }.encode(salt)).await
 }
 
 /// The table of live octets by segment.

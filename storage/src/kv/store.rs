@@ -87,7 +87,8 @@ impl Store {
         get(self.inner(), &view, key.as_ref()).await
     }
 
-    /// Sets a key's value; it is on the medium when this returns.
+    /// Sets a key's value; it is on the medium when this returns. As with [`commit`](Self::commit) the future is to be polled to
+    /// its end, or dropped.
     pub async fn put(&self, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.put(key, value);
@@ -104,6 +105,7 @@ impl Store {
     /// Does the changes of a batch, all or none. Readers see them when this returns, not before.
     ///
     /// If the future is dropped the batch may be done all the same.
+    /// One that was polled has to be polled until it is done, or dropped: one that is only kept may hold up all other writers.
     pub async fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
         self.inner().commit(batch, durability).await
     }

@@ -3,7 +3,7 @@
 use crate::support::{Content, MIB, content, formatted, formatted_with, small};
 use fata_libos::block::{Access, Buffer};
 use fata_libos::testing::run;
-use fata_storage::kv::{Error, Options, Store};
+use fata_storage::kv::{Error, OnDamage, Options, Store};
 use fata_storage::testing::SimDisk;
 
 /// Octets of the area of the superblocks.
@@ -193,6 +193,36 @@ fn the_segment_that_follows_cannot_be_read() {
             assert_eq!(content(&store).await, model, "{count}");
         }
     });
+}
+
+/// Nor can it be written: the log goes on elsewhere, and so do later openings.
+#[test]
+fn the_segment_that_follows_can_neither_be_read_nor_written() {
+    for damage in [OnDamage::Refuse, OnDamage::Salvage] {
+        run(async {
+            let (disk, mut model, frames) = in_the_log(5).await;
+            let header = (AREA + (16 << 10)) / 512;
+            assert!(frames.iter().all(|(frame, _)| *frame < header));
+            disk.break_reads(header);
+            disk.break_writes(header);
+            for round in 0..3 {
+                let options = Options { damage, ..small() };
+                let store = Store::open(&disk.disk(), options).await.unwrap();
+                assert_eq!(store.stats().lost_frames, 0);
+                assert_eq!(content(&store).await, model, "{damage:?} {round}");
+                // None in the first round: the next opening finds what this one has made of it. Later more than a segment.
+                for n in 0..round * 20 {
+                    let key = format!("more {n:03}").into_bytes();
+                    store.put(&key, vec![n; 900]).await.unwrap();
+                    model.insert(key, vec![n; 900]);
+                }
+                core::mem::forget(store);
+            }
+            disk.repair();
+            let store = Store::open(&disk.disk(), small()).await.unwrap();
+            assert_eq!(content(&store).await, model, "{damage:?}");
+        });
+    }
 }
 
 /// The disk works again after a failure, but for sectors that nobody needs.
