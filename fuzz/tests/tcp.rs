@@ -147,7 +147,7 @@ fn start(scene: &Scene) -> Network<Ours> {
     let make = |n: usize| {
         let (iss, receive, send, mtu, ecn) = scene.ends[n].config;
         let timestamp_offset = scene.seed as u32;
-        let config = Config { iss: Seq(iss), receive, send, mtu, timestamp_offset, ecn };
+        let config = Config { iss: Seq(iss), receive, shift: None, send, mtu, timestamp_offset, ecn };
         let mut end = Ours::listen(n, config);
         end.large = scene.ends[n].large;
         end.stripped = scene.stripped.clone();

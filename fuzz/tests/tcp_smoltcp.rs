@@ -113,7 +113,10 @@ fn line(seed: u64) -> Line {
 fn start(scene: &Scene) -> Network<dyn Endpoint> {
     let (receive, send, theirs) = scene.buffers;
     let (iss, mtu, timestamp_offset) = (Seq(scene.iss), scene.mtu, scene.seed as u32);
-    let mut ours = Ours::listen(scene.ours, Config { iss, receive, send, mtu, timestamp_offset, ecn: false });
+    let mut ours = Ours::listen(
+        scene.ours,
+        Config { iss, receive, shift: None, send, mtu, timestamp_offset, ecn: false },
+    );
     ours.large = scene.large;
     ours.nodelay = scene.nodelay;
     ours.stripped = scene.stripped.clone();

@@ -6,6 +6,8 @@
 
 mod arp;
 mod asking;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use arp::{Neighbours, News};
 
@@ -203,6 +205,8 @@ impl Link {
                 // Room for a usual frame is not room for a large one.
                 Err(TransmitError::Full) => {
                     self.queue.push_front(waiting);
+                    // What is freed little by little is kept for it.
+                    self.held |= self.device.can_transmit();
                     return false;
                 }
                 Err(error) => self.traffic.lost(counters, refused(error)),
@@ -381,7 +385,7 @@ impl Link {
         }
         let waiting = Waiting::new(&self.memory, total, meta).is_some_and(|mut waiting| {
             build(&mut waiting.frame);
-            if carries == Carries::Tcp && self.device.can_transmit() {
+            if carries == Carries::Tcp && !self.held && self.device.can_transmit() {
                 // It is too large for the room that there is, and what follows on it is not to overtake it.
                 self.held = self.queue.try_reserve(1).is_ok();
                 if self.held {

@@ -90,13 +90,12 @@ pub(super) fn mark(syn: &Options, answer: &mut Options) {
 }
 
 /// What the SYN of a peer that echoes such a clock had, and the shift of this side's windows. The peer may say what it likes of
-/// itself. What it echoes is no time.
+/// itself. What it echoes is no time, and stays in it to be known as such.
 fn unmark(clocks: Option<Timestamp>) -> (Options, Option<u8>) {
-    let Some(Timestamp { value, echo }) = clocks else { return Default::default() };
+    let Some(Timestamp { echo, .. }) = clocks else { return Default::default() };
     let shift = |at: u32| (echo >> at & u32::from(NONE)) as u8;
     let scale = Some(shift(PEER)).filter(|scale| *scale != NONE);
-    let timestamp = Some(Timestamp { value, echo: 0 });
-    let options = Options { scale, sack_permitted: echo & 1 != 0, timestamp, ..Options::default() };
+    let options = Options { scale, sack_permitted: echo & 1 != 0, timestamp: clocks, ..Options::default() };
     (options, Some(shift(OWN)))
 }
 
@@ -173,7 +172,7 @@ mod tests {
                     cookies.check(now, &flow(1), &Header { options, ..answer(Seq(10), iss + 1) })
                 };
                 let (syn, own) = with(echo).unwrap();
-                let timestamp = Some(Timestamp { value: 8, echo: 0 });
+                let timestamp = Some(Timestamp { value: 8, echo });
                 assert_eq!((syn.options, own), (Options { timestamp, ..options }, scale.map(|_| 5)));
                 for bit in 0..32 {
                     let lied = with(echo ^ 1 << bit);

@@ -5,7 +5,7 @@
 use super::buffers::Buffers;
 use super::listener::Listening;
 use super::machine::{
-    Account, Answered, Config, Flags, Header, Machine, Options, Seq, State, answer, window_scale,
+    Account, Answered, Config, Flags, Header, Machine, Options, Seq, State, Timestamp, answer, window_scale,
 };
 use super::{Conn, Flow, Place};
 use super::{cookie, segment};
@@ -96,13 +96,11 @@ pub(crate) fn receive_cookie(
 ) -> bool {
     let Some(listener) = core.tcp.listener(flow.local()) else { return false };
     let Some((syn, shift)) = core.tcp.cookies.check(now, flow, header) else { return false };
-    let mut buffers: Buffers = core.tcp.size(listener.buffers.get());
-    if let Some(shift) = shift.filter(|shift| *shift != window_scale(buffers.receive)) {
-        // There is another size for new ones by now; what was said of the shift stays so.
-        buffers.receive = usize::from(u16::MAX) << shift;
-    }
-    let config = Config { iss: header.ack - 1, ..core.tcp.config(iface, now, flow, buffers) };
-    let options = Options { timestamp: syn.options.timestamp, ..header.options };
+    let buffers: Buffers = core.tcp.size(listener.buffers.get());
+    // There may be another size for new ones by now; what was said of the shift stays so.
+    let config = Config { iss: header.ack - 1, shift, ..core.tcp.config(iface, now, flow, buffers) };
+    let timestamp = header.options.timestamp.map(|clocks| Timestamp { echo: 0, ..clocks });
+    let options = Options { timestamp, ..header.options };
     let header = &Header { options, ..*header };
     HalfOpen::new(iface, listener, config, syn, None).receive(core, now, flow, header, marked, data);
     if matches!(core.tcp.find(flow), Some(Place::Live(_))) {
@@ -220,4 +218,80 @@ impl HalfOpen {
 /// Whether that is the first segment of a connection.
 pub(crate) fn is_opening(header: &Header) -> bool {
     header.flags.0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::{Data, clock};
+    use super::*;
+    use crate::testing::Hub;
+    use crate::{Config, Ipv4Config, Stack, TcpListener};
+    use alloc::boxed::Box;
+    use core::net::{Ipv4Addr, SocketAddr};
+
+    /// Peers that end their handshakes by cookies, each with two segments of data that echo the SYN-ACK: how long data takes,
+    /// the largest window and its shift, where the SYN-ACK named `shift` and the listener's buffer is of `receive` octets.
+    fn accepted(receive: usize, shift: u8) -> alloc::vec::Vec<(Duration, usize, u8)> {
+        fata_libos::testing::run(async move {
+            let (hub, stack, address) = (Hub::default(), Stack::new(), Ipv4Addr::new(10, 0, 0, 1));
+            let ipv4 = Ipv4Config::Static { address, prefix_len: 24, gateway: None };
+            let config = Config { ipv4, ..Config::default() };
+            stack.add_interface("main", Box::new(hub.device(1, false)), config).configured().await;
+            let local = SocketAddr::new(address.into(), 80);
+            let listener = TcpListener::bind(&stack, local).unwrap();
+            let buffers = Buffers { receive, send: 4096 };
+            listener.set_buffers(buffers);
+            let (core, iface, now) = (&stack.0, &stack.0.interfaces.borrow()[0].clone(), Instant::now());
+            let accept = |port| {
+                let flow = Flow::new(local, SocketAddr::new(Ipv4Addr::new(10, 0, 0, 9).into(), port));
+                let options = Options {
+                    mss: Some(1460),
+                    scale: Some(7),
+                    timestamp: Some(Timestamp { value: 7, echo: 0 }),
+                    ..Options::default()
+                };
+                let syn = Header { seq: Seq(9), flags: Flags::SYN, options, ..Header::default() };
+                let (iss, syn) = core.tcp.cookies.make(now, &flow, syn, shift);
+                let value = clock(core.tcp.config(iface, now, &flow, buffers).timestamp_offset, now);
+                let timestamp = Some(Timestamp { value, echo: 7 });
+                let mut said = Options { scale: Some(shift), timestamp, ..syn.options };
+                cookie::mark(&syn.options, &mut said);
+                let echo = said.timestamp.unwrap().value;
+                let timestamp = Some(Timestamp { value: 8, echo });
+                let options = Options { timestamp, ..Options::default() };
+                let (seq, ack) = (Seq(10), iss + 1);
+                let mut header = Header { seq, ack, flags: Flags::ACK, window: 1000, options };
+                assert!(receive_cookie(core, iface, now, &flow, &header, false, &[]));
+                let Some(Place::Live(conn)) = core.tcp.find(&flow) else { panic!("no connection") };
+                for _ in 0..2 {
+                    let data = &[7; 1000][..];
+                    conn.receive(core, now, &header, false, Data::new(&data, 0, data.len()));
+                    header.seq += 1000;
+                }
+                let state = conn.state.borrow();
+                state.machine.as_ref().unwrap().receives()
+            };
+            (1..20).map(accept).collect()
+        })
+    }
+
+    /// The clock of a SYN-ACK that carries a cookie is earlier than it was.
+    #[test]
+    fn what_echoes_a_cookie_is_no_time() {
+        for (time, ..) in accepted(1 << 20, 5) {
+            assert_eq!(time, Duration::ZERO);
+        }
+    }
+
+    /// The listener's buffers have become smaller or larger since the SYN-ACK, which keeps its word and no more.
+    #[test]
+    fn the_shift_of_a_cookie_does_not_make_the_window_larger() {
+        for (receive, shift, most) in
+            [(100_000, 1, 100_000), (100_000, 6, 100_000), (4096, 5, 4096), (400_000, 1, 65_535 << 1)]
+        {
+            for (_, limit, said) in accepted(receive, shift) {
+                assert_eq!((limit, said), (most, shift));
+            }
+        }
+    }
 }

@@ -213,6 +213,7 @@ impl Table {
         Config {
             iss: Seq((hash as u32).wrapping_add((now.as_nanos() / 4096) as u32)),
             receive: buffers.receive,
+            shift: None,
             send: buffers.send,
             mtu: (iface.mtu_to(flow.remote).min(ip::MAX_PACKET) - longer(flow.remote)) as u16,
             timestamp_offset: (hash >> 32) as u32,

@@ -47,6 +47,7 @@ pub fn config(buffer: usize) -> Config {
     Config {
         iss: Seq(0xffff_ff00),
         receive: buffer,
+        shift: None,
         send: buffer,
         mtu: 1500,
         timestamp_offset: 0,

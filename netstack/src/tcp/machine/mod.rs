@@ -148,6 +148,8 @@ pub struct Config {
     pub iss: Seq,
     /// The most octets received and not read: the window offered at most.
     pub receive: usize,
+    /// By how much the peer was told that windows are shifted, at most 14; where it was not yet, as `receive` needs it.
+    pub shift: Option<u8>,
     /// The most octets written and not acknowledged.
     pub send: usize,
     /// The largest IP packet of the interface, octets.

@@ -62,6 +62,8 @@ impl Machine {
     pub fn accept(config: Config, syn: &Header, answered: Answered, now: Instant) -> Self {
         let mut machine = Self::new(config, State::SynReceived, now);
         machine.learn(syn, now);
+        // What a peer echoes before that is not this side's clock, if anything.
+        machine.rcv.echo = syn.options.timestamp.map_or(0, |clocks| clocks.echo);
         machine.snd.next = machine.snd.iss + 1;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
@@ -81,7 +83,7 @@ impl Machine {
     fn new(config: Config, state: State, now: Instant) -> Self {
         let pmtu = Pmtu::new(config.mtu.max(super::pmtu::LEAST));
         let mss = u32::from(config.mtu.max(super::pmtu::LEAST) - HEADERS);
-        let scale = window_scale(config.receive);
+        let scale = config.shift.unwrap_or(window_scale(config.receive));
         let iss = config.iss;
         Self {
             state,
@@ -195,9 +197,7 @@ impl Machine {
             Some(scale) => self.snd.scale = scale,
             None => (self.snd.scale, rcv.scale) = (0, 0),
         }
-        if rcv.scale == 0 {
-            rcv.most = rcv.most.min(FIRST_WINDOW);
-        }
+        rcv.most = rcv.most.min(FIRST_WINDOW << rcv.scale);
         rcv.limit = rcv.limit.min(rcv.most);
         self.sack = syn.options.sack_permitted;
         match syn.options.timestamp {

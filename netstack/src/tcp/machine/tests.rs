@@ -24,7 +24,15 @@ fn next_segment(end: &Machine, timestamp: Timestamp) -> Header {
 }
 
 fn config(iss: u32) -> Config {
-    Config { iss: Seq(iss), receive: 1 << 20, send: 1 << 20, mtu: 1500, timestamp_offset: iss, ecn: false }
+    Config {
+        iss: Seq(iss),
+        receive: 1 << 20,
+        shift: None,
+        send: 1 << 20,
+        mtu: 1500,
+        timestamp_offset: iss,
+        ecn: false,
+    }
 }
 
 impl Net {
@@ -464,4 +472,12 @@ fn a_machine_is_small() {
     // An idle connection is to cost 4 KiB at most, with its owner's task.
     println!("{} octets", size_of::<Machine>());
     assert!(size_of::<Machine>() <= 1024);
+}
+
+impl Machine {
+    /// How long the peer's data takes, the most that is received and not read, and the shift of the windows offered: for tests of
+    /// those who make machines.
+    pub(crate) fn receives(&self) -> (Duration, usize, u8) {
+        (self.rcv.rtt, self.rcv.most, self.rcv.scale)
+    }
 }
