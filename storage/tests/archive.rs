@@ -162,6 +162,24 @@ fn links_are_followed_within_the_archive() {
     }
 }
 
+/// GNU tar writes names by a rule of the user's: here links that have the name of the archive's root.
+#[test]
+fn a_link_in_the_place_of_the_root_is_left_out() {
+    let folder = tree();
+    let at = |name: &str| folder.path().join("tree").join(name);
+    fs::hard_link(at("index.html"), at("root 1")).unwrap();
+    symlink("index.html", at("root 2")).unwrap();
+    let (file, from) = (folder.at("archive"), folder.at("tree"));
+    let rule = "--transform=flags=r;s,^root [12]$,./,";
+    run("tar", "tar", &["-C", &from, "-cf", &file, rule, "index.html", "root 1", "root 2"]);
+    let octets = fs::read(file).unwrap();
+    testing::run(async {
+        let archive = open(octets, 512).await.unwrap();
+        let names: Vec<_> = archive.entries().map(|(name, _)| name).collect();
+        assert_eq!((names, archive.left_out()), (vec!["index.html"], 2));
+    });
+}
+
 #[test]
 fn a_later_file_of_one_name_counts() {
     let folder = tree();

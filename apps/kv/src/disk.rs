@@ -64,7 +64,7 @@ impl DiskKeeper {
     /// Opens the store of a disk. One that is blank, at its beginning and its end, gets a store; with `format` every one does that has none.
     pub async fn open(disk: &Disk, format: bool) -> Result<Self, OpenError> {
         let is_read_only = disk.geometry().access == Access::ReadOnly;
-        let (mut damage, mut is_made) = (OnDamage::Refuse, false);
+        let (mut damage, mut is_made, mut is_retry) = (OnDamage::Refuse, false, false);
         let store = loop {
             match open(disk, Access::ReadOnly, damage).await {
                 Ok(store) => break store,
@@ -81,7 +81,11 @@ impl DiskKeeper {
                 }
                 Err(error) if damage == OnDamage::Refuse && is_damage(&error) => {
                     fata::log::error!("disk: {error}");
-                    damage = OnDamage::Salvage;
+                    // A drive may fail to read once what it reads the next time.
+                    if is_retry || !matches!(error, Error::Block(_)) {
+                        damage = OnDamage::Salvage;
+                    }
+                    is_retry = true;
                 }
                 Err(error) => return Err(error.into()),
             }

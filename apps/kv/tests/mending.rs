@@ -9,6 +9,7 @@ use crate::disk::{DiskKeeper, OpenError};
 use embedded_io_async::Write;
 use fata::block::Access;
 use fata::net::{Network, TcpStream};
+use fata::task::yield_now;
 use fata::testing::{self, MAIN, free_port};
 use fata::time::{Duration, Instant, sleep};
 use fata::{Env, shutdown, spawn};
@@ -311,5 +312,39 @@ fn a_bad_sector_takes_what_it_held() {
             damaged += usize::from(is_damaged);
         }
         assert!(damaged > 5 && refused < 3, "{damaged} damaged, {refused} refused");
+    });
+}
+
+/// A sector that is read the second time it is asked for costs nothing: the store is written as ever.
+#[test]
+fn a_read_that_fails_once_is_made_again() {
+    testing::run("", async |env| {
+        let disk = SimDisk::new(512, SECTORS);
+        let bench = Bench::on(&env, &disk, Durability::EveryCommand).await;
+        // More frames than sectors are tried: what follows one shows that it was written.
+        for n in 0..40 {
+            assert_eq!(bench.say(&format!("append a {}", n % 10)).await, format!(":{}\r\n", n + 1));
+        }
+        let mut failed = 0;
+        for sector in 120..150 {
+            let disk = disk.copy();
+            disk.slow(sector);
+            disk.break_reads(sector);
+            let repaired = disk.clone();
+            let repair = spawn(async move {
+                // With what is around it, and alone.
+                while repaired.failed_reads() < 2 {
+                    yield_now().await;
+                }
+                repaired.repair();
+            });
+            let keeper = Rc::new(DiskKeeper::open(&disk.disk(), false).await.expect("a store"));
+            drop(repair);
+            failed += u64::from(disk.failed_reads() > 1);
+            disk.repair();
+            let bench = Bench::new(&env, keeper, Durability::EveryCommand).await;
+            assert_eq!(bench.say("append a 2").await, ":41\r\n", "sector {sector}");
+        }
+        assert!(failed > 20, "{failed}");
     });
 }

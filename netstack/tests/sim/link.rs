@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 pub enum Loss {
     /// So many of a million, each for itself.
     Random(u32),
-    /// Gilbert's: so many of a million begin a burst, in which all are lost; so many of a million end it.
+    /// Gilbert's: so many of a million begin a burst, in which all are lost; so many of a million end it, and [`BURST`] does.
     Bursts { begin: u32, end: u32 },
 }
+
+/// The longest burst: not to be the death of a connection that tries again once a minute.
+const BURST: Duration = Duration::from_secs(10);
 
 /// What a line does to packets. Chances are of a million.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,8 @@ pub struct Counts {
 pub struct Link {
     line: Line,
     random: Random,
-    in_burst: bool,
+    /// The end of the burst, if there is one.
+    burst: Option<Instant>,
     /// Nothing gets through until then.
     cut: Instant,
     /// Whether the sender is told of packets that are too large.
@@ -90,7 +94,7 @@ impl Link {
         Self {
             line,
             random: Random::new(seed),
-            in_burst: false,
+            burst: None,
             cut: Instant::default(),
             says_mtu: false,
             busy: Instant::default(),
@@ -142,7 +146,7 @@ impl Link {
             self.counts.marked += 1;
         }
         self.busy = self.busy.max(now) + self.time_of(packet.len());
-        if self.loses() || now < self.cut {
+        if self.loses(now) || now < self.cut {
             self.counts.lost += 1;
             return;
         }
@@ -156,13 +160,15 @@ impl Link {
         self.travelling.insert((at, self.counts.sent * 2 + 1), packet);
     }
 
-    fn loses(&mut self) -> bool {
+    fn loses(&mut self, now: Instant) -> bool {
         match self.line.loss {
             Loss::Random(chance) => self.random.chance(chance),
             Loss::Bursts { begin, end } => {
-                let turns = self.random.chance(if self.in_burst { end } else { begin });
-                self.in_burst ^= turns;
-                self.in_burst
+                self.burst = self.burst.filter(|end| now < *end);
+                if self.random.chance(if self.burst.is_some() { end } else { begin }) {
+                    self.burst = if self.burst.is_some() { None } else { Some(now + BURST) };
+                }
+                self.burst.is_some()
             }
         }
     }

@@ -135,7 +135,13 @@ impl<'a> Scan<'a> {
         let name = name.ok_or(wrong)?;
         let link = link.as_deref().unwrap_or(header.link);
         match header.kind {
-            Kind::File if !name.is_empty() => {
+            Kind::Directory => Ok(()),
+            // The archive's own root is no file.
+            _ if name.is_empty() => {
+                self.builder.leave_out();
+                Ok(())
+            }
+            Kind::File => {
                 let modified = modified.or(header.modified).unwrap_or_default();
                 self.builder.file(name, Entry { offset: at + BLOCK as u64, len: header.len, modified })
             }
@@ -144,7 +150,6 @@ impl<'a> Scan<'a> {
                 let link = core::str::from_utf8(link).map_err(|_| wrong)?;
                 self.builder.symbolic_link(name, link)
             }
-            Kind::Directory => Ok(()),
             _ => {
                 self.builder.leave_out();
                 Ok(())

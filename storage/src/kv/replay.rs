@@ -62,8 +62,9 @@ pub(crate) struct Replay<'a> {
     window: Option<(u32, u32, Buffer)>,
     /// The last such place that could not be read at once: a drive takes seconds to say so, for each time it is asked.
     broken: Option<(u32, u32)>,
-    /// Why something since the last search for later frames could not be read: what is said where that turns out to be damage.
-    trouble: Option<Error>,
+    /// The last place of the log that could not be read, its segment and its end there, and why: what is said where that turns out
+    /// to be damage.
+    trouble: Option<(u32, u32, Error)>,
     /// Segments whose headers could not be read.
     unread: Vec<u32>,
     /// The state before the group that is being read.
@@ -266,7 +267,13 @@ impl<'a> Replay<'a> {
     /// Refuses, or counts, damage at the position.
     fn damaged(&mut self, what: Part) -> Result<(), Error> {
         match self.on_damage {
-            OnDamage::Refuse => Err(self.trouble.unwrap_or(self.at.corrupt(what))),
+            OnDamage::Refuse => {
+                let at = self.at;
+                let is_here = |&(segment, end, _): &(u32, u32, Error)| {
+                    segment == self.next || segment == at.segment && end > at.offset
+                };
+                Err(self.trouble.filter(is_here).map_or(at.corrupt(what), |(_, _, why)| why))
+            }
             OnDamage::Salvage => {
                 self.out.lost += 1;
                 Ok(())
@@ -443,7 +450,7 @@ impl<'a> Replay<'a> {
         match self.layout.read(self.disk, segment, offset, len).await {
             Ok((buffer, start)) => Ok(Some(buffer[start..start + len as usize].to_vec())),
             Err(e @ Error::Block(BlockError::Failed { .. })) => {
-                self.trouble.get_or_insert(e);
+                self.trouble = Some((segment, offset + len, e));
                 Ok(None)
             }
             Err(e) => Err(e),

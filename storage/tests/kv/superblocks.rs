@@ -100,6 +100,30 @@ fn a_new_store_is_not_taken_for_an_old_one() {
     });
 }
 
+/// Sectors that can be neither read nor written when the store is made, and one day can: the old store does not come back.
+#[test]
+fn a_store_is_made_where_no_superblock_can_be_read() {
+    run(async {
+        let disk = formatted(600 << 10, &small()).await;
+        let store = Store::open(&disk.disk(), small()).await.unwrap();
+        work(&store, &mut Content::new(), 30).await;
+        store.close().await.unwrap();
+        for sector in [0, AREA / 512 - 1] {
+            disk.break_reads(sector);
+            disk.break_writes(sector);
+        }
+        Store::format(&disk.disk(), &small()).await.unwrap();
+        for is_repaired in [false, true] {
+            if is_repaired {
+                disk.repair();
+            }
+            let store = Store::open(&disk.disk(), small()).await.unwrap();
+            assert!(content(&store).await.is_empty(), "{is_repaired}");
+            store.close().await.unwrap();
+        }
+    });
+}
+
 /// A store with some keys in the log, and the sectors of its frames: the first of each, and how many.
 async fn in_the_log(count: usize) -> (SimDisk, Content, Vec<(u64, u64)>) {
     let mut disk = formatted(4 * MIB, &small()).await;

@@ -32,6 +32,8 @@ pub(super) struct News {
     highest: Option<Seq>,
     /// A probe of the path that has arrived, octets of data.
     probe: Option<u32>,
+    /// Some of what is acknowledged in order was sent while the congestion window was full.
+    pub(super) was_full: bool,
 }
 
 impl Machine {
@@ -175,6 +177,7 @@ impl Machine {
         self.snd.queued -= octets as usize;
         self.snd.ring.shrink(self.snd.queued, &mut self.account);
         news.acked = ack - una;
+        news.was_full = una.before(self.snd.full);
         self.snd.una = ack;
         // Not to lie so far back one day that they seem to lie ahead.
         self.snd.small = self.snd.small.later(ack);

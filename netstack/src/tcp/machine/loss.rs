@@ -243,11 +243,7 @@ impl Machine {
         if news.acked == 0 {
             return;
         }
-        let before = self.snd.una - news.acked;
-        let was_full = before.before(self.snd.full);
-        let half_full =
-            self.congestion.is_slow_start() && 2 * (self.snd.next - before) > self.congestion.window();
-        if was_full || half_full || in_timeout {
+        if news.was_full || in_timeout {
             let smoothed = self.rtt.smoothed().unwrap_or_default();
             let bursts = self.congestion.is_slow_start() && self.paced_over().is_none();
             let most = if bursts { UNPACED * self.snd.mss } else { news.acked };

@@ -320,6 +320,15 @@ impl Machine {
         transmit
     }
 
+    /// Notes that the congestion window is in use, as it must be to grow (RFC 9438, 5.8; RFC 7661, 4.1): to the last segment, or
+    /// for a half where it doubles in a round trip.
+    fn notice_full(&mut self) {
+        let (flight, window) = (self.on_the_way(), self.congestion.window());
+        if flight + self.snd.mss > window || self.congestion.is_slow_start() && 2 * flight > window {
+            self.snd.full = self.snd.next;
+        }
+    }
+
     /// A segment of what the queue has an entry for.
     fn data(&mut self, now: Instant, sent: Sent, fresh: bool) -> Transmit {
         let mss = self.snd.mss;
@@ -335,6 +344,7 @@ impl Machine {
         if fresh && len > 0 && core::mem::take(&mut self.snd.reduced) {
             flags |= Flags::CWR;
         }
+        self.notice_full();
         self.congestion.sent(len);
         self.pace(now, len);
         self.set_timers(now, Cause::Sent);
