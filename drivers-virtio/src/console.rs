@@ -45,7 +45,8 @@ impl<T: Transport> Port<T> {
         now: fn() -> u64,
         wire: impl FnOnce(),
     ) -> Result<Self, VirtioError> {
-        transport.begin_init(Features::VERSION_1);
+        let features = transport.begin_init(Features::VERSION_1);
+        crate::agreed(&transport, features.bits())?;
         let input = Single::new::<H>(&mut transport, INPUT)?;
         let output = Single::new::<H>(&mut transport, OUTPUT)?;
         wire();

@@ -14,7 +14,8 @@ pub(crate) fn fill<H: Hal>(
     seed: &mut [u8],
     may_wait: &dyn Fn() -> bool,
 ) -> Result<Result<(), Fault>, VirtioError> {
-    transport.begin_init(Features::VERSION_1);
+    let features = transport.begin_init(Features::VERSION_1);
+    crate::agreed(&transport, features.bits())?;
     let mut queue = Single::new::<H>(&mut transport, 0)?;
     transport.finish_init();
     let outcome = ask(&mut transport, &mut queue, seed, may_wait);
@@ -98,5 +99,13 @@ mod tests {
         for (lie, fault) in lies {
             assert_eq!(ask_device(lie).1, Err(*fault));
         }
+    }
+
+    #[test]
+    fn a_device_that_does_not_agree_to_the_features_is_none() {
+        let device = FakeDevice::new(DeviceType::EntropySource, Features::VERSION_1.bits(), &[]);
+        device.0.borrow_mut().refuses = true;
+        let asked = fill::<FakeHal>(device, &mut [0; 8], &|| false);
+        assert!(matches!(asked, Err(VirtioError::Device)));
     }
 }

@@ -42,6 +42,15 @@ pub use find::{find_net, open_net, seed};
 pub use transport::DeviceTransport;
 
 use core::fmt;
+use virtio_drivers::transport::{DeviceStatus, Transport};
+
+/// Whether the device has agreed to what the driver chose (virtio 1.2, section 3.1.1, step 6), which those before version 1 are
+/// not asked.
+fn agreed(transport: &impl Transport, features: u64) -> Result<(), VirtioError> {
+    let is_old = features & (1 << 32) == 0;
+    let is_agreed = is_old || transport.get_status().contains(DeviceStatus::FEATURES_OK);
+    is_agreed.then_some(()).ok_or(VirtioError::Device)
+}
 
 /// Why there is no device.
 #[derive(thiserror::Error)]

@@ -4,6 +4,7 @@
 //! been given up writes nowhere else. What a device can write is never borrowed, only copied.
 
 use crate::VirtioError;
+use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
@@ -40,7 +41,8 @@ pub(crate) struct Buffer {
 
 /// A queue of up to `N` buffers, all of one direction.
 pub(crate) struct Queue<H: Hal, const N: usize> {
-    queue: VirtQueue<H, N>,
+    /// Never dropped, like `memory`.
+    queue: ManuallyDrop<VirtQueue<H, N>>,
     index: u16,
     direction: BufferDirection,
     memory: NonNull<u8>,
@@ -58,7 +60,7 @@ impl<H: Hal, const N: usize> Queue<H, N> {
         direction: BufferDirection,
         size: usize,
     ) -> Result<Self, VirtioError> {
-        let queue = VirtQueue::new(transport, index, false, false)?;
+        let queue = ManuallyDrop::new(VirtQueue::new(transport, index, false, false)?);
         let (address, memory) = H::dma_alloc(size.div_ceil(PAGE_SIZE), direction);
         if address == 0 {
             return Err(VirtioError::Memory);

@@ -35,7 +35,13 @@ pub fn manifest(file: &str, text: &str) -> Result<Manifest, Error> {
         None => return Err(Error::of_file(file, "it has no [image], which names the image")),
     };
     let networks = each(&root, "network", network)?;
-    let blocks = each(&root, "block", block)?;
+    let blocks = each(&root, "block", |item, table| {
+        // The boot parameters of both begin with it.
+        if networks.iter().any(|network| network.name == item.key) {
+            return item.error(format!("[network.{}] has this name already", item.key));
+        }
+        block(item, table)
+    })?;
     let own = [
         (&NETWORK_KEYS_WITH_IPV6[..], networks.is_empty()),
         (&[TAP][..], networks.is_empty()),

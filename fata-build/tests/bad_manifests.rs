@@ -165,6 +165,10 @@ fn what_is_wrong_with_a_device() {
             "[block.data]\nread-only = \"yes\"",
             "unikernel.toml:4: block.data.read-only: expected true or false, found a string",
         ),
+        (
+            "[network.data]\n[block.data]\nqueues = 2",
+            "unikernel.toml:4: block.data: [network.data] has this name already",
+        ),
         ("[block.data]\nqueues = 9", "unikernel.toml:4: block.data.queues: 9 is not a number from 1 to 8"),
         (
             "[block.data]\n[params.disk]\nhelp = \"x\"",

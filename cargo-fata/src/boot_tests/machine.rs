@@ -180,6 +180,10 @@ fn nothing_half_configured_starts(logs: &Path) -> Result<()> {
                 "boot parameter back.gateway: 10.0.2.2 is not in the network of 10.0.3.77/24",
             ),
             ("number=8 colour=red", "boot parameter \"colour\" is unknown"),
+            (
+                "virtio_mmio.device=512@0xfeb00e00:12 back.ipv4=10.0.3.77/24",
+                "boot parameters behind virtio_mmio.device=: they go before it",
+            ),
         ] {
             let guest = Machine::start(logs, "manifest", parameters, &machine)?;
             let (status, log) = guest.wait_end().with_context(|| machine.clone())?;

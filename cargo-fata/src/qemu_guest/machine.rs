@@ -12,7 +12,7 @@ use crate::xen_host::qemu::Forward;
 pub enum Board {
     /// No firmware to speak of, no PCI: virtio over MMIO, named on the kernel's command line.
     Microvm,
-    /// The same with its devices named by ACPI, for Linux; our guests do not find them.
+    /// The same with its devices named by ACPI, as Linux finds them.
     MicrovmAcpi,
     /// A PC of 2007: PCI, a power button.
     Q35,

@@ -40,6 +40,9 @@ struct Tap {
 impl Pcap {
     /// Makes a file for each interface.
     pub fn create(path: &Path, interfaces: usize) -> Result<Self> {
+        if interfaces == 0 {
+            return Err(anyhow!("--pcap: the guest has no network interface"));
+        }
         let make = |n: usize| {
             let mut path = path.as_os_str().to_owned();
             if n > 0 {
@@ -182,6 +185,14 @@ mod tests {
         let all = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(all, [[0; HEADER].as_slice(), b"firstagain"].concat());
+    }
+
+    #[test]
+    fn without_an_interface_there_is_nothing_to_capture() {
+        let path = std::env::temp_dir().join(format!("fata-pcap-test-none-{}", std::process::id()));
+        let said = Pcap::create(&path, 0).err().map(|error| error.to_string());
+        assert_eq!(said.as_deref(), Some("--pcap: the guest has no network interface"));
+        assert!(!path.exists());
     }
 
     #[test]

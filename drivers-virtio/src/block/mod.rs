@@ -17,7 +17,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::mem;
+use core::mem::{self, ManuallyDrop};
 use core::ptr::NonNull;
 use core::slice;
 use core::task::Poll;
@@ -110,7 +110,8 @@ struct InSlot {
 
 struct State<T: Transport, H: Hal> {
     transport: T,
-    queue: VirtQueue<H, DESCRIPTORS>,
+    /// Never dropped: its memory stays the device's, which may go on using it.
+    queue: ManuallyDrop<VirtQueue<H, DESCRIPTORS>>,
     /// The page with headers and statuses.
     page: NonNull<u8>,
     slots: [Option<InSlot>; SLOTS],
@@ -151,6 +152,7 @@ impl<T: Transport + 'static, H: Hal + 'static> VirtioBlk<T, H> {
         wake: impl FnOnce(),
     ) -> Result<Self, VirtioError> {
         let features = transport.begin_init(Features::all());
+        crate::agreed(&transport, features.bits())?;
         let (geometry, most_discard) = geometry(&transport, features, access)?;
         let queue = VirtQueue::new(&mut transport, 0, false, false)?;
         let (address, page) = H::dma_alloc(1, BufferDirection::Both);
@@ -167,7 +169,7 @@ impl<T: Transport + 'static, H: Hal + 'static> VirtioBlk<T, H> {
         );
         let state = State {
             transport,
-            queue,
+            queue: ManuallyDrop::new(queue),
             page,
             slots: [const { None }; SLOTS],
             waiting: VecDeque::new(),
@@ -337,7 +339,12 @@ impl<T: Transport, H: Hal> State<T, H> {
             let popped = self.with_buffers(slot, &mut job.request, |queue, read, written| unsafe {
                 queue.pop_used(token, read, written)
             });
-            if popped.is_err() {
+            let most = 1 + match &job.request {
+                Request::Read { buffer, .. } => buffer.len(),
+                _ => 0,
+            };
+            if popped.is_err() || popped.is_ok_and(|written| written as usize > most) {
+                log::error!("virtio-blk: the device says to have written more than it was given room for");
                 self.slots[slot] = Some(InSlot { token, job });
                 return self.give_up();
             }

@@ -1,13 +1,14 @@
 //! The driver against a device of the tests.
 
 use super::{DISCARD, Features, STATUS_OK, VirtioBlk};
+use crate::VirtioError;
 use crate::fake::{FakeDevice, FakeHal};
-use fata_libos::block::{Access, BlockError, Discard, Disk};
+use fata_libos::block::{Access, BlockError, Buffer, Discard, Disk};
 use fata_libos::task::{WakerSet, spawn_detached};
 use fata_libos::testing::run;
 use std::cell::RefCell;
 use std::rc::Rc;
-use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::{DeviceStatus, DeviceType};
 
 /// What a device was asked to discard: from which sector of 512 octets on, how many.
 type Asked = Rc<RefCell<Vec<(u64, u32)>>>;
@@ -98,4 +99,51 @@ fn who_discards_less_than_a_sector_discards_nothing() {
             assert_eq!(disk(&device, interrupted).geometry().discard, wanted);
         }
     });
+}
+
+/// A device that says to have written so much of each read.
+fn lying(written: u32) -> (FakeDevice, &'static WakerSet) {
+    let mut config = vec![0; 60];
+    config[..8].copy_from_slice(&8000_u64.to_le_bytes());
+    let device = FakeDevice::new(DeviceType::Block, Features::VERSION_1.bits(), &config);
+    let interrupted = &*Box::leak(Box::<WakerSet>::default());
+    device.0.borrow_mut().on_notify = Some(Rc::new(move |device, _| {
+        let device = device.clone();
+        spawn_detached(async move {
+            while let Some(given) = device.next(0) {
+                given.write_last(&[STATUS_OK]);
+                device.give_back(0, given.id.into(), written);
+            }
+            interrupted.wake_all();
+        });
+    }));
+    (device, interrupted)
+}
+
+#[test]
+fn a_device_that_writes_more_than_it_may_is_given_up() {
+    for (written, wanted) in [(513, Ok(())), (514, Err(BlockError::Gone { sector: 9 }))] {
+        run(async {
+            let (device, interrupted) = lying(written);
+            let disk = disk(&device, interrupted);
+            assert_eq!(disk.read(9, 1).await.map(drop), wanted);
+            let is_stopped = device.0.borrow().status == DeviceStatus::empty();
+            assert_eq!(is_stopped, wanted.is_err());
+            assert_eq!(disk.read(9, 1).await.map(drop), wanted, "the next request");
+        });
+    }
+    // What is not read has room for the status alone.
+    run(async {
+        let (device, interrupted) = lying(2);
+        let disk = disk(&device, interrupted);
+        assert_eq!(disk.write(9, Buffer::zeroed(512)).await.map(drop), Err(BlockError::Gone { sector: 9 }));
+    });
+}
+
+#[test]
+fn a_device_that_does_not_agree_to_the_features_is_none() {
+    let (device, interrupted) = lying(513);
+    device.0.borrow_mut().refuses = true;
+    let started = VirtioBlk::<_, FakeHal>::new(device, Access::ReadWrite, interrupted, || {});
+    assert!(matches!(started, Err(VirtioError::Device)));
 }

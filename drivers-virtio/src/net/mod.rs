@@ -72,11 +72,7 @@ impl<H: Hal, T: Transport> VirtioNet<H, T> {
     ) -> Result<Self, VirtioError> {
         let wanted = Features::wanted(transport.read_device_features());
         let features = transport.begin_init(wanted);
-        if features.contains(Features::VERSION_1)
-            && !transport.get_status().contains(DeviceStatus::FEATURES_OK)
-        {
-            return Err(VirtioError::Device);
-        }
+        crate::agreed(&transport, features.bits())?;
         let mac = address(&transport, features)?;
         let mtu = mtu(&transport, features)?;
         let pairs = vec![Pair::new(&mut transport, 0, features)?];

@@ -69,6 +69,11 @@ pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
     // As octets: a split of text that may fail brings the printing of any text into each image.
     let (line, devices) = command_line.split_at(devices.unwrap_or(command_line.len()));
     let (command_line, mmio_devices) = (text(line), text(devices));
+    // Boot parameters there would be lost.
+    let is_device = |word: &[u8]| word.is_empty() || word.starts_with(MMIO_DEVICES);
+    if !mmio_devices.as_bytes().split(|octet| *octet <= b' ').all(is_device) {
+        crash::crash(format_args!("fata: boot parameters behind virtio_mmio.device=: they go before it\n"))
+    }
     let boot = MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices };
     machine::keep(boot);
     // SAFETY: as in `enter`.
