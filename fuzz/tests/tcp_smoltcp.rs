@@ -153,6 +153,14 @@ fn two_implementations() {
             false
         });
         let stop = stop.unwrap_or_else(|wrong| panic!("{wrong}"));
+        // smoltcp stays in TIME-WAIT for ten seconds alone: where its last acknowledgement is lost, what asks for it again may
+        // come after that, and is answered with a reset. All octets have arrived even so.
+        let (ours, theirs) = (scene.ours, 1 - scene.ours);
+        let is_whole = (0..2).all(|n| network.apps[n].got == scene.totals[1 - n]);
+        let is_lossy = network.links[theirs].counts.lost > 0;
+        if stop == Stop::Cut(ours) && is_whole && is_lossy && network.ends[theirs].is_over() {
+            return;
+        }
         assert_eq!(stop, Stop::Over, "{}", network.told("did not come to its end"));
     });
 }
