@@ -74,6 +74,11 @@ impl Machine {
             if flags.has(Flags::RST) {
                 return Verdict::NotBelieved;
             }
+            if self.snd.probing && header.ack == self.snd.next + 1 && flags.has(Flags::ACK) {
+                // The peer took the octet that its window was probed with, and what it says that in is older than what it sent before:
+                // it began again there. Without the octet's number each side would refuse all that the other says.
+                self.acknowledge(now, header, data.len());
+            }
             self.note_duplicate(header.seq, (header.seq + data.len() as u32).earlier(self.rcv.next));
             self.answer_outside(now, header.space(data.len()));
             return Verdict::Outside;
