@@ -68,6 +68,10 @@ fn scene() -> impl Strategy<Value = Scene> {
         // What its owner has not read when TIME-WAIT is over, smoltcp forgets.
         let mut paces = paces;
         paces[1 - ends.0] = Pace::Bulk;
+        // And an octet with which it probes a closed window it never sends again: who reads slowly has room for all.
+        if let Pace::Pieces { .. } = paces[ends.0] {
+            totals[1 - ends.0] = totals[1 - ends.0].min(sizes.0.0.min(60_000) as u64 / 2);
+        }
         let mut outages = network.2;
         outages.sort_unstable();
         Scene {
