@@ -160,6 +160,10 @@ fn two_implementations() {
         // smoltcp stays in TIME-WAIT for ten seconds alone: where its last acknowledgement is lost, what asks for it again may
         // come after that, and is answered with a reset. All octets have arrived even so.
         let (ours, theirs) = (scene.ours, 1 - scene.ours);
+        if stop == Stop::Cut(ours) {
+            // Who reads slowly has not read all yet.
+            network.linger(PATIENCE).unwrap_or_else(|wrong| panic!("{wrong}"));
+        }
         let is_whole = (0..2).all(|n| network.apps[n].got == scene.totals[1 - n]);
         let is_lossy = network.links[theirs].counts.lost > 0;
         if stop == Stop::Cut(ours) && is_whole && is_lossy && network.ends[theirs].is_over() {
