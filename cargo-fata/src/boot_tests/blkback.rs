@@ -25,6 +25,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::blkback::discarded_is_zeros_and_takes_no_room", 120, discard),
     BootTest::new("boot::blkback::bad_sectors_are_told_one_by_one", 180, bad_sectors),
     BootTest::new("boot::blkback::closes_and_comes_back_under_load", 300, closes),
+    BootTest::new("boot::blkback::closes_before_its_medium_has_ended", 300, closes_early),
     BootTest::new("boot::blkback::its_driver_is_bound_anew_under_load", 300, bound_anew),
 ];
 
@@ -177,6 +178,25 @@ fn closes(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
+/// The medium stands still while the back end closes: Linux's says that it has, and uses the pages of what is in flight all the same.
+/// So it is for longer than a few attempts to connect take.
+fn closes_early(host: &mut Host) -> Result<()> {
+    let device = sparse(host)?;
+    let sectors = DISK_KIB * 2;
+    let script = format!(
+        "export DM_DISABLE_UDEV=1; modprobe dm-mod
+        echo 0 {sectors} linear {device} 0 | dmsetup create still && dmsetup mknodes still"
+    );
+    host.sh(&script, SOON)?.ok().context("the device mapper does not")?;
+    let script = "export DM_DISABLE_UDEV=1; dmsetup suspend --noflush --nolockfs still; sleep 0.5
+        xenstore-write BACK/state 5; sleep 2; dmsetup resume still";
+    let result = comes_back_from(host, "/dev/mapper/still", script);
+    host.sh("export DM_DISABLE_UDEV=1; dmsetup resume still; dmsetup remove --retry still", SOON)?.ok()?;
+    let console = result?;
+    ensure!(!console.contains("holds pages of requests"), "it was not waited for: {console}");
+    Ok(())
+}
+
 /// blkback's driver is taken from the device and given back, without a word to the guest: the kernel's way to another version of it.
 fn bound_anew(host: &mut Host) -> Result<()> {
     let script = "cd /sys/bus/xen-backend/drivers/vbd; echo vbd-DOMID-51712 > unbind; sleep 0.5; echo vbd-DOMID-51712 > bind";
@@ -186,7 +206,11 @@ fn bound_anew(host: &mut Host) -> Result<()> {
 /// Does something to the back end of a disk in use, several times, with kept grants and without; everything is as it was written.
 fn comes_back(host: &mut Host, script: &str) -> Result<String> {
     let device = sparse(host)?;
-    let guest = host.create(&spec("tasks", &device, "rw")?)?;
+    comes_back_from(host, &device, script)
+}
+
+fn comes_back_from(host: &mut Host, device: &str, script: &str) -> Result<String> {
+    let guest = host.create(&spec("tasks", device, "rw")?)?;
     let result = goes_and_comes(host, &guest, script);
     keep_grants(host, "Y")?;
     result?;

@@ -23,6 +23,10 @@ use fata_libos::time::{Duration, Instant, sleep, timeout};
 
 /// How long a back end gets to let go of the pages before they are parked.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// How long one that has closed gets to end what it was doing, and between two looks at it, at first and at most.
+const LET_GO_WAIT: Duration = Duration::from_secs(10);
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LATER_LOOK: Duration = Duration::from_millis(50);
 /// Between two attempts, at first and at most.
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(60);
@@ -212,7 +216,10 @@ impl Site {
             // Whatever goes wrong now, it is over: the pages are parked if need be.
             _ => matches!(timeout(CLOSE_WAIT, self.part(&mut session, &mut why)).await, Ok(Ok(()))),
         };
-        if let Some(queues) = served {
+        if let Some(mut queues) = served {
+            if is_closed && timeout(LET_GO_WAIT, self.let_go(&mut queues, &mut why)).await.is_err() {
+                log::warn!("{}: the back end has closed, and holds pages of requests", self.name);
+            }
             let jobs = queues.end();
             log::info!("{}: {} requests were in flight", self.name, jobs.len());
             self.link.retry(jobs.into_iter());
@@ -243,6 +250,18 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the back end has let go of the pages of requests. Linux's says that it has closed while the medium still reads and
+    /// writes what it was asked for; a request whose pages are in use cannot be issued again.
+    async fn let_go(&self, queues: &mut Queues, why: &mut Why) {
+        let mut pause = FIRST_LOOK;
+        while queues.still_held() > 0 {
+            if self.wait(sleep(pause)).await == Err(Why::Unwanted) {
+                *why = Why::Unwanted;
+            }
+            pause = (pause * 2).min(LATER_LOOK);
+        }
     }
 
     /// Whether the toolstack keeps the device attached.

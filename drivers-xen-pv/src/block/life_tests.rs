@@ -41,6 +41,31 @@ fn what_was_in_flight_is_issued_again_once() {
     });
 }
 
+/// As Linux's does with what the medium has not ended yet: a write from before comes to its end, and only then is issued anew.
+#[test]
+fn a_back_end_that_closes_may_hold_pages_for_a_while() {
+    bench(async |b| {
+        let disk = b.connected().await;
+        b.back.hold();
+        let mut requests: Vec<_> = (0..3).map(|n| write(&disk, 40 * n, &octets(512, n as usize))).collect();
+        sleep(Duration::from_millis(10)).await;
+        let held: Vec<_> = b.back.take().into_iter().map(|taken| b.back.keep_a_page(taken)).collect();
+        assert_eq!(held.len(), 3);
+        b.back.show_state(XenbusState::Closing);
+        for map in held {
+            sleep(Duration::from_secs(2)).await;
+            assert_eq!(b.back.connects(), 1);
+            drop(map);
+        }
+        b.back.serve();
+        until("it is connected again", || b.back.connects() == 2).await;
+        all_done(&mut requests).await;
+        assert_eq!(b.back.log.borrow().len(), 3, "each was performed once");
+        assert_eq!(b.xen.grants().counts().parked_pages, 0);
+        disk
+    });
+}
+
 #[test]
 fn what_was_lost_twice_is_an_error() {
     bench(async |b| {

@@ -359,6 +359,16 @@ impl Queue {
         }
     }
 
+    /// Callers' pages that the back end, which has closed, still uses; its access to the others has ended.
+    pub(super) fn still_held(&mut self) -> usize {
+        let pieces = self.in_flight.iter_mut().flat_map(|part| &mut part.pieces);
+        let held = pieces.map(|piece| match &mut piece.memory {
+            Memory::Lent(lent) => lent.try_end(),
+            Memory::None | Memory::Copied(_) => 0,
+        });
+        held.sum()
+    }
+
     /// Ends the queue: what is in flight is taken back as far as the back end lets go of it. Adds the jobs of what was in
     /// flight, each once.
     pub(super) fn end(mut self, jobs: &mut Vec<Rc<Job>>) {

@@ -114,6 +114,12 @@ impl Queues {
         Ok(())
     }
 
+    /// Callers' pages that the back end, which has closed, still uses; its access to the others has ended. Only before
+    /// [`end`](Self::end).
+    pub(super) fn still_held(&mut self) -> usize {
+        self.all.iter_mut().map(Queue::still_held).sum()
+    }
+
     /// Ends the queues, whose back end has closed or is not to be waited for: what is in flight is taken back as far as the back
     /// end lets go of it. Returns the jobs that were in flight, each once, in the order in which they were issued as far as the
     /// identifiers say.

@@ -57,6 +57,13 @@ impl Lent {
         &self.refs
     }
 
+    /// Ends the access to the pages that the peer does not use at this moment, and says how many it holds: for a peer that is expected
+    /// to let go soon.
+    pub fn try_end(&mut self) -> usize {
+        self.xen.grants().end_those_free(&mut self.refs);
+        self.refs.len()
+    }
+
     /// Ends the access, and says how many pages the peer still holds: those are parked, with what keeps them.
     pub fn end(mut self) -> usize {
         self.end_all()

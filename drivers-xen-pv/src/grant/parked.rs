@@ -1,7 +1,7 @@
 //! Pages that their owner has given up while a peer held them.
 
+use super::GrantTable;
 use super::lent::Owner;
-use super::{GrantError, GrantTable};
 use crate::types::{DomId, GrantRef};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -31,7 +31,7 @@ impl Parked {
 
     /// Ends what can be ended; true if no grant is left.
     pub(super) fn try_end(&mut self, table: &GrantTable) -> bool {
-        self.refs.retain(|r| matches!(table.try_end(*r), Err(GrantError::InUse { .. })));
+        table.end_those_free(&mut self.refs);
         self.refs.is_empty()
     }
 

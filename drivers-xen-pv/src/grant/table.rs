@@ -103,6 +103,11 @@ impl GrantTable {
         Ok(())
     }
 
+    /// Takes back those of `references` that the peer does not use at this moment: the others are left in it.
+    pub(super) fn end_those_free(&self, references: &mut Vec<GrantRef>) {
+        references.retain(|reference| matches!(self.try_end(*reference), Err(GrantError::InUse { .. })));
+    }
+
     /// Figures.
     pub fn counts(&self) -> GrantCounts {
         let state = self.state.borrow();

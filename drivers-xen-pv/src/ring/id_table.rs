@@ -69,6 +69,11 @@ impl<T> IdTable<T> {
         self.places.iter().flatten()
     }
 
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().flatten()
+    }
+
     /// Takes out all requests, to be given up or sent again.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
         let Self { places, free } = self;
