@@ -16,8 +16,10 @@ use core::pin::pin;
 use core::task::Poll;
 use fata_libos::time::{Duration, Instant};
 
-/// An idle connection's input buffer, octets.
-const IDLE_BUFFER: usize = 512;
+/// An idle connection's input buffer, octets: a simple client's whole request.
+const IDLE_BUFFER: usize = 240;
+/// The next larger one: a browser's.
+const BUSY_BUFFER: usize = 1008;
 
 /// Output that is kept together before it is written.
 const OUTPUT_BATCH: usize = 4 * 1024;
@@ -129,7 +131,12 @@ impl Input {
         if self.end < self.buffer.len() {
             return Ok(());
         }
-        let wanted = (self.buffer.len() * 2).clamp(IDLE_BUFFER.min(max), max);
+        let wanted = match self.buffer.len() {
+            0 => IDLE_BUFFER,
+            IDLE_BUFFER => BUSY_BUFFER,
+            len => len * 2,
+        };
+        let wanted = wanted.min(max);
         if wanted <= self.end {
             return Err(ReadError::Full);
         }

@@ -61,7 +61,7 @@ fn web(host: &mut Host, connections: u32) -> Result<Guest> {
     Ok(guest)
 }
 
-/// They stay open while others are served; what they took is given back. Tables keep the size that they once had, and may come
+/// They stay open while others are served; what they took is not more than it may be, and is given back. Tables keep the size that they once had, and may come
 /// to it in the second round or the third: a leak takes as much in each.
 fn connections_are_held(host: &mut Host, count: u32) -> Result<()> {
     let guest = web(host, count)?;
@@ -77,7 +77,10 @@ fn connections_are_held(host: &mut Host, count: u32) -> Result<()> {
         drop(held);
         states.push(idle::settled(host)?);
         ensure!(guest.end()?.is_none(), "the guest is gone: {}", guest.console());
-        if states[states.len() - 1].heap_used < before.heap_used + PAGE_OCTETS {
+        let after = states[states.len() - 1];
+        if after.heap_used < before.heap_used + PAGE_OCTETS {
+            let each = with.heap_used.saturating_sub(after.heap_used) as f64 / f64::from(count);
+            ensure!(each <= PER_CONNECTION, "an idle connection took {each:.0} octets");
             return Ok(());
         }
     }

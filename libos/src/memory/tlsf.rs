@@ -7,10 +7,12 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 use rlsf::Tlsf;
 
-/// Sizes of the blocks kept ready, octets.
-const CLASSES: [u16; 12] = [16, 32, 48, 80, 112, 176, 240, 368, 496, 752, 1008, 2032];
-/// Blocks kept of each class at most; what is freed beyond goes back and may be used for other sizes.
-const KEPT: u16 = 32;
+/// Sizes of the blocks kept ready, octets. Large ones lie close together: what there are thousands of, a connection and its
+/// task, is of such a size, and what lies between is lost with each.
+const CLASSES: [u16; 20] =
+    [16, 32, 48, 80, 112, 176, 240, 368, 496, 624, 752, 880, 1008, 1136, 1264, 1392, 1520, 1648, 1904, 2032];
+/// Blocks kept of each class at most, and octets; what is freed beyond goes back and may be used for other sizes.
+const KEPT: (u16, u16) = (32, 16 << 10);
 /// What rlsf needs for a block beside its content, octets.
 const OVERHEAD: usize = 2 * size_of::<usize>();
 /// The alignment of every block, octets.
@@ -97,7 +99,7 @@ impl Blocks {
         };
         self.used -= usize::from(CLASSES[class]) + OVERHEAD;
         let list = &mut self.ready[class];
-        if list.count == KEPT {
+        if list.count >= KEPT.0 || list.count * CLASSES[class] >= KEPT.1 {
             // SAFETY: the block was allocated with `class_layout`.
             unsafe { self.pool.deallocate(block, MIN_ALIGN) };
             return;
