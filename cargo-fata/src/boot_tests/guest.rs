@@ -38,6 +38,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::console_input", 60, console_input).both().on_both_boards(),
     BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main).on_qemu(),
+    BootTest::new("boot::guest::vector_registers", 60, vector_registers).both().on_both_boards(),
 ];
 
 /// On q35 the memory is then in pieces on both sides of 4 GiB, which a guest of the default size never sees.
@@ -214,5 +215,16 @@ fn error_of_main(host: &mut Host) -> Result<()> {
     let guest = host.create(&probe("error")?)?;
     guest.wait_console("this main ends with an error", SOON)?;
     ensure!(guest.wait_gone(SOON)? == End::Crash, "an error of main is no power-off");
+    Ok(())
+}
+
+/// What libraries of cryptography ask for is there, and registers are kept while others run.
+fn vector_registers(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("vectors")?)?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
+    let console = guest.console();
+    for line in ["avx 1 osxsave 1 aes 1 pclmulqdq 1", "xcr0 7", "vectors kept"] {
+        ensure!(console.contains(line), "no {line:?}: {console}");
+    }
     Ok(())
 }

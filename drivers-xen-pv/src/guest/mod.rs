@@ -15,6 +15,7 @@ pub(crate) mod hypercall;
 pub(crate) mod image;
 pub(crate) mod memory;
 mod notes;
+mod vectors;
 
 pub use backtrace::backtrace;
 pub use boot::Boot;
@@ -28,3 +29,4 @@ pub use entropy::seed;
 pub use hv::GuestHypervisor;
 pub(crate) use hv::HYPERVISOR;
 pub use memory::{grow_heap, memory};
+pub(crate) use vectors::enable as enable_vectors;
