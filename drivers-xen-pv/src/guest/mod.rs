@@ -19,13 +19,13 @@ mod vectors;
 
 pub use backtrace::backtrace;
 pub use boot::Boot;
-pub(crate) use boot::{console_is_at, enter, enter_without_xen, greet};
+pub(crate) use boot::{console_is_at, enter, enter_without_xen, greet, keep_told};
 pub use clock::cpu_time;
 pub(crate) use clock::note_runs;
 pub(crate) use crash::has_panicked;
 pub use crash::{crash, panic, set_writer};
 pub use early_console::early_write;
-pub use entropy::seed;
+pub use entropy::{gather, generation};
 pub use hv::GuestHypervisor;
 pub(crate) use hv::HYPERVISOR;
 pub use memory::{grow_heap, memory};

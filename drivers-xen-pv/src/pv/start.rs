@@ -6,7 +6,9 @@ use crate::guest;
 use crate::shared::SharedMemory;
 use crate::types::{EvtchnPort, Mfn, PAGE_SIZE};
 use core::arch::asm;
+use core::mem::offset_of;
 use core::ptr::NonNull;
+use core::slice;
 
 /// Called by the entry code on the image's own stack.
 pub(super) extern "C" fn pv_main(start_info: *const StartInfo) -> ! {
@@ -21,6 +23,8 @@ pub(super) extern "C" fn pv_main(start_info: *const StartInfo) -> ! {
     guest::enable_vectors(features());
     mm::init(info);
     guest::note_runs();
+    // SAFETY: its first 128 octets are plain numbers, mapped for ever, which nobody writes.
+    guest::keep_told(unsafe { slice::from_raw_parts(start_info.cast(), offset_of!(StartInfo, cmd_line)) });
     guest::enter(&info.cmd_line, console, ring(info.store_mfn, info.store_evtchn), cpu_at_entry)
 }
 

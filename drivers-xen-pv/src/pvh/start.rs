@@ -30,6 +30,7 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     if there < map.total() {
         map.keep(there.saturating_sub(xen::SPECIAL_PAGES));
     }
+    guest::keep_told(command_line);
     paging::init(&map);
     let console = xen::ring(PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN, &CONSOLE);
     guest::console_is_at(&console);

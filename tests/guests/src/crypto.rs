@@ -1,9 +1,30 @@
-//! What cryptography needs: the processor's vector registers.
+//! What cryptography needs: random octets, and the processor's vector registers.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
+use fata::entropy::{self, Source};
 use fata::prelude::*;
+
+/// 32 random octets, and the sources of them; or why there are none.
+pub fn random(env: &Env) {
+    let mut octets = [0; 32];
+    match entropy::try_fill(&mut octets) {
+        Ok(()) => {
+            let [a, b, c, d] = octets.as_chunks().0 else { return };
+            let [a, b, c, d] = [a, b, c, d].map(|part| u64::from_be_bytes(*part));
+            println!(env, "random {a:016x}{b:016x}{c:016x}{d:016x}");
+        }
+        Err(error) => println!(env, "refused: {error}"),
+    }
+    for source in
+        [Source::Rdseed, Source::Rdrand, Source::Virtio, Source::Kernel, Source::Boot, Source::Jitter]
+    {
+        if entropy::sources().contains(source) {
+            println!(env, "source {source:?}");
+        }
+    }
+}
 
 /// What CPUID says of vector registers; where they are in use, they keep their values while the guest sleeps.
 pub async fn vectors(env: &Env) {
