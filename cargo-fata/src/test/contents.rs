@@ -57,6 +57,8 @@ const STORAGE: Part = part("fata_storage::", "/storage/src/");
 const FAT: Part = part("hadris_fat::", "/hadris-fat-3*/src/");
 const EXFAT: Part = part("hadris_fat::exfat::", "/hadris-fat-3*/src/exfat/");
 const VIRTIO_NET: Part = part("fata_virtio::net::", "drivers-virtio/src/net/");
+/// The generator of random octets, with its key.
+const ENTROPY: Part = part("fata_libos::entropy::", "libos/src/entropy/");
 const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
@@ -72,6 +74,7 @@ const CONTENTS: [Contents; 7] = [
             HTTP,
             NETFRONT,
             VIRTIO_NET,
+            ENTROPY,
             VIRTIO_ENTROPY,
             VIRTIO_CONSOLE,
             BLOCK,
@@ -82,7 +85,7 @@ const CONTENTS: [Contents; 7] = [
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
         has_not: &[
             IP6,
             IP6_DISCOVERY,
@@ -117,7 +120,7 @@ const CONTENTS: [Contents; 7] = [
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
+        has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
