@@ -47,6 +47,11 @@ impl ClientConfig {
         }
     }
 
+    /// Trusts servers whose certificates the roots of a PEM text, or intermediates that a server sends, have signed.
+    pub fn from_roots_pem(roots_pem: &str) -> Result<Self, ConfigError> {
+        Self::with_provider(Arc::new(crate::provider::provider()), roots_pem)
+    }
+
     /// As [`from_roots_pem`](Self::from_roots_pem), with other primitives.
     pub fn with_provider(provider: Arc<CryptoProvider>, roots_pem: &str) -> Result<Self, ConfigError> {
         Ok(Self::new(provider, pem::roots(roots_pem)?))

@@ -13,6 +13,7 @@ mod error;
 mod limits;
 mod names;
 mod pem;
+pub mod provider;
 mod record;
 mod server;
 mod session;

@@ -46,6 +46,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Shows the certificate of a PEM text, those that signed it behind it, with the key of another.
+    pub fn from_pem(chain_pem: &str, key_pem: &str) -> Result<Self, ConfigError> {
+        Self::with_provider(Arc::new(crate::provider::provider()), chain_pem, key_pem)
+    }
+
     /// As [`from_pem`](Self::from_pem), with other primitives.
     pub fn with_provider(
         provider: Arc<CryptoProvider>,

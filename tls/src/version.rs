@@ -32,6 +32,7 @@ impl fmt::Display for Version {
 
 /// Of one version alone.
 type One = &'static [&'static rustls::SupportedProtocolVersion];
+#[cfg(feature = "tls12")]
 static TLS12: One = &[&rustls::version::TLS12];
 static TLS13: One = &[&rustls::version::TLS13];
 
@@ -44,6 +45,7 @@ pub enum Versions {
     /// TLS 1.3 alone.
     Tls13,
     /// TLS 1.2 alone.
+    #[cfg(feature = "tls12")]
     Tls12,
 }
 
@@ -52,6 +54,7 @@ impl Versions {
         match self {
             Self::All => rustls::ALL_VERSIONS,
             Self::Tls13 => TLS13,
+            #[cfg(feature = "tls12")]
             Self::Tls12 => TLS12,
         }
     }

@@ -1,0 +1,40 @@
+//! The cryptography that rustls asks for, from pure Rust crates.
+//!
+//! [`provider`] names what is offered, in the order of preference. Below it, each file has one of the roles that rustls gives a
+//! provider: `hash` and `hmac` (HKDF and the PRF of TLS 1.2 are rustls' own, over HMAC), `aead` with `tls13` and `tls12` for
+//! the records, `kx` for key exchange, `verify` and `sign` for signatures. Random bytes come from [`fata_libos::entropy`].
+//!
+//! What depends on secrets takes the same time whatever they are, as far as the crates below promise it: AES and GHASH by
+//! AES-NI and PCLMULQDQ, which the processor is asked for at run time, else in bit-sliced software; ChaCha20-Poly1305; the
+//! elliptic curves; signing with RSA, which is blinded too.
+mod aead;
+mod hash;
+mod hmac;
+mod kx;
+mod random;
+mod sign;
+pub mod suites;
+#[cfg(feature = "tls12")]
+mod tls12;
+mod tls13;
+mod verify;
+
+use rustls::crypto::CryptoProvider;
+
+#[cfg(feature = "p384")]
+pub use kx::SECP384R1;
+pub use kx::{SECP256R1, X25519};
+
+/// All that this provider has.
+///
+/// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of
+/// its own that the client has too.
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: suites::ALL.to_vec(),
+        kx_groups: kx::ALL.to_vec(),
+        signature_verification_algorithms: verify::ALGORITHMS,
+        secure_random: &random::Random,
+        key_provider: &sign::Keys,
+    }
+}
