@@ -1,7 +1,7 @@
 //! The client's side: its configuration, and what makes connections.
 
 use crate::cache::ClientCache;
-use crate::clock::CheckedClock;
+use crate::clock::{self, CheckedClock};
 use crate::engine::ClientEngine;
 use crate::pem::{self, ConfigError};
 use crate::server::check_protocols;
@@ -136,6 +136,7 @@ impl TlsConnector {
     }
 
     /// Connects over `stream` to the server of this name, or of this IP address as text: its certificate must be for that.
+    /// Where the clock is not set, nothing is sent.
     pub async fn connect<S: Read + Write>(&self, name: &str, stream: S) -> Result<TlsStream<S>, Error> {
         let mut stream = self.stream(name, stream)?;
         stream.handshake().await?;
@@ -144,6 +145,7 @@ impl TlsConnector {
 
     /// As [`connect`](Self::connect), but the handshake runs when the stream is first used.
     pub fn stream<S: Read + Write>(&self, name: &str, stream: S) -> Result<TlsStream<S>, Error> {
+        clock::check()?;
         let name = ServerName::try_from(name).map_err(|_| Error::InvalidName)?.to_owned();
         let connection = UnbufferedClientConnection::new(self.config.clone(), name)?;
         Ok(TlsStream::new(Box::new(ClientEngine(connection)), self.common.clone(), stream))

@@ -1,5 +1,6 @@
 //! The time of day, by which certificates and tickets are valid.
 
+use crate::Error;
 use core::time::Duration;
 use fata_libos::time::SystemTime;
 use rustls::pki_types::UnixTime;
@@ -7,6 +8,12 @@ use rustls::time_provider::TimeProvider;
 
 /// No clock that is set says less: 2026-01-01T00:00:00Z, before which none of this existed.
 const OLDEST: SystemTime = SystemTime::from_unix(Duration::from_secs(1_767_225_600));
+
+/// Whether the clock can be right.
+pub(crate) fn check() -> Result<(), Error> {
+    let now = SystemTime::recent();
+    if now < OLDEST { Err(Error::Clock(now)) } else { Ok(()) }
+}
 
 /// The wall clock, for who checks certificates: it says nothing where it is not set.
 #[derive(Debug)]
@@ -18,8 +25,7 @@ pub(crate) struct AnyClock;
 
 impl TimeProvider for CheckedClock {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = SystemTime::recent();
-        (now >= OLDEST).then(|| UnixTime::since_unix_epoch(now.since_unix()))
+        check().ok().and_then(|()| AnyClock.current_time())
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
     PrivateSec1KeyDer,
@@ -33,7 +33,7 @@ pub enum ConfigError {
         /// Which one, from 1.
         section: usize,
         /// What is wrong.
-        reason: String,
+        reason: &'static str,
     },
     /// Not what a certificate is encoded like.
     #[error("certificate {0} of the PEM text cannot be read")]
@@ -66,8 +66,7 @@ struct Sections {
 fn sections(pem: &str) -> Result<Sections, ConfigError> {
     let mut all = Sections::default();
     for (n, section) in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()).enumerate() {
-        let (kind, der) =
-            section.map_err(|e| ConfigError::BadPem { section: n + 1, reason: e.to_string() })?;
+        let (kind, der) = section.map_err(|e| ConfigError::BadPem { section: n + 1, reason: reason(&e) })?;
         match kind {
             SectionKind::Certificate => all.certificates.push(der.into()),
             SectionKind::PrivateKey => all.keys.push(PrivatePkcs8KeyDer::from(der).into()),
@@ -78,6 +77,15 @@ fn sections(pem: &str) -> Result<Sections, ConfigError> {
         }
     }
     Ok(all)
+}
+
+fn reason(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "its END line is missing",
+        pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end as it should",
+        pem::Error::Base64Decode(_) => "it is not base64",
+        _ => "it cannot be read",
+    }
 }
 
 /// The kinds of the text's sections, as they are named there.
