@@ -16,7 +16,7 @@ pub(crate) trait Cipher:
 impl<A: AeadInOut + AeadCore<NonceSize = U12, TagSize = U16> + KeyInit + Send + Sync + 'static> Cipher for A {}
 
 /// A cipher and its key, which is zeroed when this is dropped.
-pub(crate) struct Keyed<A>(A);
+pub(crate) struct Keyed<A>(pub(super) A);
 
 impl<A: Cipher> Keyed<A> {
     /// Octets of a key.

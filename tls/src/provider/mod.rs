@@ -14,9 +14,12 @@ mod kx;
 mod random;
 mod sign;
 pub mod suites;
+mod tickets;
 #[cfg(feature = "tls12")]
 mod tls12;
 mod tls13;
+#[cfg(all(test, feature = "p384", feature = "rsa"))]
+mod vectors;
 mod verify;
 
 use rustls::crypto::CryptoProvider;
@@ -24,7 +27,7 @@ use rustls::crypto::CryptoProvider;
 #[cfg(feature = "p384")]
 pub use kx::SECP384R1;
 pub use kx::{SECP256R1, X25519};
-
+pub use tickets::Tickets;
 /// All that this provider has.
 ///
 /// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of

@@ -1,7 +1,7 @@
 //! Key exchange (RFC 8446, section 4.2.8.2; RFC 8422 for TLS 1.2).
 
-mod nist;
-mod x25519;
+pub(crate) mod nist;
+pub(crate) mod x25519;
 
 pub use nist::SECP256R1;
 #[cfg(feature = "p384")]

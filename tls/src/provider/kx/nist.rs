@@ -7,6 +7,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use p256::NistP256;
 use p256::elliptic_curve::ecdh::EphemeralSecret;
+use p256::elliptic_curve::rand_core::CryptoRng;
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, Sec1Point, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, Generate, PublicKey};
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
@@ -33,9 +34,7 @@ where
     FieldBytesSize<C>: ModulusSize,
 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let secret = EphemeralSecret::<C>::generate_from_rng(&mut Random);
-        let public = secret.public_key().to_sec1_point(false);
-        Ok(Box::new(Exchange { group: self.0, secret, public }))
+        Ok(Box::new(Exchange::<C>::new(self.0, &mut Random)))
     }
 
     fn name(&self) -> NamedGroup {
@@ -50,6 +49,19 @@ where
     group: NamedGroup,
     secret: EphemeralSecret<C>,
     public: Sec1Point<C>,
+}
+
+impl<C> Exchange<C>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+{
+    fn new(group: NamedGroup, random: &mut impl CryptoRng) -> Self {
+        let secret = EphemeralSecret::generate_from_rng(random);
+        let public = secret.public_key().to_sec1_point(false);
+        Exchange { group, secret, public }
+    }
 }
 
 impl<C> ActiveKeyExchange for Exchange<C>
@@ -76,4 +88,15 @@ where
     fn group(&self) -> NamedGroup {
         self.group
     }
+}
+
+/// An exchange with the secret that `random` gives, for vectors.
+#[cfg(test)]
+pub(crate) fn with_secret<C>(group: NamedGroup, random: &mut impl CryptoRng) -> Box<dyn ActiveKeyExchange>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+{
+    Box::new(Exchange::<C>::new(group, random))
 }

@@ -3,6 +3,7 @@
 use super::invalid;
 use crate::provider::random::Random;
 use alloc::boxed::Box;
+use p256::elliptic_curve::rand_core::CryptoRng;
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
 use rustls::{Error, NamedGroup};
 use x25519_dalek::{EphemeralSecret, PublicKey};
@@ -15,9 +16,7 @@ struct Group;
 
 impl SupportedKxGroup for Group {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let secret = EphemeralSecret::random_from_rng(&mut Random);
-        let public = PublicKey::from(&secret);
-        Ok(Box::new(Exchange { secret, public }))
+        Ok(Box::new(Exchange::new(&mut Random)))
     }
 
     fn name(&self) -> NamedGroup {
@@ -28,6 +27,14 @@ impl SupportedKxGroup for Group {
 struct Exchange {
     secret: EphemeralSecret,
     public: PublicKey,
+}
+
+impl Exchange {
+    fn new(random: &mut impl CryptoRng) -> Self {
+        let secret = EphemeralSecret::random_from_rng(random);
+        let public = PublicKey::from(&secret);
+        Exchange { secret, public }
+    }
 }
 
 impl ActiveKeyExchange for Exchange {
@@ -48,4 +55,10 @@ impl ActiveKeyExchange for Exchange {
     fn group(&self) -> NamedGroup {
         NamedGroup::X25519
     }
+}
+
+/// An exchange with the secret that `random` gives, for vectors.
+#[cfg(test)]
+pub(crate) fn with_secret(random: &mut impl CryptoRng) -> Box<dyn ActiveKeyExchange> {
+    Box::new(Exchange::new(random))
 }

@@ -2,6 +2,8 @@
 
 mod ecdsa;
 mod ed25519;
+#[cfg(feature = "rsa")]
+mod rsa;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -17,10 +19,14 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// `id-Ed25519` (RFC 8410).
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
+/// `rsaEncryption` (RFC 8017, appendix A.1).
+#[cfg(feature = "rsa")]
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
 /// A key as rustls wants it.
 type Key = Arc<dyn SigningKey>;
 
-/// Reads private keys: PKCS#8 (RFC 5208 and 5958) and SEC 1 (RFC 5915), without a password.
+/// Reads private keys: PKCS#8 (RFC 5208 and 5958), SEC 1 (RFC 5915) and PKCS#1 (RFC 8017), without a password.
 #[derive(Debug)]
 pub(crate) struct Keys;
 
@@ -30,6 +36,8 @@ impl KeyProvider for Keys {
         match &*key {
             PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der()),
             PrivateKeyDer::Sec1(der) => ecdsa::from_sec1(der.secret_sec1_der()),
+            #[cfg(feature = "rsa")]
+            PrivateKeyDer::Pkcs1(der) => rsa::from_pkcs1(der.secret_pkcs1_der()),
             _ => Err(unusable("private key of a form that is not known")),
         }
     }
@@ -40,6 +48,8 @@ fn pkcs8(der: &[u8]) -> Result<Key, Error> {
     match info.algorithm.oid {
         EC => ecdsa::from_pkcs8(info),
         ED25519 => ed25519::from_pkcs8(info),
+        #[cfg(feature = "rsa")]
+        RSA => rsa::from_pkcs8(info),
         _ => Err(unusable("private key of an algorithm that is not known")),
     }
 }

@@ -2,6 +2,8 @@
 
 mod ecdsa;
 mod ed25519;
+#[cfg(feature = "rsa")]
+mod rsa;
 
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -20,6 +22,18 @@ pub(crate) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
         #[cfg(feature = "p384")]
         ecdsa::P384_SHA384,
         ed25519::ED25519,
+        #[cfg(feature = "rsa")]
+        rsa::PSS_SHA256,
+        #[cfg(feature = "rsa")]
+        rsa::PSS_SHA384,
+        #[cfg(feature = "rsa")]
+        rsa::PSS_SHA512,
+        #[cfg(feature = "rsa")]
+        rsa::PKCS1_SHA256,
+        #[cfg(feature = "rsa")]
+        rsa::PKCS1_SHA384,
+        #[cfg(feature = "rsa")]
+        rsa::PKCS1_SHA512,
     ],
     mapping: &[
         (
@@ -33,6 +47,18 @@ pub(crate) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
         #[cfg(feature = "p384")]
         (SignatureScheme::ECDSA_NISTP384_SHA384, &[ecdsa::P384_SHA384, ecdsa::P256_SHA384]),
         (SignatureScheme::ED25519, &[ed25519::ED25519]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PSS_SHA256, &[rsa::PSS_SHA256]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PSS_SHA384, &[rsa::PSS_SHA384]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PSS_SHA512, &[rsa::PSS_SHA512]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PKCS1_SHA256, &[rsa::PKCS1_SHA256]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PKCS1_SHA384, &[rsa::PKCS1_SHA384]),
+        #[cfg(feature = "rsa")]
+        (SignatureScheme::RSA_PKCS1_SHA512, &[rsa::PKCS1_SHA512]),
     ],
 };
 
