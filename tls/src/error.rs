@@ -3,6 +3,7 @@
 use crate::Alert;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use embedded_io_async::ErrorKind;
 use fata_libos::time::{Duration, SystemTime, UtcDateTime};
@@ -124,13 +125,22 @@ impl CertificateProblem {
                 Self::NotYetValid { valid: utc(not_before), now: utc(time) }
             }
             E::UnknownIssuer => Self::UnknownIssuer,
-            E::NotValidForNameContext { presented, .. } => Self::WrongName(presented.join(", ")),
+            E::NotValidForNameContext { presented, .. } => Self::WrongName(names(presented)),
             E::Revoked => Self::Revoked,
             E::BadSignature => Self::BadSignature,
             E::InvalidPurpose | E::InvalidPurposeContext { .. } => Self::WrongPurpose,
             _ => Self::Unusable(Violation(Box::new(error))),
         }
     }
+}
+
+/// The names that a certificate is for: webpki gives them with their kinds around them.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
+        String::from(inner.trim_matches([')', '"']))
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
 }
 
 impl From<rustls::Error> for Error {
