@@ -10,7 +10,14 @@ use fata_libos::time::Instant;
 
 /// Octets of handshake messages that may wait for their rest after the handshake: none has a reason to be this long.
 const MAX_WAITING: usize = 16 * 1024;
+/// The longest fragment of a record, octets (RFC 8446 section 5.1).
+const MAX_FRAGMENT: usize = 1 << 14;
+/// The first message of a client (RFC 8446 section 4).
+const CLIENT_HELLO: u8 = 1;
+/// TLS 1.2 is 3.3.
+const TLS12_MINOR: u8 = 3;
 /// Types of records (RFC 8446 section 5.1).
+const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 /// The type of what is encrypted in TLS 1.3.
@@ -121,6 +128,11 @@ impl Session {
                 );
             }
         }
+        if !self.is_encrypting
+            && let Err((error, alert)) = check_plain(&record)
+        {
+            return Err(self.fail_with(error.into(), alert));
+        }
         let mut incoming = core::mem::take(&mut self.waiting);
         match incoming.is_empty() {
             true => incoming = record,
@@ -142,7 +154,7 @@ impl Session {
         if self.closed {
             return Err(Error::Closed);
         }
-        let most = self.common.limits.record_size.clamp(1, 16 * 1024);
+        let most = self.common.limits.record_size.clamp(1, MAX_FRAGMENT);
         let plain = plain.get(..most).unwrap_or(plain);
         let mut waiting = core::mem::take(&mut self.waiting);
         let result = self.work(&mut waiting, plain, &mut [], &mut 0);
@@ -309,6 +321,27 @@ impl Session {
     /// Takes what is to be sent.
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.out)
+    }
+}
+
+/// Looks at a record in plain text for what rustls has another alert for than the RFCs, or none.
+fn check_plain(record: &[u8]) -> Result<(), (rustls::Error, Alert)> {
+    match *record {
+        // "If a TLS implementation receives an unexpected record type" (RFC 8446 section 5): other protocols, above all.
+        [kind, ..] if !(CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&kind) => {
+            Err((rustls::InvalidMessage::InvalidContentType.into(), Alert::UNEXPECTED_MESSAGE))
+        }
+        // Fragments that are encrypted are longer, and rustls looks at those.
+        [kind, 3, _, high, low, ..]
+            if kind < APPLICATION_DATA && usize::from(u16::from_be_bytes([high, low])) > MAX_FRAGMENT =>
+        {
+            Err((rustls::Error::PeerSentOversizedRecord, Alert::RECORD_OVERFLOW))
+        }
+        // A client that says less than TLS 1.2 in its hello has nothing later (RFC 8446 appendix D.1).
+        [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..] if minor < TLS12_MINOR => {
+            Err((rustls::PeerIncompatible::Tls12NotOfferedOrEnabled.into(), Alert::PROTOCOL_VERSION))
+        }
+        _ => Ok(()),
     }
 }
 
