@@ -6,7 +6,11 @@
 //!
 //! What depends on secrets takes the same time whatever they are, as far as the crates below promise it: AES and GHASH by
 //! AES-NI and PCLMULQDQ, which the processor is asked for at run time, else in bit-sliced software; ChaCha20-Poly1305; the
-//! elliptic curves; signing with RSA, which is blinded too.
+//! elliptic curves; signing with RSA, which is blinded too. What is secret is zeroed when it is dropped, by the crates' features of
+//! that name.
+//!
+//! Why it is as it is: `docs/decisions/0038-tls-provider.md`.
+
 mod aead;
 mod hash;
 mod hmac;
@@ -28,6 +32,7 @@ use rustls::crypto::CryptoProvider;
 pub use kx::SECP384R1;
 pub use kx::{SECP256R1, X25519};
 pub use tickets::Tickets;
+
 /// All that this provider has.
 ///
 /// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of
@@ -39,5 +44,30 @@ pub fn provider() -> CryptoProvider {
         signature_verification_algorithms: verify::ALGORITHMS,
         secure_random: &random::Random,
         key_provider: &sign::Keys,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    /// Fails to compile if a crate's feature is lost.
+    #[test]
+    fn secrets_are_zeroed_when_they_are_dropped() {
+        fn zeroed<T: ZeroizeOnDrop>() {}
+        zeroed::<aes_gcm::Aes128Gcm>();
+        zeroed::<aes_gcm::Aes256Gcm>();
+        zeroed::<chacha20poly1305::ChaCha20Poly1305>();
+        // HMAC has nothing else, and no mark of its own.
+        zeroed::<sha2::Sha256>();
+        zeroed::<sha2::Sha384>();
+        zeroed::<x25519_dalek::EphemeralSecret>();
+        zeroed::<x25519_dalek::SharedSecret>();
+        zeroed::<p256::ecdh::EphemeralSecret>();
+        zeroed::<p256::ecdh::SharedSecret>();
+        zeroed::<p256::ecdsa::SigningKey>();
+        zeroed::<ed25519_dalek::SigningKey>();
+        #[cfg(feature = "rsa")]
+        zeroed::<rsa::RsaPrivateKey>();
     }
 }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 const NAME_LEN: usize = 16;
 
 /// How many tickets one key seals: with nonces at random, two of 2^32 are equal with a chance of 2^-33 (SP 800-38D, section 8.3).
-const TICKETS_PER_KEY: u32 = u32::MAX;
+const TICKETS_PER_KEY: u64 = 1 << 32;
 
 /// Seals and opens session tickets with AES-256-GCM, whose keys change with time and never leave memory.
 ///
@@ -39,7 +39,7 @@ struct Key {
     name: [u8; NAME_LEN],
     aead: Keyed<Aes256Gcm>,
     made: Instant,
-    sealed: u32,
+    sealed: u64,
 }
 
 impl Tickets {
