@@ -153,6 +153,9 @@ fn a_handshake_is_no_longer_than_it_may_be() {
     });
 }
 
+/// What happens to a record on its way.
+type Change = &'static dyn Fn(&mut Vec<u8>);
+
 /// A connection's ends after the handshake; what the client sends goes through `change` on its way.
 async fn broken(
     versions: Versions,
@@ -177,7 +180,7 @@ async fn broken(
 fn records_that_were_touched_end_the_connection() {
     for versions in [Versions::Tls13, Versions::Tls12] {
         run(async move {
-            let cases: &[(&str, &dyn Fn(&mut Vec<u8>), Alert)] = &[
+            let cases: &[(&str, Change, Alert)] = &[
                 ("an octet", &|r| *r.last_mut().unwrap() ^= 1, Alert::BAD_RECORD_MAC),
                 (
                     "its length",
