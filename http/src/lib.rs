@@ -33,6 +33,8 @@ mod date;
 mod drive;
 mod field;
 mod framing;
+#[cfg(feature = "h2")]
+mod h2;
 mod head;
 mod io;
 mod limits;
