@@ -149,10 +149,11 @@ impl Stream {
         Some(reading.deadline(now))
     }
 
-    /// Gives the connection's window back what nobody will read.
-    pub(crate) fn forget_content(&self, wire: &Wire<'_>) {
+    /// Gives the connection's window back what nobody will read: how many octets.
+    pub(crate) fn forget_content(&self, wire: &Wire<'_>) -> usize {
         let left = self.content.take().len();
         wire.used(left as u32);
+        left
     }
 }
 
@@ -193,20 +194,23 @@ impl Incoming<'_> {
         .await
     }
 
-    /// Reads and forgets what the handler left, if it is not much: to reset the stream is right as well, but not all clients
-    /// understand it.
+    /// Reads and forgets what the handler left, if it is not much, and waits for its end: to reset the stream is right as
+    /// well, but not all clients understand it.
     pub(crate) async fn skip(&self) {
-        let (mut scratch, mut skipped) = ([0; 256], 0);
-        let may_go_on = |skipped| {
-            let rest = skipped + self.stream.announced.get().unwrap_or(0);
-            rest <= MAX_SKIP && !self.stream.owes_continue.get()
-        };
-        while may_go_on(skipped) {
-            match self.read(&mut scratch).await {
-                Ok(n) if n > 0 => skipped += n as u64,
-                _ => return,
+        let (stream, mut skipped) = (self.stream, 0);
+        poll_fn(|_| {
+            let n = stream.forget_content(self.wire);
+            stream.used(self.wire, n as u32);
+            skipped += n as u64;
+            let is_much = skipped + stream.announced.get().unwrap_or(0) > MAX_SKIP;
+            let is_over = stream.remote_ended.get() || stream.failed.get().is_some();
+            if is_over || is_much || stream.owes_continue.get() {
+                return Poll::Ready(());
             }
-        }
+            stream.waits.set(Wait::Content);
+            Poll::Pending
+        })
+        .await
     }
 
     /// No more can be read after this.

@@ -57,11 +57,12 @@ impl<'s> Wire<'s> {
         }
     }
 
-    /// How many octets of content streams may put into the output now.
+    /// How many octets of content streams may put into the output now; none where it would be a small frame.
     pub(crate) fn room(&self) -> usize {
+        let batch = if memory::is_free(2 * BATCH) { BATCH } else { SMALL_BATCH };
         let held = self.io.with_output(|out| out.len());
-        let batch = if held < SMALL_BATCH && !memory::is_free(2 * BATCH) { SMALL_BATCH } else { BATCH };
-        (batch - frame::HEADER).saturating_sub(held)
+        let room = (batch - frame::HEADER).saturating_sub(held);
+        if room < batch / 4 { 0 } else { room }
     }
 
     /// Whether there is room for answers to frames.
