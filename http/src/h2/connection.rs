@@ -127,7 +127,8 @@ impl<'c> Connection<'c> {
         let limits = &wire.server.limits;
         wire.put(|out| {
             let max_head = limits.head_size() as u32;
-            frame::put_settings(out, &[(3, STREAMS as u32), (6, max_head)]);
+            // Streams, the size of a head, and that no priorities are heeded (RFC 9218 section 2.1).
+            frame::put_settings(out, &[(3, STREAMS as u32), (6, max_head), (9, 1)]);
             frame::put_number(out, Kind::WindowUpdate, 0, CONNECTION_WINDOW - STREAM_WINDOW);
         });
         Self {

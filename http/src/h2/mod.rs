@@ -89,3 +89,28 @@ pub(crate) async fn is_preface(server: &Server, io: &Io) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Octets of the future that a function gives.
+    fn future_size<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The same of four arguments.
+    fn exchange_size<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn sizes_are_as_the_docs_say() {
+        let connection = future_size(|server, io, peer| serve(server, io, peer));
+        let exchange =
+            exchange_size(|wire, stream, request, peer| exchange::serve(wire, stream, request, peer));
+        let stream = size_of::<stream::Stream>();
+        eprintln!("connection {connection}, exchange {exchange}, stream {stream}");
+        assert!(connection <= 1536 && exchange + stream <= 1400, "{connection} {exchange} {stream}");
+    }
+}

@@ -222,9 +222,15 @@ impl Incoming<'_> {
     fn take(&self, out: &mut [u8]) -> usize {
         let mut content = self.stream.content.borrow_mut();
         let n = content.len().min(out.len());
-        for (to, from) in out.iter_mut().zip(content.drain(..n)) {
-            *to = from;
+        let (first, second) = content.as_slices();
+        let (mut rest, mut copied) = (out, 0);
+        for part in [first, second] {
+            let len = part.len().min(n - copied);
+            let (to, after) = rest.split_at_mut(len);
+            to.copy_from_slice(&part[..len]);
+            (rest, copied) = (after, copied + len);
         }
+        content.drain(..n);
         if content.is_empty() {
             *content = VecDeque::new();
         }

@@ -225,3 +225,15 @@ fn a_stream_whose_content_ends_in_a_frame_of_its_own_ends_in_order() {
         }
     });
 }
+
+#[test]
+fn too_much_content_without_a_length() {
+    run(async {
+        let limits = Limits { body_size: 1000, ..Limits::default() };
+        let mut client = Client::new(&Server::with(router(), limits, Default::default())).await;
+        client.send(&[post(1, "/", &[]), frame(DATA, 0, 1, &[7; 1001])].concat()).await;
+        assert_eq!(client.now().await, "HEADERS 1 413\nDATA 1 18 end\nRST_STREAM 1 0\n");
+        client.send(&[post(3, "/", &[]), frame(DATA, END, 3, &[7; 1000])].concat()).await;
+        assert_eq!(client.now().await, "HEADERS 3 200\nDATA 3 4 end\n");
+    });
+}

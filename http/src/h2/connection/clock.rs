@@ -69,11 +69,9 @@ impl Connection<'_> {
     /// Leaves when asked, in two steps: a client that has streams under way may have sent more that we have not seen (RFC
     /// 9113 section 6.8).
     pub(super) fn leave_if_asked(&mut self, now: Instant) {
-        let limit = self.wire.server.limits.requests_per_connection;
         let is_asked = self.wire.server.is_last(&self.wire.io.slot, self.opened)
             || self.wire.closes.get()
-            || self.client_leaves
-            || limit > 0 && self.opened >= limit;
+            || self.client_leaves;
         match self.leaving {
             Leaving::No if is_asked && self.streams.is_empty() => self.take_no_more(),
             Leaving::No if is_asked => {
