@@ -8,6 +8,9 @@
 //! Not here: server push, priorities (RFC 9218 and what was before it: read and overlooked), the upgrade from HTTP/1.1, CONNECT,
 //! which is answered 501.
 //!
+//! The driver writes or reads, never both: between two batches of output there is a look for input, but a client that sends more
+//! than the network holds, and takes nothing before it could send it all, waits for us as we for it, until `Limits::write_time`.
+//!
 //! # Memory
 //! A connection without requests holds 1 KiB more than one of HTTP/1.1 does, and the client's HPACK table, at most 4 KiB and an
 //! eighth of that for its index. With requests, at most: an output buffer of 20 KiB, an input buffer of 8 KiB, a block of header
