@@ -336,6 +336,12 @@ impl Io {
         self.input.take()
     }
 
+    /// Whether the driver has taken output that is not with the stream yet.
+    #[cfg(feature = "h2")]
+    pub(crate) fn is_writing(&self) -> bool {
+        self.is_writing.get()
+    }
+
     /// Whether all output is with the stream.
     #[cfg(feature = "h2")]
     pub(crate) fn is_flushed(&self) -> bool {

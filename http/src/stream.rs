@@ -42,8 +42,8 @@ pub(crate) enum Delimiter {
     Close,
 }
 
-/// Where content goes. Writing never fails: when the client is gone or takes nothing for too long, the connection ends and
-/// what was writing is dropped.
+/// Where content goes. Writing never fails: when the client is gone or takes nothing for too long, the connection ends, or the
+/// stream of HTTP/2, and what was writing is dropped.
 pub struct BodyWriter<'a> {
     to: Target<'a>,
     delimiter: Delimiter,
@@ -100,7 +100,7 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
-    /// Adds a field that follows the content; only chunks can carry it, else it is left out.
+    /// Adds a field that follows the content; only chunks and HTTP/2 can carry it, else it is left out.
     pub fn trailer(&mut self, name: &str, value: &str) {
         self.trailers.append(&mut crate::Response::new(crate::Status::OK).header(name, value).fields);
     }

@@ -21,17 +21,24 @@ pub struct Check {
 
 const CHECKS: [Check; 6] = [
     Check::new("check::fmt", "fmt --all --check"),
-    Check::new("check::clippy", "clippy --quiet --workspace --all-targets -- --deny warnings"),
+    Check::new(
+        "check::clippy",
+        "clippy --quiet --workspace --all-targets --features fata-http/h2 -- --deny warnings",
+    ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.
     Check::new(
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
-         --exclude fata-fuzz --exclude fata-unix --exclude web-content --lib --bins --examples -- --deny warnings",
+         --exclude fata-fuzz --exclude fata-unix --exclude web-content --features fata-http/h2 --lib --bins --examples \
+         -- --deny warnings",
     ),
     Check {
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
-        ..Check::new("check::doc", "doc --quiet --workspace --no-deps --document-private-items")
+        ..Check::new(
+            "check::doc",
+            "doc --quiet --workspace --features fata-http/h2 --no-deps --document-private-items",
+        )
     },
     // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.
     Check {

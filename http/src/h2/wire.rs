@@ -57,8 +57,12 @@ impl<'s> Wire<'s> {
         }
     }
 
-    /// How many octets of content streams may put into the output now; none where it would be a small frame.
+    /// How many octets of content streams may put into the output now; none where it would be a small frame, and none while
+    /// the output before is on its way: between two writes there is always a look for input.
     pub(crate) fn room(&self) -> usize {
+        if self.io.is_writing() {
+            return 0;
+        }
         let batch = if memory::is_free(2 * BATCH) { BATCH } else { SMALL_BATCH };
         let held = self.io.with_output(|out| out.len());
         let room = (batch - frame::HEADER).saturating_sub(held);

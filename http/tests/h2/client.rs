@@ -1,4 +1,5 @@
 //! A client that speaks raw frames.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use crate::common::{End, PEER, duplex};
 use embedded_io_async::{Read, Write};
