@@ -52,6 +52,13 @@ impl ClientConfig {
         Self::with_provider(Arc::new(crate::provider::provider()), roots_pem)
     }
 
+    /// Trusts servers that browsers trust: Mozilla's roots, as the crate `webpki-roots` has them.
+    #[cfg(feature = "webpki-roots")]
+    pub fn from_webpki_roots() -> Self {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        Self::new(Arc::new(crate::provider::provider()), roots)
+    }
+
     /// As [`from_roots_pem`](Self::from_roots_pem), with other primitives.
     pub fn with_provider(provider: Arc<CryptoProvider>, roots_pem: &str) -> Result<Self, ConfigError> {
         Ok(Self::new(provider, pem::roots(roots_pem)?))

@@ -32,13 +32,37 @@ pub enum ClientCertificates {
     Required,
 }
 
+type Verifier = Result<Arc<dyn ClientCertVerifier>, ConfigError>;
+
+/// How clients' certificates are checked. What checks them is reached through here alone, so that it is not in images that ask
+/// for none.
+#[derive(Debug)]
+struct Clients {
+    which: ClientCertificates,
+    roots: RootCertStore,
+    verifier: fn(&Self, &ServerConfig) -> Verifier,
+}
+
+impl Clients {
+    fn verifier(&self, config: &ServerConfig) -> Verifier {
+        let (roots, provider) = (Arc::new(self.roots.clone()), config.provider.clone());
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
+            .with_crls(config.revoked.iter().cloned());
+        let builder = match self.which {
+            ClientCertificates::Required => builder,
+            ClientCertificates::Asked => builder.allow_unauthenticated(),
+        };
+        builder.build().map_err(|_| ConfigError::BadRevocationList)
+    }
+}
+
 /// What a server shows and asks for. Early data is off, and there is no renegotiation.
 #[derive(Debug)]
 pub struct ServerConfig {
     provider: Arc<CryptoProvider>,
     certificates: Certificates,
     protocols: Vec<Vec<u8>>,
-    clients: Option<(ClientCertificates, RootCertStore)>,
+    clients: Option<Clients>,
     revoked: Vec<CertificateRevocationListDer<'static>>,
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: usize,
@@ -98,7 +122,7 @@ impl ServerConfig {
         which: ClientCertificates,
         roots_pem: &str,
     ) -> Result<Self, ConfigError> {
-        self.clients = Some((which, pem::roots(roots_pem)?));
+        self.clients = Some(Clients { which, roots: pem::roots(roots_pem)?, verifier: Clients::verifier });
         Ok(self)
     }
 
@@ -148,16 +172,11 @@ impl ServerConfig {
         Ok(Ready { config: Arc::new(config), seen })
     }
 
-    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
-        let Some((which, roots)) = &self.clients else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-        let builder =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), self.provider.clone())
-                .with_crls(self.revoked.iter().cloned());
-        let builder = match which {
-            ClientCertificates::Required => builder,
-            ClientCertificates::Asked => builder.allow_unauthenticated(),
-        };
-        builder.build().map_err(|_| ConfigError::BadRevocationList)
+    fn verifier(&self) -> Verifier {
+        match &self.clients {
+            Some(clients) => (clients.verifier)(clients, self),
+            None => Ok(WebPkiClientVerifier::no_client_auth()),
+        }
     }
 }
 

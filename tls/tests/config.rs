@@ -277,3 +277,13 @@ fn what_is_wrong_with_a_text_is_said() {
         assert_eq!(ServerConfig::from_pem(RSA, key).is_ok(), RSA_WORKS);
     }
 }
+
+#[cfg(feature = "webpki-roots")]
+#[test]
+fn the_roots_of_browsers_have_not_signed_ours() {
+    run(async {
+        let client = TlsConnector::new(ClientConfig::from_webpki_roots()).unwrap();
+        let (_, error) = refused(outcome(&acceptor(), &client, "server.test").await);
+        assert_eq!(error, Error::Certificate(CertificateProblem::UnknownIssuer));
+    });
+}
