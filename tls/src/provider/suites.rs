@@ -1,8 +1,7 @@
 //! The cipher suites.
 
 use super::{hash, hmac, tls13};
-use aes_gcm::{Aes128Gcm, Aes256Gcm};
-use chacha20poly1305::ChaCha20Poly1305;
+use fata_aead::{Aes128Gcm, Aes256Gcm, ChaCha20Poly1305};
 use rustls::crypto::CipherSuiteCommon;
 use rustls::{CipherSuite, SupportedCipherSuite, Tls13CipherSuite};
 

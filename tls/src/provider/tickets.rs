@@ -3,12 +3,10 @@
 //! Who has a ticket's key reads the sessions of its tickets as far as they were not renewed by another key exchange (TLS 1.2
 //! never does that), so a key is used for one period, opens tickets for one more, and is then forgotten.
 
-use super::aead::{Keyed, TAG_LEN};
-use aes_gcm::Aes256Gcm;
 use alloc::vec::Vec;
+use fata_aead::{Aead, Aes256Gcm, NONCE_LEN, TAG_LEN};
 use fata_libos::entropy;
 use fata_libos::time::{Duration, Instant};
-use rustls::crypto::cipher::{AeadKey, NONCE_LEN};
 use rustls::server::ProducesTickets;
 use spin::Mutex;
 use zeroize::Zeroizing;
@@ -37,7 +35,7 @@ struct Keys {
 
 struct Key {
     name: [u8; NAME_LEN],
-    aead: Keyed<Aes256Gcm>,
+    aead: Aes256Gcm,
     made: Instant,
     sealed: u64,
 }
@@ -71,7 +69,8 @@ impl Key {
         entropy::fill(&mut name);
         let mut key = Zeroizing::new([0; 32]);
         entropy::fill(&mut *key);
-        Key { name, aead: Keyed::new(&AeadKey::from(*key)), made: now, sealed: 0 }
+        let aead = Aes256Gcm::new(&*key).expect("32 octets");
+        Key { name, aead, made: now, sealed: 0 }
     }
 
     fn age(&self, now: Instant) -> Duration {

@@ -1,8 +1,9 @@
 //! Records of TLS 1.2: AES-GCM (RFC 5288) and ChaCha20-Poly1305 (RFC 7905).
 
-use super::aead::{Cipher, Keyed, TAG_LEN};
+use super::aead::keyed;
 use alloc::boxed::Box;
 use core::marker::PhantomData;
+use fata_aead::{Aead as Cipher, TAG_LEN};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter,
     MessageEncrypter, NONCE_LEN, Nonce, OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload,
@@ -33,7 +34,7 @@ impl<A: Cipher, const EXPLICIT: usize> Tls12AeadAlgorithm for Aead<A, EXPLICIT> 
 
     fn key_block_shape(&self) -> KeyBlockShape {
         KeyBlockShape {
-            enc_key_len: Keyed::<A>::key_len(),
+            enc_key_len: A::KEY_LEN,
             fixed_iv_len: NONCE_LEN - EXPLICIT,
             explicit_nonce_len: EXPLICIT,
         }
@@ -51,7 +52,7 @@ impl<A: Cipher, const EXPLICIT: usize> Tls12AeadAlgorithm for Aead<A, EXPLICIT> 
 }
 
 struct Records<A, const EXPLICIT: usize> {
-    key: Keyed<A>,
+    key: A,
     /// What the number of a record is added to: the part of the nonce that the keys give, and what else rustls gives to begin
     /// with. The sum's last octets go with the record where the cipher has it so.
     iv: Iv,
@@ -64,7 +65,7 @@ impl<A: Cipher, const EXPLICIT: usize> Records<A, EXPLICIT> {
     fn new(key: &AeadKey, fixed: &[u8], explicit: &[u8]) -> Self {
         let mut iv = [0; NONCE_LEN];
         iv.iter_mut().zip(fixed.iter().chain(explicit)).for_each(|(to, from)| *to = *from);
-        Records { key: Keyed::new(key), iv: Iv::new(iv) }
+        Records { key: keyed(key), iv: Iv::new(iv) }
     }
 }
 

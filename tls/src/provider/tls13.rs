@@ -1,8 +1,9 @@
 //! Records of TLS 1.3 (RFC 8446, section 5.2).
 
-use super::aead::{Cipher, Keyed, TAG_LEN};
+use super::aead::keyed;
 use alloc::boxed::Box;
 use core::marker::PhantomData;
+use fata_aead::{Aead as Cipher, TAG_LEN};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter, Nonce,
     OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload, Tls13AeadAlgorithm,
@@ -21,15 +22,15 @@ impl<A> Aead<A> {
 
 impl<A: Cipher> Tls13AeadAlgorithm for Aead<A> {
     fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
-        Box::new(Records { key: Keyed::<A>::new(&key), iv })
+        Box::new(Records { key: keyed::<A>(&key), iv })
     }
 
     fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
-        Box::new(Records { key: Keyed::<A>::new(&key), iv })
+        Box::new(Records { key: keyed::<A>(&key), iv })
     }
 
     fn key_len(&self) -> usize {
-        Keyed::<A>::key_len()
+        A::KEY_LEN
     }
 
     fn extract_keys(&self, _: AeadKey, _: Iv) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
@@ -39,7 +40,7 @@ impl<A: Cipher> Tls13AeadAlgorithm for Aead<A> {
 }
 
 struct Records<A> {
-    key: Keyed<A>,
+    key: A,
     iv: Iv,
 }
 
@@ -82,7 +83,7 @@ impl<A: Cipher> MessageDecrypter for Records<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aes_gcm::{Aes128Gcm, KeyInit};
+    use fata_aead::Aes128Gcm;
     use rustls::crypto::cipher::OutboundChunks;
 
     /// The client's record of application data in RFC 8448, section 3, and what it is made with.
@@ -97,7 +98,7 @@ mod tests {
     ];
 
     fn records() -> Records<Aes128Gcm> {
-        Records { key: Keyed(Aes128Gcm::new(&KEY.into())), iv: Iv::from(IV) }
+        Records { key: Aes128Gcm::new(&KEY).unwrap(), iv: Iv::from(IV) }
     }
 
     #[test]

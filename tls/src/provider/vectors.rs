@@ -1,10 +1,8 @@
 //! Wycheproof's vectors, through what rustls is given.
 
-use super::aead::{Cipher, Keyed, TAG_LEN};
 use super::{hmac, kx, verify};
-use aes_gcm::{Aes128Gcm, Aes256Gcm, KeyInit};
-use chacha20poly1305::ChaCha20Poly1305;
 use core::convert::Infallible;
+use fata_aead::{Aead, Aes128Gcm, Aes256Gcm, ChaCha20Poly1305, TAG_LEN};
 use p256::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
 use rustls::NamedGroup;
 use rustls::crypto::ActiveKeyExchange;
@@ -37,8 +35,8 @@ impl Count {
     }
 }
 
-fn aead<A: Cipher + KeyInit>(test: &wycheproof::aead::Test) -> bool {
-    let key = Keyed(A::new_from_slice(&test.key).unwrap());
+fn aead<A: Aead>(test: &wycheproof::aead::Test) -> bool {
+    let key = A::new(&test.key).unwrap();
     let Ok(nonce) = test.nonce[..].try_into() else { return false };
     let mut sealed = test.pt.to_vec();
     let tag = key.seal(nonce, &test.aad, &mut sealed).unwrap();
@@ -232,18 +230,13 @@ fn ed25519() {
 #[test]
 fn rsa_pkcs1() {
     use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
+    // Each length and each hash, but not each with each: the longest keys take seconds.
     let sets = [
         (TestName::Rsa2048Sha256, alg_id::RSA_PKCS1_SHA256),
         (TestName::Rsa2048Sha384, alg_id::RSA_PKCS1_SHA384),
         (TestName::Rsa2048Sha512, alg_id::RSA_PKCS1_SHA512),
         (TestName::Rsa3072Sha256, alg_id::RSA_PKCS1_SHA256),
-        (TestName::Rsa3072Sha384, alg_id::RSA_PKCS1_SHA384),
-        (TestName::Rsa3072Sha512, alg_id::RSA_PKCS1_SHA512),
-        (TestName::Rsa4096Sha256, alg_id::RSA_PKCS1_SHA256),
         (TestName::Rsa4096Sha384, alg_id::RSA_PKCS1_SHA384),
-        (TestName::Rsa4096Sha512, alg_id::RSA_PKCS1_SHA512),
-        (TestName::Rsa8192Sha256, alg_id::RSA_PKCS1_SHA256),
-        (TestName::Rsa8192Sha384, alg_id::RSA_PKCS1_SHA384),
         (TestName::Rsa8192Sha512, alg_id::RSA_PKCS1_SHA512),
     ];
     let counts = sets.map(|(name, signature)| {
@@ -256,8 +249,7 @@ fn rsa_pkcs1() {
         }
         (count.valid, count.invalid)
     });
-    assert_eq!(counts.map(|c| c.0), [9, 7, 8, 8, 7, 8, 7, 7, 7, 7, 7, 7]);
-    assert_eq!(counts.map(|c| c.1), [249, 250, 250, 250, 251, 251, 250, 251, 251, 250, 251, 251]);
+    assert_eq!(counts, [(9, 249), (7, 250), (8, 250), (8, 250), (7, 251), (7, 251)]);
 }
 
 #[test]
