@@ -49,6 +49,9 @@ const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
 const HTTP: Part = part("fata_http::", "/http/src/");
+const HTTP2: Part = part("fata_http::h2::", "/http/src/h2/");
+const TLS: Part = part("fata_tls::", "/tls/src/");
+const RUSTLS: Part = part("rustls::", "/rustls-0.23*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
@@ -63,7 +66,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 7] = [
+const CONTENTS: [Contents; 8] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -126,7 +129,24 @@ const CONTENTS: [Contents; 7] = [
         name: "contents::web",
         image: "web",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, CAPTURE, TCP, TCP_MACHINE, HTTP],
-        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, STORAGE],
+        has_not: &[
+            UDP_SOCKETS,
+            RESOLVER,
+            BLOCK,
+            BLKFRONT,
+            VIRTIO_BLOCK,
+            VIRTIO_CONSOLE,
+            STORAGE,
+            HTTP2,
+            TLS,
+            RUSTLS,
+        ],
+    },
+    Contents {
+        name: "contents::web_tls",
+        image: "web-tls",
+        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, ENTROPY, VIRTIO_ENTROPY, BLOCK, STORAGE],
+        has_not: &[UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
     },
     Contents {
         name: "contents::web_disk",
