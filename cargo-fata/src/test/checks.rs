@@ -19,7 +19,7 @@ pub struct Check {
     long: bool,
 }
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
@@ -30,8 +30,13 @@ const CHECKS: [Check; 6] = [
     Check::new(
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
-         --exclude fata-fuzz --exclude fata-unix --exclude web-content --features fata-http/h2 --lib --bins --examples \
+         --exclude fata-fuzz --exclude fata-unix --exclude web-content --features fata-http/h2 --lib --bins \
          -- --deny warnings",
+    ),
+    // On their own: with examples come what tests depend on, and its features, which are the host's in other packages.
+    Check::new(
+        "check::clippy_guest_examples",
+        "clippy --quiet --target x86_64-xen-pv -p fata -p web --features fata/h2,fata/tls --examples -- --deny warnings",
     ),
     Check {
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
@@ -49,7 +54,7 @@ const CHECKS: [Check; 6] = [
         ..Check::new(
             "check::doc_guest",
             "doc --quiet --target x86_64-xen-pv -p fata -p fata-libos -p fata-xen -p fata-virtio -p fata-netstack -p fata-http \
-             -p fata-storage --no-deps --document-private-items",
+             -p fata-storage -p fata-tls --features fata-http/h2 --no-deps --document-private-items",
         )
     },
     // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.

@@ -1,7 +1,7 @@
 //! What the provider takes on this host, in time of the processor, beside rustls' provider over *ring*: key exchange, signatures,
 //! records of TLS 1.3.
 //!
-//! `cargo run --release -p fata-tls --example speed`
+//! `cargo test --release -p fata-tls --test speed -- --ignored --nocapture`
 use fata_libos::testing::run;
 use fata_tls::provider::provider;
 use rustls::crypto::CryptoProvider;
@@ -17,7 +17,9 @@ use std::time::Duration;
 /// How long each row is measured.
 const ROW: Duration = Duration::from_millis(300);
 
-fn main() {
+#[test]
+#[ignore = "measures for half a minute"]
+fn speed() {
     run(async {
         for (name, provider) in [("ours", provider()), ("ring", rustls::crypto::ring::default_provider())] {
             println!("{name}");
