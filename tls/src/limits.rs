@@ -8,7 +8,7 @@ use fata_libos::time::Duration;
 pub struct Limits {
     /// Time for the handshake, from the moment when somebody first waits for it. 10 s.
     pub handshake_time: Duration,
-    /// Octets that the peer may send before the handshake is done: room for a chain of large certificates. 64 KiB.
+    /// Octets that the peer may send before the handshake is done: room for a chain of large certificates. 32 KiB.
     pub handshake_octets: usize,
     /// Time for what is sent last: an alert, and `close_notify`. 2 s.
     pub close_time: Duration,
@@ -20,7 +20,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake_time: Duration::from_secs(10),
-            handshake_octets: 64 * 1024,
+            handshake_octets: 32 * 1024,
             close_time: Duration::from_secs(2),
             record_size: 16 * 1024,
         }

@@ -136,6 +136,9 @@ impl Session {
         let mut incoming = core::mem::take(&mut self.waiting);
         match incoming.is_empty() {
             true => incoming = record,
+            false if incoming.try_reserve(record.len()).is_err() => {
+                return Err(self.fail_with(Error::NoMemory, Alert::INTERNAL_ERROR));
+            }
             false => incoming.extend_from_slice(&record),
         }
         let mut filled = 0;
@@ -203,8 +206,9 @@ impl Session {
             };
             let (discard, step) = self.engine.step(incoming, &mut work);
             self.note_output(before);
-            if self.phase == Phase::Handshake && self.server_name.is_none() {
-                self.server_name = self.engine.server_name();
+            // Each time: after a HelloRetryRequest it is told again, and what is not taken would be the next connection's.
+            if let Some(name) = self.engine.server_name() {
+                self.server_name = Some(name);
             }
             discard_front(incoming, discard);
             match step {

@@ -4,6 +4,8 @@ mod common;
 
 use common::*;
 use embedded_io_async::{Read, Write};
+use std::sync::Arc;
+
 use fata_tls::{
     Alert, CertificateProblem, ClientCertificates, ClientConfig, ConfigError, Error, ServerConfig,
     TlsAcceptor, TlsConnector, Versions,
@@ -63,6 +65,21 @@ fn the_certificate_is_that_of_the_name() {
         let (stream, _client) = connected(&server, &connector(), "127.0.0.1").await;
         assert_eq!(stream.server_name(), None);
         assert_eq!(connector().stream("not a name", duplex(1).0).unwrap_err(), Error::InvalidName);
+    });
+}
+
+/// A server that wants another group than the client's first asks it to begin again (RFC 8446 section 4.1.4).
+#[test]
+fn a_hello_that_came_twice_leaves_its_name_to_nobody() {
+    run(async {
+        let mut provider = fata_tls::provider::provider();
+        provider.kx_groups = vec![fata_tls::provider::SECP256R1];
+        let config = ServerConfig::with_provider(Arc::new(provider), SERVER, SERVER_KEY).unwrap();
+        let server = TlsAcceptor::new(config).unwrap();
+        for name in ["server.test", "localhost", "server.test"] {
+            let (stream, _client) = connected(&server, &connector(), name).await;
+            assert_eq!(stream.server_name(), Some(name));
+        }
     });
 }
 

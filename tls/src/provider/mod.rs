@@ -36,7 +36,7 @@ pub use tickets::Tickets;
 /// All that this provider has.
 ///
 /// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of
-/// its own that the client has too.
+/// the client's that it has too: a client without instructions for AES puts ChaCha20 first.
 pub fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: suites::ALL.to_vec(),

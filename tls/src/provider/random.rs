@@ -11,8 +11,7 @@ pub(crate) struct Random;
 
 impl SecureRandom for Random {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        entropy::fill(bytes);
-        Ok(())
+        entropy::try_fill(bytes).map_err(|_| GetRandomFailed)
     }
 }
 
