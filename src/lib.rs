@@ -52,6 +52,8 @@ pub use fata_http as http;
 pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdown, task, time};
 #[cfg(feature = "storage")]
 pub use fata_storage as storage;
+#[cfg(feature = "tls")]
+pub use fata_tls as tls;
 #[cfg(not(target_os = "xen"))]
 #[doc(hidden)]
 pub use hosted::hosted as __hosted;

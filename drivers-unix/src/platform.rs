@@ -77,6 +77,10 @@ impl Platform for UnixPlatform {
         getrandom(seed.as_mut_slice(), GetRandomFlags::empty()) == Ok(32)
     }
 
+    fn generation(&self) -> u64 {
+        std::process::id().into()
+    }
+
     fn memory(&self) -> MemoryStats {
         self.memory.stats(self.now())
     }

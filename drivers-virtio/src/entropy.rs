@@ -19,8 +19,12 @@ pub(crate) fn fill<H: Hal>(
     let mut queue = Single::new::<H>(&mut transport, 0)?;
     transport.finish_init();
     let outcome = ask(&mut transport, &mut queue, seed, may_wait);
-    // What it was given stays its own: the queue's memory is never given back.
     transport.set_status(DeviceStatus::empty());
+    // Section 2.4.2: then it is reset. The memory of one that does not say so stays its own.
+    if transport.get_status().is_empty() {
+        // SAFETY: made with the same `H`, and the device is reset.
+        unsafe { queue.free::<H>() };
+    }
     Ok(outcome)
 }
 
@@ -67,6 +71,7 @@ mod tests {
         };
         let outcome = fill::<FakeHal>(device.clone(), &mut seed, &may_wait).unwrap();
         assert_eq!(device.0.borrow().status, DeviceStatus::empty(), "the device was not stopped");
+        assert_eq!(FakeHal::pages(), 0, "its memory was not given back");
         (seed, outcome)
     }
 
@@ -99,6 +104,14 @@ mod tests {
         for (lie, fault) in lies {
             assert_eq!(ask_device(lie).1, Err(*fault));
         }
+    }
+
+    #[test]
+    fn a_device_that_is_not_reset_keeps_its_memory() {
+        let device = FakeDevice::new(DeviceType::EntropySource, Features::VERSION_1.bits(), &[]);
+        device.0.borrow_mut().goes_on = true;
+        let asked = fill::<FakeHal>(device, &mut [0; 8], &|| false).unwrap();
+        assert_eq!((asked, FakeHal::pages()), (Err(Fault::Silent), 2));
     }
 
     #[test]

@@ -2,14 +2,23 @@
 
 use core::ptr::NonNull;
 use std::alloc::{Layout, alloc_zeroed};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Memory of the host: a device sees each address as it is. Nothing is given back, as nothing is on a guest.
+/// Memory of the host: a device sees each address as it is. What is given back is counted, and stays: a device may still write there.
 pub(crate) struct FakeHal;
+
+std::thread_local!(static PAGES: Cell<usize> = const { Cell::new(0) });
+
+impl FakeHal {
+    /// Pages of this thread's drivers that are not given back.
+    pub(crate) fn pages() -> usize {
+        PAGES.get()
+    }
+}
 
 // SAFETY: pages come zeroed and aligned from the host's allocator, which gives each out once.
 unsafe impl Hal for FakeHal {
@@ -17,10 +26,12 @@ unsafe impl Hal for FakeHal {
         let layout = Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).unwrap();
         // SAFETY: not of size zero.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
+        PAGES.set(PAGES.get() + pages);
         (start.addr().get() as u64, start)
     }
 
-    unsafe fn dma_dealloc(_paddr: PhysAddr, _vaddr: NonNull<u8>, _pages: usize) -> i32 {
+    unsafe fn dma_dealloc(_paddr: PhysAddr, _vaddr: NonNull<u8>, pages: usize) -> i32 {
+        PAGES.set(PAGES.get() - pages);
         0
     }
 
@@ -98,6 +109,8 @@ pub(crate) struct State {
     pub(crate) queue_max: u32,
     /// Refuses the features.
     pub(crate) refuses: bool,
+    /// Is never reset.
+    pub(crate) goes_on: bool,
     /// What the device does when it is told of news in a queue.
     pub(crate) on_notify: Option<OnNotify>,
     queues: [Rings; 4],
@@ -131,6 +144,7 @@ impl FakeDevice {
             notified: Vec::new(),
             queue_max: 256,
             refuses: false,
+            goes_on: false,
             on_notify: None,
             queues: [Rings::default(); 4],
         })))
@@ -212,6 +226,9 @@ impl Transport for FakeDevice {
 
     fn set_status(&mut self, status: DeviceStatus) {
         let mut state = self.0.borrow_mut();
+        if state.goes_on && status.is_empty() {
+            return;
+        }
         let refused = if state.refuses { DeviceStatus::FEATURES_OK } else { DeviceStatus::empty() };
         state.status = DeviceStatus::from_bits_truncate(status.bits() & !refused.bits());
     }

@@ -9,6 +9,7 @@ use crate::net::VirtioNet;
 use crate::pci;
 use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, Ordering};
 use fata_libos::net::NetDevice;
 use fata_libos::time::Duration;
 use fata_xen::guest::GuestHypervisor;
@@ -57,8 +58,13 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
 /// How long random octets may take.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second.
+/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second. Such a device is
+/// not asked again.
 pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
+    static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+    if GIVEN_UP.load(Ordering::Relaxed) {
+        return false;
+    }
     let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
     let start = GuestHypervisor::system_time();
     let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
@@ -67,6 +73,7 @@ pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
         Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
         Err(error) => log::error!("virtio-rng: {error}"),
     }
+    GIVEN_UP.store(true, Ordering::Relaxed);
     false
 }
 

@@ -6,8 +6,10 @@ use crate::queue::Fault;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{Ordering, fence};
 use virtio_drivers::transport::Transport;
-use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE};
+use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
+/// Pages of the memory.
+const PAGES: usize = 2;
 /// Octets of the buffer.
 pub(crate) const BUFFER: usize = 2048;
 
@@ -26,6 +28,7 @@ const WRITE: u16 = 2;
 /// See the module.
 pub(crate) struct Single {
     memory: NonNull<u8>,
+    address: PhysAddr,
     index: u16,
     /// Times that the buffer was given and returned.
     given: u16,
@@ -39,24 +42,33 @@ impl Single {
         if transport.queue_used(index) || transport.max_queue_size(index) == 0 {
             return Err(VirtioError::Device);
         }
-        let (address, memory) = H::dma_alloc(2, BufferDirection::Both);
+        let (address, memory) = H::dma_alloc(PAGES, BufferDirection::Both);
         if address == 0 {
             return Err(VirtioError::Memory);
         }
         transport.queue_set(index, 1, address, address + GIVEN as u64, address + RETURNED as u64);
-        let queue = Self { memory, index, given: 0, returned: 0, len: 0 };
+        let queue = Self { memory, address, index, given: 0, returned: 0, len: 0 };
         queue.write(0, address + DATA as u64);
         Ok(queue)
     }
 
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// `H` is that of [`new`](Self::new), and the device is reset: it writes there no more.
+    pub(crate) unsafe fn free<H: Hal>(self) {
+        // SAFETY: from `dma_alloc`; used by nobody, by the caller and as this is gone.
+        unsafe { H::dma_dealloc(self.address, self.memory, PAGES) };
+    }
+
     fn at<T>(&self, offset: usize) -> *mut T {
-        debug_assert!(offset + size_of::<T>() <= 2 * PAGE_SIZE && offset.is_multiple_of(size_of::<T>()));
+        debug_assert!(offset + size_of::<T>() <= PAGES * PAGE_SIZE && offset.is_multiple_of(size_of::<T>()));
         // SAFETY: the offsets of this module are within the two pages.
         unsafe { self.memory.add(offset) }.cast().as_ptr()
     }
 
     fn read<T>(&self, offset: usize) -> T {
-        // SAFETY: aligned, in memory that is this queue's for ever; `T` is a plain number.
+        // SAFETY: aligned, in memory that is this queue's as long as it is there; `T` is a plain number.
         unsafe { self.at::<T>(offset).read_volatile() }
     }
 

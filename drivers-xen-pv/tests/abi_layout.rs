@@ -152,6 +152,7 @@ fn numbers() -> Vec<Line> {
         GNTTABOP_QUERY_SIZE = "GNTTABOP_query_size", GNTTABOP_SET_VERSION = "GNTTABOP_set_version",
         GNTST_OKAY = "GNTST_okay");
     renamed!(l, version, XENVER_VERSION = "XENVER_version", XENVER_GET_FEATURES = "XENVER_get_features",
+        XENVER_GUEST_HANDLE = "XENVER_guest_handle",
         XENFEAT_WRITABLE_PAGE_TABLES = "XENFEAT_writable_page_tables",
         XENFEAT_AUTO_TRANSLATED_PHYSMAP = "XENFEAT_auto_translated_physmap",
         XENFEAT_PAE_PGDIR_ABOVE_4GB = "XENFEAT_pae_pgdir_above_4gb",

@@ -61,6 +61,85 @@ impl embedded_io_async::Error for BodyError {
     }
 }
 
+/// A request's content, however it comes.
+#[derive(Clone, Copy)]
+pub(crate) enum Received<'a> {
+    Http1(&'a Incoming<'a>),
+    #[cfg(feature = "h2")]
+    Http2(&'a crate::h2::Incoming<'a>),
+}
+
+impl Received<'_> {
+    /// Octets still to come, where that is known.
+    pub(crate) fn known_rest(self) -> Option<u64> {
+        match self {
+            Self::Http1(content) => content.known_rest(),
+            #[cfg(feature = "h2")]
+            Self::Http2(content) => content.known_rest(),
+        }
+    }
+
+    /// The next octets; 0 at the end.
+    pub(crate) async fn read(self, out: &mut [u8]) -> Result<usize, BodyError> {
+        match self {
+            Self::Http1(content) => content.read(out).await,
+            #[cfg(feature = "h2")]
+            Self::Http2(content) => content.read(out).await,
+        }
+    }
+
+    /// All the rest, at most `limit` octets.
+    pub(crate) async fn read_to_end(self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        let mut all = Vec::new();
+        let expected = self.known_rest().unwrap_or(0);
+        if expected > limit as u64 {
+            return Err(self.fail(BodyError::TooLarge));
+        }
+        self.make_room(&mut all, expected as usize)?;
+        while self.known_rest() != Some(0) {
+            let old = all.len();
+            let step = usize::try_from(self.known_rest().unwrap_or(1024)).unwrap_or(1024).min(4096);
+            self.make_room(&mut all, step)?;
+            all.resize(old + step, 0);
+            let n = self.read(&mut all[old..]).await?;
+            all.truncate(old + n);
+            if all.len() > limit {
+                return Err(self.fail(BodyError::TooLarge));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Makes room for so many octets more.
+    fn make_room(self, all: &mut Vec<u8>, octets: usize) -> Result<(), BodyError> {
+        if all.capacity() - all.len() >= octets {
+            return Ok(());
+        }
+        let grown = (all.len() + octets).max(2 * all.capacity());
+        if !memory::may_keep(grown) || all.try_reserve_exact(grown - all.len()).is_err() {
+            self.io().stats.refused.add(1);
+            return Err(self.fail(BodyError::NoMemory));
+        }
+        Ok(())
+    }
+
+    fn fail(self, error: BodyError) -> BodyError {
+        match self {
+            Self::Http1(content) => content.fail(error),
+            #[cfg(feature = "h2")]
+            Self::Http2(content) => content.fail(error),
+        }
+    }
+
+    fn io(&self) -> &Io {
+        match self {
+            Self::Http1(content) => content.io,
+            #[cfg(feature = "h2")]
+            Self::Http2(content) => content.wire.io,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Rest {
     Length(u64),
@@ -115,41 +194,6 @@ impl<'a> Incoming<'a> {
             }
             self.wait_for_more().await?;
         }
-    }
-
-    /// All the rest, at most `limit` octets.
-    pub(crate) async fn read_to_end(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let mut all = Vec::new();
-        let expected = self.known_rest().unwrap_or(0);
-        if expected > limit as u64 {
-            return Err(self.fail(BodyError::TooLarge));
-        }
-        self.make_room(&mut all, expected as usize)?;
-        while !self.is_done() {
-            let old = all.len();
-            let step = usize::try_from(self.known_rest().unwrap_or(1024)).unwrap_or(1024).min(4096);
-            self.make_room(&mut all, step)?;
-            all.resize(old + step, 0);
-            let n = self.read(&mut all[old..]).await?;
-            all.truncate(old + n);
-            if all.len() > limit {
-                return Err(self.fail(BodyError::TooLarge));
-            }
-        }
-        Ok(all)
-    }
-
-    /// Makes room for so many octets more.
-    fn make_room(&self, all: &mut Vec<u8>, octets: usize) -> Result<(), BodyError> {
-        if all.capacity() - all.len() >= octets {
-            return Ok(());
-        }
-        let grown = (all.len() + octets).max(2 * all.capacity());
-        if !memory::may_keep(grown) || all.try_reserve_exact(grown - all.len()).is_err() {
-            self.io.stats.refused.add(1);
-            return Err(self.fail(BodyError::NoMemory));
-        }
-        Ok(())
     }
 
     /// Whether the connection can go on after a response, as far as can be told now.

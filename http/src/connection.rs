@@ -1,6 +1,6 @@
 //! A connection's logic: requests in order, until one side ends it. Knows no stream; see [`io`](crate::io).
 
-use crate::body::Incoming;
+use crate::body::{Incoming, Received};
 use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
 use crate::io::{Io, Phase, ReadError};
@@ -8,7 +8,7 @@ use crate::memory;
 use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
-use crate::{Request, Response, Status};
+use crate::{Method, Request, Response, Status};
 use core::net::SocketAddr;
 
 /// Octets that are read and forgotten while a client may still send what nobody reads.
@@ -40,6 +40,10 @@ enum NoRequest {
 
 /// Serves requests until the connection is to be closed.
 pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
+    #[cfg(feature = "h2")]
+    if io.is_http2.get() || server.has_prior_knowledge.get() && crate::h2::is_preface(server, io).await {
+        return alloc::boxed::Box::pin(crate::h2::serve(server, io, peer)).await;
+    }
     let mut head = server.spare.take_head();
     let mut served = 0;
     let next = loop {
@@ -195,19 +199,9 @@ async fn exchange(
 ) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
-    let path = head.path();
-    let mut response = match server.router.find(method, path) {
-        Found::Answer(response) => response,
-        Found::Handler(..) if !memory::has_piece(memory::HANDLER) => {
-            io.stats.refused.add(1);
-            Response::error(Status::SERVICE_UNAVAILABLE).close()
-        }
-        Found::Handler(handler, pattern) => {
-            match handler.call(Request { head, body: &body, method, path, pattern, peer }) {
-                Answer::AtOnce(response) => response,
-                Answer::Later(response) => response.await,
-            }
-        }
+    let mut response = match answer(server, io, Received::Http1(&body), head, method, peer) {
+        Answer::AtOnce(response) => response,
+        Answer::Later(response) => response.await,
     };
     let part = select(&mut response, method, head);
     let mut asked = Asked::new(head, &framing);
@@ -221,8 +215,29 @@ async fn exchange(
     }
 }
 
+/// Asks the handler that the request has, if there is one.
+#[inline]
+pub(crate) fn answer<'a>(
+    server: &'a Server,
+    io: &Io,
+    body: Received<'a>,
+    head: &'a Head,
+    method: Method,
+    peer: SocketAddr,
+) -> Answer<'a> {
+    let path = head.path();
+    match server.router.find(method, path) {
+        Found::Answer(response) => Answer::AtOnce(response),
+        Found::Handler(..) if !memory::has_piece(memory::HANDLER) => {
+            io.stats.refused.add(1);
+            Answer::AtOnce(Response::error(Status::SERVICE_UNAVAILABLE).close())
+        }
+        Found::Handler(handler, pattern) => handler.call(Request { head, body, method, path, pattern, peer }),
+    }
+}
+
 /// Reads on for a while, so that the client sees the answer: closing with input unread makes some stacks reset.
-async fn linger(server: &Server, io: &Io) {
+pub(crate) async fn linger(server: &Server, io: &Io) {
     io.begin_reading(Phase::wait(server.limits.linger_time));
     let mut forgotten = 0;
     while forgotten < MAX_LINGER {

@@ -163,21 +163,26 @@ where
 
 /// One timer for all phases of a connection. It is moved only when it would fire too late, so that a connection that is
 /// never slow sets it about once per idle time, not once per request.
-struct Timer {
+pub(crate) struct Timer {
     sleep: Sleep,
     /// Whom it wakes, once it runs.
     waker: Option<Waker>,
 }
 
 impl Timer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { sleep: sleep_until(Instant::default()), waker: None }
     }
 
     /// Whether the phase's time is over; else the task is woken when it may be.
     fn is_over(&mut self, phase: &RefCell<Phase>, cx: &mut Context<'_>) -> bool {
+        let deadline = phase.borrow_mut().deadline(Instant::recent());
+        self.has_passed(deadline, cx)
+    }
+
+    /// Whether the moment has passed; else the task is woken when it may have.
+    pub(crate) fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let now = Instant::recent();
-        let deadline = phase.borrow_mut().deadline(now);
         if now >= deadline {
             return true;
         }

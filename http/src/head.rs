@@ -131,6 +131,45 @@ impl Head {
         core::str::from_utf8(span.of(&self.bytes)).unwrap_or_default()
     }
 
+    /// Keeps a part of a head that comes in parts; `None` if there is no memory for it, or it grows above 64 KiB.
+    #[cfg(feature = "h2")]
+    pub(crate) fn append(&mut self, octets: &[u8]) -> Option<Span> {
+        let (start, end) = (self.bytes.len(), self.bytes.len() + octets.len());
+        let may_grow = end <= USUAL.max(self.bytes.capacity()) || memory::is_free(end);
+        if !may_grow || end > usize::from(u16::MAX) || self.bytes.try_reserve(octets.len()).is_err() {
+            return None;
+        }
+        self.bytes.extend_from_slice(octets);
+        Some(Span::new(start, end))
+    }
+
+    /// Adds a field of parts that were [appended](Self::append).
+    #[cfg(feature = "h2")]
+    pub(crate) fn push_field(&mut self, name: Span, value: Span) {
+        self.fields.push((name, value));
+    }
+
+    /// Sets method and target, parts as well.
+    #[cfg(feature = "h2")]
+    pub(crate) fn set_request(&mut self, method: Span, target: Span) -> Result<(), Status> {
+        self.method = Method::from_bytes(self.octets(method));
+        let plain = Class::PLAIN_PATH.run(self.octets(target));
+        self.target = target::parse(&self.bytes, method, target, plain)?;
+        Ok(())
+    }
+
+    /// The octets of a part.
+    #[cfg(feature = "h2")]
+    pub(crate) fn octets(&self, span: Span) -> &[u8] {
+        span.of(&self.bytes)
+    }
+
+    /// What its buffers take, octets.
+    #[cfg(feature = "h2")]
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<(Span, Span)>()
+    }
+
     /// Lets go of buffers that are larger than a usual request needs.
     pub(crate) fn shrink(&mut self) {
         if self.bytes.capacity() > USUAL || self.fields.capacity() > USUAL_FIELDS {

@@ -65,7 +65,7 @@ pub(crate) struct Phase {
     grace: Duration,
     /// Octets that earn a second; none do where this is 0.
     rate: u32,
-    moved: u64,
+    pub(crate) moved: u64,
     /// What waits that are over have taken.
     spent: Duration,
     /// When the wait began that goes on.
@@ -92,7 +92,7 @@ impl Phase {
     }
 
     /// The wait is over.
-    fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         if self.rate > 0
             && let Some(since) = self.since.take()
         {
@@ -107,6 +107,8 @@ pub(crate) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    #[cfg(feature = "h2")]
+    was_filled: bool,
 }
 
 impl Input {
@@ -148,12 +150,30 @@ impl Input {
         Ok(())
     }
 
+    /// Whether the last read took all there was room for.
+    #[cfg(feature = "h2")]
+    pub(crate) fn was_filled(&self) -> bool {
+        self.was_filled
+    }
+
+    /// Makes the buffer so large, if it is empty.
+    #[cfg(feature = "h2")]
+    pub(crate) fn widen(&mut self, len: usize) {
+        if self.start == self.end && self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
+    }
+
     pub(crate) fn room(&mut self) -> &mut [u8] {
         &mut self.buffer[self.end..]
     }
 
     fn received(&mut self, n: usize) {
         self.end = (self.end + n).min(self.buffer.len());
+        #[cfg(feature = "h2")]
+        {
+            self.was_filled = self.end == self.buffer.len();
+        }
     }
 
     /// Drops what was not used.
@@ -192,6 +212,9 @@ pub(crate) struct Io {
     output: RefCell<Vec<u8>>,
     chunk: RefCell<Option<Chunk>>,
     is_writing: Cell<bool>,
+    /// The client and we have agreed on HTTP/2.
+    #[cfg(feature = "h2")]
+    pub(crate) is_http2: Cell<bool>,
     /// What is being sent ends where the connection does: an end before that must not look like one.
     pub(crate) is_open_ended: Cell<bool>,
     want: Cell<Want>,
@@ -211,6 +234,8 @@ impl Io {
             output: RefCell::default(),
             chunk: RefCell::default(),
             is_writing: Cell::new(false),
+            #[cfg(feature = "h2")]
+            is_http2: Cell::new(false),
             is_open_ended: Cell::new(false),
             want: Cell::new(Want::Nothing),
             answer: Cell::new(None),
@@ -309,6 +334,18 @@ impl Io {
     /// Gives back what the connection, which ends, has read with.
     pub(crate) fn take_rest_of_input(&self) -> Input {
         self.input.take()
+    }
+
+    /// Whether the driver has taken output that is not with the stream yet.
+    #[cfg(feature = "h2")]
+    pub(crate) fn is_writing(&self) -> bool {
+        self.is_writing.get()
+    }
+
+    /// Whether all output is with the stream.
+    #[cfg(feature = "h2")]
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.has_output() && !self.is_writing.get()
     }
 
     fn has_output(&self) -> bool {

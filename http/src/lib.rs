@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server for appliances (RFC 9110, RFC 9112), over any [`embedded_io_async`] stream.
+//! An HTTP server for appliances (RFC 9110, RFC 9112), over any [`embedded_io_async`] stream.
 //!
 //! ```no_run
 //! # async fn example<L: fata_http::Accept>(listener: L) -> Result<(), L::Error> {
@@ -18,6 +18,14 @@
 //! 405 with `Allow`, `Date`, keep-alive, pipelining, `Expect: 100-continue`, and, for responses that carry a validator
 //! ([`Response::etag`], [`Response::last_modified`]), conditional requests and ranges.
 //!
+//! With the feature `h2` a server speaks HTTP/2 (RFC 9113) as well, with the same handlers: `Server::with_http2`,
+//! `Server::serve_connection_h2`. What is different there: requests of a connection are answered at the same time, each by a
+//! future of the connection's task; a handler whose client resets its stream is dropped where it waits; and
+//! [`Response::close`] lets the connection end when all that is under way is answered. What a connection can take is bounded:
+//! without requests 6 KiB more than one of HTTP/1.1, with them at most 60 KiB of buffers, 130 KiB for its 100 streams, 128 KiB
+//! of request heads, 256 KiB of content that handlers have not read (in buffers that may be twice as large), and what the
+//! handlers keep; less while memory is short.
+//!
 //! Everything but [`Server::serve_connection`]'s few lines of input and output is compiled once, whatever the streams are:
 //! a connection's logic (`connection`) asks for octets through `io`, and `drive` moves them.
 #![cfg_attr(target_os = "xen", no_std)]
@@ -33,6 +41,8 @@ mod date;
 mod drive;
 mod field;
 mod framing;
+#[cfg(feature = "h2")]
+mod h2;
 mod head;
 mod io;
 mod limits;

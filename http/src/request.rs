@@ -1,7 +1,7 @@
 //! What a handler sees of a request.
 
 use crate::Method;
-use crate::body::{BodyError, Incoming};
+use crate::body::{BodyError, Received};
 use crate::conditional::{self, Precondition, Validators};
 use crate::head::Head;
 use crate::router;
@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 /// segments are left as they came.
 pub struct Request<'a> {
     pub(crate) head: &'a Head,
-    pub(crate) body: &'a Incoming<'a>,
+    pub(crate) body: Received<'a>,
     pub(crate) method: Method,
     pub(crate) path: Path<'a>,
     pub(crate) pattern: &'static str,

@@ -78,7 +78,7 @@ impl Response {
 
     /// 200 with content that `write` makes piece by piece: in chunks, or to a client of HTTP/1.0 until the connection is
     /// closed. If it returns an error, the connection is cut, so that the client sees that the content is not whole: by the
-    /// chunk that is missing, or to a client of HTTP/1.0 by a reset.
+    /// chunk that is missing, or to a client of HTTP/1.0 by a reset; of HTTP/2 the stream alone is reset.
     ///
     /// ```
     /// # use fata_http::{BodyWriter, Response};

@@ -156,7 +156,7 @@ async fn send_chunk(io: &Io, chunk: Chunk) {
 }
 
 /// How the content is delimited; `None` where a status has none.
-fn delimiter(response: &Response, asked: Asked, part: Option<&Range<usize>>) -> Option<Delimiter> {
+pub(crate) fn delimiter(response: &Response, asked: Asked, part: Option<&Range<usize>>) -> Option<Delimiter> {
     if response.status.is_bodyless() {
         return None;
     }
@@ -204,6 +204,20 @@ fn put_fields(out: &mut Vec<u8>, response: &Response) {
     } else {
         put(out, &[response.prepared.as_bytes(), &response.fields]);
     }
+}
+
+/// Puts what stands in a response of HTTP/2, as lines: all but what delimits content there.
+#[cfg(feature = "h2")]
+pub(crate) fn put_lines(
+    out: &mut Vec<u8>,
+    date: &HttpDate,
+    response: &Response,
+    delimiter: Option<Delimiter>,
+    part: Option<&Range<usize>>,
+) {
+    put(out, &[b"Date: ", date.line()]);
+    put_fields(out, response);
+    put_framing(out, response, delimiter.filter(|&d| d != Delimiter::Chunks), part, b"\r\n\r\n");
 }
 
 /// A 304 describes no content (RFC 9110 section 15.4.5).

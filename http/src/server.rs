@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) date: DateCache,
     pub(crate) spare: Spare,
+    #[cfg(feature = "h2")]
+    pub(crate) has_prior_knowledge: core::cell::Cell<bool>,
 }
 
 impl Shared {
@@ -75,7 +77,24 @@ impl Server {
     /// A server with its limits, counting in `stats`, of which a handler may hold a clone.
     pub fn with(router: Router, limits: Limits, stats: Rc<Stats>) -> Self {
         let (registry, date, spare) = (Registry::default(), DateCache::new(), Spare::default());
-        Self(Rc::new(Shared { router, limits, stats, registry, date, spare }))
+        Self(Rc::new(Shared {
+            router,
+            limits,
+            stats,
+            registry,
+            date,
+            spare,
+            #[cfg(feature = "h2")]
+            has_prior_knowledge: core::cell::Cell::new(false),
+        }))
+    }
+
+    /// From now on takes HTTP/2 from clients that begin with its preface, HTTP/1.1 from all others: over TCP, where such
+    /// clients know beforehand (RFC 9113 section 3.3), and over TLS, whatever its ALPN says.
+    #[cfg(feature = "h2")]
+    pub fn with_http2(self) -> Self {
+        self.0.has_prior_knowledge.set(true);
+        self
     }
 
     /// What it counts.
@@ -115,6 +134,14 @@ impl Server {
     /// does not wait for a free one. Dropping it ends the connection.
     pub async fn serve_connection<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
         Entry::new(self.0.clone()).run(stream, peer).await;
+    }
+
+    /// As [`serve_connection`](Self::serve_connection), with HTTP/2 alone: for streams whose TLS has agreed on `h2` by ALPN.
+    #[cfg(feature = "h2")]
+    pub async fn serve_connection_h2<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
+        let mut entry = Entry::new(self.0.clone());
+        entry.is_http2 = true;
+        entry.run(stream, peer).await;
     }
 
     /// Lets no connection take another request, waits at most [`Limits::drain_time`] for those under way, and ends what is
@@ -167,6 +194,8 @@ async fn until_shutdown<F: Future>(future: F) -> Option<F::Output> {
 struct Entry {
     server: Rc<Shared>,
     slot: Rc<Slot>,
+    #[cfg(feature = "h2")]
+    is_http2: bool,
 }
 
 impl Entry {
@@ -174,12 +203,19 @@ impl Entry {
         let slot = server.registry.enter();
         server.stats.connections.add(1);
         server.stats.open.set(server.registry.len());
-        Self { server, slot }
+        Self {
+            server,
+            slot,
+            #[cfg(feature = "h2")]
+            is_http2: false,
+        }
     }
 
     async fn run<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
         let server = &*self.server;
         let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits, server.spare.take_input());
+        #[cfg(feature = "h2")]
+        io.is_http2.set(self.is_http2);
         let logic = pin!(connection::serve(server, &io, peer));
         let mut open = Open { stream, io: &io };
         drive(&mut open.stream, &io, logic).await;

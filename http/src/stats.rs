@@ -28,6 +28,55 @@ pub struct Stats {
     pub(crate) timeouts: Counter,
     pub(crate) malformed: Counter,
     pub(crate) refused: Counter,
+    #[cfg(feature = "h2")]
+    pub(crate) http2: Http2,
+}
+
+/// What is counted of HTTP/2 alone.
+#[cfg(feature = "h2")]
+#[derive(Debug, Default)]
+pub(crate) struct Http2 {
+    pub(crate) connections: Counter,
+    pub(crate) streams: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) resets: Counter,
+    pub(crate) errors: Counter,
+    pub(crate) calmed: Counter,
+}
+
+/// HTTP/2.
+#[cfg(feature = "h2")]
+impl Stats {
+    /// Connections that have spoken HTTP/2.
+    pub fn http2_connections(&self) -> u64 {
+        self.http2.connections.get()
+    }
+
+    /// Streams that clients have opened.
+    pub fn http2_streams(&self) -> u64 {
+        self.http2.streams.get()
+    }
+
+    /// Streams refused since there were too many, or the server was leaving.
+    pub fn http2_refused(&self) -> u64 {
+        self.http2.refused.get()
+    }
+
+    /// Streams that clients have reset before the answer was complete.
+    pub fn http2_resets(&self) -> u64 {
+        self.http2.resets.get()
+    }
+
+    /// Connections ended because a client broke the rules.
+    pub fn http2_errors(&self) -> u64 {
+        self.http2.errors.get()
+    }
+
+    /// Connections ended because a client asked for more than it should: streams that it resets, frames that bring nothing,
+    /// header fields without end.
+    pub fn http2_calmed(&self) -> u64 {
+        self.http2.calmed.get()
+    }
 }
 
 impl Stats {

@@ -42,51 +42,86 @@ pub(crate) enum Delimiter {
     Close,
 }
 
-/// Where content goes. Writing never fails: when the client is gone or takes nothing for too long, the connection ends and
-/// what was writing is dropped.
+/// Where content goes. Writing never fails: when the client is gone or takes nothing for too long, the connection ends, or the
+/// stream of HTTP/2, and what was writing is dropped.
 pub struct BodyWriter<'a> {
-    io: &'a Io,
+    to: Target<'a>,
     delimiter: Delimiter,
     trailers: Vec<u8>,
     overrun: bool,
 }
 
+/// Where the octets go.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Http1(&'a Io),
+    #[cfg(feature = "h2")]
+    Http2(&'a crate::h2::Sender<'a>),
+}
+
 impl<'a> BodyWriter<'a> {
     pub(crate) fn new(io: &'a Io, delimiter: Delimiter) -> Self {
-        Self { io, delimiter, trailers: Vec::new(), overrun: false }
+        Self { to: Target::Http1(io), delimiter, trailers: Vec::new(), overrun: false }
+    }
+
+    #[cfg(feature = "h2")]
+    pub(crate) fn over_http2(stream: &'a crate::h2::Sender<'a>, delimiter: Delimiter) -> Self {
+        Self { to: Target::Http2(stream), delimiter, trailers: Vec::new(), overrun: false }
     }
 
     /// Writes all of `bytes`; as one chunk, up to some size. Waits while the client is slower than we are.
     pub async fn write(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (piece, more) = rest.split_at(batch().min(rest.len()));
-            rest = more;
-            self.put(piece);
-            self.io.flush_if_much().await;
+        match self.to {
+            Target::Http1(io) => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let (piece, more) = rest.split_at(batch().min(rest.len()));
+                    rest = more;
+                    self.put(io, piece);
+                    io.flush_if_much().await;
+                }
+            }
+            #[cfg(feature = "h2")]
+            Target::Http2(stream) => {
+                if self.is_announced(bytes) {
+                    stream.data(bytes, crate::h2::Flags::NONE).await;
+                }
+            }
         }
     }
 
     /// Waits until all that was written is with the stream. What is written goes out by itself, at the latest when the
     /// handler waits for something.
     pub async fn flush(&mut self) {
-        self.io.flush().await;
+        match self.to {
+            Target::Http1(io) => io.flush().await,
+            #[cfg(feature = "h2")]
+            Target::Http2(stream) => stream.flush().await,
+        }
     }
 
-    /// Adds a field that follows the content; only chunks can carry it, else it is left out.
+    /// Adds a field that follows the content; only chunks and HTTP/2 can carry it, else it is left out.
     pub fn trailer(&mut self, name: &str, value: &str) {
         self.trailers.append(&mut crate::Response::new(crate::Status::OK).header(name, value).fields);
     }
 
-    fn put(&mut self, piece: &[u8]) {
+    /// Whether the piece is within what was announced.
+    fn is_announced(&mut self, piece: &[u8]) -> bool {
         if let Delimiter::Length(left) = &mut self.delimiter {
             let Some(rest) = left.checked_sub(piece.len() as u64) else {
                 self.overrun = true;
-                return;
+                return false;
             };
             *left = rest;
         }
-        self.io.with_output(|out| {
+        true
+    }
+
+    fn put(&mut self, io: &Io, piece: &[u8]) {
+        if !self.is_announced(piece) {
+            return;
+        }
+        io.with_output(|out| {
             if self.delimiter != Delimiter::Chunks {
                 return out.extend_from_slice(piece);
             }
@@ -98,17 +133,32 @@ impl<'a> BodyWriter<'a> {
     }
 
     /// Ends the content; an error if it is not what was announced.
-    pub(crate) fn finish(self) -> Result<(), Aborted> {
+    pub(crate) fn finish(&self) -> Result<(), Aborted> {
         match self.delimiter {
-            Delimiter::Chunks => self.io.with_output(|out| {
-                out.extend_from_slice(b"0\r\n");
-                out.extend_from_slice(&self.trailers);
-                out.extend_from_slice(b"\r\n");
-            }),
+            Delimiter::Chunks => self.put_end(),
             Delimiter::Length(left) if left > 0 || self.overrun => return Err(Aborted),
             Delimiter::Length(_) | Delimiter::Close => {}
         }
         Ok(())
+    }
+
+    /// Fields that follow the content.
+    #[cfg(feature = "h2")]
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    fn put_end(&self) {
+        match self.to {
+            Target::Http1(io) => io.with_output(|out| {
+                out.extend_from_slice(b"0\r\n");
+                out.extend_from_slice(&self.trailers);
+                out.extend_from_slice(b"\r\n");
+            }),
+            // The exchange ends the stream.
+            #[cfg(feature = "h2")]
+            Target::Http2(_) => {}
+        }
     }
 }
 

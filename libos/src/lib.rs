@@ -11,6 +11,8 @@ extern crate alloc;
 
 pub mod block;
 pub mod console;
+#[cfg(all(target_os = "xen", feature = "critical-section"))]
+mod critical;
 pub mod entropy;
 mod local;
 pub mod logging;

@@ -50,6 +50,13 @@ pub trait Platform {
     #[cfg(not(target_os = "xen"))]
     fn entropy(&self, seed: &mut [u8; 32]) -> bool;
 
+    /// Another number when this program may be the copy of one that has used the same random octets: restored from a file,
+    /// forked. On a guest, the function `fata_generation` says it.
+    #[cfg(not(target_os = "xen"))]
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// Memory figures.
     fn memory(&self) -> MemoryStats;
 

@@ -2,6 +2,7 @@
 
 use super::HEAP;
 use alloc::rc::Rc;
+use fata_libos::entropy::{Pool, Source};
 use fata_libos::platform::{Leave, MemoryStats, Platform};
 use fata_libos::time::{Instant, SystemTime};
 use fata_xen::abi::sched::{SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
@@ -20,16 +21,20 @@ impl GuestPlatform {
     }
 }
 
-/// See `fata_libos::entropy`: what the processor has, mixed with what the machine has.
+/// See `fata_libos::entropy`: what the processor and the hypervisor have, and the machine.
 #[unsafe(no_mangle)]
-extern "Rust" fn fata_seed(seed: &mut [u8; 32]) -> bool {
-    let mut good = guest::seed(seed);
-    let mut more = [0; 32];
-    if machine::boot().is_some_and(|boot| fata_virtio::seed(&boot, &mut more)) {
-        seed.iter_mut().zip(more).for_each(|(octet, more)| *octet ^= more);
-        good = true;
+extern "Rust" fn fata_seed(pool: &mut Pool) {
+    guest::gather(pool);
+    let mut octets = [0; 32];
+    if pool.wants_more() && machine::boot().is_some_and(|boot| fata_virtio::seed(&boot, &mut octets)) {
+        pool.absorb(Source::Virtio, &octets, 256);
     }
-    good
+}
+
+/// See `fata_libos::platform::Platform::generation`.
+#[unsafe(no_mangle)]
+extern "Rust" fn fata_generation() -> u64 {
+    guest::generation()
 }
 
 impl Platform for GuestPlatform {

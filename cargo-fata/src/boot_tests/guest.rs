@@ -38,6 +38,8 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::console_input", 60, console_input).both().on_both_boards(),
     BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main).on_qemu(),
+    BootTest::new("boot::guest::random_octets_differ", 90, random_octets_differ).both().on_both_boards(),
+    BootTest::new("boot::guest::vector_registers", 60, vector_registers).both().on_both_boards(),
 ];
 
 /// On q35 the memory is then in pieces on both sides of 4 GiB, which a guest of the default size never sees.
@@ -214,5 +216,34 @@ fn error_of_main(host: &mut Host) -> Result<()> {
     let guest = host.create(&probe("error")?)?;
     guest.wait_console("this main ends with an error", SOON)?;
     ensure!(guest.wait_gone(SOON)? == End::Crash, "an error of main is no power-off");
+    Ok(())
+}
+
+/// Two starts of one image have other octets, of all sources that QEMU's processor has.
+fn random_octets_differ(host: &mut Host) -> Result<()> {
+    let mut octets = || -> Result<String> {
+        let guest = host.create(&probe("random")?)?;
+        ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
+        let console = guest.console();
+        let line = console.lines().find_map(|l| l.strip_prefix("random ")).context("no octets")?;
+        ensure!(line.len() == 64 && line.chars().all(|c| c.is_ascii_hexdigit()), "{line:?}");
+        for source in ["Rdrand", "Boot", "Jitter"] {
+            ensure!(console.contains(&format!("source {source}")), "no {source}: {console}");
+        }
+        Ok(line.to_owned())
+    };
+    let (first, second) = (octets()?, octets()?);
+    ensure!(first != second, "two guests have {first}");
+    Ok(())
+}
+
+/// What libraries of cryptography ask for is there, and registers are kept while others run.
+fn vector_registers(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("vectors")?)?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
+    let console = guest.console();
+    for line in ["avx 1 osxsave 1 aes 1 pclmulqdq 1", "xcr0 7", "vectors kept"] {
+        ensure!(console.contains(line), "no {line:?}: {console}");
+    }
     Ok(())
 }

@@ -35,6 +35,7 @@ mod tshark;
 pub mod virtio;
 mod web;
 mod web_disk;
+mod web_tls;
 
 pub use bare_qemu::free_port;
 pub use kv_clients::PORT as FORWARDED;
@@ -292,6 +293,7 @@ pub fn all() -> Vec<BootTest> {
         kv_clients::TESTS,
         kv_disks::TESTS,
         web_disk::TESTS,
+        web_tls::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics

@@ -330,7 +330,33 @@ fn seeds(logs: &Path) -> Result<()> {
             "no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
         none.wait_log(said)?;
     }
+    for machine in ["-M q35", "-M microvm"] {
+        // Who can do without is told, and lives.
+        let (_, log) = random(logs, &format!("{machine} -cpu qemu64"))?;
+        let said = "refused: no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
+        ensure!(log.contains(said) && !log.contains("source"), "{machine}: {log}");
+        // A device that gives two guests the same: clocks and jitter still tell them apart.
+        let rng = if machine.contains("q35") { "virtio-rng-pci" } else { "virtio-rng-device" };
+        let source = "-object rng-random,id=r0,filename=/dev/zero";
+        let with = format!("{machine} -cpu qemu64 {source} -device {rng},rng=r0");
+        let (first, log) = random(logs, &with)?;
+        ensure!(log.contains("source Virtio") && !log.contains("source Rd"), "{machine}: {log}");
+        let (second, _) = random(logs, &with)?;
+        ensure!(first.is_some() && first != second, "{machine}: two guests have {first:?}");
+    }
+    // Vector registers: a processor that has none is as good.
+    let (_, log) =
+        Machine::start(logs, "probe", "case=vectors", "-M q35 -cpu qemu64 -no-reboot")?.wait_end()?;
+    ensure!(log.contains("avx 0 osxsave 0"), "{log}");
     Ok(())
+}
+
+/// What a guest says that asks for random octets: those, and its log.
+fn random(logs: &Path, machine: &str) -> Result<(Option<String>, String)> {
+    let (_, log) =
+        Machine::start(logs, "probe", "case=random", &format!("{machine} -no-reboot"))?.wait_end()?;
+    let octets = log.lines().find_map(|line| line.strip_prefix("random "));
+    Ok((octets.map(str::to_owned), log))
 }
 
 fn power_off(logs: &Path) -> Result<()> {

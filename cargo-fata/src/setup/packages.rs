@@ -32,6 +32,8 @@ pub const TEST: &[&str] = &[
     "iputils-ping",
     "mtools",
     "netcat-openbsd",
+    "nghttp2-client",
+    "openssl",
     "python3-redis",
     "redis-tools",
     "tcpdump",

@@ -49,6 +49,9 @@ const TCP: Part = part("fata_netstack::tcp::", "netstack/src/tcp/");
 const TCP_MACHINE: Part = part("fata_netstack::tcp::machine::", "netstack/src/tcp/machine/");
 const RESOLVER: Part = part("fata_netstack::dns::", "netstack/src/dns/");
 const HTTP: Part = part("fata_http::", "/http/src/");
+const HTTP2: Part = part("fata_http::h2::", "/http/src/h2/");
+const TLS: Part = part("fata_tls::", "/tls/src/");
+const RUSTLS: Part = part("rustls::", "/rustls-0.23*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
@@ -57,11 +60,13 @@ const STORAGE: Part = part("fata_storage::", "/storage/src/");
 const FAT: Part = part("hadris_fat::", "/hadris-fat-3*/src/");
 const EXFAT: Part = part("hadris_fat::exfat::", "/hadris-fat-3*/src/exfat/");
 const VIRTIO_NET: Part = part("fata_virtio::net::", "drivers-virtio/src/net/");
+/// The generator of random octets, with its key.
+const ENTROPY: Part = part("fata_libos::entropy::", "libos/src/entropy/");
 const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 7] = [
+const CONTENTS: [Contents; 8] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -72,6 +77,7 @@ const CONTENTS: [Contents; 7] = [
             HTTP,
             NETFRONT,
             VIRTIO_NET,
+            ENTROPY,
             VIRTIO_ENTROPY,
             VIRTIO_CONSOLE,
             BLOCK,
@@ -82,7 +88,7 @@ const CONTENTS: [Contents; 7] = [
     Contents {
         name: "contents::udp_echo",
         image: "udp_echo",
-        has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
+        has: &[XENSTORE, NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY, NETSTACK, UDP, UDP_SOCKETS],
         has_not: &[
             IP6,
             IP6_DISCOVERY,
@@ -117,13 +123,30 @@ const CONTENTS: [Contents; 7] = [
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY],
+        has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY],
     },
     Contents {
         name: "contents::web",
         image: "web",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, CAPTURE, TCP, TCP_MACHINE, HTTP],
-        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, STORAGE],
+        has_not: &[
+            UDP_SOCKETS,
+            RESOLVER,
+            BLOCK,
+            BLKFRONT,
+            VIRTIO_BLOCK,
+            VIRTIO_CONSOLE,
+            STORAGE,
+            HTTP2,
+            TLS,
+            RUSTLS,
+        ],
+    },
+    Contents {
+        name: "contents::web_tls",
+        image: "web-tls",
+        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, ENTROPY, VIRTIO_ENTROPY, BLOCK, STORAGE],
+        has_not: &[UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
     },
     Contents {
         name: "contents::web_disk",

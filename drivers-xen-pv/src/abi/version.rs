@@ -6,6 +6,8 @@ use super::layout;
 pub const XENVER_VERSION: u32 = 0;
 /// `XENVER_get_features`
 pub const XENVER_GET_FEATURES: u32 = 6;
+/// `XENVER_guest_handle`: the domain's UUID, 16 octets.
+pub const XENVER_GUEST_HANDLE: u32 = 8;
 
 /// `struct xen_feature_info`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use super::early_console;
 use super::hv::{GuestHypervisor, HYPERVISOR};
+use super::memory::Place;
 use super::{clock, crash, memory};
 use crate::machine::{self, MachineBoot};
 use crate::shared::SharedMemory;
@@ -45,6 +46,21 @@ pub(crate) fn greet() -> Duration {
     clock::cpu_time()
 }
 
+/// What this guest was told at its start, for [`super::entropy`]: of images that do not ask for random octets nothing is left.
+static TOLD: Place<&[u8]> = Place::new(&[]);
+
+/// Octets of it that are mixed in: behind them are zeros, or parameters that differ in less.
+const TOLD_MAX: usize = 256;
+
+/// Keeps octets of the boot's structures.
+pub(crate) fn keep_told(octets: &'static [u8]) {
+    TOLD.with(|told| *told = octets);
+}
+
+pub(super) fn told() -> &'static [u8] {
+    TOLD.with(|told| told.get(..TOLD_MAX).unwrap_or(told))
+}
+
 /// Starts the appliance's side. `command_line` ends at its first NUL.
 pub(crate) fn enter(
     command_line: &'static [u8],
@@ -74,6 +90,7 @@ pub(crate) fn enter_without_xen(command_line: &'static [u8]) -> ! {
     if !mmio_devices.as_bytes().split(|octet| *octet <= b' ').all(is_device) {
         crash::crash(format_args!("fata: boot parameters behind virtio_mmio.device=: they go before it\n"))
     }
+    keep_told(command_line.as_bytes());
     let boot = MachineBoot { hypervisor: &HYPERVISOR, command_line, mmio_devices };
     machine::keep(boot);
     // SAFETY: as in `enter`.

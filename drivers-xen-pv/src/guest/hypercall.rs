@@ -63,6 +63,8 @@ hypercall!(/// `memory_op`.
     memory_op = 12 (command: usize => command, argument: *mut c_void => address(argument)));
 hypercall!(/// `update_va_mapping`: one page-table entry by the address it maps.
     update_va_mapping = 14 (va: usize => va, entry: u64 => entry as usize, flags: usize => flags));
+hypercall!(/// `xen_version`: what the hypervisor and the domain are.
+    xen_version = 17 (command: usize => command, argument: *mut c_void => address(argument)));
 hypercall!(/// `console_io`: the hypervisor's own console (`xl dmesg`), where it lets guests write to it.
     console_io = 18 (command: usize => command, len: usize => len, buffer: *const u8 => address(buffer)));
 hypercall!(/// `grant_table_op`.

@@ -8,6 +8,7 @@ use crate::guest::image::VIRT_BASE;
 use crate::guest::memory::{self, PageOfAddresses};
 use crate::machine;
 use crate::types::PAGE_SIZE;
+use core::arch::x86_64::__cpuid;
 
 #[unsafe(link_section = ".pages")]
 static CONSOLE: PageOfAddresses = PageOfAddresses::new();
@@ -17,6 +18,7 @@ static STORE: PageOfAddresses = PageOfAddresses::new();
 /// Called by the entry code on the image's own stack, with the physical address of `hvm_start_info`.
 pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     cpu::init();
+    guest::enable_vectors(__cpuid(1).ecx);
     if !xen::find() {
         start_without_xen(start_info)
     }
@@ -28,6 +30,7 @@ pub(super) extern "C" fn pvh_main(start_info: u32) -> ! {
     if there < map.total() {
         map.keep(there.saturating_sub(xen::SPECIAL_PAGES));
     }
+    guest::keep_told(command_line);
     paging::init(&map);
     let console = xen::ring(PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN, &CONSOLE);
     guest::console_is_at(&console);

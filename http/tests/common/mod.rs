@@ -1,6 +1,8 @@
 //! Two ends of a connection in memory, and a client that speaks raw octets.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod guest;
+
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_http::{Limits, Response, Router, Server, Stats};
 use fata_libos::net::Abort;

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod crypto;
 mod faults;
 mod memory;
 mod time;
@@ -34,6 +35,8 @@ async fn main(env: Env) -> Result<()> {
         "panic" => panic!("this panic is the test: {}", 6 * 7),
         "panic-in-task" => spawn(async { faults::panic_deep_inside(3) }).await,
         "log" => log_lines(),
+        "random" => crypto::random(&env),
+        "vectors" => crypto::vectors(&env).await,
         case => match faults::by_name(case) {
             Some(fault) => fault(),
             None => return Err(alloc::format!("there is no case {case:?}").into()),

@@ -1,0 +1,183 @@
+//! One request and its response, as a future of its stream.
+
+use super::frame::{self, Flags};
+use super::request::Request;
+use super::stream::{Incoming, Stream, Wait};
+use super::wire::Wire;
+use crate::body::Received;
+use crate::connection::answer;
+use crate::response::Kind;
+use crate::router::Answer;
+use crate::send::{self, Asked};
+use crate::stream::{Aborted, BodyWriter, Delimiter};
+use crate::{Method, Response};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::ops::Range;
+use core::task::Poll;
+
+/// Answers a request. An error: the stream is to be reset, so that the client sees that something is missing.
+pub(crate) async fn serve(
+    wire: &Wire<'_>,
+    stream: Rc<Stream>,
+    request: Request,
+    peer: SocketAddr,
+) -> Result<(), Aborted> {
+    let incoming = Incoming { wire, stream: &stream };
+    let (head, method) = (&request.head, request.method);
+    let mut response = match answer(wire.server, wire.io, Received::Http2(&incoming), head, method, peer) {
+        Answer::AtOnce(response) => response,
+        Answer::Later(response) => response.await,
+    };
+    stream.waits.set(Wait::Other);
+    let part = send::select(&mut response, method, head);
+    respond(wire, &stream, method == Method::Head, response, part).await?;
+    incoming.skip().await;
+    Ok(())
+}
+
+/// Answers what no handler sees.
+pub(crate) async fn refuse(
+    wire: &Wire<'_>,
+    stream: Rc<Stream>,
+    is_head: bool,
+    response: Response,
+) -> Result<(), Aborted> {
+    respond(wire, &stream, is_head, response, None).await
+}
+
+/// Sends a response, or `part` of it.
+async fn respond(
+    wire: &Wire<'_>,
+    stream: &Stream,
+    is_head: bool,
+    response: Response,
+    part: Option<Range<usize>>,
+) -> Result<(), Aborted> {
+    let sender = Sender { wire, stream };
+    let asked = Asked { is_head, http_1_1: true, keep_alive: true };
+    let delimiter = send::delimiter(&response, asked, part.as_ref());
+    wire.io.stats.count(response.status);
+    if response.close {
+        wire.closes.set(true);
+    }
+    let has_content = !is_head && delimiter.is_some_and(|d| d != Delimiter::Length(0));
+    let end = if has_content { Flags::NONE } else { Flags::END_STREAM };
+    sender.until_there_is_room().await;
+    sender.put_head(&response, delimiter, part.as_ref(), end);
+    let Some(delimiter) = delimiter.filter(|_| has_content) else { return Ok(()) };
+    let whole = |len: usize| part.clone().unwrap_or(0..len);
+    match response.into_body().0 {
+        Kind::Static(bytes) => {
+            let part = bytes.get(whole(bytes.len())).unwrap_or_default();
+            sender.data(part, Flags::END_STREAM).await;
+        }
+        Kind::Owned(bytes) => {
+            let part = bytes.get(whole(bytes.len())).unwrap_or_default();
+            sender.data(part, Flags::END_STREAM).await;
+        }
+        Kind::Stream { source, .. } => {
+            let mut writer = BodyWriter::over_http2(&sender, delimiter);
+            source.run(&mut writer).await?;
+            writer.finish()?;
+            sender.finish(writer.trailers()).await;
+        }
+    }
+    Ok(())
+}
+
+/// Where a stream's response goes.
+pub(crate) struct Sender<'a> {
+    wire: &'a Wire<'a>,
+    stream: &'a Stream,
+}
+
+impl Sender<'_> {
+    /// Sends octets in as many frames as windows and turns make of them; the last with `flags`.
+    pub(crate) async fn data(&self, octets: &[u8], flags: Flags) {
+        let mut rest = octets;
+        poll_fn(|_| {
+            if rest.is_empty() && flags == Flags::NONE {
+                return Poll::Ready(());
+            }
+            let Some(n) = self.may_send(rest.len()) else { return Poll::Pending };
+            let (piece, more) = rest.split_at(n);
+            rest = more;
+            let last = rest.is_empty();
+            self.wire.put_data(self.stream.id, piece, if last { flags } else { Flags::NONE });
+            self.stream.window.set(self.stream.window.get() - n as i64);
+            if last { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// How many of `wanted` octets may be sent now; an end without content needs no window.
+    fn may_send(&self, wanted: usize) -> Option<usize> {
+        let room = self.wire.room();
+        self.stream.waits.set(Wait::Other);
+        if room == 0 || wanted == 0 {
+            return (room > 0).then_some(0);
+        }
+        let window = self.stream.window.get().min(self.wire.window.get());
+        let n = wanted.min(room).min(usize::try_from(window).unwrap_or(0));
+        if n == 0 {
+            self.stream.waits.set(Wait::Window);
+            return None;
+        }
+        Some(n)
+    }
+
+    /// Waits until all that was put is with the stream.
+    pub(crate) async fn flush(&self) {
+        poll_fn(|_| if self.wire.io.is_flushed() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    async fn until_there_is_room(&self) {
+        poll_fn(|_| if self.wire.room() > 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Ends content that was made while it was sent.
+    async fn finish(&self, trailers: &[u8]) {
+        if trailers.is_empty() {
+            return self.data(&[], Flags::END_STREAM).await;
+        }
+        self.until_there_is_room().await;
+        let mut block = Vec::new();
+        self.put_lines(&mut block, trailers);
+        self.wire.put(|out| frame::put_block(out, self.stream.id, Flags::END_STREAM, &block));
+    }
+
+    fn put_head(
+        &self,
+        response: &Response,
+        delimiter: Option<Delimiter>,
+        part: Option<&Range<usize>>,
+        flags: Flags,
+    ) {
+        let mut lines = self.wire.server.spare.take_output();
+        lines.clear();
+        send::put_lines(&mut lines, &self.wire.server.date.now(), response, delimiter, part);
+        let mut block = Vec::with_capacity(lines.len());
+        self.wire.encoder.borrow_mut().begin(&mut block);
+        self.wire.encoder.borrow_mut().status(&mut block, response.status.digits());
+        self.put_lines(&mut block, &lines);
+        lines.clear();
+        self.wire.server.spare.keep_output(lines);
+        self.wire.put(|out| frame::put_block(out, self.stream.id, flags, &block));
+    }
+
+    /// Encodes header lines, but those that speak of a connection of HTTP/1.1 (section 8.2.2).
+    fn put_lines(&self, block: &mut Vec<u8>, lines: &[u8]) {
+        let mut encoder = self.wire.encoder.borrow_mut();
+        for line in lines.split(|&b| b == b'\n') {
+            let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+            let (name, value) = (line.get(..colon), line.get(colon + 1..));
+            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default().trim_ascii());
+            if !super::request::is_of_connection(name) {
+                encoder.field(block, name, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A stream's state (RFC 9113 section 5.1), between the connection that reads frames and the exchange that answers.
+
+use super::frame::{self, Flags, Kind};
+use super::request::{EndStream, Request};
+use super::window::Inbound;
+use super::wire::{STREAM_WINDOW, Wire};
+use crate::body::BodyError;
+use crate::io::Phase;
+use crate::{Limits, memory};
+use alloc::collections::VecDeque;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
+use fata_libos::time::Instant;
+
+/// Content that is thrown away so that a stream ends in order, octets.
+const MAX_SKIP: u64 = 64 * 1024;
+
+/// What a stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing of the connection's.
+    Other,
+    /// The client's leave to send.
+    Window,
+    /// Content of the request.
+    Content,
+}
+
+/// See the module.
+pub(crate) struct Stream {
+    pub(crate) id: u32,
+    /// What we may send, octets; less than none after a change of settings.
+    pub(crate) window: Cell<i64>,
+    inbound: Inbound,
+    /// Received and not read.
+    content: RefCell<VecDeque<u8>>,
+    /// The client has ended its side.
+    pub(crate) remote_ended: Cell<bool>,
+    /// Content still to be received, where the client has said.
+    announced: Cell<Option<u64>>,
+    all_received: Cell<u64>,
+    owes_continue: Cell<bool>,
+    failed: Cell<Option<BodyError>>,
+    pub(crate) waits: Cell<Wait>,
+    reading: RefCell<Phase>,
+    /// What the connection had received when the stream was opened.
+    received_before: u64,
+}
+
+impl Stream {
+    /// A stream whose request has come.
+    pub(crate) fn new(id: u32, window: i64, limits: &Limits, received_before: u64) -> Self {
+        Self {
+            id,
+            window: Cell::new(window),
+            inbound: Inbound::new(STREAM_WINDOW),
+            content: RefCell::default(),
+            remote_ended: Cell::new(false),
+            announced: Cell::new(None),
+            all_received: Cell::new(0),
+            owes_continue: Cell::new(false),
+            failed: Cell::new(None),
+            waits: Cell::new(Wait::Other),
+            reading: RefCell::new(Phase::transfer(limits.body_time, limits.min_rate)),
+            received_before,
+        }
+    }
+
+    /// What the request's fields say of its content.
+    pub(crate) fn expect(&self, request: &Request, end: EndStream) {
+        self.announced.set(request.length);
+        self.owes_continue.set(request.expects_continue);
+        self.remote_ended.set(end == EndStream::Yes);
+    }
+
+    /// Whether it can do nothing before a window opens.
+    pub(crate) fn is_blocked(&self, wire: &Wire<'_>) -> bool {
+        self.waits.get() == Wait::Window && (self.window.get() <= 0 || wire.window.get() <= 0)
+    }
+}
+
+/// For the connection: what comes in.
+impl Stream {
+    /// A frame of that length comes; false if the client may not send so much.
+    pub(crate) fn take(&self, octets: u32) -> bool {
+        self.inbound.take(octets)
+    }
+
+    /// So many octets of a frame were none of its content.
+    pub(crate) fn used(&self, wire: &Wire<'_>, octets: u32) {
+        if !self.remote_ended.get()
+            && let Some(grant) = self.inbound.used(octets)
+        {
+            wire.put(|out| frame::put_number(out, Kind::WindowUpdate, self.id, grant));
+        }
+    }
+
+    /// Content has come; false if it is more than the client has announced.
+    pub(crate) fn receive(&self, wire: &Wire<'_>, octets: &[u8]) -> bool {
+        let n = octets.len() as u64;
+        if let Some(announced) = self.announced.get() {
+            let Some(rest) = announced.checked_sub(n) else { return false };
+            self.announced.set(Some(rest));
+        }
+        self.all_received.set(self.all_received.get() + n);
+        if self.all_received.get() > wire.server.limits.body_size {
+            self.fail(BodyError::TooLarge);
+        }
+        self.owes_continue.set(false);
+        let mut content = self.content.borrow_mut();
+        let grown = content.len() + octets.len();
+        if self.failed.get().is_none() && grown > content.capacity() {
+            let may_grow = memory::may_keep(grown) && content.try_reserve(octets.len()).is_ok();
+            if !may_grow {
+                wire.io.stats.refused.add(1);
+                self.fail(BodyError::NoMemory);
+            }
+        }
+        if self.failed.get().is_some() {
+            wire.used(octets.len() as u32);
+            return true;
+        }
+        content.extend(octets);
+        true
+    }
+
+    /// The client ends its side; false if content is missing.
+    pub(crate) fn end_remote(&self) -> bool {
+        self.remote_ended.set(true);
+        self.announced.get().is_none_or(|rest| rest == 0)
+    }
+
+    /// Reading fails from now on.
+    pub(crate) fn fail(&self, error: BodyError) {
+        if self.failed.get().is_none() {
+            self.failed.set(Some(error));
+        }
+    }
+
+    /// Until when content must come, if the handler waits for it.
+    pub(crate) fn content_deadline(&self, wire: &Wire<'_>, now: Instant) -> Option<Instant> {
+        let mut reading = self.reading.borrow_mut();
+        if self.waits.get() != Wait::Content || self.failed.get().is_some() {
+            reading.pause();
+            return None;
+        }
+        reading.moved = wire.received.get().saturating_sub(self.received_before);
+        Some(reading.deadline(now))
+    }
+
+    /// Gives the connection's window back what nobody will read: how many octets.
+    pub(crate) fn forget_content(&self, wire: &Wire<'_>) -> usize {
+        let left = self.content.take().len();
+        wire.used(left as u32);
+        left
+    }
+}
+
+/// A request's content, for its handler.
+pub(crate) struct Incoming<'a> {
+    pub(crate) wire: &'a Wire<'a>,
+    pub(crate) stream: &'a Stream,
+}
+
+impl Incoming<'_> {
+    /// Octets still to come, where that is known.
+    pub(crate) fn known_rest(&self) -> Option<u64> {
+        let held = self.stream.content.borrow().len() as u64;
+        match self.stream.announced.get() {
+            Some(rest) => Some(rest + held),
+            None => self.stream.remote_ended.get().then_some(held),
+        }
+    }
+
+    /// The next octets; 0 at the end.
+    pub(crate) async fn read(&self, out: &mut [u8]) -> Result<usize, BodyError> {
+        poll_fn(|_| {
+            let stream = self.stream;
+            stream.waits.set(Wait::Other);
+            if let Some(error) = stream.failed.get() {
+                return Poll::Ready(Err(error));
+            }
+            let n = self.take(out);
+            if n > 0 || out.is_empty() || self.known_rest() == Some(0) {
+                return Poll::Ready(Ok(n));
+            }
+            if stream.owes_continue.take() {
+                self.put_continue();
+            }
+            stream.waits.set(Wait::Content);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Reads and forgets what the handler left, if it is not much, and waits for its end: to reset the stream is right as
+    /// well, but not all clients understand it.
+    pub(crate) async fn skip(&self) {
+        let (stream, mut skipped) = (self.stream, 0);
+        poll_fn(|_| {
+            let n = stream.forget_content(self.wire);
+            stream.used(self.wire, n as u32);
+            skipped += n as u64;
+            let is_much = skipped + stream.announced.get().unwrap_or(0) > MAX_SKIP;
+            let is_over = stream.remote_ended.get() || stream.failed.get().is_some();
+            if is_over || is_much || stream.owes_continue.get() {
+                return Poll::Ready(());
+            }
+            stream.waits.set(Wait::Content);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// No more can be read after this.
+    pub(crate) fn fail(&self, error: BodyError) -> BodyError {
+        self.stream.fail(error);
+        error
+    }
+
+    fn take(&self, out: &mut [u8]) -> usize {
+        let mut content = self.stream.content.borrow_mut();
+        let n = content.len().min(out.len());
+        let (first, second) = content.as_slices();
+        let (mut rest, mut copied) = (out, 0);
+        for part in [first, second] {
+            let len = part.len().min(n - copied);
+            let (to, after) = rest.split_at_mut(len);
+            to.copy_from_slice(&part[..len]);
+            (rest, copied) = (after, copied + len);
+        }
+        content.drain(..n);
+        if content.is_empty() {
+            *content = VecDeque::new();
+        }
+        self.wire.used(n as u32);
+        self.stream.used(self.wire, n as u32);
+        n
+    }
+
+    fn put_continue(&self) {
+        let mut block = alloc::vec::Vec::new();
+        let mut encoder = self.wire.encoder.borrow_mut();
+        encoder.begin(&mut block);
+        encoder.status(&mut block, *b"100");
+        self.wire.put(|out| frame::put_block(out, self.stream.id, Flags::NONE, &block));
+    }
+}

@@ -1,0 +1,82 @@
+//! The generator: a key of ChaCha20, which each request replaces.
+//!
+//! A request takes the stream of the key: its first 32 octets are the next key, what follows is given out, and the key is
+//! gone (Bernstein's fast key erasure). So the state at one moment says nothing about what was given out before, and there is no
+//! buffer of octets that wait to be given out. A request of 32 octets costs one block.
+//!
+//! It is seeded again when it is next asked after [`RESEED_OCTETS`] or [`RESEED_AFTER`], and when the [generation](Below::generation)
+//! is another: then there may be a second guest with the same key, and what was counted before counts no more.
+
+use super::EntropyError;
+use super::chacha::{BLOCK, KEY, Stream};
+use super::pool::{Pool, Sources};
+use crate::time::{Duration, Instant};
+
+/// Octets given out after which it is seeded again.
+pub(super) const RESEED_OCTETS: u64 = 1 << 20;
+/// Time after which it is.
+pub(super) const RESEED_AFTER: Duration = Duration::from_secs(600);
+
+/// What the generator needs of what is below it.
+pub(super) trait Below {
+    /// Feeds the pool from each source.
+    fn gather(&self, pool: &mut Pool);
+    /// Another number when this program may be the copy of one that has used the same generator.
+    fn generation(&self) -> u64;
+    /// A recent moment.
+    fn now(&self) -> Instant;
+}
+
+/// See the module.
+pub(super) struct Generator {
+    key: [u8; KEY],
+    /// Of which the key is: none before the first octet.
+    sources: Sources,
+    generation: u64,
+    seeded_at: Instant,
+    given_octets: u64,
+}
+
+impl Generator {
+    pub(super) const fn new() -> Self {
+        Self {
+            key: [0; KEY],
+            sources: Sources::NONE,
+            generation: 0,
+            seeded_at: Instant::from_nanos(0),
+            given_octets: 0,
+        }
+    }
+
+    pub(super) fn sources(&self) -> Sources {
+        self.sources
+    }
+
+    pub(super) fn fill(&mut self, below: &impl Below, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        let (now, generation) = (below.now(), below.generation());
+        if generation != self.generation {
+            self.sources = Sources::NONE;
+        }
+        if self.sources == Sources::NONE
+            || self.given_octets >= RESEED_OCTETS
+            || now.duration_since(self.seeded_at) >= RESEED_AFTER
+        {
+            let mut pool = Pool::new(self.key, self.sources);
+            below.gather(&mut pool);
+            let (key, sources) = pool.finish()?;
+            *self = Self { key, sources, generation, seeded_at: now, given_octets: 0 };
+        }
+        self.given_octets = self.given_octets.saturating_add(bytes.len() as u64);
+        let mut stream = Stream::new(&self.key, 0);
+        let (mut block, mut at) = (stream.next(), KEY);
+        self.key.copy_from_slice(&block[..KEY]);
+        for octet in bytes {
+            if at == BLOCK {
+                (block, at) = (stream.next(), 0);
+            }
+            *octet = block[at];
+            at += 1;
+        }
+        Ok(())
+    }
+}

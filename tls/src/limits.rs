@@ -1,0 +1,28 @@
+//! What a peer can hold.
+
+use fata_libos::time::Duration;
+
+/// Limits of an acceptor's or a connector's connections. Change a field of [`Limits::default`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Time for the handshake, from the moment when somebody first waits for it. 10 s.
+    pub handshake_time: Duration,
+    /// Octets that the peer may send before the handshake is done: room for a chain of large certificates. 32 KiB.
+    pub handshake_octets: usize,
+    /// Time for what is sent last: an alert, and `close_notify`. 2 s.
+    pub close_time: Duration,
+    /// Octets of plaintext in a record that is sent, at most. 16 KiB.
+    pub record_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_time: Duration::from_secs(10),
+            handshake_octets: 32 * 1024,
+            close_time: Duration::from_secs(2),
+            record_size: 16 * 1024,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Certificates and keys from PEM text (RFC 7468).
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
+    PrivateSec1KeyDer,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{Error as TlsError, InconsistentKeys, RootCertStore};
+
+/// Why certificates and keys cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The text has none.
+    #[error("no certificate in the PEM text, which has {0}")]
+    NoCertificate(String),
+    /// The text has none.
+    #[error("no private key in the PEM text, which has {0}")]
+    NoKey(String),
+    /// Which one is meant?
+    #[error("{0} private keys in the PEM text, where one belongs")]
+    SeveralKeys(usize),
+    /// It has a password.
+    #[error("the private key is encrypted; `openssl pkey` writes it without a password")]
+    EncryptedKey,
+    /// A section is broken.
+    #[error("section {section} of the PEM text is broken: {reason}")]
+    BadPem {
+        /// Which one, from 1.
+        section: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Not what a certificate is encoded like.
+    #[error("certificate {0} of the PEM text cannot be read")]
+    BadCertificate(usize),
+    /// The certificate has another key.
+    #[error("the private key does not belong to the first certificate")]
+    KeyMismatch,
+    /// Its kind or encoding.
+    #[error("the private key cannot be used: {0}")]
+    BadKey(String),
+    /// Not what a revocation list is encoded like.
+    #[error("the revocation list cannot be read")]
+    BadRevocationList,
+    /// An application protocol's name is empty, or longer than 255 octets.
+    #[error("an application protocol's name has 1 to 255 octets")]
+    BadProtocolName,
+    /// Something that rustls refuses.
+    #[error("the configuration cannot be used: {0}")]
+    Refused(String),
+}
+
+/// What a PEM text has.
+#[derive(Default)]
+struct Sections {
+    certificates: Vec<CertificateDer<'static>>,
+    keys: Vec<PrivateKeyDer<'static>>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+fn sections(pem: &str) -> Result<Sections, ConfigError> {
+    let mut all = Sections::default();
+    for (n, section) in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()).enumerate() {
+        let (kind, der) = section.map_err(|e| ConfigError::BadPem { section: n + 1, reason: reason(&e) })?;
+        match kind {
+            SectionKind::Certificate => all.certificates.push(der.into()),
+            SectionKind::PrivateKey => all.keys.push(PrivatePkcs8KeyDer::from(der).into()),
+            SectionKind::RsaPrivateKey => all.keys.push(PrivatePkcs1KeyDer::from(der).into()),
+            SectionKind::EcPrivateKey => all.keys.push(PrivateSec1KeyDer::from(der).into()),
+            SectionKind::Crl => all.lists.push(der.into()),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+fn reason(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "its END line is missing",
+        pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end as it should",
+        pem::Error::Base64Decode(_) => "it is not base64",
+        _ => "it cannot be read",
+    }
+}
+
+/// The kinds of the text's sections, as they are named there.
+fn labels(pem: &str) -> String {
+    let labels: Vec<_> = pem
+        .lines()
+        .filter_map(|line| line.strip_prefix("-----BEGIN ")?.trim_end().strip_suffix("-----"))
+        .collect();
+    match labels.is_empty() {
+        true => "no section".into(),
+        false => labels.join(", "),
+    }
+}
+
+/// The certificates of a text, one at least.
+pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let chain = sections(pem)?.certificates;
+    match chain.is_empty() {
+        true => Err(ConfigError::NoCertificate(labels(pem))),
+        false => Ok(chain),
+    }
+}
+
+/// The one private key of a text.
+fn key(pem: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    let mut keys = sections(pem)?.keys;
+    match (keys.len(), keys.pop()) {
+        (1, Some(key)) => Ok(key),
+        (0, _) if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => Err(ConfigError::EncryptedKey),
+        (0, _) => Err(ConfigError::NoKey(labels(pem))),
+        (n, _) if pem.contains("Proc-Type: 4,ENCRYPTED") && n == 1 => Err(ConfigError::EncryptedKey),
+        (n, _) => Err(ConfigError::SeveralKeys(n)),
+    }
+}
+
+/// A chain with its key.
+pub(crate) fn certified(
+    provider: &CryptoProvider,
+    chain_pem: &str,
+    key_pem: &str,
+) -> Result<CertifiedKey, ConfigError> {
+    let chain = chain(chain_pem)?;
+    for (n, certificate) in chain.iter().enumerate() {
+        webpki::EndEntityCert::try_from(certificate).map_err(|_| ConfigError::BadCertificate(n + 1))?;
+    }
+    let key = provider.key_provider.load_private_key(key(key_pem)?).map_err(bad_key)?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(TlsError::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(_) => Err(ConfigError::KeyMismatch),
+    }
+}
+
+fn bad_key(error: TlsError) -> ConfigError {
+    ConfigError::BadKey(match error {
+        TlsError::General(reason) => reason,
+        error => error.to_string(),
+    })
+}
+
+/// The certificates of a text as those that are trusted.
+pub(crate) fn roots(pem: &str) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for (n, certificate) in chain(pem)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|_| ConfigError::BadCertificate(n + 1))?;
+    }
+    Ok(roots)
+}
+
+/// The revocation lists of a text, one at least.
+pub(crate) fn revocation_lists(pem: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, ConfigError> {
+    let lists = sections(pem)?.lists;
+    match lists.is_empty() {
+        true => Err(ConfigError::BadRevocationList),
+        false => Ok(lists),
+    }
+}

@@ -1,0 +1,266 @@
+//! The server's side: its configuration, and what makes streams of accepted ones.
+
+use crate::cache::ServerCache;
+use crate::clock::{AnyClock, CheckedClock};
+use crate::engine::ServerEngine;
+use crate::names::{Certificates, Seen};
+use crate::pem::{self, ConfigError};
+use crate::session::Common;
+use crate::{Limits, Stats, TlsStream, Versions};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::net::SocketAddr;
+use embedded_io_async::{Read, Write};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
+
+/// Whether clients show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are asked; who has none is served too, and is seen by its empty
+    /// [`peer_certificates`](TlsStream::peer_certificates).
+    Asked,
+    /// Who has none is refused.
+    Required,
+}
+
+type Verifier = Result<Arc<dyn ClientCertVerifier>, ConfigError>;
+
+/// How clients' certificates are checked. What checks them is reached through here alone, so that it is not in images that ask
+/// for none.
+#[derive(Debug)]
+struct Clients {
+    which: ClientCertificates,
+    roots: RootCertStore,
+    verifier: fn(&Self, &ServerConfig) -> Verifier,
+}
+
+impl Clients {
+    fn verifier(&self, config: &ServerConfig) -> Verifier {
+        let (roots, provider) = (Arc::new(self.roots.clone()), config.provider.clone());
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
+            .with_crls(config.revoked.iter().cloned());
+        let builder = match self.which {
+            ClientCertificates::Required => builder,
+            ClientCertificates::Asked => builder.allow_unauthenticated(),
+        };
+        builder.build().map_err(|_| ConfigError::BadRevocationList)
+    }
+}
+
+/// What a server shows and asks for. Early data is off, and there is no renegotiation.
+#[derive(Debug)]
+pub struct ServerConfig {
+    provider: Arc<CryptoProvider>,
+    certificates: Certificates,
+    protocols: Vec<Vec<u8>>,
+    clients: Option<Clients>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+    tickets: Option<Arc<dyn ProducesTickets>>,
+    sessions: usize,
+    versions: Versions,
+}
+
+impl ServerConfig {
+    /// Shows the certificate of a PEM text, those that signed it behind it, with the key of another.
+    pub fn from_pem(chain_pem: &str, key_pem: &str) -> Result<Self, ConfigError> {
+        Self::with_provider(Arc::new(crate::provider::provider()), chain_pem, key_pem)
+    }
+
+    /// As [`from_pem`](Self::from_pem), with other primitives.
+    pub fn with_provider(
+        provider: Arc<CryptoProvider>,
+        chain_pem: &str,
+        key_pem: &str,
+    ) -> Result<Self, ConfigError> {
+        let config = Self {
+            provider,
+            certificates: Certificates::default(),
+            protocols: Vec::new(),
+            clients: None,
+            revoked: Vec::new(),
+            tickets: None,
+            sessions: 0,
+            versions: Versions::All,
+        };
+        config.certificate(chain_pem, key_pem)
+    }
+
+    /// Adds a certificate, for clients that ask for one of its names. Wildcards stand for one label. A client that asks for none
+    /// that there is, or for no name, is shown the first.
+    pub fn certificate(mut self, chain_pem: &str, key_pem: &str) -> Result<Self, ConfigError> {
+        self.certificates.add(pem::certified(&self.provider, chain_pem, key_pem)?)?;
+        Ok(self)
+    }
+
+    /// An OCSP response (RFC 6960, DER) that goes with the certificate added last.
+    pub fn ocsp(mut self, response: &[u8]) -> Self {
+        if let Some(key) = self.certificates.last() {
+            key.ocsp = Some(response.to_vec());
+        }
+        self
+    }
+
+    /// The application protocols that are spoken, the dearest first (ALPN). A client that offers others alone is refused; one
+    /// that offers none is not.
+    pub fn alpn(mut self, protocols: &[&str]) -> Self {
+        self.protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        self
+    }
+
+    /// Clients' certificates, which the roots of a PEM text or intermediates that they send have signed.
+    pub fn client_certificates(
+        mut self,
+        which: ClientCertificates,
+        roots_pem: &str,
+    ) -> Result<Self, ConfigError> {
+        self.clients = Some(Clients { which, roots: pem::roots(roots_pem)?, verifier: Clients::verifier });
+        Ok(self)
+    }
+
+    /// Revocation lists for clients' certificates, which are refused then if no list of their issuer is there.
+    pub fn revocation_lists(mut self, pem: &str) -> Result<Self, ConfigError> {
+        self.revoked = pem::revocation_lists(pem)?;
+        Ok(self)
+    }
+
+    /// Makes session tickets, with which clients resume. None are made without it. Two acceptors may share one if they ask
+    /// for the same client certificates.
+    pub fn tickets(mut self, tickets: Arc<dyn ProducesTickets>) -> Self {
+        self.tickets = Some(tickets);
+        self
+    }
+
+    /// Keeps so many sessions in memory, for clients that resume without tickets. None are kept without it.
+    pub fn session_cache(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// The versions that are offered.
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    fn build(self) -> Result<Ready, ConfigError> {
+        check_protocols(&self.protocols)?;
+        let clock: Arc<dyn TimeProvider> =
+            if self.clients.is_some() { Arc::new(CheckedClock) } else { Arc::new(AnyClock) };
+        let verifier = self.verifier()?;
+        let builder = rustls::ServerConfig::builder_with_details(self.provider, clock)
+            .with_protocol_versions(self.versions.list())
+            .map_err(|e| ConfigError::Refused(e.to_string()))?;
+        let seen = self.certificates.seen.clone();
+        let mut config =
+            builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(self.certificates));
+        config.alpn_protocols = self.protocols;
+        if let Some(tickets) = self.tickets {
+            config.ticketer = tickets;
+        }
+        if self.sessions > 0 {
+            config.session_storage = Arc::new(ServerCache::new(self.sessions));
+        }
+        Ok(Ready { config: Arc::new(config), seen })
+    }
+
+    fn verifier(&self) -> Verifier {
+        match &self.clients {
+            Some(clients) => (clients.verifier)(clients, self),
+            None => Ok(WebPkiClientVerifier::no_client_auth()),
+        }
+    }
+}
+
+pub(crate) fn check_protocols(protocols: &[Vec<u8>]) -> Result<(), ConfigError> {
+    match protocols.iter().all(|p| (1..=255).contains(&p.len())) {
+        true => Ok(()),
+        false => Err(ConfigError::BadProtocolName),
+    }
+}
+
+/// A configuration in use.
+struct Ready {
+    config: Arc<rustls::ServerConfig>,
+    seen: Seen,
+}
+
+/// Makes TLS streams of accepted ones. Cloning gives another handle of the same one.
+#[derive(Clone)]
+pub struct TlsAcceptor(Rc<Shared>);
+
+struct Shared {
+    ready: RefCell<Ready>,
+    common: Rc<Common>,
+}
+
+impl TlsAcceptor {
+    /// With default limits and counters of its own.
+    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+        Self::with(config, Limits::default(), Rc::default())
+    }
+
+    /// With its limits, counting in `stats`, of which others may hold a clone.
+    pub fn with(config: ServerConfig, limits: Limits, stats: Rc<Stats>) -> Result<Self, ConfigError> {
+        let ready = RefCell::new(config.build()?);
+        Ok(Self(Rc::new(Shared { ready, common: Rc::new(Common { limits, stats }) })))
+    }
+
+    /// From now on connections begin with this configuration; those that there are keep theirs. Where it cannot be used, the
+    /// one before stays.
+    pub fn replace(&self, config: ServerConfig) -> Result<(), ConfigError> {
+        let ready = config.build()?;
+        self.0.ready.replace(ready);
+        Ok(())
+    }
+
+    /// A TLS stream over `stream`. The handshake runs when it is first used.
+    pub fn accept<S: Read + Write>(&self, stream: S) -> Result<TlsStream<S>, crate::Error> {
+        let ready = self.0.ready.borrow();
+        let connection = UnbufferedServerConnection::new(ready.config.clone())?;
+        let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone() });
+        Ok(TlsStream::new(engine, self.0.common.clone(), stream))
+    }
+
+    /// A listener over another one: any `async` closure that gives a stream and its peer's address, such as
+    /// `async move || listener.accept().await`.
+    pub fn listen<F>(&self, accept: F) -> TlsListener<F> {
+        TlsListener { acceptor: self.clone(), accept }
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> &Stats {
+        &self.0.common.stats
+    }
+}
+
+/// A listener whose streams are TLS streams: see [`TlsAcceptor::listen`]. It waits for no handshake.
+pub struct TlsListener<F> {
+    acceptor: TlsAcceptor,
+    accept: F,
+}
+
+impl<F, S, E> TlsListener<F>
+where
+    F: AsyncFn() -> Result<(S, SocketAddr), E>,
+    S: Read + Write,
+{
+    /// Waits for the next connection.
+    pub async fn accept(&self) -> Result<(TlsStream<S>, SocketAddr), E> {
+        loop {
+            let (stream, peer) = (self.accept)().await?;
+            // Fails for a configuration that cannot be, or without memory: the next one may be luckier.
+            if let Ok(stream) = self.acceptor.accept(stream) {
+                return Ok((stream, peer));
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Octets between a session and the stream below.
+
+use crate::Error;
+use crate::record::Incoming;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use embedded_io_async::{Error as _, ErrorKind, Read, Write};
+
+/// What is read and forgotten after an alert, octets at most.
+const MAX_FORGOTTEN: usize = 64 * 1024;
+
+/// Waits until a whole record is there. Nothing is lost where it is dropped while it waits. False: the stream has ended.
+pub(crate) async fn fill<R: Read>(stream: &mut R, incoming: &mut Incoming) -> Result<bool, Error> {
+    while !incoming.is_ready() {
+        match stream.read(incoming.room()?).await {
+            Ok(0) => return Ok(false),
+            Ok(n) => incoming.received(n)?,
+            Err(e) => return Err(Error::Io(e.kind())),
+        }
+    }
+    Ok(true)
+}
+
+/// Records on their way out.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    octets: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
+    /// Takes more, once what there was is sent.
+    pub(crate) fn load(&mut self, octets: Vec<u8>) {
+        (self.octets, self.sent) = (octets, 0);
+    }
+
+    /// Writes all of it. What is not written where it is dropped while it waits stays here.
+    pub(crate) async fn drain<W: Write>(&mut self, stream: &mut W) -> Result<(), Error> {
+        while let Some(rest) = self.octets.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match stream.write(rest).await {
+                Ok(0) => return Err(Error::Io(ErrorKind::WriteZero)),
+                Ok(n) => self.sent += n,
+                Err(e) => return Err(Error::Io(e.kind())),
+            }
+        }
+        self.load(Vec::new());
+        Ok(())
+    }
+
+    /// Writes what can be written without waiting.
+    pub(crate) fn drain_now<W: Write>(&mut self, stream: &mut W) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = pin!(self.drain(stream)).poll(&mut cx);
+    }
+}
+
+/// Reads what is there already: a stream that is closed with octets unread may lose the alert before it arrives.
+pub(crate) async fn forget<R: Read>(stream: &mut R) {
+    let mut forgotten = 0;
+    let mut buf = [0; 512];
+    while forgotten < MAX_FORGOTTEN {
+        let read = {
+            let mut read = pin!(stream.read(&mut buf));
+            poll_fn(|cx| match read.as_mut().poll(cx) {
+                Poll::Ready(Ok(n)) => Poll::Ready(n),
+                _ => Poll::Ready(0),
+            })
+            .await
+        };
+        if read == 0 {
+            return;
+        }
+        forgotten += read;
+    }
+}

@@ -1,0 +1,298 @@
+//! Real peers over the host's sockets: OpenSSL's `s_client` and `s_server`, and curl.
+
+mod common;
+
+use common::*;
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use fata_libos::task::block_on;
+use fata_libos::time::{Duration, timeout};
+use fata_tls::provider::Tickets;
+use fata_tls::{ClientCertificates, ServerConfig, Stats, TlsAcceptor, TlsStream};
+use fata_unix::UnixPlatform;
+use fata_unix::socket::{TcpListener, TcpStream};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A host's stream with the traits.
+struct Socket(TcpStream);
+
+fn kind(e: io::Error) -> ErrorKind {
+    match e.kind() {
+        io::ErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
+        io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
+        _ => ErrorKind::Other,
+    }
+}
+
+impl ErrorType for Socket {
+    type Error = ErrorKind;
+}
+
+impl Read for Socket {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|cx| self.0.poll_read(cx, buf)).await.map_err(kind)
+    }
+}
+
+impl Write for Socket {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|cx| self.0.poll_write(cx, buf)).await.map_err(kind)
+    }
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+/// Answers a request with what is known of the connection, and with as many octets as its path says.
+async fn serve(mut stream: TlsStream<Socket>) {
+    let (mut head, mut buf) = (Vec::new(), [0; 1000]);
+    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+        match stream.read(&mut buf).await {
+            Ok(n) if n > 0 => head.extend_from_slice(&buf[..n]),
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let len = path.trim_start_matches('/').parse().unwrap_or(0);
+    let what = format!(
+        "{} sni={} alpn={} resumed={} certificates={}\n",
+        stream.protocol_version().unwrap(),
+        stream.server_name().unwrap_or("-"),
+        String::from_utf8_lossy(stream.alpn_protocol().unwrap_or(b"-")),
+        stream.is_resumed(),
+        stream.peer_certificates().count(),
+    );
+    let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{what}", what.len() + len);
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.write_all(&pattern(len)).await;
+    let _ = stream.shutdown().await;
+    // As a server does: what the client still says is heard.
+    let _ = timeout(Duration::from_secs(2), stream.read(&mut buf)).await;
+}
+
+/// Runs `client` on another thread against a server with this configuration; what the server counts.
+fn with_server<T: Send + 'static>(
+    config: impl FnOnce() -> ServerConfig,
+    client: impl FnOnce(SocketAddr) -> T + Send + 'static,
+) -> (T, Rc<Stats>) {
+    let platform = UnixPlatform::new().unwrap();
+    let stats = Rc::<Stats>::default();
+    let output = block_on(platform, async {
+        let acceptor = TlsAcceptor::with(config(), Default::default(), stats.clone()).unwrap();
+        let listener = TcpListener::bind(platform.reactor(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr();
+        let client = std::thread::spawn(move || client(address));
+        let tls = acceptor.listen(async move || {
+            poll_fn(|cx| listener.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
+        });
+        let serving = fata_libos::spawn(async move {
+            while let Ok((stream, _)) = tls.accept().await {
+                fata_libos::spawn_detached(serve(stream));
+            }
+        });
+        while !client.is_finished() {
+            fata_libos::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(serving);
+        client.join().unwrap()
+    });
+    (output, stats)
+}
+
+fn file(name: &str) -> String {
+    format!("{}/tests/certificates/{name}.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a command says on both outputs, given this input.
+fn command(program: &str, args: &[&str], input: &str) -> String {
+    use std::io::Write as _;
+    let mut child = Command::new("timeout")
+        .arg("20")
+        .arg(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+fn s_client(address: SocketAddr, args: &str, input: &str) -> String {
+    let (address, root) = (address.to_string(), file("root"));
+    let mut all =
+        vec!["s_client", "-connect", &address, "-CAfile", &root, "-verify_return_error", "-ign_eof"];
+    all.extend(args.split_whitespace());
+    command("openssl", &all, input)
+}
+
+const GET: &str = "GET /1000 HTTP/1.0\r\n\r\n";
+
+#[test]
+fn openssl_speaks_each_version_suite_and_group() {
+    let ((), stats) = with_server(
+        || server_config().alpn(&["http/1.1"]),
+        |address| {
+            for (args, wanted) in [
+                ("-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256", "TLS 1.3"),
+                ("-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384", "TLS 1.3"),
+                ("-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256", "TLS 1.3"),
+                ("-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256", "TLS 1.2"),
+                ("-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384", "TLS 1.2"),
+                ("-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305", "TLS 1.2"),
+                ("-groups X25519", "TLS 1.3"),
+                ("-groups P-256", "TLS 1.3"),
+                ("-groups P-384", "TLS 1.3"),
+                ("-groups P-521:P-256", "TLS 1.3"),
+            ] {
+                let args = format!("{args} -servername localhost -alpn http/1.1");
+                let said = s_client(address, &args, GET);
+                let line = format!("{wanted} sni=localhost alpn=http/1.1 resumed=false certificates=0");
+                assert!(said.contains(&line), "{args}: {said}");
+                assert!(said.contains("Verify return code: 0 (ok)"), "{args}: {said}");
+            }
+            for (args, alert) in [
+                ("-tls1_1 -cipher ALL@SECLEVEL=0", "protocol version"),
+                ("-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA", "handshake failure"),
+                ("-tls1_2 -cipher AES128-GCM-SHA256", "handshake failure"),
+                ("-groups P-521", "handshake failure"),
+                ("-alpn h3", "no application protocol"),
+            ] {
+                let said = s_client(address, args, GET);
+                assert!(said.contains(alert), "{args}: {said}");
+            }
+        },
+    );
+    assert_eq!((stats.handshakes(), stats.handshakes_refused()), (10, 5));
+}
+
+#[test]
+fn openssl_renegotiates_with_nobody_and_updates_keys() {
+    with_server(server_config, |address| {
+        // `R` renegotiates: the server refuses, and OpenSSL gives up.
+        let said = command(
+            "sh",
+            &[
+                "-c",
+                &format!(
+                    "(sleep 1; echo R; sleep 1) | openssl s_client -tls1_2 -connect {address} -CAfile {}",
+                    file("root")
+                ),
+            ],
+            "",
+        );
+        assert!(said.contains("RENEGOTIATING") && said.contains("no renegotiation"), "{said}");
+        // `K` updates both sides' keys.
+        let input = "(sleep 1; echo K; sleep 1; printf 'GET /5 HTTP/1.0\\r\\n\\r\\n'; sleep 2)";
+        let said = command(
+            "sh",
+            &[
+                "-c",
+                &format!("{input} | openssl s_client -tls1_3 -connect {address} -CAfile {}", file("root")),
+            ],
+            "",
+        );
+        assert!(said.contains("KEYUPDATE") && said.contains("200 OK"), "{said}");
+    });
+}
+
+#[test]
+fn openssl_resumes_with_tickets() {
+    let ((), stats) = with_server(
+        || server_config().tickets(Arc::new(Tickets::default())),
+        |address| {
+            for version in ["-tls1_3", "-tls1_2"] {
+                let kept = format!(
+                    "{}/fata-tls-session-{}{version}",
+                    std::env::temp_dir().display(),
+                    std::process::id()
+                );
+                let first = s_client(address, &format!("{version} -sess_out {kept}"), GET);
+                assert!(first.contains("resumed=false"), "{first}");
+                let second = s_client(address, &format!("{version} -sess_in {kept}"), GET);
+                let _ = std::fs::remove_file(&kept);
+                assert!(second.contains("resumed=true"), "{version}: {second}");
+            }
+        },
+    );
+    assert_eq!((stats.handshakes(), stats.handshakes_resumed()), (4, 2));
+}
+
+#[test]
+fn curl_gets_and_shows_certificates() {
+    let config = || server_config().client_certificates(ClientCertificates::Required, ROOT).unwrap();
+    let ((), stats) = with_server(config, |address| {
+        let url = format!("https://localhost:{}/3000000", address.port());
+        let (root, cert, key) = (file("root"), file("client"), file("client-key"));
+        let common = ["-sS", "--cacert", &root, "--http1.1", &url];
+        let with = |cert: &str, key: &str| {
+            command("curl", &[&common[..], &["--cert", cert, "--key", key]].concat(), "")
+        };
+        let said = with(&cert, &key);
+        // OpenSSL sends the root too.
+        let line = "TLS 1.3 sni=localhost alpn=- resumed=false certificates=2\n";
+        assert!(said.starts_with(line), "{}", said.get(..200).unwrap_or(&said));
+        let said = command("curl", &common, "");
+        assert!(said.contains("certificate required"), "{said}");
+        let said = with(&file("stranger"), &file("stranger-key"));
+        assert!(said.contains("unknown ca"), "{said}");
+    });
+    assert_eq!((stats.handshakes(), stats.handshakes_with_bad_certificates()), (1, 2));
+}
+
+#[test]
+fn plain_text_is_refused() {
+    let ((), stats) = with_server(server_config, |address| {
+        let url = format!("http://localhost:{}/", address.port());
+        let said = command("curl", &["-sS", "--http0.9", "-o", "/dev/stdout", &url], "");
+        // The alert's seven octets.
+        assert!(said.as_bytes().starts_with(&[21, 3, 3, 0, 2, 2, 10]), "{said:?}");
+    });
+    assert_eq!(stats.handshakes_refused(), 1);
+}
+
+#[test]
+fn our_client_speaks_with_openssls_server() {
+    let (cert, key) = (file("server"), file("server-key"));
+    let platform = UnixPlatform::new().unwrap();
+    for version in ["-tls1_3", "-tls1_2"] {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Command::new("timeout")
+            .args(["30", "openssl", "s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert", &cert])
+            .args(["-key", &key, "-www", version, "-alpn", "http/1.1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        block_on(platform, async {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let client = fata_tls::TlsConnector::new(client_config().alpn(&["http/1.1"])).unwrap();
+            let mut resumed = Vec::new();
+            for _ in 0..2 {
+                let stream = loop {
+                    match TcpStream::connect(platform.reactor(), address).await {
+                        Ok(stream) => break stream,
+                        Err(_) => fata_libos::time::sleep(Duration::from_millis(50)).await,
+                    }
+                };
+                let mut stream = client.connect("localhost", Socket(stream)).await.unwrap();
+                stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+                let (page, end) = read_to_end(&mut stream, 5000).await;
+                let page = String::from_utf8_lossy(&page).into_owned();
+                assert!(page.contains("200 ok") && end.is_ok(), "{version} {end:?} {page}");
+                assert_eq!(stream.alpn_protocol(), Some(&b"http/1.1"[..]));
+                resumed.push(stream.is_resumed());
+            }
+            assert_eq!(resumed, [false, true], "{version}");
+        });
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+}

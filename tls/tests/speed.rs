@@ -1,0 +1,128 @@
+//! What the provider takes on this host, in time of the processor, beside rustls' provider over *ring*: key exchange, signatures,
+//! records of TLS 1.3.
+//!
+//! `cargo test --release -p fata-tls --test speed -- --ignored --nocapture`
+use fata_libos::testing::run;
+use fata_tls::provider::provider;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, Iv, OutboundChunks, OutboundPlainMessage, Tls13AeadAlgorithm,
+};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ContentType, ProtocolVersion, SupportedCipherSuite};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// How long each row is measured.
+const ROW: Duration = Duration::from_millis(300);
+
+#[test]
+#[ignore = "measures for half a minute"]
+fn speed() {
+    run(async {
+        for (name, provider) in [("ours", provider()), ("ring", rustls::crypto::ring::default_provider())] {
+            println!("{name}");
+            for group in &provider.kx_groups {
+                let peer = group.start().unwrap().pub_key().to_vec();
+                row(&format!("{:?}: share and secret", group.name()), || {
+                    group.start_and_complete(&peer).unwrap()
+                });
+            }
+            for key in ["p256", "p384", "ed25519", "rsa"] {
+                signatures(&provider, key);
+            }
+            for suite in provider.cipher_suites.iter().filter_map(SupportedCipherSuite::tls13) {
+                records(&format!("{:?}", suite.common.suite), suite.aead_alg);
+            }
+        }
+    });
+}
+
+/// Time that this process has had a processor: others may have it too.
+fn busy() -> Duration {
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux says it");
+    Duration::from_nanos(
+        line.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds come first"),
+    )
+}
+
+/// Prints how long one call takes.
+fn row<T>(name: &str, mut what: impl FnMut() -> T) -> Duration {
+    black_box(what());
+    let (start, mut count, mut batch) = (busy(), 0, 1);
+    loop {
+        for _ in 0..batch {
+            black_box(what());
+        }
+        count += batch;
+        let taken = busy() - start;
+        if taken >= ROW {
+            let each = taken / count;
+            println!("  {name:44} {:>9.1} us", each.as_nanos() as f64 / 1000.0);
+            return each;
+        }
+        // Asking for the time takes time.
+        batch *= 2;
+    }
+}
+
+fn signatures(provider: &CryptoProvider, name: &str) {
+    let file = format!("{}/tests/handshakes/keys/{name}-key.pem", env!("CARGO_MANIFEST_DIR"));
+    let key = PrivateKeyDer::from_pem_slice(&std::fs::read(file).unwrap()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let mapping = provider.signature_verification_algorithms.mapping;
+    let schemes: Vec<_> = mapping.iter().map(|(scheme, _)| *scheme).collect();
+    let signer = key.choose_scheme(&schemes).unwrap();
+    let message = [7; 130];
+    row(&format!("{:?}: sign", signer.scheme()), || signer.sign(&message).unwrap());
+    let signature = signer.sign(&message).unwrap();
+    let (_, algorithms) = mapping.iter().find(|(scheme, _)| *scheme == signer.scheme()).unwrap();
+    let spki = key.public_key().unwrap();
+    // What is inside its BIT STRING, whose content ends the structure: a key of any of these begins at a known place from the end.
+    let len = match name {
+        "p256" => 65,
+        "p384" => 97,
+        "ed25519" => 32,
+        _ => 270,
+    };
+    let public = &spki.as_ref()[spki.as_ref().len() - len..];
+    row(&format!("{:?}: verify", signer.scheme()), || {
+        algorithms[0].verify_signature(public, &message, &signature).unwrap()
+    });
+}
+
+fn records(name: &str, aead: &dyn Tls13AeadAlgorithm) {
+    let key = || AeadKey::from([1; 32]);
+    let text = vec![5; 16384];
+    // Keys of fewer octets than rustls' largest cannot be made outside of it.
+    if aead.key_len() != 32 {
+        return;
+    }
+    let mut encrypter = aead.encrypter(key(), Iv::from([2; 12]));
+    let mut seal = |seq| {
+        let payload = OutboundChunks::Single(&text);
+        let message = OutboundPlainMessage {
+            typ: ContentType::ApplicationData,
+            version: ProtocolVersion::TLSv1_3,
+            payload,
+        };
+        encrypter.encrypt(message, seq).unwrap()
+    };
+    let mut seq = 0;
+    let each = row(&format!("{name}: seal 16 KiB"), || {
+        seq += 1;
+        seal(seq)
+    });
+    println!("  {:44} {:>9.0} MB/s", "", text.len() as f64 / each.as_secs_f64() / 1e6);
+    let sealed = seal(7).payload.as_ref().to_vec();
+    let mut decrypter = aead.decrypter(key(), Iv::from([2; 12]));
+    let mut buffer = sealed.clone();
+    let each = row(&format!("{name}: open 16 KiB"), || {
+        buffer.copy_from_slice(&sealed);
+        let message =
+            InboundOpaqueMessage::new(ContentType::ApplicationData, ProtocolVersion::TLSv1_2, &mut buffer);
+        decrypter.decrypt(message, 7).unwrap();
+    });
+    println!("  {:44} {:>9.0} MB/s", "", text.len() as f64 / each.as_secs_f64() / 1e6);
+}

@@ -1,0 +1,243 @@
+//! What a peer must not send: each ends with the alert that the RFCs name for it, and the server serves on.
+
+mod common;
+
+use common::*;
+use embedded_io_async::{Read, Write};
+use fata_libos::time::{Duration, timeout};
+use fata_tls::{Alert, Error, Limits, TlsAcceptor, Versions};
+
+/// A client's first record, cut out of what one sends.
+async fn client_hello(versions: Versions) -> Vec<u8> {
+    let (mut a, b) = duplex(10_000);
+    let client = fata_tls::TlsConnector::new(client_config().versions(versions)).unwrap();
+    let mut client = client.stream("server.test", b).unwrap();
+    assert!(timeout(Duration::from_secs(1), client.handshake()).await.is_err());
+    let mut hello = vec![0; 10_000];
+    let n = a.read(&mut hello).await.unwrap();
+    hello.truncate(n);
+    hello
+}
+
+/// What a server says to octets on a new connection: its error, and what it sends.
+async fn answer(server: &TlsAcceptor, octets: &[u8]) -> (Error, Vec<u8>) {
+    let (a, mut b) = duplex(200_000);
+    let mut stream = server.accept(a).unwrap();
+    b.write_all(octets).await.unwrap();
+    let error = stream.read(&mut [0]).await.unwrap_err();
+    drop(stream);
+    let (said, _) = read_to_end(&mut b, 1000).await;
+    (error, said)
+}
+
+/// A plaintext alert that is fatal.
+fn alert(alert: Alert) -> Vec<u8> {
+    vec![21, 3, 3, 0, 2, 2, alert.0]
+}
+
+fn record(kind: u8, version: [u8; 2], body: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, version[0], version[1]];
+    record.extend((body.len() as u16).to_be_bytes());
+    record.extend(body);
+    record
+}
+
+#[test]
+fn what_is_no_hello_gets_the_right_alert() {
+    run(async {
+        let server = acceptor();
+        let hello = client_hello(Versions::All).await;
+        let body = &hello[5..];
+        let with = |at: usize, octet: u8| {
+            let mut changed = hello.clone();
+            changed[at] = octet;
+            changed
+        };
+        // Version and random, then the session's number, then suites.
+        let session_at = 5 + 4 + 2 + 32;
+        let mut two = record(22, [3, 1], &body[..20]);
+        two.extend(record(23, [3, 3], b"between"));
+        let cases: &[(&str, Vec<u8>, Alert)] = &[
+            ("HTTP", b"GET / HTTP/1.1\r\nHost: server.test\r\n\r\n".to_vec(), Alert::UNEXPECTED_MESSAGE),
+            ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n".to_vec(), Alert::UNEXPECTED_MESSAGE),
+            ("zeros", vec![0; 300], Alert::UNEXPECTED_MESSAGE),
+            ("ones", vec![255; 300], Alert::UNEXPECTED_MESSAGE),
+            ("SSLv2 hello", vec![0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10], Alert::UNEXPECTED_MESSAGE),
+            ("unknown type of record", with(0, 99), Alert::UNEXPECTED_MESSAGE),
+            ("a hello of TLS 1.1", with(10, 2), Alert::PROTOCOL_VERSION),
+            ("a hello of SSL 3", with(10, 0), Alert::PROTOCOL_VERSION),
+            ("version 4 of records", with(1, 4), Alert::DECODE_ERROR),
+            ("record of 18432 octets", record(22, [3, 1], &[1; 18_432]), Alert::RECORD_OVERFLOW),
+            ("record of 65535 octets", record(22, [3, 1], &[1; 65_535]), Alert::RECORD_OVERFLOW),
+            ("record of 16385 octets", record(22, [3, 1], &[1; 16_385]), Alert::RECORD_OVERFLOW),
+            ("empty handshake record", record(22, [3, 1], &[]), Alert::DECODE_ERROR),
+            ("application data first", record(23, [3, 3], b"data"), Alert::UNEXPECTED_MESSAGE),
+            ("change of cipher first", record(20, [3, 3], &[1]), Alert::UNEXPECTED_MESSAGE),
+            ("heartbeat", record(24, [3, 3], &[1, 0, 1, 0]), Alert::UNEXPECTED_MESSAGE),
+            ("alert of one octet", record(21, [3, 3], &[2]), Alert::DECODE_ERROR),
+            ("alert of an unknown level", record(21, [3, 3], &[9, 40]), Alert::ILLEGAL_PARAMETER),
+            ("a server's hello", with(5, 2), Alert::DECODE_ERROR),
+            ("Finished first", record(22, [3, 3], &[20, 0, 0, 1, 0]), Alert::UNEXPECTED_MESSAGE),
+            ("hello of no octets", record(22, [3, 1], &[1, 0, 0, 0]), Alert::DECODE_ERROR),
+            ("hello that is too short", record(22, [3, 1], &[1, 0, 0, 2, 3, 3]), Alert::DECODE_ERROR),
+            ("message of 16 MiB", record(22, [3, 1], &[1, 255, 255, 255, 0, 0]), Alert::DECODE_ERROR),
+            ("session number of 255 octets", with(session_at, 255), Alert::DECODE_ERROR),
+            ("odd length of suites", with(session_at + 1 + 32 + 1, 3), Alert::DECODE_ERROR),
+            ("something between parts of a message", two, Alert::UNEXPECTED_MESSAGE),
+            ("33 empty records", record(23, [3, 3], &[]).repeat(33), Alert::UNEXPECTED_MESSAGE),
+        ];
+        for (n, (name, octets, wanted)) in cases.iter().enumerate() {
+            let (error, said) = answer(&server, octets).await;
+            assert_eq!(said, alert(*wanted), "{name}: {error}, {wanted}");
+            assert_eq!(server.stats().handshakes_failed(), n as u64 + 1, "{name}: {error}");
+            assert_eq!(server.stats().alerts_sent(), n as u64 + 1, "{name}");
+        }
+        // One of them was an alert.
+        assert_eq!(server.stats().handshakes_refused(), cases.len() as u64 - 1);
+        assert_eq!(server.stats().handshakes_given_up(), 1);
+        // It serves on.
+        connected(&server, &connector(), "server.test").await;
+    });
+}
+
+#[test]
+fn a_hello_that_is_cut_is_no_hello() {
+    run(async {
+        let (server, hello) = (acceptor(), client_hello(Versions::All).await);
+        for len in 0..hello.len() {
+            let (a, mut b) = duplex(10_000);
+            let mut stream = server.accept(a).unwrap();
+            b.write_all(&hello[..len]).await.unwrap();
+            b.finish();
+            assert_eq!(stream.read(&mut [0]).await, Err(Error::Truncated), "{len}");
+        }
+        assert_eq!(server.stats().handshakes_cut(), hello.len() as u64);
+    });
+}
+
+#[test]
+fn each_octet_of_a_hello_may_be_wrong() {
+    run(async {
+        let (server, hello) = (acceptor(), client_hello(Versions::All).await);
+        for at in 0..hello.len() {
+            let mut octets = hello.clone();
+            octets[at] ^= 0x81;
+            let (a, mut b) = duplex(100_000);
+            let mut stream = server.accept(a).unwrap();
+            b.write_all(&octets).await.unwrap();
+            b.finish();
+            // Either it is refused, or it is another hello, whose client is gone.
+            assert!(stream.read(&mut [0]).await.is_err(), "{at}");
+        }
+        connected(&server, &connector(), "server.test").await;
+    });
+}
+
+#[test]
+fn a_handshake_is_no_longer_than_it_may_be() {
+    run(async {
+        let limits = || {
+            let mut limits = Limits::default();
+            limits.handshake_octets = 5000;
+            limits
+        };
+        let server = TlsAcceptor::with(server_config(), limits(), Default::default()).unwrap();
+        // A message of 60,000 octets, in parts.
+        let mut parts = record(22, [3, 1], &[&[1, 0, 0xea, 0x60][..], &[0; 1000]].concat());
+        for _ in 0..10 {
+            parts.extend(record(22, [3, 1], &[0; 1000]));
+        }
+        let (error, said) = answer(&server, &parts).await;
+        assert_eq!((error, said), (Error::TooMuch(5000), alert(Alert::DECODE_ERROR)));
+        connected(&server, &connector(), "server.test").await;
+    });
+}
+
+/// What happens to a record on its way.
+type Change = &'static dyn Fn(&mut Vec<u8>);
+
+/// A connection's ends after the handshake; what the client sends goes through `change` on its way.
+async fn broken(
+    versions: Versions,
+    change: impl Fn(&mut Vec<u8>),
+) -> (Error, Result<usize, Error>, TlsAcceptor) {
+    let server = TlsAcceptor::new(server_config().versions(versions)).unwrap();
+    let (mut a, mut b) = connected(&server, &connector(), "server.test").await;
+    b.write_all(b"hello").await.unwrap();
+    {
+        let pipe = a.get_ref().unwrap().input.clone();
+        let mut octets: Vec<u8> = pipe.borrow_mut().octets.drain(..).collect();
+        change(&mut octets);
+        pipe.borrow_mut().octets.extend(octets);
+    }
+    let error = a.read(&mut [0; 100]).await.unwrap_err();
+    drop(a);
+    let seen = b.read(&mut [0; 100]).await;
+    (error, seen, server)
+}
+
+#[test]
+fn records_that_were_touched_end_the_connection() {
+    for versions in [Versions::Tls13, Versions::Tls12] {
+        run(async move {
+            let cases: &[(&str, Change, Alert)] = &[
+                ("an octet", &|r| *r.last_mut().unwrap() ^= 1, Alert::BAD_RECORD_MAC),
+                (
+                    "its length",
+                    &|r| {
+                        let end = r.len() - 1;
+                        r[4] -= 1;
+                        r.truncate(end);
+                    },
+                    Alert::BAD_RECORD_MAC,
+                ),
+                ("too short for a tag", &|r| *r = record(23, [3, 3], &[1; 15]), Alert::BAD_RECORD_MAC),
+                ("none at all", &|r| *r = b"GET / HTTP/1.1\r\n\r\n".to_vec(), Alert::DECODE_ERROR),
+                ("in plain", &|r| *r = record(22, [3, 3], &[0, 0, 0, 0]), Alert::BAD_RECORD_MAC),
+            ];
+            for (name, change, wanted) in cases {
+                let (error, seen, server) = broken(versions, change).await;
+                assert!(matches!(error, Error::Protocol(_)), "{versions:?} {name}: {error}");
+                let seen = seen.unwrap_err();
+                let also = Error::AlertReceived(Alert::UNEXPECTED_MESSAGE);
+                let right = seen == Error::AlertReceived(*wanted) || *name == "in plain" && seen == also;
+                assert!(right, "{versions:?} {name}: {seen}");
+                assert_eq!((server.stats().violations(), server.stats().alerts_sent()), (1, 1), "{name}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_record_that_comes_twice_ends_the_connection() {
+    run(async {
+        let server = acceptor();
+        let (mut a, mut b) = connected(&server, &connector(), "server.test").await;
+        b.write_all(b"pay").await.unwrap();
+        {
+            let pipe = a.get_ref().unwrap().input.clone();
+            let octets: Vec<u8> = pipe.borrow().octets.iter().copied().collect();
+            pipe.borrow_mut().octets.extend(octets);
+        }
+        let (came, end) = read_to_end(&mut a, 100).await;
+        assert_eq!(came, b"pay");
+        assert!(matches!(end, Err(Error::Protocol(_))), "{end:?}");
+        assert_eq!(b.read(&mut [0]).await, Err(Error::AlertReceived(Alert::BAD_RECORD_MAC)));
+        let end = server.stats();
+        assert_eq!((end.violations(), end.octets_received()), (1, 3));
+    });
+}
+
+#[test]
+fn the_half_that_reads_leaves_its_alert_to_the_one_that_writes() {
+    run(async {
+        let (server, client) = (acceptor(), connector());
+        let (a, mut b) = connected(&server, &client, "server.test").await;
+        let input = a.get_ref().unwrap().input.clone();
+        let (mut reader, mut writer) = a.split(End::halves).await.unwrap();
+        input.borrow_mut().octets.extend(record(23, [3, 3], &[9; 40]));
+        assert!(matches!(reader.read(&mut [0]).await, Err(Error::Protocol(_))));
+        assert!(matches!(writer.write(b"x").await, Err(Error::Protocol(_))));
+        assert_eq!(b.read(&mut [0]).await, Err(Error::AlertReceived(Alert::BAD_RECORD_MAC)));
+    });
+}
