@@ -25,6 +25,7 @@ mod receive;
 mod ring;
 mod rtt;
 mod seq;
+mod spread;
 mod synchronize;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use queue::Queue;
 use rack::Rack;
 use ring::Ring;
 use rtt::Rtt;
+use spread::{Part, Spread};
 
 /// A timer that is not set.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -273,7 +275,9 @@ struct Receiving {
     /// The number that was last acknowledged.
     acked: Seq,
     ack_now: bool,
+    part: Part,
     ack_at: Instant,
+    spread: Spread,
     /// Segments yet to be acknowledged at once.
     quick: u8,
     duplicate: Option<(Seq, Seq)>,
@@ -281,8 +285,6 @@ struct Receiving {
     outside_from: Instant,
     challenge_from: Instant,
     rtt: Duration,
-    /// The timestamp whose echo was last counted for that.
-    echo: u32,
     /// When the owner's reading was last measured, and octets since.
     tuned: Instant,
     copied: u32,
@@ -301,6 +303,8 @@ struct Clocks {
     on: bool,
     recent: u32,
     recent_at: Instant,
+    /// The last one of this side's that the peer sent back with data.
+    echo: u32,
 }
 
 /// Counts since the connection began.

@@ -1,5 +1,6 @@
 //! What the owner of a connection does with it, and sees of it.
 
+use super::spread::Part;
 use super::{Account, Counts, FIRST_SEND, Machine, NEVER, Seq, State};
 use fata_libos::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ impl Machine {
 
     /// Whether something is to be sent at once, after the owner has read.
     pub fn wants_to_send(&self, now: Instant) -> bool {
-        self.rcv.ack_now || self.rcv.ack_at <= now
+        self.rcv.ack_now || self.rcv.part == Part::Due || self.rcv.ack_at <= now
     }
 
     /// Octets that can be read.
@@ -152,6 +153,8 @@ impl Machine {
         let left = rcv.edge.beyond(rcv.next) as usize;
         let free = rcv.limit.saturating_sub(rcv.unread);
         let more = free >= 2 * left && free >= (rcv.limit / 2).min(rcv.mss as usize);
+        // An acknowledgement that waits has the window with it.
+        let more = more && rcv.part != Part::Later;
         rcv.ack_now |= more && !self.state.has_peer_finished() && self.state.is_synchronized();
     }
 

@@ -1,5 +1,6 @@
 //! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
 
+use super::spread::{Pace, Part};
 use super::synchronize::clock;
 use super::transmit::BLOCKS;
 use super::{CLOCKS, Data, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
@@ -269,7 +270,7 @@ impl Machine {
     /// Whether what has come is acknowledged before what follows in the same burst.
     pub(crate) fn is_to_acknowledge(&self) -> bool {
         let rcv = &self.rcv;
-        rcv.rtt >= LONG_WAY && rcv.ack_now && rcv.next - rcv.acked >= PART
+        rcv.rtt >= LONG_WAY && (rcv.ack_now || rcv.part == Part::Due) && rcv.next - rcv.acked >= PART
     }
 
     fn take_fin(&mut self) {
@@ -291,25 +292,55 @@ impl Machine {
     fn plan_acknowledgement(&mut self, now: Instant) {
         let rcv = &mut self.rcv;
         let waiting = rcv.next - rcv.acked;
-        if rcv.ack_now || waiting == 0 {
+        if rcv.ack_now || rcv.part != Part::Nothing || waiting == 0 {
             return;
         }
         // Two segments' worth, or so much of a small window that the peer may have to wait for it.
         let enough = waiting >= 2 * rcv.mss || waiting as usize * 2 >= rcv.limit;
         if enough || rcv.quick > 0 {
             rcv.quick = rcv.quick.saturating_sub(1);
-            rcv.ack_now = true;
+            self.acknowledge_part(now);
         } else if rcv.ack_at == NEVER {
             rcv.ack_at = now + DELAY;
+        }
+    }
+
+    /// The number up to which the peer is told now that its data has come: to the end, but for the rest of a long burst, and when
+    /// that is told.
+    pub(super) fn told(&mut self, now: Instant) -> (Seq, Instant) {
+        let pace = self.pace_of_acknowledgements();
+        let rcv = &mut self.rcv;
+        let Some(pace) = pace else { return (rcv.next, NEVER) };
+        let waiting = rcv.next - rcv.acked;
+        let all = rcv.ack_now || !rcv.assembler.is_empty();
+        let allowed = if all { waiting } else { waiting.min(rcv.spread.allowance(now, pace)) };
+        rcv.spread.spend(now, allowed, pace);
+        let rest = waiting - allowed;
+        (rcv.next - rest, if rest > 0 { pace.next(now, rest) } else { NEVER })
+    }
+
+    fn pace_of_acknowledgements(&self) -> Option<Pace> {
+        let flight = self.rcv.copied_before.max(self.rcv.copied).saturating_mul(2);
+        Pace::new(flight, self.way_here())
+    }
+
+    /// What has come in order is due: now, or where the pace has no room for it, in its time.
+    fn acknowledge_part(&mut self, now: Instant) {
+        let pace = self.pace_of_acknowledgements();
+        let rcv = &mut self.rcv;
+        let waiting = rcv.next - rcv.acked;
+        match pace.filter(|&pace| rcv.spread.allowance(now, pace) < waiting.min(2 * rcv.mss)) {
+            None => rcv.part = Part::Due,
+            Some(pace) => (rcv.part, rcv.ack_at) = (Part::Later, pace.next(now, waiting)),
         }
     }
 
     /// How long the peer's data takes, as its timestamps tell: for the owner's pace. Each echo counts once: those that come
     /// with the rest of a flight, or after a pause, are older by that.
     fn sample_rtt(&mut self, now: Instant, header: &Header) {
-        let is_new = |echo: u32| self.clocks.on && echo != 0 && echo != self.rcv.echo;
+        let is_new = |echo: u32| self.clocks.on && echo != 0 && echo != self.clocks.echo;
         if let Some(clocks) = header.options.timestamp.filter(|clocks| is_new(clocks.echo)) {
-            self.rcv.echo = clocks.echo;
+            self.clocks.echo = clocks.echo;
             let passed = clock(self.clocks.offset, now).wrapping_sub(clocks.echo);
             if passed < 60_000 {
                 let rtt = Duration::from_millis(u64::from(passed.max(1)));

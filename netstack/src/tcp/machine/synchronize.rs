@@ -1,6 +1,7 @@
 //! How a connection begins: what this side's SYN says, and what the peer's says of it.
 
 use super::congestion::Congestion;
+use super::spread::{Part, Spread};
 use super::{
     Account, CLOCKS, Clocks, Config, Counts, DEFAULT_MSS, FIRST_WINDOW, Flags, Frto, HEADERS, Header,
     LEAST_MSS, Machine, NEVER, Options, Pmtu, Queue, Rack, Receiving, Ring, Rtt, Sending, Seq, State,
@@ -63,7 +64,7 @@ impl Machine {
         let mut machine = Self::new(config, State::SynReceived, now);
         machine.learn(syn, now);
         // What a peer echoes before that is not this side's clock, if anything.
-        machine.rcv.echo = syn.options.timestamp.map_or(0, |clocks| clocks.echo);
+        machine.clocks.echo = syn.options.timestamp.map_or(0, |clocks| clocks.echo);
         machine.snd.next = machine.snd.iss + 1;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
@@ -137,20 +138,21 @@ impl Machine {
                 mss: u32::from(DEFAULT_MSS),
                 acked: Seq(0),
                 ack_now: false,
+                part: Part::Nothing,
                 ack_at: NEVER,
+                spread: Spread::default(),
                 quick: super::receive::QUICK,
                 duplicate: None,
                 outside_from: now,
                 challenge_from: now,
                 rtt: Duration::ZERO,
-                echo: 0,
                 tuned: now,
                 copied: 0,
                 copied_before: 0,
                 hole_at: now,
                 marked: false,
             },
-            clocks: Clocks { offset: config.timestamp_offset, on: true, recent: 0, recent_at: now },
+            clocks: Clocks { offset: config.timestamp_offset, on: true, recent: 0, recent_at: now, echo: 0 },
             sack: true,
             ecn: false,
             rtt: Rtt::default(),

@@ -1,5 +1,7 @@
 //! Two machines over a link in virtual time.
 
+mod spread;
+
 use super::*;
 use std::collections::BTreeMap;
 use std::vec::Vec;

@@ -4,6 +4,7 @@ use super::congestion::Kind;
 use super::loss::Cause;
 use super::owner::MOST_SEGMENTS;
 use super::queue::{AGAIN, PROBE, Sent};
+use super::spread::Part;
 use super::synchronize::clock;
 use super::{
     CLOCKS, FIRST_WINDOW, Flags, Frto, HEADERS, Header, Machine, NEVER, Options, Sacks, Seq, State, Timestamp,
@@ -65,7 +66,7 @@ impl Machine {
         if let Some(transmit) = self.send_probe(now).or_else(|| self.send_keep_alive(now)) {
             return Some(transmit);
         }
-        let due = self.rcv.ack_now || self.rcv.ack_at <= now;
+        let due = self.wants_to_send(now);
         (due && self.state != State::SynSent).then(|| self.send_ack(now))
     }
 
@@ -359,21 +360,23 @@ impl Machine {
     }
 
     /// A header that says what is expected and offered.
-    fn header(&mut self, now: Instant, seq: Seq, flags: Flags, with_blocks: bool) -> Header {
+    pub(super) fn header(&mut self, now: Instant, seq: Seq, flags: Flags, with_blocks: bool) -> Header {
         let mut flags = flags;
         if self.rcv.marked && self.ecn {
             flags |= Flags::ECE;
         }
-        let window = self.offer();
+        let (ack, rest_at) = self.told(now);
+        let window = self.offer(ack);
         let timestamp = self
             .clocks
             .on
             .then(|| Timestamp { value: clock(self.clocks.offset, now), echo: self.clocks.recent });
         let sack = if with_blocks { self.blocks() } else { Sacks::default() };
-        self.rcv.acked = self.rcv.next;
-        (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
+        self.rcv.acked = ack;
+        (self.rcv.ack_now, self.rcv.ack_at) = (false, rest_at);
+        self.rcv.part = if rest_at == NEVER { Part::Nothing } else { Part::Later };
         let options = Options { timestamp, sack, ..Options::default() };
-        Header { seq, ack: self.rcv.next, window, flags, options }
+        Header { seq, ack, window, flags, options }
     }
 
     /// The blocks of a selective acknowledgement: what has come twice first (RFC 2883), then what changed last.
@@ -398,13 +401,13 @@ impl Machine {
     }
 
     /// The window field: what is free, moved on only by what is worth it (RFC 9293, 3.8.6.2.2), never back.
-    fn offer(&mut self) -> u16 {
+    fn offer(&mut self, ack: Seq) -> u16 {
         let rcv = &mut self.rcv;
         let free = rcv.limit.saturating_sub(rcv.unread);
         if free >= (rcv.limit / 2).min(rcv.mss as usize) {
             rcv.edge = rcv.edge.later(rcv.next + free as u32);
         }
-        let left = rcv.edge.beyond(rcv.next) >> rcv.scale;
+        let left = rcv.edge.beyond(ack) >> rcv.scale;
         left.min(FIRST_WINDOW as u32) as u16
     }
 
