@@ -8,6 +8,7 @@ mod limits;
 mod memory;
 mod random;
 mod rules;
+mod turns;
 
 use common::page;
 use fata_http::{Aborted, BodyError, BodyWriter, Request, Response, Router, Server};

@@ -16,7 +16,7 @@ async fn hear(guest: &Guest, free: u64, before: &[u8], sent: &[u8]) -> String {
 }
 
 #[test]
-fn what_there_is_no_memory_for_is_answered_503() {
+fn what_there_is_no_memory_for_is_answered_503_or_refused() {
     run(async |guest| {
         let hello = "HEADERS 1 200\nDATA 1 5 end\n";
         let busy = "HEADERS 1 503\nDATA 1 20 end\n";
@@ -25,7 +25,7 @@ fn what_there_is_no_memory_for_is_answered_503() {
             (4 * MIB, ask(1, "/"), hello),
             (RESERVE + 200_000, ask(1, "/"), hello),
             (RESERVE + 5000, ask(1, "/"), busy),
-            (1000, ask(1, "/"), busy),
+            (1000, ask(1, "/"), "RST_STREAM 1 7\n"),
             (RESERVE + 200_000, large("*7000"), hello),
             (RESERVE + 1000, large("*7000"), "GOAWAY 0 11\n"),
         ] {
