@@ -61,9 +61,20 @@ pub(crate) fn has_piece(octets: usize) -> bool {
 pub(crate) struct Waiting(Cell<usize>);
 
 impl Waiting {
-    /// Whether another handler may be called: there is memory for it, and for what those that wait may still take.
+    /// Whether another handler may be called.
     pub(crate) fn may_call(&self) -> bool {
-        has_piece(HANDLER) && is_free(HANDLER + self.0.get().saturating_mul(PER_HANDLER))
+        self.leave(HANDLER)
+    }
+
+    /// Whether a stream of HTTP/2 may be opened.
+    #[cfg(feature = "h2")]
+    pub(crate) fn may_open(&self) -> bool {
+        self.leave(STREAM)
+    }
+
+    /// Whether there is a piece of so much beside what handlers that wait may still take.
+    fn leave(&self, octets: usize) -> bool {
+        has_piece(octets) && is_free(octets + self.0.get().saturating_mul(PER_HANDLER))
     }
 
     /// A handler waits, until this is dropped.

@@ -2,8 +2,8 @@
 //!
 //! A connection is one future beside that of HTTP/1.1, between the same [`Io`] and [driver](crate::drive): [`serve`]. It reads
 //! frames ([`frame`], [`connection`]), decodes header fields ([`hpack`]) into requests ([`request`]), and polls a future for each
-//! stream ([`exchange`]), in turns: each puts one frame of content at most, then the next may. What the streams share is the
-//! [`wire`]; what the client may cost us beyond what it gets is counted by [`calm`].
+//! stream ([`exchange`]) that was woken ([`waking`]), in turns: each puts one frame of content at most, then the next may. What the
+//! streams share is the [`wire`]; what the client may cost us beyond what it gets is counted by [`calm`].
 //!
 //! Not here: server push, priorities (RFC 9218 and what was before it: read and overlooked), the upgrade from HTTP/1.1, CONNECT,
 //! which is answered 501.
@@ -15,8 +15,9 @@
 //! A connection without requests holds 1 KiB more than one of HTTP/1.1 does, and the client's HPACK table, at most 4 KiB and an
 //! eighth of that for its index. With requests, at most: an output buffer of 20 KiB, an input buffer of 8 KiB, a block of header
 //! fields ([`MAX_BLOCK`]), heads of [`MAX_HEADS`], content that handlers have not read ([`wire::CONNECTION_WINDOW`], 256 KiB, in
-//! buffers that may be twice as large; less as memory gets short), and for each of [`STREAMS`] streams 1.3 KiB, and what its
-//! handler keeps. `tests/h2_memory.rs` measures it.
+//! buffers that may be twice as large; less as memory gets short), and for each of [`STREAMS`] streams 1.5 KiB, and what its
+//! handler keeps. `tests/h2_memory.rs` measures it. A small guest allows fewer streams, and while memory is short no guest takes
+//! more ([`memory::Waiting`](crate::memory::Waiting)): `tests/h2_small.rs`.
 
 mod calm;
 mod connection;

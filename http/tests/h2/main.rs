@@ -1,5 +1,6 @@
 //! HTTP/2 in virtual time: what the RFC demands, and clients that mean harm.
 
+mod beginnings;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;

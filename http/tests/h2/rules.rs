@@ -1,7 +1,7 @@
 //! One case for each rule of RFC 9113 sections 3 to 8 that a client can break, after those of h2spec.
 
 use crate::client::*;
-use crate::common::{self, run};
+use crate::common::run;
 use crate::site;
 use fata_libos::task::yield_now;
 use fata_libos::time::{Duration, sleep};
@@ -336,48 +336,5 @@ fn rules_octet_by_octet() {
             }
             assert_eq!(client.now().await, expected, "{what}");
         }
-    });
-}
-
-#[test]
-fn a_connection_begins_as_it_must() {
-    run(async {
-        let settings = frame(SETTINGS, 0, 0, &[]);
-        for (what, sent, expected) in [
-            ("3.4 another preface", b"PRI * HTTP/2.0\r\n\r\nSMOKE\r\n\r\n".to_vec(), "GOAWAY 0 1\n"),
-            ("3.4 HTTP/1.1", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), "GOAWAY 0 1\n"),
-            ("3.4 no settings", [PREFACE, &ask(1, "/")].concat(), "GOAWAY 0 1\n"),
-            (
-                "3.4 an acknowledgement first",
-                [PREFACE, &frame(SETTINGS, END, 0, &[])].concat(),
-                "GOAWAY 0 1\n",
-            ),
-            ("3.4 as it must", [PREFACE, &settings, &ask(1, "/")].concat(), "HEADERS 1 200\nDATA 1 5 end\n"),
-        ] {
-            let mut client = Client::silent(&site(), 10_000);
-            client.send(&sent).await;
-            assert_eq!(client.now().await, expected, "{what}");
-        }
-    });
-}
-
-#[test]
-fn prior_knowledge_and_http_1_on_one_port() {
-    run(async {
-        let site = site().with_http2();
-        let mut old = common::Client::new(&site);
-        assert!(old.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
-        let mut new = common::Client::new(&site);
-        for octet in [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat() {
-            new.send([octet]).await;
-            yield_now().await;
-        }
-        assert!(!new.ask(ask(1, "/")).await.is_empty());
-        assert_eq!(site.stats().http2_streams(), 1);
-        let mut neither = common::Client::new(&site);
-        assert!(neither.ask("PRI / HTTP/1.1\r\nHost: h\r\n\r\n").await.starts_with("HTTP/1.1 501 "));
-        // Without being asked to, the server knows no preface.
-        let mut old = common::Client::new(&crate::site());
-        assert!(old.ask(PREFACE).await.starts_with("HTTP/1.1 505 "));
     });
 }

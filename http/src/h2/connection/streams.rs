@@ -10,7 +10,6 @@ use crate::h2::stream::Stream;
 use crate::h2::waking::Waking;
 use crate::h2::{MAX_HEADS, calm};
 use crate::io::Phase;
-use crate::memory;
 use crate::stream::Aborted;
 use crate::{Response, Status};
 use alloc::boxed::Box;
@@ -37,7 +36,7 @@ impl<'c> Connection<'c> {
         if !is_among_most || self.heads >= MAX_HEADS {
             return false;
         }
-        let has_memory = memory::has_piece(memory::STREAM) && self.streams.try_reserve(1).is_ok();
+        let has_memory = self.wire.server.waiting.may_open() && self.streams.try_reserve(1).is_ok();
         if !has_memory {
             self.wire.io.stats.refused.add(1);
         }
