@@ -7,7 +7,7 @@ mod common;
 
 use client::*;
 use common::{page, run};
-use fata_fuzz::{Changes, changes, fuzz};
+use fata_fuzz::{Changes, changes, fuzz, fuzz_for};
 use fata_http::{Aborted, BodyWriter, Request, Response, Router, Server};
 use fata_libos::time::{Duration, sleep};
 use proptest::collection::vec;
@@ -173,36 +173,41 @@ impl Said {
 
 #[test]
 fn h2_frames() {
-    fuzz(&(vec(step(), 1..40), 1_usize..3000, select(vec![300_usize, 1 << 20])), |(steps, cut, capacity)| {
-        run(async {
-            let site = site();
-            let (mut client, mut said) = (Client::silent(&site, capacity), Said::default());
-            let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, END, 0, &[])].concat();
-            for step in [Step::Send(begin)].into_iter().chain(steps) {
-                match step {
-                    Step::Wait(millis) => sleep(Duration::from_millis(millis)).await,
-                    Step::Send(octets) => {
-                        for piece in octets.chunks(cut) {
-                            // Who sends more than the network holds reads meanwhile.
-                            for some in piece.chunks(capacity) {
-                                client.send(some).await;
-                                said.hear(&client.now().await);
+    // Ten minutes with `--long`.
+    fuzz_for(
+        10,
+        &(vec(step(), 1..40), 1_usize..3000, select(vec![300_usize, 1 << 20])),
+        |(steps, cut, capacity)| {
+            run(async {
+                let site = site();
+                let (mut client, mut said) = (Client::silent(&site, capacity), Said::default());
+                let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, END, 0, &[])].concat();
+                for step in [Step::Send(begin)].into_iter().chain(steps) {
+                    match step {
+                        Step::Wait(millis) => sleep(Duration::from_millis(millis)).await,
+                        Step::Send(octets) => {
+                            for piece in octets.chunks(cut) {
+                                // Who sends more than the network holds reads meanwhile.
+                                for some in piece.chunks(capacity) {
+                                    client.send(some).await;
+                                    said.hear(&client.now().await);
+                                }
                             }
                         }
                     }
+                    said.hear(&client.now().await);
                 }
+                client.end.finish();
                 said.hear(&client.now().await);
-            }
-            client.end.finish();
-            said.hear(&client.now().await);
-            drop(client.end);
-            client.serving.await;
-            assert_eq!(site.stats().connections_open(), 0);
-            let mut next = Client::new(&site).await;
-            next.send(&ask(1, "/")).await;
-            assert_eq!(next.now().await, "HEADERS 1 200\nDATA 1 5 end\n", "alive");
-        });
-    });
+                drop(client.end);
+                client.serving.await;
+                assert_eq!(site.stats().connections_open(), 0);
+                let mut next = Client::new(&site).await;
+                next.send(&ask(1, "/")).await;
+                assert_eq!(next.now().await, "HEADERS 1 200\nDATA 1 5 end\n", "alive");
+            });
+        },
+    );
 }
 
 /// Octets that are no frames at all, to a server that takes both versions.

@@ -6,13 +6,11 @@ mod common;
 
 use client::*;
 use common::duplex;
-use common::guest::{MIB, RESERVE};
+use common::guest::{MIB, RESERVE, memory};
 use fata_http::{Request, Response, Router, Server};
-use fata_libos::platform::{Leave, MemoryStats, Platform};
-use fata_libos::task::block_on;
-use fata_libos::time::{Duration, Instant, SystemTime, sleep};
+use fata_libos::testing::run_with_memory;
+use fata_libos::time::{Duration, sleep};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The system's allocator, counting.
@@ -38,35 +36,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Virtual time in a guest whose memory is what the allocator has.
-struct Guest(Cell<u64>);
-
-impl Platform for Guest {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.get())
-    }
-    fn wall_clock(&self, _: Instant) -> SystemTime {
-        SystemTime::from_unix(Duration::ZERO)
-    }
-    fn wait(&self, deadline: Option<Instant>) {
-        let deadline = deadline.expect("every task waits for something that can never happen");
-        self.0.set(self.0.get().max(deadline.as_nanos()));
-    }
-    fn entropy(&self, seed: &mut [u8; 32]) -> bool {
-        *seed = [7; 32];
-        true
-    }
-    fn memory(&self) -> MemoryStats {
-        let mut stats = MemoryStats::default();
-        stats.total = 8 * MIB;
-        stats.free = stats.total.saturating_sub(HELD.load(Relaxed) as u64);
-        stats
-    }
-    fn leave(&self, how: Leave) -> ! {
-        panic!("the guest leaves: {how:?}")
-    }
-}
-
 fn site() -> Server {
     let router = Router::new().get_sync("/", |_: &Request<'_>| Response::text("hello")).get(
         "/slow",
@@ -81,8 +50,8 @@ fn site() -> Server {
 /// One test: the allocator counts what the whole process takes.
 #[test]
 fn streams_leave_a_small_guest_what_it_keeps_free() {
-    let guest: &Guest = Box::leak(Box::new(Guest(Cell::new(1))));
-    block_on(guest, async {
+    let free = || memory((8 * MIB).saturating_sub(HELD.load(Relaxed) as u64));
+    run_with_memory(free, async {
         for (path, least_refused) in [("/nowhere", 1000), ("/slow", 0)] {
             let site = site();
             let fields = block(&get(path));

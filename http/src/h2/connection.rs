@@ -65,6 +65,7 @@ struct Fields {
     end: EndStream,
     octets: Vec<u8>,
     since: Instant,
+    depends_on_itself: bool,
 }
 
 /// How far we are in leaving.

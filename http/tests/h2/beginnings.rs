@@ -32,6 +32,18 @@ fn a_connection_begins_as_it_must() {
 }
 
 #[test]
+fn each_frame_of_settings_is_acknowledged() {
+    run(async {
+        let mut client = Client::new(&site()).await;
+        client.now().await;
+        assert_eq!(client.acknowledged, 1);
+        client.send(&[setting(4, 100), setting(0xff, 1)].concat()).await;
+        client.now().await;
+        assert_eq!(client.acknowledged, 3);
+    });
+}
+
+#[test]
 fn prior_knowledge_and_http_1_on_one_port() {
     run(async {
         let site = site().with_http2();

@@ -128,7 +128,11 @@ impl<'c> Connection<'c> {
             Kind::WindowUpdate => self.open_window(header.stream, frame::number(payload))?,
             Kind::ResetStream => self.reset_by_client(header.stream)?,
             Kind::GoAway => self.client_leaves = true,
-            // Priorities, and types that we do not know.
+            // Priorities are overlooked, but for what no client of RFC 7540 may say either (its section 5.3.1).
+            Kind::Priority if frame::number(payload) == header.stream => {
+                self.reset(header.stream, Code::Protocol)
+            }
+            // Other priorities, and types that we do not know.
             _ => {}
         }
         self.spend(calm::FRAME);
@@ -229,7 +233,11 @@ impl<'c> Connection<'c> {
         }
         let (content, padding) = header.split(prelude).map_err(|_| Code::Protocol)?;
         let end = if header.flags.has(Flags::END_STREAM) { EndStream::Yes } else { EndStream::No };
-        self.fields = Some(Fields { stream: header.stream, end, octets: Vec::new(), since: now });
+        let priority = prelude.get(usize::from(header.flags.has(Flags::PADDED))..).unwrap_or_default();
+        let depends = header.flags.has(Flags::PRIORITY) && frame::number(priority) == header.stream;
+        let stream = header.stream;
+        self.fields =
+            Some(Fields { stream, end, octets: Vec::new(), since: now, depends_on_itself: depends });
         self.expect(header, content, padding)
     }
 
@@ -282,7 +290,7 @@ impl<'c> Connection<'c> {
 
     /// A block of header fields is whole: a request, or what follows its content.
     fn end_block(&mut self) -> Result<(), Code> {
-        let Some(Fields { stream: id, end, octets, .. }) = self.fields.take() else {
+        let Some(Fields { stream: id, end, octets, depends_on_itself, .. }) = self.fields.take() else {
             return Err(Code::Internal);
         };
         let known = self.stream(id);
@@ -309,6 +317,7 @@ impl<'c> Connection<'c> {
         self.last = id;
         self.wire.io.stats.http2.streams.add(1);
         match is_open {
+            true if depends_on_itself => self.open(id, end, Verdict::Malformed),
             true => self.open(id, end, builder.finish(end)),
             false => self.refuse(id),
         }

@@ -134,7 +134,11 @@ impl<'c> Connection<'c> {
                 self.wire.put(|out| frame::put_number(out, Kind::ResetStream, id, code as u32));
                 self.remove(at, How::Reset);
             }
-            None => self.put_reset(id, code),
+            None => {
+                self.put_reset(id, code);
+                // One that was idle is so no more.
+                self.last = self.last.max(if id.is_multiple_of(2) { 0 } else { id });
+            }
         }
         self.wire.io.stats.malformed.add(1);
         self.spend(calm::RESET);
