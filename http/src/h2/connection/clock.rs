@@ -5,6 +5,7 @@ use crate::body::BodyError;
 use crate::h2::NEVER;
 use crate::h2::error::Code;
 use crate::h2::frame::{self, Flags, MAX_31};
+use crate::io::Phase;
 use core::cell::Cell;
 use fata_libos::time::{Duration, Instant};
 
@@ -35,6 +36,11 @@ impl Connection<'_> {
                 self.wire.io.stats.timeouts.add(1);
                 running.stream.fail(BodyError::TimedOut);
             }
+        }
+        if is_stalled {
+            // Those that come later have their own time.
+            self.stalled = Phase::transfer(limits.write_time, limits.min_rate);
+            self.sent_before = self.wire.sent.get();
         }
         for at in (0..self.streams.len()).rev() {
             let Some(stream) = self.streams.get(at).map(|running| &running.stream) else { continue };
