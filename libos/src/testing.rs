@@ -82,11 +82,7 @@ mod tests {
     fn memory_is_what_the_test_says() {
         let free = Rc::new(Cell::new(7));
         let told = free.clone();
-        let memory = move || {
-            let mut stats = MemoryStats::default();
-            stats.free = told.get();
-            stats
-        };
+        let memory = move || MemoryStats { free: told.get(), ..MemoryStats::default() };
         run_with_memory(memory, async {
             assert_eq!(crate::memory::stats().free, 7);
             free.set(5);
