@@ -39,7 +39,19 @@ pub fn fuzz<S: Strategy>(inputs: &S, test: fn(S::Value))
 where
     S::Value: Clone + Send + 'static,
 {
-    let time = Duration::from_secs(variable("FATA_FUZZ_SECONDS").unwrap_or(1));
+    fuzz_for(1, inputs, test);
+}
+
+/// The same, for a protocol that has much to say: where the clock says how long, for `times` that long.
+///
+/// # Panics
+/// As [`fuzz`].
+pub fn fuzz_for<S: Strategy>(times: u32, inputs: &S, test: fn(S::Value))
+where
+    S::Value: Clone + Send + 'static,
+{
+    let asked = variable("FATA_FUZZ_SECONDS").map(Duration::from_secs);
+    let time = asked.map_or(Duration::from_secs(1), |time| time * times);
     let mut seed = variable("FATA_FUZZ_SEED").unwrap_or(0);
     let (started, mut count) = (Instant::now(), 0_u64);
     while count == 0 || started.elapsed() < time {

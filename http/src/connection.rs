@@ -4,7 +4,6 @@ use crate::body::{Incoming, Received};
 use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
 use crate::io::{Io, Phase, ReadError};
-use crate::memory;
 use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
@@ -40,14 +39,15 @@ enum NoRequest {
 
 /// Serves requests until the connection is to be closed.
 pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
+    let mut seen = Progress::default();
     #[cfg(feature = "h2")]
-    if io.is_http2.get() || server.has_prior_knowledge.get() && crate::h2::is_preface(server, io).await {
+    if is_http2(server, io, &mut seen).await {
         return alloc::boxed::Box::pin(crate::h2::serve(server, io, peer)).await;
     }
     let mut head = server.spare.take_head();
     let mut served = 0;
     let next = loop {
-        let framing = match next_head(server, io, &mut head).await {
+        let framing = match next_head(server, io, &mut head, core::mem::take(&mut seen)).await {
             Ok(framing) => framing,
             Err(NoRequest::End) => break Next::Close,
             Err(NoRequest::Refused(status)) => break refuse(server, io, &head, status).await,
@@ -70,10 +70,35 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
     server.spare.keep_input(io.take_rest_of_input(), head);
 }
 
+/// Whether the client speaks HTTP/2: it was agreed upon, or the client begins with its preface, of which nothing is used. Waits
+/// for as much as tells, as for the head that it is otherwise.
+#[cfg(feature = "h2")]
+async fn is_http2(server: &Server, io: &Io, seen: &mut Progress) -> bool {
+    if io.is_http2.get() || !server.has_prior_knowledge.get() {
+        return io.is_http2.get();
+    }
+    loop {
+        let is_preface = io.with_input(|input| crate::h2::is_preface(input.bytes()));
+        match is_preface {
+            Some(is_preface) => return is_preface,
+            None if seen.no_more.is_some() => return false,
+            None => {
+                if let Err(end) = wait_for_head(server, io, None, seen).await {
+                    seen.no_more = Some(end);
+                }
+            }
+        }
+    }
+}
+
 /// Waits for a head that can be answered.
-async fn next_head(server: &Server, io: &Io, head: &mut Head) -> Result<Framing, NoRequest> {
+async fn next_head(
+    server: &Server,
+    io: &Io,
+    head: &mut Head,
+    mut seen: Progress,
+) -> Result<Framing, NoRequest> {
     let limits = &server.limits;
-    let mut seen = Progress::default();
     head.clear();
     loop {
         let parsed = io.with_input(|input| {
@@ -91,7 +116,7 @@ async fn next_head(server: &Server, io: &Io, head: &mut Head) -> Result<Framing,
             Parsed::Complete(_) => return check(server, head).map_err(NoRequest::Refused),
             Parsed::Partial => match seen.no_more.take() {
                 Some(reason) => return Err(reason),
-                None => wait_for_head(server, io, head, &mut seen).await?,
+                None => wait_for_head(server, io, Some(head), &mut seen).await?,
             },
         }
     }
@@ -137,14 +162,16 @@ impl Progress {
 async fn wait_for_head(
     server: &Server,
     io: &Io,
-    head: &mut Head,
+    head: Option<&mut Head>,
     seen: &mut Progress,
 ) -> Result<(), NoRequest> {
     let has_begun = seen.empty_lines > 0 || io.with_input(|input| !input.bytes().is_empty());
     if !has_begun {
         io.begin_reading(Phase::wait(server.limits.idle_time));
         io.shrink(&server.spare);
-        head.shrink();
+        if let Some(head) = head {
+            head.shrink();
+        }
         server.registry.set_idle(&io.slot);
         return io.fill_idle().await.map_err(|_| NoRequest::End);
     }
@@ -201,7 +228,10 @@ async fn exchange(
     let body = Incoming::new(io, &server.limits, &framing);
     let mut response = match answer(server, io, Received::Http1(&body), head, method, peer) {
         Answer::AtOnce(response) => response,
-        Answer::Later(response) => response.await,
+        Answer::Later(response) => {
+            let _waits = server.waiting.one();
+            response.await
+        }
     };
     let part = select(&mut response, method, head);
     let mut asked = Asked::new(head, &framing);
@@ -228,7 +258,7 @@ pub(crate) fn answer<'a>(
     let path = head.path();
     match server.router.find(method, path) {
         Found::Answer(response) => Answer::AtOnce(response),
-        Found::Handler(..) if !memory::has_piece(memory::HANDLER) => {
+        Found::Handler(..) if !server.waiting.may_call() => {
             io.stats.refused.add(1);
             Answer::AtOnce(Response::error(Status::SERVICE_UNAVAILABLE).close())
         }

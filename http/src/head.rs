@@ -135,18 +135,21 @@ impl Head {
     #[cfg(feature = "h2")]
     pub(crate) fn append(&mut self, octets: &[u8]) -> Option<Span> {
         let (start, end) = (self.bytes.len(), self.bytes.len() + octets.len());
-        let may_grow = end <= USUAL.max(self.bytes.capacity()) || memory::is_free(end);
-        if !may_grow || end > usize::from(u16::MAX) || self.bytes.try_reserve(octets.len()).is_err() {
+        if end > usize::from(u16::MAX) || !memory::reserve(&mut self.bytes, octets.len()) {
             return None;
         }
         self.bytes.extend_from_slice(octets);
         Some(Span::new(start, end))
     }
 
-    /// Adds a field of parts that were [appended](Self::append).
+    /// Adds a field of parts that were [appended](Self::append); false if there is no memory for it.
     #[cfg(feature = "h2")]
-    pub(crate) fn push_field(&mut self, name: Span, value: Span) {
-        self.fields.push((name, value));
+    pub(crate) fn push_field(&mut self, name: Span, value: Span) -> bool {
+        let has_room = self.fields.try_reserve(1).is_ok();
+        if has_room {
+            self.fields.push((name, value));
+        }
+        has_room
     }
 
     /// Sets method and target, parts as well.

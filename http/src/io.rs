@@ -217,6 +217,11 @@ pub(crate) struct Io {
     pub(crate) is_http2: Cell<bool>,
     /// What is being sent ends where the connection does: an end before that must not look like one.
     pub(crate) is_open_ended: Cell<bool>,
+    /// Octets of output that the driver was given, and those of them that are with the stream.
+    #[cfg(feature = "h2")]
+    taken: Cell<u64>,
+    #[cfg(feature = "h2")]
+    written: Cell<u64>,
     want: Cell<Want>,
     answer: Cell<Option<Result<(), ReadError>>>,
     pub(crate) reading: RefCell<Phase>,
@@ -237,6 +242,10 @@ impl Io {
             #[cfg(feature = "h2")]
             is_http2: Cell::new(false),
             is_open_ended: Cell::new(false),
+            #[cfg(feature = "h2")]
+            taken: Cell::new(0),
+            #[cfg(feature = "h2")]
+            written: Cell::new(0),
             want: Cell::new(Want::Nothing),
             answer: Cell::new(None),
             reading: RefCell::new(Phase::wait(limits.idle_time)),
@@ -348,6 +357,18 @@ impl Io {
         !self.has_output() && !self.is_writing.get()
     }
 
+    /// The end of the output so far, for [`is_written`](Self::is_written).
+    #[cfg(feature = "h2")]
+    pub(crate) fn mark(&self) -> u64 {
+        self.taken.get() + self.output.borrow().len() as u64
+    }
+
+    /// Whether output up to that mark is with the stream.
+    #[cfg(feature = "h2")]
+    pub(crate) fn is_written(&self, mark: u64) -> bool {
+        self.written.get() >= mark
+    }
+
     fn has_output(&self) -> bool {
         !self.output.borrow().is_empty() || self.chunk.borrow().is_some()
     }
@@ -366,12 +387,16 @@ impl Io {
     /// Takes what is to be written.
     pub(crate) fn take_output(&self) -> (Vec<u8>, Option<Chunk>) {
         self.is_writing.set(true);
+        #[cfg(feature = "h2")]
+        self.taken.set(self.mark());
         (self.output.take(), self.chunk.take())
     }
 
     /// It was written; gives the buffer back.
     pub(crate) fn written(&self, mut buffer: Vec<u8>) {
         self.is_writing.set(false);
+        #[cfg(feature = "h2")]
+        self.written.set(self.taken.get());
         self.writing.borrow_mut().pause();
         let mut output = self.output.borrow_mut();
         if output.capacity() == 0 {

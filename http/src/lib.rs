@@ -22,9 +22,10 @@
 //! `Server::serve_connection_h2`. What is different there: requests of a connection are answered at the same time, each by a
 //! future of the connection's task; a handler whose client resets its stream is dropped where it waits; and
 //! [`Response::close`] lets the connection end when all that is under way is answered. What a connection can take is bounded:
-//! without requests 6 KiB more than one of HTTP/1.1, with them at most 60 KiB of buffers, 130 KiB for its 100 streams, 128 KiB
+//! without requests 6 KiB more than one of HTTP/1.1, with them at most 60 KiB of buffers, 150 KiB for its 100 streams, 128 KiB
 //! of request heads, 256 KiB of content that handlers have not read (in buffers that may be twice as large), and what the
-//! handlers keep; less while memory is short.
+//! handlers keep; less while memory is short, and fewer streams in a small guest. Streams that there is no memory for are
+//! refused ([`Stats::http2_refused`], [`Stats::refused_memory`]).
 //!
 //! Everything but [`Server::serve_connection`]'s few lines of input and output is compiled once, whatever the streams are:
 //! a connection's logic (`connection`) asks for octets through `io`, and `drive` moves them.

@@ -4,6 +4,7 @@
 //! memory is free (three eighths for content that is kept whole, [`may_keep`]): from that come the small allocations that cannot fail, such as those of the refusal.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::hint::black_box;
 use fata_libos::memory;
 
@@ -13,6 +14,9 @@ const MAX_RESERVE: u64 = 8 << 20;
 const SMALL_CONTENT: usize = 4 << 10;
 /// The most that is kept free when clients send content, octets.
 const MOST_KEPT_FREE: u64 = 48 << 20;
+/// A buffer that comes from what is kept free, octets.
+#[cfg(feature = "h2")]
+const SMALL_BUFFER: usize = 512;
 /// One connection for so many octets of the guest.
 const PER_CONNECTION: u64 = 12 << 10;
 
@@ -21,6 +25,12 @@ const PER_CONNECTION: u64 = 12 << 10;
 pub(crate) const CONNECTION: usize = 32 << 10;
 /// What must be there in one piece for a handler to be called, octets: an answer of 40 kB that grows by doubling.
 pub(crate) const HANDLER: usize = 128 << 10;
+/// What a handler that waits is thought to take when it goes on, octets.
+const PER_HANDLER: usize = 8 << 10;
+
+/// What a stream of HTTP/2 takes in several pieces before its handler is called, octets.
+#[cfg(feature = "h2")]
+pub(crate) const STREAM: usize = 2 << 10;
 
 /// Whether there is so much beside the reserve.
 pub(crate) fn is_free(octets: usize) -> bool {
@@ -44,6 +54,62 @@ pub(crate) fn has_piece(octets: usize) -> bool {
     let stats = memory::stats();
     let is_there = || black_box(&mut Vec::<u8>::new()).try_reserve_exact(octets).is_ok();
     is_free(octets) && (stats.free >= stats.total / 2 || is_there())
+}
+
+/// Handlers that were called, and may still take the memory that their answers need.
+#[derive(Default)]
+pub(crate) struct Waiting(Cell<usize>);
+
+impl Waiting {
+    /// Whether another handler may be called.
+    pub(crate) fn may_call(&self) -> bool {
+        self.leave(HANDLER)
+    }
+
+    /// Whether a stream of HTTP/2 may be opened.
+    #[cfg(feature = "h2")]
+    pub(crate) fn may_open(&self) -> bool {
+        self.leave(STREAM)
+    }
+
+    /// Whether there is a piece of so much beside what handlers that wait may still take.
+    fn leave(&self, octets: usize) -> bool {
+        has_piece(octets) && is_free(octets + self.0.get().saturating_mul(PER_HANDLER))
+    }
+
+    /// A handler waits, until this is dropped.
+    pub(crate) fn one(&self) -> Waits<'_> {
+        self.0.set(self.0.get() + 1);
+        Waits(self)
+    }
+}
+
+/// See [`Waiting::one`].
+pub(crate) struct Waits<'a>(&'a Waiting);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.0.set(self.0.0.get() - 1);
+    }
+}
+
+/// Makes room for so many octets more in a buffer that grows with what a client sends; false if there is no memory for it.
+#[cfg(feature = "h2")]
+pub(crate) fn reserve(buffer: &mut Vec<u8>, octets: usize) -> bool {
+    let grown = buffer.len() + octets;
+    let may_grow = grown <= SMALL_BUFFER.max(buffer.capacity()) || is_free(grown);
+    may_grow && buffer.try_reserve(octets).is_ok()
+}
+
+/// How many streams of HTTP/2 at once a connection may have: they take at most a 64th of the guest.
+#[cfg(feature = "h2")]
+pub(crate) fn streams() -> usize {
+    const MOST: usize = crate::h2::STREAMS;
+    const LEAST: usize = 8;
+    match memory::stats().total {
+        0 => MOST,
+        total => usize::try_from(total / 64).unwrap_or(usize::MAX).div_euclid(STREAM).clamp(LEAST, MOST),
+    }
 }
 
 /// How many connections at once the guest is large enough for.

@@ -5,6 +5,7 @@ use crate::date::DateCache;
 use crate::drive::drive;
 use crate::io::Io;
 use crate::memory;
+use crate::memory::Waiting;
 use crate::registry::{Registry, Slot};
 use crate::spare::Spare;
 use crate::{Limits, Router, Stats};
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) date: DateCache,
     pub(crate) spare: Spare,
+    /// Handlers that have been called and wait.
+    pub(crate) waiting: Waiting,
     #[cfg(feature = "h2")]
     pub(crate) has_prior_knowledge: core::cell::Cell<bool>,
 }
@@ -84,6 +87,7 @@ impl Server {
             registry,
             date,
             spare,
+            waiting: Waiting::default(),
             #[cfg(feature = "h2")]
             has_prior_knowledge: core::cell::Cell::new(false),
         }))

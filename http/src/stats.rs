@@ -57,7 +57,7 @@ impl Stats {
         self.http2.streams.get()
     }
 
-    /// Streams refused since there were too many, or the server was leaving.
+    /// Streams refused since there were too many, memory was short, or the server was leaving.
     pub fn http2_refused(&self) -> u64 {
         self.http2.refused.get()
     }
@@ -125,7 +125,7 @@ impl Stats {
         self.malformed.get()
     }
 
-    /// Connections closed and requests answered 503 because memory was short.
+    /// Connections closed, requests answered 503, and streams of HTTP/2 refused because memory was short.
     pub fn refused_memory(&self) -> u64 {
         self.refused.get()
     }

@@ -62,6 +62,25 @@ fn what_there_is_no_memory_for_is_answered_503() {
 }
 
 #[test]
+fn handlers_that_wait_count_with_what_they_may_still_take() {
+    run(async |guest| {
+        let slow = async |_: Request<'_>| {
+            sleep(Duration::from_secs(2)).await;
+            Response::text("slow")
+        };
+        let site = limited(Router::new().get("/", slow), Limits::default());
+        guest.free.set(RESERVE + (128 << 10) + 5 * (8 << 10) + 1000);
+        let mut clients: Vec<_> = (0..8).map(|_| Client::new(&site)).collect();
+        for (n, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.ask(get(1)).await.is_empty(), n < 6, "{n}");
+        }
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(status(&clients[0].now().await), 200);
+        assert!(Client::new(&site).ask(get(1)).await.is_empty(), "there is room for another");
+    });
+}
+
+#[test]
 fn a_response_under_way_goes_on_in_small_pieces() {
     run(async |guest| {
         let mut client = Client::with_capacity(&site(), 1000);

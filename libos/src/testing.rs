@@ -4,15 +4,22 @@ use crate::platform::{Leave, MemoryStats, Platform};
 use crate::task::endable;
 use crate::time::{Duration, Instant, SystemTime};
 use core::cell::Cell;
+use core::fmt;
 use core::future::Future;
 
 /// 2026-01-01T00:00:00Z: the wall clock when virtual time starts.
 pub const WALL_START: Duration = Duration::from_secs(1_767_225_600);
 
-/// Virtual time.
-#[derive(Debug)]
+/// Virtual time, and as much memory as the test says.
 pub struct VirtualPlatform {
     now: Cell<u64>,
+    memory: Box<dyn Fn() -> MemoryStats>,
+}
+
+impl fmt::Debug for VirtualPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualPlatform").field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 impl Platform for VirtualPlatform {
@@ -31,7 +38,7 @@ impl Platform for VirtualPlatform {
         true
     }
     fn memory(&self) -> MemoryStats {
-        MemoryStats::default()
+        (self.memory)()
     }
     fn leave(&self, how: Leave) -> ! {
         panic!("the guest leaves: {how:?}")
@@ -43,7 +50,16 @@ impl Platform for VirtualPlatform {
 /// # Panics
 /// If all tasks wait and no timer is set: the test hangs.
 pub fn run<F: Future>(test: F) -> F::Output {
-    let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000) }));
+    run_with_memory(MemoryStats::default, test)
+}
+
+/// The same in a guest whose memory is what `memory` says whenever it is asked; the default says nothing of it.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with_memory<F: Future>(memory: impl Fn() -> MemoryStats + 'static, test: F) -> F::Output {
+    let memory = Box::new(memory);
+    let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000), memory }));
     crate::task::block_on(platform, async {
         endable::collect();
         let output = test.await;
@@ -54,12 +70,25 @@ pub fn run<F: Future>(test: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
-    use super::run;
+    use super::{run, run_with_memory};
     use crate::channel;
+    use crate::platform::MemoryStats;
     use crate::task::{spawn, yield_now};
     use crate::time::{Duration, Instant, interval, sleep, timeout};
     use std::cell::Cell;
     use std::rc::Rc;
+
+    #[test]
+    fn memory_is_what_the_test_says() {
+        let free = Rc::new(Cell::new(7));
+        let told = free.clone();
+        let memory = move || MemoryStats { free: told.get(), ..MemoryStats::default() };
+        run_with_memory(memory, async {
+            assert_eq!(crate::memory::stats().free, 7);
+            free.set(5);
+            assert_eq!(crate::memory::stats().free, 5);
+        });
+    }
 
     #[test]
     fn sleeping_takes_exactly_its_time() {

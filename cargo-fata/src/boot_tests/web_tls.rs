@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::BootTest;
 use crate::command;
@@ -13,6 +13,8 @@ use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
 
 const SOON: Duration = Duration::from_secs(60);
+/// Pages, and how often h2load asks for them.
+const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 400)];
 /// What its tests show: nobody else trusts it.
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
@@ -20,7 +22,10 @@ const ROOT: &str = include_str!("../../../tls/tests/certificates/root.pem");
 const STRANGER: &str = include_str!("../../../tls/tests/certificates/stranger.pem");
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] = &[BootTest::new("boot::web_tls::https_of_each_kind", 240, https)];
+pub const TESTS: &[BootTest] = &[
+    BootTest::new("boot::web_tls::https_of_each_kind", 240, https),
+    BootTest::new("boot::web_tls::h2load", 300, h2load),
+];
 
 /// The certificate and its key in an archive of whole sectors.
 fn keys() -> Result<Vec<u8>> {
@@ -39,7 +44,7 @@ fn keys() -> Result<Vec<u8>> {
     Ok(octets)
 }
 
-fn serve(host: &mut Host) -> Result<Guest> {
+fn serve(host: &mut Host, port: u16) -> Result<Guest> {
     host.put("/tmp/keys.img", &keys()?)?;
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
@@ -49,8 +54,8 @@ fn serve(host: &mut Host) -> Result<Guest> {
         device.trim()
     );
     let spec = GuestSpec::new("web-tls", image("web-tls")?).memory(24).network().config(&disk);
-    let guest = host.create(&spec)?;
-    guest.wait_console("HTTPS on port 443", SOON)?;
+    let guest = host.create(&spec.extra(&format!("tls-port={port}")))?;
+    guest.wait_console(&format!("HTTPS on port {port}"), SOON)?;
     guest.wait_console("link up", SOON)?;
     Ok(guest)
 }
@@ -65,13 +70,31 @@ fn curl(host: &Host, arguments: &str) -> Result<String> {
 }
 
 fn https(host: &mut Host) -> Result<()> {
-    let guest = serve(host)?;
+    let guest = serve(host, 443)?;
     let result = each_kind(host);
     let console = guest.console();
     result.map_err(|error| error.context(console))?;
     guest.xl("shutdown")?;
     let end = guest.wait_gone(SOON)?;
     ensure!(end == End::PowerOff, "it {end}: {}", guest.console());
+    guest.destroy()
+}
+
+/// Ten connections with a hundred requests at once on each, small pages and large, from this machine by way of the port that
+/// leads to the guest.
+fn h2load(host: &mut Host) -> Result<()> {
+    let guest = serve(host, super::FORWARDED)?;
+    let port = host.forwarded(super::FORWARDED).context("no port leads to the guest")?;
+    for (page, requests) in LOADS {
+        let mut h2load = Command::new("h2load");
+        h2load.args(["--requests", &requests.to_string(), "--clients=10", "--max-concurrent-streams=100"]);
+        let said = command::run(h2load.arg(format!("https://127.0.0.1:{port}/{page}")))
+            .map_err(|error| error.context(guest.console()))?
+            .stdout;
+        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
+        ensure!(is_right && said.contains("h2"), "{page}: {said}\n{}", guest.console());
+    }
     guest.destroy()
 }
 

@@ -12,7 +12,7 @@ pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
+/// the configurations made for it; peers for processes, for HTTP/2, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
 /// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "gcc",
@@ -34,6 +34,7 @@ pub const TEST: &[&str] = &[
     "netcat-openbsd",
     "nghttp2-client",
     "openssl",
+    "python3-hpack",
     "python3-redis",
     "redis-tools",
     "tcpdump",

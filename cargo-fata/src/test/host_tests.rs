@@ -21,7 +21,7 @@ const PREFIX: &str = "host::";
 /// How long `--long` lets each target of `fuzz/` run, seconds.
 const FUZZ_SECONDS: u64 = 60;
 
-/// All of them together, compiling included, and with `--long`: there the fuzz targets alone take a quarter of an hour.
+/// All of them together, compiling included, and with `--long`: there the fuzz targets alone take half an hour.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const LONG_LIMIT: Duration = Duration::from_secs(60 * 60);
 

@@ -15,8 +15,10 @@ const OCTETS: u64 = 256;
 
 /// What a frame that brings nothing takes.
 pub(crate) const FRAME: u32 = 1;
-/// What a stream takes that is reset before it is answered: two hundred at once are a page that is left.
+/// What a stream takes that is reset before it is answered, or that is no request: two hundred at once are a page that is left.
 pub(crate) const RESET: u32 = 5;
+/// Octets of fields above the limit of a head that take one.
+pub(crate) const FIELDS: u32 = 32 * 1024;
 /// What an answered request gives back.
 pub(crate) const ANSWERED: u32 = 2;
 

@@ -4,14 +4,14 @@ mod clock;
 mod frames;
 mod streams;
 
-use super::STREAMS;
 use super::calm::Calm;
 use super::ended::Ended;
 use super::error::Code;
-use super::frame::{self, Header, Kind};
+use super::frame::{self, Header, Kind, MAX_31};
 use super::hpack::Decoder;
 use super::request::EndStream;
 use super::stream::Stream;
+use super::waking::Waking;
 use super::wire::{CONNECTION_WINDOW, STREAM_WINDOW, Wire};
 use crate::drive::Timer;
 use crate::io::{Phase, ReadError};
@@ -19,11 +19,12 @@ use crate::memory;
 use crate::stream::Aborted;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use fata_libos::time::Instant;
 
 /// What is read at once while much comes, octets.
@@ -64,6 +65,7 @@ struct Fields {
     end: EndStream,
     octets: Vec<u8>,
     since: Instant,
+    depends_on_itself: bool,
 }
 
 /// How far we are in leaving.
@@ -76,11 +78,36 @@ enum Leaving {
     Last,
 }
 
+/// Answers one request.
+type Exchange<'c> = Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'c>>;
+
+/// What an answer is to us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// It gives the client back of what it may cost.
+    Useful,
+    Nothing,
+}
+
 /// A stream and its exchange.
 struct Running<'c> {
     stream: Rc<Stream>,
-    exchange: Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'c>>,
+    exchange: Exchange<'c>,
+    waking: Arc<Waking>,
+    waker: Waker,
     head: usize,
+    worth: Worth,
+}
+
+impl Running<'_> {
+    /// Whether to poll it: it was woken, or what it waits for here has come.
+    fn is_due(&self, wire: &Wire<'_>) -> bool {
+        let has_room = || self.stream.wants_room(wire) && wire.room() > 0;
+        if self.stream.can_go_on(wire) || has_room() {
+            self.waking.while_seen(|| self.stream.wake());
+        }
+        self.waking.take()
+    }
 }
 
 /// See the module.
@@ -92,6 +119,10 @@ pub(crate) struct Connection<'c> {
     fields: Option<Fields>,
     decoder: Decoder,
     streams: Vec<Running<'c>>,
+    /// How many there may be.
+    most_streams: usize,
+    /// The connection's task.
+    task: Waker,
     /// Whose turn it is.
     turn: usize,
     /// The last stream that the client has opened.
@@ -106,10 +137,12 @@ pub(crate) struct Connection<'c> {
     /// When our settings must have been acknowledged.
     acknowledged_by: Option<Instant>,
     leaving: Leaving,
+    /// The last stream that the client was told may be answered.
+    told: u32,
     client_leaves: bool,
     /// Since when there is no stream.
     idle_since: Instant,
-    /// Waits for the client's leave to send.
+    /// Waits for the client to open the connection's window.
     stalled: Phase,
     sent_before: u64,
     sent_seen: u64,
@@ -125,10 +158,11 @@ impl<'c> Connection<'c> {
     pub(crate) fn new(wire: &'c Wire<'c>, peer: SocketAddr) -> Self {
         let now = Instant::recent();
         let limits = &wire.server.limits;
+        let most_streams = memory::streams();
         wire.put(|out| {
             let max_head = limits.head_size() as u32;
             // Streams, the size of a head, and that no priorities are heeded (RFC 9218 section 2.1).
-            frame::put_settings(out, &[(3, STREAMS as u32), (6, max_head), (9, 1)]);
+            frame::put_settings(out, &[(3, most_streams as u32), (6, max_head), (9, 1)]);
             frame::put_number(out, Kind::WindowUpdate, 0, CONNECTION_WINDOW - STREAM_WINDOW);
         });
         Self {
@@ -139,15 +173,18 @@ impl<'c> Connection<'c> {
             fields: None,
             decoder: Decoder::new(),
             streams: Vec::new(),
+            most_streams,
+            task: Waker::noop().clone(),
             turn: 0,
             last: 0,
             opened: 0,
             heads: 0,
-            ended: Ended::new(),
+            ended: Ended::default(),
             initial_window: STREAM_WINDOW.into(),
             calm: Calm::new(now),
             acknowledged_by: Some(now + limits.head_time),
             leaving: Leaving::No,
+            told: MAX_31,
             client_leaves: false,
             idle_since: now,
             stalled: Phase::transfer(limits.write_time, limits.min_rate),
@@ -163,13 +200,14 @@ impl<'c> Connection<'c> {
     /// Does what can be done; ready when the connection is to end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let now = Instant::recent();
+        self.wake_this_task(cx.waker());
         loop {
             self.read_frames(now);
             if let Some(end) = self.end {
                 return Poll::Ready(end);
             }
             if !self.looks_for_input_first() {
-                self.run_streams(cx);
+                self.run_streams();
             }
             self.leave_if_asked(now);
             let deadline = self.look_at_the_clock(now);
@@ -199,33 +237,49 @@ impl<'c> Connection<'c> {
         self.has_asked
     }
 
-    /// Polls streams in turn, until none gets on or the output is full.
-    fn run_streams(&mut self, cx: &mut Context<'_>) {
-        self.is_full = false;
+    /// Streams wake the task that polls the connection. It is the same one as long as it lives, as a rule.
+    fn wake_this_task(&mut self, task: &Waker) {
+        if self.task.will_wake(task) {
+            return;
+        }
+        self.task = task.clone();
+        for running in &mut self.streams {
+            running.waking = Waking::new(task);
+            running.waker = running.waking.clone().into();
+        }
+    }
+
+    /// Polls in turn the streams that were woken, until none gets on or all of them wait for room in the output.
+    fn run_streams(&mut self) {
+        // The first that finds no room is the next to have some.
+        let mut next = None;
         loop {
-            self.wire.has_moved.set(false);
+            let mut has_moved = false;
             for _ in 0..self.streams.len() {
-                if self.wire.room() == 0 {
-                    self.is_full = true;
-                    return;
-                }
                 if self.turn >= self.streams.len() {
                     self.turn = 0;
                 }
                 let Some(running) = self.streams.get_mut(self.turn) else { break };
-                if running.stream.is_blocked(self.wire) {
+                if !running.is_due(self.wire) {
                     self.turn += 1;
+                    if running.stream.wants_room(self.wire) {
+                        next.get_or_insert(running.stream.id);
+                    }
                     continue;
                 }
-                match running.exchange.as_mut().poll(cx) {
+                self.wire.has_moved.set(false);
+                match running.exchange.as_mut().poll(&mut Context::from_waker(&running.waker)) {
                     Poll::Pending => self.turn += 1,
                     Poll::Ready(result) => self.finish(self.turn, result),
                 }
+                has_moved |= self.wire.has_moved.get();
             }
-            if !self.wire.has_moved.get() {
-                return;
+            if !has_moved {
+                break;
             }
         }
+        self.is_full = next.is_some();
+        self.turn = next.and_then(|id| self.position(id)).unwrap_or(self.turn);
     }
 
     /// Lets go of what a connection that waits does not need.
@@ -237,7 +291,6 @@ impl<'c> Connection<'c> {
         }
         if self.streams.is_empty() && !is_full && self.fields.is_none() {
             io.shrink(&self.wire.server.spare);
-            self.decoder.shrink();
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Streams that have ended lately: what may still come for them says how they ended (RFC 9113 section 5.1).
 
-/// How many are known.
-const KNOWN: usize = 64;
+use alloc::vec::Vec;
+
+/// How many are known: all that a client may have open can end at once.
+const KNOWN: usize = 128;
+const _: () = assert!(KNOWN >= super::STREAMS);
+/// More are known by steps of so many: an idle connection has none of them.
+const STEP: usize = 16;
 /// Marks those that we have reset. Identifiers have 31 bits.
 const OURS: u32 = 1 << 31;
 
@@ -15,21 +20,26 @@ pub(crate) enum How {
 }
 
 /// See the module.
+#[derive(Default)]
 pub(crate) struct Ended {
-    streams: [u32; KNOWN],
-    next: usize,
+    streams: Vec<u32>,
+    /// The place of the oldest, where all are taken.
+    oldest: usize,
 }
 
 impl Ended {
-    pub(crate) fn new() -> Self {
-        Self { streams: [0; KNOWN], next: 0 }
-    }
-
     pub(crate) fn add(&mut self, stream: u32, how: How) {
-        if let Some(place) = self.streams.get_mut(self.next) {
-            *place = if how == How::Reset { stream | OURS } else { stream };
+        let entry = if how == How::Reset { stream | OURS } else { stream };
+        let len = self.streams.len();
+        let grows =
+            len < KNOWN && (len < self.streams.capacity() || self.streams.try_reserve_exact(STEP).is_ok());
+        if grows {
+            return self.streams.push(entry);
         }
-        self.next = (self.next + 1) % KNOWN;
+        if let Some(place) = self.streams.get_mut(self.oldest) {
+            *place = entry;
+            self.oldest = (self.oldest + 1) % len;
+        }
     }
 
     /// `None` for one that never was, or ended long ago.
@@ -49,11 +59,13 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut ended = Ended::new();
+        let mut ended = Ended::default();
         ended.add(1, How::Reset);
         ended.add(3, How::Closed);
         assert_eq!([1, 3, 5].map(|n| ended.find(n)), [Some(How::Reset), Some(How::Closed), None]);
-        (0..63).for_each(|n| ended.add(5 + 2 * n, How::Closed));
+        (0..127).for_each(|n| ended.add(5 + 2 * n, How::Closed));
         assert_eq!([1, 3, 5].map(|n| ended.find(n)), [None, Some(How::Closed), Some(How::Closed)]);
+        ended.add(301, How::Reset);
+        assert_eq!([3, 5, 301].map(|n| ended.find(n)), [None, Some(How::Closed), Some(How::Reset)]);
     }
 }

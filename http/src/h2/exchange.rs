@@ -29,9 +29,11 @@ pub(crate) async fn serve(
     let (head, method) = (&request.head, request.method);
     let mut response = match answer(wire.server, wire.io, Received::Http2(&incoming), head, method, peer) {
         Answer::AtOnce(response) => response,
-        Answer::Later(response) => response.await,
+        Answer::Later(response) => {
+            let _waits = wire.server.waiting.one();
+            response.await
+        }
     };
-    stream.waits.set(Wait::Other);
     let part = send::select(&mut response, method, head);
     respond(wire, &stream, method == Method::Head, response, part).await?;
     incoming.skip().await;
@@ -98,44 +100,55 @@ impl Sender<'_> {
     /// Sends octets in as many frames as windows and turns make of them; the last with `flags`.
     pub(crate) async fn data(&self, octets: &[u8], flags: Flags) {
         let mut rest = octets;
-        poll_fn(|_| {
+        let _waiting = self.stream.waiting();
+        poll_fn(|cx| {
             if rest.is_empty() && flags == Flags::NONE {
                 return Poll::Ready(());
             }
-            let Some(n) = self.may_send(rest.len()) else { return Poll::Pending };
+            let n = match self.may_send(rest.len()) {
+                Ok(n) => n,
+                Err(wait) => return self.stream.wait(wait, cx),
+            };
             let (piece, more) = rest.split_at(n);
             rest = more;
             let last = rest.is_empty();
             self.wire.put_data(self.stream.id, piece, if last { flags } else { Flags::NONE });
-            self.stream.window.set(self.stream.window.get() - n as i64);
-            if last { Poll::Ready(()) } else { Poll::Pending }
+            self.stream.sent(n);
+            if last { Poll::Ready(()) } else { self.stream.wait(Wait::Window, cx) }
         })
         .await;
     }
 
-    /// How many of `wanted` octets may be sent now; an end without content needs no window.
-    fn may_send(&self, wanted: usize) -> Option<usize> {
-        let room = self.wire.room();
-        self.stream.waits.set(Wait::Other);
-        if room == 0 || wanted == 0 {
-            return (room > 0).then_some(0);
+    /// How many of `wanted` octets may be sent now, or what is to be waited for; an end without content needs no window.
+    fn may_send(&self, wanted: usize) -> Result<usize, Wait> {
+        let window = self.stream.may_send(self.wire);
+        if wanted > 0 && window == 0 {
+            return Err(Wait::Window);
         }
-        let window = self.stream.window.get().min(self.wire.window.get());
-        let n = wanted.min(room).min(usize::try_from(window).unwrap_or(0));
-        if n == 0 {
-            self.stream.waits.set(Wait::Window);
-            return None;
+        match self.wire.room() {
+            0 => Err(if wanted > 0 { Wait::Window } else { Wait::Room }),
+            room => Ok(self.wire.reserved(wanted.min(room).min(window))),
         }
-        Some(n)
     }
 
-    /// Waits until all that was put is with the stream.
+    /// Waits until all that was put before is with the stream.
     pub(crate) async fn flush(&self) {
-        poll_fn(|_| if self.wire.io.is_flushed() { Poll::Ready(()) } else { Poll::Pending }).await;
+        let mark = self.wire.io.mark();
+        let _waiting = self.stream.waiting();
+        poll_fn(|cx| match self.wire.io.is_written(mark) {
+            true => Poll::Ready(()),
+            false => self.stream.wait(Wait::Written(mark), cx),
+        })
+        .await;
     }
 
     async fn until_there_is_room(&self) {
-        poll_fn(|_| if self.wire.room() > 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+        let _waiting = self.stream.waiting();
+        poll_fn(|cx| match self.wire.room() {
+            0 => self.stream.wait(Wait::Room, cx),
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Ends content that was made while it was sent.

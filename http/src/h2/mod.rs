@@ -2,8 +2,8 @@
 //!
 //! A connection is one future beside that of HTTP/1.1, between the same [`Io`] and [driver](crate::drive): [`serve`]. It reads
 //! frames ([`frame`], [`connection`]), decodes header fields ([`hpack`]) into requests ([`request`]), and polls a future for each
-//! stream ([`exchange`]), in turns: each puts one frame of content at most, then the next may. What the streams share is the
-//! [`wire`]; what the client may cost us beyond what it gets is counted by [`calm`].
+//! stream ([`exchange`]) that was woken ([`waking`]), in turns: each puts one frame of content at most, then the next may. What the
+//! streams share is the [`wire`]; what the client may cost us beyond what it gets is counted by [`calm`].
 //!
 //! Not here: server push, priorities (RFC 9218 and what was before it: read and overlooked), the upgrade from HTTP/1.1, CONNECT,
 //! which is answered 501.
@@ -15,8 +15,9 @@
 //! A connection without requests holds 1 KiB more than one of HTTP/1.1 does, and the client's HPACK table, at most 4 KiB and an
 //! eighth of that for its index. With requests, at most: an output buffer of 20 KiB, an input buffer of 8 KiB, a block of header
 //! fields ([`MAX_BLOCK`]), heads of [`MAX_HEADS`], content that handlers have not read ([`wire::CONNECTION_WINDOW`], 256 KiB, in
-//! buffers that may be twice as large; less as memory gets short), and for each of [`STREAMS`] streams 1.3 KiB, and what its
-//! handler keeps. `tests/h2_memory.rs` measures it.
+//! buffers that may be twice as large; less as memory gets short), and for each of [`STREAMS`] streams 1.5 KiB, and what its
+//! handler keeps. `tests/h2_memory.rs` measures it. A small guest allows fewer streams, and while memory is short no guest takes
+//! more ([`memory::Waiting`](crate::memory::Waiting)): `tests/h2_small.rs`.
 
 mod calm;
 mod connection;
@@ -27,6 +28,7 @@ mod frame;
 mod hpack;
 mod request;
 mod stream;
+mod waking;
 mod window;
 mod wire;
 
@@ -43,7 +45,7 @@ use core::net::SocketAddr;
 use fata_libos::time::Duration;
 use wire::Wire;
 
-/// Streams that a client may have open at once.
+/// Streams that a client may have open at once, where the guest is not a small one.
 pub(crate) const STREAMS: usize = 100;
 /// What the heads of a connection's requests may take together, octets; streams above that are refused.
 pub(crate) const MAX_HEADS: usize = 128 * 1024;
@@ -57,6 +59,7 @@ const NEVER: Duration = Duration::from_secs(1 << 30);
 pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
     io.stats.http2.connections.add(1);
     io.begin_reading(Phase::wait(NEVER));
+    server.registry.set_idle(&io.slot);
     let end = {
         let wire = Wire::new(server, io);
         let mut connection = Connection::new(&wire, peer);
@@ -71,27 +74,11 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
     io.shrink(&server.spare);
 }
 
-/// Whether the client begins as one of HTTP/2 does. Waits for as much as tells; nothing of it is used.
-pub(crate) async fn is_preface(server: &Server, io: &Io) -> bool {
-    let mut has_begun = false;
-    loop {
-        let (is_prefix, seen) = io.with_input(|input| {
-            let seen = input.bytes().len().min(frame::PREFACE.len());
-            (input.bytes().get(..seen) == frame::PREFACE.get(..seen), seen)
-        });
-        if !is_prefix || seen == frame::PREFACE.len() {
-            return is_prefix;
-        }
-        if seen == 0 {
-            io.begin_reading(Phase::wait(server.limits.idle_time));
-        } else if !core::mem::replace(&mut has_begun, true) {
-            io.slot.set_busy();
-            io.begin_reading(Phase::wait(server.limits.head_time));
-        }
-        if io.fill_idle().await.is_err() {
-            return false;
-        }
-    }
+/// Whether what a client begins with is how one of HTTP/2 does; `None` while that cannot be told.
+pub(crate) fn is_preface(input: &[u8]) -> Option<bool> {
+    let (seen, preface) = (input.len().min(frame::PREFACE.len()), frame::PREFACE);
+    let is_prefix = input.get(..seen) == preface.get(..seen);
+    (!is_prefix || seen == preface.len()).then_some(is_prefix)
 }
 
 #[cfg(test)]

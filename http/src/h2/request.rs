@@ -4,11 +4,14 @@ use crate::framing::{self, Content};
 use crate::head::{Head, Span};
 use crate::octets::Class;
 use crate::target::is_authority;
-use crate::{Limits, Method, Status};
+use crate::{Limits, Method, Status, memory};
 use alloc::vec::Vec;
 
 /// What a field counts beside its octets (RFC 9113 section 6.5.2).
 const OVERHEAD: usize = 32;
+
+/// What joins the crumbs of a cookie (section 8.2.3).
+const BETWEEN_CRUMBS: &[u8] = b"; ";
 
 /// Fields that speak of one connection (section 8.2.2).
 const OF_CONNECTION: [&[u8]; 5] =
@@ -49,7 +52,7 @@ pub(crate) struct Builder<'l> {
     authority: Option<Span>,
     path: Option<Span>,
     /// Cookies, which may come in crumbs (section 8.2.3).
-    cookie: Vec<u8>,
+    cookie: Option<Vec<u8>>,
     size: usize,
     count: usize,
     is_malformed: bool,
@@ -77,7 +80,7 @@ impl<'l> Builder<'l> {
             scheme: None,
             authority: None,
             path: None,
-            cookie: Vec::new(),
+            cookie: None,
             size: 0,
             count: 0,
             is_malformed: false,
@@ -85,18 +88,40 @@ impl<'l> Builder<'l> {
         }
     }
 
-    /// Takes a field.
+    /// Takes a field. What is above the limits is counted and not looked at: an octet of a block can stand for thousands.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) {
-        if self.is_malformed || !is_value(value) {
-            self.is_malformed = true;
+        self.count(name, value);
+        if self.is_malformed || self.is_above_limits() {
             return;
         }
-        self.size = self.size.saturating_add(name.len() + value.len() + OVERHEAD);
         let taken = match name.strip_prefix(b":") {
+            _ if !is_value(value) => None,
             Some(pseudo) => self.pseudo(pseudo, value),
             None => self.regular(name, value),
         };
-        self.is_malformed |= taken.is_none();
+        self.is_malformed = taken.is_none();
+    }
+
+    /// Octets of fields above the limit of a head.
+    pub(crate) fn excess(&self) -> usize {
+        self.size.saturating_sub(self.limits.head_size())
+    }
+
+    /// All crumbs of a cookie are one field.
+    fn count(&mut self, name: &[u8], value: &[u8]) {
+        let is_crumb = name == b"cookie" && self.cookie.is_some();
+        let octets = if is_crumb { BETWEEN_CRUMBS.len() } else { name.len() + OVERHEAD };
+        self.size = self.size.saturating_add(octets + value.len());
+        self.count += usize::from(!is_crumb && !name.starts_with(b":"));
+    }
+
+    fn is_above_limits(&mut self) -> bool {
+        let most = self.limits.header_count.min(crate::limits::MAX_HEADERS);
+        let is_above = self.excess() > 0 || self.count > most;
+        if is_above {
+            self.refused = Some(Status::HEADER_FIELDS_TOO_LARGE);
+        }
+        is_above
     }
 
     /// Says what the fields were, when all have been taken.
@@ -146,45 +171,48 @@ impl<'l> Builder<'l> {
         if self.kind == Block::Head {
             self.kind = Block::Fields;
         }
-        self.count += 1;
-        if name == b"cookie" {
-            if self.fits() {
-                let between: &[u8] = if self.cookie.is_empty() { b"" } else { b"; " };
-                self.cookie.extend_from_slice(between);
-                self.cookie.extend_from_slice(value);
-            }
-            return Some(());
+        match name {
+            b"cookie" => self.add_crumb(value),
+            _ => self.put(name, value),
         }
-        self.put(name, value);
         Some(())
+    }
+
+    fn add_crumb(&mut self, value: &[u8]) {
+        let is_first = self.cookie.is_none();
+        let cookie = self.cookie.get_or_insert_default();
+        if !memory::reserve(cookie, BETWEEN_CRUMBS.len() + value.len()) {
+            self.refused = Some(Status::SERVICE_UNAVAILABLE);
+            return;
+        }
+        if !is_first {
+            cookie.extend_from_slice(BETWEEN_CRUMBS);
+        }
+        cookie.extend_from_slice(value);
     }
 
     fn put(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.keep(name), self.keep(value));
         if self.refused.is_none() && self.kind != Block::Trailers {
-            self.head.push_field(name, value);
+            self.push_field(name, value);
+        }
+    }
+
+    fn push_field(&mut self, name: Span, value: Span) {
+        if !self.head.push_field(name, value) {
+            self.refused = Some(Status::SERVICE_UNAVAILABLE);
         }
     }
 
     /// Keeps a copy among the head's octets, unless it is not to be answered anyway.
     fn keep(&mut self, octets: &[u8]) -> Span {
-        if !self.fits() || self.kind == Block::Trailers {
+        if self.refused.is_some() || self.kind == Block::Trailers {
             return Span::default();
         }
         self.head.append(octets).unwrap_or_else(|| {
             self.refused = Some(Status::SERVICE_UNAVAILABLE);
             Span::default()
         })
-    }
-
-    /// Whether all so far is within the limits.
-    fn fits(&mut self) -> bool {
-        let limits = self.limits;
-        if self.size > limits.head_size() || self.count > limits.header_count.min(crate::limits::MAX_HEADERS)
-        {
-            self.refused = Some(Status::HEADER_FIELDS_TOO_LARGE);
-        }
-        self.refused.is_none()
     }
 
     /// An error is the status to answer with, `None` for what is malformed.
@@ -237,15 +265,14 @@ impl<'l> Builder<'l> {
             Some(_) => Err(None),
             None => {
                 let name = self.keep(b"host");
-                self.head.push_field(name, authority);
+                self.push_field(name, authority);
                 Ok(())
             }
         }
     }
 
     fn add_cookie(&mut self) {
-        let cookie = core::mem::take(&mut self.cookie);
-        if !cookie.is_empty() {
+        if let Some(cookie) = self.cookie.take() {
             self.put(b"cookie", &cookie);
         }
     }

@@ -10,20 +10,27 @@ use crate::{Limits, memory};
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll, Waker};
 use fata_libos::time::Instant;
 
 /// Content that is thrown away so that a stream ends in order, octets.
 const MAX_SKIP: u64 = 64 * 1024;
+
+/// Where the connection's window is smaller, a client that sends nothing may be waiting for us: a whole frame, octets.
+const MIN_WINDOW: u32 = frame::MAX_PAYLOAD as u32;
 
 /// What a stream waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Nothing of the connection's.
     Other,
-    /// The client's leave to send.
+    /// Room in the output.
+    Room,
+    /// The client's leave to send, and room.
     Window,
-    /// Content of the request.
+    /// That output up to this mark is written.
+    Written(u64),
+    /// Content of the request, or its end.
     Content,
 }
 
@@ -42,8 +49,12 @@ pub(crate) struct Stream {
     all_received: Cell<u64>,
     owes_continue: Cell<bool>,
     failed: Cell<Option<BodyError>>,
-    pub(crate) waits: Cell<Wait>,
+    waits: Cell<Wait>,
+    /// Who waits.
+    waker: Cell<Option<Waker>>,
     reading: RefCell<Phase>,
+    /// Waits for the client to open the stream's window; moves with content sent.
+    writing: RefCell<Phase>,
     /// What the connection had received when the stream was opened.
     received_before: u64,
 }
@@ -62,7 +73,9 @@ impl Stream {
             owes_continue: Cell::new(false),
             failed: Cell::new(None),
             waits: Cell::new(Wait::Other),
+            waker: Cell::new(None),
             reading: RefCell::new(Phase::transfer(limits.body_time, limits.min_rate)),
+            writing: RefCell::new(Phase::transfer(limits.write_time, limits.min_rate)),
             received_before,
         }
     }
@@ -74,9 +87,81 @@ impl Stream {
         self.remote_ended.set(end == EndStream::Yes);
     }
 
-    /// Whether it can do nothing before a window opens.
-    pub(crate) fn is_blocked(&self, wire: &Wire<'_>) -> bool {
-        self.waits.get() == Wait::Window && (self.window.get() <= 0 || wire.window.get() <= 0)
+    /// Waits, until the connection finds that what is waited for has come.
+    pub(crate) fn wait<T>(&self, what: Wait, cx: &Context<'_>) -> Poll<T> {
+        self.waits.set(what);
+        let kept = self.waker.take().filter(|kept| kept.will_wake(cx.waker()));
+        self.waker.set(Some(kept.unwrap_or_else(|| cx.waker().clone())));
+        Poll::Pending
+    }
+
+    /// Marks what waits here as waiting for nothing when it is over, however it ends.
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        Waiting(self)
+    }
+
+    /// Has who waits here polled.
+    pub(crate) fn wake(&self) {
+        self.waits.set(Wait::Other);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// What we may send, octets.
+    pub(crate) fn may_send(&self, wire: &Wire<'_>) -> usize {
+        usize::try_from(self.window.get().min(wire.window.get())).unwrap_or(0)
+    }
+
+    /// Whether it could go on if there were room in the output.
+    pub(crate) fn wants_room(&self, wire: &Wire<'_>) -> bool {
+        match self.waits.get() {
+            Wait::Room => true,
+            Wait::Window => self.may_send(wire) > 0,
+            _ => false,
+        }
+    }
+
+    /// Whether what it waits for, other than room, is there.
+    pub(crate) fn can_go_on(&self, wire: &Wire<'_>) -> bool {
+        match self.waits.get() {
+            Wait::Written(mark) => wire.io.is_written(mark),
+            Wait::Content => {
+                let is_over = self.remote_ended.get() || self.failed.get().is_some();
+                is_over || !self.content.borrow().is_empty()
+            }
+            Wait::Other | Wait::Room | Wait::Window => false,
+        }
+    }
+
+    /// Content was sent.
+    pub(crate) fn sent(&self, octets: usize) {
+        self.window.set(self.window.get() - octets as i64);
+        self.writing.borrow_mut().moved += octets as u64;
+    }
+
+    /// Whether the connection's window alone keeps it from sending.
+    pub(crate) fn waits_for_connection(&self, wire: &Wire<'_>) -> bool {
+        self.waits.get() == Wait::Window && self.window.get() > 0 && wire.window.get() <= 0
+    }
+
+    /// Until when the client must open the stream's window, if that is what it waits for.
+    pub(crate) fn window_deadline(&self, now: Instant) -> Option<Instant> {
+        let mut writing = self.writing.borrow_mut();
+        if self.waits.get() != Wait::Window || self.window.get() > 0 {
+            writing.pause();
+            return None;
+        }
+        Some(writing.deadline(now))
+    }
+}
+
+/// See [`Stream::waiting`].
+pub(crate) struct Waiting<'a>(&'a Stream);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.set(Wait::Other);
     }
 }
 
@@ -138,10 +223,11 @@ impl Stream {
         }
     }
 
-    /// Until when content must come, if the handler waits for it.
+    /// Until when content must come, if the handler waits for it and the client may send it.
     pub(crate) fn content_deadline(&self, wire: &Wire<'_>, now: Instant) -> Option<Instant> {
         let mut reading = self.reading.borrow_mut();
-        if self.waits.get() != Wait::Content || self.failed.get().is_some() {
+        let may_come = self.failed.get().is_none() && wire.inbound.left() >= MIN_WINDOW;
+        if self.waits.get() != Wait::Content || !may_come {
             reading.pause();
             return None;
         }
@@ -175,9 +261,9 @@ impl Incoming<'_> {
 
     /// The next octets; 0 at the end.
     pub(crate) async fn read(&self, out: &mut [u8]) -> Result<usize, BodyError> {
-        poll_fn(|_| {
-            let stream = self.stream;
-            stream.waits.set(Wait::Other);
+        let stream = self.stream;
+        let _waiting = stream.waiting();
+        poll_fn(|cx| {
             if let Some(error) = stream.failed.get() {
                 return Poll::Ready(Err(error));
             }
@@ -188,8 +274,7 @@ impl Incoming<'_> {
             if stream.owes_continue.take() {
                 self.put_continue();
             }
-            stream.waits.set(Wait::Content);
-            Poll::Pending
+            stream.wait(Wait::Content, cx)
         })
         .await
     }
@@ -198,7 +283,8 @@ impl Incoming<'_> {
     /// well, but not all clients understand it.
     pub(crate) async fn skip(&self) {
         let (stream, mut skipped) = (self.stream, 0);
-        poll_fn(|_| {
+        let _waiting = stream.waiting();
+        poll_fn(|cx| {
             let n = stream.forget_content(self.wire);
             stream.used(self.wire, n as u32);
             skipped += n as u64;
@@ -207,8 +293,7 @@ impl Incoming<'_> {
             if is_over || is_much || stream.owes_continue.get() {
                 return Poll::Ready(());
             }
-            stream.waits.set(Wait::Content);
-            Poll::Pending
+            stream.wait(Wait::Content, cx)
         })
         .await
     }

@@ -16,6 +16,11 @@ impl Inbound {
         Self { size, left: Cell::new(size), owed: Cell::new(0) }
     }
 
+    /// What the client may still send, octets.
+    pub(crate) fn left(&self) -> u32 {
+        self.left.get()
+    }
+
     /// So many octets have come; false if the client may not send them.
     pub(crate) fn take(&self, octets: u32) -> bool {
         let left = self.left.get().checked_sub(octets);

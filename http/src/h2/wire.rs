@@ -69,6 +69,12 @@ impl<'s> Wire<'s> {
         if room < batch / 4 { 0 } else { room }
     }
 
+    /// How many of `octets` the output can take: a small piece where it cannot grow.
+    pub(crate) fn reserved(&self, octets: usize) -> usize {
+        let is_reserved = self.io.with_output(|out| out.try_reserve(frame::HEADER + octets).is_ok());
+        if is_reserved { octets } else { octets.min(SMALL_BATCH) }
+    }
+
     /// Whether there is room for answers to frames.
     pub(crate) fn may_read(&self) -> bool {
         self.io.with_output(|out| out.len() < MAX_CONTROL)

@@ -86,6 +86,8 @@ pub struct Client {
     pub content: Vec<u8>,
     /// All header fields that have come, a line each.
     pub fields: String,
+    /// How many of our SETTINGS were acknowledged.
+    pub acknowledged: usize,
 }
 
 impl Client {
@@ -101,7 +103,7 @@ impl Client {
         let (end, other) = duplex(capacity);
         let server = server.clone();
         let serving = fata_libos::spawn(async move { server.serve_connection_h2(other, PEER).await });
-        Self { end, serving, seen: Vec::new(), content: Vec::new(), fields: String::new() }
+        Self { end, serving, seen: Vec::new(), content: Vec::new(), fields: String::new(), acknowledged: 0 }
     }
 
     pub async fn send(&mut self, octets: &[u8]) {
@@ -158,7 +160,10 @@ impl Client {
             PING => format!("PING{end} {}\n", String::from_utf8_lossy(payload)),
             GOAWAY => format!("GOAWAY {} {}\n", n(0), n(4)),
             WINDOW_UPDATE if stream > 0 => format!("WINDOW_UPDATE {stream} {}\n", n(0)),
-            SETTINGS | WINDOW_UPDATE => String::new(),
+            SETTINGS | WINDOW_UPDATE => {
+                self.acknowledged += usize::from(kind == SETTINGS && flags & END != 0);
+                String::new()
+            }
             _ => format!("frame {kind} {flags} {stream}\n"),
         }
     }

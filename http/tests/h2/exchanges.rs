@@ -20,6 +20,25 @@ fn what_a_handler_sees() {
 }
 
 #[test]
+fn crumbs_of_a_cookie_are_one_field() {
+    run(async {
+        let mut client = Client::new(&site()).await;
+        let crumbs: Vec<String> = (0..100).map(|n| format!("{n}={}", "x".repeat(30))).collect();
+        let mut fields = get("/head");
+        fields.extend(crumbs.iter().map(|crumb| ("cookie", crumb.as_str())));
+        fields.extend([("a", "b"); 61]);
+        client.send(&frame(HEADERS, END | WHOLE, 1, &block(&fields))).await;
+        assert!(client.now().await.starts_with("HEADERS 1 200\n"));
+        let said = String::from_utf8(client.content.clone()).unwrap();
+        assert!(said.ends_with(&format!(" host=h cookie={} ", crumbs.join("; "))), "{said}");
+        // Together they are bounded like any field.
+        fields.extend(crumbs.iter().cycle().take(200).map(|crumb| ("cookie", crumb.as_str())));
+        client.send(&frame(HEADERS, END | WHOLE, 3, &block(&fields))).await;
+        assert!(client.now().await.starts_with("HEADERS 3 431\n"));
+    });
+}
+
+#[test]
 fn fields_of_a_response() {
     run(async {
         let mut client = Client::new(&site()).await;

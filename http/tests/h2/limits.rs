@@ -26,6 +26,9 @@ async fn until_enough(site: &Server, begin: &[u8], attack: impl Fn(u32) -> Vec<u
 fn floods() {
     run(async {
         let open = post(1, "/", &[]);
+        let large = block(&[("x-a", "*9000")]);
+        let mut brew = get("/");
+        brew[0].1 = "BREW";
         let block = frame(HEADERS, END, 1, &block(&get("/")));
         for (what, begin, attack, least, most) in [
             (
@@ -50,6 +53,35 @@ fn floods() {
                 150,
                 250,
             ),
+            (
+                "heads that are too large",
+                vec![],
+                &|n| {
+                    frame(
+                        HEADERS,
+                        END | WHOLE,
+                        2 * n + 1,
+                        &[&crate::client::block(&get("/"))[..], &large].concat(),
+                    )
+                },
+                150,
+                250,
+            ),
+            (
+                "methods that nobody knows",
+                vec![],
+                &|n| frame(HEADERS, END | WHOLE, 2 * n + 1, &crate::client::block(&brew)),
+                150,
+                250,
+            ),
+            (
+                "blocks of pointers to much",
+                vec![],
+                &|n| frame(HEADERS, END | WHOLE, 2 * n + 1, &bomb(4000)),
+                1,
+                4,
+            ),
+            ("the same to little", vec![], &|n| frame(HEADERS, END | WHOLE, 2 * n + 1, &bomb(1)), 80, 150),
             ("settings", vec![], &|_| setting(4, 100), 900, 1200),
             ("pings", vec![], &|_| frame(PING, 0, 0, b"12345678"), 900, 1200),
             ("priorities", vec![], &|_| frame(PRIORITY, 0, 1, &[0; 5]), 900, 1200),
@@ -86,18 +118,35 @@ fn useful_work_is_no_flood() {
     });
 }
 
+/// A GET with a field of so many octets, and four thousand octets that stand for it again.
+fn bomb(len: usize) -> Vec<u8> {
+    let mut bomb = block(&get("/"));
+    bomb.extend(&block(&[("a", &format!("*{len}"))]));
+    let at = block(&get("/")).len();
+    bomb[at] = 0x40;
+    bomb.extend([0xbe; 4000]);
+    bomb
+}
+
 #[test]
 fn a_block_of_pointers_to_much_is_refused() {
     run(async {
         let mut client = Client::new(&site()).await;
-        let mut bomb = block(&get("/"));
-        bomb.extend([0x40, 1, b'a', 0x7f, 0x80 | (3873 & 0x7f) as u8, (3873 >> 7) as u8]);
-        bomb.extend([b'x'; 4000]);
-        bomb.extend([0xbe; 4000]);
-        client.send(&frame(HEADERS, END | WHOLE, 1, &bomb)).await;
+        client.send(&frame(HEADERS, END | WHOLE, 1, &bomb(4000))).await;
         assert!(client.now().await.starts_with("HEADERS 1 431\n"));
         client.send(&frame(HEADERS, END | WHOLE, 3, &[&block(&get("/"))[..], &[0xbe]].concat())).await;
         assert!(client.now().await.starts_with("HEADERS 3 200\n"), "the table is as it should be");
+    });
+}
+
+#[test]
+fn what_is_above_the_limit_is_not_looked_at() {
+    run(async {
+        let mut client = Client::new(&site()).await;
+        let mut fields = get("/");
+        fields.extend([("x-a", "*9000"), ("Capitals", "b\n"), (":path", "again")]);
+        client.send(&frame(HEADERS, END | WHOLE, 1, &block(&fields))).await;
+        assert_eq!(client.now().await, "HEADERS 1 431\nDATA 1 32 end\n");
     });
 }
 
@@ -157,9 +206,9 @@ fn clients_that_take_too_long() {
             (
                 "a window that is never opened",
                 with(&[setting(4, 0), ask(1, "/")].concat()),
-                "HEADERS 1 200\nGOAWAY 1 0\n",
-                19,
-                25,
+                "HEADERS 1 200\nRST_STREAM 1 8\nGOAWAY 1 0\n",
+                79,
+                86,
             ),
         ] {
             let site = site();
@@ -180,7 +229,7 @@ fn a_window_that_opens_by_octets_is_given_up() {
         let mut client = Client::new(&site).await;
         client.send(&[setting(4, 0), ask(1, "/big")].concat()).await;
         let start = Instant::now();
-        while !client.now().await.contains("GOAWAY") {
+        while !client.now().await.contains("RST_STREAM 1 8") {
             client.send(&number(WINDOW_UPDATE, 1, 1)).await;
             sleep(Duration::from_millis(500)).await;
         }

@@ -1,5 +1,6 @@
 //! HTTP/2 in virtual time: what the RFC demands, and clients that mean harm.
 
+mod beginnings;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,6 +9,7 @@ mod limits;
 mod memory;
 mod random;
 mod rules;
+mod turns;
 
 use common::page;
 use fata_http::{Aborted, BodyError, BodyWriter, Request, Response, Router, Server};

@@ -1,11 +1,11 @@
 //! What a connection does with time: ends what takes too long, and leaves in order.
 
-use super::{Connection, End, Leaving, Running};
+use super::{Connection, End, Leaving};
 use crate::body::BodyError;
 use crate::h2::NEVER;
 use crate::h2::error::Code;
 use crate::h2::frame::{self, Flags, MAX_31};
-use crate::h2::stream::Wait;
+use crate::io::Phase;
 use core::cell::Cell;
 use fata_libos::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ impl Connection<'_> {
         let unacknowledged = is_over(self.acknowledged_by);
         let no_head = is_over(self.fields.as_ref().map(|f| f.since + limits.head_time));
         let idle = is_over(self.streams.is_empty().then(|| self.idle_since + limits.idle_time));
-        let stalled = is_over(self.stalled_until(now));
+        let is_stalled = is_over(self.stalled_until(now));
         let told = is_over(match self.leaving {
             Leaving::Told(until) => Some(until),
             _ => None,
@@ -37,9 +37,21 @@ impl Connection<'_> {
                 running.stream.fail(BodyError::TimedOut);
             }
         }
+        if is_stalled {
+            // Those that come later have their own time.
+            self.stalled = Phase::transfer(limits.write_time, limits.min_rate);
+            self.sent_before = self.wire.sent.get();
+        }
+        for at in (0..self.streams.len()).rev() {
+            let Some(stream) = self.streams.get(at).map(|running| &running.stream) else { continue };
+            let of_all = is_stalled && stream.waits_for_connection(self.wire);
+            if is_over(stream.window_deadline(now)) || of_all {
+                self.give_up(at);
+            }
+        }
         if unacknowledged {
             self.fail(Code::SettingsTimeout);
-        } else if no_head || stalled {
+        } else if no_head {
             self.wire.io.stats.timeouts.add(1);
             self.say_go_away(Code::NoError);
             self.end = Some(End::Linger);
@@ -52,13 +64,14 @@ impl Connection<'_> {
         first.get()
     }
 
-    /// Until when a stream must get leave to send, if nothing but that keeps one from it.
+    /// Until when the client must open the connection's window, if streams wait for nothing else.
     fn stalled_until(&mut self, now: Instant) -> Option<Instant> {
         let sent = self.wire.sent.get();
         self.calm.sent(sent - self.sent_seen);
         let has_sent = core::mem::replace(&mut self.sent_seen, sent) != sent;
-        let waits = |r: &Running<'_>| r.stream.waits.get() == Wait::Window && r.stream.is_blocked(self.wire);
-        let is_stalled = self.wire.io.is_flushed() && self.streams.iter().any(waits);
+        let mut streams = self.streams.iter().map(|running| &running.stream);
+        let is_stalled =
+            self.wire.io.is_flushed() && streams.any(|stream| stream.waits_for_connection(self.wire));
         if has_sent || !is_stalled {
             self.stalled.pause();
         }
@@ -75,10 +88,8 @@ impl Connection<'_> {
         match self.leaving {
             Leaving::No if is_asked && self.streams.is_empty() => self.take_no_more(),
             Leaving::No if is_asked => {
-                self.wire.put(|out| {
-                    frame::put_go_away(out, MAX_31, Code::NoError);
-                    frame::put_ping(out, Flags::NONE, &FAREWELL_DATA);
-                });
+                self.put_go_away(MAX_31, Code::NoError);
+                self.wire.put(|out| frame::put_ping(out, Flags::NONE, &FAREWELL_DATA));
                 self.leaving = Leaving::Told(now + FAREWELL);
             }
             _ => {}

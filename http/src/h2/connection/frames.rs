@@ -1,16 +1,20 @@
 //! Reads frames, in whatever pieces they come.
 
-use super::{Connection, Fields, Leaving, Next};
+use super::{Connection, Fields, Next};
+use crate::h2::MAX_BLOCK;
 use crate::h2::calm;
 use crate::h2::ended::How;
 use crate::h2::error::{Code, Error};
 use crate::h2::frame::{self, Flags, Header, Kind, MAX_31};
+use crate::h2::hpack::{TABLE_SIZE, Unreadable};
 use crate::h2::request::{Block, Builder, EndStream, Verdict};
 use crate::h2::stream::Stream;
-use crate::h2::{MAX_BLOCK, MAX_HEADS, STREAMS};
 use crate::memory;
 use alloc::vec::Vec;
 use fata_libos::time::Instant;
+
+/// A block that is decoded however little memory there is, octets.
+const SMALL_BLOCK: usize = 512;
 
 impl<'c> Connection<'c> {
     pub(super) fn read_frames(&mut self, now: Instant) {
@@ -124,7 +128,11 @@ impl<'c> Connection<'c> {
             Kind::WindowUpdate => self.open_window(header.stream, frame::number(payload))?,
             Kind::ResetStream => self.reset_by_client(header.stream)?,
             Kind::GoAway => self.client_leaves = true,
-            // Priorities, and types that we do not know.
+            // Priorities are overlooked, but for what no client of RFC 7540 may say either (its section 5.3.1).
+            Kind::Priority if frame::number(payload) == header.stream => {
+                self.reset(header.stream, Code::Protocol)
+            }
+            // Other priorities, and types that we do not know.
             _ => {}
         }
         self.spend(calm::FRAME);
@@ -225,7 +233,11 @@ impl<'c> Connection<'c> {
         }
         let (content, padding) = header.split(prelude).map_err(|_| Code::Protocol)?;
         let end = if header.flags.has(Flags::END_STREAM) { EndStream::Yes } else { EndStream::No };
-        self.fields = Some(Fields { stream: header.stream, end, octets: Vec::new(), since: now });
+        let priority = prelude.get(usize::from(header.flags.has(Flags::PADDED))..).unwrap_or_default();
+        let depends = header.flags.has(Flags::PRIORITY) && frame::number(priority) == header.stream;
+        let stream = header.stream;
+        self.fields =
+            Some(Fields { stream, end, octets: Vec::new(), since: now, depends_on_itself: depends });
         self.expect(header, content, padding)
     }
 
@@ -268,9 +280,8 @@ impl<'c> Connection<'c> {
     fn add_to_block(&mut self, octets: &[u8]) -> Result<(), Code> {
         let max = MAX_BLOCK.max(2 * self.wire.server.limits.head_size());
         let Some(fields) = &mut self.fields else { return Err(Code::Internal) };
-        let grown = fields.octets.len() + octets.len();
-        let may_grow = grown <= max && (grown <= 512 || memory::is_free(grown));
-        if !may_grow || fields.octets.try_reserve(octets.len()).is_err() {
+        let is_too_long = fields.octets.len() + octets.len() > max;
+        if is_too_long || !memory::reserve(&mut fields.octets, octets.len()) {
             return Err(Code::EnhanceYourCalm);
         }
         fields.octets.extend_from_slice(octets);
@@ -279,19 +290,21 @@ impl<'c> Connection<'c> {
 
     /// A block of header fields is whole: a request, or what follows its content.
     fn end_block(&mut self) -> Result<(), Code> {
-        let Some(Fields { stream: id, end, octets, .. }) = self.fields.take() else {
+        let Some(Fields { stream: id, end, octets, depends_on_itself, .. }) = self.fields.take() else {
             return Err(Code::Internal);
         };
         let known = self.stream(id);
-        let kind = if known.is_some() { Block::Trailers } else { Block::Head };
+        let is_new = known.is_none() && id > self.last;
+        let is_open = is_new && self.may_open();
+        let kind = if is_open { Block::Head } else { Block::Trailers };
         let mut builder = Builder::new(&self.wire.server.limits, kind);
-        let decoded = self.decoder.decode(&octets, &mut |name, value| builder.field(name, value));
-        decoded.map_err(|_| Code::Compression)?;
+        self.decode(&octets, &mut builder)?;
+        self.spend(u32::try_from(builder.excess()).unwrap_or(u32::MAX) / calm::FIELDS);
         if let Some(stream) = known {
             self.trailers(&stream, end, builder.finish(end));
             return Ok(());
         }
-        if id <= self.last {
+        if !is_new {
             return match self.ended.find(id) {
                 Some(How::Reset) => {
                     self.spend(calm::FRAME);
@@ -303,14 +316,25 @@ impl<'c> Connection<'c> {
         }
         self.last = id;
         self.wire.io.stats.http2.streams.add(1);
-        if self.leaving == Leaving::Last || self.streams.len() >= STREAMS || self.heads >= MAX_HEADS {
-            self.wire.io.stats.http2.refused.add(1);
-            self.put_reset(id, Code::RefusedStream);
-            self.spend(calm::FRAME);
-            return Ok(());
+        match is_open {
+            true if depends_on_itself => self.open(id, end, Verdict::Malformed),
+            true => self.open(id, end, builder.finish(end)),
+            false => self.refuse(id),
         }
-        self.open(id, end, builder.finish(end));
         Ok(())
+    }
+
+    fn decode(&mut self, block: &[u8], builder: &mut Builder<'_>) -> Result<(), Code> {
+        // Decoded, Huffman's code is longer by three fifths.
+        if block.len() > SMALL_BLOCK && !memory::is_free(2 * block.len() + TABLE_SIZE) {
+            self.wire.io.stats.refused.add(1);
+            return Err(Code::EnhanceYourCalm);
+        }
+        self.decoder.decode(block, &mut |name, value| builder.field(name, value)).map_err(|error| match error
+        {
+            Unreadable::Malformed => Code::Compression,
+            Unreadable::NoMemory => Code::EnhanceYourCalm,
+        })
     }
 
     fn trailers(&mut self, stream: &Stream, end: EndStream, verdict: Verdict) {

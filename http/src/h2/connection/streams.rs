@@ -1,13 +1,14 @@
 //! A connection's streams: opened, ended, reset; and what ends them all.
 
-use super::{Connection, End, Running};
-use crate::h2::calm;
+use super::{Connection, End, Exchange, Leaving, Running, Worth};
 use crate::h2::ended::How;
 use crate::h2::error::Code;
 use crate::h2::exchange;
 use crate::h2::frame::{self, Kind};
 use crate::h2::request::{EndStream, Verdict};
 use crate::h2::stream::Stream;
+use crate::h2::waking::Waking;
+use crate::h2::{MAX_HEADS, calm};
 use crate::io::Phase;
 use crate::stream::Aborted;
 use crate::{Response, Status};
@@ -29,32 +30,55 @@ impl<'c> Connection<'c> {
         if id > self.last || id.is_multiple_of(2) { Err(Code::Protocol) } else { Ok(()) }
     }
 
+    /// Whether a stream more can be answered.
+    pub(super) fn may_open(&mut self) -> bool {
+        let is_among_most = self.leaving != Leaving::Last && self.streams.len() < self.most_streams;
+        if !is_among_most || self.heads >= MAX_HEADS {
+            return false;
+        }
+        let has_memory = self.wire.server.waiting.may_open() && self.streams.try_reserve(1).is_ok();
+        if !has_memory {
+            self.wire.io.stats.refused.add(1);
+        }
+        has_memory
+    }
+
+    /// The client may try again later, or elsewhere: nothing was done for it.
+    pub(super) fn refuse(&mut self, id: u32) {
+        self.wire.io.stats.http2.refused.add(1);
+        self.put_reset(id, Code::RefusedStream);
+        self.spend(calm::FRAME);
+    }
+
     pub(super) fn open(&mut self, id: u32, end: EndStream, verdict: Verdict) {
-        let (wire, limits) = (self.wire, &self.wire.server.limits);
-        let stream = Rc::new(Stream::new(id, self.initial_window, limits, wire.received.get()));
-        let (status, is_head) = match verdict {
+        let wire = self.wire;
+        if matches!(verdict, Verdict::Malformed) {
+            wire.io.stats.malformed.add(1);
+            self.put_reset(id, Code::Protocol);
+            return self.spend(calm::RESET);
+        }
+        let stream = Rc::new(Stream::new(id, self.initial_window, &wire.server.limits, wire.received.get()));
+        match verdict {
             Verdict::Request(request) => {
                 stream.expect(&request, end);
                 let head = request.head.memory();
-                let exchange = Box::pin(exchange::serve(wire, stream.clone(), request, self.peer));
-                return self.run(Running { stream, exchange, head });
+                let exchange = exchange::serve(wire, stream.clone(), request, self.peer);
+                self.run(stream, Box::pin(exchange), head, Worth::Useful);
             }
-            Verdict::Answer { status, is_head } => (status, is_head),
-            Verdict::Malformed => {
-                wire.io.stats.malformed.add(1);
-                self.put_reset(id, Code::Protocol);
-                return self.spend(calm::RESET);
+            Verdict::Answer { status, is_head } => {
+                match status {
+                    Status::SERVICE_UNAVAILABLE => wire.io.stats.refused.add(1),
+                    _ => self.spend(calm::RESET),
+                }
+                stream.remote_ended.set(end == EndStream::Yes);
+                let exchange = exchange::refuse(wire, stream.clone(), is_head, Response::error(status));
+                self.run(stream, Box::pin(exchange), 0, Worth::Nothing);
             }
-        };
-        if status == Status::SERVICE_UNAVAILABLE {
-            wire.io.stats.refused.add(1);
+            Verdict::Malformed => {}
         }
-        stream.remote_ended.set(end == EndStream::Yes);
-        let exchange = Box::pin(exchange::refuse(wire, stream.clone(), is_head, Response::error(status)));
-        self.run(Running { stream, exchange, head: 0 });
     }
 
-    fn run(&mut self, running: Running<'c>) {
+    fn run(&mut self, stream: Rc<Stream>, exchange: Exchange<'c>, head: usize, worth: Worth) {
         let io = self.wire.io;
         if self.streams.is_empty() {
             let limits = &self.wire.server.limits;
@@ -64,15 +88,19 @@ impl<'c> Connection<'c> {
             self.sent_before = self.wire.sent.get();
         }
         self.opened = self.opened.saturating_add(1);
-        self.heads += running.head;
-        self.streams.push(running);
+        self.heads += head;
+        let waking = Waking::new(&self.task);
+        let waker = waking.clone().into();
+        self.streams.push(Running { stream, exchange, waking, waker, head, worth });
     }
 
     /// The exchange at that place has ended.
     pub(super) fn finish(&mut self, at: usize, result: Result<(), Aborted>) {
         let Some(running) = self.streams.get(at) else { return };
         let (id, is_ended) = (running.stream.id, running.stream.remote_ended.get());
-        self.calm.earn(calm::ANSWERED);
+        if running.worth == Worth::Useful {
+            self.calm.earn(calm::ANSWERED);
+        }
         match (result, is_ended) {
             (Ok(()), true) => return self.remove(at, How::Closed),
             // The client need not send what nobody reads (RFC 9113 section 8.1).
@@ -106,9 +134,22 @@ impl<'c> Connection<'c> {
                 self.wire.put(|out| frame::put_number(out, Kind::ResetStream, id, code as u32));
                 self.remove(at, How::Reset);
             }
-            None => self.put_reset(id, code),
+            None => {
+                self.put_reset(id, code);
+                // One that was idle is so no more.
+                self.last = self.last.max(if id.is_multiple_of(2) { 0 } else { id });
+            }
         }
         self.wire.io.stats.malformed.add(1);
+        self.spend(calm::RESET);
+    }
+
+    /// Ends a stream whose client takes nothing for too long.
+    pub(super) fn give_up(&mut self, at: usize) {
+        let Some(id) = self.streams.get(at).map(|running| running.stream.id) else { return };
+        self.wire.io.stats.timeouts.add(1);
+        self.put_reset(id, Code::Cancel);
+        self.remove(at, How::Reset);
         self.spend(calm::RESET);
     }
 
@@ -136,6 +177,12 @@ impl<'c> Connection<'c> {
     }
 
     pub(super) fn say_go_away(&mut self, code: Code) {
-        self.wire.put(|out| frame::put_go_away(out, self.last, code));
+        self.put_go_away(self.last, code);
+    }
+
+    /// No GOAWAY takes back what one before has said of streams that are not answered (RFC 9113 section 6.8).
+    pub(super) fn put_go_away(&mut self, last: u32, code: Code) {
+        self.told = self.told.min(last);
+        self.wire.put(|out| frame::put_go_away(out, self.told, code));
     }
 }

@@ -1,14 +1,18 @@
 //! Decodes blocks of header fields (RFC 7541 sections 3 and 6).
 
+use super::Unreadable::{self, Malformed};
 use super::dynamic::Dynamic;
 use super::integer::{self, take};
-use super::{Malformed, TABLE_SIZE, huffman, statics};
+use super::{TABLE_SIZE, huffman, statics};
 use alloc::vec::Vec;
+
+/// The largest buffer that is kept between two blocks, octets.
+const KEPT: usize = 256;
 
 /// What is kept of the client's fields from one block to the next.
 pub(crate) struct Decoder {
     table: Dynamic,
-    /// A name and a value that do not stand in a table.
+    /// A name and a value that stand nowhere as they are.
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -24,7 +28,7 @@ impl Decoder {
         &mut self,
         block: &[u8],
         field: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Unreadable> {
         let (mut rest, mut begun) = (block, false);
         while let Some(&first) = rest.first() {
             if first & 0xe0 == 0x20 {
@@ -33,27 +37,29 @@ impl Decoder {
             }
             begun = true;
             if first & 0x80 != 0 {
-                let (name, value) = self.entry(take(&mut rest, 7)?)?;
+                let (name, value) = entry(&self.table, take(&mut rest, 7)?)?;
                 field(name, value);
+            } else if first & 0x40 != 0 {
+                self.literal_with_index(&mut rest, field)?;
             } else {
-                let adds = first & 0x40 != 0;
-                self.literal(&mut rest, if adds { 6 } else { 4 })?;
-                field(&self.name, &self.value);
-                if adds {
-                    self.table.add(&self.name, &self.value);
-                }
+                self.literal(&mut rest, field)?;
             }
         }
+        self.shrink();
         Ok(())
     }
 
-    /// What an ended request has left is not kept.
-    pub(crate) fn shrink(&mut self) {
-        (self.name, self.value) = (Vec::new(), Vec::new());
+    /// The buffers of long fields are not kept while the connection waits for the next.
+    fn shrink(&mut self) {
+        for buffer in [&mut self.name, &mut self.value] {
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
     }
 
     /// A change of the table's size, which stands before all fields (section 4.2).
-    fn resize(&mut self, size: usize, begun: bool) -> Result<(), Malformed> {
+    fn resize(&mut self, size: usize, begun: bool) -> Result<(), Unreadable> {
         if begun || size > TABLE_SIZE {
             return Err(Malformed);
         }
@@ -61,40 +67,64 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads a literal into `name` and `value`.
-    fn literal(&mut self, rest: &mut &[u8], index_bits: u8) -> Result<(), Malformed> {
-        let (mut name, mut value) = (core::mem::take(&mut self.name), core::mem::take(&mut self.value));
-        name.clear();
-        value.clear();
-        match take(rest, index_bits)? {
-            0 => string(rest, &mut name)?,
-            index => name.extend_from_slice(self.entry(index)?.0),
+    /// A literal that does not go into the table.
+    fn literal(&mut self, rest: &mut &[u8], field: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Unreadable> {
+        match take(rest, 4)? {
+            0 => {
+                let name = string(rest, &mut self.name)?;
+                field(name, string(rest, &mut self.value)?);
+            }
+            index => {
+                let value = string(rest, &mut self.value)?;
+                field(entry(&self.table, index)?.0, value);
+            }
         }
-        string(rest, &mut value)?;
-        (self.name, self.value) = (name, value);
         Ok(())
     }
 
-    fn entry(&self, index: usize) -> Result<(&[u8], &[u8]), Malformed> {
-        match index.checked_sub(statics::LEN + 1) {
-            None => statics::get(index),
-            Some(own) => self.table.get(own),
-        }
-        .ok_or(Malformed)
+    /// One that does, and may push out what it takes its name from.
+    fn literal_with_index(
+        &mut self,
+        rest: &mut &[u8],
+        field: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Unreadable> {
+        let name = match take(rest, 6)? {
+            0 => string(rest, &mut self.name)?,
+            index => {
+                let name = entry(&self.table, index)?.0;
+                self.name.clear();
+                self.name.try_reserve(name.len()).map_err(|_| Unreadable::NoMemory)?;
+                self.name.extend_from_slice(name);
+                self.name.as_slice()
+            }
+        };
+        let value = string(rest, &mut self.value)?;
+        field(name, value);
+        self.table.add(name, value)
     }
 }
 
-/// Reads a string behind `out` (section 5.2).
-fn string(rest: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+/// The entry of either table.
+fn entry(own: &Dynamic, index: usize) -> Result<(&[u8], &[u8]), Unreadable> {
+    match index.checked_sub(statics::LEN + 1) {
+        None => statics::get(index),
+        Some(at) => own.get(at),
+    }
+    .ok_or(Malformed)
+}
+
+/// Reads a string (section 5.2): it stands in the block, or is decoded into `buffer`.
+fn string<'s, 'b: 's>(rest: &mut &'b [u8], buffer: &'s mut Vec<u8>) -> Result<&'s [u8], Unreadable> {
     let is_coded = rest.first().is_some_and(|first| first & 0x80 != 0);
     let len = integer::take(rest, 7)?;
     let (octets, after) = rest.split_at_checked(len).ok_or(Malformed)?;
     *rest = after;
-    if is_coded {
-        return huffman::decode(octets, out);
+    if !is_coded {
+        return Ok(octets);
     }
-    out.extend_from_slice(octets);
-    Ok(())
+    buffer.clear();
+    huffman::decode(octets, buffer)?;
+    Ok(buffer)
 }
 
 #[cfg(test)]
@@ -109,7 +139,7 @@ mod tests {
     }
 
     /// The fields of a block, a line each.
-    fn lines(decoder: &mut Decoder, block: &[u8]) -> Result<String, Malformed> {
+    fn lines(decoder: &mut Decoder, block: &[u8]) -> Result<String, Unreadable> {
         let mut text = String::new();
         decoder.decode(block, &mut |name, value| {
             let part = |t| String::from_utf8_lossy(t).into_owned();
@@ -264,7 +294,22 @@ mod tests {
         let (mut fields, mut len) = (0, 0);
         decoder.decode(&block, &mut |_, v| (fields, len) = (fields + 1, len + v.len())).unwrap();
         assert_eq!((fields, len), (4001, 4001 * 4000));
-        assert!(decoder.table.size() <= TABLE_SIZE && decoder.value.capacity() < 8192);
+        assert!(decoder.table.size() <= TABLE_SIZE);
+    }
+
+    #[test]
+    fn buffers_of_long_fields_are_not_kept() {
+        let mut decoder = Decoder::new();
+        let long = huffman::tests::encode(&[b'x'; 9000]);
+        let mut block = vec![0x40];
+        for _ in 0..2 {
+            integer::put(&mut block, 0x80, 7, long.len());
+            block.extend_from_slice(&long);
+        }
+        let mut len = 0;
+        decoder.decode(&block, &mut |name, value| len = name.len() + value.len()).unwrap();
+        assert_eq!((len, decoder.table.size()), (18_000, 0));
+        assert!(decoder.name.capacity() <= KEPT && decoder.value.capacity() <= KEPT);
     }
 
     proptest! {

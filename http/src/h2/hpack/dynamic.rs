@@ -1,5 +1,6 @@
 //! The dynamic table (RFC 7541 sections 2.3.2 and 4).
 
+use super::Unreadable;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -42,17 +43,29 @@ impl Dynamic {
     }
 
     /// Adds an entry, which pushes the oldest out. One that is larger than the table empties it.
-    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Unreadable> {
         let size = name.len() + value.len() + OVERHEAD;
         let (Some(room), Ok(name_len), Ok(value_len)) =
             (self.max_size.checked_sub(size), u16::try_from(name.len()), u16::try_from(value.len()))
         else {
-            return self.evict_to(0);
+            self.evict_to(0);
+            return Ok(());
         };
         self.evict_to(room);
+        self.make_room(name.len() + value.len())?;
         self.octets.extend_from_slice(name);
         self.octets.extend_from_slice(value);
         self.entries.push_back((name_len, value_len));
+        Ok(())
+    }
+
+    /// Makes room for another entry, never more than the table may have.
+    fn make_room(&mut self, octets: usize) -> Result<(), Unreadable> {
+        let (held, grown) = (self.octets.len(), self.octets.len() + octets);
+        let is_short = grown > self.octets.capacity();
+        let wanted = if is_short { (2 * held).clamp(grown, self.max_size.max(grown)) } else { held };
+        let made = self.octets.try_reserve_exact(wanted - held).and_then(|()| self.entries.try_reserve(1));
+        made.map_err(|_| Unreadable::NoMemory)
     }
 
     fn evict_to(&mut self, size: usize) {
@@ -80,14 +93,14 @@ mod tests {
     fn the_newest_is_first_and_the_oldest_goes() {
         let mut table = Dynamic::new(3 * 34);
         for name in [b"a", b"b", b"c", b"d"] {
-            table.add(name, b"1");
+            table.add(name, b"1").unwrap();
         }
         assert_eq!(table.get(0), Some((&b"d"[..], &b"1"[..])));
         assert_eq!(table.get(2), Some((&b"b"[..], &b"1"[..])));
         assert_eq!((table.get(3), table.get(usize::MAX)), (None, None));
         table.resize(40);
         assert_eq!((table.size(), table.get(1)), (34, None));
-        table.add(b"much", b"too large");
+        table.add(b"much", b"too large").unwrap();
         assert_eq!((table.size(), table.get(0)), (0, None));
     }
 
@@ -99,7 +112,7 @@ mod tests {
         ) {
             let (mut table, mut list) = (Dynamic::new(max), Vec::new());
             for (name, value) in &entries {
-                table.add(name.as_bytes(), value.as_bytes());
+                table.add(name.as_bytes(), value.as_bytes()).unwrap();
                 list.insert(0, (name.as_bytes(), value.as_bytes()));
                 let mut size = 0;
                 list.retain(|(n, v)| {

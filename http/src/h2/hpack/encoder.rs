@@ -52,8 +52,8 @@ fn string(out: &mut Vec<u8>, octets: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Decoder;
     use super::*;
-    use crate::h2::hpack::Decoder;
     use proptest::prelude::*;
 
     fn decoded(block: &[u8]) -> Vec<(String, String)> {

@@ -3,7 +3,7 @@
 //! The code is canonical: codes of one length are consecutive numbers in the order of their symbols, and each length goes on
 //! where the one before has ended. So how many codes each length has, and the symbols in order, are all of it.
 
-use super::Malformed;
+use super::Unreadable::{self, Malformed};
 use alloc::vec::Vec;
 
 /// The longest code, bits.
@@ -29,8 +29,12 @@ static SYMBOLS: [u8; 256] = [
     220, 249, 10, 13, 22,
 ];
 
+/// Octets of the shortest code are 5 bits each.
+const MOST_FOR_FIVE: usize = 8;
+
 /// Decodes `octets` behind `out`.
-pub(crate) fn decode(octets: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(crate) fn decode(octets: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    out.try_reserve(octets.len() * MOST_FOR_FIVE / 5).map_err(|_| Unreadable::NoMemory)?;
     let mut bits = Bits { rest: octets, held: 0, len: 0 };
     loop {
         bits.fill();
@@ -117,7 +121,7 @@ pub(crate) mod tests {
         out
     }
 
-    fn decoded(octets: &[u8]) -> Result<Vec<u8>, Malformed> {
+    fn decoded(octets: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let mut out = Vec::new();
         decode(octets, &mut out).map(|()| out)
     }

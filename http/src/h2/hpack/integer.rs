@@ -1,13 +1,13 @@
 //! Integers with a prefix (RFC 7541 section 5.1).
 
-use super::Malformed;
+use super::Unreadable::{self, Malformed};
 use alloc::vec::Vec;
 
 /// More is no length or index that we could use: a header block is at most 64 KiB.
 const MAX: u32 = 1 << 24;
 
 /// Takes an integer off `input`, whose first octet has it in its low `bits`.
-pub(crate) fn take(input: &mut &[u8], bits: u8) -> Result<usize, Malformed> {
+pub(crate) fn take(input: &mut &[u8], bits: u8) -> Result<usize, Unreadable> {
     let mask = prefix_mask(bits);
     let mut value = u32::from(take_octet(input)? & mask);
     if value < u32::from(mask) {
@@ -50,7 +50,7 @@ fn prefix_mask(bits: u8) -> u8 {
     (0xff_u16 >> (8 - u32::from(bits.clamp(1, 8)))) as u8
 }
 
-pub(crate) fn take_octet(input: &mut &[u8]) -> Result<u8, Malformed> {
+pub(crate) fn take_octet(input: &mut &[u8]) -> Result<u8, Unreadable> {
     let (&first, rest) = input.split_first().ok_or(Malformed)?;
     *input = rest;
     Ok(first)

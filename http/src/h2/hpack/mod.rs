@@ -16,7 +16,13 @@ pub(crate) use encoder::Encoder;
 /// The size of the client's dynamic table, octets as the RFC counts them: what a client may assume without being told.
 pub(crate) const TABLE_SIZE: usize = 4096;
 
-/// A block that is not one: a connection error of type COMPRESSION_ERROR, since nothing behind it can be read.
+/// Why a block is not decoded to its end. It ends the connection, since nothing behind it can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a block of header fields cannot be decoded")]
-pub(crate) struct Malformed;
+pub(crate) enum Unreadable {
+    /// It is none: a connection error of type COMPRESSION_ERROR.
+    #[error("a block of header fields cannot be decoded")]
+    Malformed,
+    /// It needs more memory than there is.
+    #[error("no memory for a block of header fields")]
+    NoMemory,
+}
