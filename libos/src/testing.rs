@@ -9,10 +9,31 @@ use core::future::Future;
 /// 2026-01-01T00:00:00Z: the wall clock when virtual time starts.
 pub const WALL_START: Duration = Duration::from_secs(1_767_225_600);
 
-/// Virtual time.
+/// Virtual time, and a machine whose other sides a test sets.
 #[derive(Debug)]
 pub struct VirtualPlatform {
     now: Cell<u64>,
+    /// The wall clock when virtual time starts: [`WALL_START`].
+    pub wall_start: Cell<Duration>,
+    /// What it says of its memory: nothing.
+    pub memory: Cell<fn() -> MemoryStats>,
+    /// Octets of its random source, if it has one.
+    pub seed: Cell<Option<u8>>,
+    /// See [`Platform::generation`].
+    pub generation: Cell<u64>,
+}
+
+impl VirtualPlatform {
+    /// A machine, for ever.
+    pub fn new() -> &'static Self {
+        Box::leak(Box::new(Self {
+            now: Cell::new(1_000_000),
+            wall_start: Cell::new(WALL_START),
+            memory: Cell::new(MemoryStats::default),
+            seed: Cell::new(Some(7)),
+            generation: Cell::new(0),
+        }))
+    }
 }
 
 impl Platform for VirtualPlatform {
@@ -20,18 +41,22 @@ impl Platform for VirtualPlatform {
         Instant::from_nanos(self.now.get())
     }
     fn wall_clock(&self, at: Instant) -> SystemTime {
-        SystemTime::from_unix(WALL_START + Duration::from_nanos(at.as_nanos()))
+        SystemTime::from_unix(self.wall_start.get() + Duration::from_nanos(at.as_nanos()))
     }
     fn wait(&self, deadline: Option<Instant>) {
         let deadline = deadline.expect("every task waits for something that can never happen");
         self.now.set(self.now.get().max(deadline.as_nanos()));
     }
     fn entropy(&self, seed: &mut [u8; 32]) -> bool {
-        *seed = [7; 32];
-        true
+        let octet = self.seed.get();
+        seed.fill(octet.unwrap_or_default());
+        octet.is_some()
+    }
+    fn generation(&self) -> u64 {
+        self.generation.get()
     }
     fn memory(&self) -> MemoryStats {
-        MemoryStats::default()
+        self.memory.get()()
     }
     fn leave(&self, how: Leave) -> ! {
         panic!("the guest leaves: {how:?}")
@@ -43,7 +68,11 @@ impl Platform for VirtualPlatform {
 /// # Panics
 /// If all tasks wait and no timer is set: the test hangs.
 pub fn run<F: Future>(test: F) -> F::Output {
-    let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000) }));
+    run_on(VirtualPlatform::new(), test)
+}
+
+/// [`run`] on a machine that the test has set up.
+pub fn run_on<F: Future>(platform: &'static VirtualPlatform, test: F) -> F::Output {
     crate::task::block_on(platform, async {
         endable::collect();
         let output = test.await;
