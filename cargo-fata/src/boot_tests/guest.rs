@@ -39,7 +39,12 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::guest::log_filter", 60, log_filter).on_qemu_long(),
     BootTest::new("boot::guest::error_of_main", 60, error_of_main).on_qemu(),
     BootTest::new("boot::guest::random_octets_differ", 90, random_octets_differ).both().on_both_boards(),
-    BootTest::new("boot::guest::generators_that_xen_hides_are_not_used", 60, generators_that_xen_hides_are_not_used).both(),
+    BootTest::new(
+        "boot::guest::generators_that_xen_hides_are_not_used",
+        60,
+        generators_that_xen_hides_are_not_used,
+    )
+    .both(),
     BootTest::new("boot::guest::vector_registers", 60, vector_registers).both().on_both_boards(),
 ];
 
@@ -244,7 +249,8 @@ fn generators_that_xen_hides_are_not_used(host: &mut Host) -> Result<()> {
     let guest = host.create(&probe("random")?.config("cpuid = 'host,rdrand=0,rdseed=0'"))?;
     ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
     let console = guest.console();
-    let said = "refused: no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
+    let said =
+        "refused: no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
     ensure!(console.contains(said) && !console.contains("source"), "{console}");
     Ok(())
 }

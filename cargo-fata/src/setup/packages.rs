@@ -36,7 +36,9 @@ pub const TEST: &[&str] = &[
     "openssl",
     "python3-redis",
     "redis-tools",
+    "sslscan",
     "tcpdump",
+    "testssl.sh",
     "tshark",
     "util-linux",
 ];
