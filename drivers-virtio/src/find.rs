@@ -7,9 +7,9 @@ use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
 use crate::pci;
+use crate::queue::Fault;
 use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
-use crate::queue::Fault;
 use core::sync::atomic::{AtomicU64, Ordering};
 use fata_libos::net::NetDevice;
 use fata_libos::time::Duration;
@@ -77,7 +77,9 @@ pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
     match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
         Ok(Ok(())) => return true,
         Ok(Err(Fault::Silent)) => {
-            log::warn!("virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}");
+            log::warn!(
+                "virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}"
+            );
             LEFT_ALONE_UNTIL.store(now + PAUSE.as_nanos() as u64, Ordering::Relaxed);
             return false;
         }

@@ -384,6 +384,10 @@ impl Session {
             rustls::Error::PeerIncompatible(
                 KeyShareExtensionRequired | SignatureAlgorithmsExtensionRequired,
             ) if !is_tls12 => Alert::MISSING_EXTENSION,
+            // RFC 8446 section 4.1.3.
+            rustls::Error::PeerMisbehaved(rustls::PeerMisbehaved::SelectedUnofferedCipherSuite) => {
+                Alert::ILLEGAL_PARAMETER
+            }
             // RFC 5246 section 7.4.6: what TLS 1.3 says instead is not known there.
             rustls::Error::NoCertificatesPresented if is_tls12 => Alert::HANDSHAKE_FAILURE,
             _ => return,

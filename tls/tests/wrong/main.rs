@@ -8,6 +8,8 @@ mod hello;
 #[rustfmt::skip]
 mod later;
 mod sealed;
+#[rustfmt::skip]
+mod servers;
 
 use common::*;
 use embedded_io_async::{Read, Write};
