@@ -81,6 +81,13 @@ impl Platform for UnixPlatform {
         std::process::id().into()
     }
 
+    fn fresh(&self) -> u64 {
+        let mut octets = [0; 8];
+        // Where the kernel has none, the key alone is as good as it was.
+        let _ = getrandom(octets.as_mut_slice(), GetRandomFlags::empty());
+        u64::from_le_bytes(octets)
+    }
+
     fn memory(&self) -> MemoryStats {
         self.memory.stats(self.now())
     }

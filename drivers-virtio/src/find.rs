@@ -7,9 +7,10 @@ use crate::entropy;
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
 use crate::pci;
+use crate::queue::Fault;
 use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use fata_libos::net::NetDevice;
 use fata_libos::time::Duration;
 use fata_xen::guest::GuestHypervisor;
@@ -58,11 +59,16 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
 /// How long random octets may take.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a device is left alone that gave none.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second. Such a device is
-/// not asked again.
+/// asked again after a minute: its host may have had none. One that breaks the protocol is not.
 pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
-    static GIVEN_UP: AtomicBool = AtomicBool::new(false);
-    if GIVEN_UP.load(Ordering::Relaxed) {
+    /// When it may be asked again, nanoseconds.
+    static LEFT_ALONE_UNTIL: AtomicU64 = AtomicU64::new(0);
+    let now = GuestHypervisor::system_time().as_nanos();
+    if now < LEFT_ALONE_UNTIL.load(Ordering::Relaxed) {
         return false;
     }
     let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
@@ -70,10 +76,17 @@ pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
     let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
     match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
         Ok(Ok(())) => return true,
+        Ok(Err(Fault::Silent)) => {
+            log::warn!(
+                "virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}"
+            );
+            LEFT_ALONE_UNTIL.store(now + PAUSE.as_nanos() as u64, Ordering::Relaxed);
+            return false;
+        }
         Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
         Err(error) => log::error!("virtio-rng: {error}"),
     }
-    GIVEN_UP.store(true, Ordering::Relaxed);
+    LEFT_ALONE_UNTIL.store(u64::MAX, Ordering::Relaxed);
     false
 }
 

@@ -57,6 +57,13 @@ pub trait Platform {
         0
     }
 
+    /// A number that a copy of this program has not, made at each request: it tells two apart that
+    /// [`generation`](Self::generation) does not. On a guest, the function `fata_fresh` says it.
+    #[cfg(not(target_os = "xen"))]
+    fn fresh(&self) -> u64 {
+        0
+    }
+
     /// Memory figures.
     fn memory(&self) -> MemoryStats;
 

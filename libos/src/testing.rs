@@ -3,17 +3,41 @@
 use crate::platform::{Leave, MemoryStats, Platform};
 use crate::task::endable;
 use crate::time::{Duration, Instant, SystemTime};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::Future;
 
 /// 2026-01-01T00:00:00Z: the wall clock when virtual time starts.
 pub const WALL_START: Duration = Duration::from_secs(1_767_225_600);
 
-/// Virtual time, and as much memory as the test says.
+/// Virtual time, and a machine whose other sides a test sets.
 pub struct VirtualPlatform {
     now: Cell<u64>,
-    memory: Box<dyn Fn() -> MemoryStats>,
+    /// The wall clock when virtual time starts: [`WALL_START`].
+    pub wall_start: Cell<Duration>,
+    memory: RefCell<Box<dyn Fn() -> MemoryStats>>,
+    /// Octets of its random source, if it has one.
+    pub seed: Cell<Option<u8>>,
+    /// See [`Platform::generation`].
+    pub generation: Cell<u64>,
+}
+
+impl VirtualPlatform {
+    /// A machine, for ever.
+    pub fn new() -> &'static Self {
+        Box::leak(Box::new(Self {
+            now: Cell::new(1_000_000),
+            wall_start: Cell::new(WALL_START),
+            memory: RefCell::new(Box::new(MemoryStats::default)),
+            seed: Cell::new(Some(7)),
+            generation: Cell::new(0),
+        }))
+    }
+
+    /// What it says of its memory from now on, whenever it is asked; until then nothing.
+    pub fn set_memory(&self, memory: impl Fn() -> MemoryStats + 'static) {
+        *self.memory.borrow_mut() = Box::new(memory);
+    }
 }
 
 impl fmt::Debug for VirtualPlatform {
@@ -27,18 +51,22 @@ impl Platform for VirtualPlatform {
         Instant::from_nanos(self.now.get())
     }
     fn wall_clock(&self, at: Instant) -> SystemTime {
-        SystemTime::from_unix(WALL_START + Duration::from_nanos(at.as_nanos()))
+        SystemTime::from_unix(self.wall_start.get() + Duration::from_nanos(at.as_nanos()))
     }
     fn wait(&self, deadline: Option<Instant>) {
         let deadline = deadline.expect("every task waits for something that can never happen");
         self.now.set(self.now.get().max(deadline.as_nanos()));
     }
     fn entropy(&self, seed: &mut [u8; 32]) -> bool {
-        *seed = [7; 32];
-        true
+        let octet = self.seed.get();
+        seed.fill(octet.unwrap_or_default());
+        octet.is_some()
+    }
+    fn generation(&self) -> u64 {
+        self.generation.get()
     }
     fn memory(&self) -> MemoryStats {
-        (self.memory)()
+        (self.memory.borrow())()
     }
     fn leave(&self, how: Leave) -> ! {
         panic!("the guest leaves: {how:?}")
@@ -50,7 +78,7 @@ impl Platform for VirtualPlatform {
 /// # Panics
 /// If all tasks wait and no timer is set: the test hangs.
 pub fn run<F: Future>(test: F) -> F::Output {
-    run_with_memory(MemoryStats::default, test)
+    run_on(VirtualPlatform::new(), test)
 }
 
 /// The same in a guest whose memory is what `memory` says whenever it is asked; the default says nothing of it.
@@ -58,8 +86,16 @@ pub fn run<F: Future>(test: F) -> F::Output {
 /// # Panics
 /// As [`run`].
 pub fn run_with_memory<F: Future>(memory: impl Fn() -> MemoryStats + 'static, test: F) -> F::Output {
-    let memory = Box::new(memory);
-    let platform = Box::leak(Box::new(VirtualPlatform { now: Cell::new(1_000_000), memory }));
+    let platform = VirtualPlatform::new();
+    platform.set_memory(memory);
+    run_on(platform, test)
+}
+
+/// [`run`] on a machine that the test has set up.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_on<F: Future>(platform: &'static VirtualPlatform, test: F) -> F::Output {
     crate::task::block_on(platform, async {
         endable::collect();
         let output = test.await;

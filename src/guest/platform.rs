@@ -37,6 +37,12 @@ extern "Rust" fn fata_generation() -> u64 {
     guest::generation()
 }
 
+/// See `fata_libos::platform::Platform::fresh`.
+#[unsafe(no_mangle)]
+extern "Rust" fn fata_fresh() -> u64 {
+    guest::fresh()
+}
+
 impl Platform for GuestPlatform {
     fn now(&self) -> Instant {
         GuestHypervisor::system_time()

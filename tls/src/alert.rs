@@ -35,6 +35,8 @@ impl Alert {
     pub const INTERNAL_ERROR: Self = Self(80);
     /// No renegotiation in TLS 1.2; a warning.
     pub const NO_RENEGOTIATION: Self = Self(100);
+    /// An extension is missing without which there is no handshake.
+    pub const MISSING_EXTENSION: Self = Self(109);
     /// A certificate must be shown.
     pub const CERTIFICATE_REQUIRED: Self = Self(116);
     /// No application protocol that both sides have.

@@ -8,6 +8,7 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::pki_types::ServerName;
 use rustls::server::StoresServerSessions;
 use spin::Mutex;
+use zeroize::Zeroizing;
 
 /// Tickets that are kept of one server.
 const TICKETS: usize = 4;
@@ -15,7 +16,8 @@ const TICKETS: usize = 4;
 /// Of a server: what it needs of a session, by its number.
 pub(crate) struct ServerCache {
     most: usize,
-    sessions: Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>,
+    /// By their number. They have secrets.
+    sessions: Mutex<VecDeque<(Vec<u8>, Zeroizing<Vec<u8>>)>>,
 }
 
 impl ServerCache {
@@ -27,22 +29,25 @@ impl ServerCache {
 impl StoresServerSessions for ServerCache {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         let mut sessions = self.sessions.lock();
+        if sessions.try_reserve(1).is_err() {
+            return false;
+        }
         sessions.retain(|(k, _)| *k != key);
         while sessions.len() >= self.most.max(1) {
             sessions.pop_front();
         }
-        sessions.push_back((key, value));
+        sessions.push_back((key, Zeroizing::new(value)));
         true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.sessions.lock().iter().find(|(k, _)| k == key).map(|(_, v)| v.clone())
+        self.sessions.lock().iter().find(|(k, _)| k == key).map(|(_, v)| v.to_vec())
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut sessions = self.sessions.lock();
         let at = sessions.iter().position(|(k, _)| k == key)?;
-        sessions.remove(at).map(|(_, v)| v)
+        sessions.remove(at).map(|(_, mut v)| core::mem::take(&mut *v))
     }
 
     fn can_cache(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::clock::{self, CheckedClock};
 use crate::engine::ClientEngine;
 use crate::pem::{self, ConfigError};
 use crate::server::check_protocols;
-use crate::session::Common;
+use crate::session::{Common, Handshaking};
 use crate::{Error, Limits, Stats, TlsStream, Versions};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -13,6 +13,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
+use fata_libos::entropy;
 use rustls::RootCertStore;
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -70,7 +71,8 @@ impl ClientConfig {
         Ok(self)
     }
 
-    /// Revocation lists for servers' certificates, which are refused then if no list of their issuer is there.
+    /// Revocation lists for servers' certificates, which are refused then if no list of their issuer is there, or its time is
+    /// over (`nextUpdate`, RFC 5280 section 5.1.2.5).
     pub fn revocation_lists(mut self, pem: &str) -> Result<Self, ConfigError> {
         self.revoked = pem::revocation_lists(pem)?;
         Ok(self)
@@ -105,6 +107,7 @@ impl ClientConfig {
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots), self.provider.clone())
                 .with_crls(self.revoked)
+                .enforce_revocation_expiration()
                 .build()
                 .map_err(|_| ConfigError::BadRevocationList)?;
         let builder = rustls::ClientConfig::builder_with_details(self.provider, Arc::new(CheckedClock))
@@ -139,7 +142,8 @@ impl TlsConnector {
 
     /// With its limits, counting in `stats`, of which others may hold a clone.
     pub fn with(config: ClientConfig, limits: Limits, stats: Rc<Stats>) -> Result<Self, ConfigError> {
-        Ok(Self { config: Arc::new(config.build()?), common: Rc::new(Common { limits, stats }) })
+        entropy::try_fill(&mut [0; 1]).map_err(ConfigError::NoEntropy)?;
+        Ok(Self { config: Arc::new(config.build()?), common: Rc::new(Common::new(limits, stats)) })
     }
 
     /// Connects over `stream` to the server of this name, or of this IP address as text: its certificate must be for that.
@@ -154,12 +158,13 @@ impl TlsConnector {
     pub fn stream<S: Read + Write>(&self, name: &str, stream: S) -> Result<TlsStream<S>, Error> {
         clock::check()?;
         let name = ServerName::try_from(name).map_err(|_| Error::InvalidName)?.to_owned();
+        let handshaking = Handshaking::begin(&self.common)?;
         let connection = UnbufferedClientConnection::new(self.config.clone(), name)?;
-        Ok(TlsStream::new(Box::new(ClientEngine(connection)), self.common.clone(), stream))
+        Ok(TlsStream::new(Box::new(ClientEngine(connection)), handshaking, stream))
     }
 
     /// What it counts.
     pub fn stats(&self) -> &Stats {
-        &self.common.stats
+        self.common.stats()
     }
 }

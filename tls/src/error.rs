@@ -40,9 +40,12 @@ pub enum Error {
     /// Written after [`shutdown`](crate::TlsStream::shutdown).
     #[error("written after the end of writing")]
     Closed,
-    /// There is no memory for a record.
-    #[error("no memory for a record")]
+    /// There is no memory for a connection, or for a record.
+    #[error("no memory for a connection or a record")]
     NoMemory,
+    /// As many handshakes are in progress as there may be: [`Limits::handshakes`](crate::Limits::handshakes).
+    #[error("{0} handshakes are in progress, and there may be no more")]
+    TooManyHandshakes(usize),
     /// The keys of a TLS 1.2 connection have been used as often as is safe.
     #[error("the connection's keys are used up")]
     KeysExhausted,
@@ -170,7 +173,7 @@ impl embedded_io_async::Error for Error {
             Self::Truncated => ErrorKind::ConnectionReset,
             Self::HandshakeTimeout(_) => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::BrokenPipe,
-            Self::NoMemory => ErrorKind::OutOfMemory,
+            Self::NoMemory | Self::TooManyHandshakes(_) => ErrorKind::OutOfMemory,
             Self::InvalidName => ErrorKind::InvalidInput,
             Self::Clock(_) | Self::KeysExhausted => ErrorKind::Other,
         }

@@ -38,12 +38,14 @@
 extern crate alloc;
 
 mod alert;
+mod bound;
 mod cache;
 mod client;
 mod clock;
 mod engine;
 mod error;
 mod limits;
+mod memory;
 mod names;
 mod pem;
 pub mod provider;

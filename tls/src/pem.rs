@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use fata_libos::entropy::EntropyError;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{
@@ -10,6 +11,7 @@ use rustls::pki_types::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::{Error as TlsError, InconsistentKeys, RootCertStore};
+use zeroize::Zeroizing;
 
 /// Why certificates and keys cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum ConfigError {
     /// An application protocol's name is empty, or longer than 255 octets.
     #[error("an application protocol's name has 1 to 255 octets")]
     BadProtocolName,
+    /// There are no random octets, without which no handshake is done.
+    #[error("{0}")]
+    NoEntropy(EntropyError),
     /// Something that rustls refuses.
     #[error("the configuration cannot be used: {0}")]
     Refused(String),
@@ -59,7 +64,7 @@ pub enum ConfigError {
 #[derive(Default)]
 struct Sections {
     certificates: Vec<CertificateDer<'static>>,
-    keys: Vec<PrivateKeyDer<'static>>,
+    keys: Vec<Zeroizing<PrivateKeyDer<'static>>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
@@ -69,9 +74,9 @@ fn sections(pem: &str) -> Result<Sections, ConfigError> {
         let (kind, der) = section.map_err(|e| ConfigError::BadPem { section: n + 1, reason: reason(&e) })?;
         match kind {
             SectionKind::Certificate => all.certificates.push(der.into()),
-            SectionKind::PrivateKey => all.keys.push(PrivatePkcs8KeyDer::from(der).into()),
-            SectionKind::RsaPrivateKey => all.keys.push(PrivatePkcs1KeyDer::from(der).into()),
-            SectionKind::EcPrivateKey => all.keys.push(PrivateSec1KeyDer::from(der).into()),
+            SectionKind::PrivateKey => all.keys.push(Zeroizing::new(PrivatePkcs8KeyDer::from(der).into())),
+            SectionKind::RsaPrivateKey => all.keys.push(Zeroizing::new(PrivatePkcs1KeyDer::from(der).into())),
+            SectionKind::EcPrivateKey => all.keys.push(Zeroizing::new(PrivateSec1KeyDer::from(der).into())),
             SectionKind::Crl => all.lists.push(der.into()),
             _ => {}
         }
@@ -110,7 +115,7 @@ pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, ConfigErr
 }
 
 /// The one private key of a text.
-fn key(pem: &str) -> Result<PrivateKeyDer<'static>, ConfigError> {
+fn key(pem: &str) -> Result<Zeroizing<PrivateKeyDer<'static>>, ConfigError> {
     let mut keys = sections(pem)?.keys;
     match (keys.len(), keys.pop()) {
         (1, Some(key)) => Ok(key),
@@ -131,7 +136,9 @@ pub(crate) fn certified(
     for (n, certificate) in chain.iter().enumerate() {
         webpki::EndEntityCert::try_from(certificate).map_err(|_| ConfigError::BadCertificate(n + 1))?;
     }
-    let key = provider.key_provider.load_private_key(key(key_pem)?).map_err(bad_key)?;
+    // Its reader takes it over and zeroes it.
+    let key = core::mem::replace(&mut *key(key_pem)?, PrivatePkcs8KeyDer::from(Vec::new()).into());
+    let key = provider.key_provider.load_private_key(key).map_err(bad_key)?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(TlsError::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),

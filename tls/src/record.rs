@@ -3,7 +3,8 @@
 //! The header is read first and says how much to make room for, so that there is memory for a record only while it is on
 //! its way, and nothing is read that belongs to the next one.
 
-use crate::Error;
+use crate::session::Phase;
+use crate::{Error, memory};
 use alloc::vec::Vec;
 
 const HEADER: usize = 5;
@@ -25,13 +26,16 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// Where the next octets go: never empty, and never beyond the record's end.
-    pub(crate) fn room(&mut self) -> Result<&mut [u8], Error> {
+    pub(crate) fn room(&mut self, phase: Phase) -> Result<&mut [u8], Error> {
         if self.have < HEADER {
             return Ok(self.header.get_mut(self.have..).unwrap_or_default());
         }
         if self.filled == self.record.len() {
             let room = if self.filled < FIRST { self.whole().min(FIRST) } else { self.whole() };
             let more = room.saturating_sub(self.filled);
+            if !memory::is_free(phase, more) {
+                return Err(Error::NoMemory);
+            }
             self.record.try_reserve_exact(more).map_err(|_| Error::NoMemory)?;
             self.record.resize(room, 0);
         }
@@ -81,12 +85,13 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fata_libos::testing::run;
 
     /// Feeds `octets` in pieces of `n` and gives the records.
     fn records(mut octets: &[u8], n: usize) -> Vec<Vec<u8>> {
         let (mut incoming, mut all) = (Incoming::default(), Vec::new());
         while !octets.is_empty() {
-            let room = incoming.room().unwrap();
+            let room = incoming.room(Phase::Open).unwrap();
             let now = room.len().min(n).min(octets.len());
             assert!(now > 0);
             room[..now].copy_from_slice(&octets[..now]);
@@ -108,9 +113,11 @@ mod tests {
             r
         };
         let sent = [0, 1, 2043, 2044, 16_384 + 256, 5, 16_384 + 2047].map(record);
-        for n in [1, 2, 5, 6, 1460, 100_000] {
-            assert_eq!(records(&sent.concat(), n), sent, "{n}");
-        }
+        run(async {
+            for n in [1, 2, 5, 6, 1460, 100_000] {
+                assert_eq!(records(&sent.concat(), n), sent, "{n}");
+            }
+        });
     }
 
     #[test]
@@ -123,11 +130,13 @@ mod tests {
 
     #[test]
     fn memory_is_taken_as_a_record_comes() {
-        let mut incoming = Incoming::default();
-        incoming.room().unwrap().copy_from_slice(&[23, 3, 3, 0x40, 0]);
-        incoming.received(HEADER).unwrap();
-        assert_eq!(incoming.room().unwrap().len(), 2048 - HEADER);
-        incoming.received(2048 - HEADER).unwrap();
-        assert_eq!(incoming.room().unwrap().len(), 16_384 + HEADER - 2048);
+        run(async {
+            let mut incoming = Incoming::default();
+            incoming.room(Phase::Open).unwrap().copy_from_slice(&[23, 3, 3, 0x40, 0]);
+            incoming.received(HEADER).unwrap();
+            assert_eq!(incoming.room(Phase::Open).unwrap().len(), 2048 - HEADER);
+            incoming.received(2048 - HEADER).unwrap();
+            assert_eq!(incoming.room(Phase::Open).unwrap().len(), 16_384 + HEADER - 2048);
+        });
     }
 }

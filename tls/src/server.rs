@@ -1,11 +1,12 @@
 //! The server's side: its configuration, and what makes streams of accepted ones.
 
+use crate::bound::{Bound, DIGEST};
 use crate::cache::ServerCache;
 use crate::clock::{AnyClock, CheckedClock};
 use crate::engine::ServerEngine;
 use crate::names::{Certificates, Seen};
 use crate::pem::{self, ConfigError};
-use crate::session::Common;
+use crate::session::{Common, Handshaking};
 use crate::{Limits, Stats, TlsStream, Versions};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -15,12 +16,14 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::net::SocketAddr;
 use embedded_io_async::{Read, Write};
+use fata_libos::entropy;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
+use sha2::{Digest, Sha256};
 
 /// Whether clients show certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +50,35 @@ impl Clients {
     fn verifier(&self, config: &ServerConfig) -> Verifier {
         let (roots, provider) = (Arc::new(self.roots.clone()), config.provider.clone());
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
-            .with_crls(config.revoked.iter().cloned());
+            .with_crls(config.revoked.iter().cloned())
+            .enforce_revocation_expiration();
         let builder = match self.which {
             ClientCertificates::Required => builder,
             ClientCertificates::Asked => builder.allow_unauthenticated(),
         };
         builder.build().map_err(|_| ConfigError::BadRevocationList)
+    }
+
+    /// Of all that certificates are held against.
+    fn digest(&self, config: &ServerConfig) -> [u8; DIGEST] {
+        let mut digest = Sha256::new();
+        let mut add = |octets: &[u8]| {
+            digest.update((octets.len() as u64).to_be_bytes());
+            digest.update(octets);
+        };
+        add(&[match self.which {
+            ClientCertificates::Asked => 1,
+            ClientCertificates::Required => 2,
+        }]);
+        for root in &self.roots.roots {
+            add(&root.subject);
+            add(&root.subject_public_key_info);
+            add(root.name_constraints.as_deref().unwrap_or_default());
+        }
+        // None is shorter than this.
+        add(&[]);
+        config.revoked.iter().for_each(|list| add(list));
+        digest.finalize().into()
     }
 }
 
@@ -126,14 +152,16 @@ impl ServerConfig {
         Ok(self)
     }
 
-    /// Revocation lists for clients' certificates, which are refused then if no list of their issuer is there.
+    /// Revocation lists for clients' certificates, which are refused then if no list of their issuer is there, or its time is
+    /// over (`nextUpdate`, RFC 5280 section 5.1.2.5): [replace](TlsAcceptor::replace) the configuration in time.
     pub fn revocation_lists(mut self, pem: &str) -> Result<Self, ConfigError> {
         self.revoked = pem::revocation_lists(pem)?;
         Ok(self)
     }
 
-    /// Makes session tickets, with which clients resume. None are made without it. Two acceptors may share one if they ask
-    /// for the same client certificates.
+    /// Makes session tickets, with which clients resume. None are made without it. Acceptors may share one, and so may
+    /// configurations that take each other's place: a ticket opens only where the same roots and revocation lists are held against
+    /// clients' certificates. A certificate that expires, ends with the last of its tickets, which open for two periods at most.
     pub fn tickets(mut self, tickets: Arc<dyn ProducesTickets>) -> Self {
         self.tickets = Some(tickets);
         self
@@ -156,6 +184,7 @@ impl ServerConfig {
         let clock: Arc<dyn TimeProvider> =
             if self.clients.is_some() { Arc::new(CheckedClock) } else { Arc::new(AnyClock) };
         let verifier = self.verifier()?;
+        let digest = self.clients.as_ref().map_or([0; DIGEST], |clients| clients.digest(&self));
         let builder = rustls::ServerConfig::builder_with_details(self.provider, clock)
             .with_protocol_versions(self.versions.list())
             .map_err(|e| ConfigError::Refused(e.to_string()))?;
@@ -164,7 +193,7 @@ impl ServerConfig {
             builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(self.certificates));
         config.alpn_protocols = self.protocols;
         if let Some(tickets) = self.tickets {
-            config.ticketer = tickets;
+            config.ticketer = Arc::new(Bound { tickets, digest });
         }
         if self.sessions > 0 {
             config.session_storage = Arc::new(ServerCache::new(self.sessions));
@@ -210,8 +239,10 @@ impl TlsAcceptor {
 
     /// With its limits, counting in `stats`, of which others may hold a clone.
     pub fn with(config: ServerConfig, limits: Limits, stats: Rc<Stats>) -> Result<Self, ConfigError> {
+        // Without random octets no handshake would be done: it is said now.
+        entropy::try_fill(&mut [0; 1]).map_err(ConfigError::NoEntropy)?;
         let ready = RefCell::new(config.build()?);
-        Ok(Self(Rc::new(Shared { ready, common: Rc::new(Common { limits, stats }) })))
+        Ok(Self(Rc::new(Shared { ready, common: Rc::new(Common::new(limits, stats)) })))
     }
 
     /// From now on connections begin with this configuration; those that there are keep theirs. Where it cannot be used, the
@@ -222,12 +253,14 @@ impl TlsAcceptor {
         Ok(())
     }
 
-    /// A TLS stream over `stream`. The handshake runs when it is first used.
+    /// A TLS stream over `stream`. The handshake runs when it is first used. There is none while as many handshakes are in
+    /// progress as [may be](Limits::handshakes), or memory is short.
     pub fn accept<S: Read + Write>(&self, stream: S) -> Result<TlsStream<S>, crate::Error> {
+        let handshaking = Handshaking::begin(&self.0.common)?;
         let ready = self.0.ready.borrow();
         let connection = UnbufferedServerConnection::new(ready.config.clone())?;
         let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone() });
-        Ok(TlsStream::new(engine, self.0.common.clone(), stream))
+        Ok(TlsStream::new(engine, handshaking, stream))
     }
 
     /// A listener over another one: any `async` closure that gives a stream and its peer's address, such as
@@ -238,7 +271,7 @@ impl TlsAcceptor {
 
     /// What it counts.
     pub fn stats(&self) -> &Stats {
-        &self.0.common.stats
+        self.0.common.stats()
     }
 }
 
@@ -257,7 +290,7 @@ where
     pub async fn accept(&self) -> Result<(TlsStream<S>, SocketAddr), E> {
         loop {
             let (stream, peer) = (self.accept)().await?;
-            // Fails for a configuration that cannot be, or without memory: the next one may be luckier.
+            // Without memory for it, above all: the client sees its stream end, and the next one may be luckier.
             if let Ok(stream) = self.acceptor.accept(stream) {
                 return Ok((stream, peer));
             }

@@ -7,6 +7,9 @@ use crate::stream::{Parts, io};
 use crate::transfer::{Outgoing, fill};
 use alloc::rc::Rc;
 use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_libos::time::timeout;
 
@@ -30,7 +33,8 @@ pub struct TlsReader<R: Read> {
     stream: R,
 }
 
-/// The writing direction of a connection. Dropping it says to the peer that no more is sent.
+/// The writing direction of a connection. Its futures may be dropped as those of [`TlsStream`](crate::TlsStream): what
+/// [`write`](Write::write) has accepted may wait here for a [`flush`](Write::flush) or the next call. Dropping it says to the peer that no more is sent.
 pub struct TlsWriter<W: Write> {
     session: Rc<RefCell<Session>>,
     outgoing: Outgoing,
@@ -57,11 +61,13 @@ impl<R: Read> Read for TlsReader<R> {
                     return Ok(0);
                 }
             }
-            let filled = fill(&mut self.stream, &mut self.incoming).await;
+            let phase = self.session.borrow().phase();
+            let filled = fill(&mut self.stream, &mut self.incoming, phase).await;
             let mut session = self.session.borrow_mut();
             let n = match filled {
                 Ok(true) => session.receive(self.incoming.take(), buf)?,
                 Ok(false) => return Err(session.end(Error::Truncated)),
+                Err(Error::NoMemory) => return Err(session.no_memory()),
                 Err(error) => return Err(session.end(error)),
             };
             if n > 0 {
@@ -72,16 +78,18 @@ impl<R: Read> Read for TlsReader<R> {
 }
 
 impl<W: Write> TlsWriter<W> {
-    /// See [`TlsStream::shutdown`](crate::TlsStream::shutdown). After an error of the reading direction it sends the alert.
+    /// See [`TlsStream::shutdown`](crate::TlsStream::shutdown). After an error of the reading direction it sends
+    /// the alert, and gives that error.
     pub async fn shutdown(&mut self) -> Result<(), Error> {
         self.session.borrow_mut().close();
-        let time = self.session.borrow().common.limits.close_time;
+        let time = self.session.borrow().common.limits().close_time;
         timeout(time, self.flush()).await.unwrap_or(Err(Error::Io(ErrorKind::TimedOut)))
     }
 
     async fn drain(&mut self) -> Result<(), Error> {
         loop {
-            self.outgoing.drain(&mut self.stream).await.map_err(|e| self.session.borrow_mut().end(e))?;
+            let sent = self.outgoing.drain(&mut self.stream).await;
+            sent.map_err(|e| self.session.borrow_mut().end_sending(e))?;
             let mut session = self.session.borrow_mut();
             if !session.has_output() {
                 return Ok(());
@@ -102,13 +110,19 @@ impl<W: Write> Write for TlsWriter<W> {
         }
         self.drain().await?;
         let result = self.session.borrow_mut().send(buf);
-        self.drain().await?;
+        // As that of a whole connection, it waits for nothing once octets are accepted.
+        let mut drain = pin!(self.drain());
+        poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
         result
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        self.drain().await?;
-        self.stream.flush().await.map_err(|e| self.session.borrow_mut().end(io(e)))
+        let sent = match self.drain().await {
+            Ok(()) => self.stream.flush().await.map_err(|e| self.session.borrow_mut().end_sending(io(e))),
+            Err(error) => Err(error),
+        };
+        self.session.borrow().check_sending()?;
+        sent
     }
 }
 

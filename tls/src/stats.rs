@@ -22,6 +22,8 @@ impl Counter {
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(crate) started: Counter,
+    pub(crate) turned_away: Counter,
+    pub(crate) short_of_memory: Counter,
     pub(crate) full: Counter,
     pub(crate) resumed: Counter,
     pub(crate) timed_out: Counter,
@@ -41,6 +43,16 @@ impl Stats {
     /// Connections begun.
     pub fn connections(&self) -> u64 {
         self.started.get()
+    }
+
+    /// Connections that were not begun, as too many handshakes were in progress or memory was short.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.get()
+    }
+
+    /// Connections that ended, in their handshake or later, for want of memory.
+    pub fn short_of_memory(&self) -> u64 {
+        self.short_of_memory.get()
     }
 
     /// Handshakes done, resumed ones too.
@@ -120,6 +132,9 @@ impl Stats {
     pub(crate) fn count(&self, error: &Error, is_handshaking: bool) {
         if matches!(error, Error::AlertReceived(_)) {
             self.alerts_received.add(1);
+        }
+        if matches!(error, Error::NoMemory) {
+            self.short_of_memory.add(1);
         }
         let counter = match error {
             Error::AlertReceived(_) if is_handshaking => &self.gave_up,

@@ -2,13 +2,15 @@
 
 use crate::engine::Engine;
 use crate::record::Incoming;
-use crate::session::{Common, Phase, Session};
+use crate::session::{Handshaking, Phase, Session};
 use crate::split::{self, TlsReader, TlsWriter};
 use crate::transfer::{Outgoing, fill, forget};
 use crate::{Error, Version};
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_libos::net::Abort;
 use fata_libos::time::{Instant, timeout};
@@ -19,8 +21,13 @@ use rustls::pki_types::CertificateDer;
 ///
 /// Reading ends with `Ok(0)` where the peer has said so, and with [`Error::Truncated`] where its stream just ended. Dropping
 /// it says to the peer that no more is sent, if that can be done without waiting; after [`abort`](Abort::abort) it does not.
-/// A future of its that is dropped before it is done loses nothing: a record that a [`write`](Write::write) has begun is sent by
-/// the next call.
+///
+/// Any future of its may be dropped before it is done. A [`read`](Read::read) has then taken nothing, and a
+/// [`write`](Write::write) has accepted nothing: it waits only until what was accepted before is with the stream below, and ends as
+/// soon as its own octets are encrypted. So the last record may wait here: [`flush`](Write::flush), the next call, or dropping sends
+/// it. A `write_all` that is dropped has accepted a part of its octets, and does not say how many.
+///
+/// Where the stream below takes nothing more, what came is read still, until it ends there too.
 pub struct TlsStream<S: Read + Write>(Option<Parts<S>>);
 
 /// What a connection is made of.
@@ -32,8 +39,8 @@ pub(crate) struct Parts<S> {
 }
 
 impl<S: Read + Write> TlsStream<S> {
-    pub(crate) fn new(engine: Box<dyn Engine>, common: Rc<Common>, stream: S) -> Self {
-        let (session, incoming) = (Session::new(engine, common), Incoming::default());
+    pub(crate) fn new(engine: Box<dyn Engine>, handshaking: Handshaking, stream: S) -> Self {
+        let (session, incoming) = (Session::new(engine, handshaking), Incoming::default());
         Self(Some(Parts { session, incoming, outgoing: Outgoing::default(), stream }))
     }
 
@@ -108,11 +115,13 @@ impl<S: Read + Write> TlsStream<S> {
 
 impl<S: Read + Write> Parts<S> {
     async fn handshake(&mut self) -> Result<(), Error> {
-        if self.session.phase() == Phase::Open {
-            return self.session.check();
+        if let Err(error) = self.session.check() {
+            return Err(self.say_why(error).await);
         }
-        self.session.check()?;
-        let time = self.session.common.limits.handshake_time;
+        if self.session.phase() == Phase::Open {
+            return Ok(());
+        }
+        let time = self.session.common.limits().handshake_time;
         let deadline = *self.session.deadline.get_or_insert(Instant::now() + time);
         let left = deadline.duration_since(Instant::recent());
         match timeout(left, self.shake_hands()).await {
@@ -135,9 +144,10 @@ impl<S: Read + Write> Parts<S> {
 
     /// Waits for a record and looks at it; gives how many octets of plaintext it has put into `buf`.
     async fn next_record(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        match fill(&mut self.stream, &mut self.incoming).await {
+        match fill(&mut self.stream, &mut self.incoming, self.session.phase()).await {
             Ok(true) => self.session.receive(self.incoming.take(), buf),
             Ok(false) => Err(self.session.end(Error::Truncated)),
+            Err(Error::NoMemory) => Err(self.session.no_memory()),
             Err(error) => Err(self.session.end(error)),
         }
     }
@@ -145,6 +155,9 @@ impl<S: Read + Write> Parts<S> {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         if buf.is_empty() {
             return Ok(0);
+        }
+        if self.session.has_plain() {
+            return Ok(self.session.take_plain(buf));
         }
         self.handshake().await?;
         loop {
@@ -154,7 +167,8 @@ impl<S: Read + Write> Parts<S> {
             if self.session.is_peer_closed() {
                 return Ok(0);
             }
-            self.drain().await?;
+            // Where nothing can be sent any more, something may have come before that.
+            let _ = self.drain().await;
             match self.next_record(buf).await {
                 Ok(0) => {}
                 Ok(n) => return Ok(n),
@@ -171,7 +185,8 @@ impl<S: Read + Write> Parts<S> {
         self.drain().await?;
         match self.session.send(buf) {
             Ok(n) => {
-                self.drain().await?;
+                // Nothing waits from here on: who drops this before it is done must know that nothing was accepted.
+                self.drain_now().await;
                 Ok(n)
             }
             Err(error) => Err(self.say_why(error).await),
@@ -179,20 +194,27 @@ impl<S: Read + Write> Parts<S> {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
+        let sent = self.send_rest().await;
+        self.session.check_sending()?;
+        sent
+    }
+
+    async fn send_rest(&mut self) -> Result<(), Error> {
         self.drain().await?;
-        self.stream.flush().await.map_err(|e| self.session.end(io(e)))
+        self.stream.flush().await.map_err(|e| self.session.end_sending(io(e)))
     }
 
     async fn shutdown(&mut self) -> Result<(), Error> {
         self.session.close();
-        let time = self.session.common.limits.close_time;
+        let time = self.session.common.limits().close_time;
         timeout(time, self.flush()).await.unwrap_or(Err(Error::Io(ErrorKind::TimedOut)))
     }
 
     /// Sends what is to be sent.
     async fn drain(&mut self) -> Result<(), Error> {
         loop {
-            self.outgoing.drain(&mut self.stream).await.map_err(|e| self.session.end(e))?;
+            let sent = self.outgoing.drain(&mut self.stream).await;
+            sent.map_err(|e| self.session.end_sending(e))?;
             if !self.session.has_output() {
                 return Ok(());
             }
@@ -200,11 +222,17 @@ impl<S: Read + Write> Parts<S> {
         }
     }
 
+    /// Sends what the stream takes at once.
+    async fn drain_now(&mut self) {
+        let mut drain = pin!(self.drain());
+        poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_ready())).await;
+    }
+
     /// Sends the alert that goes with an error, and lets it arrive.
     async fn say_why(&mut self, error: Error) -> Error {
-        let time = self.session.common.limits.close_time;
+        let time = self.session.common.limits().close_time;
         if (!self.outgoing.is_empty() || self.session.has_output())
-            && timeout(time, self.flush()).await == Ok(Ok(()))
+            && timeout(time, self.send_rest()).await == Ok(Ok(()))
         {
             forget(&mut self.stream).await;
         }

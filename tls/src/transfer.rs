@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::record::Incoming;
+use crate::session::Phase;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -12,9 +13,13 @@ use embedded_io_async::{Error as _, ErrorKind, Read, Write};
 const MAX_FORGOTTEN: usize = 64 * 1024;
 
 /// Waits until a whole record is there. Nothing is lost where it is dropped while it waits. False: the stream has ended.
-pub(crate) async fn fill<R: Read>(stream: &mut R, incoming: &mut Incoming) -> Result<bool, Error> {
+pub(crate) async fn fill<R: Read>(
+    stream: &mut R,
+    incoming: &mut Incoming,
+    phase: Phase,
+) -> Result<bool, Error> {
     while !incoming.is_ready() {
-        match stream.read(incoming.room()?).await {
+        match stream.read(incoming.room(phase)?).await {
             Ok(0) => return Ok(false),
             Ok(n) => incoming.received(n)?,
             Err(e) => return Err(Error::Io(e.kind())),
@@ -40,17 +45,19 @@ impl Outgoing {
         (self.octets, self.sent) = (octets, 0);
     }
 
-    /// Writes all of it. What is not written where it is dropped while it waits stays here.
+    /// Writes all of it. What is not written where it is dropped while it waits stays here; what cannot be written goes.
     pub(crate) async fn drain<W: Write>(&mut self, stream: &mut W) -> Result<(), Error> {
-        while let Some(rest) = self.octets.get(self.sent..).filter(|rest| !rest.is_empty()) {
+        let mut result = Ok(());
+        while let Some(rest) = self.octets.get(self.sent..).filter(|rest| !rest.is_empty() && result.is_ok())
+        {
             match stream.write(rest).await {
-                Ok(0) => return Err(Error::Io(ErrorKind::WriteZero)),
+                Ok(0) => result = Err(Error::Io(ErrorKind::WriteZero)),
                 Ok(n) => self.sent += n,
-                Err(e) => return Err(Error::Io(e.kind())),
+                Err(e) => result = Err(Error::Io(e.kind())),
             }
         }
         self.load(Vec::new());
-        Ok(())
+        result
     }
 
     /// Writes what can be written without waiting.

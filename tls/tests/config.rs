@@ -4,6 +4,8 @@ mod common;
 
 use common::*;
 use embedded_io_async::{Read, Write};
+use fata_libos::time::{Duration, sleep};
+use fata_tls::provider::Tickets;
 use std::sync::Arc;
 
 use fata_tls::{
@@ -191,6 +193,77 @@ fn clients_certificates_are_checked() {
                 assert!(wanted.contains(&Some(seen.clone())), "{n}: {seen:?}");
                 assert_eq!(server.stats().handshakes_with_bad_certificates(), 1);
             }
+        }
+    });
+}
+
+/// A list is good until `nextUpdate`: 2026-02-01, for either side.
+#[test]
+fn a_revocation_list_whose_time_is_over_is_none() {
+    run(async {
+        let client_of = |config: ClientConfig| TlsConnector::new(config).unwrap();
+        let lists = server_config()
+            .client_certificates(ClientCertificates::Required, LISTS_ROOT)
+            .unwrap()
+            .revocation_lists(LISTS_CRL)
+            .unwrap();
+        let server = TlsAcceptor::new(lists).unwrap();
+        let client = client_of(client_config().certificate(LISTS_CLIENT, LISTS_CLIENT_KEY).unwrap());
+        let own = TlsAcceptor::new(config(LISTS_CLIENT, LISTS_CLIENT_KEY)).unwrap();
+        let trusting = ClientConfig::from_roots_pem(LISTS_ROOT).unwrap().revocation_lists(LISTS_CRL).unwrap();
+        let trusting = client_of(trusting.session_cache(0));
+        let day = Duration::from_secs(86_400);
+        sleep(30 * day).await;
+        assert_eq!(outcome(&server, &client, "server.test").await, (Ok(()), Ok(())));
+        assert_eq!(outcome(&own, &trusting, "server.test").await, (Ok(()), Ok(())));
+        sleep(2 * day).await;
+        let (of_server, of_client) = refused(outcome(&server, &client, "server.test").await);
+        let unusable = |error: &Error| matches!(error, Error::Certificate(CertificateProblem::Unusable(_)));
+        assert!(unusable(&of_server), "{of_server}");
+        assert!(matches!(of_client, Error::AlertReceived(_)), "{of_client}");
+        let (of_server, of_client) = refused(outcome(&own, &trusting, "server.test").await);
+        assert!(unusable(&of_client), "{of_client}");
+        assert!(matches!(of_server, Error::AlertReceived(_)), "{of_server}");
+    });
+}
+
+/// Who has a ticket is let in without its certificate being looked at: so a ticket is one of the same demands.
+#[test]
+fn a_ticket_opens_only_where_certificates_are_held_against_the_same() {
+    use ClientCertificates::{Asked, Required};
+    run(async {
+        for versions in [Versions::Tls13, Versions::Tls12] {
+            let tickets: Arc<Tickets> = Arc::default();
+            let bare = || server_config().versions(versions).tickets(tickets.clone());
+            let asking = |which, root| bare().client_certificates(which, root).unwrap();
+            let revoking = || asking(Required, ROOT).revocation_lists(REVOKED_LIST).unwrap();
+            let client = || {
+                let config = client_config().certificate(REVOKED, REVOKED_KEY).unwrap();
+                TlsConnector::new(config).unwrap()
+            };
+            // What changes nothing that certificates are held against.
+            let server = TlsAcceptor::new(asking(Required, ROOT)).unwrap();
+            let same = client();
+            assert!(resumes(&server, &same).await, "{versions:?}");
+            server.replace(asking(Required, ROOT).alpn(&["http/1.1"])).unwrap();
+            assert!(resumes(&server, &same).await, "{versions:?}");
+            // Revoked, since the ticket was made.
+            server.replace(revoking()).unwrap();
+            let (of_server, _) = refused(outcome(&server, &same, "server.test").await);
+            assert_eq!(of_server, Error::Certificate(CertificateProblem::Revoked), "{versions:?}");
+            // Others are trusted; a certificate is asked for where none was.
+            let server = TlsAcceptor::new(asking(Asked, ROOT)).unwrap();
+            let same = client();
+            assert!(resumes(&server, &same).await);
+            server.replace(asking(Asked, OTHER_ROOT)).unwrap();
+            let (of_server, _) = refused(outcome(&server, &same, "server.test").await);
+            assert_eq!(of_server, Error::Certificate(CertificateProblem::UnknownIssuer), "{versions:?}");
+            let server = TlsAcceptor::new(bare()).unwrap();
+            let none = connector();
+            assert!(resumes(&server, &none).await);
+            server.replace(asking(Required, ROOT)).unwrap();
+            let (of_server, _) = refused(outcome(&server, &none, "server.test").await);
+            assert_eq!(of_server, Error::Certificate(CertificateProblem::Missing), "{versions:?}");
         }
     });
 }

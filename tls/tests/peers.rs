@@ -1,129 +1,21 @@
 //! Real peers over the host's sockets: OpenSSL's `s_client` and `s_server`, and curl.
 
 mod common;
+#[path = "common/host.rs"]
+mod host;
 
 use common::*;
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::Write;
 use fata_libos::task::block_on;
-use fata_libos::time::{Duration, timeout};
+use fata_libos::time::Duration;
 use fata_tls::provider::Tickets;
-use fata_tls::{ClientCertificates, ServerConfig, Stats, TlsAcceptor, TlsStream};
+use fata_tls::{ClientCertificates, ServerConfig};
 use fata_unix::UnixPlatform;
-use fata_unix::socket::{TcpListener, TcpStream};
-use std::future::poll_fn;
-use std::io;
+use fata_unix::socket::TcpStream;
+use host::*;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
 use std::sync::Arc;
-
-/// A host's stream with the traits.
-struct Socket(TcpStream);
-
-fn kind(e: io::Error) -> ErrorKind {
-    match e.kind() {
-        io::ErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
-        io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
-        _ => ErrorKind::Other,
-    }
-}
-
-impl ErrorType for Socket {
-    type Error = ErrorKind;
-}
-
-impl Read for Socket {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
-        poll_fn(|cx| self.0.poll_read(cx, buf)).await.map_err(kind)
-    }
-}
-
-impl Write for Socket {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
-        poll_fn(|cx| self.0.poll_write(cx, buf)).await.map_err(kind)
-    }
-    async fn flush(&mut self) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-}
-
-/// Answers a request with what is known of the connection, and with as many octets as its path says.
-async fn serve(mut stream: TlsStream<Socket>) {
-    let (mut head, mut buf) = (Vec::new(), [0; 1000]);
-    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
-        match stream.read(&mut buf).await {
-            Ok(n) if n > 0 => head.extend_from_slice(&buf[..n]),
-            _ => return,
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let len = path.trim_start_matches('/').parse().unwrap_or(0);
-    let what = format!(
-        "{} sni={} alpn={} resumed={} certificates={}\n",
-        stream.protocol_version().unwrap(),
-        stream.server_name().unwrap_or("-"),
-        String::from_utf8_lossy(stream.alpn_protocol().unwrap_or(b"-")),
-        stream.is_resumed(),
-        stream.peer_certificates().count(),
-    );
-    let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{what}", what.len() + len);
-    let _ = stream.write_all(answer.as_bytes()).await;
-    let _ = stream.write_all(&pattern(len)).await;
-    let _ = stream.shutdown().await;
-    // As a server does: what the client still says is heard.
-    let _ = timeout(Duration::from_secs(2), stream.read(&mut buf)).await;
-}
-
-/// Runs `client` on another thread against a server with this configuration; what the server counts.
-fn with_server<T: Send + 'static>(
-    config: impl FnOnce() -> ServerConfig,
-    client: impl FnOnce(SocketAddr) -> T + Send + 'static,
-) -> (T, Rc<Stats>) {
-    let platform = UnixPlatform::new().unwrap();
-    let stats = Rc::<Stats>::default();
-    let output = block_on(platform, async {
-        let acceptor = TlsAcceptor::with(config(), Default::default(), stats.clone()).unwrap();
-        let listener = TcpListener::bind(platform.reactor(), "127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr();
-        let client = std::thread::spawn(move || client(address));
-        let tls = acceptor.listen(async move || {
-            poll_fn(|cx| listener.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
-        });
-        let serving = fata_libos::spawn(async move {
-            while let Ok((stream, _)) = tls.accept().await {
-                fata_libos::spawn_detached(serve(stream));
-            }
-        });
-        while !client.is_finished() {
-            fata_libos::time::sleep(Duration::from_millis(10)).await;
-        }
-        drop(serving);
-        client.join().unwrap()
-    });
-    (output, stats)
-}
-
-fn file(name: &str) -> String {
-    format!("{}/tests/certificates/{name}.pem", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What a command says on both outputs, given this input.
-fn command(program: &str, args: &[&str], input: &str) -> String {
-    use std::io::Write as _;
-    let mut child = Command::new("timeout")
-        .arg("20")
-        .arg(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{program}: {e}"));
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-}
 
 fn s_client(address: SocketAddr, args: &str, input: &str) -> String {
     let (address, root) = (address.to_string(), file("root"));
@@ -151,6 +43,10 @@ fn openssl_speaks_each_version_suite_and_group() {
                 ("-groups P-256", "TLS 1.3"),
                 ("-groups P-384", "TLS 1.3"),
                 ("-groups P-521:P-256", "TLS 1.3"),
+                ("-tls1_2 -groups X25519:P-256", "TLS 1.2"),
+                ("-tls1_2 -groups P-256", "TLS 1.2"),
+                ("-tls1_2 -groups P-384:P-256", "TLS 1.2"),
+                ("-tls1_2 -groups P-521:P-256", "TLS 1.2"),
             ] {
                 let args = format!("{args} -servername localhost -alpn http/1.1");
                 let said = s_client(address, &args, GET);
@@ -170,7 +66,71 @@ fn openssl_speaks_each_version_suite_and_group() {
             }
         },
     );
-    assert_eq!((stats.handshakes(), stats.handshakes_refused()), (10, 5));
+    assert_eq!((stats.handshakes(), stats.handshakes_refused()), (14, 5));
+}
+
+/// Keys of other kinds: RSA in each of its suites, Ed25519, in both versions.
+#[cfg(feature = "rsa")]
+#[test]
+fn openssl_speaks_with_keys_of_each_kind() {
+    for (chain, key, rows) in [
+        (
+            RSA,
+            RSA_KEY,
+            &[
+                ("-tls1_3 -sigalgs rsa_pss_rsae_sha256", "TLS 1.3"),
+                ("-tls1_3 -sigalgs rsa_pss_rsae_sha512", "TLS 1.3"),
+                ("-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", "TLS 1.2"),
+                ("-tls1_2 -cipher ECDHE-RSA-AES256-GCM-SHA384", "TLS 1.2"),
+                ("-tls1_2 -cipher ECDHE-RSA-CHACHA20-POLY1305", "TLS 1.2"),
+                ("-tls1_2 -sigalgs RSA+SHA384", "TLS 1.2"),
+            ][..],
+        ),
+        (ED25519, ED25519_KEY, &[("-tls1_3", "TLS 1.3"), ("-tls1_2", "TLS 1.2")][..]),
+    ] {
+        let (_, stats) = with_server(
+            move || ServerConfig::from_pem(chain, key).unwrap(),
+            move |address| {
+                for (args, wanted) in rows {
+                    let said = s_client(address, args, GET);
+                    assert!(said.contains(&format!("{wanted} sni=")), "{args}: {said}");
+                    assert!(said.contains("Verify return code: 0 (ok)"), "{args}: {said}");
+                }
+            },
+        );
+        assert_eq!(stats.handshakes(), rows.len() as u64);
+    }
+}
+
+/// Clients' certificates: shown, missing, of another root, expired, revoked; in both versions.
+#[test]
+fn openssl_shows_certificates() {
+    for (version, missing) in [("-tls1_3", "certificate required"), ("-tls1_2", "handshake failure")] {
+        let config = || {
+            let config = server_config().client_certificates(ClientCertificates::Required, ROOT).unwrap();
+            config.revocation_lists(REVOKED_LIST).unwrap()
+        };
+        let ((), stats) = with_server(config, move |address| {
+            let with = |name: &str| {
+                let args = format!("{version} -cert {} -key {}", file(name), file(&format!("{name}-key")));
+                s_client(address, &args, GET)
+            };
+            // OpenSSL sends the root too.
+            let said = with("client");
+            assert!(said.contains("200 OK") && said.contains("resumed=false certificates=2"), "{said}");
+            for (name, alert) in [
+                ("stranger", "unknown ca"),
+                ("expired", "certificate expired"),
+                ("revoked", "certificate revoked"),
+            ] {
+                let said = with(name);
+                assert!(said.contains(alert) && !said.contains("200 OK"), "{version} {name}: {said}");
+            }
+            let said = s_client(address, version, GET);
+            assert!(said.contains(missing) && !said.contains("200 OK"), "{version}: {said}");
+        });
+        assert_eq!((stats.handshakes(), stats.handshakes_with_bad_certificates()), (1, 4), "{version}");
+    }
 }
 
 #[test]

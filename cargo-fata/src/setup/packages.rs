@@ -37,7 +37,9 @@ pub const TEST: &[&str] = &[
     "python3-hpack",
     "python3-redis",
     "redis-tools",
+    "sslscan",
     "tcpdump",
+    "testssl.sh",
     "tshark",
     "util-linux",
 ];

@@ -77,6 +77,7 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()>
     if long {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64;
         ui::say(format!("fuzzing for {FUZZ_SECONDS} s a target, from FATA_FUZZ_SEED={seed} on"));
+        cargo.env("FATA_LONG", "1");
         cargo.env("FATA_FUZZ_SECONDS", FUZZ_SECONDS.to_string()).env("FATA_FUZZ_SEED", seed.to_string());
     }
     cargo.args(["test", "--workspace", "--features", "fata-http/h2", "--no-fail-fast"]);

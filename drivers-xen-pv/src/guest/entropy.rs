@@ -1,13 +1,13 @@
 //! What a guest's random octets are made of: the processor's generators, what it was told at its boot, clocks, jitter. And how
 //! to see that the guest may be one of two.
 
-use super::{boot, hypercall, memory};
+use super::{boot, cpuid, hypercall, memory};
 use crate::abi::shared_info::PVCLOCK_GUEST_STOPPED;
 use crate::abi::version::XENVER_GUEST_HANDLE;
 use crate::machine;
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::arch::x86_64::_rdtsc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fata_libos::entropy::{Pool, Source};
 
 /// Feeds the pool with what the processor and the hypervisor have; devices are another crate's.
@@ -16,7 +16,9 @@ pub fn gather(pool: &mut Pool) {
         pool.absorb_words(Source::Rdseed, 256, rdseed);
     }
     // Eight words of one reseed have no more than its generator's strength.
-    if has_rdrand() {
+    let has_rdrand = has_rdrand();
+    HAS_RDRAND.store(has_rdrand, Ordering::Relaxed);
+    if has_rdrand {
         pool.absorb_words(Source::Rdrand, 128, rdrand);
     }
     pool.absorb(Source::Boot, boot::told(), 0);
@@ -29,6 +31,15 @@ pub fn gather(pool: &mut Pool) {
     let words = [low, high, stamp, time, scale, start, start_nanos, counter()];
     pool.absorb(Source::Boot, words.map(u64::to_le_bytes).as_flattened(), 0);
     pool.absorb_jitter(counter);
+}
+
+/// Whether RDRAND was there when the pool was last fed: asking each time would be a trap.
+static HAS_RDRAND: AtomicBool = AtomicBool::new(false);
+
+/// A number that a copy of this guest has not: a word of RDRAND, where there is one, and the processor's counter.
+pub fn fresh() -> u64 {
+    let word = if HAS_RDRAND.load(Ordering::Relaxed) { rdrand() } else { None };
+    word.unwrap_or_default() ^ counter()
 }
 
 /// A number that is another where the guest may have been copied: on Xen one with another UUID or on another host, by its
@@ -75,11 +86,11 @@ fn counter() -> u64 {
 }
 
 fn has_rdrand() -> bool {
-    __cpuid(1).ecx & (1 << 30) != 0
+    cpuid(1, 0).ecx & (1 << 30) != 0
 }
 
 fn has_rdseed() -> bool {
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & (1 << 18) != 0
+    cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & (1 << 18) != 0
 }
 
 macro_rules! random_instruction {

@@ -5,7 +5,6 @@ use crate::abi::start_info::StartInfo;
 use crate::guest;
 use crate::shared::SharedMemory;
 use crate::types::{EvtchnPort, Mfn, PAGE_SIZE};
-use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::slice;
@@ -20,24 +19,13 @@ pub(super) extern "C" fn pv_main(start_info: *const StartInfo) -> ! {
     guest::console_is_at(&console);
     check(info);
     traps::init();
-    guest::enable_vectors(features());
+    guest::force_cpuid();
+    guest::enable_vectors(guest::cpuid(1, 0).ecx);
     mm::init(info);
     guest::note_runs();
     // SAFETY: its first 128 octets are plain numbers, mapped for ever, which nobody writes.
     guest::keep_told(unsafe { slice::from_raw_parts(start_info.cast(), offset_of!(StartInfo, cmd_line)) });
     guest::enter(&info.cmd_line, console, ring(info.store_mfn, info.store_evtchn), cpu_at_entry)
-}
-
-/// What Xen lets the guest have of CPUID leaf 1, `ecx`: the processor's own answer may have more.
-fn features() -> u32 {
-    let features;
-    // SAFETY: Xen takes the invalid instruction and the letters behind it for its own form of the one that follows; rbx is the
-    // compiler's.
-    unsafe {
-        asm!("push rbx", "ud2", ".ascii \"xen\"", "cpuid", "pop rbx",
-            inout("eax") 1 => _, out("ecx") features, out("edx") _);
-    }
-    features
 }
 
 /// A page that the builder shared with a daemon of the host, where it mapped it.

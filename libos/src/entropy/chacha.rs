@@ -2,7 +2,7 @@
 //!
 //! Of its own, not of a crate: those make four blocks at once, by code of 2 kB, where nearly each request here wants one.
 
-use core::sync::atomic::{Ordering, compiler_fence};
+use zeroize::Zeroize;
 
 /// Octets of a key.
 pub(super) const KEY: usize = 32;
@@ -43,6 +43,8 @@ impl Stream {
         for (octets, (word, start)) in self.block.as_chunks_mut().0.iter_mut().zip(words) {
             *octets = word.wrapping_add(*start).to_le_bytes();
         }
+        // With the block, it is the key.
+        rows.zeroize();
         let [low, high, ..] = &mut self.rows[3];
         *low = low.wrapping_add(1);
         *high = high.wrapping_add(u32::from(*low == 0));
@@ -51,15 +53,10 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// Overwrites what nobody reads any more, which the compiler would leave.
     #[inline(never)]
     fn drop(&mut self) {
-        let octets = (&raw mut *self).cast::<u8>();
-        for n in 0..size_of::<Self>() {
-            // SAFETY: within the value, which is of plain numbers.
-            unsafe { octets.add(n).write_volatile(0) };
-        }
-        compiler_fence(Ordering::SeqCst);
+        self.rows.zeroize();
+        self.block.zeroize();
     }
 }
 

@@ -4,6 +4,11 @@
 //! gone (Bernstein's fast key erasure). So the state at one moment says nothing about what was given out before, and there is no
 //! buffer of octets that wait to be given out. A request of 32 octets costs one block.
 //!
+//! The nonce of each stream is what the platform has that is [fresh](Below::fresh): a word of the processor's generator, and its
+//! counter. Of two copies of a guest that nobody has told apart, such as those of one snapshot, each has another stream from its
+//! first request on, where the processor has such a generator; where it has none, they differ by the counter alone, until they are seeded
+//! again. The nonce is no part of the key's strength, and may be the same twice: its key is not.
+//!
 //! It is seeded again when it is next asked after [`RESEED_OCTETS`] or [`RESEED_AFTER`], and when the [generation](Below::generation)
 //! is another: then there may be a second guest with the same key, and what was counted before counts no more.
 
@@ -17,12 +22,17 @@ pub(super) const RESEED_OCTETS: u64 = 1 << 20;
 /// Time after which it is.
 pub(super) const RESEED_AFTER: Duration = Duration::from_secs(600);
 
+/// In the nonce of each of its streams, and in none of the pool's.
+pub(super) const OURS: u64 = 1 << 63;
+
 /// What the generator needs of what is below it.
 pub(super) trait Below {
     /// Feeds the pool from each source.
     fn gather(&self, pool: &mut Pool);
     /// Another number when this program may be the copy of one that has used the same generator.
     fn generation(&self) -> u64;
+    /// A number that a copy of this program has not, as far as that can be had at each request.
+    fn fresh(&self) -> u64;
     /// A recent moment.
     fn now(&self) -> Instant;
 }
@@ -52,6 +62,11 @@ impl Generator {
         self.sources
     }
 
+    #[cfg(test)]
+    pub(super) fn key(&self) -> [u8; KEY] {
+        self.key
+    }
+
     pub(super) fn fill(&mut self, below: &impl Below, bytes: &mut [u8]) -> Result<(), EntropyError> {
         let (now, generation) = (below.now(), below.generation());
         if generation != self.generation {
@@ -61,13 +76,13 @@ impl Generator {
             || self.given_octets >= RESEED_OCTETS
             || now.duration_since(self.seeded_at) >= RESEED_AFTER
         {
-            let mut pool = Pool::new(self.key, self.sources);
+            let mut pool = Pool::new(&self.key, self.sources);
             below.gather(&mut pool);
-            let (key, sources) = pool.finish()?;
-            *self = Self { key, sources, generation, seeded_at: now, given_octets: 0 };
+            self.sources = pool.finish(&mut self.key)?;
+            (self.generation, self.seeded_at, self.given_octets) = (generation, now, 0);
         }
         self.given_octets = self.given_octets.saturating_add(bytes.len() as u64);
-        let mut stream = Stream::new(&self.key, 0);
+        let mut stream = Stream::new(&self.key, below.fresh() | OURS);
         let (mut block, mut at) = (stream.next(), KEY);
         self.key.copy_from_slice(&block[..KEY]);
         for octet in bytes {

@@ -19,6 +19,8 @@ use core::cell::RefCell;
 use generator::{Below, Generator};
 pub use pool::{NEEDED_BITS, Pool, Source, Sources};
 use thiserror::Error;
+#[cfg(not(target_os = "xen"))]
+use zeroize::Zeroize;
 
 local! {
     static GENERATOR: RefCell<Generator> = RefCell::new(Generator::new());
@@ -93,6 +95,9 @@ unsafe extern "Rust" {
 
     /// See `Platform::generation`.
     fn fata_generation() -> u64;
+
+    /// See `Platform::fresh`.
+    fn fata_fresh() -> u64;
 }
 
 #[cfg(target_os = "xen")]
@@ -107,6 +112,11 @@ impl Below for Platform {
         unsafe { fata_generation() }
     }
 
+    fn fresh(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { fata_fresh() }
+    }
+
     fn now(&self) -> Instant {
         crate::task::recent()
     }
@@ -119,10 +129,15 @@ impl Below for Platform {
         if crate::task::platform().entropy(&mut seed) {
             pool.absorb(Source::Kernel, &seed, 256);
         }
+        seed.zeroize();
     }
 
     fn generation(&self) -> u64 {
         crate::task::platform().generation()
+    }
+
+    fn fresh(&self) -> u64 {
+        crate::task::platform().fresh()
     }
 
     fn now(&self) -> Instant {

@@ -2,22 +2,29 @@
 //!
 //! Mixing is by ChaCha20 itself: each block `b` of at most 32 octets is a key, under which the first 32 octets of the stream
 //! are added (XOR) to the pool's. The nonce of block number `n` is `n`, its source and its length, so that equal blocks do not
-//! cancel each other, and it is never that of the generator's own streams. Why that is sound:
+//! cancel each other; its highest bit is never set, and that of the generator's own streams always is. Why that is sound:
 //!
 //! - A block that an attacker knows adds what he knows: the pool stays as hard to guess as it was.
 //! - A block that he cannot guess adds a stream that he cannot tell from random octets, as ChaCha20 is a pseudorandom function of its
 //!   key: what was in the pool before does not matter. Blocks that are hard to guess together are enough, where none is
 //!   alone, if ChaCha20's core is taken for a random function, which is what is assumed of a hash too.
-//! - A source that sees the pool and chooses its block to set it must find a key whose stream is given: 2^256 trials. Where
-//!   blocks were added themselves, or were keys of a cipher over the pool, one would do.
+//! - A source that sees the pool and chooses its blocks to set it must find keys whose streams add up to a given one. With one block,
+//!   as of virtio-rng, that is 2^256 trials; with two, as of a processor's generator, 2^128, by two lists that meet; with many,
+//!   2^(256 / (1 + log2 k)) for k blocks (Wagner's generalized birthday), about 2^64 for eight. Many blocks are what the boot told and jitter:
+//!   both are the host's, who sees all memory anyway and has no need to set it. The processor's words come before them, so that they cannot
+//!   have been chosen by those. Where blocks were added themselves, or were keys of a cipher over the pool, one trial would do.
 //!
-//! The pool is never given out: the generator takes it as a key and erases it ([`super::generator`]). A hash would do as well, and be
-//! some 2 kB more in each image that has a network.
+//! What is assumed of ChaCha20 is what its use as a cipher assumes, but for the second point's last sentence and the third, which take its
+//! core for a random function.
+//!
+//! The pool is never given out: the generator takes it as a key, and the pool is zeroed ([`super::generator`]). A hash would do as
+//! well, and be some 2 kB more in each image that has a network.
 
 use super::EntropyError;
 use super::chacha::{KEY, Stream};
 use super::health::Repetition;
 use super::jitter;
+use zeroize::Zeroize;
 
 /// What is needed before an octet is given out, bits: the strength that RDRAND claims, and that TLS asks for.
 pub const NEEDED_BITS: u32 = 128;
@@ -74,8 +81,8 @@ pub struct Pool {
 
 impl Pool {
     /// A pool that begins with a generator's key, which nobody can guess if it is of any sources.
-    pub(super) fn new(key: [u8; KEY], before: Sources) -> Self {
-        Self { mixed: key, before, blocks: 0, credit_bits: 0, sources: Sources::NONE, is_broken: false }
+    pub(super) fn new(key: &[u8; KEY], before: Sources) -> Self {
+        Self { mixed: *key, before, blocks: 0, credit_bits: 0, sources: Sources::NONE, is_broken: false }
     }
 
     /// Mixes in `octets` of a source, of which an attacker cannot guess `credit_bits`.
@@ -94,6 +101,7 @@ impl Pool {
         key[..block.len()].copy_from_slice(block);
         let mut stream = Stream::new(&key, nonce);
         self.mixed.iter_mut().zip(stream.next()).for_each(|(octet, added)| *octet ^= added);
+        key.zeroize();
     }
 
     /// Mixes in words of a processor's generator, which may have none for the moment. Where it has none for long, or repeats
@@ -107,11 +115,13 @@ impl Pool {
                 Some(word) if !repetition.is_reached_by(word) => place.copy_from_slice(&word.to_le_bytes()),
                 _ => {
                     self.is_broken = true;
+                    octets.zeroize();
                     return;
                 }
             }
         }
         self.absorb(source, &octets, credit_bits);
+        octets.zeroize();
     }
 
     /// Mixes in how long the same work takes, by a counter that goes as fast as the processor. It counts for nothing: who
@@ -127,13 +137,22 @@ impl Pool {
         self.before == Sources::NONE || self.credit_bits < NEEDED_BITS
     }
 
-    /// What was mixed, if an attacker cannot guess it.
-    pub(super) fn finish(self) -> Result<([u8; KEY], Sources), EntropyError> {
+    /// Makes what was mixed the key, if an attacker cannot guess it, and says what it is of.
+    pub(super) fn finish(self, key: &mut [u8; KEY]) -> Result<Sources, EntropyError> {
         // With a first key that nobody can guess the sources may fail for once.
         match self.credit_bits >= NEEDED_BITS || self.before != Sources::NONE {
-            true => Ok((self.mixed, Sources(self.before.0 | self.sources.0))),
+            true => {
+                key.copy_from_slice(&self.mixed);
+                Ok(Sources(self.before.0 | self.sources.0))
+            }
             false if self.is_broken => Err(EntropyError::Failed),
             false => Err(EntropyError::Missing),
         }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.mixed.zeroize();
     }
 }

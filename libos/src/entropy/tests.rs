@@ -109,10 +109,15 @@ impl OwnPool {
     }
 }
 
+fn finished(pool: Pool) -> Result<([u8; 32], Sources), EntropyError> {
+    let mut key = [0; 32];
+    pool.finish(&mut key).map(|sources| (key, sources))
+}
+
 #[test]
 fn mixing_is_as_it_is_described() {
     let long: Vec<_> = (0..100).map(|n| n as u8).collect();
-    let mut pool = Pool::new([3; 32], Sources::NONE);
+    let mut pool = Pool::new(&[3; 32], Sources::NONE);
     let mut own = OwnPool([3; 32], 0);
     let mut seen = vec![own.0];
     for (source, octets) in [
@@ -125,7 +130,7 @@ fn mixing_is_as_it_is_described() {
         own.absorb(source, octets);
         seen.push(own.0);
     }
-    assert_eq!(pool.finish().map(|(key, _)| key), Ok(own.0));
+    assert_eq!(finished(pool).map(|(key, _)| key), Ok(own.0));
     seen.dedup();
     assert_eq!(seen.len(), 4, "nothing is mixed in of no octets, and something of any");
 }
@@ -144,10 +149,10 @@ fn no_two_histories_have_one_pool() {
         &[(Source::Boot, &[1; 64])],
     ];
     let keys = histories.map(|history| {
-        let mut pool = Pool::new([0; 32], Sources::NONE);
+        let mut pool = Pool::new(&[0; 32], Sources::NONE);
         history.iter().for_each(|(source, octets)| pool.absorb(*source, octets, 128));
         pool.absorb(Source::Kernel, &[], 128);
-        pool.finish().unwrap().0
+        finished(pool).unwrap().0
     });
     for (n, key) in keys.iter().enumerate() {
         assert!(!keys[..n].contains(key), "history {n}");
@@ -181,19 +186,19 @@ mod words {
 #[test]
 fn words_that_are_stuck_or_do_not_come_count_for_nothing() {
     let with = |word: fn() -> Option<u64>| {
-        let mut pool = Pool::new([0; 32], Sources::NONE);
+        let mut pool = Pool::new(&[0; 32], Sources::NONE);
         pool.absorb_words(Source::Rdrand, 128, word);
-        pool.finish().map(|(_, sources)| sources.contains(Source::Rdrand))
+        finished(pool).map(|(_, sources)| sources.contains(Source::Rdrand))
     };
     assert_eq!(with(words::good), Ok(true));
     for word in [words::none, words::all_ones, words::twice_the_same] {
         assert_eq!(with(word), Err(EntropyError::Failed));
     }
     // Beside one that works it does no harm.
-    let mut pool = Pool::new([0; 32], Sources::NONE);
+    let mut pool = Pool::new(&[0; 32], Sources::NONE);
     pool.absorb_words(Source::Rdrand, 128, words::all_ones);
     pool.absorb_words(Source::Rdseed, 256, words::good);
-    let (_, sources) = pool.finish().unwrap();
+    let (_, sources) = finished(pool).unwrap();
     assert!(sources.contains(Source::Rdseed) && !sources.contains(Source::Rdrand));
 }
 
@@ -202,6 +207,7 @@ fn words_that_are_stuck_or_do_not_come_count_for_nothing() {
 struct Fake {
     now: Cell<u64>,
     generation: Cell<u64>,
+    fresh: Cell<u64>,
     /// Octets of its source, and their credit: none where the source fails.
     source: Cell<Option<(u8, u32)>>,
     gathered: Cell<u32>,
@@ -228,6 +234,9 @@ impl Below for Fake {
     fn generation(&self) -> u64 {
         self.generation.get()
     }
+    fn fresh(&self) -> u64 {
+        self.fresh.get()
+    }
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now.get())
     }
@@ -247,7 +256,8 @@ fn what_is_given_out_is_the_stream_behind_the_next_key() {
     own.absorb(Source::Rdrand, &[1; 32]);
     let mut generator = Generator::new();
     for len in [32, 1, 0, 1000, 64] {
-        let wanted = stream_of_rfc(&own.0, 0, 32 + len);
+        fake.fresh.set(len as u64 * 77);
+        let wanted = stream_of_rfc(&own.0, len as u64 * 77 | 1 << 63, 32 + len);
         assert_eq!(ask(&mut generator, &fake, len), wanted[32..], "{len} octets");
         own.0.copy_from_slice(&wanted[..32]);
     }
@@ -343,6 +353,39 @@ fn copies_of_a_guest_go_apart_or_give_nothing() {
     });
     assert_eq!(copies[0].0, copies[1].0);
     assert_ne!(copies[0].1, copies[1].1);
+}
+
+/// Of one snapshot, which nobody has told that they are two, and that no seed is due for.
+#[test]
+fn copies_of_a_guest_go_apart_by_what_is_fresh() {
+    let fake = Fake::new();
+    let copies = [1, 2].map(|n| {
+        let mut generator = Generator::new();
+        fake.fresh.set(0);
+        let before = ask(&mut generator, &fake, 32);
+        fake.fresh.set(n);
+        let first = ask(&mut generator, &fake, 32);
+        // What made them differ is in the key from then on.
+        fake.fresh.set(0);
+        (before, first, ask(&mut generator, &fake, 32))
+    });
+    assert_eq!(copies[0].0, copies[1].0);
+    assert_ne!(copies[0].1, copies[1].1);
+    assert_ne!(copies[0].2, copies[1].2);
+}
+
+/// The state at a moment, and all that is asked of it later, say nothing of what was given out before: the key is replaced first.
+#[test]
+fn what_was_given_out_is_not_in_the_state() {
+    let fake = Fake::new();
+    let mut generator = Generator::new();
+    let given = ask(&mut generator, &fake, 64);
+    let state = generator.key();
+    assert!(!given.windows(32).any(|window| window == state), "the next key was given out");
+    // Whoever has the state knows what comes; what came he does not get by any stream of it.
+    assert_ne!(stream_of_rfc(&state, 1 << 63, 96)[32..], given);
+    assert_eq!(stream_of_rfc(&state, 1 << 63, 96)[32..], ask(&mut generator, &fake, 64));
+    assert_ne!(state, generator.key());
 }
 
 #[test]

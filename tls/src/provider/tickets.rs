@@ -64,13 +64,14 @@ impl core::fmt::Debug for Tickets {
 }
 
 impl Key {
-    fn new(now: Instant) -> Self {
+    /// None where there are no random octets: then a client gets no ticket.
+    fn new(now: Instant) -> Option<Self> {
         let mut name = [0; NAME_LEN];
-        entropy::fill(&mut name);
+        entropy::try_fill(&mut name).ok()?;
         let mut key = Zeroizing::new([0; 32]);
-        entropy::fill(&mut *key);
-        let aead = Aes256Gcm::new(&*key).expect("32 octets");
-        Key { name, aead, made: now, sealed: 0 }
+        entropy::try_fill(&mut *key).ok()?;
+        let aead = Aes256Gcm::new(&*key)?;
+        Some(Key { name, aead, made: now, sealed: 0 })
     }
 
     fn age(&self, now: Instant) -> Duration {
@@ -79,9 +80,10 @@ impl Key {
 
     fn seal(&mut self, session: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
-        entropy::fill(&mut nonce);
+        entropy::try_fill(&mut nonce).ok()?;
         self.sealed = self.sealed.saturating_add(1);
-        let mut ticket = Vec::with_capacity(NAME_LEN + NONCE_LEN + session.len() + TAG_LEN);
+        let mut ticket = Vec::new();
+        ticket.try_reserve_exact(NAME_LEN + NONCE_LEN + session.len() + TAG_LEN).ok()?;
         ticket.extend_from_slice(&self.name);
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(session);
@@ -94,13 +96,16 @@ impl Key {
 
 impl Keys {
     /// Forgets what has become too old, and gives the key to seal with.
-    fn turn(&mut self, period: Duration, now: Instant) -> &mut Key {
+    fn turn(&mut self, period: Duration, now: Instant) -> Option<&mut Key> {
         let old = |key: &Key| key.age(now) >= period || key.sealed >= TICKETS_PER_KEY;
         if self.current.as_ref().is_some_and(old) {
             self.previous = self.current.take();
         }
         self.previous.take_if(|key| key.age(now) >= period.saturating_mul(2));
-        self.current.get_or_insert_with(|| Key::new(now))
+        if self.current.is_none() {
+            self.current = Key::new(now);
+        }
+        self.current.as_mut()
     }
 
     fn named(&self, name: &[u8]) -> Option<&Key> {
@@ -118,7 +123,7 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.keys.lock().turn(self.period, Instant::now()).seal(session)
+        self.keys.lock().turn(self.period, Instant::now())?.seal(session)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
@@ -127,7 +132,9 @@ impl ProducesTickets for Tickets {
         let mut keys = self.keys.lock();
         keys.turn(self.period, Instant::now());
         let key = keys.named(name)?;
-        let mut session = sealed.to_vec();
+        let mut session = Vec::new();
+        session.try_reserve_exact(sealed.len()).ok()?;
+        session.extend_from_slice(sealed);
         let len = key.aead.open(nonce, name, &mut session)?;
         session.truncate(len);
         Some(session)

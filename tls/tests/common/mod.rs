@@ -27,6 +27,8 @@ pem! {
     FUTURE = "future"; FUTURE_KEY = "future-key";
     CLIENT = "client"; CLIENT_KEY = "client-key";
     REVOKED = "revoked"; REVOKED_KEY = "revoked-key";
+    LISTS_ROOT = "lists-root"; LISTS_CLIENT = "lists-client"; LISTS_CLIENT_KEY = "lists-client-key";
+    LISTS_CRL = "lists-crl";
     STRANGER = "stranger"; STRANGER_KEY = "stranger-key";
 }
 

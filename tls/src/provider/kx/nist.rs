@@ -1,13 +1,13 @@
 //! ECDH on the curves of NIST (SP 800-56A; points as in RFC 8446, section 4.2.8.2).
 
 use super::invalid;
-use crate::provider::random::Random;
+use crate::provider::random::{Random, missing};
 use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 use p256::NistP256;
 use p256::elliptic_curve::ecdh::EphemeralSecret;
-use p256::elliptic_curve::rand_core::CryptoRng;
+use p256::elliptic_curve::rand_core::TryCryptoRng;
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, Sec1Point, ToSec1Point};
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, Generate, PublicKey};
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
@@ -34,7 +34,7 @@ where
     FieldBytesSize<C>: ModulusSize,
 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        Ok(Box::new(Exchange::<C>::new(self.0, &mut Random)))
+        Ok(Box::new(Exchange::<C>::new(self.0, &mut Random).map_err(missing)?))
     }
 
     fn name(&self) -> NamedGroup {
@@ -57,10 +57,10 @@ where
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
     FieldBytesSize<C>: ModulusSize,
 {
-    fn new(group: NamedGroup, random: &mut impl CryptoRng) -> Self {
-        let secret = EphemeralSecret::generate_from_rng(random);
+    fn new<R: TryCryptoRng>(group: NamedGroup, random: &mut R) -> Result<Self, R::Error> {
+        let secret = EphemeralSecret::try_generate_from_rng(random)?;
         let public = secret.public_key().to_sec1_point(false);
-        Exchange { group, secret, public }
+        Ok(Exchange { group, secret, public })
     }
 }
 
@@ -92,11 +92,15 @@ where
 
 /// An exchange with the secret that `random` gives, for vectors.
 #[cfg(test)]
-pub(crate) fn with_secret<C>(group: NamedGroup, random: &mut impl CryptoRng) -> Box<dyn ActiveKeyExchange>
+pub(crate) fn with_secret<C>(
+    group: NamedGroup,
+    random: &mut impl p256::elliptic_curve::rand_core::CryptoRng,
+) -> Box<dyn ActiveKeyExchange>
 where
     C: CurveArithmetic,
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
     FieldBytesSize<C>: ModulusSize,
 {
-    Box::new(Exchange::<C>::new(group, random))
+    let Ok(exchange) = Exchange::<C>::new(group, random);
+    Box::new(exchange)
 }

@@ -1,7 +1,7 @@
 //! X25519 (RFC 7748).
 
 use super::invalid;
-use crate::provider::random::Random;
+use crate::provider::random::{Ready, missing};
 use alloc::boxed::Box;
 use p256::elliptic_curve::rand_core::CryptoRng;
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
@@ -16,7 +16,7 @@ struct Group;
 
 impl SupportedKxGroup for Group {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        Ok(Box::new(Exchange::new(&mut Random)))
+        Ok(Box::new(Exchange::new(&mut Ready::new().map_err(missing)?)))
     }
 
     fn name(&self) -> NamedGroup {

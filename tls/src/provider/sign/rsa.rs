@@ -8,7 +8,7 @@
 //! with RSA: no suite has its key exchange.
 
 use super::{Key, offered, unusable};
-use crate::provider::random::Random;
+use crate::provider::random::{Ready, missing};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -92,32 +92,32 @@ impl fmt::Debug for WithScheme {
 }
 
 impl WithScheme {
-    fn signed(&self, message: &[u8]) -> rsa::Result<Vec<u8>> {
+    fn signed(&self, mut random: Ready, message: &[u8]) -> rsa::Result<Vec<u8>> {
         let Self { key, scheme } = self;
         match *scheme {
             SignatureScheme::RSA_PSS_SHA256 => {
-                key.sign_with_rng(&mut Random, Pss::<Sha256>::new(), &Sha256::digest(message))
+                key.sign_with_rng(&mut random, Pss::<Sha256>::new(), &Sha256::digest(message))
             }
             SignatureScheme::RSA_PSS_SHA384 => {
-                key.sign_with_rng(&mut Random, Pss::<Sha384>::new(), &Sha384::digest(message))
+                key.sign_with_rng(&mut random, Pss::<Sha384>::new(), &Sha384::digest(message))
             }
             SignatureScheme::RSA_PSS_SHA512 => {
-                key.sign_with_rng(&mut Random, Pss::<Sha512>::new(), &Sha512::digest(message))
+                key.sign_with_rng(&mut random, Pss::<Sha512>::new(), &Sha512::digest(message))
             }
             SignatureScheme::RSA_PKCS1_SHA256 => {
-                key.sign_with_rng(&mut Random, Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message))
+                key.sign_with_rng(&mut random, Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message))
             }
             SignatureScheme::RSA_PKCS1_SHA384 => {
-                key.sign_with_rng(&mut Random, Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message))
+                key.sign_with_rng(&mut random, Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message))
             }
-            _ => key.sign_with_rng(&mut Random, Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
+            _ => key.sign_with_rng(&mut random, Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
         }
     }
 }
 
 impl Signer for WithScheme {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.signed(message).map_err(|_| unusable("RSA did not sign"))
+        self.signed(Ready::new().map_err(missing)?, message).map_err(|_| unusable("RSA did not sign"))
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -1,6 +1,15 @@
 //! What a peer must not send: each ends with the alert that the RFCs name for it, and the server serves on.
 
+#[path = "../common/mod.rs"]
 mod common;
+#[rustfmt::skip]
+mod first;
+mod hello;
+#[rustfmt::skip]
+mod later;
+mod sealed;
+#[rustfmt::skip]
+mod servers;
 
 use common::*;
 use embedded_io_async::{Read, Write};
@@ -115,10 +124,21 @@ fn a_hello_that_is_cut_is_no_hello() {
     });
 }
 
+/// Each octet of a hello is changed: it is refused, with an alert that says so, or it is another hello, which is answered.
 #[test]
 fn each_octet_of_a_hello_may_be_wrong() {
     run(async {
         let (server, hello) = (acceptor(), client_hello(Versions::All).await);
+        let allowed = [
+            Alert::UNEXPECTED_MESSAGE,
+            Alert::RECORD_OVERFLOW,
+            Alert::HANDSHAKE_FAILURE,
+            Alert::ILLEGAL_PARAMETER,
+            Alert::DECODE_ERROR,
+            Alert::PROTOCOL_VERSION,
+            Alert(109),
+        ];
+        let (mut refused, mut answered, mut cut) = (0, 0, 0);
         for at in 0..hello.len() {
             let mut octets = hello.clone();
             octets[at] ^= 0x81;
@@ -126,9 +146,36 @@ fn each_octet_of_a_hello_may_be_wrong() {
             let mut stream = server.accept(a).unwrap();
             b.write_all(&octets).await.unwrap();
             b.finish();
-            // Either it is refused, or it is another hello, whose client is gone.
-            assert!(stream.read(&mut [0]).await.is_err(), "{at}");
+            let error = stream.read(&mut [0]).await.unwrap_err();
+            drop(stream);
+            let (said, _) = read_to_end(&mut b, 1000).await;
+            match &said[..] {
+                [21, 3, 3, 0, 2, 2, description] => {
+                    assert!(allowed.contains(&Alert(*description)), "{at}: {error}, alert {description}");
+                    assert!(matches!(error, Error::Protocol(_)), "{at}: {error}");
+                    refused += 1;
+                }
+                // It was refused after the server's hello, with an alert that is sealed.
+                [22, 3, 3, _, _, 2, ..] if matches!(error, Error::Protocol(_)) => refused += 1,
+                // Its client is gone.
+                [22, 3, 3, _, _, 2, ..] => {
+                    assert_eq!(error, Error::Truncated, "{at}");
+                    answered += 1;
+                }
+                // A length that asks for more.
+                [] => {
+                    assert!([3, 4, 6, 7, 8].contains(&at), "{at}: {error}");
+                    assert_eq!(error, Error::Truncated, "{at}");
+                    cut += 1;
+                }
+                other => panic!("{at}: {error}, {other:?}"),
+            }
         }
+        let stats = server.stats();
+        assert_eq!((stats.handshakes_refused(), stats.alerts_sent()), (refused, refused));
+        assert_eq!(stats.handshakes_cut(), answered + cut);
+        // The random octets alone may be any; so may the session's number, and most of a share.
+        assert!(answered >= 32 + 32 && refused > 40, "{refused} refused, {answered} answered, {cut} cut");
         connected(&server, &connector(), "server.test").await;
     });
 }

@@ -1,7 +1,11 @@
 //! What the provider takes on this host, in time of the processor, beside rustls' provider over *ring*: key exchange, signatures,
 //! records of TLS 1.3.
 //!
-//! `cargo test --release -p fata-tls --test speed -- --ignored --nocapture`
+//!     cargo run --release -p fata-tls --example speed
+//!     cargo run --release -p fata-tls --example speed -- ours     # without *ring*
+//!
+//! How fast a package is compiled to be is in the workspace's profiles; `--config 'profile.release.package.p256.opt-level=3'` tries another.
+use fata_aead::Aead;
 use fata_libos::testing::run;
 use fata_tls::provider::provider;
 use rustls::crypto::CryptoProvider;
@@ -17,12 +21,18 @@ use std::time::Duration;
 /// How long each row is measured.
 const ROW: Duration = Duration::from_millis(300);
 
-#[test]
-#[ignore = "measures for half a minute"]
-fn speed() {
+fn main() {
+    let wanted = std::env::args().nth(1);
     run(async {
         for (name, provider) in [("ours", provider()), ("ring", rustls::crypto::ring::default_provider())] {
+            if wanted.as_deref().is_some_and(|wanted| wanted != name) {
+                continue;
+            }
             println!("{name}");
+            if name == "ours" {
+                cipher::<fata_aead::Aes128Gcm>("AES-128-GCM");
+                cipher::<fata_aead::ChaCha20Poly1305>("ChaCha20-Poly1305");
+            }
             for group in &provider.kx_groups {
                 let peer = group.start().unwrap().pub_key().to_vec();
                 row(&format!("{:?}: share and secret", group.name()), || {
@@ -37,6 +47,14 @@ fn speed() {
             }
         }
     });
+}
+
+/// The cipher alone, without rustls' buffers.
+fn cipher<A: Aead>(name: &str) {
+    let Some(key) = A::new(&[1; 32][..A::KEY_LEN]) else { return };
+    let mut text = vec![5; 16384];
+    let each = row(&format!("{name}: seal 16 KiB in place"), || key.seal(&[2; 12], &[], &mut text));
+    println!("  {:44} {:>9.0} MB/s", "", text.len() as f64 / each.as_secs_f64() / 1e6);
 }
 
 /// Time that this process has had a processor: others may have it too.
