@@ -43,6 +43,8 @@ mod client;
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "issue")]
+pub mod issue;
 mod limits;
 mod names;
 mod pem;
