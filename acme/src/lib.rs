@@ -1,0 +1,40 @@
+//! Certificates from an authority, by ACME (RFC 8555): for names and addresses that a server shows to be its own by `http-01` or
+//! `tls-alpn-01` (RFC 8737), and anew before they end.
+//!
+//! [`Acquisition`] is the protocol: it says what to send, and is told what came, by a clock that it is given; it never waits
+//! and knows no network. [`obtain`] runs it over a [`Transport`], which an appliance brings along, with the challenges shown by a
+//! [`Responder`] in its servers. [`Keeper`] does that for ever, with what has to outlive a restart as a [`State`] in a [`Storage`].
+//!
+//! What an authority answers is bounded before it is read: 64 KiB an answer, of which a hundred URLs of 2 KiB are kept at most.
+//! Requests that fail are sent again, later each time; `Retry-After` is heeded.
+#![cfg_attr(target_os = "xen", no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod account;
+mod challenge;
+mod drive;
+mod error;
+mod exchange;
+mod jws;
+mod keeper;
+mod order;
+mod responder;
+mod state;
+mod transport;
+mod wire;
+
+pub use account::{Account, Existence, Settings, Terms};
+pub use challenge::{Challenge, Way};
+pub use drive::obtain;
+pub use error::{Error, Problem};
+pub use exchange::Now;
+pub use fata_tls::issue::{Issued, Names};
+pub use jws::ExternalAccount;
+pub use keeper::{Failure, Keeper, Storage};
+pub use order::{Acquisition, Action};
+pub use responder::Responder;
+pub use state::State;
+pub use transport::{MAX_BODY, Method, Request, Response, Transport};
+pub use wire::Url;
