@@ -28,6 +28,8 @@ pub mod block;
 mod devices;
 mod env;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 #[cfg(target_os = "xen")]
 mod guest;
 #[cfg(not(target_os = "xen"))]

@@ -23,23 +23,42 @@
 //! ```
 //!
 //! What a server sends is held to [`Limits`] and counted in [`Stats`]. Responses whose end two readers could see in different
-//! places are errors. There are no timeouts here: who waits drops what takes too long; a connection whose operation was
+//! places are errors. A [`Connection`] has no timeouts: who waits drops what takes too long; a connection whose operation was
 //! dropped half-way is not [reusable](Connection::is_reusable).
+//!
+//! A [`Client`] fetches what a [`Url`] names with connections that a [`Connector`] makes: it keeps them for the next request,
+//! follows redirections, and holds all to its [`Policy`].
 
+mod agent;
+mod answer;
 mod connection;
 mod error;
+mod failure;
+mod fetch;
 mod limits;
+mod policy;
+mod pool;
 mod receive;
+mod redirect;
 mod request;
 mod response;
 mod send;
 mod stats;
+mod upload;
+mod url;
 
+pub use agent::{Client, Connector};
+pub use answer::Response;
 pub use connection::{Connection, Upgraded, WithReceived};
 pub use error::{Error, InvalidRequest, Malformed};
+pub use failure::{FetchError, Waiting};
+pub use fetch::Request;
 pub use limits::Limits;
+pub use policy::Policy;
 pub use receive::ResponseReader;
 pub use request::{Content, RequestHead};
 pub use response::ResponseHead;
 pub use send::RequestWriter;
 pub use stats::Stats;
+pub use upload::ContentWriter;
+pub use url::{Origin, Scheme, Url, UrlError};

@@ -13,6 +13,11 @@ pub struct Stats {
     pub(crate) malformed: Counter,
     pub(crate) too_large: Counter,
     pub(crate) refused: Counter,
+    pub(crate) opened: Counter,
+    pub(crate) reused: Counter,
+    pub(crate) retried: Counter,
+    pub(crate) redirects: Counter,
+    pub(crate) timeouts: Counter,
 }
 
 impl Stats {
@@ -49,6 +54,31 @@ impl Stats {
     /// Responses given up because memory was short.
     pub fn refused_memory(&self) -> u64 {
         self.refused.get()
+    }
+
+    /// Connections made.
+    pub fn connections(&self) -> u64 {
+        self.opened.get()
+    }
+
+    /// Requests that began on a connection which had served others.
+    pub fn reused(&self) -> u64 {
+        self.reused.get()
+    }
+
+    /// Requests sent again, since the connection that was kept for them had ended.
+    pub fn retried(&self) -> u64 {
+        self.retried.get()
+    }
+
+    /// Redirections followed.
+    pub fn redirects(&self) -> u64 {
+        self.redirects.get()
+    }
+
+    /// What took too long.
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.get()
     }
 
     pub(crate) fn count(&self, status: Status) {

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod fetching;
+mod net;
 #[allow(dead_code, reason = "only how it is written is of use here")]
 #[path = "../malformed/table.rs"]
 mod requests;
