@@ -80,7 +80,7 @@ pub struct Acquisition {
     account: Account,
     names: Names,
     ways: Vec<Way>,
-    key: PrivateKey,
+    pub(crate) key: PrivateKey,
     directory: Option<Directory>,
     order: Option<Order>,
     step: Step,
