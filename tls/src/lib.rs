@@ -40,10 +40,14 @@ extern crate alloc;
 mod alert;
 mod bound;
 mod cache;
+#[cfg(feature = "issue")]
+mod challenge;
 mod client;
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "issue")]
+pub mod issue;
 mod limits;
 mod memory;
 mod names;
@@ -59,6 +63,8 @@ mod transfer;
 mod version;
 
 pub use alert::Alert;
+#[cfg(feature = "issue")]
+pub use challenge::AcmeChallenges;
 pub use client::{ClientConfig, TlsConnector};
 pub use error::{CertificateProblem, Error, Violation};
 pub use limits::Limits;
