@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// Run this example, even where an appliance has the same name.
     #[arg(long, value_name = "NAME", conflicts_with = "app")]
     pub example: Option<String>,
+    /// Cargo features of its package to build it with, with commas between.
+    #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
+    pub features: Vec<String>,
     /// Where: xen, qemu for a guest without Xen, or unix for a process of this machine.
     #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu", "unix"])]
     pub on: String,

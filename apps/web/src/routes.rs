@@ -49,3 +49,15 @@ fn capture(state: &State) -> Response {
 fn fresh(response: Response) -> Response {
     response.header("Cache-Control", "no-store")
 }
+
+/// Reads a request's content, and says how many octets it had.
+#[cfg(feature = "tls")]
+pub async fn upload(mut request: Request<'_>) -> Result<Response, fata::http::BodyError> {
+    let (mut piece, mut octets) = (alloc::vec![0; 8 << 10], 0);
+    loop {
+        match request.read(&mut piece).await? {
+            0 => return Ok(Response::text(alloc::format!("{octets}\n"))),
+            n => octets += n as u64,
+        }
+    }
+}

@@ -10,20 +10,27 @@ use fata_storage::fat::{self, File, Kind, Volume};
 
 /// What the disk has.
 pub enum Store {
+    /// A FAT volume.
     Fat(Volume),
+    /// An archive of tar, plain or in gzip.
     Archive(Archive),
 }
 
 /// What stands at a path.
 pub enum Found {
+    /// A file.
     File(Opened),
+    /// A directory.
     Folder,
+    /// Neither.
     Nothing,
 }
 
 /// A file that can be read.
 pub struct Opened {
+    /// Octets.
     pub len: u64,
+    /// When it was changed, as the disk has it.
     pub modified: SystemTime,
     content: Readable,
 }
