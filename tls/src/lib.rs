@@ -39,10 +39,14 @@ extern crate alloc;
 
 mod alert;
 mod cache;
+#[cfg(feature = "issue")]
+mod challenge;
 mod client;
 mod clock;
 mod engine;
 mod error;
+#[cfg(feature = "issue")]
+pub mod issue;
 mod limits;
 mod names;
 mod pem;
@@ -57,6 +61,8 @@ mod transfer;
 mod version;
 
 pub use alert::Alert;
+#[cfg(feature = "issue")]
+pub use challenge::AcmeChallenges;
 pub use client::{ClientConfig, TlsConnector};
 pub use error::{CertificateProblem, Error, Violation};
 pub use limits::Limits;

@@ -139,6 +139,18 @@ pub(crate) fn certified(
     }
 }
 
+/// A chain with its key, of which nobody has looked whether they belong together: webpki reads no certificate with a critical
+/// extension that it does not know, and that of a challenge has one.
+#[cfg(feature = "issue")]
+pub(crate) fn unchecked(
+    provider: &CryptoProvider,
+    chain_pem: &str,
+    key_pem: &str,
+) -> Result<CertifiedKey, ConfigError> {
+    let key = provider.key_provider.load_private_key(key(key_pem)?).map_err(bad_key)?;
+    Ok(CertifiedKey::new(chain(chain_pem)?, key))
+}
+
 fn bad_key(error: TlsError) -> ConfigError {
     ConfigError::BadKey(match error {
         TlsError::General(reason) => reason,

@@ -116,6 +116,15 @@ impl ServerConfig {
         self
     }
 
+    /// Answers the `tls-alpn-01` challenges of an authority (RFC 8737), with those certificates that are there when it asks. The
+    /// application protocols have to be named too ([`alpn`](Self::alpn)): a server with that of the challenge alone would refuse
+    /// all others.
+    #[cfg(feature = "issue")]
+    pub fn acme_challenges(mut self, challenges: crate::AcmeChallenges) -> Self {
+        self.certificates.challenges = Some(challenges);
+        self
+    }
+
     /// Clients' certificates, which the roots of a PEM text or intermediates that they send have signed.
     pub fn client_certificates(
         mut self,
@@ -153,6 +162,7 @@ impl ServerConfig {
 
     fn build(self) -> Result<Ready, ConfigError> {
         check_protocols(&self.protocols)?;
+        let protocols = self.protocols()?;
         let clock: Arc<dyn TimeProvider> =
             if self.clients.is_some() { Arc::new(CheckedClock) } else { Arc::new(AnyClock) };
         let verifier = self.verifier()?;
@@ -162,7 +172,7 @@ impl ServerConfig {
         let seen = self.certificates.seen.clone();
         let mut config =
             builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(self.certificates));
-        config.alpn_protocols = self.protocols;
+        config.alpn_protocols = protocols;
         if let Some(tickets) = self.tickets {
             config.ticketer = tickets;
         }
@@ -170,6 +180,19 @@ impl ServerConfig {
             config.session_storage = Arc::new(ServerCache::new(self.sessions));
         }
         Ok(Ready { config: Arc::new(config), seen })
+    }
+
+    /// With that of the challenges behind those that are named.
+    fn protocols(&self) -> Result<Vec<Vec<u8>>, ConfigError> {
+        let protocols = self.protocols.clone();
+        #[cfg(feature = "issue")]
+        if self.certificates.challenges.is_some() {
+            if protocols.is_empty() {
+                return Err(ConfigError::Refused("challenges without application protocols (ALPN)".into()));
+            }
+            return Ok([protocols, alloc::vec![crate::challenge::PROTOCOL.into()]].concat());
+        }
+        Ok(protocols)
     }
 
     fn verifier(&self) -> Verifier {

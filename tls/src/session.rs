@@ -238,6 +238,11 @@ impl Session {
             Some(rustls::HandshakeKind::Resumed) => self.common.stats.resumed.add(1),
             _ => self.common.stats.full.add(1),
         }
+        // Over the connection of a challenge nothing is said (RFC 8737 section 3).
+        #[cfg(feature = "issue")]
+        if self.engine.state().alpn_protocol() == Some(crate::challenge::PROTOCOL.as_bytes()) {
+            self.peer_closed = true;
+        }
     }
 
     /// Ends it because of what rustls says, with the alert that goes with it in the output.

@@ -296,3 +296,46 @@ fn our_client_speaks_with_openssls_server() {
         let _ = server.wait();
     }
 }
+
+#[cfg(feature = "issue")]
+#[test]
+fn an_authority_that_asks_is_shown_the_certificate_of_its_challenge() {
+    let ((), _) = with_server(
+        || {
+            let challenges = fata_tls::AcmeChallenges::default();
+            for (name, digest) in [("server.test", [7; 32]), ("192.0.2.1", [9; 32]), ("gone.test", [8; 32])] {
+                let now = fata_libos::time::SystemTime::now();
+                let issued = fata_tls::issue::acme_certificate(name, &digest, now).unwrap();
+                challenges.present(name, &issued.chain_pem, &issued.key_pem).unwrap();
+            }
+            challenges.withdraw("gone.test");
+            server_config().alpn(&["http/1.1"]).acme_challenges(challenges)
+        },
+        |address| {
+            let address = address.to_string();
+            let ask = |protocols: &str, name: &str| {
+                let args =
+                    ["s_client", "-connect", &address, "-ign_eof", "-alpn", protocols, "-servername", name];
+                command("openssl", &args, GET)
+            };
+            for name in ["server.test", "SERVER.test", "1.2.0.192.in-addr.arpa"] {
+                let said = ask("acme-tls/1", name);
+                assert!(said.contains("ALPN protocol: acme-tls/1"), "{said}");
+                assert!(said.contains("unhandled critical extension"), "{said}");
+                assert!(!said.contains("HTTP/1.0 200"), "nothing is answered: {said}");
+            }
+            // Without a challenge there is nothing to show.
+            for name in ["gone.test", "other.test"] {
+                let said = ask("acme-tls/1", name);
+                assert!(said.contains("no peer certificate available"), "{said}");
+            }
+            // Who can speak something else too is no authority.
+            for protocols in ["http/1.1", "http/1.1,acme-tls/1", "acme-tls/1,http/1.1"] {
+                let said = ask(protocols, "server.test");
+                assert!(said.contains("ALPN protocol: http/1.1") && said.contains("HTTP/1.0 200"), "{said}");
+            }
+        },
+    );
+    let alone = server_config().acme_challenges(fata_tls::AcmeChallenges::default());
+    assert!(matches!(TlsAcceptor::new(alone), Err(fata_tls::ConfigError::Refused(_))));
+}
