@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use fata::block::Disk;
 use fata_storage::fat::Volume;
+use fata_tls::issue::IssueError;
 use fata_tls::{ConfigError, ServerConfig};
 
 /// The certificate, and those that signed it behind it.
@@ -43,6 +44,9 @@ pub enum KeysError {
     /// They are not a certificate and its key.
     #[error("{CHAIN} and {KEY}: {0}")]
     Pair(#[from] ConfigError),
+    /// It cannot be made or read.
+    #[error("the certificate: {0}")]
+    Issue(#[from] IssueError),
     /// It was valid once.
     #[error("the certificate has expired")]
     Expired,
