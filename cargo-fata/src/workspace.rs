@@ -42,7 +42,7 @@ pub struct ImageTarget {
 }
 
 /// Images with features that the tests need.
-const VARIANTS: [&str; 2] = ["web+tls", "web+tls+h2"];
+const VARIANTS: [&str; 3] = ["web+tls", "web+tls+h2", "web+h2+fat"];
 
 /// The parts of a name such as `web+tls+h2`.
 pub fn name_and_features(name: &str) -> (&str, Vec<String>) {
@@ -121,6 +121,12 @@ impl ImageTarget {
     /// With this folder as the web server's content.
     pub fn with_site(mut self, folder: &Path) -> Self {
         self.environment.push(("FATA_WEB_ROOT".to_owned(), folder.into()));
+        self
+    }
+
+    /// With the certificate and key of this folder in the web server.
+    pub fn with_keys(mut self, folder: &Path) -> Self {
+        self.environment.push(("FATA_WEB_KEYS".to_owned(), folder.into()));
         self
     }
 

@@ -4,20 +4,17 @@ use crate::store::{Found, Store};
 use alloc::format;
 use alloc::string::String;
 use fata::block::Disk;
-use fata_storage::fat::Volume;
 use fata_tls::issue::IssueError;
 use fata_tls::{ConfigError, ServerConfig};
 
 /// The certificate, and those that signed it behind it.
-const CHAIN: &str = "chain.pem";
+pub(super) const CHAIN: &str = "chain.pem";
 /// Its key.
-const KEY: &str = "key.pem";
-/// There while the two are being made: what they hold then counts for nothing.
-const UNFINISHED: &str = "unfinished";
+pub(super) const KEY: &str = "key.pem";
 /// The longest file that is read, octets.
 const MOST: u64 = 64 << 10;
 /// The most memory for an archive in gzip, octets.
-const UNPACKED: usize = 1 << 20;
+pub(super) const UNPACKED: usize = 1 << 20;
 /// A certificate with its key, as PEM texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -68,7 +65,7 @@ pub async fn read(disk: &Disk) -> Result<Pair, KeysError> {
     pair(&store).await
 }
 
-async fn pair(store: &Store) -> Result<Pair, KeysError> {
+pub(super) async fn pair(store: &Store) -> Result<Pair, KeysError> {
     Ok(Pair { chain: file(store, CHAIN).await?, key: file(store, KEY).await? })
 }
 
@@ -84,37 +81,16 @@ async fn file(store: &Store, name: &str) -> Result<String, KeysError> {
     String::from_utf8(octets).map_err(|_| error("is not text"))
 }
 
-/// Reads the pair of a disk, or where that is an empty FAT volume makes one and keeps it there. The second is whether it was made.
+/// Reads the pair of a disk, or where that is an empty FAT volume makes one for these names and keeps it there. The second is whether
+/// it was made.
 pub async fn read_or_make(disk: &Disk, names: &[&str]) -> fata::Result<(Pair, bool)> {
-    let store = Store::open(disk.clone(), UNPACKED).await?;
-    if let Store::Fat(_) = &store
-        && !is_there(&store).await?
-    {
-        drop(store);
+    #[cfg(feature = "fat")]
+    if super::kept::is_wanted(disk).await? {
         let pair = Pair::make(names)?;
-        keep(disk, &pair).await?;
+        super::kept::keep(disk, &pair).await?;
         return Ok((pair, true));
     }
-    Ok((pair(&store).await?, false))
-}
-
-/// Whether a volume has a pair, or half of one that somebody else must have left.
-async fn is_there(store: &Store) -> fata::Result<bool> {
-    let has = async |name| match store.find(name).await {
-        Ok(found) => Ok(matches!(found, Found::File(_))),
-        Err(_) => Err(KeysError::File(format!("{name} cannot be looked for"))),
-    };
-    Ok(!has(UNFINISHED).await? && (has(CHAIN).await? || has(KEY).await?))
-}
-
-/// Writes a pair to a volume. Power may be lost at any moment: then the pair is made anew, or it is there whole.
-async fn keep(disk: &Disk, pair: &Pair) -> fata::Result<()> {
-    let volume = Volume::mount(disk.clone()).await?;
-    volume.write(UNFINISHED, b"").await?;
-    volume.sync().await?;
-    volume.write(KEY, pair.key.as_bytes()).await?;
-    volume.write(CHAIN, pair.chain.as_bytes()).await?;
-    volume.sync().await?;
-    volume.remove_file(UNFINISHED).await?;
-    Ok(volume.sync().await?)
+    #[cfg(not(feature = "fat"))]
+    let _ = names;
+    Ok((read(disk).await?, false))
 }

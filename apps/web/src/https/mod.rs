@@ -2,6 +2,8 @@
 //! ([`fields`](mod@fields)), and what is answered over plain HTTP ([`redirect`]).
 
 pub mod fields;
+#[cfg(feature = "fat")]
+mod kept;
 pub mod keys;
 mod made;
 pub mod redirect;
