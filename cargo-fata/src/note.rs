@@ -36,8 +36,9 @@ impl Note {
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
-        let fata_build::note::Note { version, features, manifest } = fata_build::note::parse("its note", std::str::from_utf8(text)?)
-            .context("it was made by another version of Fata than this tool")?;
+        let fata_build::note::Note { version, features, manifest } =
+            fata_build::note::parse("its note", std::str::from_utf8(text)?)
+                .context("it was made by another version of Fata than this tool")?;
         Ok(Self { version, features, manifest })
     }
 }

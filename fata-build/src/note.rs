@@ -25,7 +25,8 @@ pub struct Note {
 /// The note's text.
 pub fn text(manifest: &Manifest, version: &str, features: &[String]) -> String {
     let names: Vec<String> = features.iter().map(|feature| quoted(feature)).collect();
-    let features = if names.is_empty() { String::new() } else { format!("{FEATURES}[{}]\n", names.join(", ")) };
+    let features =
+        if names.is_empty() { String::new() } else { format!("{FEATURES}[{}]\n", names.join(", ")) };
     format!("{VERSION}{}\n{features}\n{}", quoted(version), normal_form(manifest))
 }
 
@@ -38,7 +39,8 @@ pub fn parse(file: &str, text: &str) -> Result<Note, Error> {
         Some((names, rest)) => (names.trim_matches(['[', ']']), rest),
         None => ("", rest),
     };
-    let features = features.split(", ").map(|name| name.trim_matches('"').to_owned()).filter(|name| !name.is_empty());
+    let features =
+        features.split(", ").map(|name| name.trim_matches('"').to_owned()).filter(|name| !name.is_empty());
     Ok(Note { version, features: features.collect(), manifest: read::manifest(file, rest)? })
 }
 

@@ -176,9 +176,11 @@ fn sources(package: &Path, features: &[String]) -> Result<Vec<Source>, Error> {
         let mut stems: Vec<String> = names.filter_map(|name| stem(&name).map(str::to_owned)).collect();
         stems.sort();
         stems.dedup();
-        sources.extend(
-            stems.into_iter().map(|stem| Source { file: format!("{folder}/{stem}.toml"), stem: Some(stem), is_of_a_feature: false }),
-        );
+        sources.extend(stems.into_iter().map(|stem| Source {
+            file: format!("{folder}/{stem}.toml"),
+            stem: Some(stem),
+            is_of_a_feature: false,
+        }));
     }
     Ok(sources)
 }
@@ -262,7 +264,8 @@ mod tests {
         let plain = "[image]\nname = \"web\"\n";
         let with = |key: &str| format!("{plain}[params.{key}]\nhelp = \"x\"\n");
         let (tls, rich) = (with("tls-port"), with("rich"));
-        let texts = [("unikernel.toml", plain), ("unikernel-tls.toml", &*tls), ("unikernel-rich.toml", &*rich)];
+        let texts =
+            [("unikernel.toml", plain), ("unikernel-tls.toml", &*tls), ("unikernel-rich.toml", &*rich)];
         for (test, features, key, note) in [
             ("plain", &[][..], None, "version = \\\"0.1.0\\\"\\n\\n[image]"),
             ("other", &["h2"], None, "version = \\\"0.1.0\\\"\\n\\n[image]"),

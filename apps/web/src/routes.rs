@@ -17,7 +17,9 @@ pub fn pages(state: Rc<State>) -> Router {
     let (for_metrics, for_json, for_capture) = (state.clone(), state.clone(), state.clone());
     Router::new()
         .get_sync("/status", move |_: &Request<'_>| fresh(Response::html(status::page(&state))))
-        .get_sync("/status.css", |_: &Request<'_>| kept("text/css; charset=utf-8", include_bytes!("status.css")))
+        .get_sync("/status.css", |_: &Request<'_>| {
+            kept("text/css; charset=utf-8", include_bytes!("status.css"))
+        })
         .get_sync("/status.js", |_: &Request<'_>| kept("text/javascript", include_bytes!("status.js")))
         .get_sync("/status.json", move |_: &Request<'_>| {
             fresh(Response::new(Status::OK).body(status::json(&for_json)))
@@ -49,10 +51,7 @@ fn capture(state: &State) -> Response {
 
 /// What belongs to a page of ours: another image may have another.
 fn kept(kind: &str, content: &'static [u8]) -> Response {
-    Response::new(Status::OK)
-        .header("Content-Type", kind)
-        .header("Cache-Control", "no-cache")
-        .body(content)
+    Response::new(Status::OK).header("Content-Type", kind).header("Cache-Control", "no-cache").body(content)
 }
 
 /// Content that is another each time.

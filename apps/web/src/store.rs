@@ -55,7 +55,11 @@ impl Store {
             #[cfg(any(feature = "fat", not(feature = "tls")))]
             Content::Fat => Self::Fat(Volume::mount_read_only(disk).await?),
             #[cfg(all(feature = "tls", not(feature = "fat")))]
-            Content::Fat => return Err("the disk has a FAT volume, for which this image has no code (feature fat)".into()),
+            Content::Fat => {
+                return Err(
+                    "the disk has a FAT volume, for which this image has no code (feature fat)".into()
+                );
+            }
             Content::Archive => {
                 Self::Archive(Archive::open(disk, Limits { unpacked, ..Limits::default() }).await?)
             }

@@ -60,15 +60,19 @@ const fn load(name: &'static str, cost_unit: &'static str, rate_unit: &'static s
 pub fn run(bench: &Bench) -> Result<()> {
     let (page, large) = (http::page(), http::page().repeat(LARGE_BYTES / http::PAGE_BYTES));
     let [site, keys] = ["https-site", "https-keys"].map(|name| bench.folder.join(name));
-    for (folder, name, content) in
-        [(&site, PAGE, &*page), (&site, LARGE, &large), (&keys, "chain.pem", CHAIN.as_bytes()), (&keys, "key.pem", KEY.as_bytes())]
-    {
+    for (folder, name, content) in [
+        (&site, PAGE, &*page),
+        (&site, LARGE, &large),
+        (&keys, "chain.pem", CHAIN.as_bytes()),
+        (&keys, "key.pem", KEY.as_bytes()),
+    ] {
         fs::create_dir_all(folder)?;
         fs::write(folder.join(name), content)?;
     }
     let target = bench.workspace.find("web+tls", false)?.with_site(&site).with_keys(&keys);
     let image = target.build(&["--quiet"])?;
-    let files = [(PAGE, &*page), (LARGE, &large), ("chain.pem", CHAIN.as_bytes()), ("key.pem", KEY.as_bytes())];
+    let files =
+        [(PAGE, &*page), (LARGE, &large), ("chain.pem", CHAIN.as_bytes()), ("key.pem", KEY.as_bytes())];
     let linux = linux_guest::build(&NGINX, &files)?;
     let spec = GuestSpec::new("web", image.clone()).memory(FATA_MEMORY_MB);
     let pair = Pair::start(bench, &image, spec, &linux, ANSWERS)?;
@@ -82,11 +86,22 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 /// Guest CPU a connection, request or body, microseconds. The other server is paused meanwhile.
 fn one_run(host: &Host, server: &Server, option: &str, seconds: u32) -> Result<Run> {
-    let load = |seconds| if option == RESUMED { resumed(host, server, seconds) } else { with_wrk(host, server, option, seconds) };
-    server.measure(host, MICROSECOND, || load(WARM_UP_S).map(drop), || {
-        let (units, seconds) = load(seconds)?;
-        Ok((units as f64, seconds))
-    })
+    let load = |seconds| {
+        if option == RESUMED {
+            resumed(host, server, seconds)
+        } else {
+            with_wrk(host, server, option, seconds)
+        }
+    };
+    server.measure(
+        host,
+        MICROSECOND,
+        || load(WARM_UP_S).map(drop),
+        || {
+            let (units, seconds) = load(seconds)?;
+            Ok((units as f64, seconds))
+        },
+    )
 }
 
 fn with_wrk(host: &Host, server: &Server, wrk: &str, seconds: u32) -> Result<(u64, f64)> {

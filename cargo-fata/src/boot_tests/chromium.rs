@@ -42,7 +42,8 @@ impl Browser {
         let mut driver = Command::new("chromedriver");
         driver.arg(format!("--port={driver_port}")).env("HOME", &folder).stdin(Stdio::null());
         let driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let driver = driver.context("cannot start chromedriver: is the package chromium-driver installed?")?;
+        let driver =
+            driver.context("cannot start chromedriver: is the package chromium-driver installed?")?;
         let address = format!("http://127.0.0.1:{driver_port}");
         let mut browser = Self { driver, folder, session: address.clone() };
         let profile = format!("--user-data-dir={}", browser.folder.join("profile").display());
@@ -110,7 +111,8 @@ impl Browser {
             curl.args(["-H", "Content-Type: application/json", "--data-binary", &body.to_string()]);
         }
         let said = command::run(curl.arg(format!("{}{path}", self.session)))?.stdout;
-        let answer: Value = serde_json::from_str(&said).with_context(|| format!("chromedriver said {said}"))?;
+        let answer: Value =
+            serde_json::from_str(&said).with_context(|| format!("chromedriver said {said}"))?;
         let value = &answer["value"];
         if let Some(error) = value["error"].as_str() {
             bail!("{method} {path}: {error}: {}", value["message"]);
@@ -170,7 +172,9 @@ mod tests {
 
     #[test]
     fn base64() {
-        for (text, octets) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba")] {
+        for (text, octets) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba")]
+        {
             assert_eq!(decode(text), octets.as_bytes());
         }
         assert_eq!(decode("+/8="), [0xfb, 0xff]);

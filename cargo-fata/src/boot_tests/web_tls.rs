@@ -207,7 +207,7 @@ fn made_and_replaced(host: &mut Host) -> Result<()> {
     guest.wait_console("made one for server.test, 10.0.2.15", SOON)?;
     let made = file_of(&host.get("/tmp/keys.img")?, "chain.pem")?;
     host.put("/tmp/made.pem", made.as_bytes())?;
-    let trusting_itself = "-o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/ https://10.0.2.15/";
+    let trusting_itself = "-o /dev/null -o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/ https://10.0.2.15/";
     let answer = curl(host, trusting_itself)?;
     ensure!(answer == "200200", "the one that was made: {answer}\n{}", guest.console());
     guest.destroy()?;
@@ -222,7 +222,8 @@ fn made_and_replaced(host: &mut Host) -> Result<()> {
 fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
     let put = |files: &[(&str, &str)]| -> Result<()> {
         host.put("/tmp/new.img", &fat(files)?)?;
-        host.sh(&format!("dd if=/tmp/new.img of={device} bs=1M conv=notrunc,fsync status=none"), SOON)?.ok()?;
+        host.sh(&format!("dd if=/tmp/new.img of={device} bs=1M conv=notrunc,fsync status=none"), SOON)?
+            .ok()?;
         Ok(())
     };
     // A key that belongs to another, and one that this image cannot use: what was shown stays.
@@ -255,7 +256,8 @@ fn much(host: &mut Host) -> Result<()> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
     let guest = serve(host, IMAGE, &disk, "upload=200MiB")?;
     let result = uploads(host).and_then(|()| {
-        let many = "-Z --parallel-max 50 -o /dev/null -w '%{http_code} ' 'https://server.test/4k.html?[1-1000]'";
+        let many =
+            "-Z --parallel-max 50 -o /dev/null -w '%{http_code} ' 'https://server.test/4k.html?[1-1000]'";
         for version in ["--http2", "--http1.1"] {
             let answers = curl_within(host, &format!("{version} {many}"), LATE)?;
             ensure!(answers == "200 ".repeat(1000), "{version}, a thousand at once: {answers}");

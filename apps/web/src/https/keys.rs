@@ -61,7 +61,8 @@ impl Pair {
 
 /// Reads the pair of a disk. It is looked at anew each time, so that another machine may have written to it.
 pub async fn read(disk: &Disk) -> Result<Pair, KeysError> {
-    let store = Store::open(disk.clone(), UNPACKED).await.map_err(|error| KeysError::File(format!("{error}")))?;
+    let store =
+        Store::open(disk.clone(), UNPACKED).await.map_err(|error| KeysError::File(format!("{error}")))?;
     pair(&store).await
 }
 

@@ -58,13 +58,15 @@ pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
     }
     let tickets = Arc::new(Tickets::new(TICKET_KEYS));
     let finish = move |config: ServerConfig| config.alpn(PROTOCOLS).tickets(tickets.clone());
-    let config = pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
+    let config =
+        pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
     let acceptor = TlsAcceptor::with(finish(config), fata_tls::Limits::default(), state.tls.stats.clone())?;
     state.tls.reloads.expires.set(pair.expires());
     let every = env.param(params::RELOAD);
     if let Some(disk) = disk.filter(|_| !every.is_zero()) {
         let (acceptor, state) = (acceptor.clone(), state.clone());
-        let watch = async move { reload::watch(disk, pair, every, acceptor, finish, &state.tls.reloads).await };
+        let watch =
+            async move { reload::watch(disk, pair, every, acceptor, finish, &state.tls.reloads).await };
         spawn(watch).detach();
     }
 
@@ -84,7 +86,8 @@ pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
         router = router.post("/upload", routes::upload);
     }
     let lines = fields::lines(env.param(params::HSTS), env.param(params::POLICY));
-    let https = Server::with(router, limits, state.stats.clone()).with_fields(Box::leak(lines.into_boxed_str()));
+    let https =
+        Server::with(router, limits, state.stats.clone()).with_fields(Box::leak(lines.into_boxed_str()));
     #[cfg(feature = "h2")]
     let https = https.with_http2();
     println!(env, "web: {} paths, HTTPS on port {tls_port}, HTTP on port {port}", SITE.entries.len());
