@@ -4,8 +4,9 @@
 //! The same folder gives the same octets: files come in the order of their paths, and nothing of times, owners or places
 //! is kept. See `README.md` for the variables.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::{env, process};
+use std::{env, fs, process};
 use web_content::{emit, tree, write};
 
 fn main() {
@@ -24,19 +25,49 @@ fn generate() -> Result<(), String> {
     let files = tree::read(&root)?;
     tree::check_names(&files)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let text = emit::tables(&files, last_modified()?, &out)?;
+    let mut text = emit::tables(&files, last_modified()?, &out)?;
+    if env::var_os("CARGO_FEATURE_TLS").is_some() {
+        println!("cargo:rerun-if-env-changed=FATA_WEB_KEYS");
+        // Every response says it there.
+        text = text.replace("X-Content-Type-Options: nosniff\\r\\n", "");
+        text += &keys()?;
+    }
     write(&out.join("content.rs"), text.as_bytes())
 }
 
-/// The folder to serve. A relative path counts from where cargo was started, else from this package.
-fn root() -> Result<PathBuf, String> {
-    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
-    let Some(asked) = env::var_os("FATA_WEB_ROOT").filter(|v| !v.is_empty()) else {
-        return Ok(package.join("site"));
+/// Certificate and key of the image, where there are any.
+fn keys() -> Result<String, String> {
+    let (what, kind) = ("/// Certificate and key, PEM texts.", "Option<(&str, &str)>");
+    let Some(asked) = env::var_os("FATA_WEB_KEYS").filter(|v| !v.is_empty()) else {
+        return Ok(format!("{what}\npub const KEYS: {kind} = None;\n"));
     };
-    let bases = [env::var_os("PWD").map(PathBuf::from), Some(package)];
+    let folder = folder(asked, "FATA_WEB_KEYS")?;
+    let file = |name: &str| {
+        let path = folder.join(name);
+        println!("cargo:rerun-if-changed={}", path.display());
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let (chain, key) = (file("chain.pem")?, file("key.pem")?);
+    Ok(format!("{what}\npub const KEYS: {kind} = Some(({chain:?}, {key:?}));\n"))
+}
+
+/// The folder to serve.
+fn root() -> Result<PathBuf, String> {
+    match env::var_os("FATA_WEB_ROOT").filter(|v| !v.is_empty()) {
+        Some(asked) => folder(asked, "FATA_WEB_ROOT"),
+        None => Ok(package()?.join("site")),
+    }
+}
+
+fn package() -> Result<PathBuf, String> {
+    Ok(PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?))
+}
+
+/// A folder that a variable names. A relative path counts from where cargo was started, else from this package.
+fn folder(asked: OsString, variable: &str) -> Result<PathBuf, String> {
+    let bases = [env::var_os("PWD").map(PathBuf::from), Some(package()?)];
     let places = bases.into_iter().flatten().map(|base| base.join(&asked));
-    places.into_iter().find(|p| p.is_dir()).ok_or(format!("FATA_WEB_ROOT={} is no folder", asked.display()))
+    places.into_iter().find(|p| p.is_dir()).ok_or(format!("{variable}={} is no folder", asked.display()))
 }
 
 /// Seconds since 1970, where the builder says so (<https://reproducible-builds.org/specs/source-date-epoch/>).

@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// Run this example, even where an appliance has the same name.
     #[arg(long, value_name = "NAME", conflicts_with = "app")]
     pub example: Option<String>,
+    /// Cargo features of its package to build it with, with commas between.
+    #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
+    pub features: Vec<String>,
     /// Where: xen, qemu for a guest without Xen, or unix for a process of this machine.
     #[arg(long, value_name = "WHERE", default_value = "xen", value_parser = ["xen", "qemu", "unix"])]
     pub on: String,
@@ -292,12 +295,13 @@ pub struct TestArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Which benchmark: size (images, least memory, CPU to the first answer), http (guest CPU a request), iperf (guest CPU a
+    /// Which benchmark: size (images, least memory, CPU to the first answer), http (guest CPU a request), https (the same over TLS, and a
+    /// handshake), iperf (guest CPU a
     /// megabyte of TCP), netem (TCP over bad lines), idle (many idle connections), kv (guest CPU a command of Redis's), disk (guest CPU a
     /// request to a disk), or boot (from QEMU's start to the first HTTP answer). All, where nothing
     /// is said.
     pub name: Option<String>,
-    /// How long each run loads a server, in http, iperf, netem, idle, kv and disk.
+    /// How long each run loads a server, in http, https, iperf, netem, idle, kv and disk.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// How many idle connections, in idle.

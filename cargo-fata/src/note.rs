@@ -23,6 +23,8 @@ const PVH_ENTRY: (&[u8], u32) = (b"Xen", 18);
 pub struct Note {
     /// The version of its package.
     pub version: String,
+    /// The features that it says it was built with.
+    pub features: Vec<String>,
     /// Its manifest.
     pub manifest: Manifest,
 }
@@ -34,9 +36,10 @@ impl Note {
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
-        let (version, manifest) = fata_build::note::parse("its note", std::str::from_utf8(text)?)
-            .context("it was made by another version of Fata than this tool")?;
-        Ok(Self { version, manifest })
+        let fata_build::note::Note { version, features, manifest } =
+            fata_build::note::parse("its note", std::str::from_utf8(text)?)
+                .context("it was made by another version of Fata than this tool")?;
+        Ok(Self { version, features, manifest })
     }
 }
 

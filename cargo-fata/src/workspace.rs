@@ -34,9 +34,20 @@ pub struct ImageTarget {
     pub name: String,
     is_example: bool,
     /// What it does not build without.
+    required: Vec<String>,
+    /// What it is to be built with beside that.
     features: Vec<String>,
     /// Variables that its build script reads.
     environment: Vec<(String, OsString)>,
+}
+
+/// Images with features that the tests need.
+const VARIANTS: [&str; 3] = ["web+tls", "web+tls+h2", "web+h2+fat"];
+
+/// The parts of a name such as `web+tls+h2`.
+pub fn name_and_features(name: &str) -> (&str, Vec<String>) {
+    let mut parts = name.split('+');
+    (parts.next().unwrap_or_default(), parts.map(str::to_owned).collect())
 }
 
 impl Workspace {
@@ -62,14 +73,15 @@ impl Workspace {
         self.target_dir.join("fata-symbols")
     }
 
-    /// The target of that name: an example or an appliance.
+    /// The target of that name: an example or an appliance. `NAME+FEATURE+FEATURE` is one built with these features.
     pub fn find(&self, name: &str, prefer_example: bool) -> Result<ImageTarget> {
+        let (name, features) = name_and_features(name);
         let examples = self.targets(|target| target.is_example && target.name == name);
         let appliances =
             self.targets(|target| !target.is_example && (target.name == name || target.package == name));
         let (first, second) = if prefer_example { (examples, appliances) } else { (appliances, examples) };
         let found = first.into_iter().chain(second).next();
-        found.with_context(|| {
+        found.map(|target| target.with_features(features)).with_context(|| {
             let known: Vec<String> = self.targets(|_| true).into_iter().map(|target| target.name).collect();
             format!("there is no appliance or example {name}; there are: {}", known.join(", "))
         })
@@ -78,9 +90,11 @@ impl Workspace {
     /// Builds all examples, appliances and test guests; gives what was built, by name, and the errors of what was not.
     pub fn build_all_images(&self) -> (HashMap<String, PathBuf>, Vec<anyhow::Error>) {
         let (mut images, mut errors) = (HashMap::new(), Vec::new());
-        for target in self.targets(|_| true) {
-            match target.build(&["--quiet"]) {
-                Ok(image) => drop(images.insert(target.name, image)),
+        // First, as they are built in the places of those without features.
+        let variants = VARIANTS.into_iter().map(|name| self.find(name, false));
+        for target in variants.chain(self.targets(|_| true).into_iter().map(Ok)) {
+            match target.and_then(|target| Ok((target.full_name(), target.build(&["--quiet"])?))) {
+                Ok((name, image)) => drop(images.insert(name, image)),
                 Err(error) => errors.push(error),
             }
         }
@@ -110,11 +124,34 @@ impl ImageTarget {
         self
     }
 
-    /// Builds the image. One larger than its manifest allows is an error.
+    /// With the certificate and key of this folder in the web server.
+    pub fn with_keys(mut self, folder: &Path) -> Self {
+        self.environment.push(("FATA_WEB_KEYS".to_owned(), folder.into()));
+        self
+    }
+
+    /// Built with these features too.
+    pub fn with_features(mut self, features: impl IntoIterator<Item = String>) -> Self {
+        self.features.extend(features);
+        self
+    }
+
+    /// The name with the features that were asked for: `web+tls+h2`.
+    fn full_name(&self) -> String {
+        [&[self.name.clone()], &*self.features].concat().join("+")
+    }
+
+    /// Builds the image. One larger than its manifest allows is an error. With features it is beside the one without, under its
+    /// full name.
     pub fn build(&self, options: &[&str]) -> Result<PathBuf> {
         let image = self.cargo("build", options, &[])?;
         image::check_size(&image)?;
-        Ok(image)
+        if self.features.is_empty() {
+            return Ok(image);
+        }
+        let own = image.with_file_name(self.full_name());
+        std::fs::copy(&image, &own)?;
+        Ok(own)
     }
 
     /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. It has a target folder
@@ -145,7 +182,7 @@ impl ImageTarget {
     fn build_with(&self, command: &str, options: &[&str], rustc_options: &[&str]) -> Result<PathBuf> {
         let kind = if self.is_example { "--example" } else { "--bin" };
         let mut arguments = vec!["--package", &self.package, kind, &self.name];
-        let features = self.features.join(",");
+        let features = [&*self.required, &*self.features].concat().join(",");
         if !features.is_empty() {
             arguments.extend(["--features", &features]);
         }
@@ -175,12 +212,13 @@ impl Package {
 impl ImageTarget {
     fn from_json(package: &str, json: &Value) -> Option<Self> {
         let kind = json["kind"][0].as_str()?;
-        let features = json["required-features"].as_array().into_iter().flatten();
+        let required = json["required-features"].as_array().into_iter().flatten();
         (kind == "bin" || kind == "example").then_some(Self {
             package: package.to_owned(),
             name: json["name"].as_str()?.to_owned(),
             is_example: kind == "example",
-            features: features.filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+            required: required.filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+            features: Vec::new(),
             environment: Vec::new(),
         })
     }

@@ -3,10 +3,10 @@
 use crate::manifest::{BLOCK_KEYS, Block, Manifest, Network, Param};
 use crate::note;
 
-/// The source text. `file` is the manifest's name, for readers of the text.
-pub fn of(manifest: &Manifest, file: &str, version: &str) -> String {
+/// The source text. `file` is the manifest's name, for readers of the text; `features` are what the image says that it was built with.
+pub fn of(manifest: &Manifest, file: &str, version: &str, features: &[String]) -> String {
     let image = &manifest.image;
-    let note = note::text(manifest, version);
+    let note = note::text(manifest, version, features);
     let of_interfaces = manifest.networks.iter().flat_map(interface);
     let of_blocks = manifest.blocks.iter().enumerate().flat_map(|(number, block)| of_block(number, block));
     let of_devices: Vec<String> = of_interfaces.chain(of_blocks).collect();

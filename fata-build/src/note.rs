@@ -8,17 +8,40 @@ use std::fmt::Write;
 /// How the note's first line begins.
 const VERSION: &str = "version = ";
 
-/// The note's text.
-pub fn text(manifest: &Manifest, version: &str) -> String {
-    format!("{VERSION}{}\n\n{}", quoted(version), normal_form(manifest))
+/// How the line begins that says with which features the image was built, where its manifest is one of a feature.
+const FEATURES: &str = "features = ";
+
+/// What a note says.
+#[derive(Debug)]
+pub struct Note {
+    /// The version of the image's package.
+    pub version: String,
+    /// The features that it was built with, where its manifest is one of a feature.
+    pub features: Vec<String>,
+    /// The manifest.
+    pub manifest: Manifest,
 }
 
-/// Version and manifest from a note's text; `file` is for the errors.
-pub fn parse(file: &str, text: &str) -> Result<(String, Manifest), Error> {
+/// The note's text.
+pub fn text(manifest: &Manifest, version: &str, features: &[String]) -> String {
+    let names: Vec<String> = features.iter().map(|feature| quoted(feature)).collect();
+    let features =
+        if names.is_empty() { String::new() } else { format!("{FEATURES}[{}]\n", names.join(", ")) };
+    format!("{VERSION}{}\n{features}\n{}", quoted(version), normal_form(manifest))
+}
+
+/// What a note's text says; `file` is for the errors.
+pub fn parse(file: &str, text: &str) -> Result<Note, Error> {
     let no_version = || Error::at(file, 1, "it does not begin with a version");
     let (first, rest) = text.split_once('\n').ok_or_else(no_version)?;
-    let version = first.strip_prefix(VERSION).ok_or_else(no_version)?.trim_matches('"');
-    Ok((version.to_owned(), read::manifest(file, rest)?))
+    let version = first.strip_prefix(VERSION).ok_or_else(no_version)?.trim_matches('"').to_owned();
+    let (features, rest) = match rest.strip_prefix(FEATURES).and_then(|line| line.split_once('\n')) {
+        Some((names, rest)) => (names.trim_matches(['[', ']']), rest),
+        None => ("", rest),
+    };
+    let features =
+        features.split(", ").map(|name| name.trim_matches('"').to_owned()).filter(|name| !name.is_empty());
+    Ok(Note { version, features: features.collect(), manifest: read::manifest(file, rest)? })
 }
 
 /// The manifest as TOML with every value written out, in one order.
@@ -155,10 +178,11 @@ help = "none by default"
     #[test]
     fn a_note_is_read_back_as_it_was_written() {
         let manifest = read::manifest("unikernel.toml", TEXT).unwrap();
-        let note = text(&manifest, "1.2.3");
-        let (version, back) = parse("web", &note).unwrap();
-        assert_eq!(version, "1.2.3");
-        assert_eq!(normal_form(&back), normal_form(&manifest));
+        for features in [vec![], vec!["h2".to_owned(), "tls".to_owned()]] {
+            let back = parse("web", &text(&manifest, "1.2.3", &features)).unwrap();
+            assert_eq!((&*back.version, &back.features), ("1.2.3", &features));
+            assert_eq!(normal_form(&back.manifest), normal_form(&manifest));
+        }
         assert!(parse("web", "name = \"web\"\n").is_err());
         assert!(parse("web", "").is_err());
     }

@@ -17,8 +17,8 @@ const FOLDERS: [&str; 2] = ["examples", "src/bin"];
 /// Reads the manifests of the package whose build script calls this, and writes what `fata::main!` includes. What is wrong
 /// with one ends the build.
 ///
-/// `unikernel.toml` beside `Cargo.toml` is the manifest of the package's binary; `examples/NAME.toml` and `src/bin/NAME.toml`
-/// are those of `NAME.rs` beside them.
+/// `unikernel.toml` beside `Cargo.toml` is the manifest of the package's binary, or `unikernel-FEATURE.toml` where it is built with
+/// that feature; `examples/NAME.toml` and `src/bin/NAME.toml` are those of `NAME.rs` beside them.
 pub fn manifest() {
     if let Err(error) = Package::of_build_script().and_then(|package| package.write_all()) {
         println!("cargo::error={error}");
@@ -43,6 +43,8 @@ struct Package {
     folder: PathBuf,
     out: PathBuf,
     is_for_guest: bool,
+    /// With which it is built, in order.
+    features: Vec<String>,
 }
 
 impl Package {
@@ -53,17 +55,19 @@ impl Package {
             folder: variable("CARGO_MANIFEST_DIR")?.into(),
             out: variable("OUT_DIR")?.into(),
             is_for_guest: variable("CARGO_CFG_TARGET_OS")? == "xen",
+            features: features(env::vars_os().filter_map(|(name, _)| name.into_string().ok())),
         })
     }
 
     fn write_all(&self) -> Result<(), Error> {
-        let sources = sources(&self.folder);
+        let sources = sources(&self.folder, &self.features)?;
         let mut images: Vec<(String, Manifest)> = Vec::new();
         for source in &sources {
             let Some(text) = source.manifest(&self.folder)? else { continue };
             let manifest = read(&source.file, source.stem.as_deref(), &text)?;
             differs(&images, &source.file, &manifest.image.name)?;
-            let mut code = code::of(&manifest, &source.file, &self.version);
+            let features = if source.is_of_a_feature { &self.features[..] } else { &[] };
+            let mut code = code::of(&manifest, &source.file, &self.version, features);
             if self.is_for_guest {
                 code += &budget::definition(&manifest.image.name);
             }
@@ -132,6 +136,8 @@ struct Source {
     file: String,
     /// The name of the source, which must be the image's; that of the main binary stands in `Cargo.toml`.
     stem: Option<String>,
+    /// Whether it is that of a build with a feature: the image then says with which it was built.
+    is_of_a_feature: bool,
 }
 
 impl Source {
@@ -145,13 +151,23 @@ impl Source {
     }
 }
 
+/// The features of a build, by the names of a build script's variables: in lower case, `-` for `_`, as `CARGO_FEATURE_` has them.
+fn features(variables: impl Iterator<Item = String>) -> Vec<String> {
+    let features = variables.filter_map(|name| {
+        Some(name.strip_prefix("CARGO_FEATURE_")?.to_lowercase().replace('_', "-")).filter(|f| f != "default")
+    });
+    let mut features: Vec<String> = features.collect();
+    features.sort();
+    features
+}
+
 /// What the package can have a manifest for.
-fn sources(package: &Path) -> Vec<Source> {
+fn sources(package: &Path, features: &[String]) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     // Cargo takes a file that is not there for one that has changed: only where it is missed.
     if package.join(MAIN).exists() || package.join("src/main.rs").exists() {
-        println!("cargo::rerun-if-changed={MAIN}");
-        sources.push(Source { file: MAIN.to_owned(), stem: None });
+        sources.push(main_source(package, features)?);
+        println!("cargo::rerun-if-changed={}", sources[0].file);
     }
     for folder in FOLDERS {
         let Ok(entries) = fs::read_dir(package.join(folder)) else { continue };
@@ -160,11 +176,26 @@ fn sources(package: &Path) -> Vec<Source> {
         let mut stems: Vec<String> = names.filter_map(|name| stem(&name).map(str::to_owned)).collect();
         stems.sort();
         stems.dedup();
-        sources.extend(
-            stems.into_iter().map(|stem| Source { file: format!("{folder}/{stem}.toml"), stem: Some(stem) }),
-        );
+        sources.extend(stems.into_iter().map(|stem| Source {
+            file: format!("{folder}/{stem}.toml"),
+            stem: Some(stem),
+            is_of_a_feature: false,
+        }));
     }
-    sources
+    Ok(sources)
+}
+
+/// The manifest of the main binary: that of a feature it is built with, else the usual one.
+fn main_source(package: &Path, features: &[String]) -> Result<Source, Error> {
+    let of_features = features.iter().map(|feature| format!("unikernel-{feature}.toml"));
+    let mut there: Vec<String> = of_features.filter(|file| package.join(file).exists()).collect();
+    match (there.pop(), there.pop()) {
+        (Some(one), Some(other)) => {
+            Err(Error::of_file(&one, format!("the features of this build ask for {other} too")))
+        }
+        (Some(file), None) => Ok(Source { file, stem: None, is_of_a_feature: true }),
+        (None, _) => Ok(Source { file: MAIN.to_owned(), stem: None, is_of_a_feature: false }),
+    }
 }
 
 fn stem(name: &str) -> Option<&str> {
@@ -194,7 +225,7 @@ mod tests {
             let out = folder.join("out");
             fs::create_dir_all(&out).unwrap();
             let (name, version) = ("web".to_owned(), "0.1.0".to_owned());
-            Self(Package { name, version, folder, out, is_for_guest: true })
+            Self(Package { name, version, folder, out, is_for_guest: true, features: Vec::new() })
         }
 
         fn out(&self, name: &str) -> String {
@@ -226,6 +257,37 @@ mod tests {
         assert!(files.out(LIMITS).contains("the 4 KiB that src/bin/other.toml allows it"));
         let word = "compile_error!(\"bare has no manifest: write examples/bare.toml, beginning with [image] and name = \\\"bare\\\"\");\n";
         assert_eq!(files.out("bare.rs"), word);
+    }
+
+    #[test]
+    fn a_feature_may_have_a_manifest_of_its_own() {
+        let plain = "[image]\nname = \"web\"\n";
+        let with = |key: &str| format!("{plain}[params.{key}]\nhelp = \"x\"\n");
+        let (tls, rich) = (with("tls-port"), with("rich"));
+        let texts =
+            [("unikernel.toml", plain), ("unikernel-tls.toml", &*tls), ("unikernel-rich.toml", &*rich)];
+        for (test, features, key, note) in [
+            ("plain", &[][..], None, "version = \\\"0.1.0\\\"\\n\\n[image]"),
+            ("other", &["h2"], None, "version = \\\"0.1.0\\\"\\n\\n[image]"),
+            ("tls", &["h2", "tls"], Some("TLS_PORT"), "features = [\\\"h2\\\", \\\"tls\\\"]\\n\\n[image]"),
+        ] {
+            let mut files = Files::new(test, &texts);
+            files.0.features = features.iter().map(|feature| (*feature).to_owned()).collect();
+            files.0.write_all().unwrap();
+            let code = files.out("web.rs");
+            assert_eq!(code.contains("TLS_PORT"), key.is_some(), "{test}: {code}");
+            assert!(code.contains(note), "{test}: {code}");
+        }
+        let mut files = Files::new("both", &texts);
+        files.0.features = vec!["rich".to_owned(), "tls".to_owned()];
+        let said = files.0.write_all().unwrap_err().to_string();
+        assert_eq!(said, "unikernel-tls.toml: the features of this build ask for unikernel-rich.toml too");
+    }
+
+    #[test]
+    fn features_are_known_by_variables() {
+        let variables = ["CARGO_FEATURE_TLS", "PATH", "CARGO_FEATURE_DEFAULT", "CARGO_FEATURE_BOTH_ENDS"];
+        assert_eq!(features(variables.into_iter().map(str::to_owned)), ["both-ends", "tls"]);
     }
 
     /// What the code names is linked: IPv6 in no image whose manifest has no `ipv6`.

@@ -111,6 +111,7 @@ pub(crate) fn begin(
         }
         put_start(out, response.status, &server.date.now());
         put_fields(out, response);
+        put(out, &[server.fields.get().as_bytes()]);
         put_framing(out, response, delimiter, part, end(asked.http_1_1, keep_alive));
     });
     Begun { delimiter: delimiter.filter(|_| !asked.is_head), keep_alive }
@@ -210,13 +211,14 @@ fn put_fields(out: &mut Vec<u8>, response: &Response) {
 #[cfg(feature = "h2")]
 pub(crate) fn put_lines(
     out: &mut Vec<u8>,
-    date: &HttpDate,
+    server: &Server,
     response: &Response,
     delimiter: Option<Delimiter>,
     part: Option<&Range<usize>>,
 ) {
-    put(out, &[b"Date: ", date.line()]);
+    put(out, &[b"Date: ", server.date.now().line()]);
     put_fields(out, response);
+    put(out, &[server.fields.get().as_bytes()]);
     put_framing(out, response, delimiter.filter(|&d| d != Delimiter::Chunks), part, b"\r\n\r\n");
 }
 

@@ -10,6 +10,7 @@ use crate::registry::{Registry, Slot};
 use crate::spare::Spare;
 use crate::{Limits, Router, Stats};
 use alloc::rc::Rc;
+use core::cell::Cell;
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::pin::pin;
@@ -59,8 +60,9 @@ pub(crate) struct Shared {
     pub(crate) spare: Spare,
     /// Handlers that have been called and wait.
     pub(crate) waiting: Waiting,
+    pub(crate) fields: Cell<&'static str>,
     #[cfg(feature = "h2")]
-    pub(crate) has_prior_knowledge: core::cell::Cell<bool>,
+    pub(crate) has_prior_knowledge: Cell<bool>,
 }
 
 impl Shared {
@@ -88,9 +90,18 @@ impl Server {
             date,
             spare,
             waiting: Waiting::default(),
+            fields: Cell::new(""),
             #[cfg(feature = "h2")]
-            has_prior_knowledge: core::cell::Cell::new(false),
+            has_prior_knowledge: Cell::new(false),
         }))
+    }
+
+    /// From now on puts these header lines, each ending in CRLF, into every response, whoever makes it: also into those that refuse
+    /// what no handler sees.
+    pub fn with_fields(self, lines: &'static str) -> Self {
+        debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "header lines end in CRLF");
+        self.0.fields.set(lines);
+        self
     }
 
     /// From now on takes HTTP/2 from clients that begin with its preface, HTTP/1.1 from all others: over TCP, where such

@@ -43,6 +43,23 @@ fn a_page() {
     });
 }
 
+/// Also those that no handler makes, or that leave fields out.
+#[test]
+fn fields_of_the_server_are_in_every_response() {
+    run(async {
+        let site = site().with_fields("X-A: 1\r\nX-B: 2\r\n");
+        for request in [
+            GET,
+            "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
+            "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "nonsense\r\n\r\n",
+        ] {
+            let answer = Client::new(&site).ask(request).await;
+            assert_eq!(answer.matches("\r\nX-A: 1\r\nX-B: 2\r\n").count(), 1, "{request}: {answer}");
+        }
+    });
+}
+
 #[test]
 fn keep_alive_serves_one_request_after_another() {
     run(async {

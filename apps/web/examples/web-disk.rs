@@ -13,7 +13,8 @@ extern crate alloc;
 mod media;
 #[path = "web-disk/respond.rs"]
 mod respond;
-#[path = "web-disk/store.rs"]
+#[allow(dead_code, reason = "the library's own, which is there with its feature `disk` alone")]
+#[path = "../src/store.rs"]
 mod store;
 
 use alloc::rc::Rc;

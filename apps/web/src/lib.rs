@@ -1,17 +1,22 @@
 //! What the web server appliance is made of, but for its start: the content of the image ([`site`]), the choice of a
-//! variant ([`encoding`]), and the pages that show its state ([`state`], [`metrics`], [`status`]).
+//! variant ([`encoding`]), the pages that show its state ([`state`], [`metrics`], [`status`]); with the feature `disk` files on block
+//! devices (`store`), with `tls` what HTTPS takes (`https`).
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod encoding;
+#[cfg(feature = "tls")]
+pub mod https;
 pub mod metrics;
 pub mod path;
 pub mod routes;
 pub mod site;
 pub mod state;
 pub mod status;
+#[cfg(feature = "disk")]
+pub mod store;
 
 /// The content of this image, which `build/main.rs` has put there.
 pub mod content {

@@ -73,6 +73,8 @@ pub fn text(state: &State) -> String {
     ] {
         text.one(name, kind, help, value);
     }
+    #[cfg(feature = "tls")]
+    text.tls(&state.tls);
     if let Some(network) = state.network() {
         text.network(network);
     }
@@ -151,6 +153,42 @@ impl Text {
         self.head(name, kind, help);
         for &(of, value) in values {
             self.line(name, &[(label, of)], value, None);
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&mut self, counts: &crate::https::Counts) {
+        let (stats, reloads) = (&counts.stats, &counts.reloads);
+        self.family(
+            "tls_handshakes_total",
+            COUNTER,
+            "Handshakes by what became of them.",
+            "result",
+            &[
+                ("full", stats.handshakes() - stats.handshakes_resumed()),
+                ("resumed", stats.handshakes_resumed()),
+                ("refused", stats.handshakes_refused()),
+                ("timed_out", stats.handshakes_timed_out()),
+                ("given_up", stats.handshakes_given_up()),
+                ("cut", stats.handshakes_cut()),
+            ],
+        );
+        for (name, kind, help, value) in [
+            (
+                "tls_certificate_expires_seconds",
+                GAUGE,
+                "When the certificate ends, in seconds since 1970.",
+                reloads.expires.get(),
+            ),
+            ("tls_reloads_total", COUNTER, "Certificates that came later.", reloads.done.get()),
+            (
+                "tls_reloads_refused_total",
+                COUNTER,
+                "What was on the disk and could not be used.",
+                reloads.refused.get(),
+            ),
+        ] {
+            self.one(name, kind, help, value);
         }
     }
 

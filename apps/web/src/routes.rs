@@ -17,6 +17,10 @@ pub fn pages(state: Rc<State>) -> Router {
     let (for_metrics, for_json, for_capture) = (state.clone(), state.clone(), state.clone());
     Router::new()
         .get_sync("/status", move |_: &Request<'_>| fresh(Response::html(status::page(&state))))
+        .get_sync("/status.css", |_: &Request<'_>| {
+            kept("text/css; charset=utf-8", include_bytes!("status.css"))
+        })
+        .get_sync("/status.js", |_: &Request<'_>| kept("text/javascript", include_bytes!("status.js")))
         .get_sync("/status.json", move |_: &Request<'_>| {
             fresh(Response::new(Status::OK).body(status::json(&for_json)))
                 .header("Content-Type", "application/json")
@@ -45,7 +49,24 @@ fn capture(state: &State) -> Response {
     .header("Content-Type", "application/vnd.tcpdump.pcap")
 }
 
+/// What belongs to a page of ours: another image may have another.
+fn kept(kind: &str, content: &'static [u8]) -> Response {
+    Response::new(Status::OK).header("Content-Type", kind).header("Cache-Control", "no-cache").body(content)
+}
+
 /// Content that is another each time.
 fn fresh(response: Response) -> Response {
     response.header("Cache-Control", "no-store")
+}
+
+/// Reads a request's content, and says how many octets it had.
+#[cfg(feature = "tls")]
+pub async fn upload(mut request: Request<'_>) -> Result<Response, fata::http::BodyError> {
+    let (mut piece, mut octets) = (alloc::vec![0; 8 << 10], 0);
+    loop {
+        match request.read(&mut piece).await? {
+            0 => return Ok(Response::text(alloc::format!("{octets}\n"))),
+            n => octets += n as u64,
+        }
+    }
 }

@@ -20,6 +20,9 @@ pub struct State {
     pub peers: Peers,
     started: Instant,
     started_at: SystemTime,
+    /// What HTTPS counts.
+    #[cfg(feature = "tls")]
+    pub tls: crate::https::Counts,
 }
 
 /// How much of its peers' addresses the appliance shows to whoever asks.
@@ -57,7 +60,16 @@ impl State {
     /// The state of an appliance that starts now.
     pub fn new(stats: Rc<Stats>, peers: Peers) -> Self {
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        Self { stats, network: OnceCell::new(), capture: OnceCell::new(), peers, started, started_at }
+        Self {
+            stats,
+            network: OnceCell::new(),
+            capture: OnceCell::new(),
+            peers,
+            started,
+            started_at,
+            #[cfg(feature = "tls")]
+            tls: crate::https::Counts::default(),
+        }
     }
 
     /// Tells the stack that the server listens on, whose figures are shown from then on. The first counts.

@@ -9,6 +9,7 @@ mod boot;
 mod contest;
 mod disk;
 pub mod http;
+mod https;
 pub mod idle;
 mod iperf;
 mod kv;
@@ -55,9 +56,10 @@ struct Benchmark {
 const ON_XEN: &[Need] = &[Need::Target, Need::XenHost];
 
 /// All of them, in the order in which they run.
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 9] = [
     Benchmark { name: "size", needs: ON_XEN, run: size::run },
     Benchmark { name: "http", needs: ON_XEN, run: http::run },
+    Benchmark { name: "https", needs: ON_XEN, run: https::run },
     Benchmark { name: "iperf", needs: ON_XEN, run: iperf::run },
     Benchmark { name: "netem", needs: ON_XEN, run: netem::run },
     Benchmark { name: "idle", needs: ON_XEN, run: idle::run },
@@ -113,7 +115,7 @@ mod tests {
         let error = select(Some("htp")).err().expect("no such benchmark").to_string();
         assert_eq!(
             error,
-            "there is no benchmark htp; there are: size, http, iperf, netem, idle, kv, disk, boot"
+            "there is no benchmark htp; there are: size, http, https, iperf, netem, idle, kv, disk, boot"
         );
         assert_eq!(select(None).unwrap().len(), BENCHMARKS.len());
         assert_eq!(select(Some("iperf")).unwrap()[0].name, "iperf");

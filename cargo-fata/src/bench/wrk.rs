@@ -26,7 +26,7 @@ const MARK: &str = "== connections";
 pub fn run(host: &Host, wrk: &str, address: &str, seconds: u32) -> Result<(u64, f64)> {
     let seconds = f64::from(seconds);
     let script = format!(
-        "modprobe -q tcp_diag 2>/dev/null; {wrk} & wrk=$!; sleep {}; waits=$(ss -HtnoiO src {FROM} dst {address} dport = :80)
+        "modprobe -q tcp_diag 2>/dev/null; {wrk} & wrk=$!; sleep {}; waits=$(ss -HtnoiO src {FROM} dst {address} '( dport = :80 or dport = :443 )')
         wait $wrk; status=$?; echo '{MARK}'; echo \"$waits\"; exit $status",
         (seconds - 2.0).max(0.5)
     );

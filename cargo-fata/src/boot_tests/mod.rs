@@ -4,6 +4,7 @@
 mod bare_qemu;
 mod blkback;
 mod block;
+mod chromium;
 mod dns;
 mod examples;
 mod faults;
@@ -38,7 +39,6 @@ mod web_disk;
 mod web_tls;
 
 pub use bare_qemu::free_port;
-pub use kv_clients::PORT as FORWARDED;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -49,6 +49,9 @@ use crate::qemu_guest::Board;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::{GuestSpec, Kind};
+
+/// Ports of guests that one of this machine leads to.
+pub const FORWARDED: [u16; 2] = [kv_clients::PORT, web_tls::PORT];
 
 /// What the machine in QEMU has where a test does not say, MiB: room for a guest of 2 GiB.
 pub const HOST_MEMORY_MB: u32 = 4500;

@@ -1,38 +1,53 @@
-//! The web server over TLS, with its certificate and key on a disk of dom0's, and Debian's clients there.
+//! The web server over TLS, with its certificate and key on a disk of dom0's: Debian's clients there, Chromium here.
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::BootTest;
+use super::chromium::Browser;
 use crate::command;
-use crate::workspace::image;
+use crate::workspace::{Workspace, image};
 use crate::xen_host::Host;
 use crate::xen_host::guest::{End, Guest, GuestSpec};
 
 const SOON: Duration = Duration::from_secs(60);
+/// A hundred megabytes through two emulated processors.
+const LATE: Duration = Duration::from_secs(420);
+const UPLOAD: u64 = 100 << 20;
 /// Pages, and how often h2load asks for them.
 const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 400)];
+/// With keys in archives alone, and with keys on FAT volumes too.
+const IMAGE: &str = "web+tls+h2";
+const WITH_FAT: &str = "web+h2+fat";
+/// A port of this machine leads to this one of the guest.
+pub const PORT: u16 = 443;
 /// What its tests show: nobody else trusts it.
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
+const RSA: &str = include_str!("../../../tls/tests/certificates/rsa.pem");
+const RSA_KEY: &str = include_str!("../../../tls/tests/certificates/rsa-key.pem");
 const ROOT: &str = include_str!("../../../tls/tests/certificates/root.pem");
 const STRANGER: &str = include_str!("../../../tls/tests/certificates/stranger.pem");
 
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
-    BootTest::new("boot::web_tls::https_of_each_kind", 240, https),
+    BootTest::new("boot::web_tls::https_of_each_kind", 300, https),
     BootTest::new("boot::web_tls::h2load", 300, h2load),
+    BootTest::new("boot::web_tls::made_and_replaced", 300, made_and_replaced),
+    BootTest::new("boot::web_tls::much", 600, much),
+    BootTest::new("boot::web_tls::chromium", 400, chromium),
 ];
 
 /// The certificate and its key in an archive of whole sectors.
-fn keys() -> Result<Vec<u8>> {
+fn archive(chain: &str, key: &str) -> Result<Vec<u8>> {
     let folder = super::temporary("web-tls");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("chain.pem"), CHAIN)?;
-    fs::write(folder.join("key.pem"), KEY)?;
+    fs::write(folder.join("chain.pem"), chain)?;
+    fs::write(folder.join("key.pem"), key)?;
     let archive = folder.join("keys.tar.gz");
     let mut tar = Command::new("tar");
     let packed =
@@ -44,34 +59,73 @@ fn keys() -> Result<Vec<u8>> {
     Ok(octets)
 }
 
-fn serve(host: &mut Host, port: u16) -> Result<Guest> {
-    host.put("/tmp/keys.img", &keys()?)?;
+/// A FAT volume with these files, by the programs of others.
+fn fat(files: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let folder = super::temporary("web-tls-fat");
+    fs::create_dir_all(&folder)?;
+    let image = folder.join("keys.img");
+    let made = || -> Result<Vec<u8>> {
+        fs::File::create(&image)?.set_len(1 << 20)?;
+        command::run(Command::new("/usr/sbin/mkfs.fat").arg(&image))?;
+        for (name, text) in files {
+            fs::write(folder.join(name), text)?;
+            let mut copy = Command::new("mcopy");
+            command::run(copy.arg("-i").arg(&image).arg(folder.join(name)).arg("::"))?;
+        }
+        Ok(fs::read(&image)?)
+    };
+    let made = made().context("are the packages dosfstools and mtools installed?");
+    let _ = fs::remove_dir_all(&folder);
+    made
+}
+
+/// A file of a FAT volume.
+fn file_of(volume: &[u8], name: &str) -> Result<String> {
+    let image = super::temporary("web-tls-volume");
+    fs::write(&image, volume)?;
+    let said = command::run(Command::new("mtype").arg("-i").arg(&image).arg(format!("::{name}")));
+    let _ = fs::remove_file(&image);
+    Ok(said?.stdout)
+}
+
+/// A device of dom0's with these octets, and its line for a guest.
+fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, String)> {
+    host.put("/tmp/keys.img", octets)?;
+    let read_only = if access == "ro" { "--read-only" } else { "" };
+    let attach = format!("losetup -D; losetup {read_only} --find --show /tmp/keys.img");
+    let device = host.sh(&attach, SOON)?.ok()?.stdout.trim().to_owned();
+    let line = format!(
+        "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access={access},script=/fata/block,target={device}' ]"
+    );
+    Ok((device, line))
+}
+
+fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
-    let device = host.sh("losetup -D; losetup --read-only --find --show /tmp/keys.img", SOON)?.ok()?.stdout;
-    let disk = format!(
-        "disk = [ 'format=raw,backendtype=phy,vdev=xvda,access=ro,script=/fata/block,target={}' ]",
-        device.trim()
-    );
-    let spec = GuestSpec::new("web-tls", image("web-tls")?).memory(24).network().config(&disk);
-    let guest = host.create(&spec.extra(&format!("tls-port={port}")))?;
-    guest.wait_console(&format!("HTTPS on port {port}"), SOON)?;
+    let spec = GuestSpec::new("web-tls", image(name)?).memory(24).network().extra(params).config(disk);
+    let guest = host.create(&spec)?;
+    guest.wait_console("HTTPS on port 443", SOON)?;
     guest.wait_console("link up", SOON)?;
     Ok(guest)
 }
 
 /// What curl says of a page, which it trusts by the root alone.
 fn curl(host: &Host, arguments: &str) -> Result<String> {
-    let script = format!(
-        "curl -sS --max-time 30 --retry 3 --retry-connrefused --cacert /tmp/root.pem --resolve server.test:443:10.0.2.15 \
-         --resolve server.test:80:10.0.2.15 {arguments}"
-    );
-    Ok(host.sh(&script, SOON)?.ok()?.stdout)
+    curl_within(host, arguments, SOON)
 }
 
-fn https(host: &mut Host) -> Result<()> {
-    let guest = serve(host, 443)?;
-    let result = each_kind(host);
+fn curl_within(host: &Host, arguments: &str, limit: Duration) -> Result<String> {
+    let script = format!(
+        "curl -sS --max-time {} --retry 3 --retry-connrefused --cacert /tmp/root.pem --resolve server.test:443:10.0.2.15 \
+         --resolve server.test:80:10.0.2.15 {arguments}",
+        limit.as_secs()
+    );
+    Ok(host.sh(&script, limit + SOON)?.ok()?.stdout)
+}
+
+/// The result of what was tried with a guest, which leaves in order after it.
+fn and_leaves(guest: Guest, result: Result<()>) -> Result<()> {
     let console = guest.console();
     result.map_err(|error| error.context(console))?;
     guest.xl("shutdown")?;
@@ -80,22 +134,11 @@ fn https(host: &mut Host) -> Result<()> {
     guest.destroy()
 }
 
-/// Ten connections with a hundred requests at once on each, small pages and large, from this machine by way of the port that
-/// leads to the guest.
-fn h2load(host: &mut Host) -> Result<()> {
-    let guest = serve(host, super::FORWARDED)?;
-    let port = host.forwarded(super::FORWARDED).context("no port leads to the guest")?;
-    for (page, requests) in LOADS {
-        let mut h2load = Command::new("h2load");
-        h2load.args(["--requests", &requests.to_string(), "--clients=10", "--max-concurrent-streams=100"]);
-        let said = command::run(h2load.arg(format!("https://127.0.0.1:{port}/{page}")))
-            .map_err(|error| error.context(guest.console()))?
-            .stdout;
-        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
-        let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
-        ensure!(is_right && said.contains("h2"), "{page}: {said}\n{}", guest.console());
-    }
-    guest.destroy()
+fn https(host: &mut Host) -> Result<()> {
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
+    let guest = serve(host, IMAGE, &disk, "")?;
+    let result = each_kind(host).and_then(|()| fields_of_each_answer(host));
+    and_leaves(guest, result)
 }
 
 fn each_kind(host: &Host) -> Result<()> {
@@ -117,8 +160,6 @@ fn each_kind(host: &Host) -> Result<()> {
     let location =
         curl(host, "-o /dev/null -w '%{http_code} %{redirect_url}' 'http://server.test/a%20b?c=d'")?;
     ensure!(location == "308 https://server.test/a%20b?c=d", "HTTP: {location}");
-    let head = curl(host, "--head https://server.test/")?;
-    ensure!(head.contains("strict-transport-security: max-age=31536000"), "{head}");
     // Clients that look for another name, or trust another root, refuse it.
     for stranger in [
         "--cacert /tmp/root.pem https://10.0.2.15/",
@@ -129,5 +170,168 @@ fn each_kind(host: &Host) -> Result<()> {
     }
     let answer = curl(host, says)?;
     ensure!(answer == "2 200 4096", "after that: {answer}");
+    Ok(())
+}
+
+/// What browsers are told stands once in every answer, whoever makes it.
+fn fields_of_each_answer(host: &Host) -> Result<()> {
+    let fields = [
+        ("strict-transport-security", "max-age=31536000"),
+        ("content-security-policy", "default-src 'self';"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "strict-origin-when-cross-origin"),
+    ];
+    for (request, status) in [
+        ("https://server.test/", "200"),
+        ("https://server.test/status", "200"),
+        ("https://server.test/nowhere", "404"),
+        ("-X DELETE https://server.test/", "405"),
+        ("--http1.1 https://server.test/", "200"),
+        ("--http1.1 -X BREW https://server.test/", "501"),
+        ("--http1.1 -H 'Host: a b' https://server.test/", "400"),
+    ] {
+        let head = curl(host, &format!("-o /dev/null -D - {request}"))?.to_lowercase();
+        let is_answer = head.split(' ').nth(1).is_some_and(|word| word.starts_with(status));
+        ensure!(is_answer, "{request}: {head}");
+        for (name, value) in fields {
+            let line = format!("\n{name}: {}", value.to_lowercase());
+            ensure!(head.matches(&line).count() == 1, "{request}: not one {name}: {head}");
+        }
+    }
+    Ok(())
+}
+
+/// Ten connections with a hundred requests at once on each, small pages and large, from this machine by way of the port that
+/// leads to the guest.
+fn h2load(host: &mut Host) -> Result<()> {
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
+    let guest = serve(host, IMAGE, &disk, "")?;
+    let port = host.forwarded(PORT).context("no port leads to the guest")?;
+    for (page, requests) in LOADS {
+        let mut h2load = Command::new("h2load");
+        h2load.args(["--requests", &requests.to_string(), "--clients=10", "--max-concurrent-streams=100"]);
+        let said = command::run(h2load.arg(format!("https://127.0.0.1:{port}/{page}")))
+            .map_err(|error| error.context(guest.console()))?
+            .stdout;
+        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
+        ensure!(is_right && said.contains("h2"), "{page}: {said}\n{}", guest.console());
+    }
+    guest.destroy()
+}
+
+/// An empty volume gets a certificate that is there at the next start too; another one on the disk is shown without an end.
+fn made_and_replaced(host: &mut Host) -> Result<()> {
+    let (device, disk) = disk(host, &fat(&[])?, "rw")?;
+    let params = "names=server.test,10.0.2.15 reload=1s";
+    let guest = serve(host, WITH_FAT, &disk, params)?;
+    guest.wait_console("made one for server.test, 10.0.2.15", SOON)?;
+    let made = file_of(&host.get("/tmp/keys.img")?, "chain.pem")?;
+    host.put("/tmp/made.pem", made.as_bytes())?;
+    let trusting_itself = "-o /dev/null -o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/ https://10.0.2.15/";
+    let answer = curl(host, trusting_itself)?;
+    ensure!(answer == "200200", "the one that was made: {answer}\n{}", guest.console());
+    guest.destroy()?;
+    let guest = serve(host, WITH_FAT, &disk, params)?;
+    let result = curl(host, trusting_itself).and_then(|answer| {
+        ensure!(answer == "200200" && !guest.console().contains("made one"), "at the next start: {answer}");
+        replaced(host, &guest, &device)
+    });
+    and_leaves(guest, result)
+}
+
+fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
+    let put = |files: &[(&str, &str)]| -> Result<()> {
+        host.put("/tmp/new.img", &fat(files)?)?;
+        host.sh(&format!("dd if=/tmp/new.img of={device} bs=1M conv=notrunc,fsync status=none"), SOON)?
+            .ok()?;
+        Ok(())
+    };
+    // A key that belongs to another, and one that this image cannot use: what was shown stays.
+    put(&[("chain.pem", CHAIN), ("key.pem", &KEY.replacen("MIGH", "MIGG", 1))])?;
+    guest.wait_console("the certificate before stays", SOON)?;
+    put(&[("chain.pem", RSA), ("key.pem", RSA_KEY)])?;
+    guest.wait_console("RSA", SOON)?;
+    let answer = curl(host, "-o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/")?;
+    ensure!(answer == "200", "with what cannot be used on its disk: {answer}");
+    // A connection that there is goes on, over the certificate that it began with.
+    let slow = "curl -sS --max-time 60 --limit-rate 1k --cacert /tmp/made.pem --resolve server.test:443:10.0.2.15 \
+                --http1.1 -o /tmp/slow https://server.test/4k.html; echo $? > /tmp/slow.end";
+    host.sh(&format!("rm -f /tmp/slow.end; nohup sh -c '{slow}' > /dev/null 2>&1 &"), SOON)?.ok()?;
+    put(&[("chain.pem", CHAIN), ("key.pem", KEY)])?;
+    guest.wait_console("another certificate is shown from now on", SOON)?;
+    let answer = curl(host, "-o /dev/null -w %{http_code} https://server.test/")?;
+    ensure!(answer == "200", "the one that replaced it: {answer}");
+    let ended = "for i in $(seq 60); do [ -s /tmp/slow.end ] && break; sleep 1; done; cat /tmp/slow.end; wc -c < /tmp/slow";
+    let said = host.sh(ended, LATE)?.ok()?.stdout;
+    ensure!(said.split_whitespace().eq(["0", "4096"]), "a connection over the replacement: {said}");
+    let metrics = curl(host, "https://server.test/metrics")?;
+    for line in ["tls_reloads_total 1", "tls_reloads_refused_total 2"] {
+        ensure!(metrics.contains(line), "no {line}: {metrics}");
+    }
+    Ok(())
+}
+
+/// A hundred megabytes into the guest over each version of HTTP, and a thousand small files at once.
+fn much(host: &mut Host) -> Result<()> {
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
+    let guest = serve(host, IMAGE, &disk, "upload=200MiB")?;
+    let result = uploads(host).and_then(|()| {
+        let many =
+            "-Z --parallel-max 50 -o /dev/null -w '%{http_code} ' 'https://server.test/4k.html?[1-1000]'";
+        for version in ["--http2", "--http1.1"] {
+            let answers = curl_within(host, &format!("{version} {many}"), LATE)?;
+            ensure!(answers == "200 ".repeat(1000), "{version}, a thousand at once: {answers}");
+        }
+        Ok(())
+    });
+    and_leaves(guest, result)
+}
+
+fn uploads(host: &Host) -> Result<()> {
+    host.sh(&format!("truncate -s {UPLOAD} /tmp/zeros"), SOON)?.ok()?;
+    for version in ["--http2", "--http1.1"] {
+        let upload = format!("{version} -X POST -T /tmp/zeros https://server.test/upload");
+        let said = curl_within(host, &upload, LATE)?;
+        ensure!(said == format!("{UPLOAD}\n"), "{version}: it had {said:?}");
+    }
+    Ok(())
+}
+
+/// A real browser, which trusts the test's root: pages, HTTP/2, the plot, and nothing in its console.
+fn chromium(host: &mut Host) -> Result<()> {
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
+    let guest = serve(host, IMAGE, &disk, "")?;
+    let port = host.forwarded(PORT).context("no port leads to the guest")?;
+    let result = Browser::start(ROOT, "server.test", port).and_then(|browser| looks(&browser));
+    and_leaves(guest, result)
+}
+
+fn looks(browser: &Browser) -> Result<()> {
+    let kept = Workspace::current()?.target_dir.join("chromium");
+    fs::create_dir_all(&kept)?;
+    let version = "return performance.getEntriesByType('navigation')[0].nextHopProtocol";
+    browser.open("https://server.test/")?;
+    let title = browser.script("return document.title")?;
+    ensure!(title == "It works", "the page is {title}");
+    ensure!(browser.script(version)? == "h2", "it came over {}", browser.script(version)?);
+    fs::write(kept.join("site.png"), browser.screenshot()?)?;
+    browser.open("https://server.test/status")?;
+    ensure!(browser.script(version)? == "h2", "it came over {}", browser.script(version)?);
+    // The plot moves: it has had so many values, and a while later it has more.
+    let points = "document.getElementById('plot').getAttribute('points')";
+    let values = |least: usize| format!("return ({points} || '').split(' ').length >= {least}");
+    browser.wait(&values(3), SOON)?;
+    let before = browser.script(&format!("return {points}"))?;
+    let started = Instant::now();
+    browser.wait(&values(6), SOON)?;
+    let after = browser.script(&format!("return {points}"))?;
+    ensure!(before != after, "the plot stood still for {} s: {before}", started.elapsed().as_secs());
+    let is_styled = "return getComputedStyle(document.querySelector('.card')).borderTopStyle === 'solid'";
+    ensure!(browser.script(is_styled)? == Value::Bool(true), "the page has no styles");
+    fs::write(kept.join("status.png"), browser.screenshot()?)?;
+    let console = browser.console()?;
+    ensure!(console.is_empty(), "the browser's console: {}", console.join("\n"));
     Ok(())
 }

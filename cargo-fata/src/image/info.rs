@@ -15,13 +15,16 @@ use crate::ui;
 
 /// All that is known of an image.
 pub fn text(image: &Path) -> Result<String> {
-    let Note { version, manifest } = note_of(image)?;
+    let Note { version, features, manifest } = note_of(image)?;
     let bytes = image_file::read(image)?;
     let mut text = format!("{} {version}\n", manifest.image.name);
     let limit = manifest.image.max_size.map_or_else(String::new, |size| format!(", of at most {size}"));
     let _ = writeln!(text, "  file       {} octets{limit}", grouped(bytes.len() as u64));
     if image_file::is_packed(image)? {
         let _ = writeln!(text, "  packed     {} octets", grouped(fs::metadata(image)?.len()));
+    }
+    if !features.is_empty() {
+        let _ = writeln!(text, "  features   {}", features.join(", "));
     }
     let _ = writeln!(text, "  entries    {}", entries(image)?);
     text += &segments(&bytes)?;

@@ -43,11 +43,15 @@ const HOST_OVERHEAD_MB: u32 = 1900;
 /// `cargo fata run`.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let name = args.example.as_deref().or(args.app.as_deref()).context("nothing to run")?;
+    let target = || -> Result<_> {
+        let target = Workspace::current()?.find(name, args.example.is_some())?;
+        Ok(target.with_features(args.features.iter().cloned()))
+    };
     if args.on == "unix" {
-        return process::run(&Workspace::current()?.find(name, args.example.is_some())?, args);
+        return process::run(&target()?, args);
     }
     setup::ensure(&[Need::Target])?;
-    let image = Workspace::current()?.find(name, args.example.is_some())?.build(&[])?;
+    let image = target()?.build(&[])?;
     on(&args.on, &image, &args.guest, &args.guest.params)
 }
 

@@ -12,12 +12,15 @@ pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; peers for processes, for HTTP/2, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
+/// the configurations made for it; a browser; peers for processes, for HTTP/2, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
 /// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "gcc",
     "gdb",
+    "chromium",
+    "chromium-driver",
     "libc6-dev",
+    "libnss3-tools",
     "libvirt-clients",
     "libxen-dev",
     "libxml2-utils",

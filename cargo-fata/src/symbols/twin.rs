@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSegment};
 
 use crate::image_file;
+use crate::note::Note;
 use crate::ui;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// The size of an ELF header, which says where the symbols are.
 const HEADER_SIZE: usize = 64;
@@ -17,6 +18,8 @@ const HEADER_SIZE: usize = 64;
 pub fn of(image: &Path) -> Result<PathBuf> {
     let file = image.file_name().unwrap_or_default().to_string_lossy();
     let name = if image_file::is_packed(image)? { file.trim_end_matches(".gz") } else { &file };
+    let (name, _) = workspace::name_and_features(name);
+    let features = Note::of(image)?.map(|note| note.features).unwrap_or_default();
     let is_example = image.parent().is_some_and(|folder| folder.ends_with("examples"));
     let workspace = Workspace::current()
         .context("an image's symbols come from its source: run this in its package's folder")?;
@@ -27,7 +30,7 @@ pub fn of(image: &Path) -> Result<PathBuf> {
         )
     })?;
     let step = ui::step(format!("building the symbols of {name}"));
-    let twin = target.build_twin(&workspace.symbols_dir())?;
+    let twin = target.with_features(features).build_twin(&workspace.symbols_dir())?;
     ensure!(
         loaded(&twin)? == loaded(image)?,
         "{} is not what its source now builds, or was built with other options",

@@ -110,9 +110,12 @@ fn fails(test: &BootTest, error: &Error, report: &Report) -> bool {
 }
 
 fn options(memory_mb: u32, log: PathBuf) -> Result<Options> {
-    let port = boot_tests::FORWARDED;
-    let forward = Forward { host_port: free_port()?, guest: Ipv4Addr::new(10, 0, 2, 15), guest_port: port };
-    Ok(Options { memory_mb, forwards: vec![forward], disks: Vec::new(), log, gdb_port: None })
+    let guest = Ipv4Addr::new(10, 0, 2, 15);
+    let forwards = boot_tests::FORWARDED
+        .map(|guest_port| Ok(Forward { host_port: free_port()?, guest, guest_port }))
+        .into_iter()
+        .collect::<Result<Vec<Forward>>>()?;
+    Ok(Options { memory_mb, forwards, disks: Vec::new(), log, gdb_port: None })
 }
 
 /// What Linux says programs may still take, of `/proc/meminfo`.

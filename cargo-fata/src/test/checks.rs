@@ -19,7 +19,7 @@ pub struct Check {
     long: bool,
 }
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 9] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
@@ -38,6 +38,12 @@ const CHECKS: [Check; 7] = [
         "check::clippy_guest_examples",
         "clippy --quiet --target x86_64-xen-pv -p fata -p web --features fata/h2,fata/tls --examples -- --deny warnings",
     ),
+    // The web server with its features.
+    Check::new(
+        "check::clippy_guest_web",
+        "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat --lib --bins -- --deny warnings",
+    ),
+    Check::new("check::web_features", "test --quiet -p web --features tls,h2,fat --lib --test https"),
     Check {
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new(

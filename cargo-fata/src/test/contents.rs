@@ -52,6 +52,8 @@ const HTTP: Part = part("fata_http::", "/http/src/");
 const HTTP2: Part = part("fata_http::h2::", "/http/src/h2/");
 const TLS: Part = part("fata_tls::", "/tls/src/");
 const RUSTLS: Part = part("rustls::", "/rustls-0.23*/src/");
+const RSA: Part = part("rsa::", "/rsa-0.10*/src/");
+const P384: Part = part("p384::", "/p384-0.14*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
 const BLKFRONT: Part = part("fata_xen::block::", "drivers-xen-pv/src/block/");
 const VIRTIO_BLOCK: Part = part("fata_virtio::block::", "drivers-virtio/src/block");
@@ -66,7 +68,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 8] = [
+const CONTENTS: [Contents; 9] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -144,9 +146,15 @@ const CONTENTS: [Contents; 8] = [
     },
     Contents {
         name: "contents::web_tls",
-        image: "web-tls",
-        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, ENTROPY, VIRTIO_ENTROPY, BLOCK, STORAGE],
-        has_not: &[UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
+        image: "web+tls",
+        has: &[NETSTACK, HTTP, TLS, RUSTLS, ENTROPY, VIRTIO_ENTROPY, BLOCK, STORAGE],
+        has_not: &[HTTP2, RSA, P384, UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
+    },
+    Contents {
+        name: "contents::web_tls_h2",
+        image: "web+tls+h2",
+        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, BLOCK, STORAGE],
+        has_not: &[RSA, P384, UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
     },
     Contents {
         name: "contents::web_disk",

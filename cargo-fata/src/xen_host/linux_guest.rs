@@ -14,14 +14,16 @@ use crate::{command, ui};
 
 /// What a guest is for.
 pub struct Flavour {
-    name: &'static str,
-    packages: &'static [&'static str],
+    /// Of the folder in the cache.
+    pub name: &'static str,
+    /// Debian's.
+    pub packages: &'static [&'static str],
     /// Of the packages, only these and the libraries that they want are kept.
-    programs: &'static [&'static str],
+    pub programs: &'static [&'static str],
     /// And these.
-    files: &'static [&'static str],
+    pub files: &'static [&'static str],
     /// Run by `init` when the network is up; may define `line`, which is given each line from the console.
-    start: &'static str,
+    pub start: &'static str,
 }
 
 /// nginx with one worker, and iperf3.

@@ -171,7 +171,7 @@ impl Sender<'_> {
     ) {
         let mut lines = self.wire.server.spare.take_output();
         lines.clear();
-        send::put_lines(&mut lines, &self.wire.server.date.now(), response, delimiter, part);
+        send::put_lines(&mut lines, self.wire.server, response, delimiter, part);
         let mut block = Vec::with_capacity(lines.len());
         self.wire.encoder.borrow_mut().begin(&mut block);
         self.wire.encoder.borrow_mut().status(&mut block, response.status.digits());

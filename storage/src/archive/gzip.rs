@@ -3,10 +3,13 @@
 use super::Error;
 use super::source::{self, PIECE, Pieces, Source};
 use alloc::vec::Vec;
-use crc32fast::Hasher;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use fata_libos::task::yield_now;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
+
+/// With the smallest table that takes an octet at a time: unpacking takes longer than this in any case.
+static SUM: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// Bits of the header's flags: a checksum of the header, further fields, the file's name, a comment.
@@ -77,7 +80,7 @@ async fn header(input: &mut Input<'_>) -> Result<(), Error> {
 /// Unpacks one member, and gives the checksum of what it is.
 async fn content(input: &mut Input<'_>, unpacked: &mut Pieces, most: usize) -> Result<u32, Error> {
     let mut state = InflateState::new_boxed(DataFormat::Raw);
-    let mut sum = Hasher::new();
+    let mut sum = SUM.digest();
     loop {
         if unpacked.len() > most {
             return Err(Error::Unpacked { most });

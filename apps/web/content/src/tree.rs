@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Paths that the appliance itself answers: a site must not have them.
-const RESERVED: [&str; 4] = ["/status", "/status.json", "/metrics", "/capture.pcap"];
+const RESERVED: [&str; 6] =
+    ["/status", "/status.css", "/status.js", "/status.json", "/metrics", "/capture.pcap"];
 
 /// A file of the site.
 pub struct File {

@@ -23,7 +23,11 @@ use rustls::pki_types::{AlgorithmIdentifier, SubjectPublicKeyInfoDer, alg_id};
 use rustls::sign::{Signer, SigningKey, public_key_to_spki};
 use rustls::{Error, SignatureAlgorithm, SignatureScheme};
 
+#[cfg(feature = "p384")]
 const MALFORMED: &str = "private key is on no curve that is known, or damaged";
+#[cfg(not(feature = "p384"))]
+const MALFORMED: &str =
+    "private key is not on P-256, the one curve that this image has code for (feature p384), or damaged";
 
 pub(super) fn from_pkcs8(info: PrivateKeyInfoRef<'_>) -> Result<Key, Error> {
     if let Ok(key) = SecretKey::<NistP256>::try_from(info.clone()) {

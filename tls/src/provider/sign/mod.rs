@@ -20,8 +20,10 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// `rsaEncryption` (RFC 8017, appendix A.1).
-#[cfg(feature = "rsa")]
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+#[cfg(not(feature = "rsa"))]
+const NO_RSA: &str = "an RSA private key, for which this image has no code (feature rsa)";
 
 /// A key as rustls wants it.
 type Key = Arc<dyn SigningKey>;
@@ -38,6 +40,8 @@ impl KeyProvider for Keys {
             PrivateKeyDer::Sec1(der) => ecdsa::from_sec1(der.secret_sec1_der()),
             #[cfg(feature = "rsa")]
             PrivateKeyDer::Pkcs1(der) => rsa::from_pkcs1(der.secret_pkcs1_der()),
+            #[cfg(not(feature = "rsa"))]
+            PrivateKeyDer::Pkcs1(_) => Err(unusable(NO_RSA)),
             _ => Err(unusable("private key of a form that is not known")),
         }
     }
@@ -50,6 +54,8 @@ fn pkcs8(der: &[u8]) -> Result<Key, Error> {
         ED25519 => ed25519::from_pkcs8(info),
         #[cfg(feature = "rsa")]
         RSA => rsa::from_pkcs8(info),
+        #[cfg(not(feature = "rsa"))]
+        RSA => Err(unusable(NO_RSA)),
         _ => Err(unusable("private key of an algorithm that is not known")),
     }
 }

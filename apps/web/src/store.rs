@@ -1,34 +1,45 @@
-//! Files on a disk, whatever holds them.
+//! Files on a disk, whatever holds them. With the feature `tls` FAT is a feature of its own: keys may be in archives alone.
 
+#[cfg(any(feature = "fat", not(feature = "tls")))]
 use alloc::rc::Rc;
 use core::fmt;
 use fata::block::Disk;
 use fata::time::SystemTime;
 use fata_storage::archive::{self, Archive, Entry, Limits};
 use fata_storage::detect::{Content, detect};
+#[cfg(any(feature = "fat", not(feature = "tls")))]
 use fata_storage::fat::{self, File, Kind, Volume};
 
 /// What the disk has.
 pub enum Store {
+    /// A FAT volume.
+    #[cfg(any(feature = "fat", not(feature = "tls")))]
     Fat(Volume),
+    /// An archive of tar, plain or in gzip.
     Archive(Archive),
 }
 
 /// What stands at a path.
 pub enum Found {
+    /// A file.
     File(Opened),
+    /// A directory.
     Folder,
+    /// Neither.
     Nothing,
 }
 
 /// A file that can be read.
 pub struct Opened {
+    /// Octets.
     pub len: u64,
+    /// When it was changed, as the disk has it.
     pub modified: SystemTime,
     content: Readable,
 }
 
 enum Readable {
+    #[cfg(any(feature = "fat", not(feature = "tls")))]
     Fat(Rc<File>),
     Archive(Archive, Entry),
 }
@@ -41,7 +52,14 @@ impl Store {
     /// Opens what is on the disk, which stays as it is.
     pub async fn open(disk: Disk, unpacked: usize) -> fata::Result<Self> {
         Ok(match detect(&disk).await? {
+            #[cfg(any(feature = "fat", not(feature = "tls")))]
             Content::Fat => Self::Fat(Volume::mount_read_only(disk).await?),
+            #[cfg(all(feature = "tls", not(feature = "fat")))]
+            Content::Fat => {
+                return Err(
+                    "the disk has a FAT volume, for which this image has no code (feature fat)".into()
+                );
+            }
             Content::Archive => {
                 Self::Archive(Archive::open(disk, Limits { unpacked, ..Limits::default() }).await?)
             }
@@ -54,6 +72,7 @@ impl Store {
     /// Looks for a path without a slash at its begin.
     pub async fn find(&self, path: &str) -> Result<Found, Failed> {
         match self {
+            #[cfg(any(feature = "fat", not(feature = "tls")))]
             Self::Fat(volume) => find_on_volume(volume, path).await,
             Self::Archive(archive) => Ok(match archive.get(path) {
                 Some(entry) => Found::File(Opened {
@@ -68,6 +87,7 @@ impl Store {
     }
 }
 
+#[cfg(any(feature = "fat", not(feature = "tls")))]
 async fn find_on_volume(volume: &Volume, path: &str) -> Result<Found, Failed> {
     use fat::Error;
     let metadata = match volume.metadata(path).await {
@@ -92,6 +112,7 @@ impl Opened {
     /// Fills a buffer from a place on.
     pub async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Failed> {
         let read = match &self.content {
+            #[cfg(any(feature = "fat", not(feature = "tls")))]
             Readable::Fat(file) => file.read_at(offset, buffer).await.map_err(|error| failed(&error))?,
             Readable::Archive(archive, entry) => {
                 let read = archive.read_at(entry, offset, buffer).await;
@@ -110,6 +131,7 @@ fn failed(error: &dyn fmt::Display) -> Failed {
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(any(feature = "fat", not(feature = "tls")))]
             Self::Fat(_) => write!(f, "a FAT volume"),
             Self::Archive(archive) => {
                 let (files, octets) = (archive.entries().len(), archive.in_memory());

@@ -1,0 +1,100 @@
+//! Over HTTPS; who comes by HTTP is sent there.
+
+use crate::{accept, blocks, networks, params};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::Ipv6Addr;
+use fata::http::{Limits, Server};
+use fata::net::{self, TcpListener};
+use fata::param::Size;
+use fata::prelude::*;
+use fata::time::SystemTime;
+use fata_tls::provider::Tickets;
+use fata_tls::{ServerConfig, TlsAcceptor};
+use web_site::content::{KEYS, SITE};
+use web_site::https::keys::{self, Pair};
+use web_site::https::{fields, redirect, reload};
+use web_site::routes;
+use web_site::state::State;
+
+/// What is spoken over TLS, the dearest first.
+#[cfg(feature = "h2")]
+const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
+#[cfg(not(feature = "h2"))]
+const PROTOCOLS: &[&str] = &["http/1.1"];
+
+/// A key of tickets is used for so long, and opens those that it made for as long again.
+const TICKET_KEYS: Duration = Duration::from_secs(6 * 3600);
+
+/// The most connections of clients that are to be sent away.
+const REDIRECTED: usize = 128;
+
+/// Serves until the guest is asked to leave.
+pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
+    let disk = env.optional_block(blocks::KEYS).await?;
+    let names: Vec<&str> = env.param(params::NAMES).split(',').collect();
+    let pair = match &disk {
+        Some(disk) => {
+            let (pair, is_new) = keys::read_or_make(disk, &names).await.map_err(of_disk)?;
+            if is_new {
+                println!(env, "web: the disk keys had no certificate: made one for {}", names.join(", "));
+            }
+            pair
+        }
+        None => match KEYS {
+            Some((chain, key)) => Pair { chain: chain.into(), key: key.into() },
+            None => {
+                println!(env, "web: no disk keys: a certificate for {} until it ends", names.join(", "));
+                Pair::make(&names)?
+            }
+        },
+    };
+    // Better than none: clients say it too.
+    if let Err(error) = pair.check_dates(SystemTime::now()) {
+        println!(env, "web: {error}");
+    }
+    let tickets = Arc::new(Tickets::new(TICKET_KEYS));
+    let finish = move |config: ServerConfig| config.alpn(PROTOCOLS).tickets(tickets.clone());
+    let config =
+        pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
+    let acceptor = TlsAcceptor::with(finish(config), fata_tls::Limits::default(), state.tls.stats.clone())?;
+    state.tls.reloads.expires.set(pair.expires());
+    let every = env.param(params::RELOAD);
+    if let Some(disk) = disk.filter(|_| !every.is_zero()) {
+        let (acceptor, state) = (acceptor.clone(), state.clone());
+        let watch =
+            async move { reload::watch(disk, pair, every, acceptor, finish, &state.tls.reloads).await };
+        spawn(watch).detach();
+    }
+
+    let network = env.network(networks::MAIN).await?;
+    state.set_network(network.stack().clone());
+    let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
+    let plain = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
+    let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, tls_port).into())?;
+    let few = Limits { connections: REDIRECTED, ..Limits::default() };
+    let http = Server::with(redirect::router(tls_port), few, Rc::default());
+    spawn(async move { http.serve(async move || accept(&plain).await).await }).detach();
+
+    let mut router = web_site::router(&SITE, state.clone());
+    let mut limits = limits;
+    if let Some(Size { octets }) = env.param(params::UPLOAD) {
+        limits.body_size = octets;
+        router = router.post("/upload", routes::upload);
+    }
+    let lines = fields::lines(env.param(params::HSTS), env.param(params::POLICY));
+    let https =
+        Server::with(router, limits, state.stats.clone()).with_fields(Box::leak(lines.into_boxed_str()));
+    #[cfg(feature = "h2")]
+    let https = https.with_http2();
+    println!(env, "web: {} paths, HTTPS on port {tls_port}, HTTP on port {port}", SITE.entries.len());
+    let listener = acceptor.listen(async move || accept(&listener).await);
+    https.serve(async move || listener.accept().await).await.map_err(|e: net::Error| e.into())
+}
+
+fn of_disk(error: fata::Error) -> fata::Error {
+    format!("the disk keys: {error}").into()
+}

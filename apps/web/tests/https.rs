@@ -1,0 +1,140 @@
+//! The web server with TLS as a process, with curl: a certificate that is made, kept, and replaced.
+
+use fata::testing::{Process, free_port, run_tool};
+use std::fs;
+use std::path::PathBuf;
+
+const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
+const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
+const ROOT: &str = "../../tls/tests/certificates/root.pem";
+
+/// An image of a FAT volume, gone when the test has ended.
+struct Volume(PathBuf);
+
+impl Volume {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("fata-web-https-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let volume = Self(folder);
+        fs::File::create(volume.image()).unwrap().set_len(1 << 20).unwrap();
+        tool("/usr/sbin/mkfs.fat", &[&volume.image()]);
+        for (name, text) in files {
+            volume.put(name, text);
+        }
+        volume
+    }
+
+    fn image(&self) -> String {
+        self.0.join("keys.img").display().to_string()
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let file = self.0.join(name);
+        fs::write(&file, text).unwrap();
+        tool("mcopy", &["-o", "-i", &self.image(), &file.display().to_string(), "::"]);
+    }
+
+    fn get(&self, name: &str) -> String {
+        tool("mtype", &["-i", &self.image(), &format!("::{name}")])
+    }
+
+    fn names(&self) -> String {
+        tool("mdir", &["-b", "-i", &self.image(), "::"])
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tool(name: &str, arguments: &[&str]) -> String {
+    let output = run_tool(name, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{name} {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn web(params: &[&str]) -> (Process, String) {
+    let (port, tls_port) = (free_port(), free_port());
+    let own = [format!("port={port}"), format!("tls-port={tls_port}")];
+    let web = Process::start(env!("CARGO_BIN_EXE_web"), [&[&*own[0], &*own[1]], params].concat());
+    web.wait_for(&format!("HTTPS on port {tls_port}"));
+    (web, format!("localhost:{tls_port}"))
+}
+
+/// The status and the version of HTTP of a page, for who trusts this root.
+fn page(place: &str, root: &str) -> String {
+    let url = format!("https://{place}/");
+    let what = ["--output", "/dev/null", "--write-out", "%{http_code} %{http_version}"];
+    tool(
+        "curl",
+        &[&["--silent", "--show-error", "--max-time", "20", "--cacert", root], &what[..], &[&url]].concat(),
+    )
+}
+
+#[test]
+fn what_is_made_is_kept() {
+    let volume = Volume::new("made", &[]);
+    let disk = format!("keys.file={}", volume.image());
+    let (web, place) = self::web(&[&disk]);
+    web.wait_for("made one for localhost");
+    let chain = volume.get("chain.pem");
+    let root = volume.0.join("made.pem");
+    fs::write(&root, &chain).unwrap();
+    assert_eq!(page(&place, root.to_str().unwrap()), "200 2");
+    assert_eq!(web.leave().code(), Some(0));
+    assert!(!volume.names().contains("unfinished"));
+    let (web, place) = self::web(&[&disk]);
+    assert_eq!(page(&place, root.to_str().unwrap()), "200 2");
+    assert_eq!(web.leave().code(), Some(0));
+    assert_eq!(volume.get("chain.pem"), chain);
+}
+
+/// Power was lost while the pair was written, at any moment: none of the states stops a start, and the pair is one after it.
+#[test]
+fn what_was_not_finished_is_made_anew() {
+    let other_key = KEY.replacen("MIGH", "", 1);
+    let states: [&[(&str, &str)]; 5] = [
+        &[("unfinished", "")],
+        &[("unfinished", ""), ("key.pem", "")],
+        &[("unfinished", ""), ("key.pem", &other_key)],
+        &[("unfinished", ""), ("key.pem", &other_key), ("chain.pem", CHAIN)],
+        &[("unfinished", ""), ("key.pem", KEY), ("chain.pem", CHAIN)],
+    ];
+    for (n, files) in states.into_iter().enumerate() {
+        let volume = Volume::new(&format!("cut-{n}"), files);
+        let (web, place) = self::web(&[&format!("keys.file={}", volume.image())]);
+        let root = volume.0.join("made.pem");
+        fs::write(&root, volume.get("chain.pem")).unwrap();
+        assert_eq!(page(&place, root.to_str().unwrap()), "200 2", "{n}");
+        assert_eq!(web.leave().code(), Some(0));
+        assert!(!volume.names().contains("unfinished"), "{n}: {}", volume.names());
+    }
+}
+
+/// Half a pair is somebody's mistake, and not to be overwritten.
+#[test]
+fn half_a_pair_is_an_error() {
+    let volume = Volume::new("half", &[("key.pem", KEY)]);
+    let web = Process::start(env!("CARGO_BIN_EXE_web"), [&*format!("keys.file={}", volume.image())]);
+    web.wait_for("the disk keys: chain.pem is not there");
+    assert_eq!(volume.get("key.pem"), KEY);
+}
+
+#[test]
+fn another_pair_replaces_the_one_that_is_shown() {
+    let volume = Volume::new("replaced", &[]);
+    let (web, place) = self::web(&[&format!("keys.file={}", volume.image()), "reload=100ms"]);
+    volume.put("chain.pem", CHAIN);
+    web.wait_for("the private key does not belong to the first certificate; the certificate before stays");
+    volume.put("key.pem", KEY);
+    web.wait_for("another certificate is shown from now on");
+    let name = place.replace("localhost", "server.test");
+    let resolve = place.replace("localhost", "server.test").clone() + ":127.0.0.1";
+    let url = format!("https://{name}/metrics");
+    let metrics = tool("curl", &["--silent", "--show-error", "--cacert", ROOT, "--resolve", &resolve, &url]);
+    assert!(metrics.contains("tls_reloads_total 1\n"), "{metrics}");
+    assert_eq!(web.leave().code(), Some(0));
+}
