@@ -1,6 +1,7 @@
 //! Certificates and keys from PEM text (RFC 7468).
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use fata_libos::entropy::EntropyError;
 use rustls::crypto::CryptoProvider;
@@ -9,7 +10,7 @@ use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
     PrivateSec1KeyDer,
 };
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error as TlsError, InconsistentKeys, RootCertStore};
 use zeroize::Zeroizing;
 
@@ -136,10 +137,7 @@ pub(crate) fn certified(
     for (n, certificate) in chain.iter().enumerate() {
         webpki::EndEntityCert::try_from(certificate).map_err(|_| ConfigError::BadCertificate(n + 1))?;
     }
-    // Its reader takes it over and zeroes it.
-    let key = core::mem::replace(&mut *key(key_pem)?, PrivatePkcs8KeyDer::from(Vec::new()).into());
-    let key = provider.key_provider.load_private_key(key).map_err(bad_key)?;
-    let certified = CertifiedKey::new(chain, key);
+    let certified = CertifiedKey::new(chain, signing_key(provider, key_pem)?);
     match certified.keys_match() {
         Ok(()) | Err(TlsError::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(_) => Err(ConfigError::KeyMismatch),
@@ -154,8 +152,14 @@ pub(crate) fn unchecked(
     chain_pem: &str,
     key_pem: &str,
 ) -> Result<CertifiedKey, ConfigError> {
-    let key = provider.key_provider.load_private_key(key(key_pem)?).map_err(bad_key)?;
-    Ok(CertifiedKey::new(chain(chain_pem)?, key))
+    let chain = chain(chain_pem)?;
+    Ok(CertifiedKey::new(chain, signing_key(provider, key_pem)?))
+}
+
+fn signing_key(provider: &CryptoProvider, pem: &str) -> Result<Arc<dyn SigningKey>, ConfigError> {
+    // Its reader takes it over and zeroes it.
+    let key = core::mem::replace(&mut *key(pem)?, PrivatePkcs8KeyDer::from(Vec::new()).into());
+    provider.key_provider.load_private_key(key).map_err(bad_key)
 }
 
 fn bad_key(error: TlsError) -> ConfigError {

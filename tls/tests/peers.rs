@@ -297,5 +297,5 @@ fn an_authority_that_asks_is_shown_the_certificate_of_its_challenge() {
         },
     );
     let alone = server_config().acme_challenges(fata_tls::AcmeChallenges::default());
-    assert!(matches!(TlsAcceptor::new(alone), Err(fata_tls::ConfigError::Refused(_))));
+    assert!(matches!(fata_tls::TlsAcceptor::new(alone), Err(fata_tls::ConfigError::Refused(_))));
 }
