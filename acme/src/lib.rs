@@ -22,6 +22,8 @@ mod keeper;
 mod order;
 mod responder;
 mod state;
+#[cfg(test)]
+mod table;
 mod transport;
 mod wire;
 

@@ -11,6 +11,8 @@ use fata_libos::time::{Duration, Instant};
 use fata_tls::ServerConfig;
 use fata_tls::issue::{self, Issued, Names, PrivateKey};
 
+/// How often an authority that has looked in vain is told to look again.
+const MAX_RETRIES: u32 = 3;
 /// How long an authority may take to look at a challenge, and to make a certificate.
 const MAX_TIME: Duration = Duration::from_secs(600);
 /// The time between two questions whether it is done, where the authority does not say: from and to.
@@ -41,7 +43,7 @@ enum Step {
     /// Tells the authority that it may look.
     Respond(usize, Challenge),
     /// Asks whether it has looked.
-    Looked(usize),
+    Looked(usize, Challenge),
     Finalize,
     Made,
     Certificate(Url),
@@ -55,7 +57,7 @@ impl Step {
             Self::Account => "give an account",
             Self::Order => "take an order",
             Self::Authorization(_) => "say how a name is shown to be ours",
-            Self::Present(..) | Self::Respond(..) | Self::Looked(_) => "look whether a name is ours",
+            Self::Present(..) | Self::Respond(..) | Self::Looked(..) => "look whether a name is ours",
             Self::Finalize | Self::Made => "make a certificate",
             Self::Certificate(_) | Self::Done(_) => "give the certificate out",
         }
@@ -78,7 +80,7 @@ pub struct Acquisition {
     account: Account,
     names: Names,
     ways: Vec<Way>,
-    key: PrivateKey,
+    pub(crate) key: PrivateKey,
     directory: Option<Directory>,
     order: Option<Order>,
     step: Step,
@@ -86,6 +88,8 @@ pub struct Acquisition {
     /// When what is waited for began, and how often it was asked for.
     since: Option<Instant>,
     polls: u32,
+    /// How often the authority was told to look again.
+    retries: u32,
     /// Whether an account that the authority did not know was replaced.
     is_reborn: bool,
 }
@@ -116,6 +120,7 @@ impl Acquisition {
             exchange: Exchange::default(),
             since: None,
             polls: 0,
+            retries: 0,
             is_reborn: false,
         })
     }
@@ -161,7 +166,7 @@ impl Acquisition {
                 let url = &directory.ok_or_else(|| missing("directory"))?.new_order;
                 How::ByAccount(url.clone(), self.identifiers().into())
             }
-            Step::Authorization(n) | Step::Looked(n) => {
+            Step::Authorization(n) | Step::Looked(n, _) => {
                 as_get(order()?.authorizations.get(*n).ok_or_else(|| missing("authorization"))?)
             }
             Step::Present(_, challenge) | Step::Respond(_, challenge) => {
@@ -207,8 +212,8 @@ impl Acquisition {
                 Ok(())
             }
             // It has looked, or does, after an answer that was lost.
-            ("malformed", Step::Respond(n, _)) => {
-                self.step = Step::Looked(*n);
+            ("malformed", Step::Respond(n, challenge)) => {
+                self.step = Step::Looked(*n, challenge.clone());
                 self.since = None;
                 self.wait(doing, now, None)
             }
@@ -257,24 +262,33 @@ impl Acquisition {
                 match authorization.status {
                     Status::Valid => self.authorized(n),
                     Status::Pending => {
+                        self.retries = 0;
                         let challenge = Challenge::choose(&authorization, &self.ways, &self.account)?;
                         self.step = Step::Present(n, challenge);
                     }
                     _ => return Err(not_ours(&authorization)),
                 }
             }
-            Step::Respond(n, _) => {
-                self.step = Step::Looked(*n);
-                self.since = None;
+            Step::Respond(n, challenge) => {
+                self.step = Step::Looked(*n, challenge.clone());
+                self.polls = 0;
                 self.wait(doing, now, retry_after(response, now.wall))?;
             }
-            Step::Looked(n) => {
-                let n = *n;
+            Step::Looked(n, challenge) => {
+                let (n, challenge) = (*n, challenge.clone());
                 let authorization: Authorization = wire::read(doing, &response.body)?;
                 match authorization.status {
                     Status::Valid => self.authorized(n),
                     Status::Pending | Status::Processing => {
                         self.wait(doing, now, retry_after(response, now.wall))?;
+                        // It has looked in vain, and looks again if it is told to (section 8.2).
+                        if authorization.challenges.iter().any(|of| of.error.is_some()) {
+                            if self.retries == MAX_RETRIES {
+                                return Err(not_ours(&authorization));
+                            }
+                            self.retries += 1;
+                            self.step = Step::Respond(n, challenge);
+                        }
                     }
                     _ => return Err(not_ours(&authorization)),
                 }

@@ -1,0 +1,279 @@
+//! An appliance over the host's sockets: servers on ports 80 and 443, a transport over TLS, a storage in memory.
+
+use crate::authority::Authority;
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use fata_acme::{
+    Account, Acquisition, Error, Failure, Issued, Keeper, Method, Names, Request, Responder, Response,
+    Settings, Storage, Transport, Url, Way, obtain,
+};
+use fata_http::{Router, Server};
+use fata_libos::net::Abort;
+use fata_libos::task::{Task, block_on};
+use fata_libos::time::{Duration, SystemTime, timeout};
+use fata_tls::issue::{MAX_DATE, self_signed};
+use fata_tls::{ClientConfig, ServerConfig, TlsAcceptor, TlsConnector};
+use fata_unix::UnixPlatform;
+use fata_unix::socket::{TcpListener, TcpStream};
+use std::cell::RefCell;
+use std::fs;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+/// A host's stream with the traits.
+struct Socket(TcpStream);
+
+impl ErrorType for Socket {
+    type Error = ErrorKind;
+}
+
+impl Read for Socket {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|cx| self.0.poll_read(cx, buf)).await.map_err(|_| ErrorKind::Other)
+    }
+}
+
+impl Write for Socket {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|cx| self.0.poll_write(cx, buf)).await.map_err(|_| ErrorKind::Other)
+    }
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+impl Abort for Socket {
+    fn abort(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One connection for each request, in HTTP/1.0.
+struct Plain {
+    platform: &'static UnixPlatform,
+    connector: TlsConnector,
+}
+
+impl Transport for Plain {
+    type Error = String;
+
+    async fn send(&mut self, request: &Request) -> Result<Response, String> {
+        timeout(Duration::from_secs(20), self.exchange(request)).await.map_err(|_| "no answer in 20 s")?
+    }
+}
+
+impl Plain {
+    async fn exchange(&mut self, request: &Request) -> Result<Response, String> {
+        let rest = request.url.as_str().strip_prefix("https://").unwrap();
+        let (host, path) = rest.split_once('/').unwrap();
+        let name = host.split(':').next().unwrap();
+        let address = ([127, 0, 0, 1], Authority::PORT).into();
+        let stream = TcpStream::connect(self.platform.reactor(), address).await.map_err(|e| e.to_string())?;
+        let mut stream = self.connector.connect(name, Socket(stream)).await.map_err(|e| e.to_string())?;
+        let method = match request.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+        };
+        let (agent, kind, length) = (Request::USER_AGENT, Request::CONTENT_TYPE, request.body.len());
+        let head = format!(
+            "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: {agent}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.map_err(|e| e.to_string())?;
+        stream.write_all(&request.body).await.map_err(|e| e.to_string())?;
+        let (mut all, mut buf) = (Vec::new(), [0; 4096]);
+        while let Ok(n @ 1..) = stream.read(&mut buf).await {
+            all.extend_from_slice(&buf[..n]);
+        }
+        let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no head")?;
+        let head = String::from_utf8_lossy(&all[..end]).into_owned();
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or("no status")?;
+        let fields = lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.into(), v.trim().into()));
+        Ok(Response { status, fields: fields.collect(), body: all[end + 4..].to_vec() })
+    }
+}
+
+/// Keeps a state for as long as somebody has it.
+#[derive(Clone, Default)]
+pub struct Memory(Rc<RefCell<Option<Vec<u8>>>>);
+
+impl Memory {
+    pub fn octets(&self) -> Vec<u8> {
+        self.0.borrow().clone().expect("something was kept")
+    }
+}
+
+impl Storage for Memory {
+    type Error = std::convert::Infallible;
+
+    async fn load(&mut self) -> Result<Option<Vec<u8>>, Self::Error> {
+        Ok(self.0.borrow().clone())
+    }
+
+    async fn save(&mut self, octets: &[u8]) -> Result<(), Self::Error> {
+        *self.0.borrow_mut() = Some(octets.into());
+        Ok(())
+    }
+}
+
+/// What runs.
+pub struct Appliance {
+    pub entry: Url,
+    root: String,
+    names: Names,
+    ways: Vec<Way>,
+    storage: Memory,
+}
+
+fn config(issued: &Issued, responder: &Responder) -> ServerConfig {
+    let config = ServerConfig::from_pem(&issued.chain_pem, &issued.key_pem).unwrap();
+    config.alpn(&["http/1.1"]).acme_challenges(responder.certificates())
+}
+
+impl Appliance {
+    pub fn new(authority: &Authority, names: &[&str], ways: &[Way], storage: Memory) -> Self {
+        Self {
+            entry: Url::new(Authority::DIRECTORY).unwrap(),
+            root: fs::read_to_string(authority.root()).unwrap(),
+            names: Names::parse(names).unwrap(),
+            ways: ways.into(),
+            storage,
+        }
+    }
+
+    fn transport(&self, platform: &'static UnixPlatform) -> Plain {
+        let connector = TlsConnector::new(ClientConfig::from_roots_pem(&self.root).unwrap()).unwrap();
+        Plain { platform, connector }
+    }
+
+    fn keeper(
+        &self,
+        platform: &'static UnixPlatform,
+        settings: Settings,
+        responder: Responder,
+    ) -> Keeper<Plain, Memory> {
+        Keeper {
+            authority: self.entry.clone(),
+            settings,
+            names: self.names.clone(),
+            ways: self.ways.clone(),
+            responder,
+            transport: self.transport(platform),
+            storage: self.storage.clone(),
+        }
+    }
+
+    /// Starts its servers, with a certificate of its own at first.
+    fn serve(platform: &'static UnixPlatform, responder: &Responder) -> (TlsAcceptor, [Task<()>; 2]) {
+        let listen =
+            |port: u16| TcpListener::bind(platform.reactor(), ([127, 0, 0, 1], port).into()).unwrap();
+        let (plain, secure) = (listen(80), listen(443));
+        let own = self_signed(&["appliance.test"], SystemTime::now(), MAX_DATE).unwrap();
+        let acceptor = TlsAcceptor::new(config(&own, responder)).unwrap();
+        let http = Server::new(responder.route(Router::new()));
+        let http = fata_libos::spawn(async move {
+            let accept = async || {
+                poll_fn(|cx| plain.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
+            };
+            http.serve(accept).await.unwrap();
+        });
+        let https = Server::new(Router::new().get_sync("/", |_| fata_http::Response::text("hello over TLS")));
+        let tls = acceptor.listen(async move || {
+            poll_fn(|cx| secure.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
+        });
+        let https = fata_libos::spawn(async move {
+            https.serve(async move || tls.accept().await).await.unwrap();
+        });
+        (acceptor, [http, https])
+    }
+
+    /// Runs until so many certificates were shown; for each, what `look` finds on another thread meanwhile.
+    pub fn run_until_certificates<R: Send + 'static>(
+        &self,
+        count: usize,
+        look: impl Fn(&str) -> R + Clone + Send + 'static,
+    ) -> Vec<R> {
+        let platform = UnixPlatform::new().unwrap();
+        block_on(platform, async {
+            let responder = Responder::default();
+            let (acceptor, servers) = Self::serve(platform, &responder);
+            let shown = Rc::new(RefCell::new(Vec::new()));
+            let keeper = self.keeper(platform, Settings::default(), responder.clone());
+            let keeping = {
+                let shown = shown.clone();
+                fata_libos::spawn(async move {
+                    let end = keeper
+                        .run(|issued| {
+                            acceptor.replace(config(issued, &responder)).unwrap();
+                            shown.borrow_mut().push(issued.chain_pem.clone());
+                        })
+                        .await;
+                    panic!("it ended: {end:?}");
+                })
+            };
+            let mut found = Vec::new();
+            for n in 0..count {
+                let mut waited = 0;
+                while shown.borrow().len() <= n {
+                    fata_libos::time::sleep(Duration::from_millis(20)).await;
+                    waited += 1;
+                    assert!(waited < 3000, "no certificate in a minute");
+                }
+                let chain = shown.borrow()[n].clone();
+                let look = look.clone();
+                found.push(beside(move || look(&chain)).await);
+            }
+            // A kept one is not replaced before its time.
+            fata_libos::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(shown.borrow().len(), count);
+            drop(keeping);
+            end(servers).await;
+            found
+        })
+    }
+
+    /// One acquisition, within a time.
+    pub fn try_once(&self, within: Duration) -> Result<Issued, Error> {
+        let platform = UnixPlatform::new().unwrap();
+        block_on(platform, async {
+            let responder = Responder::default();
+            let (_acceptor, servers) = Self::serve(platform, &responder);
+            let account = Account::generate()?;
+            let mut acquisition = Acquisition::new(
+                self.entry.clone(),
+                Settings::default(),
+                account,
+                self.names.clone(),
+                &self.ways,
+            )?;
+            let mut transport = self.transport(platform);
+            let result = timeout(within, obtain(&mut acquisition, &mut transport, &responder)).await;
+            end(servers).await;
+            result.expect("it ends by itself")
+        })
+    }
+
+    /// Keeps it, until that ends.
+    pub fn keep(&self, settings: Settings) -> Failure<std::convert::Infallible> {
+        let platform = UnixPlatform::new().unwrap();
+        block_on(platform, async {
+            let keeper = self.keeper(platform, settings, Responder::default());
+            keeper.run(|_| ()).await.unwrap_err()
+        })
+    }
+}
+
+/// Ends what serves, and lets its ports go.
+async fn end(servers: [Task<()>; 2]) {
+    drop(servers);
+    fata_libos::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// What a function gives that blocks its thread.
+async fn beside<R: Send + 'static>(function: impl FnOnce() -> R + Send + 'static) -> R {
+    let thread = std::thread::spawn(function);
+    while !thread.is_finished() {
+        fata_libos::time::sleep(Duration::from_millis(10)).await;
+    }
+    thread.join().unwrap()
+}
