@@ -28,6 +28,8 @@ pub mod block;
 mod devices;
 mod env;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 #[cfg(target_os = "xen")]
 mod guest;
 #[cfg(not(target_os = "xen"))]
@@ -47,6 +49,8 @@ pub use devices::all_there as __all_there;
 pub use embedded_io_async as io;
 pub use env::{Env, SHUTDOWN_GRACE};
 pub use error::{Error, Result};
+#[cfg(feature = "acme")]
+pub use fata_acme as acme;
 #[cfg(feature = "http")]
 pub use fata_http as http;
 pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdown, task, time};

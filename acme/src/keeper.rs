@@ -166,3 +166,141 @@ async fn sleep_until(due: SystemTime) {
         sleep(left.min(NAP)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Request, Response};
+    use alloc::rc::Rc;
+    use core::cell::RefCell;
+    use fata_libos::testing::run;
+    use fata_libos::time::timeout;
+    use fata_tls::issue::self_signed;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// An authority that answers each request alike; when it was asked.
+    #[derive(Clone)]
+    struct Asked {
+        answer: Result<Response, &'static str>,
+        when: Rc<RefCell<Vec<SystemTime>>>,
+    }
+
+    impl Transport for Asked {
+        type Error = &'static str;
+        async fn send(&mut self, _: &Request) -> Result<Response, &'static str> {
+            self.when.borrow_mut().push(SystemTime::now());
+            self.answer.clone()
+        }
+    }
+
+    /// A storage that has this, or is broken.
+    struct Kept(Result<Option<Vec<u8>>, &'static str>);
+
+    impl Storage for Kept {
+        type Error = &'static str;
+        async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+            self.0.clone()
+        }
+        async fn save(&mut self, _: &[u8]) -> Result<(), &'static str> {
+            panic!("nothing is new")
+        }
+    }
+
+    fn authority() -> Url {
+        Url::new("https://a.test/dir").unwrap()
+    }
+
+    /// A state with a certificate from now on for so long.
+    fn kept(lasts: Duration) -> Kept {
+        let now = SystemTime::now();
+        let end = SystemTime::from_unix(now.since_unix() + lasts);
+        let issued = self_signed(&["host.test"], now, end).unwrap();
+        let certificate = Some((Names::parse(&["host.test"]).unwrap(), issued));
+        let state = State { authority: authority(), account: Account::generate().unwrap(), certificate };
+        Kept(Ok(Some(state.to_octets().unwrap().to_vec())))
+    }
+
+    /// Keeps for so long: how many certificates were shown, and after what times the authority was asked.
+    async fn keep(
+        storage: Kept,
+        answer: Result<Response, &'static str>,
+        names: &str,
+        for_how_long: Duration,
+    ) -> (usize, Vec<Duration>, Option<Failure<&'static str>>) {
+        let (asked, mut shown) = (Asked { answer, when: Rc::default() }, 0);
+        let keeper = Keeper {
+            authority: authority(),
+            settings: Settings::default(),
+            names: Names::parse(&[names]).unwrap(),
+            ways: alloc::vec![Way::Http],
+            responder: Responder::default(),
+            transport: asked.clone(),
+            storage,
+        };
+        let began = SystemTime::now().since_unix();
+        let end = timeout(for_how_long, keeper.run(|_| shown += 1)).await;
+        let when = asked.when.take().iter().map(|when| when.since_unix() - began).collect();
+        (shown, when, end.ok().map(|end| end.unwrap_err()))
+    }
+
+    #[test]
+    fn two_thirds_of_a_certificate_are_waited_for() {
+        run(async {
+            let lost = Err("no route");
+            let (shown, when, _) = keep(kept(90 * DAY), lost.clone(), "host.test", 61 * DAY).await;
+            assert_eq!(shown, 1);
+            // It begins an hour before it was made.
+            let due = 60 * DAY - Duration::from_secs(1200);
+            assert!(when[0] >= due && when[0] < due + Duration::from_secs(2), "{:?}", when[0]);
+            // Other names want one at once, and what has ended is not shown.
+            let (shown, when, _) = keep(kept(90 * DAY), lost.clone(), "other.test", DAY).await;
+            assert_eq!((shown, when[0]), (1, Duration::ZERO));
+            let storage = kept(DAY);
+            fata_libos::time::sleep(2 * DAY).await;
+            let (shown, when, _) = keep(storage, lost, "host.test", DAY).await;
+            assert_eq!((shown, when[0]), (0, Duration::ZERO));
+        });
+    }
+
+    #[test]
+    fn who_is_refused_asks_again_later_each_time() {
+        run(async {
+            let refusal = Response { status: 403, ..Response::default() };
+            let (_, when, end) = keep(Kept(Ok(None)), Ok(refusal), "host.test", 3 * DAY).await;
+            assert_eq!(end, None);
+            let pauses: Vec<_> = when.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            for (n, pause) in pauses.iter().enumerate() {
+                let own = Duration::from_secs(1200 << n.min(16)).min(MAX_PAUSE);
+                assert!(*pause >= own && *pause <= own + own / 8, "{n}: {pause:?}");
+            }
+            assert_eq!(*pauses.iter().map(|pause| pause.as_secs() / 43_200).max().as_ref().unwrap(), 1);
+            // When it said when.
+            let later = alloc::vec![("Retry-After".into(), "200000".into())];
+            let limited = Response { status: 429, fields: later, ..Response::default() };
+            let (_, when, _) = keep(Kept(Ok(None)), Ok(limited), "host.test", 3 * DAY).await;
+            assert!(when[1] - when[0] >= Duration::from_secs(200_000), "{when:?}");
+            // Who is not there is asked sooner: six times within a minute, and again after one.
+            let (_, when, _) = keep(Kept(Ok(None)), Err("no route"), "host.test", DAY).await;
+            assert_eq!(when[5], Duration::from_secs(2 + 4 + 8 + 16 + 32));
+            assert!((60..68).contains(&(when[6] - when[5]).as_secs()), "{when:?}");
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_had_or_changed_ends_it() {
+        run(async {
+            let lost = || Err("no route");
+            let (_, when, end) = keep(Kept(Err("broken")), lost(), "host.test", DAY).await;
+            assert_eq!((when.len(), end), (0, Some(Failure::Storage("broken"))));
+            let (_, when, end) = keep(Kept(Ok(None)), lost(), "*.host.test", DAY).await;
+            assert_eq!(
+                (when.len(), end),
+                (0, Some(Failure::Authority(Error::Wildcard("*.host.test".into()))))
+            );
+            // What cannot be read is as what is not there.
+            let (_, when, end) = keep(Kept(Ok(Some(b"rubbish".into()))), lost(), "host.test", DAY).await;
+            assert_eq!((when[0], end), (Duration::ZERO, None));
+        });
+    }
+}

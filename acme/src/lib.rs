@@ -17,6 +17,8 @@ mod challenge;
 mod drive;
 mod error;
 mod exchange;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod jws;
 mod keeper;
 mod order;

@@ -275,7 +275,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-fn take_plain(input: &[u8], out: &mut [u8], left: &mut u64) -> (usize, usize) {
+pub(crate) fn take_plain(input: &[u8], out: &mut [u8], left: &mut u64) -> (usize, usize) {
     let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len()).min(out.len());
     out[..n].copy_from_slice(&input[..n]);
     *left -= n as u64;

@@ -35,7 +35,7 @@ pub(crate) fn line(input: &[u8], start: usize) -> Result<Option<Line>, Status> {
 }
 
 /// Behind the CRLF that must stand at `at`; `None` while it is not whole.
-fn line_end(input: &[u8], at: usize) -> Result<Option<usize>, Status> {
+pub(crate) fn line_end(input: &[u8], at: usize) -> Result<Option<usize>, Status> {
     match input[at..] {
         [b'\r', b'\n', ..] => Ok(Some(at + 2)),
         [] | [b'\r'] => Ok(None),

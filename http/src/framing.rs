@@ -41,6 +41,34 @@ pub(crate) fn read(head: &Head) -> Result<Framing, Status> {
     })
 }
 
+/// How a response is delimited.
+#[cfg(feature = "client")]
+pub(crate) struct OfResponse {
+    /// `None`: it ends where the connection does.
+    pub(crate) content: Option<Content>,
+    pub(crate) keep_alive: bool,
+}
+
+/// Reads the fields that frame a response which may have content (RFC 9112 section 6.3). An error is as that of a request.
+#[cfg(feature = "client")]
+pub(crate) fn of_response<'a>(
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    minor: u8,
+) -> Result<OfResponse, Status> {
+    let mut seen = Seen::default();
+    // Those of requests alone, such as `Host`, mean nothing here.
+    for (name, value) in fields.filter(|(name, _)| matches!(name.len(), 10 | 14 | 17)) {
+        seen.field(name, value)?;
+    }
+    let http_1_1 = minor >= 1;
+    let content = seen.content(http_1_1)?;
+    let is_delimited = seen.coded || seen.length.is_some();
+    Ok(OfResponse {
+        content: is_delimited.then_some(content),
+        keep_alive: !seen.close && (http_1_1 || seen.keep_alive),
+    })
+}
+
 #[derive(Default)]
 struct Seen {
     hosts: usize,

@@ -125,7 +125,7 @@ impl Input {
     }
 
     /// Makes room for at least one octet, unless `max` octets wait already, or memory is short.
-    fn make_room(&mut self, max: usize) -> Result<(), ReadError> {
+    pub(crate) fn make_room(&mut self, max: usize) -> Result<(), ReadError> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -164,11 +164,21 @@ impl Input {
         }
     }
 
+    /// Makes the buffer so large, if it is empty and there is memory for that.
+    #[cfg(feature = "client")]
+    pub(crate) fn try_widen(&mut self, len: usize) {
+        let is_small = self.start == self.end && self.buffer.len() < len;
+        if is_small && memory::is_free(len) && self.buffer.try_reserve_exact(len - self.buffer.len()).is_ok()
+        {
+            self.buffer.resize(len, 0);
+        }
+    }
+
     pub(crate) fn room(&mut self) -> &mut [u8] {
         &mut self.buffer[self.end..]
     }
 
-    fn received(&mut self, n: usize) {
+    pub(crate) fn received(&mut self, n: usize) {
         self.end = (self.end + n).min(self.buffer.len());
         #[cfg(feature = "h2")]
         {

@@ -35,6 +35,8 @@ extern crate alloc;
 
 mod body;
 mod chunked;
+#[cfg(feature = "client")]
+pub mod client;
 mod conditional;
 mod connection;
 mod date;

@@ -21,6 +21,7 @@ macro_rules! statuses {
 }
 
 statuses! {
+    SWITCHING_PROTOCOLS = 101 "Switching Protocols";
     OK = 200 "OK";
     CREATED = 201 "Created";
     ACCEPTED = 202 "Accepted";
@@ -64,6 +65,12 @@ impl Status {
     /// A final status from its number; `None` outside 200 to 599 (interim answers are the server's own business).
     pub const fn new(code: u16) -> Option<Self> {
         if code >= 200 && code < 600 { Some(Self(code)) } else { None }
+    }
+
+    /// One that a server sent, interim ones included (RFC 9110 section 15).
+    #[cfg(feature = "client")]
+    pub(crate) const fn received(code: u16) -> Option<Self> {
+        if code >= 100 && code < 600 { Some(Self(code)) } else { None }
     }
 
     /// The number.

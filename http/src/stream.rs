@@ -162,7 +162,7 @@ impl<'a> BodyWriter<'a> {
     }
 }
 
-fn put_hex(out: &mut Vec<u8>, n: usize) {
+pub(crate) fn put_hex(out: &mut Vec<u8>, n: usize) {
     let digits = (usize::BITS - n.leading_zeros()).div_ceil(4).max(1);
     out.extend((0..digits).rev().map(|i| b"0123456789abcdef"[n >> (4 * i) & 15]));
 }

@@ -23,15 +23,15 @@ const CHECKS: [Check; 7] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
-        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue -- --deny warnings",
+        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch -- --deny warnings",
     ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.
     Check::new(
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
-         --exclude fata-fuzz --exclude fata-unix --exclude web-content --features fata-http/h2,fata-tls/issue --lib --bins \
-         -- --deny warnings",
+         --exclude fata-fuzz --exclude fata-unix --exclude web-content --lib --bins \
+         --features fata-http/h2,fata-tls/issue,fata-acme/fetch -- --deny warnings",
     ),
     // On their own: with examples come what tests depend on, and its features, which are the host's in other packages.
     Check::new(
@@ -42,7 +42,7 @@ const CHECKS: [Check; 7] = [
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new(
             "check::doc",
-            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue --no-deps --document-private-items",
+            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch --no-deps --document-private-items",
         )
     },
     // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.
@@ -54,7 +54,7 @@ const CHECKS: [Check; 7] = [
         ..Check::new(
             "check::doc_guest",
             "doc --quiet --target x86_64-xen-pv -p fata -p fata-libos -p fata-xen -p fata-virtio -p fata-netstack -p fata-http \
-             -p fata-storage -p fata-tls --features fata-http/h2,fata-tls/issue --no-deps --document-private-items",
+             -p fata-storage -p fata-tls -p fata-acme --features fata-http/h2,fata-acme/fetch --no-deps --document-private-items",
         )
     },
     // Unsafe code on the host, and the fuzz targets over it. Rust's stable toolchain has the sanitizer's library.

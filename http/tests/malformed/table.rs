@@ -26,7 +26,8 @@ fn case(line: &'static str) -> Option<Case> {
     Some(Case { status, name: parts.next()?, request: unescape(parts.next()?.as_bytes())? })
 }
 
-fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+/// The octets that a text stands for.
+pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut octets = Vec::new();
     let mut rest = text;
     while let [first, after @ ..] = rest {

@@ -80,6 +80,24 @@ impl Resolver {
         if all.is_empty() { nothing } else { Ok(all) }
     }
 
+    /// The addresses of IPv4 alone; for who looks both up at once (RFC 8305, 3), beside [`resolve_ipv6`](Self::resolve_ipv6).
+    pub async fn resolve_ipv4(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        self.resolve_kind(name, Kind::A).await
+    }
+
+    /// The addresses of IPv6 alone; none where no interface has a use for them.
+    pub async fn resolve_ipv6(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        self.resolve_kind(name, Kind::Aaaa).await
+    }
+
+    async fn resolve_kind(&self, name: &str, kind: Kind) -> Result<Vec<IpAddr>, Error> {
+        let name = message::encode(name)?;
+        if !self.kinds().contains(&Some(kind)) {
+            return Err(Error::NameNotFound);
+        }
+        self.look_up(name, kind).await
+    }
+
     /// Which addresses are of use, the better ones first.
     fn kinds(&self) -> [Option<Kind>; 2] {
         let (mut four, mut six, mut global) = (false, false, false);

@@ -46,6 +46,26 @@ impl Resolver {
             }),
         }
     }
+    /// The addresses of IPv4 alone; see [`fata_netstack::Resolver::resolve_ipv4`].
+    pub async fn resolve_ipv4(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        match &self.0 {
+            Which::Netstack(resolver) => resolver.resolve_ipv4(name).await,
+            Which::Host(_) => Ok(only(self.resolve(name).await?, IpAddr::is_ipv4)),
+        }
+    }
+
+    /// The addresses of IPv6 alone.
+    pub async fn resolve_ipv6(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        match &self.0 {
+            Which::Netstack(resolver) => resolver.resolve_ipv6(name).await,
+            Which::Host(_) => Ok(only(self.resolve(name).await?, IpAddr::is_ipv6)),
+        }
+    }
+}
+
+fn only(mut addresses: Vec<IpAddr>, wanted: fn(&IpAddr) -> bool) -> Vec<IpAddr> {
+    addresses.retain(wanted);
+    addresses
 }
 
 impl fmt::Debug for Resolver {
