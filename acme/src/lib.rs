@@ -5,6 +5,47 @@
 //! and knows no network. [`obtain`] runs it over a [`Transport`], which an appliance brings along, with the challenges shown by a
 //! [`Responder`] in its servers. [`Keeper`] does that for ever, with what has to outlive a restart as a [`State`] in a [`Storage`].
 //!
+//! ```no_run
+//! # async fn example<T, S>(transport: T, storage: S) -> Result<(), Box<dyn core::error::Error>>
+//! # where T: fata_acme::Transport, S: fata_acme::Storage {
+//! use fata_acme::{Issued, Keeper, Names, Responder, Settings, Terms, Url, Way};
+//! use fata_http::{Router, Server};
+//! use fata_libos::time::SystemTime;
+//! use fata_tls::{ConfigError, ServerConfig, TlsAcceptor, issue};
+//!
+//! let names = ["appliance.example.org"];
+//! let responder = Responder::default();
+//! let config = |issued: &Issued| {
+//!     let config = ServerConfig::from_pem(&issued.chain_pem, &issued.key_pem)?;
+//!     Ok::<_, ConfigError>(config.alpn(&["http/1.1"]).acme_challenges(responder.certificates()))
+//! };
+//! // One of its own, until the authority's is there.
+//! let own = issue::self_signed(&names, SystemTime::now(), issue::MAX_DATE)?;
+//! let acceptor = TlsAcceptor::new(config(&own)?)?;
+//! // For the listener on port 80, where authorities look with `http-01`.
+//! let http = Server::new(responder.route(Router::new()));
+//! let keeper = Keeper {
+//!     authority: Url::new("https://acme-v02.api.letsencrypt.org/directory")?,
+//!     settings: Settings::default().contacts(&["admin@example.org"])?.terms(Terms::Agreed),
+//!     names: Names::parse(&names)?,
+//!     ways: vec![Way::TlsAlpn, Way::Http],
+//!     responder: responder.clone(),
+//!     transport,
+//!     storage,
+//! };
+//! // Beside the servers, in a task of its own.
+//! let end = keeper.run(|issued| {
+//!     if let Err(error) = config(issued).and_then(|config| acceptor.replace(config)) {
+//!         println!("the certificate cannot be shown: {error}");
+//!     }
+//! });
+//! if let Err(error) = end.await {
+//!     println!("no more certificates: {error}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What an authority answers is bounded before it is read: 64 KiB an answer, of which a hundred URLs of 2 KiB are kept at most.
 //! Requests that fail are sent again, later each time; `Retry-After` is heeded.
 #![cfg_attr(target_os = "xen", no_std)]

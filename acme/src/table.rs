@@ -576,9 +576,11 @@ fn answers_that_cannot_be() {
             assert!(end.to_string().len() < 3000);
         }
         for said in &plain {
-            for reach in
-                [Table::to_order as fn(&mut Table), |table| drop(table.to_challenge()), Table::to_final]
-            {
+            for reach in [
+                Table::to_order as fn(&mut Table),
+                |table: &mut Table| drop(table.to_challenge()),
+                Table::to_final,
+            ] {
                 let mut table = Table::new(&[Way::Http]);
                 reach(&mut table);
                 table.ask().unwrap();
