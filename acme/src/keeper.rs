@@ -113,6 +113,10 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
         let result = obtain(&mut acquisition, &mut self.transport, &self.responder).await;
         let is_new = state.account.url != acquisition.account().url;
         state.account = acquisition.account().clone();
+        if let Err(Error::Refused { .. }) = &result {
+            // Perhaps it does not know the account any more: some say that in words of their own. It is asked for it the next time.
+            state.account.url = None;
+        }
         if let Ok(issued) = &result {
             state.certificate = Some((names, issued.clone()));
         }
@@ -176,6 +180,7 @@ mod tests {
     use super::*;
     use crate::{Request, Response};
     use alloc::rc::Rc;
+    use alloc::string::String;
     use core::cell::RefCell;
     use fata_libos::testing::run;
     use fata_libos::time::timeout;
@@ -289,6 +294,57 @@ mod tests {
             assert_eq!(when[5], Duration::from_secs(2 + 4 + 8 + 16 + 32));
             assert!((60..68).contains(&(when[6] - when[5]).as_secs()), "{when:?}");
         });
+    }
+
+    /// An authority that has forgotten its accounts, and says so as caddy 2.6 does; the URLs that it was asked with.
+    struct Forgetful(Rc<RefCell<Vec<String>>>);
+
+    impl Transport for Forgetful {
+        type Error = &'static str;
+        async fn send(&mut self, request: &Request) -> Result<Response, &'static str> {
+            let path = request.url.as_str().rsplit('/').next().unwrap();
+            self.0.borrow_mut().push(path.into());
+            let fields = alloc::vec![("Replay-Nonce".into(), "nonce".into())];
+            let directory = r#"{"newNonce":"https://a.test/nonce","newAccount":"https://a.test/account",
+                "newOrder":"https://a.test/order"}"#;
+            let status = if matches!(path, "order" | "account") { 500 } else { 200 };
+            Ok(Response { status, fields, body: directory.into() })
+        }
+    }
+
+    #[test]
+    fn an_authority_that_refuses_is_asked_for_the_account_the_next_time() {
+        run(async {
+            let asked = Rc::default();
+            let mut state = State::from_octets(&kept(DAY).0.unwrap().unwrap()).unwrap();
+            state.account.url = Some(Url::new("https://a.test/acct/1").unwrap());
+            let keeper = Keeper {
+                authority: authority(),
+                settings: Settings::default(),
+                names: Names::parse(&["other.test"]).unwrap(),
+                ways: alloc::vec![Way::Http],
+                responder: Responder::default(),
+                transport: Forgetful(Rc::clone(&asked)),
+                storage: Silent(state.to_octets().unwrap().to_vec()),
+            };
+            let _ = timeout(Duration::from_secs(1500), keeper.run(|_| ())).await;
+            let mut asked: Vec<String> = asked.take();
+            asked.dedup();
+            assert_eq!(asked, ["dir", "order", "dir", "account"]);
+        });
+    }
+
+    /// As [`Kept`], and takes what it is given.
+    struct Silent(Vec<u8>);
+
+    impl Storage for Silent {
+        type Error = &'static str;
+        async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+            Ok(Some(self.0.clone()))
+        }
+        async fn save(&mut self, _: &[u8]) -> Result<(), &'static str> {
+            Ok(())
+        }
     }
 
     #[test]

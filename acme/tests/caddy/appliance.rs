@@ -237,7 +237,6 @@ impl Appliance {
         let platform = UnixPlatform::new().unwrap();
         block_on(platform, async {
             let responder = Responder::default();
-            let (_acceptor, servers) = Self::serve(platform, &responder);
             let account = Account::generate()?;
             let mut acquisition = Acquisition::new(
                 self.entry.clone(),
@@ -246,6 +245,7 @@ impl Appliance {
                 self.names.clone(),
                 &self.ways,
             )?;
+            let (_acceptor, servers) = Self::serve(platform, &responder);
             let mut transport = self.transport(platform);
             let result = timeout(within, obtain(&mut acquisition, &mut transport, &responder)).await;
             end(servers).await;

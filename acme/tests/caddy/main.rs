@@ -67,11 +67,6 @@ fn a_kept_certificate_is_shown_at_once_and_another_one_comes_with_the_same_accou
         assert_ne!(second[1], first[0]);
         let after = State::from_octets(&storage.octets()).unwrap().account;
         assert_eq!((after.url, after.key.public()), (account.url, account.key.public()));
-        // An authority that has forgotten the account gets it anew.
-        drop(authority);
-        let authority = Authority::start();
-        let appliance = Appliance::new(&authority, &NAMES, &[Way::Http], storage.clone());
-        assert_eq!(appliance.run_until_certificates(2, |_| ()).len(), 2);
     });
 }
 
