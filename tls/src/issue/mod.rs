@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Keys are on P-256 and sign by ECDSA with SHA-256, which every client checks. [`PrivateKey`] is the key; [`self_signed`] and
-//! [`acme_certificate`] are certificates (X.509, RFC 5280) that it has signed itself; [`request`] asks for one (PKCS#10, RFC 2986);
+//! [`acme_certificate`] are certificates (X.509, RFC 5280) that it has signed itself; [`request()`] asks for one (PKCS#10, RFC 2986);
 //! [`Validity`] reads when one begins and ends. `names` says what a certificate can be for, `der` writes (ITU-T X.690).
 //!
 //! Why DER is written here: `docs/decisions/0040-certificates-made-here.md`.
