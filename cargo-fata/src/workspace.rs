@@ -138,7 +138,7 @@ impl ImageTarget {
 
     /// The name with the features that were asked for: `web+tls+h2`.
     fn full_name(&self) -> String {
-        [&[self.name.clone()], &*self.features].concat().join("+")
+        [std::slice::from_ref(&self.name), &self.features].concat().join("+")
     }
 
     /// Builds the image. One larger than its manifest allows is an error. With features it is beside the one without, under its

@@ -26,7 +26,7 @@ enum Content {
     EmptySite,
 }
 
-const SIZES: [Size; 3] = [
+const SIZES: [Size; 5] = [
     Size {
         name: "size::hello",
         image: "hello",
@@ -39,6 +39,21 @@ const SIZES: [Size; 3] = [
         image: "web",
         content: Content::EmptySite,
         limit_bytes: 438_272,
+        packed_limit_bytes: None,
+    },
+    // The goal is 1,048,576.
+    Size {
+        name: "size::web_tls",
+        image: "web+tls",
+        content: Content::Own,
+        limit_bytes: 1_187_840,
+        packed_limit_bytes: None,
+    },
+    Size {
+        name: "size::web_tls_h2",
+        image: "web+tls+h2",
+        content: Content::Own,
+        limit_bytes: 1_258_291,
         packed_limit_bytes: None,
     },
     Size {
