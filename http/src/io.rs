@@ -156,11 +156,12 @@ impl Input {
         self.was_filled
     }
 
-    /// Makes the buffer so large, if it is empty.
+    /// Makes the buffer so large, if it is empty and there is a piece of memory for it.
     #[cfg(feature = "h2")]
     pub(crate) fn widen(&mut self, len: usize) {
-        if self.start == self.end && self.buffer.len() < len {
-            self.buffer.resize(len, 0);
+        let more = len.saturating_sub(self.buffer.len());
+        if self.start == self.end && self.buffer.try_reserve_exact(more).is_ok() {
+            self.buffer.resize(self.buffer.len() + more, 0);
         }
     }
 
