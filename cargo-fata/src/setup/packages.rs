@@ -33,6 +33,7 @@ pub const TEST: &[&str] = &[
     "mtools",
     "netcat-openbsd",
     "nghttp2-client",
+    "nginx-light",
     "openssl",
     "python3-redis",
     "redis-tools",

@@ -79,7 +79,13 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()>
         ui::say(format!("fuzzing for {FUZZ_SECONDS} s a target, from FATA_FUZZ_SEED={seed} on"));
         cargo.env("FATA_FUZZ_SECONDS", FUZZ_SECONDS.to_string()).env("FATA_FUZZ_SEED", seed.to_string());
     }
-    cargo.args(["test", "--workspace", "--features", "fata-http/h2", "--no-fail-fast"]);
+    cargo.args([
+        "test",
+        "--workspace",
+        "--features",
+        "fata-http/h2,fata/fetch,fata/webpki-roots",
+        "--no-fail-fast",
+    ]);
     let name_filter =
         filter.strip_prefix(PREFIX).map_or(filter, |rest| rest.split_once("::").map_or("", |(_, test)| test));
     if !name_filter.is_empty() && name_filter != "host" {
