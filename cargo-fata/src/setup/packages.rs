@@ -36,6 +36,7 @@ pub const TEST: &[&str] = &[
     "mtools",
     "netcat-openbsd",
     "nghttp2-client",
+    "nginx-light",
     "openssl",
     "python3-hpack",
     "python3-redis",

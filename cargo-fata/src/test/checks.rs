@@ -23,7 +23,7 @@ const CHECKS: [Check; 9] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
-        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch -- --deny warnings",
+        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots -- --deny warnings",
     ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.
@@ -31,12 +31,12 @@ const CHECKS: [Check; 9] = [
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
          --exclude fata-fuzz --exclude fata-unix --exclude web-content --lib --bins \
-         --features fata-http/h2,fata-tls/issue,fata-acme/fetch -- --deny warnings",
+         --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots -- --deny warnings",
     ),
     // On their own: with examples come what tests depend on, and its features, which are the host's in other packages.
     Check::new(
         "check::clippy_guest_examples",
-        "clippy --quiet --target x86_64-xen-pv -p fata -p web --features fata/h2,fata/tls --examples -- --deny warnings",
+        "clippy --quiet --target x86_64-xen-pv -p fata -p web --features fata/h2,fata/fetch,fata/webpki-roots --examples -- --deny warnings",
     ),
     // The web server with its features.
     Check::new(
@@ -48,7 +48,7 @@ const CHECKS: [Check; 9] = [
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new(
             "check::doc",
-            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch --no-deps --document-private-items",
+            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots --no-deps --document-private-items",
         )
     },
     // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.

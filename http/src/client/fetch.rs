@@ -70,8 +70,7 @@ impl<C: Connector> Request<C> {
         let Self { shared, method, url, fields, body, expects_continue } = self;
         let clock = Clock::start(shared.policy.total_time);
         let call = Call { shared, method, fields, body, expects_continue, clock };
-        let result = Box::pin(call.follow(url?)).await;
-        result
+        Box::pin(call.follow(url?)).await
     }
 }
 
