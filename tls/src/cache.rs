@@ -13,11 +13,14 @@ use zeroize::Zeroizing;
 /// Tickets that are kept of one server.
 const TICKETS: usize = 4;
 
+/// A session: it has secrets.
+type Secret = Zeroizing<Vec<u8>>;
+
 /// Of a server: what it needs of a session, by its number.
 pub(crate) struct ServerCache {
     most: usize,
-    /// By their number. They have secrets.
-    sessions: Mutex<VecDeque<(Vec<u8>, Zeroizing<Vec<u8>>)>>,
+    /// By their number.
+    sessions: Mutex<VecDeque<(Vec<u8>, Secret)>>,
 }
 
 impl ServerCache {
