@@ -142,8 +142,8 @@ impl Table {
     }
 
     /// The way to an order that waits for its challenge.
-    fn to_challenge(&mut self) -> Challenge {
-        self.to_order();
+    fn reach_challenge(&mut self) -> Challenge {
+        self.reach_order();
         self.turn("https://a.test/authz/1", answer(200, &[], TO_SHOW)).unwrap();
         match self.next().unwrap() {
             Did::Present(challenge) => challenge,
@@ -151,7 +151,7 @@ impl Table {
         }
     }
 
-    fn to_order(&mut self) {
+    fn reach_order(&mut self) {
         self.turn("https://a.test/dir", answer(200, &[], DIRECTORY)).unwrap();
         self.turn("https://a.test/account", answer(201, &[("Location", "https://a.test/acct/1")], "{}"))
             .unwrap();
@@ -160,8 +160,8 @@ impl Table {
     }
 
     /// The way to an order that is to be finalised.
-    fn to_final(&mut self) {
-        self.to_challenge();
+    fn reach_final(&mut self) {
+        self.reach_challenge();
         self.turn("https://a.test/chall/1", answer(200, &[], LOOKING)).unwrap();
         self.turn("https://a.test/authz/1", answer(200, &[], SHOWN)).unwrap();
     }
@@ -233,7 +233,7 @@ fn the_dearest_way_is_taken_that_is_offered() {
             (&[Way::TlsAlpn, Way::Http], "token_2"),
             (&[Way::TlsAlpn], "token_2"),
         ] {
-            assert_eq!(Table::new(ways).to_challenge().token, token);
+            assert_eq!(Table::new(ways).reach_challenge().token, token);
         }
         for (ways, offer) in [
             (&[][..], TO_SHOW.into()),
@@ -245,7 +245,7 @@ fn the_dearest_way_is_taken_that_is_offered() {
             (&[Way::Http], TO_SHOW.replace("token_1", &"a".repeat(257))),
         ] {
             let mut table = Table::new(ways);
-            table.to_order();
+            table.reach_order();
             let result = table.turn("https://a.test/authz/1", answer(200, &[], &offer));
             assert_eq!(result, Err(Error::NoChallenge("host.test".into())), "{offer}");
         }
@@ -349,7 +349,7 @@ fn retry_after_is_heeded() {
         }
         // While it looks, too.
         let mut table = Table::new(&[Way::Http]);
-        table.to_challenge();
+        table.reach_challenge();
         table.turn("https://a.test/chall/1", answer(200, &[("Retry-After", "11")], LOOKING)).unwrap();
         assert_eq!(table.next(), Ok(Did::Waited(11)));
         let waiting = TO_SHOW.replace("pending", "processing");
@@ -362,7 +362,7 @@ fn retry_after_is_heeded() {
 fn who_does_not_get_ready_is_not_waited_for_for_ever() {
     run(async {
         let mut table = Table::new(&[Way::Http]);
-        table.to_challenge();
+        table.reach_challenge();
         table.turn("https://a.test/chall/1", answer(200, &[], LOOKING)).unwrap();
         let (began, mut waits) = (table.now, Vec::new());
         let end = loop {
@@ -385,7 +385,7 @@ fn who_does_not_get_ready_is_not_waited_for_for_ever() {
         // The order, in each state that says that there is more to wait for.
         for order in [PENDING, PROCESSING, READY] {
             let mut table = Table::new(&[Way::Http]);
-            table.to_final();
+            table.reach_final();
             let began = table.now;
             let end = loop {
                 let result = match table.ask() {
@@ -409,7 +409,7 @@ fn who_does_not_get_ready_is_not_waited_for_for_ever() {
 fn who_has_looked_in_vain_is_told_to_look_again() {
     run(async {
         let mut table = Table::new(&[Way::Http]);
-        table.to_challenge();
+        table.reach_challenge();
         let error =
             r#""token_1","error":{"type":"urn:ietf:params:acme:error:connection","detail":"no host"}"#;
         let vain = TO_SHOW.replace(r#""token_1""#, error);
@@ -429,7 +429,7 @@ fn what_has_ended_ends_it() {
     run(async {
         for status in ["invalid", "expired", "deactivated", "revoked", "unheard-of"] {
             let mut table = Table::new(&[Way::Http]);
-            table.to_challenge();
+            table.reach_challenge();
             table.turn("https://a.test/chall/1", answer(200, &[], LOOKING)).unwrap();
             let ended = SHOWN.replace("valid", status);
             let end = table.turn("https://a.test/authz/1", answer(200, &[], &ended)).unwrap_err();
@@ -439,7 +439,7 @@ fn what_has_ended_ends_it() {
             );
         }
         let mut table = Table::new(&[Way::Http]);
-        table.to_final();
+        table.reach_final();
         let ended = r#"{"status":"invalid","authorizations":[],"finalize":"https://a.test/final",
             "error":{"type":"urn:ietf:params:acme:error:caa","detail":"CAA forbids it"}}"#;
         let end = table.turn("https://a.test/final", answer(200, &[], ended)).unwrap_err();
@@ -455,7 +455,7 @@ fn refusals_say_why() {
         let end = table.turn("https://a.test/account", problem(403, "unauthorized"));
         assert_eq!(end, Err(refused("give an account", 403, "unauthorized")));
         let mut table = Table::new(&[Way::Http]);
-        table.to_final();
+        table.reach_final();
         let end = table.turn("https://a.test/final", problem(400, "badCSR"));
         assert_eq!(end, Err(refused("make a certificate", 400, "badCSR")));
         // A redirection is none of an authority's answers.
@@ -527,12 +527,12 @@ fn orders_that_are_done_already_skip_what_is() {
         assert_eq!(table.next(), Ok(Did::Done));
         // One of them was.
         let mut table = Table::new(&[Way::Http]);
-        table.to_order();
+        table.reach_order();
         table.turn("https://a.test/authz/1", answer(200, &[], SHOWN)).unwrap();
         table.turn("https://a.test/final", answer(200, &[], VALID)).unwrap();
         // An answer was lost, and the authority has looked meanwhile.
         let mut table = Table::new(&[Way::Http]);
-        table.to_challenge();
+        table.reach_challenge();
         table.turn("https://a.test/chall/1", Err("lost".into())).unwrap();
         table.turn("https://a.test/chall/1", problem(400, "malformed")).unwrap();
         table.turn("https://a.test/authz/1", answer(200, &[], SHOWN)).unwrap();
@@ -577,9 +577,9 @@ fn answers_that_cannot_be() {
         }
         for said in &plain {
             for reach in [
-                Table::to_order as fn(&mut Table),
-                |table: &mut Table| drop(table.to_challenge()),
-                Table::to_final,
+                Table::reach_order as fn(&mut Table),
+                |table: &mut Table| drop(table.reach_challenge()),
+                Table::reach_final,
             ] {
                 let mut table = Table::new(&[Way::Http]);
                 reach(&mut table);
@@ -593,7 +593,7 @@ fn answers_that_cannot_be() {
         let stranger = Table::new(&[Way::Http]).certificate();
         for said in ["", "no certificate", &stranger] {
             let mut table = Table::new(&[Way::Http]);
-            table.to_final();
+            table.reach_final();
             table.turn("https://a.test/final", answer(200, &[], VALID)).unwrap();
             let end = table.turn("https://a.test/cert", answer(200, &[], said)).unwrap_err();
             assert!(matches!(end, Error::BadAnswer { doing: "give the certificate out", .. }), "{end:?}");
