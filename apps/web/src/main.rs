@@ -14,32 +14,23 @@ mod serve;
 
 use alloc::rc::Rc;
 use fata::http::{Limits, Stats};
-use fata::net::{self, TcpListener};
 use fata::param::Size;
 use fata::prelude::*;
-use serve::serve;
 use web_site::state::{Peers, State};
 
-fata::main!(main);
+fata::main!(serve::main);
 
-async fn main(env: Env) -> Result<()> {
+/// What both ways to serve begin with.
+fn start(env: &Env) -> Result<(Rc<State>, Limits)> {
     let stats = Rc::<Stats>::default();
     let peers = if env.param(params::PEERS) { Peers::Shown } else { Peers::Hidden };
     let state = Rc::new(State::new(stats, peers));
     let connections = env.param(params::CONNECTIONS) as usize;
     let idle_time = env.param(params::IDLE);
-    let limits = Limits { connections, idle_time, ..Limits::default() };
     if let Some(Size { octets }) = env.param(params::CAPTURE) {
         let snap = env.param(params::CAPTURE_SNAP);
         state.set_capture(env.stack().capture(octets as usize, snap as usize)?);
         println!(env, "web: /capture.pcap gives captured packets to anyone who asks");
     }
-    serve(env, state, limits).await
-}
-
-/// The next connection. An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
-async fn accept(listener: &TcpListener) -> Result<(net::TcpStream, core::net::SocketAddr), net::Error> {
-    let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true);
-    Ok((stream, peer))
+    Ok((state, Limits { connections, idle_time, ..Limits::default() }))
 }

@@ -258,7 +258,10 @@ fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
     // A connection that there is goes on, over the certificate that it began with.
     let slow = "curl -sS --max-time 60 --limit-rate 1k --cacert /tmp/made.pem --resolve server.test:443:10.0.2.15 \
                 --http1.1 -o /tmp/slow https://server.test/4k.html; echo $? > /tmp/slow.end";
-    host.sh(&format!("rm -f /tmp/slow.end; nohup sh -c '{slow}' > /dev/null 2>&1 &"), SOON)?.ok()?;
+    host.sh(&format!("rm -f /tmp/slow /tmp/slow.end; nohup sh -c '{slow}' > /dev/null 2>&1 &"), SOON)?
+        .ok()?;
+    // It has begun: the one that it trusts is the one before.
+    host.sh("for i in $(seq 300); do [ -s /tmp/slow ] && exit; sleep 0.1; done; exit 1", SOON)?.ok()?;
     put(&[("chain.pem", CHAIN), ("key.pem", KEY)])?;
     guest.wait_console("another certificate is shown from now on", SOON)?;
     let answer = curl(host, "-o /dev/null -w %{http_code} https://server.test/")?;

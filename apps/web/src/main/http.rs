@@ -1,16 +1,15 @@
 //! Over HTTP alone.
 
-use crate::{accept, networks, params};
-use alloc::rc::Rc;
+use crate::{networks, params, start};
 use core::net::Ipv6Addr;
-use fata::http::{Limits, Server};
+use fata::http::Server;
 use fata::net::{self, TcpListener};
 use fata::prelude::*;
 use web_site::content::SITE;
-use web_site::state::State;
 
 /// Serves until the guest is asked to leave.
-pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
+pub async fn main(env: Env) -> Result<()> {
+    let (state, limits) = start(&env)?;
     let router = web_site::router(&SITE, state.clone());
     let server = Server::with(router, limits, state.stats.clone());
     let network = env.network(networks::MAIN).await?;
@@ -18,5 +17,11 @@ pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
     let port = env.param(params::PORT);
     let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     println!(env, "web: {} paths on port {port}", SITE.entries.len());
-    server.serve(async move || accept(&listener).await).await.map_err(|e: net::Error| e.into())
+    let accept = async move || {
+        let (stream, peer) = listener.accept().await?;
+        // An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
+        stream.set_nodelay(true);
+        Ok((stream, peer))
+    };
+    server.serve(accept).await.map_err(|e: net::Error| e.into())
 }

@@ -1,6 +1,6 @@
 //! Over HTTPS; who comes by HTTP is sent there.
 
-use crate::{accept, blocks, networks, params};
+use crate::{blocks, networks, params, start};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
@@ -18,7 +18,6 @@ use web_site::content::{KEYS, SITE};
 use web_site::https::keys::{self, Pair};
 use web_site::https::{fields, redirect, reload};
 use web_site::routes;
-use web_site::state::State;
 
 /// What is spoken over TLS, the dearest first.
 #[cfg(feature = "h2")]
@@ -33,7 +32,8 @@ const TICKET_KEYS: Duration = Duration::from_secs(6 * 3600);
 const REDIRECTED: usize = 128;
 
 /// Serves until the guest is asked to leave.
-pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
+pub async fn main(env: Env) -> Result<()> {
+    let (state, mut limits) = start(&env)?;
     let disk = env.optional_block(blocks::KEYS).await?;
     let names: Vec<&str> = env.param(params::NAMES).split(',').collect();
     let pair = match &disk {
@@ -80,7 +80,6 @@ pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
     spawn(async move { http.serve(async move || accept(&plain).await).await }).detach();
 
     let mut router = web_site::router(&SITE, state.clone());
-    let mut limits = limits;
     if let Some(Size { octets }) = env.param(params::UPLOAD) {
         limits.body_size = octets;
         router = router.post("/upload", routes::upload);
@@ -97,4 +96,11 @@ pub async fn serve(env: Env, state: Rc<State>, limits: Limits) -> Result<()> {
 
 fn of_disk(error: fata::Error) -> fata::Error {
     format!("the disk keys: {error}").into()
+}
+
+/// The next connection. An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
+async fn accept(listener: &TcpListener) -> Result<(net::TcpStream, core::net::SocketAddr), net::Error> {
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true);
+    Ok((stream, peer))
 }
