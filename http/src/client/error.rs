@@ -18,7 +18,7 @@ pub enum Error {
     /// What came is no response, or can be read in two ways.
     #[error("the response's {0}")]
     Malformed(Malformed),
-    /// A response's head of more octets than [`Limits::head_size`](crate::client::Limits::head_size).
+    /// A response's head of more octets than [`Limits`](crate::client::Limits)' `head_size`.
     #[error("the response's head has more than {0} octets")]
     HeadTooLarge(usize),
     /// A response of more header fields than [`Limits::header_count`](crate::client::Limits::header_count).
