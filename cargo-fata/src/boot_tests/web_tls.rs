@@ -39,7 +39,8 @@ fn keys() -> Result<Vec<u8>> {
     Ok(octets)
 }
 
-fn serve(host: &mut Host) -> Result<Guest> {
+/// The web server at 10.0.2.15, with the certificate of `server.test`.
+pub(super) fn serve(host: &mut Host) -> Result<Guest> {
     host.put("/tmp/keys.img", &keys()?)?;
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
