@@ -8,6 +8,7 @@ mod chromium;
 mod dns;
 mod examples;
 mod faults;
+mod fetch;
 mod floods;
 mod gdbsx;
 mod guest;
@@ -297,6 +298,7 @@ pub fn all() -> Vec<BootTest> {
         kv_disks::TESTS,
         web_disk::TESTS,
         web_tls::TESTS,
+        fetch::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];
     topics

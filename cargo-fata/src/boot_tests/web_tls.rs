@@ -100,6 +100,12 @@ fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, String)> {
     Ok((device, line))
 }
 
+/// The web server at 10.0.2.15, with the certificate of `server.test`.
+pub(super) fn serve_named(host: &mut Host) -> Result<Guest> {
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
+    serve(host, IMAGE, &disk, "")
+}
+
 fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
