@@ -257,7 +257,7 @@ fn what_is_given_out_is_the_stream_behind_the_next_key() {
     let mut generator = Generator::new();
     for len in [32, 1, 0, 1000, 64] {
         fake.fresh.set(len as u64 * 77);
-        let wanted = stream_of_rfc(&own.0, len as u64 * 77 | 1 << 63, 32 + len);
+        let wanted = stream_of_rfc(&own.0, (len as u64 * 77) | (1 << 63), 32 + len);
         assert_eq!(ask(&mut generator, &fake, len), wanted[32..], "{len} octets");
         own.0.copy_from_slice(&wanted[..32]);
     }
