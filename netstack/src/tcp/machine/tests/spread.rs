@@ -41,7 +41,7 @@ impl Reader {
             let echo = Timestamp { value: end.clocks.recent, echo: clock };
             let header = Header { seq, ..next_segment(end, echo) };
             assert_eq!(end.receive(now, &header, false, &[7; SEGMENT as usize]), Verdict::Taken);
-            seq = seq + SEGMENT;
+            seq += SEGMENT;
             if end.is_to_acknowledge() {
                 self.told.extend(end.transmit(now, 0).map(|sent| (now, sent.header.ack)));
             }
