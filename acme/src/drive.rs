@@ -17,7 +17,7 @@ impl Drop for Shown<'_> {
 
 /// Gets the certificate. Challenges are shown for as long as this runs; dropping it ends it.
 ///
-/// It takes seconds to minutes, half an hour at most with an authority that keeps on saying that it is not done.
+/// It takes seconds to minutes, and ten minutes at most for each name with an authority that keeps on saying that it is not done.
 pub async fn obtain<T: Transport>(
     acquisition: &mut Acquisition,
     transport: &mut T,

@@ -75,7 +75,7 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
                 }
                 Err(error) if is_final(&error) => return Err(Failure::Authority(error)),
                 Err(error) => {
-                    let pause = pause(&error, failures)?;
+                    let pause = pause(&error, failures);
                     log::warn!("no certificate: {error}; the next try is in {} s", pause.as_secs());
                     failures += 1;
                     sleep(pause).await;
@@ -95,7 +95,18 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
             }
         }
         let account = Account::generate().map_err(Failure::Authority)?;
-        Ok(State { authority: self.authority.clone(), account, certificate: None })
+        let state = State { authority: self.authority.clone(), account, certificate: None };
+        // Before anybody hears of it: whoever restarts meanwhile is to be the same account.
+        self.save(&state).await.map_err(Failure::Authority)?;
+        Ok(state)
+    }
+
+    async fn save(&mut self, state: &State) -> Result<(), Error> {
+        // What is not kept is there until the next restart, and is worth as much until then.
+        if let Err(error) = self.storage.save(&state.to_octets()?).await {
+            log::error!("account and certificate are not kept: {error}");
+        }
+        Ok(())
     }
 
     /// When the next certificate is to be had: at once where there is none for these names.
@@ -121,10 +132,7 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
             state.certificate = Some((names, issued.clone()));
         }
         if is_new || result.is_ok() {
-            // What is not kept is there until the next restart, and is worth as much until then.
-            if let Err(error) = self.storage.save(&state.to_octets()?).await {
-                log::error!("the certificate is not kept: {error}");
-            }
+            self.save(state).await?;
         }
         result
     }
@@ -154,14 +162,15 @@ fn is_final(error: &Error) -> bool {
 }
 
 /// The time until the next try: an eighth of it by chance, so that many guests do not ask at once.
-fn pause(error: &Error, failures: u32) -> Result<Duration, Error> {
+fn pause(error: &Error, failures: u32) -> Duration {
     let first = if matches!(error, Error::Unreachable(_)) { UNREACHED } else { REFUSED };
     let own = first.saturating_mul(1 << failures.min(16)).min(MAX_PAUSE);
     let told = error.until().map(|until| until.since_unix().saturating_sub(SystemTime::now().since_unix()));
     let pause = own.max(told.unwrap_or_default());
     let mut octet = [0];
-    entropy::try_fill(&mut octet).map_err(|e| Error::Issue(e.into()))?;
-    Ok(pause + pause / 8 * u32::from(octet[0]) / 256)
+    // Without any there is no chance in it.
+    let _ = entropy::try_fill(&mut octet);
+    pause + pause / 8 * u32::from(octet[0]) / 256
 }
 
 /// By the wall clock.

@@ -4,8 +4,14 @@ use super::eyeballs::race;
 use crate::net::{self, OwnedReadHalf, OwnedWriteHalf, Resolver, Stack, TcpStream};
 use alloc::boxed::Box;
 use alloc::vec;
+#[cfg(feature = "tls")]
+use core::future::Future;
 use core::future::ready;
 use core::net::{IpAddr, SocketAddr};
+#[cfg(feature = "tls")]
+use core::pin::pin;
+#[cfg(feature = "tls")]
+use core::task::{Context, Waker};
 use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use fata_http::client::{Origin, Scheme};
 #[cfg(feature = "tls")]
@@ -119,9 +125,13 @@ impl fata_http::client::Connector for Connector {
     fn has_input(&self, reader: &mut Reader) -> Option<bool> {
         match &mut reader.0 {
             Reading::Plain(stream) => Some(stream.read_ready().unwrap_or(true)),
-            // Below may be what belongs to TLS alone.
+            // Below may be what belongs to TLS alone, such as a ticket: reading takes that, and waits for more where nothing else came.
             #[cfg(feature = "tls")]
-            Reading::Tls(_) => None,
+            Reading::Tls(stream) => {
+                let mut octet = [0];
+                let reading = pin!(stream.read(&mut octet));
+                Some(reading.poll(&mut Context::from_waker(Waker::noop())).is_ready())
+            }
         }
     }
 }

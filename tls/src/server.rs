@@ -281,7 +281,8 @@ impl TlsAcceptor {
     pub fn accept<S: Read + Write>(&self, stream: S) -> Result<TlsStream<S>, crate::Error> {
         let handshaking = Handshaking::begin(&self.0.common)?;
         let ready = self.0.ready.borrow();
-        let connection = UnbufferedServerConnection::new(ready.config.clone())?;
+        let connection = UnbufferedServerConnection::new(ready.config.clone())
+            .inspect_err(|_| self.stats().turned_away.add(1))?;
         let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone() });
         Ok(TlsStream::new(engine, handshaking, stream))
     }

@@ -296,6 +296,9 @@ fn an_authority_that_asks_is_shown_the_certificate_of_its_challenge() {
             }
         },
     );
-    let alone = server_config().acme_challenges(fata_tls::AcmeChallenges::default());
-    assert!(matches!(fata_tls::TlsAcceptor::new(alone), Err(fata_tls::ConfigError::Refused(_))));
+    let refused = block_on(UnixPlatform::new().unwrap(), async {
+        let alone = server_config().acme_challenges(fata_tls::AcmeChallenges::default());
+        fata_tls::TlsAcceptor::new(alone).err()
+    });
+    assert!(matches!(refused, Some(fata_tls::ConfigError::Refused(_))), "{refused:?}");
 }

@@ -171,6 +171,7 @@ impl Text {
                 ("timed_out", stats.handshakes_timed_out()),
                 ("given_up", stats.handshakes_given_up()),
                 ("cut", stats.handshakes_cut()),
+                ("turned_away", stats.turned_away()),
             ],
         );
         for (name, kind, help, value) in [
@@ -179,6 +180,12 @@ impl Text {
                 GAUGE,
                 "When the certificate ends, in seconds since 1970.",
                 reloads.expires.get(),
+            ),
+            (
+                "tls_short_of_memory_total",
+                COUNTER,
+                "Connections that ended for want of memory.",
+                stats.short_of_memory(),
             ),
             ("tls_reloads_total", COUNTER, "Certificates that came later.", reloads.done.get()),
             (

@@ -96,12 +96,11 @@ fn what_is_made_is_kept() {
 #[test]
 fn what_was_not_finished_is_made_anew() {
     let other_key = KEY.replacen("MIGH", "", 1);
-    let states: [&[(&str, &str)]; 5] = [
+    let states: [&[(&str, &str)]; 4] = [
         &[("unfinished", "")],
         &[("unfinished", ""), ("key.pem", "")],
         &[("unfinished", ""), ("key.pem", &other_key)],
         &[("unfinished", ""), ("key.pem", &other_key), ("chain.pem", CHAIN)],
-        &[("unfinished", ""), ("key.pem", KEY), ("chain.pem", CHAIN)],
     ];
     for (n, files) in states.into_iter().enumerate() {
         let volume = Volume::new(&format!("cut-{n}"), files);
@@ -112,6 +111,16 @@ fn what_was_not_finished_is_made_anew() {
         assert_eq!(web.leave().code(), Some(0));
         assert!(!volume.names().contains("unfinished"), "{n}: {}", volume.names());
     }
+}
+
+/// A pair that belongs together is whole, whoever wrote it.
+#[test]
+fn a_whole_pair_stays() {
+    let volume = Volume::new("whole", &[("unfinished", ""), ("key.pem", KEY), ("chain.pem", CHAIN)]);
+    let (web, _) = self::web(&[&format!("keys.file={}", volume.image())]);
+    assert_eq!(web.leave().code(), Some(0));
+    assert_eq!((volume.get("key.pem"), volume.get("chain.pem")), (KEY.into(), CHAIN.into()));
+    assert!(!volume.names().contains("unfinished"), "{}", volume.names());
 }
 
 /// Half a pair is somebody's mistake, and not to be overwritten.

@@ -172,7 +172,7 @@ fn the_status_page_has_its_values_in_it() {
         let page = client.ask("GET /status HTTP/1.1\r\nHost: h\r\n\r\n").await;
         assert!(page.contains("<b id=\"requests\">1</b>"), "{page}");
         assert!(page.contains("since 2026-01-01T00:00:00Z"));
-        assert!(page.contains("let last = {\"uptime_ms\":"));
+        assert!(page.contains("id=\"state\">{\"uptime_ms\":"));
         for left in ["<!--", "/*STATE*/"] {
             assert!(!page.contains(left), "{left} is left");
         }

@@ -222,7 +222,7 @@ fn h2load(host: &mut Host) -> Result<()> {
             .stdout;
         let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
         let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
-        ensure!(is_right && said.contains("h2"), "{page}: {said}\n{}", guest.console());
+        ensure!(is_right && said.contains("Application protocol: h2"), "{page}: {said}\n{}", guest.console());
     }
     guest.destroy()
 }
@@ -254,7 +254,7 @@ fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
             .ok()?;
         Ok(())
     };
-    // A key that belongs to another, and one that this image cannot use: what was shown stays.
+    // A key that is damaged, and one that this image cannot use: what was shown stays.
     put(&[("chain.pem", CHAIN), ("key.pem", &KEY.replacen("MIGH", "MIGG", 1))])?;
     guest.wait_console("the certificate before stays", SOON)?;
     put(&[("chain.pem", RSA), ("key.pem", RSA_KEY)])?;
@@ -276,9 +276,11 @@ fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
     let said = host.sh(ended, LATE)?.ok()?.stdout;
     ensure!(said.split_whitespace().eq(["0", "4096"]), "a connection over the replacement: {said}");
     let metrics = curl(host, "https://server.test/metrics")?;
-    for line in ["tls_reloads_total 1", "tls_reloads_refused_total 2"] {
-        ensure!(metrics.contains(line), "no {line}: {metrics}");
-    }
+    // A volume that was read while it was written is one that was refused, too.
+    let count =
+        |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
+    let counts = (count("tls_reloads_total "), count("tls_reloads_refused_total "));
+    ensure!(counts.0 == Some(1) && counts.1.is_some_and(|refused| refused >= 2), "{counts:?}: {metrics}");
     Ok(())
 }
 

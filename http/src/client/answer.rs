@@ -86,7 +86,10 @@ impl<C: Connector> Response<C> {
                 return Err(self.too_large(limit));
             }
             // One octet more than the limit shows that there is more.
-            let step = known.map_or(STEP, |rest| rest as usize).clamp(1, STEP).min(limit - all.len() + 1);
+            let step = known
+                .map_or(STEP, |rest| rest as usize)
+                .clamp(1, STEP)
+                .min((limit - all.len()).saturating_add(1));
             self.make_room(&mut all, step, known)?;
             let old = all.len();
             all.resize(old + step, 0);

@@ -35,7 +35,9 @@ pub(super) fn change(status: Status, method: &str, from: &Url, to: &Url) -> Chan
 
 /// Whether a field is for the first origin alone.
 pub(super) fn is_credential(name: &str) -> bool {
-    ["Authorization", "Cookie", "Proxy-Authorization"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    ["Authorization", "Cookie", "Host", "Proxy-Authorization"]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// Whether a field says something of content that is gone.

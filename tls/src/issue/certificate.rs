@@ -1,7 +1,7 @@
 //! Certificates that a key has signed for itself (RFC 5280 section 4.1).
 
 use super::der::{Der, GENERALIZED_TIME, INTEGER, SEQUENCE, SET, UTC_TIME, UTF8_STRING, constructed};
-use super::{IssueError, Names, PrivateKey, Validity, extension};
+use super::{BadName, IssueError, Names, PrivateKey, Validity, extension};
 use alloc::string::String;
 use core::fmt::Write as _;
 use fata_libos::entropy;
@@ -59,6 +59,9 @@ pub fn self_signed_with<T: AsRef<str>>(
 /// challenge's key authorization. It has a key of its own, and is valid a week before and after `now`.
 pub fn acme_certificate(name: &str, digest: &[u8; 32], now: SystemTime) -> Result<Issued, IssueError> {
     let names = Names::parse(&[name])?;
+    if name.starts_with('*') {
+        return Err(IssueError::BadName { name: name.into(), problem: BadName::BadWildcard });
+    }
     let now = now.since_unix();
     let at = |moment| SystemTime::from_unix(moment);
     let validity =

@@ -9,7 +9,8 @@ use fata_storage::fat::Volume;
 /// There while the two are being written: what they hold then counts for nothing.
 const UNFINISHED: &str = "unfinished";
 
-/// Whether a disk is a volume without a pair, and without half of one that somebody else must have left.
+/// Whether a disk is a volume without a pair, and without half of one that somebody else must have left. A pair that belongs together
+/// beside the mark is whole, or somebody's who did not know of the mark: it stays.
 pub async fn is_wanted(disk: &Disk) -> fata::Result<bool> {
     let store = Store::open(disk.clone(), UNPACKED).await?;
     if !matches!(store, Store::Fat(_)) {
@@ -19,7 +20,17 @@ pub async fn is_wanted(disk: &Disk) -> fata::Result<bool> {
         Ok(found) => Ok(matches!(found, Found::File(_))),
         Err(_) => Err(KeysError::File(format!("{name} cannot be looked for"))),
     };
-    Ok(has(UNFINISHED).await? || !has(CHAIN).await? && !has(KEY).await?)
+    if !has(UNFINISHED).await? {
+        return Ok(!has(CHAIN).await? && !has(KEY).await?);
+    }
+    let is_whole = super::keys::pair(&store).await.is_ok_and(|pair| pair.config().is_ok());
+    if is_whole {
+        drop(store);
+        let volume = Volume::mount(disk.clone()).await?;
+        volume.remove_file(UNFINISHED).await?;
+        volume.sync().await?;
+    }
+    Ok(!is_whole)
 }
 
 /// Writes a pair to a volume.

@@ -3,9 +3,12 @@
 use crate::store::{Found, Store};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 use fata::block::Disk;
 use fata_tls::issue::IssueError;
 use fata_tls::{ConfigError, ServerConfig};
+use zeroize::Zeroizing;
 
 /// The certificate, and those that signed it behind it.
 pub(super) const CHAIN: &str = "chain.pem";
@@ -16,12 +19,18 @@ const MOST: u64 = 64 << 10;
 /// The most memory for an archive in gzip, octets.
 pub(super) const UNPACKED: usize = 1 << 20;
 /// A certificate with its key, as PEM texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pair {
     /// The certificate, and those that signed it behind it.
     pub chain: String,
     /// Its key.
-    pub key: String,
+    pub key: Zeroizing<String>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pair").field("chain", &self.chain).finish_non_exhaustive()
+    }
 }
 
 /// Where a pair comes from.
@@ -67,19 +76,24 @@ pub async fn read(disk: &Disk) -> Result<Pair, KeysError> {
 }
 
 pub(super) async fn pair(store: &Store) -> Result<Pair, KeysError> {
-    Ok(Pair { chain: file(store, CHAIN).await?, key: file(store, KEY).await? })
+    Ok(Pair { chain: core::mem::take(&mut file(store, CHAIN).await?), key: file(store, KEY).await? })
 }
 
-async fn file(store: &Store, name: &str) -> Result<String, KeysError> {
+async fn file(store: &Store, name: &str) -> Result<Zeroizing<String>, KeysError> {
     let error = |what: &str| KeysError::File(format!("{name} {what}"));
     let found = store.find(name).await.map_err(|_| error("cannot be read"))?;
     let Found::File(file) = found else { return Err(error("is not there")) };
     if file.len > MOST {
         return Err(error("is longer than 64 KiB"));
     }
-    let mut octets = alloc::vec![0; file.len as usize];
+    let mut octets = Zeroizing::new(Vec::new());
+    octets.try_reserve_exact(file.len as usize).map_err(|_| error("finds no memory"))?;
+    octets.resize(file.len as usize, 0);
     file.read_at(0, &mut octets).await.map_err(|_| error("cannot be read"))?;
-    String::from_utf8(octets).map_err(|_| error("is not text"))
+    String::from_utf8(core::mem::take(&mut *octets)).map(Zeroizing::new).map_err(|not_text| {
+        drop(Zeroizing::new(not_text.into_bytes()));
+        error("is not text")
+    })
 }
 
 /// Reads the pair of a disk, or where that is an empty FAT volume makes one for these names and keeps it there. The second is whether

@@ -1,7 +1,6 @@
 //! What is known of certificates here: those that are made where there is none, and when one is valid.
 
 use super::keys::{KeysError, Pair};
-use alloc::string::ToString;
 use fata::time::{Duration, SystemTime};
 use fata_tls::issue::{self, Validity};
 
@@ -27,7 +26,7 @@ impl Pair {
         let (from, to) = (now.saturating_sub(EARLIER), now + VALID);
         let (from, to) = (SystemTime::from_unix(from), SystemTime::from_unix(to));
         let made = issue::self_signed(names, from, to)?;
-        Ok(Self { chain: made.chain_pem, key: made.key_pem.to_string() })
+        Ok(Self { chain: made.chain_pem, key: made.key_pem })
     }
 
     /// When it ends, seconds since 1970; 0 where it does not say.

@@ -18,6 +18,7 @@ use web_site::content::{KEYS, SITE};
 use web_site::https::keys::{self, Pair};
 use web_site::https::{fields, redirect, reload};
 use web_site::routes;
+use zeroize::Zeroizing;
 
 /// What is spoken over TLS, the dearest first.
 #[cfg(feature = "h2")]
@@ -45,7 +46,7 @@ pub async fn main(env: Env) -> Result<()> {
             pair
         }
         None => match KEYS {
-            Some((chain, key)) => Pair { chain: chain.into(), key: key.into() },
+            Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
             None => {
                 println!(env, "web: no disk keys: a certificate for {} until it ends", names.join(", "));
                 Pair::make(&names)?

@@ -313,8 +313,10 @@ impl Machine {
         let Some(pace) = pace else { return (rcv.next, NEVER) };
         let waiting = rcv.next - rcv.acked;
         let all = rcv.ack_now || !rcv.assembler.is_empty();
-        let allowed = if all { waiting } else { waiting.min(rcv.spread.allowance(now, pace)) };
-        rcv.spread.spend(now, allowed, pace);
+        let saved = waiting.min(rcv.spread.allowance(now, pace));
+        let allowed = if all { waiting } else { saved };
+        // What had to be told at once is not charged to what follows.
+        rcv.spread.spend(now, saved, pace);
         let rest = waiting - allowed;
         (rcv.next - rest, if rest > 0 { pace.next(now, rest) } else { NEVER })
     }

@@ -97,6 +97,28 @@ fn what_is_lost_is_told_at_once_with_all_that_came() {
     assert_eq!(reader.told.last().unwrap().1, next);
 }
 
+/// What follows a hole that was filled, and told at once, waits for nothing, and nothing is told twice.
+#[test]
+fn after_a_hole_the_pace_is_as_before() {
+    let mut reader = Reader::after_bursts(400);
+    let first = reader.end().rcv.next;
+    reader.burst(300, SEGMENT);
+    let now = reader.now;
+    let end = reader.end();
+    let clocks = Timestamp { value: end.clocks.recent, echo: 0 };
+    let header = Header { seq: first, ..next_segment(end, clocks) };
+    end.receive(now, &header, false, &[7; SEGMENT as usize]);
+    reader.told.clear();
+    reader.send();
+    assert_eq!(reader.told.last().unwrap().1, first + 301 * SEGMENT);
+    for n in 0..20 {
+        reader.now += MS;
+        let last = reader.end().rcv.next;
+        reader.burst(4, 0);
+        assert_eq!(reader.told.last().map(|told| told.1), Some(last + 4 * SEGMENT), "{n}: {:?}", reader.told);
+    }
+}
+
 #[test]
 fn the_window_counts_from_what_is_told() {
     let mut reader = Reader::after_bursts(400);
