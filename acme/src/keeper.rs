@@ -220,8 +220,10 @@ mod tests {
         async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
             self.0.clone()
         }
-        async fn save(&mut self, _: &[u8]) -> Result<(), &'static str> {
-            panic!("nothing is new")
+        async fn save(&mut self, octets: &[u8]) -> Result<(), &'static str> {
+            assert_eq!(self.0, Ok(None), "nothing is new");
+            assert!(State::from_octets(octets).is_ok_and(|state| state.certificate.is_none()));
+            Ok(())
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -93,12 +94,23 @@ impl Workspace {
         // First, as they are built in the places of those without features.
         let variants = VARIANTS.into_iter().map(|name| self.find(name, false));
         for target in variants.chain(self.targets(|_| true).into_iter().map(Ok)) {
-            match target.and_then(|target| Ok((target.full_name(), target.build(&["--quiet"])?))) {
+            match target.and_then(|target| self.build_apart(&target)) {
                 Ok((name, image)) => drop(images.insert(name, image)),
                 Err(error) => errors.push(error),
             }
         }
         (images, errors)
+    }
+
+    /// Builds an image, and gives its name and a copy in a place of its own: another build of the same appliance, with other features,
+    /// takes the place where cargo puts it.
+    fn build_apart(&self, target: &ImageTarget) -> Result<(String, PathBuf)> {
+        let (name, image) = (target.full_name(), target.build(&["--quiet"])?);
+        let folder = self.target_dir.join("fata-images");
+        fs::create_dir_all(&folder)?;
+        let own = folder.join(&name);
+        fs::copy(&image, &own).with_context(|| format!("no copy of {}", image.display()))?;
+        Ok((name, own))
     }
 
     fn targets(&self, wanted: impl Fn(&ImageTarget) -> bool) -> Vec<ImageTarget> {
@@ -150,7 +162,7 @@ impl ImageTarget {
             return Ok(image);
         }
         let own = image.with_file_name(self.full_name());
-        std::fs::copy(&image, &own)?;
+        fs::copy(&image, &own)?;
         Ok(own)
     }
 

@@ -38,7 +38,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web_tls::https_of_each_kind", 300, https),
     BootTest::new("boot::web_tls::h2load", 300, h2load),
     BootTest::new("boot::web_tls::made_and_replaced", 300, made_and_replaced),
-    BootTest::new("boot::web_tls::much", 600, much),
+    BootTest::new("boot::web_tls::much", 600, much).long(),
     BootTest::new("boot::web_tls::chromium", 400, chromium),
 ];
 
