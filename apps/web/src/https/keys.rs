@@ -76,7 +76,7 @@ pub async fn read(disk: &Disk) -> Result<Pair, KeysError> {
 }
 
 pub(super) async fn pair(store: &Store) -> Result<Pair, KeysError> {
-    Ok(Pair { chain: core::mem::take(&mut file(store, CHAIN).await?), key: file(store, KEY).await? })
+    Ok(Pair { chain: core::mem::take(&mut *file(store, CHAIN).await?), key: file(store, KEY).await? })
 }
 
 async fn file(store: &Store, name: &str) -> Result<Zeroizing<String>, KeysError> {
