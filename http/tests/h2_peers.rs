@@ -168,13 +168,3 @@ fn h2load_finds_no_error() {
         eprintln!("{path}: {}", said.lines().find(|l| l.starts_with("finished")).unwrap_or_default());
     }
 }
-
-/// For trying things out by hand: `cargo test -p fata-http --features h2 --test h2_peers by_hand -- --ignored --nocapture`.
-#[test]
-#[ignore = "serves until it is stopped"]
-fn by_hand() {
-    eprintln!("{}", serve());
-    loop {
-        std::thread::park();
-    }
-}
