@@ -304,6 +304,10 @@ pub struct BenchArgs {
     /// How long each run loads a server, in http, https, iperf, netem, idle, kv and disk.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
+    /// How often each of the two servers is loaded, in turns: more rounds bear more disturbance by other work on the
+    /// machine. In http, https, iperf, netem, kv and disk.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
     /// How many idle connections, in idle.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,

@@ -5,9 +5,6 @@ use serde_json::{Value, json};
 
 use super::plot;
 
-/// How often each runs. In turns, so that a drift of the machine shows; each as often, as the best of more runs is better.
-const ROUNDS: usize = 3;
-
 /// One run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
@@ -62,14 +59,21 @@ pub struct Ratio {
 }
 
 /// The loads of one benchmark: those that have figures, and which have none.
-#[derive(Default)]
 pub struct Contests {
+    /// How often each runs. In turns, so that a drift of the machine shows; each as often, as the best of more runs is
+    /// better.
+    rounds: u32,
     /// In the order in which they were held.
     pub held: Vec<Contest>,
     failed: Vec<&'static str>,
 }
 
 impl Contests {
+    /// None held yet.
+    pub fn new(rounds: u32) -> Self {
+        Self { rounds, held: Vec::new(), failed: Vec::new() }
+    }
+
     /// Holds one more; a load without figures is said, and the others go on.
     pub fn hold(
         &mut self,
@@ -77,7 +81,7 @@ impl Contests {
         fata: impl FnMut() -> Result<Run>,
         linux: impl FnMut() -> Result<Run>,
     ) {
-        match Contest::hold(load, fata, linux) {
+        match Contest::hold(load, self.rounds, fata, linux) {
             Ok(contest) => self.held.push(contest),
             Err(error) => {
                 println!("{}: no ratio: {error:#}", load.name);
@@ -94,14 +98,15 @@ impl Contests {
 }
 
 impl Contest {
-    /// Runs a load A-B-A-B-A-B, ours first. An error - lost requests, say - ends it: there is no ratio then.
+    /// Runs a load A-B-A-B and so on, ours first. An error - lost requests, say - ends it: there is no ratio then.
     pub fn hold(
         load: Load,
+        rounds: u32,
         mut fata: impl FnMut() -> Result<Run>,
         mut linux: impl FnMut() -> Result<Run>,
     ) -> Result<Self> {
         let mut contest = Self { load, fata: Vec::new(), linux: Vec::new() };
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             contest.fata.push(fata()?);
             contest.linux.push(linux()?);
         }
@@ -234,7 +239,7 @@ mod tests {
 
     #[test]
     fn each_has_as_many_runs_and_the_ratio_is_of_the_best() {
-        let contest = Contest::hold(LOAD, runs([10.0, 20.0, 12.5]), runs([100.0, 150.0, 120.0])).unwrap();
+        let contest = Contest::hold(LOAD, 3, runs([10.0, 20.0, 12.5]), runs([100.0, 150.0, 120.0])).unwrap();
         assert_eq!((contest.fata.len(), contest.linux.len()), (3, 3));
         assert_eq!(contest.cost_ratio(), Ratio { best: 10.0, least: 5.0, most: 15.0 });
         assert_eq!(contest.rate_ratio().best, 10.0);
@@ -244,7 +249,7 @@ mod tests {
     #[test]
     fn where_luck_decides_the_middle_counts() {
         let load = Load { figure_of: FigureOf::Middle, ..LOAD };
-        let contest = Contest::hold(load, runs([10.0, 40.0, 20.0]), runs([100.0, 10.0, 40.0])).unwrap();
+        let contest = Contest::hold(load, 3, runs([10.0, 40.0, 20.0]), runs([100.0, 10.0, 40.0])).unwrap();
         assert_eq!(contest.cost_ratio().best, 2.0);
         assert_eq!(contest.rate_ratio(), Ratio { best: 2.0, least: 0.25, most: 10.0 });
         assert_eq!(contest.bars("linux").bars, [("fata", 50.0), ("linux", 25.0)]);
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_leaves_no_ratio() {
-        assert!(Contest::hold(LOAD, runs([10.0]), runs([100.0, 150.0])).is_err());
-        assert!(Contest::hold(LOAD, runs([10.0, 1.0, 1.0]), runs([100.0])).is_err());
+        assert!(Contest::hold(LOAD, 3, runs([10.0]), runs([100.0, 150.0])).is_err());
+        assert!(Contest::hold(LOAD, 3, runs([10.0, 1.0, 1.0]), runs([100.0])).is_err());
     }
 }

@@ -82,7 +82,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let fata = start(&mut host, &spec, "ready")?;
     let spec = linux.spec(&mut host, "10.0.2.16/24", LINUX_MEMORY_MB)?.config(&disk);
     let linux = start(&mut host, &spec, linux_guest::READY)?;
-    let mut contests = Contests::default();
+    let mut contests = Contests::new(bench.rounds);
     for way in WAYS {
         let ours = |seconds| ours(&fata, way, seconds);
         let theirs = |seconds| theirs(&linux, way, seconds);

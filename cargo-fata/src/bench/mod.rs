@@ -41,6 +41,8 @@ pub struct Bench {
     pub folder: PathBuf,
     /// How long each run loads a server.
     pub seconds: u32,
+    /// How often each server is loaded, in turns.
+    pub rounds: u32,
     /// How many idle connections are many.
     pub connections: u32,
     /// Only the bad lines whose names contain this.
@@ -76,8 +78,8 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     let workspace = Workspace::current()?;
     let folder = workspace.target_dir.join("bench");
     fs::create_dir_all(&folder)?;
-    let BenchArgs { seconds, connections, ref line, .. } = *args;
-    let bench = Bench { workspace, folder, seconds, connections, line: line.clone() };
+    let BenchArgs { seconds, rounds, connections, ref line, .. } = *args;
+    let bench = Bench { workspace, folder, seconds, rounds, connections, line: line.clone() };
     quiet::warn_if_busy();
     let mut failed = Vec::new();
     for benchmark in &wanted {

@@ -58,7 +58,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let spec = GuestSpec::new("iperf", image.clone()).memory(FATA_MEMORY_MB);
     let fata = Server::fata(&mut host, &image, spec, ANSWERS)?;
     let linux = Server::linux(&mut host, &linux, ANSWERS)?;
-    let mut contests = Contests::default();
+    let mut contests = Contests::new(bench.rounds);
     let echo = Echo::start(bench, &mut host)?;
     for line in lines {
         let name = line.name();

@@ -51,7 +51,7 @@ impl<'b> Pair<'b> {
         loads: &[(Load, &str)],
         run: impl Fn(&Host, &Server, &str) -> Result<Run>,
     ) -> Result<()> {
-        let mut contests = Contests::default();
+        let mut contests = Contests::new(self.bench.rounds);
         for (load, option) in loads {
             contests.hold(
                 *load,
