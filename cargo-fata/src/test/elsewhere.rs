@@ -23,18 +23,19 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// One for the test of that name. What its appliances have in common is built once: they share a folder in ours.
     pub fn new(name: &str) -> Result<Self> {
-        Self::below(&std::env::temp_dir(), name, &Workspace::current()?)
+        let workspace = Workspace::current()?;
+        Self::below(&std::env::temp_dir(), name, workspace.target_dir.join("fata-new"))
     }
 
-    /// The same inside of the repository, in a folder that it ignores.
+    /// The same inside of the repository, in a folder that it ignores. The repository's tool, which is built by its own alias
+    /// there, is where all else is built.
     pub fn inside(name: &str, workspace: &Workspace) -> Result<Self> {
-        Self::below(&workspace.root.join("target"), name, workspace)
+        Self::below(&workspace.root.join("target"), name, workspace.target_dir.clone())
     }
 
-    fn below(parent: &Path, name: &str, workspace: &Workspace) -> Result<Self> {
+    fn below(parent: &Path, name: &str, target: PathBuf) -> Result<Self> {
         let folder = parent.join(format!("fata-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let target = workspace.target_dir.join("fata-new");
         Ok(Self { folder, target, options: Vec::new(), programs: None })
     }
 

@@ -29,6 +29,7 @@ mod spread;
 mod synchronize;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transmit;
 
 pub(crate) use data::Data;
@@ -288,8 +289,9 @@ struct Receiving {
     /// When the owner's reading was last measured, and octets since.
     tuned: Instant,
     copied: u32,
-    /// The most that was read between two measurements.
+    /// The most that was read between two measurements, and between the last two, in KiB.
     copied_before: u32,
+    flow: u16,
     /// Since when the oldest hole is there, or what was waited for last has come while there were more.
     hole_at: Instant,
     /// Congestion was marked, and the peer has not said yet that it knows.

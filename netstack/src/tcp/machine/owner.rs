@@ -179,6 +179,7 @@ impl Machine {
         if limit > rcv.limit && !self.account.is_scarce(limit.saturating_sub(rcv.ring.capacity())) {
             rcv.limit = limit;
         }
+        rcv.flow = u16::try_from(rcv.copied >> 10).unwrap_or(u16::MAX);
         (rcv.tuned, rcv.copied_before, rcv.copied) = (now, before.max(rcv.copied), 0);
     }
 

@@ -1,24 +1,15 @@
 //! Segments in (RFC 9293, 3.10.7.4): what is believed, what is taken, and when it is acknowledged.
 
-use super::spread::{Pace, Part};
 use super::synchronize::clock;
 use super::transmit::BLOCKS;
-use super::{CLOCKS, Data, FIRST_WINDOW, Flags, HEADERS, Header, Machine, NEVER, Seq, State, Verdict};
+use super::{CLOCKS, Data, FIRST_WINDOW, Flags, HEADERS, Header, Machine, Seq, State, Verdict};
 use fata_libos::time::{Duration, Instant};
 
-/// An acknowledgement waits this long for company (RFC 9293, 3.8.6.3, allows 500 ms).
-const DELAY: Duration = Duration::from_millis(40);
-/// Segments at the beginning that are acknowledged at once, so that the peer's window opens.
-pub(super) const QUICK: u8 = 16;
 /// Between two answers to segments without data that lie outside the window: peers that both lost count would answer
 /// each other for ever.
 const OUTSIDE_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two challenges (RFC 5961, 7).
 const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
-/// Over a longer way than that an acknowledgement goes out as soon as so much has come, though more of the same burst follows:
-/// who sends without a pace of his own sends as much at once as one acknowledgement covers, and measures the path with each.
-const LONG_WAY: Duration = Duration::from_millis(5);
-const PART: u32 = 60_000;
 /// A timestamp this old says nothing (RFC 7323, 5.5).
 const CLOCK_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
 
@@ -260,17 +251,11 @@ impl Machine {
         let round_trip = self.way_here();
         let rcv = &mut self.rcv;
         if filled && now.duration_since(rcv.hole_at) > round_trip {
-            (rcv.tuned, rcv.copied) = (now + round_trip, 0);
+            (rcv.tuned, rcv.copied, rcv.flow) = (now + round_trip, 0, 0);
         }
         if filled || !had_holes {
             rcv.hole_at = now;
         }
-    }
-
-    /// Whether what has come is acknowledged before what follows in the same burst.
-    pub(crate) fn is_to_acknowledge(&self) -> bool {
-        let rcv = &self.rcv;
-        rcv.rtt >= LONG_WAY && (rcv.ack_now || rcv.part == Part::Due) && rcv.next - rcv.acked >= PART
     }
 
     fn take_fin(&mut self) {
@@ -286,55 +271,6 @@ impl Machine {
             State::FinWait1 => State::Closing,
             _ => State::TimeWait,
         };
-    }
-
-    /// Decides when what came in order is acknowledged (RFC 9293, 3.8.6.3).
-    fn plan_acknowledgement(&mut self, now: Instant) {
-        let rcv = &mut self.rcv;
-        let waiting = rcv.next - rcv.acked;
-        if rcv.ack_now || rcv.part != Part::Nothing || waiting == 0 {
-            return;
-        }
-        // Two segments' worth, or so much of a small window that the peer may have to wait for it.
-        let enough = waiting >= 2 * rcv.mss || waiting as usize * 2 >= rcv.limit;
-        if enough || rcv.quick > 0 {
-            rcv.quick = rcv.quick.saturating_sub(1);
-            self.acknowledge_part(now);
-        } else if rcv.ack_at == NEVER {
-            rcv.ack_at = now + DELAY;
-        }
-    }
-
-    /// The number up to which the peer is told now that its data has come: to the end, but for the rest of a long burst, and when
-    /// that is told.
-    pub(super) fn told(&mut self, now: Instant) -> (Seq, Instant) {
-        let pace = self.pace_of_acknowledgements();
-        let rcv = &mut self.rcv;
-        let Some(pace) = pace else { return (rcv.next, NEVER) };
-        let waiting = rcv.next - rcv.acked;
-        let all = rcv.ack_now || !rcv.assembler.is_empty();
-        let saved = waiting.min(rcv.spread.allowance(now, pace));
-        let allowed = if all { waiting } else { saved };
-        // What had to be told at once is not charged to what follows.
-        rcv.spread.spend(now, saved, pace);
-        let rest = waiting - allowed;
-        (rcv.next - rest, if rest > 0 { pace.next(now, rest) } else { NEVER })
-    }
-
-    fn pace_of_acknowledgements(&self) -> Option<Pace> {
-        let flight = self.rcv.copied_before.max(self.rcv.copied).saturating_mul(2);
-        Pace::new(flight, self.way_here())
-    }
-
-    /// What has come in order is due: now, or where the pace has no room for it, in its time.
-    fn acknowledge_part(&mut self, now: Instant) {
-        let pace = self.pace_of_acknowledgements();
-        let rcv = &mut self.rcv;
-        let waiting = rcv.next - rcv.acked;
-        match pace.filter(|&pace| rcv.spread.allowance(now, pace) < waiting.min(2 * rcv.mss)) {
-            None => rcv.part = Part::Due,
-            Some(pace) => (rcv.part, rcv.ack_at) = (Part::Later, pace.next(now, waiting)),
-        }
     }
 
     /// How long the peer's data takes, as its timestamps tell: for the owner's pace. Each echo counts once: those that come

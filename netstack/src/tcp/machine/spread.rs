@@ -9,7 +9,7 @@
 use fata_libos::time::{Duration, Instant};
 
 /// On shorter ways windows are small, and what comes at once fits the queues before it.
-const LONG_WAY: Duration = Duration::from_millis(5);
+pub(super) const LONG_WAY: Duration = Duration::from_millis(5);
 /// What is acknowledged at once, octets.
 const BURST: u32 = 64 << 10;
 /// The part of the round trip in which all is acknowledged that may come in one, and its longest. A sender that takes a train of

@@ -1,6 +1,7 @@
 //! Two machines over a link in virtual time.
 
 mod spread;
+mod told;
 
 use super::*;
 use std::collections::BTreeMap;

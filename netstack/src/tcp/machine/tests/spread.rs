@@ -3,21 +3,21 @@
 use super::*;
 
 const ROUND_TRIP: Duration = Duration::from_millis(50);
-const SEGMENT: u32 = 1448;
+pub(super) const SEGMENT: u32 = 1448;
 
 /// A machine that has read bursts of so many segments, one each round trip.
-struct Reader {
+pub(super) struct Reader {
     net: Net,
-    now: Instant,
+    pub(super) now: Instant,
+    /// How long the peer's data takes there and its acknowledgement back.
+    pub(super) way: Duration,
     /// Numbers acknowledged since the last burst, and when.
-    told: Vec<(Instant, Seq)>,
+    pub(super) told: Vec<(Instant, Seq)>,
 }
 
 impl Reader {
     fn after_bursts(segments: u32) -> Self {
-        let net = Net::connected(ROUND_TRIP / 2);
-        let now = net.now;
-        let mut reader = Self { net, now, told: Vec::new() };
+        let mut reader = Self::over(ROUND_TRIP);
         for n in 0..8 {
             reader.burst(segments.min(20 << n), 0);
             reader.rest();
@@ -25,17 +25,24 @@ impl Reader {
         reader
     }
 
-    fn end(&mut self) -> &mut Machine {
+    /// One that has read nothing.
+    pub(super) fn over(way: Duration) -> Self {
+        let net = Net::connected(way / 2);
+        let now = net.now;
+        Self { net, now, way, told: Vec::new() }
+    }
+
+    pub(super) fn end(&mut self) -> &mut Machine {
         self.net.end(1)
     }
 
     /// A burst comes at once behind `gap` octets, and what came in order is read.
-    fn burst(&mut self, segments: u32, gap: u32) {
-        let now = self.now;
+    pub(super) fn burst(&mut self, segments: u32, gap: u32) {
+        let (now, way) = (self.now, self.way);
         self.told.clear();
         let end = self.net.end(1);
         let mut seq = end.rcv.next + gap;
-        let passed = ROUND_TRIP.as_millis() as u32;
+        let passed = way.as_millis() as u32;
         let clock = synchronize::clock(end.clocks.offset, now).wrapping_sub(passed);
         for _ in 0..segments {
             let echo = Timestamp { value: end.clocks.recent, echo: clock };
@@ -59,7 +66,12 @@ impl Reader {
 
     /// Timers fire until the round trip is over.
     fn rest(&mut self) {
-        let over = self.now + ROUND_TRIP;
+        self.rest_for(self.way);
+    }
+
+    /// Timers fire until then.
+    pub(super) fn rest_for(&mut self, time: Duration) {
+        let over = self.now + time;
         while let Some(at) = self.end().deadline().filter(|at| *at < over) {
             self.now = at;
             self.send();
