@@ -25,7 +25,7 @@ pub struct AcmeChallenges(Arc<Mutex<BTreeMap<String, Arc<CertifiedKey>>>>);
 impl AcmeChallenges {
     /// From now on this certificate is shown to who asks for the name, or the address. Nobody looks whether its key is this one.
     pub fn present(&self, name: &str, chain_pem: &str, key_pem: &str) -> Result<(), ConfigError> {
-        let key = pem::unchecked(&crate::provider::provider(), chain_pem, key_pem)?;
+        let key = pem::unchecked(&crate::provider::signing(), chain_pem, key_pem)?;
         self.0.lock().insert(asked_for(name), Arc::new(key));
         Ok(())
     }

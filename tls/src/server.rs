@@ -7,7 +7,7 @@ use crate::engine::ServerEngine;
 use crate::names::{Certificates, Seen};
 use crate::pem::{self, ConfigError};
 use crate::session::{Common, Handshaking};
-use crate::{Limits, Stats, TlsStream, Versions};
+use crate::{Limits, Stats, TlsStream, Versions, provider};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -48,7 +48,8 @@ struct Clients {
 
 impl Clients {
     fn verifier(&self, config: &ServerConfig) -> Verifier {
-        let (roots, provider) = (Arc::new(self.roots.clone()), config.provider.clone());
+        let provider = Arc::new(provider::checking((*config.provider).clone()));
+        let roots = Arc::new(self.roots.clone());
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
             .with_crls(config.revoked.iter().cloned())
             .enforce_revocation_expiration();
@@ -98,7 +99,7 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// Shows the certificate of a PEM text, those that signed it behind it, with the key of another.
     pub fn from_pem(chain_pem: &str, key_pem: &str) -> Result<Self, ConfigError> {
-        Self::with_provider(Arc::new(crate::provider::provider()), chain_pem, key_pem)
+        Self::with_provider(Arc::new(provider::signing()), chain_pem, key_pem)
     }
 
     /// As [`from_pem`](Self::from_pem), with other primitives.

@@ -3,12 +3,15 @@
 mod common;
 
 use common::*;
+use embedded_io_async::{Read, Write};
 use fata_tls::provider::Tickets;
-use fata_tls::{ServerConfig, TlsAcceptor};
+use fata_tls::{ServerConfig, TlsAcceptor, Versions};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::server::ProducesTickets;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 /// Octets that are looked for.
 const PART: usize = 16;
@@ -102,18 +105,68 @@ fn keys_are_in_no_memory_that_was_given_back() {
     });
 }
 
-/// The keys of tickets, and what this crate seals in them; what rustls hands over and takes back is its own.
+/// Seals tickets, and has what is sealed looked for from then on.
+#[derive(Debug, Default)]
+struct Spy(Tickets);
+
+/// Where a session's secret is in what is sealed: behind our digest, and the name and suite of "server.test".
+const OF_SESSION: usize = 32 + 20;
+
+impl ProducesTickets for Spy {
+    fn enabled(&self) -> bool {
+        true
+    }
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        SECRET.set(session[OF_SESSION..OF_SESSION + PART].try_into().unwrap());
+        self.0.encrypt(session)
+    }
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(ticket)
+    }
+}
+
+/// Whether it was this crate that gave a block back. What rustls hands over and takes back is its own.
+fn is_ours(place: &str) -> bool {
+    let whose = place.lines().find(|line| line.contains("rustls::") || line.contains("fata_tls::"));
+    whose.is_some_and(|line| line.contains("fata_tls::"))
+}
+
+/// What is sealed in tickets, while they are made and when they are opened.
 #[test]
 fn sessions_are_in_no_memory_that_was_given_back() {
     run(async {
-        use rustls::server::ProducesTickets;
         let session: Vec<u8> = (0..200).map(|n| (n as u8).wrapping_mul(73) ^ 0x3c).collect();
         let tickets = Tickets::default();
         let (ticket, places) = found_in(&session, async { tickets.encrypt(&session) }).await;
         assert!(places.is_empty(), "{}", places.join("\n"));
         let mut ticket = ticket.unwrap();
+        let (opened, places) = found_in(&session, async { tickets.decrypt(&ticket) }).await;
+        assert!(places.is_empty(), "{}", places.join("\n"));
+        assert_eq!(opened, Some(session.clone()));
         *ticket.last_mut().unwrap() ^= 1;
         let (_, places) = found_in(&session, async { tickets.decrypt(&ticket) }).await;
         assert!(places.is_empty(), "{}", places.join("\n"));
+
+        for versions in [Versions::Tls13, Versions::Tls12] {
+            let config = server_config().versions(versions).tickets(Arc::new(Spy::default()));
+            let (server, client) = (TlsAcceptor::new(config).unwrap(), connector());
+            let (_, places) = found_in(&[0xa5; PART], async {
+                for is_resumed in [false, true] {
+                    let (mut a, mut b) = connected(&server, &client, "server.test").await;
+                    assert_eq!(a.is_resumed(), is_resumed);
+                    // A ticket comes behind the handshake.
+                    a.write_all(b"!").await.unwrap();
+                    b.read_exact(&mut [0]).await.unwrap();
+                }
+            })
+            .await;
+            // Both sides' rustls is seen: the search looks where it should.
+            assert!(!places.is_empty(), "{versions:?}: nothing of rustls was seen");
+            let ours: Vec<String> = places.into_iter().filter(|place| is_ours(place)).collect();
+            assert!(ours.is_empty(), "{versions:?}: {}", ours.join("\n"));
+        }
     });
 }

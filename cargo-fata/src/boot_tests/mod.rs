@@ -33,6 +33,7 @@ mod new;
 mod parameters;
 mod qemu;
 mod run;
+mod tls_held;
 mod tshark;
 pub mod virtio;
 mod web;
@@ -298,6 +299,7 @@ pub fn all() -> Vec<BootTest> {
         kv_disks::TESTS,
         web_disk::TESTS,
         web_tls::TESTS,
+        tls_held::TESTS,
         fetch::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];

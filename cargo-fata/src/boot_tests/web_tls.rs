@@ -30,7 +30,7 @@ const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
 const RSA: &str = include_str!("../../../tls/tests/certificates/rsa.pem");
 const RSA_KEY: &str = include_str!("../../../tls/tests/certificates/rsa-key.pem");
-const ROOT: &str = include_str!("../../../tls/tests/certificates/root.pem");
+pub(super) const ROOT: &str = include_str!("../../../tls/tests/certificates/root.pem");
 const STRANGER: &str = include_str!("../../../tls/tests/certificates/stranger.pem");
 
 /// The tests of this topic.
@@ -102,8 +102,13 @@ fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, String)> {
 
 /// The web server at 10.0.2.15, with the certificate of `server.test`.
 pub(super) fn serve_named(host: &mut Host) -> Result<Guest> {
+    serve_named_by(host, IMAGE, "")
+}
+
+/// The same by that image, with these parameters.
+pub(super) fn serve_named_by(host: &mut Host, name: &str, params: &str) -> Result<Guest> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
-    serve(host, IMAGE, &disk, "")
+    serve(host, name, &disk, params)
 }
 
 fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
@@ -131,7 +136,7 @@ fn curl_within(host: &Host, arguments: &str, limit: Duration) -> Result<String> 
 }
 
 /// The result of what was tried with a guest, which leaves in order after it.
-fn and_leaves(guest: Guest, result: Result<()>) -> Result<()> {
+pub(super) fn and_leaves(guest: Guest, result: Result<()>) -> Result<()> {
     let console = guest.console();
     result.map_err(|error| error.context(console))?;
     guest.xl("shutdown")?;

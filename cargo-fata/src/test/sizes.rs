@@ -41,13 +41,13 @@ const SIZES: [Size; 5] = [
         limit_bytes: 442_368,
         packed_limit_bytes: None,
     },
-    // The goal is 1,048,576.
+    // The goal is 1,048,576, which it is under as it is handed to Xen packed.
     Size {
         name: "size::web_tls",
         image: "web+tls",
         content: Content::Own,
-        limit_bytes: 1_196_032,
-        packed_limit_bytes: None,
+        limit_bytes: 1_167_360,
+        packed_limit_bytes: Some(655_360),
     },
     Size {
         name: "size::web_tls_h2",

@@ -1,130 +1,16 @@
-//! Two ends of a connection in memory, and a client that speaks raw octets.
+//! A client that speaks raw octets over a connection in memory.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod guest;
+pub mod pipe;
 
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{Read, Write};
 use fata_http::{Limits, Response, Router, Server, Stats};
-use fata_libos::net::Abort;
 use fata_libos::task::Task;
 use fata_libos::time::{Duration, timeout};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
+pub use pipe::*;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
-
-/// One direction.
-#[derive(Default)]
-struct Pipe {
-    octets: VecDeque<u8>,
-    capacity: usize,
-    /// The writer is gone: the reader sees the end after what is there.
-    ended: bool,
-    /// The reader is gone: writing fails.
-    broken: bool,
-    /// The writer has ended it in no order.
-    reset: bool,
-    waiting: Option<Waker>,
-}
-
-type Shared = Rc<RefCell<Pipe>>;
-
-/// An end of a connection. Dropping it ends the other's reading and breaks its writing.
-pub struct End {
-    input: Shared,
-    output: Shared,
-}
-
-/// A connection whose directions hold at most `capacity` octets each.
-pub fn duplex(capacity: usize) -> (End, End) {
-    let pipe = || Rc::new(RefCell::new(Pipe { capacity, ..Pipe::default() }));
-    let (a, b) = (pipe(), pipe());
-    (End { input: a.clone(), output: b.clone() }, End { input: b, output: a })
-}
-
-impl End {
-    /// Whether the other end was aborted.
-    pub fn is_reset(&self) -> bool {
-        self.input.borrow().reset
-    }
-
-    /// Ends writing, as a TCP FIN does.
-    pub fn finish(&self) {
-        let mut pipe = self.output.borrow_mut();
-        pipe.ended = true;
-        wake(&mut pipe);
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.finish();
-        let mut pipe = self.input.borrow_mut();
-        pipe.broken = true;
-        wake(&mut pipe);
-    }
-}
-
-fn wake(pipe: &mut Pipe) {
-    if let Some(waker) = pipe.waiting.take() {
-        waker.wake();
-    }
-}
-
-impl Abort for End {
-    fn abort(&mut self) {
-        self.output.borrow_mut().reset = true;
-    }
-}
-
-impl ErrorType for End {
-    type Error = ErrorKind;
-}
-
-impl Read for End {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
-        poll_fn(|cx| {
-            let mut pipe = self.input.borrow_mut();
-            if pipe.octets.is_empty() && !pipe.ended {
-                pipe.waiting = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            let n = pipe.octets.len().min(buf.len());
-            for (to, from) in buf.iter_mut().zip(pipe.octets.drain(..n)) {
-                *to = from;
-            }
-            wake(&mut pipe);
-            Poll::Ready(Ok(n))
-        })
-        .await
-    }
-}
-
-impl Write for End {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
-        poll_fn(|cx| {
-            let mut pipe = self.output.borrow_mut();
-            if pipe.broken {
-                return Poll::Ready(Err(ErrorKind::BrokenPipe));
-            }
-            let n = buf.len().min(pipe.capacity - pipe.octets.len());
-            if n == 0 {
-                pipe.waiting = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            pipe.octets.extend(&buf[..n]);
-            wake(&mut pipe);
-            Poll::Ready(Ok(n))
-        })
-        .await
-    }
-
-    async fn flush(&mut self) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-}
 
 /// A client's end, and the server's task.
 pub struct Client {

@@ -1,5 +1,5 @@
 //! What cryptography needs: random octets, and the processor's vector registers.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "registers are looked at by instructions that Rust has no name for")]
 
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;

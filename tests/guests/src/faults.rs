@@ -1,5 +1,5 @@
 //! Ways to die, each of which must be reported.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "faults are what unsafe code is kept from")]
 
 use alloc::boxed::Box;
 use core::hint::black_box;

@@ -26,7 +26,7 @@ mod tls13;
 mod vectors;
 mod verify;
 
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 
 #[cfg(feature = "p384")]
 pub use kx::SECP384R1;
@@ -38,13 +38,27 @@ pub use tickets::Tickets;
 /// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of
 /// the client's that it has too: a client without instructions for AES puts ChaCha20 first.
 pub fn provider() -> CryptoProvider {
+    CryptoProvider { signature_verification_algorithms: verify::ALGORITHMS, ..signing() }
+}
+
+/// What a server needs that asks for no certificates: without the code that checks signatures. Who asks for them has it by
+/// [`checking`].
+pub(crate) fn signing() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: suites::ALL.to_vec(),
         kx_groups: kx::ALL.to_vec(),
-        signature_verification_algorithms: verify::ALGORITHMS,
+        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
         secure_random: &random::Random,
         key_provider: &sign::Keys,
     }
+}
+
+/// A provider that checks signatures: as it does, or if it does not, as [`provider`].
+pub(crate) fn checking(mut provider: CryptoProvider) -> CryptoProvider {
+    if provider.signature_verification_algorithms.all.is_empty() {
+        provider.signature_verification_algorithms = verify::ALGORITHMS;
+    }
+    provider
 }
 
 #[cfg(test)]

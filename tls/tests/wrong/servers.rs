@@ -45,10 +45,13 @@ fn add(record: &mut Vec<u8>, body: &[u8]) {
 /// Name, section, what the client offers, what the server has, what is done to its flight, the alert that it gets.
 type Row = (&'static str, &'static str, Versions, Versions, fn(&mut Vec<u8>), Alert);
 
-/// Where rustls does otherwise than a section says: it does not look at the mark of a downgrade to TLS 1.1 (whose versions it does not
-/// speak), nor at the session's number that comes back in TLS 1.3; both are in what is signed. It says `protocol_version` of a version that nobody offered.
+/// Where rustls does otherwise than a section says: it does not look at the session's number that comes back in TLS 1.3, which is in what
+/// is signed. It says `protocol_version` of a version that nobody offered. The mark of a downgrade to TLS 1.1 is looked at here: a client
+/// that offers TLS 1.3 must, one that offers 1.2 alone should, and would do so in a hello of TLS 1.1, which is refused anyhow.
 const ROWS: &[Row] = &[
     ("the mark of a downgrade to TLS 1.2", "8446 4.1.3", ALL, V12, |r| r[RANDOM + 24..RANDOM + 32].copy_from_slice(b"DOWNGRD\x01"), Alert::ILLEGAL_PARAMETER),
+    ("the mark of a downgrade to TLS 1.1", "8446 4.1.3", ALL, V12, |r| r[RANDOM + 24..RANDOM + 32].copy_from_slice(b"DOWNGRD\x00"), Alert::ILLEGAL_PARAMETER),
+    ("the mark of a downgrade to TLS 1.1", "8446 4.1.3", V12, V12, |r| r[RANDOM + 24..RANDOM + 32].copy_from_slice(b"DOWNGRD\x00"), Alert::ILLEGAL_PARAMETER),
     ("version 3.1", "5246 E.1", ALL, V12, |r| r[VERSION + 1] = 1, Alert::PROTOCOL_VERSION),
     ("version 3.1 chosen", "8446 4.2.1", V13, V13, |r| { let at = extension(r, 43); r[at + 1] = 1 }, Alert::PROTOCOL_VERSION),
     ("a suite that was not offered", "8446 4.1.3", V13, V13, |r| { let at = suite(r); r[at + 1] = 5 }, Alert::ILLEGAL_PARAMETER),

@@ -1,0 +1,64 @@
+//! Records as they are seen before keys are in use, and those that rustls has put out.
+
+use crate::Alert;
+
+/// The longest fragment of a record, octets (RFC 8446 section 5.1).
+pub(super) const MAX_FRAGMENT: usize = 1 << 14;
+/// The first message of a client (RFC 8446 section 4).
+const CLIENT_HELLO: u8 = 1;
+/// The answer to it.
+const SERVER_HELLO: u8 = 2;
+/// Where the last of a server's random octets are in a record with its hello, and how they end where it has TLS 1.2 and does as if the
+/// client had no more than TLS 1.1 (RFC 8446 section 4.1.3). By chance one of 2^64 ends so.
+const MARK: core::ops::Range<usize> = 35..43;
+const NO_MORE_THAN_TLS11: &[u8] = b"DOWNGRD\0";
+/// TLS 1.2 is 3.3.
+const TLS12_MINOR: u8 = 3;
+/// Types of records (RFC 8446 section 5.1).
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+/// The type of what is encrypted in TLS 1.3.
+pub(super) const APPLICATION_DATA: u8 = 23;
+/// The length that an encrypted alert has, and nothing else that rustls queues: level, description, content type, tag.
+const ENCRYPTED_ALERT: u16 = 2 + 1 + 16;
+
+/// Looks at a record in plain text for what rustls has another alert for than the RFCs, or none.
+///
+/// The hello is looked at in the first record alone: what comes after a change of the cipher has the type of a handshake, and is
+/// encrypted, so that its octets may be any.
+pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::Error, Alert)> {
+    match *record {
+        // "If a TLS implementation receives an unexpected record type" (RFC 8446 section 5): other protocols, above all.
+        [kind, ..] if !(CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&kind) => {
+            Err((rustls::InvalidMessage::InvalidContentType.into(), Alert::UNEXPECTED_MESSAGE))
+        }
+        // Fragments that are encrypted are longer, and rustls looks at those.
+        [kind, 3, _, high, low, ..]
+            if kind < APPLICATION_DATA && usize::from(u16::from_be_bytes([high, low])) > MAX_FRAGMENT =>
+        {
+            Err((rustls::Error::PeerSentOversizedRecord, Alert::RECORD_OVERFLOW))
+        }
+        // A client that says less than TLS 1.2 in its hello has nothing later (RFC 8446 appendix D.1).
+        [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..] if is_first && minor < TLS12_MINOR => {
+            Err((rustls::PeerIncompatible::Tls12NotOfferedOrEnabled.into(), Alert::PROTOCOL_VERSION))
+        }
+        // rustls looks at the other mark alone, that of a downgrade to TLS 1.2.
+        [HANDSHAKE, _, _, _, _, SERVER_HELLO, ..]
+            if is_first && record.get(MARK) == Some(NO_MORE_THAN_TLS11) =>
+        {
+            let misbehaved = rustls::PeerMisbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported;
+            Err((misbehaved.into(), Alert::ILLEGAL_PARAMETER))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a record that rustls has put out is an alert.
+pub(super) fn is_alert(record: &[u8]) -> bool {
+    match *record {
+        [ALERT, ..] => true,
+        [APPLICATION_DATA, _, _, high, low, ..] => u16::from_be_bytes([high, low]) == ENCRYPTED_ALERT,
+        _ => false,
+    }
+}
