@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::contest::{FigureOf, Load, Run};
 use super::http::{self, PAGE};
@@ -32,7 +32,7 @@ const NGINX: Flavour = Flavour {
     programs: &["usr/sbin/nginx"],
     files: &["etc/nginx/mime.types"],
     start: "mkdir -p /var/log/nginx /var/lib/nginx
-sed 's|listen 80 backlog=4096;|listen 443 ssl backlog=4096; ssl_certificate /www/chain.pem; ssl_certificate_key /www/key.pem; ssl_protocols TLSv1.3;|' \\
+sed 's|listen 80 backlog=4096;|listen 443 ssl backlog=4096; ssl_certificate /www/chain.pem; ssl_certificate_key /www/key.pem; ssl_protocols TLSv1.3; add_header Reused $ssl_session_reused;|' \\
     /etc/nginx/fata.conf >/etc/nginx/https.conf
 /usr/sbin/nginx -c /etc/nginx/https.conf || echo \"nginx does not start\"
 ",
@@ -110,23 +110,26 @@ fn with_wrk(host: &Host, server: &Server, wrk: &str, seconds: u32) -> Result<(u6
     wrk::run(host, &command, server.address, seconds)
 }
 
-/// Connections one after the other, each with one request, by one curl, until the time is over. An error if a request was lost, or
-/// if none was resumed: the first alone may take longer.
+/// Connections one after the other, each with one request, fifty by one curl, until the time is over. An error if a request was lost,
+/// or if not all but each curl's first were resumed: nginx says so of each, our server counts them.
 fn resumed(host: &Host, server: &Server, seconds: u32) -> Result<(u64, f64)> {
     let script = format!(
-        "begin=$(date +%s%N); n=0
+        "resumed() {{ curl -sSk --max-time 60 https://{address}/metrics | sed -n 's/^tls_handshakes_total{{result=.resumed.}} //p'; }}
+        before=$(resumed); begin=$(date +%s%N); n=0; r=0
         while [ $(( $(date +%s%N) - begin )) -lt {seconds}000000000 ]; do
-            said=$(curl -sSk --max-time 60 --http1.1 -H 'Connection: close' -o /dev/null -w '%{{http_code}}\\n' 'https://{}/{PAGE}?[1-50]') || exit 1
-            [ \"$(echo \"$said\" | grep -c 200)\" = 50 ] || exit 2
-            n=$((n + 50))
+            said=$(curl -sSk --max-time 60 --http1.1 -H 'Connection: close' -o /dev/null -w '%{{http_code}} %header{{reused}}\\n' 'https://{address}/{PAGE}?[1-50]') || exit 1
+            [ \"$(echo \"$said\" | grep -c ^200)\" = 50 ] || exit 2
+            n=$((n + 50)); r=$((r + $(echo \"$said\" | grep -c ' r$')))
         done
-        echo $n $(( $(date +%s%N) - begin ))",
-        server.address
+        time=$(( $(date +%s%N) - begin ))
+        [ -z \"$before\" ] || r=$(( $(resumed) - before ))
+        echo $n $time $r",
+        address = server.address
     );
     let said = host.sh(&script, Duration::from_secs(u64::from(seconds) + 120))?.ok()?.stdout;
-    let mut numbers = said.split_whitespace().map(str::parse::<u64>);
-    let (count, time) = numbers.next().zip(numbers.next()).context("the script counted nothing")?;
-    let (count, time) = (count?, time?);
+    let numbers: Vec<u64> = said.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let [count, time, resumed] = numbers[..] else { bail!("the script counted nothing: {said:?}") };
     ensure!(count > 0 && time > 0, "no connections: {said}");
+    ensure!(resumed >= count / 50 * 49, "{resumed} of {count} sessions were resumed");
     Ok((count, time as f64 / 1e9))
 }
