@@ -14,7 +14,7 @@ use fata_tls::issue::{self, Issued, Names, PrivateKey};
 /// How often an authority that has looked in vain is told to look again.
 const MAX_RETRIES: u32 = 3;
 /// How often it may be asked after that before it counts as having looked in vain once more, with the same to say as before.
-const OLD_ERROR_POLLS: u32 = 4;
+const OLD_ERROR_POLLS: u32 = 2;
 /// How long an authority may take to look at a challenge, and to make a certificate.
 const MAX_TIME: Duration = Duration::from_secs(600);
 /// The time between two questions whether it is done, where the authority does not say: from and to.

@@ -36,6 +36,7 @@ mod run;
 mod tshark;
 pub mod virtio;
 mod web;
+mod web_acme;
 mod web_disk;
 mod web_tls;
 
@@ -297,6 +298,7 @@ pub fn all() -> Vec<BootTest> {
         kv_clients::TESTS,
         kv_disks::TESTS,
         web_disk::TESTS,
+        web_acme::TESTS,
         web_tls::TESTS,
         fetch::TESTS,
     ];
