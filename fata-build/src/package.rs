@@ -292,6 +292,17 @@ mod tests {
         files.0.features = vec!["rich".to_owned(), "tls".to_owned()];
         let said = files.0.write_all().unwrap_err().to_string();
         assert_eq!(said, "unikernel-tls.toml: the features of this build ask for unikernel-rich.toml too");
+        // One for both is nearer than one for each.
+        let both = with("both");
+        let texts = [&texts[..], &[("unikernel-tls+rich.toml", &*both)]].concat();
+        for (test, features, has_both) in
+            [("nearer", &["rich", "tls"][..], true), ("further", &["tls"], false)]
+        {
+            let mut files = Files::new(test, &texts);
+            files.0.features = features.iter().map(|feature| (*feature).to_owned()).collect();
+            files.0.write_all().unwrap();
+            assert_eq!(files.out("web.rs").contains("BOTH"), has_both, "{test}");
+        }
     }
 
     #[test]
