@@ -16,7 +16,7 @@ use crate::{cache, command};
 const SOON: Duration = Duration::from_secs(60);
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] = &[BootTest::new("boot::web_acme::got_kept_and_got_again", 300, got)];
+pub const TESTS: &[BootTest] = &[BootTest::new("boot::web_acme::got_kept_and_got_again", 300, got).long()];
 
 /// The authority, two disks for the guest, and what its name means.
 const BEGIN: &str = "rm -rf /tmp/authority; mkdir -p /tmp/authority; cd /tmp/authority; chmod +x /tmp/caddy; \
