@@ -21,6 +21,8 @@ extern crate alloc;
 #[cfg(not(target_os = "xen"))]
 extern crate std;
 
+#[cfg(feature = "acme")]
+pub mod acme;
 mod appliance;
 #[cfg(feature = "block")]
 pub mod block;
@@ -49,8 +51,6 @@ pub use devices::all_there as __all_there;
 pub use embedded_io_async as io;
 pub use env::{Env, SHUTDOWN_GRACE};
 pub use error::{Error, Result};
-#[cfg(feature = "acme")]
-pub use fata_acme as acme;
 #[cfg(feature = "http")]
 pub use fata_http as http;
 pub use fata_libos::{channel, entropy, logging, memory, param, platform, shutdown, task, time};

@@ -1,7 +1,7 @@
 //! How a name is shown to be ours: `http-01` (RFC 8555 section 8.3) and `tls-alpn-01` (RFC 8737).
 
 use crate::wire::{Authorization, Offered};
-use crate::{Account, Error, Url, jws};
+use crate::{Account, Error, Problem, Url, jws};
 use alloc::string::String;
 use sha2::{Digest, Sha256};
 
@@ -36,6 +36,8 @@ pub struct Challenge {
     pub key_authorization: String,
     /// Where the authority is told that it may look.
     pub(crate) url: Url,
+    /// What the authority had against it before it was told so, the last time.
+    pub(crate) known: Option<Problem>,
 }
 
 impl Challenge {
@@ -54,9 +56,14 @@ impl Challenge {
         let Some((way, offered, url)) = ways.iter().find_map(offered) else {
             return Err(Error::NoChallenge(name));
         };
-        let token = offered.token.clone();
+        let (token, known) = (offered.token.clone(), offered.error.clone());
         let key_authorization = jws::key_authorization(&token, &account.key);
-        Ok(Self { way, name, token, key_authorization, url })
+        Ok(Self { way, name, token, key_authorization, url, known })
+    }
+
+    /// What an authorization says of it.
+    pub(crate) fn of<'a>(&self, authorization: &'a Authorization) -> Option<&'a Offered> {
+        authorization.challenges.iter().find(|offered| offered.url.as_ref() == Some(&self.url))
     }
 
     /// What the certificate has with `tls-alpn-01` (RFC 8737 section 3).

@@ -136,11 +136,33 @@ pub enum Error {
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// What was kept cannot be read.
-    #[error("the kept state cannot be read: {0}")]
-    BadState(&'static str),
+    #[error("the kept state cannot be read, its {part}: {why}")]
+    BadState {
+        /// Which part of it: the account, the certificate, or where both begin.
+        part: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl Error {
+    /// What kind it is, in one word: for figures.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Refused { .. } => "refused",
+            Self::Later { .. } => "later",
+            Self::NotOurs { .. } => "not_ours",
+            Self::OrderEnded(_) => "order_ended",
+            Self::NoChallenge(_) => "no_challenge",
+            Self::TooSlow { .. } => "too_slow",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::Issue(_) => "issue",
+            Self::BadState { .. } => "state",
+            _ => "settings",
+        }
+    }
+
     /// From when on the authority wants to be asked again, if it said so.
     pub fn until(&self) -> Option<SystemTime> {
         match self {

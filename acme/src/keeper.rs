@@ -1,18 +1,25 @@
 //! A certificate for ever: the one that was kept, then another when two thirds of its time are over, each kept in its turn.
 
 use crate::account::Settings;
-use crate::{Account, Acquisition, Error, Issued, Names, Responder, State, Transport, Url, Way, obtain};
+use crate::state::Certificate;
+use crate::{
+    Account, Acquisition, Error, Issued, Names, Responder, State, Status, Transport, Url, Way, obtain,
+};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use fata_libos::entropy;
 use fata_libos::time::{Duration, SystemTime, sleep};
-use fata_tls::issue::Validity;
+use fata_tls::issue::{IssueError, Validity};
+use zeroize::Zeroizing;
 
 /// The time until the next try, the first time, and each time twice as long until the last: where the authority was not reached, and
 /// where it said no. Let's Encrypt, for one, counts five refusals an hour.
 const UNREACHED: Duration = Duration::from_secs(60);
 const REFUSED: Duration = Duration::from_secs(20 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(12 * 3600);
+/// The part of what is left of the certificate's time that is waited for at most.
+const PART_OF_LEFT: u32 = 4;
 /// How old a certificate gets at least.
 const MIN_AGE: Duration = Duration::from_secs(20 * 60);
 /// How long is slept at most before the wall clock is looked at again: it may have been set.
@@ -39,7 +46,7 @@ pub struct Keeper<T, S> {
     pub settings: Settings,
     /// What the certificate is for. Wildcards cannot be.
     pub names: Names,
-    /// How they are shown to be ours, the dearest first.
+    /// How they are shown to be ours, the dearest first. Where the authority does not find them, the next one is tried the next time.
     pub ways: Vec<Way>,
     /// By what.
     pub responder: Responder,
@@ -54,85 +61,159 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
     /// would change, such as terms that are not agreed to, or where what was kept cannot be had: an account anew at each start is what
     /// authorities refuse. What the authority refuses is logged, and asked again later, each time after twice as long.
     pub async fn run(
-        mut self,
+        self,
         mut show: impl FnMut(&Issued),
     ) -> Result<core::convert::Infallible, Failure<S::Error>> {
-        let mut state = self.load().await?;
-        if let Some((_, issued)) = &state.certificate
-            && Validity::of(&issued.chain_pem).is_ok_and(|validity| validity.not_after > SystemTime::now())
-        {
+        let keeping = self.open().await.map_err(Failure::Storage)?;
+        if let Some(issued) = keeping.certificate() {
             show(issued);
         }
+        Err(Failure::Authority(keeping.run(show).await))
+    }
+
+    /// Looks at what was kept: a server begins with that. What is damaged is logged, and counts as not there.
+    pub async fn open(mut self) -> Result<Keeping<T, S>, S::Error> {
+        let mut state = match self.storage.load().await?.map(Zeroizing::new) {
+            None => State::default(),
+            Some(octets) => {
+                let (state, errors) = State::from_octets(&octets);
+                errors.iter().for_each(|error| log::error!("{error}: begun anew"));
+                state
+            }
+        };
+        if let Some((authority, _)) =
+            state.account.as_ref().filter(|(authority, _)| *authority != self.authority)
+        {
+            log::info!("the kept account is of another authority, {}", authority.as_str());
+            state.account = None;
+        }
+        let status = Rc::new(Status::default());
+        let keeping = Keeping { keeper: self, state, status };
+        keeping.note_dates();
+        Ok(keeping)
+    }
+}
+
+/// A [`Keeper`] that knows what was kept.
+#[derive(Debug)]
+pub struct Keeping<T, S> {
+    keeper: Keeper<T, S>,
+    state: State,
+    status: Rc<Status>,
+}
+
+impl<T: Transport, S: Storage> Keeping<T, S> {
+    /// The certificate that was kept, if it has not ended.
+    pub fn certificate(&self) -> Option<&Issued> {
+        let issued = &self.state.certificate.as_ref()?.issued;
+        let validity = Validity::of(&issued.chain_pem).ok()?;
+        (validity.not_after > SystemTime::now()).then_some(issued)
+    }
+
+    /// How it goes, as long as it goes.
+    pub fn status(&self) -> Rc<Status> {
+        self.status.clone()
+    }
+
+    /// Gives `show` each certificate that comes, until an error that nothing would change.
+    pub async fn run(mut self, mut show: impl FnMut(&Issued)) -> Error {
         let mut failures = 0;
         loop {
-            sleep_until(self.due(&state)).await;
-            match self.renew(&mut state).await {
+            let due = self.due();
+            self.status.next.set(Some(due.max(SystemTime::now())));
+            sleep_until(due).await;
+            match self.renew().await {
                 Ok(issued) => {
                     failures = 0;
+                    self.status.certificates.set(self.status.certificates.get().wrapping_add(1));
+                    self.note_dates();
+                    self.status.next.set(Some(self.due()));
                     show(&issued);
                     // Not at once again, whatever its dates are.
                     sleep(MIN_AGE).await;
                 }
-                Err(error) if is_final(&error) => return Err(Failure::Authority(error)),
+                Err(error) if is_final(&error) => {
+                    self.status.failed(&error, None);
+                    return error;
+                }
                 Err(error) => {
-                    let pause = pause(&error, failures);
+                    let pause = pause(&error, failures, self.left());
                     log::warn!("no certificate: {error}; the next try is in {} s", pause.as_secs());
+                    self.status.failed(&error, Some(after(pause)));
                     failures += 1;
+                    if let Error::NotOurs { .. } = error
+                        && !self.keeper.ways.is_empty()
+                    {
+                        self.keeper.ways.rotate_left(1);
+                    }
                     sleep(pause).await;
                 }
             }
         }
     }
 
-    async fn load(&mut self) -> Result<State, Failure<S::Error>> {
-        if let Some(octets) = self.storage.load().await.map_err(Failure::Storage)? {
-            match State::from_octets(&octets) {
-                Ok(state) if state.authority == self.authority => return Ok(state),
-                Ok(state) => {
-                    log::info!("what was kept is of another authority, {}", state.authority.as_str())
-                }
-                Err(error) => log::warn!("{error}: begun anew"),
-            }
-        }
-        let account = Account::generate().map_err(Failure::Authority)?;
-        let state = State { authority: self.authority.clone(), account, certificate: None };
-        // Before anybody hears of it: whoever restarts meanwhile is to be the same account.
-        self.save(&state).await.map_err(Failure::Authority)?;
-        Ok(state)
+    fn note_dates(&self) {
+        self.status
+            .until
+            .set(self.certificate().and_then(|issued| Some(Validity::of(&issued.chain_pem).ok()?.not_after)));
     }
 
-    async fn save(&mut self, state: &State) -> Result<(), Error> {
+    /// How long the certificate of now is valid yet.
+    fn left(&self) -> Option<Duration> {
+        let until = self.status.until.get()?.since_unix();
+        until.checked_sub(SystemTime::now().since_unix())
+    }
+
+    /// When the next certificate is to be had: at once where there is none for these names.
+    fn due(&self) -> SystemTime {
+        let Keeper { authority, names, .. } = &self.keeper;
+        let kept = self.state.certificate.as_ref();
+        let kept = kept.filter(|kept| kept.names == *names && kept.authority == *authority);
+        let validity = kept.and_then(|kept| Validity::of(&kept.issued.chain_pem).ok());
+        validity.map_or(SystemTime::UNIX_EPOCH, |validity| validity.two_thirds())
+    }
+
+    async fn save(&mut self) -> Result<(), Error> {
         // What is not kept is there until the next restart, and is worth as much until then.
-        if let Err(error) = self.storage.save(&state.to_octets()?).await {
+        if let Err(error) = self.keeper.storage.save(&self.state.to_octets()?).await {
             log::error!("account and certificate are not kept: {error}");
+            self.status.unsaved.set(self.status.unsaved.get().wrapping_add(1));
         }
         Ok(())
     }
 
-    /// When the next certificate is to be had: at once where there is none for these names.
-    fn due(&self, state: &State) -> SystemTime {
-        let kept = state.certificate.as_ref().filter(|(names, _)| *names == self.names);
-        let validity = kept.and_then(|(_, issued)| Validity::of(&issued.chain_pem).ok());
-        validity.map_or(SystemTime::UNIX_EPOCH, |validity| validity.two_thirds())
+    /// The account, which is made where there is none.
+    async fn account(&mut self) -> Result<Account, Error> {
+        if let Some((_, account)) = &self.state.account {
+            return Ok(account.clone());
+        }
+        let account = Account::generate()?;
+        self.state.account = Some((self.keeper.authority.clone(), account.clone()));
+        // Before anybody hears of it: whoever restarts meanwhile is to be the same account.
+        self.save().await?;
+        Ok(account)
     }
 
-    async fn renew(&mut self, state: &mut State) -> Result<Issued, Error> {
-        let (authority, settings) = (self.authority.clone(), self.settings.clone());
-        let names = self.names.clone();
+    async fn renew(&mut self) -> Result<Issued, Error> {
+        let account = self.account().await?;
+        let Keeper { authority, settings, names, ways, responder, transport, .. } = &mut self.keeper;
+        let before = account.url.clone();
         let mut acquisition =
-            Acquisition::new(authority, settings, state.account.clone(), names.clone(), &self.ways)?;
-        let result = obtain(&mut acquisition, &mut self.transport, &self.responder).await;
-        let is_new = state.account.url != acquisition.account().url;
-        state.account = acquisition.account().clone();
+            Acquisition::new(authority.clone(), settings.clone(), account, names.clone(), ways)?;
+        let result = obtain(&mut acquisition, transport, responder).await;
+        let mut account = acquisition.account().clone();
+        let is_new = before != account.url;
         if let Err(Error::Refused { .. }) = &result {
             // Perhaps it does not know the account any more: some say that in words of their own. It is asked for it the next time.
-            state.account.url = None;
+            account.url = None;
         }
+        self.state.account = Some((authority.clone(), account));
         if let Ok(issued) = &result {
-            state.certificate = Some((names, issued.clone()));
+            let (authority, names) = (authority.clone(), names.clone());
+            self.state.certificate = Some(Certificate { authority, names, issued: issued.clone() });
         }
         if is_new || result.is_ok() {
-            self.save(state).await?;
+            self.save().await?;
         }
         result
     }
@@ -161,16 +242,25 @@ fn is_final(error: &Error) -> bool {
     )
 }
 
-/// The time until the next try: an eighth of it by chance, so that many guests do not ask at once.
-fn pause(error: &Error, failures: u32) -> Duration {
-    let first = if matches!(error, Error::Unreachable(_)) { UNREACHED } else { REFUSED };
-    let own = first.saturating_mul(1 << failures.min(16)).min(MAX_PAUSE);
+/// The time until the next try: an eighth of it by chance, so that many guests do not ask at once. `left` is what the certificate of now
+/// has: one that is valid for hours alone is not slept over.
+fn pause(error: &Error, failures: u32, left: Option<Duration>) -> Duration {
+    let is_near =
+        matches!(error, Error::Unreachable(_) | Error::Issue(IssueError::NoEntropy(_) | IssueError::Failed));
+    let first = if is_near { UNREACHED } else { REFUSED };
+    let most = left.map_or(MAX_PAUSE, |left| (left / PART_OF_LEFT).clamp(first, MAX_PAUSE));
+    let own = first.saturating_mul(1 << failures.min(16)).min(most);
     let told = error.until().map(|until| until.since_unix().saturating_sub(SystemTime::now().since_unix()));
     let pause = own.max(told.unwrap_or_default());
     let mut octet = [0];
     // Without any there is no chance in it.
     let _ = entropy::try_fill(&mut octet);
     pause + pause / 8 * u32::from(octet[0]) / 256
+}
+
+/// From now on.
+fn after(pause: Duration) -> SystemTime {
+    SystemTime::from_unix(SystemTime::now().since_unix().saturating_add(pause))
 }
 
 /// By the wall clock.
@@ -185,192 +275,4 @@ async fn sleep_until(due: SystemTime) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Request, Response};
-    use alloc::rc::Rc;
-    use alloc::string::String;
-    use core::cell::RefCell;
-    use fata_libos::testing::run;
-    use fata_libos::time::timeout;
-    use fata_tls::issue::self_signed;
-
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    /// An authority that answers each request alike; when it was asked.
-    #[derive(Clone)]
-    struct Asked {
-        answer: Result<Response, &'static str>,
-        when: Rc<RefCell<Vec<SystemTime>>>,
-    }
-
-    impl Transport for Asked {
-        type Error = &'static str;
-        async fn send(&mut self, _: &Request) -> Result<Response, &'static str> {
-            self.when.borrow_mut().push(SystemTime::now());
-            self.answer.clone()
-        }
-    }
-
-    /// A storage that has this, or is broken.
-    struct Kept(Result<Option<Vec<u8>>, &'static str>);
-
-    impl Storage for Kept {
-        type Error = &'static str;
-        async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
-            self.0.clone()
-        }
-        async fn save(&mut self, octets: &[u8]) -> Result<(), &'static str> {
-            assert!(State::from_octets(octets).is_ok_and(|state| state.certificate.is_none()));
-            Ok(())
-        }
-    }
-
-    fn authority() -> Url {
-        Url::new("https://a.test/dir").unwrap()
-    }
-
-    /// A state with a certificate from now on for so long.
-    fn kept(lasts: Duration) -> Kept {
-        let now = SystemTime::now();
-        let end = SystemTime::from_unix(now.since_unix() + lasts);
-        let issued = self_signed(&["host.test"], now, end).unwrap();
-        let certificate = Some((Names::parse(&["host.test"]).unwrap(), issued));
-        let state = State { authority: authority(), account: Account::generate().unwrap(), certificate };
-        Kept(Ok(Some(state.to_octets().unwrap().to_vec())))
-    }
-
-    /// Keeps for so long: how many certificates were shown, and after what times the authority was asked.
-    async fn keep(
-        storage: Kept,
-        answer: Result<Response, &'static str>,
-        names: &str,
-        for_how_long: Duration,
-    ) -> (usize, Vec<Duration>, Option<Failure<&'static str>>) {
-        let (asked, mut shown) = (Asked { answer, when: Rc::default() }, 0);
-        let keeper = Keeper {
-            authority: authority(),
-            settings: Settings::default(),
-            names: Names::parse(&[names]).unwrap(),
-            ways: alloc::vec![Way::Http],
-            responder: Responder::default(),
-            transport: asked.clone(),
-            storage,
-        };
-        let began = SystemTime::now().since_unix();
-        let end = timeout(for_how_long, keeper.run(|_| shown += 1)).await;
-        let when = asked.when.take().iter().map(|when| when.since_unix() - began).collect();
-        (shown, when, end.ok().map(|end| end.unwrap_err()))
-    }
-
-    #[test]
-    fn two_thirds_of_a_certificate_are_waited_for() {
-        run(async {
-            let lost = Err("no route");
-            let (shown, when, _) = keep(kept(90 * DAY), lost.clone(), "host.test", 61 * DAY).await;
-            assert_eq!(shown, 1);
-            // It begins an hour before it was made.
-            let due = 60 * DAY - Duration::from_secs(1200);
-            assert!(when[0].abs_diff(due) < Duration::from_secs(2), "{:?}", when[0]);
-            // Other names want one at once, and what has ended is not shown.
-            let (shown, when, _) = keep(kept(90 * DAY), lost.clone(), "other.test", DAY).await;
-            assert_eq!((shown, when[0]), (1, Duration::ZERO));
-            let storage = kept(DAY);
-            fata_libos::time::sleep(2 * DAY).await;
-            let (shown, when, _) = keep(storage, lost, "host.test", DAY).await;
-            assert_eq!((shown, when[0]), (0, Duration::ZERO));
-        });
-    }
-
-    #[test]
-    fn who_is_refused_asks_again_later_each_time() {
-        run(async {
-            let refusal = Response { status: 403, ..Response::default() };
-            let (_, when, end) = keep(Kept(Ok(None)), Ok(refusal), "host.test", 3 * DAY).await;
-            assert_eq!(end, None);
-            let pauses: Vec<_> = when.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            for (n, pause) in pauses.iter().enumerate() {
-                let own = Duration::from_secs(1200 << n.min(16)).min(MAX_PAUSE);
-                assert!(*pause >= own && *pause <= own + own / 8, "{n}: {pause:?}");
-            }
-            assert_eq!(*pauses.iter().map(|pause| pause.as_secs() / 43_200).max().as_ref().unwrap(), 1);
-            // When it said when.
-            let later = alloc::vec![("Retry-After".into(), "200000".into())];
-            let limited = Response { status: 429, fields: later, ..Response::default() };
-            let (_, when, _) = keep(Kept(Ok(None)), Ok(limited), "host.test", 3 * DAY).await;
-            assert!(when[1] - when[0] >= Duration::from_secs(200_000), "{when:?}");
-            // Who is not there is asked sooner: six times within a minute, and again after one.
-            let (_, when, _) = keep(Kept(Ok(None)), Err("no route"), "host.test", DAY).await;
-            assert_eq!(when[5], Duration::from_secs(2 + 4 + 8 + 16 + 32));
-            assert!((60..68).contains(&(when[6] - when[5]).as_secs()), "{when:?}");
-        });
-    }
-
-    /// An authority that has forgotten its accounts, and says so as caddy 2.6 does; the URLs that it was asked with.
-    struct Forgetful(Rc<RefCell<Vec<String>>>);
-
-    impl Transport for Forgetful {
-        type Error = &'static str;
-        async fn send(&mut self, request: &Request) -> Result<Response, &'static str> {
-            let path = request.url.as_str().rsplit('/').next().unwrap();
-            self.0.borrow_mut().push(path.into());
-            let fields = alloc::vec![("Replay-Nonce".into(), "nonce".into())];
-            let directory = r#"{"newNonce":"https://a.test/nonce","newAccount":"https://a.test/account",
-                "newOrder":"https://a.test/order"}"#;
-            let status = if matches!(path, "order" | "account") { 500 } else { 200 };
-            Ok(Response { status, fields, body: directory.into() })
-        }
-    }
-
-    #[test]
-    fn an_authority_that_refuses_is_asked_for_the_account_the_next_time() {
-        run(async {
-            let asked = Rc::default();
-            let mut state = State::from_octets(&kept(DAY).0.unwrap().unwrap()).unwrap();
-            state.account.url = Some(Url::new("https://a.test/acct/1").unwrap());
-            let keeper = Keeper {
-                authority: authority(),
-                settings: Settings::default(),
-                names: Names::parse(&["other.test"]).unwrap(),
-                ways: alloc::vec![Way::Http],
-                responder: Responder::default(),
-                transport: Forgetful(Rc::clone(&asked)),
-                storage: Silent(state.to_octets().unwrap().to_vec()),
-            };
-            let _ = timeout(Duration::from_secs(1500), keeper.run(|_| ())).await;
-            let mut asked: Vec<String> = asked.take();
-            asked.dedup();
-            assert_eq!(asked, ["dir", "order", "dir", "account"]);
-        });
-    }
-
-    /// As [`Kept`], and takes what it is given.
-    struct Silent(Vec<u8>);
-
-    impl Storage for Silent {
-        type Error = &'static str;
-        async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
-            Ok(Some(self.0.clone()))
-        }
-        async fn save(&mut self, _: &[u8]) -> Result<(), &'static str> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_had_or_changed_ends_it() {
-        run(async {
-            let lost = || Err("no route");
-            let (_, when, end) = keep(Kept(Err("broken")), lost(), "host.test", DAY).await;
-            assert_eq!((when.len(), end), (0, Some(Failure::Storage("broken"))));
-            let (_, when, end) = keep(Kept(Ok(None)), lost(), "*.host.test", DAY).await;
-            assert_eq!(
-                (when.len(), end),
-                (0, Some(Failure::Authority(Error::Wildcard("*.host.test".into()))))
-            );
-            // What cannot be read is as what is not there.
-            let (_, when, end) = keep(Kept(Ok(Some(b"rubbish".into()))), lost(), "host.test", DAY).await;
-            assert_eq!((when[0], end), (Duration::ZERO, None));
-        });
-    }
-}
+mod tests;

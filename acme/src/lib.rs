@@ -65,6 +65,7 @@ mod keeper;
 mod order;
 mod responder;
 mod state;
+mod status;
 #[cfg(test)]
 mod table;
 mod transport;
@@ -76,10 +77,13 @@ pub use drive::obtain;
 pub use error::{Error, Problem};
 pub use exchange::Now;
 pub use fata_tls::issue::{Issued, Names};
+#[cfg(feature = "fetch")]
+pub use fetch::policy;
 pub use jws::ExternalAccount;
-pub use keeper::{Failure, Keeper, Storage};
+pub use keeper::{Failure, Keeper, Keeping, Storage};
 pub use order::{Acquisition, Action};
 pub use responder::Responder;
-pub use state::State;
+pub use state::{Certificate, State};
+pub use status::{Failed, Status};
 pub use transport::{MAX_BODY, Method, Request, Response, Transport};
 pub use wire::Url;

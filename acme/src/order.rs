@@ -13,6 +13,8 @@ use fata_tls::issue::{self, Issued, Names, PrivateKey};
 
 /// How often an authority that has looked in vain is told to look again.
 const MAX_RETRIES: u32 = 3;
+/// How often it may be asked after that before it counts as having looked in vain once more, with the same to say as before.
+const OLD_ERROR_POLLS: u32 = 2;
 /// How long an authority may take to look at a challenge, and to make a certificate.
 const MAX_TIME: Duration = Duration::from_secs(600);
 /// The time between two questions whether it is done, where the authority does not say: from and to.
@@ -266,7 +268,7 @@ impl Acquisition {
                         let challenge = Challenge::choose(&authorization, &self.ways, &self.account)?;
                         self.step = Step::Present(n, challenge);
                     }
-                    _ => return Err(not_ours(&authorization)),
+                    _ => return Err(not_ours(&authorization, None)),
                 }
             }
             Step::Respond(n, challenge) => {
@@ -282,15 +284,15 @@ impl Acquisition {
                     Status::Pending | Status::Processing => {
                         self.wait(doing, now, retry_after(response, now.wall))?;
                         // It has looked in vain, and looks again if it is told to (section 8.2).
-                        if authorization.challenges.iter().any(|of| of.error.is_some()) {
+                        if let Some(known) = self.in_vain(&authorization, &challenge) {
                             if self.retries == MAX_RETRIES {
-                                return Err(not_ours(&authorization));
+                                return Err(not_ours(&authorization, Some(&challenge)));
                             }
                             self.retries += 1;
-                            self.step = Step::Respond(n, challenge);
+                            self.step = Step::Respond(n, Challenge { known: Some(known), ..challenge });
                         }
                     }
-                    _ => return Err(not_ours(&authorization)),
+                    _ => return Err(not_ours(&authorization, Some(&challenge))),
                 }
             }
             Step::Finalize | Step::Made => {
@@ -307,6 +309,18 @@ impl Acquisition {
             Step::Present(..) | Step::Done(_) => return Err(bad("nothing was asked")),
         }
         Ok(())
+    }
+
+    /// Why the authority has not found the challenge that it was told of. What it had against others, or against this one before, says
+    /// nothing.
+    fn in_vain(&self, authorization: &Authorization, challenge: &Challenge) -> Option<Problem> {
+        let ours = challenge.of(authorization)?;
+        // It goes on by itself.
+        if ours.status == Some(Status::Processing) {
+            return None;
+        }
+        let is_new = ours.error != challenge.known || self.polls > OLD_ERROR_POLLS;
+        ours.error.clone().filter(|_| is_new)
     }
 
     /// What becomes of the order whose names are all ours.
@@ -370,11 +384,13 @@ fn csr(key: &PrivateKey, names: &Names) -> Result<String, Error> {
     Ok(format!(r#"{{"csr":"{}"}}"#, crate::jws::base64(&issue::request(key, names)?)))
 }
 
-fn not_ours(authorization: &Authorization) -> Error {
-    let problem = authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
+/// The problem is that of the challenge which the authority was told of, or of another one that has ended it.
+fn not_ours(authorization: &Authorization, challenge: Option<&Challenge>) -> Error {
+    let ours = challenge.and_then(|challenge| challenge.of(authorization)?.error.clone());
+    let any = || authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
     let nothing = Problem { kind: String::new(), detail: String::new() };
     Error::NotOurs {
         name: crate::error::bounded(&authorization.identifier.value),
-        problem: problem.unwrap_or(nothing),
+        problem: ours.or_else(any).unwrap_or(nothing),
     }
 }

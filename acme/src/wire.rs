@@ -110,6 +110,7 @@ pub(crate) struct Offered {
     pub(crate) url: Option<Url>,
     #[serde(default)]
     pub(crate) token: String,
+    pub(crate) status: Option<Status>,
     pub(crate) error: Option<Problem>,
 }
 

@@ -18,7 +18,7 @@ const FOLDERS: [&str; 2] = ["examples", "src/bin"];
 /// with one ends the build.
 ///
 /// `unikernel.toml` beside `Cargo.toml` is the manifest of the package's binary, or `unikernel-FEATURE.toml` where it is built with
-/// that feature; `examples/NAME.toml` and `src/bin/NAME.toml` are those of `NAME.rs` beside them.
+/// that feature, or `unikernel-FEATURE+FEATURE.toml` with both; `examples/NAME.toml` and `src/bin/NAME.toml` are those of `NAME.rs` beside them.
 pub fn manifest() {
     if let Err(error) = Package::of_build_script().and_then(|package| package.write_all()) {
         println!("cargo::error={error}");
@@ -185,17 +185,27 @@ fn sources(package: &Path, features: &[String]) -> Result<Vec<Source>, Error> {
     Ok(sources)
 }
 
-/// The manifest of the main binary: that of a feature it is built with, else the usual one.
+/// The manifest of the main binary: that of the most features it is built with, else the usual one.
 fn main_source(package: &Path, features: &[String]) -> Result<Source, Error> {
-    let of_features = features.iter().map(|feature| format!("unikernel-{feature}.toml"));
-    let mut there: Vec<String> = of_features.filter(|file| package.join(file).exists()).collect();
+    let entries = fs::read_dir(package).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut there: Vec<(usize, String)> =
+        names.filter_map(|file| Some((asked_for(&file, features)?, file))).collect();
+    there.sort();
     match (there.pop(), there.pop()) {
-        (Some(one), Some(other)) => {
+        (Some((count, one)), Some((other_count, other))) if count == other_count => {
             Err(Error::of_file(&one, format!("the features of this build ask for {other} too")))
         }
-        (Some(file), None) => Ok(Source { file, stem: None, is_of_a_feature: true }),
+        (Some((_, file)), _) => Ok(Source { file, stem: None, is_of_a_feature: true }),
         (None, _) => Ok(Source { file: MAIN.to_owned(), stem: None, is_of_a_feature: false }),
     }
+}
+
+/// How many features a manifest is for, if the build has them all: two with `unikernel-tls+acme.toml`.
+fn asked_for(file: &str, features: &[String]) -> Option<usize> {
+    let asked = file.strip_prefix("unikernel-")?.strip_suffix(".toml")?;
+    let has = |feature: &str| features.iter().any(|there| there == feature);
+    asked.split('+').all(has).then(|| asked.split('+').count())
 }
 
 fn stem(name: &str) -> Option<&str> {
@@ -282,6 +292,17 @@ mod tests {
         files.0.features = vec!["rich".to_owned(), "tls".to_owned()];
         let said = files.0.write_all().unwrap_err().to_string();
         assert_eq!(said, "unikernel-tls.toml: the features of this build ask for unikernel-rich.toml too");
+        // One for both is nearer than one for each.
+        let both = with("both");
+        let texts = [&texts[..], &[("unikernel-tls+rich.toml", &*both)]].concat();
+        for (test, features, has_both) in
+            [("nearer", &["rich", "tls"][..], true), ("further", &["tls"], false)]
+        {
+            let mut files = Files::new(test, &texts);
+            files.0.features = features.iter().map(|feature| (*feature).to_owned()).collect();
+            files.0.write_all().unwrap();
+            assert_eq!(files.out("web.rs").contains("BOTH"), has_both, "{test}");
+        }
     }
 
     #[test]

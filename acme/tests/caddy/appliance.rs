@@ -3,15 +3,16 @@
 use crate::authority::Authority;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_acme::{
-    Account, Acquisition, Error, Failure, Issued, Keeper, Method, Names, Request, Responder, Response,
-    Settings, Storage, Transport, Url, Way, obtain,
+    Account, Acquisition, Error, Failure, Issued, Keeper, Names, Responder, Settings, Storage, Url, Way,
+    obtain, policy,
 };
+use fata_http::client::{Client, Connector, Origin};
 use fata_http::{Router, Server};
 use fata_libos::net::Abort;
 use fata_libos::task::{Task, block_on};
 use fata_libos::time::{Duration, SystemTime, timeout};
 use fata_tls::issue::{MAX_DATE, self_signed};
-use fata_tls::{ClientConfig, ServerConfig, TlsAcceptor, TlsConnector};
+use fata_tls::{ClientConfig, ServerConfig, TlsAcceptor, TlsConnector, TlsReader, TlsWriter};
 use fata_unix::UnixPlatform;
 use fata_unix::socket::{TcpListener, TcpStream};
 use std::cell::RefCell;
@@ -19,8 +20,9 @@ use std::fs;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-/// A host's stream with the traits.
-struct Socket(TcpStream);
+/// A host's stream with the traits. A clone is the same one.
+#[derive(Clone)]
+struct Socket(Rc<TcpStream>);
 
 impl ErrorType for Socket {
     type Error = ErrorKind;
@@ -47,51 +49,31 @@ impl Abort for Socket {
     }
 }
 
-/// One connection for each request, in HTTP/1.0.
-struct Plain {
+/// Connections to the authority, for the library's own client.
+struct Dialer {
     platform: &'static UnixPlatform,
     connector: TlsConnector,
 }
 
-impl Transport for Plain {
+impl Connector for Dialer {
+    type Reader = TlsReader<Socket>;
+    type Writer = TlsWriter<Socket>;
     type Error = String;
 
-    async fn send(&mut self, request: &Request) -> Result<Response, String> {
-        timeout(Duration::from_secs(20), self.exchange(request)).await.map_err(|_| "no answer in 20 s")?
+    async fn connect(&self, origin: &Origin) -> Result<(Self::Reader, Self::Writer), String> {
+        let address = ([127, 0, 0, 1], origin.port()).into();
+        let stream = TcpStream::connect(self.platform.reactor(), address).await.map_err(|e| e.to_string())?;
+        let stream = Socket(Rc::new(stream));
+        let stream = self.connector.connect(origin.host(), stream).await.map_err(|e| e.to_string())?;
+        stream.split(|socket| (socket.clone(), socket)).await.map_err(|e| e.to_string())
+    }
+
+    fn has_input(&self, _: &mut Self::Reader) -> Option<bool> {
+        None
     }
 }
 
-impl Plain {
-    async fn exchange(&mut self, request: &Request) -> Result<Response, String> {
-        let rest = request.url.as_str().strip_prefix("https://").unwrap();
-        let (host, path) = rest.split_once('/').unwrap();
-        let name = host.split(':').next().unwrap();
-        let address = ([127, 0, 0, 1], Authority::PORT).into();
-        let stream = TcpStream::connect(self.platform.reactor(), address).await.map_err(|e| e.to_string())?;
-        let mut stream = self.connector.connect(name, Socket(stream)).await.map_err(|e| e.to_string())?;
-        let method = match request.method {
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Post => "POST",
-        };
-        let (agent, kind, length) = (Request::USER_AGENT, Request::CONTENT_TYPE, request.body.len());
-        let head = format!(
-            "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: {agent}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.map_err(|e| e.to_string())?;
-        stream.write_all(&request.body).await.map_err(|e| e.to_string())?;
-        let (mut all, mut buf) = (Vec::new(), [0; 4096]);
-        while let Ok(n @ 1..) = stream.read(&mut buf).await {
-            all.extend_from_slice(&buf[..n]);
-        }
-        let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no head")?;
-        let head = String::from_utf8_lossy(&all[..end]).into_owned();
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or("no status")?;
-        let fields = lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.into(), v.trim().into()));
-        Ok(Response { status, fields: fields.collect(), body: all[end + 4..].to_vec() })
-    }
-}
+type Fetcher = Client<Dialer>;
 
 /// Keeps a state for as long as somebody has it.
 #[derive(Clone, Default)]
@@ -141,9 +123,9 @@ impl Appliance {
         }
     }
 
-    fn transport(&self, platform: &'static UnixPlatform) -> Plain {
+    fn transport(&self, platform: &'static UnixPlatform) -> Fetcher {
         let connector = TlsConnector::new(ClientConfig::from_roots_pem(&self.root).unwrap()).unwrap();
-        Plain { platform, connector }
+        Client::with(Dialer { platform, connector }, policy())
     }
 
     fn keeper(
@@ -151,7 +133,7 @@ impl Appliance {
         platform: &'static UnixPlatform,
         settings: Settings,
         responder: Responder,
-    ) -> Keeper<Plain, Memory> {
+    ) -> Keeper<Fetcher, Memory> {
         Keeper {
             authority: self.entry.clone(),
             settings,
@@ -173,13 +155,15 @@ impl Appliance {
         let http = Server::new(responder.route(Router::new()));
         let http = fata_libos::spawn(async move {
             let accept = async || {
-                poll_fn(|cx| plain.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
+                poll_fn(|cx| plain.poll_accept(cx))
+                    .await
+                    .map(|(stream, peer)| (Socket(Rc::new(stream)), peer))
             };
             http.serve(accept).await.unwrap();
         });
         let https = Server::new(Router::new().get_sync("/", |_| fata_http::Response::text("hello over TLS")));
         let tls = acceptor.listen(async move || {
-            poll_fn(|cx| secure.poll_accept(cx)).await.map(|(stream, peer)| (Socket(stream), peer))
+            poll_fn(|cx| secure.poll_accept(cx)).await.map(|(stream, peer)| (Socket(Rc::new(stream)), peer))
         });
         let https = fata_libos::spawn(async move {
             https.serve(async move || tls.accept().await).await.unwrap();

@@ -6,7 +6,7 @@ mod authority;
 
 use appliance::{Appliance, Memory};
 use authority::{Authority, inside};
-use fata_acme::{Failure, Settings, State, Url, Way};
+use fata_acme::{Certificate, Failure, Settings, State, Url, Way};
 use fata_libos::time::Duration;
 use fata_tls::issue::Validity;
 
@@ -26,12 +26,13 @@ fn a_certificate_by_http_01() {
         let appliance = Appliance::new(&authority, &NAMES, &[Way::Http], storage.clone());
         let chains = appliance.run_until_certificates(1, curl(&authority, "https://other.test/"));
         assert_eq!(chains, ["hello over TLS"]);
-        let state = State::from_octets(&storage.octets()).unwrap();
-        let (names, issued) = state.certificate.unwrap();
+        let (state, errors) = State::from_octets(&storage.octets());
+        assert!(errors.is_empty(), "{errors:?}");
+        let Certificate { names, issued, .. } = state.certificate.unwrap();
         assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), NAMES);
         let validity = Validity::of(&issued.chain_pem).unwrap();
         assert!(validity.not_before < validity.two_thirds() && validity.two_thirds() < validity.not_after);
-        assert!(state.account.url.is_some());
+        assert!(state.account.unwrap().1.url.is_some());
         // What is shown for challenges alone is gone.
         assert!(!authority.log().contains("\"level\":\"error\""), "{}", authority.log());
     });
@@ -58,14 +59,14 @@ fn a_kept_certificate_is_shown_at_once_and_another_one_comes_with_the_same_accou
             appliance.run_until_certificates(count, |chain| chain.to_owned())
         };
         let first = run(&NAMES, &[Way::Http], 1);
-        let account = State::from_octets(&storage.octets()).unwrap().account;
+        let account = State::from_octets(&storage.octets()).0.account.unwrap().1;
         // It is there, and its time has not come.
         assert_eq!(run(&NAMES, &[Way::Http], 1), first);
         // Other names want another one.
         let second = run(&NAMES[..1], &[Way::TlsAlpn, Way::Http], 2);
         assert_eq!(second[0], first[0]);
         assert_ne!(second[1], first[0]);
-        let after = State::from_octets(&storage.octets()).unwrap().account;
+        let after = State::from_octets(&storage.octets()).0.account.unwrap().1;
         assert_eq!((after.url, after.key.public()), (account.url, account.key.public()));
     });
 }

@@ -197,6 +197,42 @@ impl Text {
         ] {
             self.one(name, kind, help, value);
         }
+        #[cfg(feature = "acme")]
+        if let Some(order) = counts.acme() {
+            self.acme(&order.status);
+        }
+    }
+
+    #[cfg(feature = "acme")]
+    fn acme(&mut self, status: &fata::acme::Status) {
+        let now = fata::time::SystemTime::now().since_unix();
+        let left =
+            status.until().map_or(0, |until| until.since_unix().saturating_sub(now).as_secs() / 86_400);
+        let next = status.next().map_or(0, |next| next.since_unix().as_secs());
+        for (name, kind, help, value) in [
+            (
+                "acme_certificates_total",
+                COUNTER,
+                "Certificates that came from the authority.",
+                status.certificates(),
+            ),
+            ("acme_failures_total", COUNTER, "Times that none came.", status.failures()),
+            ("acme_unsaved_total", COUNTER, "Times that what came could not be kept.", status.unsaved()),
+            ("acme_days_left", GAUGE, "Whole days that the authority's certificate is valid yet.", left),
+            (
+                "acme_next_seconds",
+                GAUGE,
+                "When the authority is asked next, in seconds since 1970; 0: never.",
+                next,
+            ),
+        ] {
+            self.one(name, kind, help, value);
+        }
+        if let Some(failed) = status.last_failure() {
+            let name = "acme_last_failure_seconds";
+            self.head(name, GAUGE, "When none came the last time, in seconds since 1970, and why.");
+            self.line(name, &[("kind", failed.kind)], failed.when.since_unix().as_secs(), None);
+        }
     }
 
     fn network(&mut self, stack: &Stack) {

@@ -43,7 +43,43 @@ fn value(state: &State, name: &str) -> String {
         "sent" => size(stats.octets_sent()),
         "errors" => format!("{}", stats.responses(4) + stats.responses(5)),
         "started" => format!("{}", state.started_at().utc()),
+        #[cfg(feature = "acme")]
+        "certificate" => state.tls.acme().map(certificate).unwrap_or_default(),
         _ => String::new(),
+    }
+}
+
+/// The card of the authority's certificate.
+#[cfg(feature = "acme")]
+fn certificate(order: &crate::https::Order) -> String {
+    let status = &order.status;
+    let mut text = String::from("<div class=\"card wide\"><h2>Certificate of the authority: ");
+    escape(&order.names, &mut text);
+    let _ = match status.until() {
+        Some(until) => write!(text, "</h2>valid until {}; ", until.utc()),
+        None => write!(text, "</h2>none yet; "),
+    };
+    let _ = match status.next() {
+        Some(next) => write!(text, "the authority is asked next at {}", next.utc()),
+        None => write!(text, "the authority is not asked any more"),
+    };
+    if let Some(failed) = status.last_failure() {
+        let _ = write!(text, "; the last error, at {}: ", failed.when.utc());
+        escape(&failed.text, &mut text);
+    }
+    text.push_str("</div>\n");
+    text
+}
+
+/// A text from elsewhere, for a page.
+#[cfg(feature = "acme")]
+fn escape(text: &str, page: &mut String) {
+    for c in text.chars() {
+        match c {
+            '<' => page.push_str("&lt;"),
+            '&' => page.push_str("&amp;"),
+            _ => page.push(c),
+        }
     }
 }
 
@@ -103,6 +139,10 @@ pub fn json(state: &State) -> String {
     let all = state.network().map_or(0, |stack| stack.connections(ROWS, &mut |of| json.row(of, state.peers)));
     json.put("]");
     json.members(&[("tcp_total", Some(all as u64))]);
+    #[cfg(feature = "acme")]
+    if let Some(order) = state.tls.acme() {
+        json.acme(order);
+    }
     json.put("}");
     json.0
 }
@@ -139,6 +179,40 @@ impl Json {
             self.member(name, if value.is_some() { "" } else { "null" });
             if let Some(value) = value {
                 let _ = write!(self.0, "{value}");
+            }
+        }
+    }
+
+    /// What is known of the authority's certificate. Times are milliseconds since 1970; who is not asked any more has no next one.
+    #[cfg(feature = "acme")]
+    fn acme(&mut self, order: &crate::https::Order) {
+        let time = |time: fata::time::SystemTime| time.since_unix().as_millis() as u64;
+        let (status, failed) = (&order.status, order.status.last_failure());
+        self.member("acme", "{");
+        self.member("names", "\"");
+        self.escaped(&order.names);
+        self.put("\"");
+        self.members(&[
+            ("until_ms", status.until().map(time)),
+            ("next_ms", status.next().map(time)),
+            ("certificates", Some(status.certificates())),
+            ("failures", Some(status.failures())),
+            ("failed_ms", failed.as_ref().map(|failed| time(failed.when))),
+        ]);
+        self.member("failure", "\"");
+        self.escaped(failed.as_ref().map_or("", |failed| &failed.text));
+        self.put("\"}");
+    }
+
+    /// A text from elsewhere, in quotes. It is a part of a page too, in which `<` could end what it stands in.
+    #[cfg(feature = "acme")]
+    fn escaped(&mut self, text: &str) {
+        for c in text.chars() {
+            match c {
+                '"' | '\\' | '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
+                    let _ = write!(self.0, "\\u{:04x}", u32::from(c));
+                }
+                _ => self.0.push(c),
             }
         }
     }

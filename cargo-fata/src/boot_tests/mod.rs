@@ -37,6 +37,7 @@ mod tls_held;
 mod tshark;
 pub mod virtio;
 mod web;
+mod web_acme;
 mod web_disk;
 mod web_tls;
 
@@ -298,6 +299,7 @@ pub fn all() -> Vec<BootTest> {
         kv_clients::TESTS,
         kv_disks::TESTS,
         web_disk::TESTS,
+        web_acme::TESTS,
         web_tls::TESTS,
         tls_held::TESTS,
         fetch::TESTS,

@@ -23,7 +23,7 @@ const CHECKS: [Check; 9] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
-        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots -- --deny warnings",
+        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots -- --deny warnings",
     ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.
@@ -31,7 +31,7 @@ const CHECKS: [Check; 9] = [
         "check::clippy_guest",
         "clippy --quiet --target x86_64-xen-pv --workspace --exclude cargo-fata --exclude fata-build --exclude fata-dom0 \
          --exclude fata-fuzz --exclude fata-unix --exclude web-content --lib --bins \
-         --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots -- --deny warnings",
+         --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots -- --deny warnings",
     ),
     // On their own: with examples come what tests depend on, and its features, which are the host's in other packages.
     Check::new(
@@ -41,14 +41,17 @@ const CHECKS: [Check; 9] = [
     // The web server with its features.
     Check::new(
         "check::clippy_guest_web",
-        "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat --lib --bins -- --deny warnings",
+        "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat,acme,webpki-roots --lib --bins -- --deny warnings",
     ),
-    Check::new("check::web_features", "test --quiet -p web --features tls,h2,fat --lib --test https"),
+    Check::new(
+        "check::web_features",
+        "test --quiet -p web --features tls,h2,fat,acme,webpki-roots --lib --test https",
+    ),
     Check {
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new(
             "check::doc",
-            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/fetch,fata/webpki-roots --no-deps --document-private-items",
+            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots --no-deps --document-private-items",
         )
     },
     // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.

@@ -18,4 +18,29 @@ pub struct Counts {
     pub stats: Rc<fata_tls::Stats>,
     /// Certificates that came later.
     pub reloads: reload::Reloads,
+    /// The certificate of an authority.
+    #[cfg(feature = "acme")]
+    acme: core::cell::OnceCell<Order>,
+}
+
+/// The certificate of an authority.
+#[cfg(feature = "acme")]
+pub struct Order {
+    /// What it is for.
+    pub names: alloc::string::String,
+    /// How it goes.
+    pub status: Rc<fata::acme::Status>,
+}
+
+#[cfg(feature = "acme")]
+impl Counts {
+    /// Tells of the certificate of an authority. The first counts.
+    pub fn set_acme(&self, order: Order) {
+        let _ = self.acme.set(order);
+    }
+
+    /// The certificate of an authority, where one is wanted.
+    pub fn acme(&self) -> Option<&Order> {
+        self.acme.get()
+    }
 }

@@ -1,5 +1,8 @@
 //! Over HTTPS; who comes by HTTP is sent there.
 
+#[cfg(feature = "acme")]
+mod acme;
+
 use crate::{blocks, networks, params, start};
 use alloc::boxed::Box;
 use alloc::format;
@@ -37,15 +40,24 @@ pub async fn main(env: Env) -> Result<()> {
     let (state, mut limits) = start(&env)?;
     let disk = env.optional_block(blocks::KEYS).await?;
     let names: Vec<&str> = env.param(params::NAMES).split(',').collect();
-    let pair = match &disk {
-        Some(disk) => {
+    let network = env.network(networks::MAIN).await?;
+    state.set_network(network.stack().clone());
+    #[cfg(feature = "acme")]
+    let order = acme::open(&env, &network, &names, disk.is_some()).await?;
+    #[cfg(feature = "acme")]
+    let kept = order.as_ref().map(|order| acme::pair(&env, order, &names)).transpose()?;
+    #[cfg(not(feature = "acme"))]
+    let kept = None;
+    let pair = match (kept, &disk) {
+        (Some(pair), _) => pair,
+        (None, Some(disk)) => {
             let (pair, is_new) = keys::read_or_make(disk, &names).await.map_err(of_disk)?;
             if is_new {
                 println!(env, "web: the disk keys had no certificate: made one for {}", names.join(", "));
             }
             pair
         }
-        None => match KEYS {
+        (None, None) => match KEYS {
             Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
             None => {
                 println!(env, "web: no disk keys: a certificate for {} until it ends", names.join(", "));
@@ -58,11 +70,33 @@ pub async fn main(env: Env) -> Result<()> {
         println!(env, "web: {error}");
     }
     let tickets = Arc::new(Tickets::new(TICKET_KEYS));
-    let finish = move |config: ServerConfig| config.alpn(PROTOCOLS).tickets(tickets.clone());
+    #[cfg(feature = "acme")]
+    let challenges = order.as_ref().map(|order| order.responder.certificates());
+    let finish = move |config: ServerConfig| {
+        let config = config.alpn(PROTOCOLS).tickets(tickets.clone());
+        #[cfg(feature = "acme")]
+        let config = match &challenges {
+            Some(challenges) => config.acme_challenges(challenges.clone()),
+            None => config,
+        };
+        config
+    };
     let config =
         pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
     let acceptor = TlsAcceptor::with(finish(config), fata_tls::Limits::default(), state.tls.stats.clone())?;
     state.tls.reloads.expires.set(pair.expires());
+    let redirects = redirect::router(env.param(params::TLS_PORT));
+    #[cfg(feature = "acme")]
+    let redirects = match &order {
+        Some(order) => order.responder.route(redirects),
+        None => redirects,
+    };
+    #[cfg(feature = "acme")]
+    if let Some(order) = order {
+        let (names, status) = (names.join(", "), order.status.clone());
+        state.tls.set_acme(web_site::https::Order { names, status });
+        spawn(acme::keep(order, acceptor.clone(), finish.clone(), state.clone())).detach();
+    }
     let every = env.param(params::RELOAD);
     if let Some(disk) = disk.filter(|_| !every.is_zero()) {
         let (acceptor, state) = (acceptor.clone(), state.clone());
@@ -71,13 +105,11 @@ pub async fn main(env: Env) -> Result<()> {
         spawn(watch).detach();
     }
 
-    let network = env.network(networks::MAIN).await?;
-    state.set_network(network.stack().clone());
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
     let plain = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, tls_port).into())?;
     let few = Limits { connections: REDIRECTED, ..Limits::default() };
-    let http = Server::with(redirect::router(tls_port), few, Rc::default());
+    let http = Server::with(redirects, few, Rc::default());
     spawn(async move { http.serve(async move || accept(&plain).await).await }).detach();
 
     let mut router = web_site::router(&SITE, state.clone());
