@@ -3,9 +3,7 @@
 use crate::{blocks, networks, params, start};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use fata::http::{Limits, Server};
 use fata::net::{self, TcpListener};
@@ -15,8 +13,10 @@ use fata::time::SystemTime;
 use fata_tls::provider::Tickets;
 use fata_tls::{ServerConfig, TlsAcceptor};
 use web_site::content::{KEYS, SITE};
-use web_site::https::keys::{self, Pair};
-use web_site::https::{fields, redirect, reload};
+use web_site::https::keys::{self, Found, Pair};
+use web_site::https::made::Maker;
+use web_site::https::reload::Keeper;
+use web_site::https::{fields, redirect};
 use web_site::routes;
 use zeroize::Zeroizing;
 
@@ -36,20 +36,25 @@ const REDIRECTED: usize = 128;
 pub async fn main(env: Env) -> Result<()> {
     let (state, mut limits) = start(&env)?;
     let disk = env.optional_block(blocks::KEYS).await?;
-    let names: Vec<&str> = env.param(params::NAMES).split(',').collect();
+    let maker = Maker { names: env.param(params::NAMES).into(), valid: env.param(params::VALID) };
+    let names = maker.names.replace(',', ", ");
     let pair = match &disk {
-        Some(disk) => {
-            let (pair, is_new) = keys::read_or_make(disk, &names).await.map_err(of_disk)?;
-            if is_new {
-                println!(env, "web: the disk keys had no certificate: made one for {}", names.join(", "));
+        Some(disk) => match keys::read_or_make(disk, &maker).await.map_err(of_disk)? {
+            Found::Kept(pair) => pair,
+            Found::Made(pair) => {
+                println!(env, "web: the disk keys had no certificate: made one for {names}");
+                pair
             }
-            pair
-        }
+            Found::Remade(pair) => {
+                println!(env, "web: the certificate made before ends soon: made another one for {names}");
+                pair
+            }
+        },
         None => match KEYS {
             Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
             None => {
-                println!(env, "web: no disk keys: a certificate for {} until it ends", names.join(", "));
-                Pair::make(&names)?
+                println!(env, "web: no disk keys: a certificate for {names} until it ends");
+                maker.make()?
             }
         },
     };
@@ -63,12 +68,10 @@ pub async fn main(env: Env) -> Result<()> {
         pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
     let acceptor = TlsAcceptor::with(finish(config), fata_tls::Limits::default(), state.tls.stats.clone())?;
     state.tls.reloads.expires.set(pair.expires());
-    let every = env.param(params::RELOAD);
-    if let Some(disk) = disk.filter(|_| !every.is_zero()) {
-        let (acceptor, state) = (acceptor.clone(), state.clone());
-        let watch =
-            async move { reload::watch(disk, pair, every, acceptor, finish, &state.tls.reloads).await };
-        spawn(watch).detach();
+    let keeper = Keeper { disk, every: env.param(params::RELOAD), maker, acceptor: acceptor.clone(), finish };
+    if keeper.is_needed(&pair) {
+        let state = state.clone();
+        spawn(async move { keeper.run(pair, &state.tls.reloads).await }).detach();
     }
 
     let network = env.network(networks::MAIN).await?;
@@ -77,7 +80,7 @@ pub async fn main(env: Env) -> Result<()> {
     let plain = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, tls_port).into())?;
     let few = Limits { connections: REDIRECTED, ..Limits::default() };
-    let http = Server::with(redirect::router(tls_port), few, Rc::default());
+    let http = Server::with(redirect::router(tls_port), few, state.tls.redirects.clone());
     spawn(async move { http.serve(async move || accept(&plain).await).await }).detach();
 
     let mut router = web_site::router(&SITE, state.clone());
