@@ -170,6 +170,7 @@ fn nginx_over_https_and_across_origins() {
          server {{ listen 127.0.0.1:{secure} ssl; {tls} ssl_certificate CERTIFICATES/server.pem;
            ssl_certificate_key CERTIFICATES/server-key.pem;
            location /echo {{ return 200 \"[$http_authorization]\"; }}
+           location /post {{ return 200 \"$request_method $http_n of $connection_requests\"; }}
            location /down {{ return 302 http://localhost:{plain}/; }} }}
          server {{ listen 127.0.0.1:{expired} ssl; {tls} ssl_certificate CERTIFICATES/expired.pem;
            ssl_certificate_key CERTIFICATES/expired-key.pem; }}
@@ -186,6 +187,13 @@ fn nginx_over_https_and_across_origins() {
                 assert_eq!(response.text(100).await.unwrap(), "a page of nginx\n");
             }
             assert_eq!(client.stats().connections(), 1, "{versions:?}: it is kept");
+            // What cannot be sent again goes on it too, as surely nobody has ended it: tickets of TLS 1.3 are no end.
+            for n in 1..4 {
+                let post = client.post(&format!("https://localhost:{secure}/post")).field("n", n.to_string());
+                let response = post.body(vec![b'x'; n * 5000]).send().await.unwrap();
+                assert_eq!(response.text(100).await.unwrap(), format!("POST {n} of {}", n + 3));
+            }
+            assert_eq!((client.stats().connections(), client.stats().retried()), (1, 0), "{versions:?}");
             let response = client.get(&format!("https://127.0.0.1:{secure}/large")).send().await.unwrap();
             assert_eq!(response.bytes(3_000_000).await.unwrap(), large());
         }

@@ -4,6 +4,8 @@
 mod client;
 #[path = "../../http/tests/common/mod.rs"]
 mod common;
+#[path = "h2/windows.rs"]
+mod windows;
 
 use client::*;
 use common::{page, run};
@@ -14,6 +16,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::BTreeSet;
+use windows::Windows;
 
 fn site() -> Server {
     let streamed = async |_: Request<'_>| {
@@ -91,10 +94,17 @@ fn right() -> impl Strategy<Value = Vec<u8>> {
         let rest = frame(CONTINUATION, WHOLE, stream, second);
         [&frame(HEADERS, END, stream, first)[..], if is_whole { &rest } else { &[] }].concat()
     });
+    // Much on one stream: what its handler takes, and what nobody takes.
+    let upload = (stream(), select(vec!["/", "/slow"]), 1_usize..9, 1_usize..=16_384);
+    let upload = upload.prop_map(|(stream, path, frames, len)| {
+        let content = frame(DATA, 0, stream, &vec![b'y'; len]).repeat(frames);
+        [post(stream, path, &[]), content].concat()
+    });
     let end = select(vec![0, END, PADDED, PADDED | END]);
     prop_oneof![
         8 => whole,
         4 => (stream(), fields).prop_map(|(stream, more)| post(stream, "/", &more)),
+        3 => upload,
         6 => (stream(), end.clone(), 0_usize..12_000).prop_map(|(s, flags, len)| frame(DATA, flags, s, &vec![3; len])),
         2 => (stream(), end).prop_map(|(s, flags)| frame(DATA, flags, s, b"\x02abc\0\0")),
         2 => stream().prop_map(|s| frame(HEADERS, END | WHOLE, s, &block(&[("x-trailer", "1")]))),
@@ -127,16 +137,29 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What the server must keep to, whatever it hears.
-#[derive(Default)]
 struct Said {
     lines: String,
     /// Streams that the server has ended or reset.
     ended: BTreeSet<u32>,
     last_stream: Option<u32>,
+    windows: Windows,
 }
 
 impl Said {
-    fn hear(&mut self, lines: &str) {
+    fn new() -> Self {
+        Self { lines: String::new(), ended: BTreeSet::new(), last_stream: None, windows: Windows::new() }
+    }
+
+    /// Hears what there is now.
+    async fn hear(&mut self, client: &mut Client) {
+        let lines = client.now().await;
+        for frame in client.heard.as_mut().map(std::mem::take).unwrap_or_default() {
+            self.windows.hear(&frame);
+        }
+        self.keep(&lines);
+    }
+
+    fn keep(&mut self, lines: &str) {
         for line in lines.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let stream: u32 = words.get(1).and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -180,7 +203,8 @@ fn h2_frames() {
         |(steps, cut, capacity)| {
             run(async {
                 let site = site();
-                let (mut client, mut said) = (Client::silent(&site, capacity), Said::default());
+                let (mut client, mut said) = (Client::silent(&site, capacity), Said::new());
+                client.heard = Some(Vec::new());
                 let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, END, 0, &[])].concat();
                 for step in [Step::Send(begin)].into_iter().chain(steps) {
                     match step {
@@ -189,16 +213,21 @@ fn h2_frames() {
                             for piece in octets.chunks(cut) {
                                 // Who sends more than the network holds reads meanwhile.
                                 for some in piece.chunks(capacity) {
+                                    said.windows.send(some);
                                     client.send(some).await;
-                                    said.hear(&client.now().await);
+                                    said.hear(&mut client).await;
                                 }
                             }
                         }
                     }
-                    said.hear(&client.now().await);
+                    said.hear(&mut client).await;
+                    // Who has been sent away, or cut off, is owed no answer.
+                    if said.last_stream.is_none() && site.stats().connections_open() > 0 {
+                        said.windows.check(&said.ended);
+                    }
                 }
                 client.end.finish();
-                said.hear(&client.now().await);
+                said.hear(&mut client).await;
                 drop(client.end);
                 client.serving.await;
                 assert_eq!(site.stats().connections_open(), 0);

@@ -124,9 +124,83 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus
 }
 
-/// Whether an integer in the block may be longer than we take: there is no use for those, and the other takes any.
+/// The longest integer that we take, and the octets it has behind its prefix: there is no use for more, and the other takes any.
+const LONGEST: (u64, usize) = (1 << 24, 4);
+
+/// Whether an integer of the block is longer than we take: one that stands where the block's own structure has one.
 fn has_long_integer(block: &[u8]) -> bool {
-    block.windows(4).any(|four| four.iter().all(|octet| octet & 0x80 != 0))
+    let mut rest = block;
+    // What is cut off has no long one.
+    while let Some(&first) = rest.first() {
+        let literal = match first {
+            0x80.. => None,
+            0x40.. => Some(6),
+            0x20.. => None,
+            _ => Some(4),
+        };
+        let bits = literal.unwrap_or(if first >= 0x80 { 7 } else { 5 });
+        let strings = match (integer(&mut rest, bits), literal) {
+            (Integer::Long, _) => return true,
+            (Integer::Cut, _) => return false,
+            (Integer::Is(_), None) => 0,
+            (Integer::Is(0), Some(_)) => 2,
+            (Integer::Is(_), Some(_)) => 1,
+        };
+        for _ in 0..strings {
+            match integer(&mut rest, 7) {
+                Integer::Long => return true,
+                Integer::Cut => return false,
+                Integer::Is(len) => match rest.get(len as usize..) {
+                    Some(behind) => rest = behind,
+                    None => return false,
+                },
+            }
+        }
+    }
+    false
+}
+
+#[derive(Debug, PartialEq)]
+enum Integer {
+    Is(u64),
+    Long,
+    Cut,
+}
+
+fn integer(rest: &mut &[u8], bits: u8) -> Integer {
+    let mask = (1_u64 << bits) - 1;
+    let Some((&first, mut behind)) = rest.split_first() else { return Integer::Cut };
+    let mut value = u64::from(first) & mask;
+    let mut octets = 0;
+    while octets > 0 || value == mask {
+        let Some((&octet, more)) = behind.split_first() else { return Integer::Cut };
+        behind = more;
+        if octets == LONGEST.1 {
+            return Integer::Long;
+        }
+        value += u64::from(octet & 0x7f) << (7 * octets);
+        octets += 1;
+        if value > LONGEST.0 {
+            return Integer::Long;
+        }
+        if octet < 0x80 {
+            break;
+        }
+    }
+    *rest = behind;
+    Integer::Is(value)
+}
+
+/// Octets that look like a long integer and are none are no excuse.
+#[test]
+fn h2_hpack_long_integers() {
+    let value = [&[0x40, 1, b'a', 5][..], &[0xff; 5]].concat();
+    assert!(!has_long_integer(&value), "within a value");
+    assert!(!has_long_integer(&[0x82, 0x86, 0x84, 0x88, 0x90]), "indices");
+    assert!(!has_long_integer(&[0xff, 0x80, 0x80, 0x80, 0x00]), "as long as may be");
+    assert!(has_long_integer(&[0x82, 0xff, 0x80, 0x80, 0x80, 0x80, 0x00]));
+    assert!(has_long_integer(&[0x40, 1, b'a', 0x7f, 0x80, 0x80, 0x80, 0x80, 0x00]));
+    assert_eq!(integer(&mut &[0x1f, 0x9a, 0x0a][..], 5), Integer::Is(1337));
 }
 
 /// Any blocks, one behind the other on one connection.

@@ -5,6 +5,7 @@ use crate::state::State;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use fata::http::Stats;
 use fata::net::{Direction, Figure, Interface, Kind, NetCounters, Packets, Stack};
 
 /// The type of the text.
@@ -12,7 +13,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics now.
 pub fn text(state: &State) -> String {
-    let (stats, memory, mut text) = (&state.stats, state.memory(), Text(String::new()));
+    let (memory, mut text) = (state.memory(), Text(String::new()));
     let start = state.started_at().since_unix().as_millis() as u64;
     for (name, help, milliseconds) in [
         ("fata_uptime_seconds", "Time since the appliance started.", state.uptime().as_millis() as u64),
@@ -33,46 +34,9 @@ pub fn text(state: &State) -> String {
             ("heap_used", memory.heap_used),
         ],
     );
-    text.family(
-        "http_responses_total",
-        COUNTER,
-        "Responses by the class of their status.",
-        "class",
-        &[
-            ("2xx", stats.responses(2)),
-            ("3xx", stats.responses(3)),
-            ("4xx", stats.responses(4)),
-            ("5xx", stats.responses(5)),
-        ],
-    );
-    let open = stats.connections_open() as u64;
-    for (name, kind, help, value) in [
-        ("http_connections_open", GAUGE, "Connections open now.", open),
-        ("http_connections_total", COUNTER, "Connections accepted.", stats.connections_total()),
-        (
-            "http_connections_evicted_total",
-            COUNTER,
-            "Idle connections closed to make room for new ones.",
-            stats.connections_evicted(),
-        ),
-        ("http_received_bytes_total", COUNTER, "Octets received on connections.", stats.octets_received()),
-        ("http_sent_bytes_total", COUNTER, "Octets sent on connections.", stats.octets_sent()),
-        (
-            "http_timeouts_total",
-            COUNTER,
-            "Requests and responses that took the client too long.",
-            stats.timeouts(),
-        ),
-        ("http_malformed_requests_total", COUNTER, "Requests that were not HTTP.", stats.malformed()),
-        (
-            "http_memory_refused_total",
-            COUNTER,
-            "Connections closed and requests answered 503 because memory was short.",
-            stats.refused_memory(),
-        ),
-    ] {
-        text.one(name, kind, help, value);
-    }
+    text.http("http_", &state.stats);
+    #[cfg(feature = "tls")]
+    text.http("http_redirect_", &state.tls.redirects);
     #[cfg(feature = "tls")]
     text.tls(&state.tls);
     if let Some(network) = state.network() {
@@ -156,6 +120,50 @@ impl Text {
         }
     }
 
+    /// What a server of HTTP counts.
+    fn http(&mut self, prefix: &str, stats: &Stats) {
+        self.family(
+            &[prefix, "responses_total"].concat(),
+            COUNTER,
+            "Responses by the class of their status.",
+            "class",
+            &[
+                ("2xx", stats.responses(2)),
+                ("3xx", stats.responses(3)),
+                ("4xx", stats.responses(4)),
+                ("5xx", stats.responses(5)),
+            ],
+        );
+        let open = stats.connections_open() as u64;
+        for (name, kind, help, value) in [
+            ("connections_open", GAUGE, "Connections open now.", open),
+            ("connections_total", COUNTER, "Connections accepted.", stats.connections_total()),
+            (
+                "connections_evicted_total",
+                COUNTER,
+                "Idle connections closed to make room for new ones.",
+                stats.connections_evicted(),
+            ),
+            ("received_bytes_total", COUNTER, "Octets received on connections.", stats.octets_received()),
+            ("sent_bytes_total", COUNTER, "Octets sent on connections.", stats.octets_sent()),
+            (
+                "timeouts_total",
+                COUNTER,
+                "Requests and responses that took the client too long.",
+                stats.timeouts(),
+            ),
+            ("malformed_requests_total", COUNTER, "Requests that were not HTTP.", stats.malformed()),
+            (
+                "memory_refused_total",
+                COUNTER,
+                "Connections closed and requests answered 503 because memory was short.",
+                stats.refused_memory(),
+            ),
+        ] {
+            self.one(&[prefix, name].concat(), kind, help, value);
+        }
+    }
+
     #[cfg(feature = "tls")]
     fn tls(&mut self, counts: &crate::https::Counts) {
         let (stats, reloads) = (&counts.stats, &counts.reloads);
@@ -191,7 +199,7 @@ impl Text {
             (
                 "tls_reloads_refused_total",
                 COUNTER,
-                "What was on the disk and could not be used.",
+                "Pairs, or states of the disk, that could not be used.",
                 reloads.refused.get(),
             ),
         ] {

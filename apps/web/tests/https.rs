@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
+const CHAIN_OF_RSA: &str = include_str!("../../../tls/tests/certificates/rsa.pem");
 const ROOT: &str = "../../tls/tests/certificates/root.pem";
 
 /// An image of a FAT volume, gone when the test has ended.
@@ -57,11 +58,17 @@ fn tool(name: &str, arguments: &[&str]) -> String {
 }
 
 fn web(params: &[&str]) -> (Process, String) {
+    let (web, place, _) = web_with_port(params);
+    (web, place)
+}
+
+/// The last is the port of plain HTTP.
+fn web_with_port(params: &[&str]) -> (Process, String, u16) {
     let (port, tls_port) = (free_port(), free_port());
     let own = [format!("port={port}"), format!("tls-port={tls_port}")];
     let web = Process::start(env!("CARGO_BIN_EXE_web"), [&[&*own[0], &*own[1]], params].concat());
     web.wait_for(&format!("HTTPS on port {tls_port}"));
-    (web, format!("localhost:{tls_port}"))
+    (web, format!("localhost:{tls_port}"), port)
 }
 
 /// The status and the version of HTTP of a page, for who trusts this root.
@@ -145,5 +152,113 @@ fn another_pair_replaces_the_one_that_is_shown() {
     let url = format!("https://{name}/metrics");
     let metrics = tool("curl", &["--silent", "--show-error", "--cacert", ROOT, "--resolve", &resolve, &url]);
     assert!(metrics.contains("tls_reloads_total 1\n"), "{metrics}");
+    assert!(metrics.contains("http_redirect_responses_total{class=\"3xx\"} 0\n"), "{metrics}");
     assert_eq!(web.leave().code(), Some(0));
+}
+
+/// What the server counts, for who trusts this root.
+fn metrics(place: &str, root: &str) -> String {
+    tool("curl", &["--silent", "--show-error", "--cacert", root, &format!("https://{place}/metrics")])
+}
+
+/// How often a pair was refused, once that is more than before.
+fn refused_more_than(before: u64, place: &str, root: &str) -> u64 {
+    for _ in 0..300 {
+        let metrics = metrics(place, root);
+        let figure = metrics.lines().find_map(|line| line.strip_prefix("tls_reloads_refused_total "));
+        let refused = figure.unwrap().parse().unwrap();
+        if refused > before {
+            return refused;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("no more than {before} refused: {}", metrics(place, root));
+}
+
+/// Pairs that cannot be used are counted, each once, not what is said of them: it is the same of all. A text that has the same
+/// certificate is none that came.
+#[test]
+fn pairs_are_counted() {
+    let volume = Volume::new("counted", &[]);
+    let (web, place) = self::web(&[&format!("keys.file={}", volume.image()), "reload=100ms"]);
+    let (own, own_key) = (volume.get("chain.pem"), volume.get("key.pem"));
+    let root = volume.0.join("made.pem");
+    fs::write(&root, &own).unwrap();
+    let root = root.to_str().unwrap();
+    // What is half written may count too.
+    let mut refused = 0;
+    for (file, text) in [("key.pem", KEY), ("chain.pem", CHAIN_OF_RSA), ("key.pem", &own_key)] {
+        volume.put(file, text);
+        refused = refused_more_than(refused, &place, root);
+    }
+    volume.put("chain.pem", &own.replace('\n', "\r\n"));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    volume.put("chain.pem", CHAIN);
+    refused_more_than(refused, &place, root);
+    let metrics = metrics(&place, root);
+    assert!(metrics.contains("tls_reloads_total 0\n"), "{metrics}");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+/// Who comes by HTTP is counted apart.
+#[test]
+fn redirects_are_counted() {
+    let (web, place, port) = web_with_port(&[]);
+    let plain = format!("http://localhost:{port}/");
+    let what = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
+    assert_eq!(tool("curl", &[&what[..], &[&plain]].concat()), "308");
+    let metrics = tool("curl", &["--silent", "--insecure", &format!("https://{place}/metrics")]);
+    assert!(metrics.contains("http_redirect_responses_total{class=\"3xx\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("http_responses_total{class=\"3xx\"} 0\n"), "{metrics}");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+/// Another certificate is made, and kept, before the one that was made ends: while the server runs, and when it starts.
+#[test]
+fn another_is_made_before_the_end() {
+    let volume = Volume::new("short", &[]);
+    let disk = format!("keys.file={}", volume.image());
+    let (web, _) = self::web(&[&disk, "valid=4s", "reload=0s"]);
+    let first = volume.get("chain.pem");
+    web.wait_for("another certificate is shown from now on");
+    let second = volume.get("chain.pem");
+    assert_ne!(first, second);
+    assert_eq!(web.leave().code(), Some(0));
+    assert!(!volume.names().contains("unfinished"), "{}", volume.names());
+    // By then it has ended, or is about to.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let (web, place) = self::web(&[&disk]);
+    web.wait_for("the certificate made before ends soon: made another one for localhost");
+    let root = volume.0.join("made.pem");
+    let third = volume.get("chain.pem");
+    assert_ne!(second, third);
+    fs::write(&root, &third).unwrap();
+    assert_eq!(page(&place, root.to_str().unwrap()), "200 2");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+/// One that was made for as long as the server runs does not end before.
+#[test]
+fn another_is_made_without_a_disk() {
+    let (web, _) = self::web(&["valid=4s"]);
+    web.wait_for("another certificate is shown from now on");
+    assert_eq!(web.leave().code(), Some(0));
+}
+
+/// What somebody else has put there is not replaced.
+#[test]
+fn what_was_not_made_here_stays() {
+    let volume = Volume::new("own", &[]);
+    let disk = format!("keys.file={}", volume.image());
+    let (web, _) = self::web(&[&disk, "valid=6s", "reload=0s"]);
+    assert_eq!(web.leave().code(), Some(0));
+    let chain = volume.get("chain.pem");
+    let (mark, own) = chain.split_once('\n').unwrap();
+    assert!(mark.starts_with("Made by"), "{chain}");
+    volume.put("chain.pem", own);
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    let (web, _) = self::web(&[&disk]);
+    web.wait_for("the certificate has expired");
+    assert_eq!(web.leave().code(), Some(0));
+    assert_eq!(volume.get("chain.pem"), own);
 }

@@ -2,11 +2,13 @@
 
 use super::failure::{FetchError, Waiting};
 use super::fetch::Request;
-use super::pool::{Bounds, Pool};
-use super::{Connection, Origin, Policy, Stats};
+use super::pool::{Bounds, Full, Pool, Ticket};
+use super::{Connection, Error, Origin, Policy, RequestWriter, ResponseReader, Stats};
 use alloc::rc::{Rc, Weak};
 use core::cell::{Cell, RefCell};
 use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use embedded_io_async::{Read, Write};
 use fata_libos::time::{Duration, Instant, sleep_until, timeout};
 
@@ -54,6 +56,7 @@ impl<C: Connector> Client<C> {
         let bounds = Bounds {
             all: policy.connections.max(1),
             per_origin: policy.connections_per_origin.max(1),
+            waiting: policy.waiting,
             idle_time: policy.idle_time,
         };
         let pool = RefCell::new(Pool::new(bounds));
@@ -117,23 +120,27 @@ impl<C: Connector> Shared<C> {
         wanted: Wanted,
         clock: &Clock,
     ) -> Result<Lease<C>, FetchError<C::Error>> {
-        let kept = if wanted == Wanted::Fresh { None } else { self.kept(origin, wanted) };
-        if let Some(connection) = kept {
-            self.stats.reused.add(1);
-            let connection = Some(connection);
-            return Ok(Lease { shared: self.clone(), origin: origin.clone(), connection, is_reused: true });
-        }
-        if !self.pool.borrow_mut().open(origin) {
+        let turn = Turn { shared: self, origin, ticket: None };
+        let turn = clock.within(self.policy.connect_time, Waiting::Connection, turn).await?;
+        if let Err(Full) = turn {
+            self.stats.turned_away.add(1);
             return Err(FetchError::TooManyConnections);
         }
         let mut lease =
-            Lease { shared: self.clone(), origin: origin.clone(), connection: None, is_reused: false };
+            Lease { shared: self.clone(), origin: origin.clone(), held: Held::Nothing, is_reused: false };
+        let kept = if wanted == Wanted::Fresh { None } else { self.kept(origin, wanted) };
+        if let Some(connection) = kept {
+            self.stats.reused.add(1);
+            (lease.held, lease.is_reused) = (Held::Both(connection), true);
+            return Ok(lease);
+        }
+        self.pool.borrow_mut().make_room(origin);
         let connecting = self.connector.connect(origin);
         let connected = clock.within(self.policy.connect_time, Waiting::Connection, connecting).await?;
         let (reader, writer) = connected.map_err(FetchError::Connect)?;
         self.stats.opened.add(1);
-        lease.connection =
-            Some(Connection::with(reader, writer, self.policy.response.clone(), self.stats.clone()));
+        let connection = Connection::with(reader, writer, self.policy.response.clone(), self.stats.clone());
+        lease.held = Held::Both(connection);
         Ok(lease)
     }
 
@@ -143,7 +150,7 @@ impl<C: Connector> Shared<C> {
             match self.connector.has_input(connection.reader().stream_mut()) {
                 Some(false) => return Some(connection),
                 None if wanted == Wanted::Any => return Some(connection),
-                _ => self.pool.borrow_mut().close(origin),
+                _ => {}
             }
         }
     }
@@ -172,25 +179,97 @@ async fn sweep<C: Connector>(shared: Weak<Shared<C>>) {
     }
 }
 
+/// Waits until one more connection may be in use, which it is then.
+struct Turn<'a, C: Connector> {
+    shared: &'a Shared<C>,
+    origin: &'a Origin,
+    ticket: Option<Ticket>,
+}
+
+impl<C: Connector> Future for Turn<'_, C> {
+    type Output = Result<(), Full>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { shared, origin, ticket } = &mut *self;
+        let had = ticket.is_some();
+        let entered = shared.pool.borrow_mut().enter(origin, ticket, cx.waker());
+        if entered.is_pending() && !had {
+            shared.stats.waited.add(1);
+        }
+        entered
+    }
+}
+
+impl<C: Connector> Drop for Turn<'_, C> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.pool.borrow_mut().leave(ticket);
+        }
+    }
+}
+
+/// What there is of a connection.
+enum Held<C: Connector> {
+    Both(Wire<C>),
+    /// The other half is with a request's content.
+    Reader(ResponseReader<C::Reader>),
+    Nothing,
+}
+
 /// A connection in use. Dropping it gives it back, if another request may follow.
 pub(super) struct Lease<C: Connector> {
     shared: Rc<Shared<C>>,
     origin: Origin,
-    connection: Option<Wire<C>>,
+    held: Held<C>,
     pub(super) is_reused: bool,
 }
 
 impl<C: Connector> Lease<C> {
-    /// The connection; there is one from its beginning to its drop.
-    pub(super) fn connection(&mut self) -> Result<&mut Wire<C>, super::Error> {
-        self.connection.as_mut().ok_or(super::Error::OutOfTurn)
+    /// The connection, while both its halves are here.
+    pub(super) fn connection(&mut self) -> Result<&mut Wire<C>, Error> {
+        match &mut self.held {
+            Held::Both(connection) => Ok(connection),
+            _ => Err(Error::OutOfTurn),
+        }
+    }
+
+    /// The half that reads.
+    pub(super) fn reader(&mut self) -> Result<&mut ResponseReader<C::Reader>, Error> {
+        match &mut self.held {
+            Held::Both(connection) => Ok(connection.reader()),
+            Held::Reader(reader) => Ok(reader),
+            Held::Nothing => Err(Error::OutOfTurn),
+        }
+    }
+
+    /// Takes the half that writes. A connection without it serves no other request.
+    pub(super) fn take_writer(&mut self) -> Result<RequestWriter<C::Writer>, Error> {
+        match core::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Both(connection) => {
+                let (reader, writer) = connection.into_halves();
+                self.held = Held::Reader(reader);
+                Ok(writer)
+            }
+            other => {
+                self.held = other;
+                Err(Error::OutOfTurn)
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub(super) fn put_writer(&mut self, writer: RequestWriter<C::Writer>) {
+        self.held = match core::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Reader(reader) => Held::Both(Connection::of_halves(reader, writer)),
+            other => other,
+        };
     }
 }
 
 impl<C: Connector> Drop for Lease<C> {
     fn drop(&mut self) {
-        match self.connection.take() {
-            Some(connection) if connection.is_reusable() => {
+        match core::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Both(connection) if connection.is_reusable() => {
                 self.shared.keep(self.origin.clone(), connection);
             }
             _ => self.shared.pool.borrow_mut().close(&self.origin),
@@ -227,5 +306,16 @@ impl Clock {
     ) -> Result<F::Output, FetchError<E>> {
         let (time, what) = self.left(time, what);
         timeout(time, future).await.map_err(|_| FetchError::TimedOut(what))
+    }
+
+    /// Waits for `future`, but not longer than all may take.
+    pub(super) async fn total<F: Future, E>(&self, future: F) -> Result<F::Output, FetchError<E>> {
+        match self.deadline {
+            None => Ok(future.await),
+            Some(deadline) => {
+                let left = deadline.duration_since(Instant::now());
+                timeout(left, future).await.map_err(|_| FetchError::TimedOut(Waiting::All))
+            }
+        }
     }
 }

@@ -2,22 +2,31 @@
 
 use super::agent::{Clock, Lease, Shared};
 use super::failure::{FetchError, Waiting};
+use super::upload::{Sent, Upload, is_own_fault};
 use super::{Connector, ResponseHead, Url};
 use crate::{Status, memory};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::Poll;
 
 /// Content of unknown length is read in steps of so many octets.
 const STEP: usize = 4 * 1024;
 
 /// A response. When its content has come whole, its connection may serve the next request; dropped before that it is closed.
+///
+/// A server that says yes may do so before it has all of the request's content. The rest goes out while the response is read,
+/// whose end is not told before that; dropping it ends both.
 pub struct Response<C: Connector> {
     head: ResponseHead,
     url: Url,
     /// `None` once all has come.
     lease: Option<Lease<C>>,
+    /// What of the request is still on its way.
+    upload: Option<Upload<C>>,
     shared: Rc<Shared<C>>,
     clock: Clock,
 }
@@ -27,10 +36,11 @@ impl<C: Connector> Response<C> {
         head: ResponseHead,
         url: Url,
         lease: Lease<C>,
+        upload: Option<Upload<C>>,
         shared: Rc<Shared<C>>,
         clock: Clock,
     ) -> Self {
-        Self { head, url, lease: Some(lease), shared, clock }
+        Self { head, url, lease: Some(lease), upload, shared, clock }
     }
 
     /// The status.
@@ -57,24 +67,56 @@ impl<C: Connector> Response<C> {
     pub fn known_rest(&mut self) -> Option<u64> {
         match &mut self.lease {
             None => Some(0),
-            Some(lease) => lease.connection().ok()?.reader().known_rest(),
+            Some(lease) => lease.reader().ok()?.known_rest(),
         }
     }
 
     /// The next octets of the content; 0 at its end.
     pub async fn read(&mut self, out: &mut [u8]) -> Result<usize, FetchError<C::Error>> {
+        let read = self.next(out).await;
+        match read {
+            Ok(0) if !out.is_empty() => self.lease = None,
+            Err(FetchError::TimedOut(_)) => self.shared.stats.timeouts.add(1),
+            _ => {}
+        }
+        read
+    }
+
+    async fn next(&mut self, out: &mut [u8]) -> Result<usize, FetchError<C::Error>> {
+        while let Some(upload) = &mut self.upload {
+            let Some(lease) = &mut self.lease else { return Ok(0) };
+            // No pause is too long while the server may wait for us; the upload has its own bound.
+            let n = match self.clock.total(beside(upload, lease.reader()?.read(out))).await? {
+                Beside::Sent(sent) => {
+                    self.sent(sent)?;
+                    continue;
+                }
+                Beside::Read(n) => n?,
+            };
+            if n > 0 || out.is_empty() {
+                return Ok(n);
+            }
+            let sent = self.clock.total(upload).await?;
+            self.sent(sent)?;
+        }
         let Some(lease) = &mut self.lease else { return Ok(0) };
-        let reading = lease.connection()?.reader().read(out);
-        let pause = self.shared.policy.pause_time;
-        let read = self.clock.within(pause, Waiting::Content, reading).await;
-        if read.is_err() {
-            self.shared.stats.timeouts.add(1);
+        let reading = lease.reader()?.read(out);
+        Ok(self.clock.within(self.shared.policy.pause_time, Waiting::Content, reading).await??)
+    }
+
+    /// The request is out, or will never be.
+    fn sent(&mut self, (writer, result): Sent<C>) -> Result<(), FetchError<C::Error>> {
+        self.upload = None;
+        match result {
+            Ok(()) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.put_writer(writer);
+                }
+                Ok(())
+            }
+            Err(error) if is_own_fault(&error) => Err(error),
+            Err(_) => Ok(()),
         }
-        let n = read??;
-        if n == 0 && !out.is_empty() {
-            self.lease = None;
-        }
-        Ok(n)
     }
 
     /// All the rest of the content, at most `limit` octets.
@@ -132,6 +174,26 @@ impl<C: Connector> Response<C> {
         }
         Ok(())
     }
+}
+
+enum Beside<C: Connector> {
+    Sent(Sent<C>),
+    Read(Result<usize, super::Error>),
+}
+
+/// Content both ways: whichever comes first.
+async fn beside<C: Connector>(
+    upload: &mut Upload<C>,
+    reading: impl Future<Output = Result<usize, super::Error>>,
+) -> Beside<C> {
+    let mut reading = pin!(reading);
+    poll_fn(|cx| {
+        if let Poll::Ready(sent) = Pin::new(&mut *upload).poll(cx) {
+            return Poll::Ready(Beside::Sent(sent));
+        }
+        reading.as_mut().poll(cx).map(Beside::Read)
+    })
+    .await
 }
 
 impl<C: Connector> fmt::Debug for Response<C> {

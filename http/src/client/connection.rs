@@ -25,6 +25,15 @@ impl<R: Read, W: Write> Connection<R, W> {
         }
     }
 
+    /// Of two halves that belong together.
+    pub(super) fn of_halves(reader: ResponseReader<R>, writer: RequestWriter<W>) -> Self {
+        Self { reader, writer }
+    }
+
+    pub(super) fn into_halves(self) -> (ResponseReader<R>, RequestWriter<W>) {
+        (self.reader, self.writer)
+    }
+
     /// Sends a request's head. Its content goes by [`halves`](Self::halves); the head waits for the first piece of it.
     pub async fn send(&mut self, head: &RequestHead) -> Result<(), Error> {
         if !self.writer.is_finished() {

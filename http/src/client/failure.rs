@@ -21,8 +21,8 @@ pub enum FetchError<E> {
     /// It took too long.
     #[error("waited for too long for {0}")]
     TimedOut(Waiting),
-    /// As many connections as may be are in use.
-    #[error("too many connections are in use")]
+    /// As many connections as may be are in use, and as many requests as may be wait for one.
+    #[error("too many connections are in use, and too many requests wait")]
     TooManyConnections,
     /// More redirections than [`Policy::redirects`](super::Policy::redirects).
     #[error("more than {0} redirections")]

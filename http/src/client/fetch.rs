@@ -3,8 +3,10 @@
 use super::agent::{Clock, Lease, Shared, Wanted};
 use super::answer::Response;
 use super::failure::{FetchError, Waiting};
-use super::upload::{Body, ContentWriter};
-use super::{Connector, Content, Error, RequestHead, ResponseHead, Url, UrlError, redirect};
+use super::upload::{Body, ContentWriter, Upload, is_own_fault};
+use super::{
+    Connector, Content, Error, Policy, RequestHead, RequestWriter, ResponseHead, Url, UrlError, redirect,
+};
 use crate::stream::Aborted;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -43,7 +45,7 @@ impl<C: Connector> Request<C> {
 
     /// Sets the content.
     pub fn body(mut self, octets: impl Into<Vec<u8>>) -> Self {
-        self.body = Body::Octets(octets.into());
+        self.body = Body::Octets(Rc::new(octets.into()));
         self
     }
 
@@ -90,15 +92,16 @@ impl<C: Connector> Call<C> {
         let most = self.shared.policy.redirects;
         let mut seen: Vec<(String, Url)> = Vec::new();
         loop {
-            let (lease, head) = self.ask(&url).await.inspect_err(|error| self.count(error))?;
+            let Answered { lease, head, upload } =
+                self.ask(&url).await.inspect_err(|error| self.count(error))?;
             let location = head.fields_of("Location").next().filter(|_| redirect::is_redirect(head.status()));
             let Some(location) = location.filter(|_| most > 0) else {
-                return Ok(Response::new(head, url, lease, self.shared, self.clock));
+                return Ok(Response::new(head, url, lease, upload, self.shared, self.clock));
             };
             let next = url.join(location).map_err(FetchError::BadLocation)?;
             let change = redirect::change(head.status(), &self.method, &url, &next);
             if !change.to_get && !self.body.is_there() {
-                return Ok(Response::new(head, url, lease, self.shared, self.clock));
+                return Ok(Response::new(head, url, lease, upload, self.shared, self.clock));
             }
             if change.is_downgrade && !self.shared.policy.allow_downgrade {
                 return Err(FetchError::Downgrade);
@@ -139,7 +142,7 @@ impl<C: Connector> Call<C> {
         let skipping = async {
             let (mut piece, mut skipped) = ([0; 512], 0);
             while skipped < MAX_SKIP {
-                match lease.connection()?.reader().read(&mut piece).await? {
+                match lease.reader()?.read(&mut piece).await? {
                     0 => break,
                     n => skipped += n,
                 }
@@ -147,11 +150,12 @@ impl<C: Connector> Call<C> {
             Ok::<_, Error>(())
         };
         // What cannot be read ends the connection, and nothing else.
-        let _ = timeout(self.shared.policy.continue_time, skipping).await;
+        let (time, _) = self.clock.left(self.shared.policy.continue_time, Waiting::Content);
+        let _ = timeout(time, skipping).await;
     }
 
     /// One request and its response's head; a second try where a connection was dead that had been kept.
-    async fn ask(&mut self, url: &Url) -> Result<(Lease<C>, ResponseHead), FetchError<C::Error>> {
+    async fn ask(&mut self, url: &Url) -> Result<Answered<C>, FetchError<C::Error>> {
         let is_idempotent =
             matches!(&self.method[..], "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
         let can_be_repeated = is_idempotent && self.body.can_be_repeated();
@@ -160,15 +164,15 @@ impl<C: Connector> Call<C> {
         let mut lease = self.shared.connection(url.origin(), wanted, &self.clock).await?;
         match self.exchange(&mut lease, &head).await {
             Err(FetchError::Http(Error::Closed | Error::Io(_)))
-                if lease.is_reused && can_be_repeated && lease.connection()?.reader().is_unanswered() =>
+                if lease.is_reused && can_be_repeated && lease.reader()?.is_unanswered() =>
             {
                 self.shared.stats.retried.add(1);
                 drop(lease);
                 lease = self.shared.connection(url.origin(), Wanted::Fresh, &self.clock).await?;
-                let response = self.exchange(&mut lease, &head).await?;
-                Ok((lease, response))
+                let (head, upload) = self.exchange(&mut lease, &head).await?;
+                Ok(Answered { lease, head, upload })
             }
-            result => result.map(|response| (lease, response)),
+            result => result.map(|(head, upload)| Answered { lease, head, upload }),
         }
     }
 
@@ -191,54 +195,105 @@ impl<C: Connector> Call<C> {
         Ok(head)
     }
 
+    /// The response's head, and what is still on its way to the server then.
     async fn exchange(
         &mut self,
         lease: &mut Lease<C>,
         head: &RequestHead,
-    ) -> Result<ResponseHead, FetchError<C::Error>> {
-        let policy = self.shared.policy.clone();
-        let (clock, connection) = (self.clock, lease.connection()?);
+    ) -> Result<(ResponseHead, Option<Upload<C>>), FetchError<C::Error>> {
+        let (policy, clock) = (&self.shared.policy, self.clock);
+        let connection = lease.connection()?;
         clock.within(policy.pause_time, Waiting::Request, connection.send(head)).await??;
         if head.waits_for_continue() {
-            let asked = timeout(policy.continue_time, connection.reader().wait_for_continue()).await;
-            if let Some(response) = asked.unwrap_or(Ok(None))? {
-                return Ok(response);
+            let (time, what) = clock.left(policy.continue_time, Waiting::Head);
+            match timeout(time, connection.reader().wait_for_continue()).await {
+                Ok(asked) => {
+                    if let Some(response) = asked? {
+                        return Ok((response, None));
+                    }
+                }
+                Err(_) if what == Waiting::All => return Err(FetchError::TimedOut(what)),
+                Err(_) => {}
             }
         }
-        let (to, from) = connection.halves();
-        let mut writer = ContentWriter::<C>::new(to, policy.pause_time, clock);
-        let mut writing = pin!(self.body.write(&mut writer));
-        let mut reading = pin!(from.head());
-        let mut written = None;
-        let mut patience: Option<(Sleep, Waiting)> = None;
-        poll_fn(|cx| {
-            if written.is_none()
-                && let Poll::Ready(result) = writing.as_mut().poll(cx)
-            {
-                let (time, what) = clock.left(policy.head_time, Waiting::Head);
-                patience = Some((sleep(time), what));
-                match result {
-                    Ok(()) | Err(FetchError::Http(Error::Io(_))) => written = Some(result),
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
+        let writer = lease.take_writer()?;
+        let mut upload = Some(Upload::start(self.body.once(), writer, policy.pause_time, clock));
+        let (answer, writer) = clock.total(answer(lease, &mut upload, policy, clock)).await?;
+        let head = answer?;
+        if let Some(writer) = writer {
+            lease.put_writer(writer);
+        }
+        // Who says no, or where else to go, does not want the rest. Any other may make its answer of what comes.
+        if head.status().code() >= 300 {
+            return Ok((head, None));
+        }
+        // Of an answer without content nobody waits for the end.
+        if let Some(rest) = upload.take_if(|_| lease.reader().is_ok_and(|reader| reader.is_done())) {
+            let (writer, result) = clock.total(rest).await?;
+            match result {
+                Ok(()) => lease.put_writer(writer),
+                Err(error) if is_own_fault(&error) => return Err(error),
+                Err(_) => {}
             }
-            // A server that has said no may take no more: then what it said counts, not that writing failed.
-            let failure = match reading.as_mut().poll(cx) {
-                Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
-                Poll::Ready(Err(error)) => FetchError::Http(error),
-                Poll::Pending => match &mut patience {
-                    Some((sleep, what)) => {
-                        ready!(Pin::new(sleep).poll(cx));
-                        FetchError::TimedOut(*what)
-                    }
-                    None => return Poll::Pending,
-                },
-            };
-            Poll::Ready(Err(match written.take() {
-                Some(Err(error)) => error,
-                _ => failure,
-            }))
-        })
-        .await
+        }
+        Ok((head, upload))
     }
+}
+
+/// A response's head, and what belongs to it.
+struct Answered<C: Connector> {
+    lease: Lease<C>,
+    head: ResponseHead,
+    upload: Option<Upload<C>>,
+}
+
+/// A response's head, and the half that writes, if it is done: then there is no upload any more.
+type Answer<C> = (
+    Result<ResponseHead, FetchError<<C as Connector>::Error>>,
+    Option<RequestWriter<<C as Connector>::Writer>>,
+);
+
+/// Waits for a response's head while the content goes out.
+async fn answer<C: Connector>(
+    lease: &mut Lease<C>,
+    upload: &mut Option<Upload<C>>,
+    policy: &Policy,
+    clock: Clock,
+) -> Answer<C> {
+    let reader = match lease.reader() {
+        Ok(reader) => reader,
+        Err(error) => return (Err(error.into()), None),
+    };
+    let mut reading = pin!(reader.head());
+    let (mut writer, mut failed) = (None, None);
+    let mut patience: Option<(Sleep, Waiting)> = None;
+    let answer = poll_fn(|cx| {
+        if let Some(sending) = upload
+            && let Poll::Ready((half, result)) = Pin::new(sending).poll(cx)
+        {
+            *upload = None;
+            let (time, what) = clock.left(policy.head_time, Waiting::Head);
+            patience = Some((sleep(time), what));
+            match result {
+                Ok(()) => writer = Some(half),
+                Err(error @ FetchError::Http(Error::Io(_))) => failed = Some(error),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        // A server that has said no may take no more: then what it said counts, not that writing failed.
+        let failure = match reading.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Err(error)) => FetchError::Http(error),
+            Poll::Pending => match &mut patience {
+                Some((sleep, what)) => {
+                    ready!(Pin::new(sleep).poll(cx));
+                    FetchError::TimedOut(*what)
+                }
+                None => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Err(failed.take().unwrap_or(failure)))
+    })
+    .await;
+    (answer, writer)
 }

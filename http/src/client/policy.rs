@@ -16,6 +16,8 @@ pub struct Policy {
     pub connections: usize,
     /// The same to one origin; 6.
     pub connections_per_origin: usize,
+    /// Requests that wait where as many connections as may be are in use; 64. They wait for no longer than `connect_time`.
+    pub waiting: usize,
     /// How long a connection waits for the next request; 30 s.
     pub idle_time: Duration,
     /// From a name to a connection that is ready, TLS included; 15 s.
@@ -38,6 +40,7 @@ impl Default for Policy {
             allow_downgrade: false,
             connections: 32,
             connections_per_origin: 6,
+            waiting: 64,
             idle_time: Duration::from_secs(30),
             connect_time: Duration::from_secs(15),
             head_time: Duration::from_secs(30),

@@ -18,6 +18,8 @@ pub struct Stats {
     pub(crate) retried: Counter,
     pub(crate) redirects: Counter,
     pub(crate) timeouts: Counter,
+    pub(crate) waited: Counter,
+    pub(crate) turned_away: Counter,
 }
 
 impl Stats {
@@ -79,6 +81,16 @@ impl Stats {
     /// What took too long.
     pub fn timeouts(&self) -> u64 {
         self.timeouts.get()
+    }
+
+    /// Requests that waited for one of the connections in use to end.
+    pub fn waited(&self) -> u64 {
+        self.waited.get()
+    }
+
+    /// Requests given up since as many as may were waiting already.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.get()
     }
 
     pub(crate) fn count(&self, status: Status) {

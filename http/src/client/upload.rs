@@ -2,12 +2,14 @@
 
 use super::agent::Clock;
 use super::failure::{FetchError, Waiting};
-use super::{Connector, Content, RequestWriter};
+use super::{Connector, Content, Error, RequestWriter};
 use crate::stream::Aborted;
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
+use core::task::{Context, Poll};
 use fata_libos::time::Duration;
 
 /// Content is written in pieces of so many octets, each of which must go within the time for a pause.
@@ -37,7 +39,7 @@ where
 /// A request's content.
 pub(super) enum Body<C: Connector> {
     None,
-    Octets(Vec<u8>),
+    Octets(Rc<Vec<u8>>),
     /// `None` when it was made.
     Stream(Content, Option<Box<dyn Source<C>>>),
 }
@@ -60,18 +62,22 @@ impl<C: Connector> Body<C> {
         !matches!(self, Self::Stream(_, None))
     }
 
+    /// What is sent of it once; of what cannot be sent again nothing is left.
+    pub(super) fn once(&mut self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Octets(octets) => Self::Octets(octets.clone()),
+            Self::Stream(content, source) => Self::Stream(*content, source.take()),
+        }
+    }
+
     /// Sends it, to its end.
-    pub(super) async fn write(
-        &mut self,
-        writer: &mut ContentWriter<'_, C>,
-    ) -> Result<(), FetchError<C::Error>> {
+    async fn write(self, writer: &mut ContentWriter<'_, C>) -> Result<(), FetchError<C::Error>> {
         let made = match self {
             Self::None => Ok(()),
-            Self::Octets(octets) => writer.write(octets).await,
-            Self::Stream(_, source) => match source.take() {
-                Some(source) => source.run(writer).await,
-                None => Err(Aborted),
-            },
+            Self::Octets(octets) => writer.write(&octets).await,
+            Self::Stream(_, Some(source)) => source.run(writer).await,
+            Self::Stream(_, None) => Err(Aborted),
         };
         if made.is_ok() {
             let finishing = writer.to.finish();
@@ -79,6 +85,41 @@ impl<C: Connector> Body<C> {
         }
         Err(writer.failed.take().unwrap_or(FetchError::Aborted))
     }
+}
+
+/// What has become of an upload: the half that writes, and whether all is out.
+pub(super) type Sent<C> =
+    (RequestWriter<<C as Connector>::Writer>, Result<(), FetchError<<C as Connector>::Error>>);
+
+/// Content on its way, which goes on while the response comes.
+pub(super) struct Upload<C: Connector>(Pin<Box<dyn Future<Output = Sent<C>>>>);
+
+impl<C: Connector> Upload<C> {
+    pub(super) fn start(
+        body: Body<C>,
+        mut writer: RequestWriter<C::Writer>,
+        pause_time: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self(Box::pin(async move {
+            let mut content = ContentWriter { to: &mut writer, pause_time, clock, failed: None };
+            let result = body.write(&mut content).await;
+            (writer, result)
+        }))
+    }
+}
+
+impl<C: Connector> Future for Upload<C> {
+    type Output = Sent<C>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent<C>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// Whether what ended an upload is its maker's fault. What the server does not take is its own affair once it has answered.
+pub(super) fn is_own_fault<E>(error: &FetchError<E>) -> bool {
+    matches!(error, FetchError::Aborted | FetchError::Http(Error::ContentLength | Error::OutOfTurn))
 }
 
 /// Where a request's content goes.
@@ -89,11 +130,7 @@ pub struct ContentWriter<'a, C: Connector> {
     failed: Option<FetchError<C::Error>>,
 }
 
-impl<'a, C: Connector> ContentWriter<'a, C> {
-    pub(super) fn new(to: &'a mut RequestWriter<C::Writer>, pause_time: Duration, clock: Clock) -> Self {
-        Self { to, pause_time, clock, failed: None }
-    }
-
+impl<C: Connector> ContentWriter<'_, C> {
     /// Sends all of `octets`. An error means that no more is of use; what it is, who sends the request will know.
     pub async fn write(&mut self, octets: &[u8]) -> Result<(), Aborted> {
         for piece in octets.chunks(PIECE) {

@@ -5,7 +5,10 @@ use crate::net::{Both, client_of_site, client_of_task};
 use embedded_io_async::Write;
 use fata_http::client::{Error, FetchError, InvalidRequest, Malformed, Policy, UrlError, Waiting};
 use fata_http::{BodyError, Method, Request, Response, Router, Status};
+use fata_libos::spawn_detached;
 use fata_libos::time::{Duration, Instant, sleep};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -298,7 +301,7 @@ fn more_than_is_wanted() {
 #[test]
 fn not_too_many_connections() {
     run(async {
-        let policy = Policy { connections: 3, connections_per_origin: 2, ..Policy::default() };
+        let policy = Policy { connections: 3, connections_per_origin: 2, waiting: 0, ..Policy::default() };
         let (client, _) = client_of_site(site(), policy);
         let get = async |host: &str| client.get(&format!("http://{host}/long")).send().await;
         let first = get("a").await.unwrap();
@@ -313,7 +316,51 @@ fn not_too_many_connections() {
         let fourth = get("b").await.unwrap();
         assert_eq!(client.connections(), (0, 3));
         drop((second, third, fourth));
-        assert_eq!(client.connections(), (0, 0));
+        assert_eq!((client.connections(), client.stats().turned_away()), ((0, 0), 2));
+    });
+}
+
+#[test]
+fn who_finds_all_connections_in_use_waits() {
+    run(async {
+        let policy = Policy { connections_per_origin: 2, waiting: 3, ..Policy::default() };
+        let (client, seen) = client_of_site(site(), policy);
+        let get = |host: &str| client.get(&format!("http://{host}/hello")).send();
+        let held = [get("a").await.unwrap(), get("a").await.unwrap()];
+        let done = Rc::<RefCell<Vec<u32>>>::default();
+        for n in 0..5 {
+            let (request, done) = (get("a"), done.clone());
+            spawn_detached(async move {
+                match request.await {
+                    Ok(response) => {
+                        assert_eq!(response.text(9).await.unwrap(), "hello");
+                        done.borrow_mut().push(n);
+                    }
+                    Err(FetchError::TooManyConnections) => done.borrow_mut().push(100 + n),
+                    Err(error) => panic!("{error}"),
+                }
+            });
+        }
+        sleep(secs(1)).await;
+        assert_eq!(*done.borrow(), [103, 104], "three wait");
+        assert_eq!((client.stats().waited(), client.stats().turned_away()), (3, 2));
+        // Another origin has room.
+        assert_eq!(get("b").await.unwrap().text(9).await.unwrap(), "hello");
+        for response in held {
+            assert_eq!(response.text(9).await.unwrap(), "hello");
+        }
+        sleep(secs(1)).await;
+        assert_eq!(*done.borrow(), [103, 104, 0, 1, 2], "in the order in which they came");
+        assert_eq!(seen.borrow().iter().filter(|origin| **origin == "http:a").count(), 2);
+
+        // Not for ever, and who has given up stands in nobody's way.
+        let held = [get("a").await.unwrap(), get("a").await.unwrap()];
+        let began = Instant::now();
+        assert_eq!(get("a").await.unwrap_err(), FetchError::TimedOut(Waiting::Connection));
+        assert_eq!(began.elapsed().as_secs(), 15);
+        drop(held);
+        assert_eq!(get("a").await.unwrap().text(9).await.unwrap(), "hello");
+        assert_eq!(client.connections().1, 0);
     });
 }
 

@@ -9,6 +9,7 @@ mod net;
 mod requests;
 mod server;
 mod table;
+mod uploads;
 
 use common::{duplex, run};
 use embedded_io_async::{Read, Write};

@@ -88,6 +88,17 @@ pub struct Client {
     pub fields: String,
     /// How many of our SETTINGS were acknowledged.
     pub acknowledged: usize,
+    /// All frames that have come, those of which there is no line too, for who takes them away.
+    pub heard: Option<Vec<Heard>>,
+}
+
+/// A frame that has come.
+#[derive(Debug)]
+pub struct Heard {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Client {
@@ -103,7 +114,8 @@ impl Client {
         let (end, other) = duplex(capacity);
         let server = server.clone();
         let serving = fata_libos::spawn(async move { server.serve_connection_h2(other, PEER).await });
-        Self { end, serving, seen: Vec::new(), content: Vec::new(), fields: String::new(), acknowledged: 0 }
+        let (seen, content, fields) = Default::default();
+        Self { end, serving, seen, content, fields, acknowledged: 0, heard: None }
     }
 
     pub async fn send(&mut self, octets: &[u8]) {
@@ -138,6 +150,9 @@ impl Client {
             let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
             let Some(payload) = self.seen.get(at + 9..at + 9 + len).map(<[u8]>::to_vec) else { break };
             at += 9 + len;
+            if let Some(heard) = &mut self.heard {
+                heard.push(Heard { kind, flags, stream, payload: payload.clone() });
+            }
             lines += &self.line(kind, flags, stream, &payload);
         }
         self.seen.drain(..at);

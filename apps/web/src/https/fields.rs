@@ -5,11 +5,6 @@ use alloc::string::String;
 use core::fmt::Write;
 use fata::time::Duration;
 
-/// What pages may load where nothing else is said: what this server has, and icons that stand in the page. No scripts and no styles
-/// within pages, no frames around them (<https://www.w3.org/TR/CSP3/>).
-pub const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-                          form-action 'self'; frame-ancestors 'none'";
-
 /// What does not depend on parameters.
 const FIXED: &str = "X-Content-Type-Options: nosniff\r\n\
                      X-Frame-Options: DENY\r\n\

@@ -1,11 +1,13 @@
 //! Certificate and key: of the image, of a FAT volume or an archive, or made here.
 
-use crate::store::{Found, Store};
+use super::made::Maker;
+use crate::store::{self, Store};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use fata::block::Disk;
+use fata::time::SystemTime;
 use fata_tls::issue::IssueError;
 use fata_tls::{ConfigError, ServerConfig};
 use zeroize::Zeroizing;
@@ -18,8 +20,10 @@ pub(super) const KEY: &str = "key.pem";
 const MOST: u64 = 64 << 10;
 /// The most memory for an archive in gzip, octets.
 pub(super) const UNPACKED: usize = 1 << 20;
-/// A certificate with its key, as PEM texts.
-#[derive(Clone, PartialEq, Eq)]
+
+/// A certificate with its key, as PEM texts. Two are equal whose sections are: how their lines are broken, and what stands between
+/// sections, makes no other pair.
+#[derive(Clone)]
 pub struct Pair {
     /// The certificate, and those that signed it behind it.
     pub chain: String,
@@ -33,12 +37,21 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// Where a pair comes from.
-pub enum Source {
-    /// The image, or a start without any: it is what it is.
-    Fixed,
-    /// A disk, whose files may change.
-    Disk(Disk),
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.has_chain_of(other) && sections(&self.key).eq(sections(&other.key))
+    }
+}
+
+/// The characters of a PEM text's sections, their first and last lines among them.
+fn sections(pem: &str) -> impl Iterator<Item = u8> {
+    let mut is_inside = false;
+    let of_section = pem.lines().filter(move |line| {
+        let (begins, ends) = (line.starts_with("-----BEGIN "), line.starts_with("-----END "));
+        is_inside = (is_inside || begins) && !ends;
+        is_inside || ends
+    });
+    of_section.flat_map(|line| line.bytes().filter(|octet| !octet.is_ascii_whitespace()))
 }
 
 /// Why there is no pair that can be used.
@@ -59,12 +72,20 @@ pub enum KeysError {
     /// It will be.
     #[error("the certificate is not valid yet")]
     Early,
+    /// The one that there is was made here and ends soon.
+    #[error("the certificate ends soon, and another one cannot be kept: {0}")]
+    NotKept(String),
 }
 
 impl Pair {
     /// What a server shows of it; an error where the key is another's.
     pub fn config(&self) -> Result<ServerConfig, KeysError> {
         Ok(ServerConfig::from_pem(&self.chain, &self.key)?)
+    }
+
+    /// Whether the other has the same certificates.
+    pub fn has_chain_of(&self, other: &Self) -> bool {
+        sections(&self.chain).eq(sections(&other.chain))
     }
 }
 
@@ -82,7 +103,7 @@ pub(super) async fn pair(store: &Store) -> Result<Pair, KeysError> {
 async fn file(store: &Store, name: &str) -> Result<Zeroizing<String>, KeysError> {
     let error = |what: &str| KeysError::File(format!("{name} {what}"));
     let found = store.find(name).await.map_err(|_| error("cannot be read"))?;
-    let Found::File(file) = found else { return Err(error("is not there")) };
+    let store::Found::File(file) = found else { return Err(error("is not there")) };
     if file.len > MOST {
         return Err(error("is longer than 64 KiB"));
     }
@@ -96,16 +117,69 @@ async fn file(store: &Store, name: &str) -> Result<Zeroizing<String>, KeysError>
     })
 }
 
-/// Reads the pair of a disk, or where that is an empty FAT volume makes one for these names and keeps it there. The second is whether
-/// it was made.
-pub async fn read_or_make(disk: &Disk, names: &[&str]) -> fata::Result<(Pair, bool)> {
+/// What a start finds on its disk.
+pub enum Found {
+    /// A pair.
+    Kept(Pair),
+    /// Nothing, so that one was made and is kept there.
+    Made(Pair),
+    /// One that was made there once and ends soon, or has ended: another one is kept there now.
+    Remade(Pair),
+}
+
+/// Reads the pair of a disk. Where that is an empty FAT volume, or has a pair that was made here and ends soon, makes one and keeps it
+/// there.
+pub async fn read_or_make(disk: &Disk, maker: &Maker) -> fata::Result<Found> {
     #[cfg(feature = "fat")]
     if super::kept::is_wanted(disk).await? {
-        let pair = Pair::make(names)?;
+        let pair = maker.make()?;
         super::kept::keep(disk, &pair).await?;
-        return Ok((pair, true));
+        return Ok(Found::Made(pair));
     }
+    let pair = read(disk).await?;
+    if pair.is_due(SystemTime::now()) && pair.config().is_ok() {
+        match remake(disk, maker).await {
+            Ok(pair) => return Ok(Found::Remade(pair)),
+            Err(error) => fata::log::warn!("keys: {error}"),
+        }
+    }
+    Ok(Found::Kept(pair))
+}
+
+/// Makes another pair in the place of one that was made there before.
+pub(super) async fn remake(disk: &Disk, maker: &Maker) -> Result<Pair, KeysError> {
+    let pair = maker.make()?;
+    #[cfg(feature = "fat")]
+    let kept = super::kept::keep(disk, &pair).await;
     #[cfg(not(feature = "fat"))]
-    let _ = names;
-    Ok((read(disk).await?, false))
+    let kept: fata::Result<()> = {
+        let _ = disk;
+        Err("this image has no code for FAT volumes (feature fat)".into())
+    };
+    match kept {
+        Ok(()) => Ok(pair),
+        Err(error) => Err(KeysError::NotKept(format!("{error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(chain: &str, key: &str) -> Pair {
+        Pair { chain: chain.into(), key: Zeroizing::new(key.into()) }
+    }
+
+    #[test]
+    fn other_texts_of_the_same_sections_are_the_same_pair() {
+        let chain = "-----BEGIN CERTIFICATE-----\nabcd\nef==\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nghij\n-----END PRIVATE KEY-----\n";
+        let first = pair(chain, key);
+        assert!(first == pair(&chain.replace('\n', "\r\n"), key));
+        assert!(first == pair(&chain.replace("abcd\n", "ab\ncd"), &format!("mine\n\n{key}\nend\n")));
+        assert!(first != pair(&chain.replace("ab", "aB"), key));
+        assert!(first != pair(chain, &key.replace("gh", "Gh")));
+        assert!(first != pair(&[chain, chain].concat(), key));
+        assert!(first.has_chain_of(&pair(chain, "")));
+    }
 }

@@ -1,11 +1,11 @@
-//! HTTPS: where keys come from ([`keys`]), how the running one is replaced ([`reload`]), what each response says beside its content
-//! ([`fields`](mod@fields)), and what is answered over plain HTTP ([`redirect`]).
+//! HTTPS: where keys come from ([`keys`]), how they are made ([`made`]), how the running pair is replaced ([`reload`]), what each
+//! response says beside its content ([`fields`](mod@fields)), and what is answered over plain HTTP ([`redirect`]).
 
 pub mod fields;
 #[cfg(feature = "fat")]
 mod kept;
 pub mod keys;
-mod made;
+pub mod made;
 pub mod redirect;
 pub mod reload;
 
@@ -18,6 +18,8 @@ pub struct Counts {
     pub stats: Rc<fata_tls::Stats>,
     /// Certificates that came later.
     pub reloads: reload::Reloads,
+    /// Clients of plain HTTP, who are sent away.
+    pub redirects: Rc<fata::http::Stats>,
     /// The certificate of an authority.
     #[cfg(feature = "acme")]
     acme: core::cell::OnceCell<Order>,

@@ -11,18 +11,19 @@ use fata::net::Network;
 use fata::prelude::*;
 use fata_tls::{ClientConfig, ServerConfig, TlsAcceptor};
 use web_site::https::keys::{KeysError, Pair};
+use web_site::https::made::Maker;
 use web_site::state::State;
 
 /// The longest text of roots, octets.
 const MOST_ROOTS: u64 = 256 << 10;
 
 /// What is known of the certificate, where the boot parameters ask for one.
-pub async fn open(env: &Env, network: &Network, names: &[&str], has_keys: bool) -> Result<Option<Kept>> {
+pub async fn open(env: &Env, network: &Network, maker: &Maker, has_keys: bool) -> Result<Option<Kept>> {
     let Some(directory) = env.param(params::ACME) else { return Ok(None) };
     if has_keys {
         return Err("acme: the disk keys has a certificate: one of the two is too many".into());
     }
-    if names == ["localhost"] {
+    if maker.names == "localhost" {
         return Err(
             "acme: names=NAME,NAME says what the certificate is for; no authority knows localhost".into()
         );
@@ -36,10 +37,11 @@ pub async fn open(env: &Env, network: &Network, names: &[&str], has_keys: bool) 
         );
     };
     let contacts: Vec<&str> = env.param(params::ACME_CONTACT).split(',').filter(|c| !c.is_empty()).collect();
+    let names: Vec<&str> = maker.names.split(',').collect();
     let ways: Result<Vec<Way>> = env.param(params::ACME_WAYS).split(',').map(way).collect();
     let order = Order {
         directory,
-        names,
+        names: &names,
         contacts: &contacts,
         terms: Terms::Agreed,
         ways: &ways?,
@@ -79,7 +81,7 @@ fn usual_roots() -> Result<ClientConfig> {
 }
 
 /// What is shown at first: the certificate that was kept, or one of our own.
-pub fn pair(env: &Env, order: &Kept, names: &[&str]) -> Result<Pair> {
+pub fn pair(env: &Env, order: &Kept, maker: &Maker) -> Result<Pair> {
     match order.certificate() {
         Some(issued) => {
             println!(env, "web: the disk acme has a certificate");
@@ -89,9 +91,9 @@ pub fn pair(env: &Env, order: &Kept, names: &[&str]) -> Result<Pair> {
             println!(
                 env,
                 "web: a certificate made here for {} until the authority's is there",
-                names.join(", ")
+                maker.names.replace(',', ", ")
             );
-            Ok(Pair::make(names)?)
+            Ok(maker.make()?)
         }
     }
 }

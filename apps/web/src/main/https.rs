@@ -6,9 +6,7 @@ mod acme;
 use crate::{blocks, networks, params, start};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use fata::http::{Limits, Server};
 use fata::net::{self, TcpListener};
@@ -18,8 +16,10 @@ use fata::time::SystemTime;
 use fata_tls::provider::Tickets;
 use fata_tls::{ServerConfig, TlsAcceptor};
 use web_site::content::{KEYS, SITE};
-use web_site::https::keys::{self, Pair};
-use web_site::https::{fields, redirect, reload};
+use web_site::https::keys::{self, Found, Pair};
+use web_site::https::made::Maker;
+use web_site::https::reload::Keeper;
+use web_site::https::{fields, redirect};
 use web_site::routes;
 use zeroize::Zeroizing;
 
@@ -39,29 +39,34 @@ const REDIRECTED: usize = 128;
 pub async fn main(env: Env) -> Result<()> {
     let (state, mut limits) = start(&env)?;
     let disk = env.optional_block(blocks::KEYS).await?;
-    let names: Vec<&str> = env.param(params::NAMES).split(',').collect();
+    let maker = Maker { names: env.param(params::NAMES).into(), valid: env.param(params::VALID) };
+    let names = maker.names.replace(',', ", ");
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     #[cfg(feature = "acme")]
-    let order = acme::open(&env, &network, &names, disk.is_some()).await?;
+    let order = acme::open(&env, &network, &maker, disk.is_some()).await?;
     #[cfg(feature = "acme")]
-    let kept = order.as_ref().map(|order| acme::pair(&env, order, &names)).transpose()?;
+    let kept = order.as_ref().map(|order| acme::pair(&env, order, &maker)).transpose()?;
     #[cfg(not(feature = "acme"))]
     let kept = None;
     let pair = match (kept, &disk) {
         (Some(pair), _) => pair,
-        (None, Some(disk)) => {
-            let (pair, is_new) = keys::read_or_make(disk, &names).await.map_err(of_disk)?;
-            if is_new {
-                println!(env, "web: the disk keys had no certificate: made one for {}", names.join(", "));
+        (None, Some(disk)) => match keys::read_or_make(disk, &maker).await.map_err(of_disk)? {
+            Found::Kept(pair) => pair,
+            Found::Made(pair) => {
+                println!(env, "web: the disk keys had no certificate: made one for {names}");
+                pair
             }
-            pair
-        }
+            Found::Remade(pair) => {
+                println!(env, "web: the certificate made before ends soon: made another one for {names}");
+                pair
+            }
+        },
         (None, None) => match KEYS {
             Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
             None => {
-                println!(env, "web: no disk keys: a certificate for {} until it ends", names.join(", "));
-                Pair::make(&names)?
+                println!(env, "web: no disk keys: a certificate for {names} until it ends");
+                maker.make()?
             }
         },
     };
@@ -92,24 +97,25 @@ pub async fn main(env: Env) -> Result<()> {
         None => redirects,
     };
     #[cfg(feature = "acme")]
+    let is_ordered = order.is_some();
+    #[cfg(not(feature = "acme"))]
+    let is_ordered = false;
+    #[cfg(feature = "acme")]
     if let Some(order) = order {
-        let (names, status) = (names.join(", "), order.status.clone());
-        state.tls.set_acme(web_site::https::Order { names, status });
+        state.tls.set_acme(web_site::https::Order { names, status: order.status.clone() });
         spawn(acme::keep(order, acceptor.clone(), finish.clone(), state.clone())).detach();
     }
-    let every = env.param(params::RELOAD);
-    if let Some(disk) = disk.filter(|_| !every.is_zero()) {
-        let (acceptor, state) = (acceptor.clone(), state.clone());
-        let watch =
-            async move { reload::watch(disk, pair, every, acceptor, finish, &state.tls.reloads).await };
-        spawn(watch).detach();
+    let keeper = Keeper { disk, every: env.param(params::RELOAD), maker, acceptor: acceptor.clone(), finish };
+    if !is_ordered && keeper.is_needed(&pair) {
+        let state = state.clone();
+        spawn(async move { keeper.run(pair, &state.tls.reloads).await }).detach();
     }
 
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
     let plain = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
     let listener = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, tls_port).into())?;
     let few = Limits { connections: REDIRECTED, ..Limits::default() };
-    let http = Server::with(redirects, few, Rc::default());
+    let http = Server::with(redirects, few, state.tls.redirects.clone());
     spawn(async move { http.serve(async move || accept(&plain).await).await }).detach();
 
     let mut router = web_site::router(&SITE, state.clone());
