@@ -99,6 +99,7 @@ async fn main(env: Env) -> Result<()> {
     let listen = |port: u16| TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into());
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
     let stats = Rc::<Stats>::default();
+    let mut plain = None;
     match env.param(params::HTTP) {
         "off" => {}
         "redirect" => {
@@ -117,7 +118,7 @@ async fn main(env: Env) -> Result<()> {
                 let (stream, about, peer) = accept(&listener, &load_balancers, false).await?;
                 Ok::<_, net::Error>((stream, Peer::with(peer, Rc::new(about))))
             };
-            spawn(async move { server.serve(accept).await }).detach();
+            plain = Some(spawn(async move { server.serve(accept).await }));
         }
         other => {
             return Err(format!("boot parameter http: \"{other}\" is none of redirect, serve, off").into());
@@ -146,7 +147,12 @@ async fn main(env: Env) -> Result<()> {
             ));
         }
     };
-    https.serve(accept).await.map_err(|e: net::Error| e.into())
+    https.serve(accept).await?;
+    // What is under way there has its time too.
+    if let Some(plain) = plain {
+        plain.await?;
+    }
+    Ok(())
 }
 
 /// What is proxied: from the disk, or from the parameters.
