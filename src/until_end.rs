@@ -32,5 +32,5 @@ fn poll_end(grace: &mut Option<Grace>, cx: &mut Context<'_>) -> Poll<()> {
     if !shutdown::has_listeners() {
         return Poll::Ready(());
     }
-    grace.insert(Box::pin(sleep(SHUTDOWN_GRACE))).as_mut().poll(cx)
+    grace.insert(Box::pin(sleep(shutdown::grace().unwrap_or(SHUTDOWN_GRACE)))).as_mut().poll(cx)
 }

@@ -61,6 +61,37 @@ impl embedded_io_async::Error for BodyError {
     }
 }
 
+/// What is left of a request's content while it is answered; after an upgrade what comes of the other protocol.
+pub struct RequestContent<'a>(pub(crate) Left<'a>);
+
+/// See [`RequestContent`].
+pub(crate) enum Left<'a> {
+    Nothing,
+    Content(Received<'a>),
+    /// Of another protocol.
+    Raw(&'a Io),
+}
+
+impl RequestContent<'_> {
+    /// Octets still to come, where that is known.
+    pub fn known_rest(&self) -> Option<u64> {
+        match self.0 {
+            Left::Nothing => Some(0),
+            Left::Content(content) => content.known_rest(),
+            Left::Raw(_) => None,
+        }
+    }
+
+    /// The next octets; 0 at the end.
+    pub async fn read(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
+        match self.0 {
+            Left::Nothing => Ok(0),
+            Left::Content(content) => content.read(out).await,
+            Left::Raw(io) => read_raw(io, out).await,
+        }
+    }
+}
+
 /// A request's content, however it comes.
 #[derive(Clone, Copy)]
 pub(crate) enum Received<'a> {
@@ -280,4 +311,25 @@ pub(crate) fn take_plain(input: &[u8], out: &mut [u8], left: &mut u64) -> (usize
     out[..n].copy_from_slice(&input[..n]);
     *left -= n as u64;
     (n, n)
+}
+
+/// The next octets of a connection as they come; 0 at its end.
+async fn read_raw(io: &Io, out: &mut [u8]) -> Result<usize, BodyError> {
+    loop {
+        let n = io.with_input(|input| {
+            let n = input.bytes().len().min(out.len());
+            out[..n].copy_from_slice(&input.bytes()[..n]);
+            input.consume(n);
+            n
+        });
+        if n > 0 || out.is_empty() {
+            return Ok(n);
+        }
+        match io.fill().await {
+            Ok(()) => {}
+            Err(ReadError::Closed) => return Ok(0),
+            Err(ReadError::TimedOut) => return Err(BodyError::TimedOut),
+            Err(ReadError::NoMemory | ReadError::Full) => return Err(BodyError::NoMemory),
+        }
+    }
 }

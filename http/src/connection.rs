@@ -7,8 +7,7 @@ use crate::io::{Io, Phase, ReadError};
 use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
 use crate::server::Shared as Server;
-use crate::{Method, Request, Response, Status};
-use core::net::SocketAddr;
+use crate::{Method, Peer, Request, Response, Status};
 
 /// Octets that are read and forgotten while a client may still send what nobody reads.
 const MAX_LINGER: usize = 256 * 1024;
@@ -38,7 +37,7 @@ enum NoRequest {
 }
 
 /// Serves requests until the connection is to be closed.
-pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
+pub(crate) async fn serve(server: &Server, io: &Io, peer: &Peer) {
     let mut seen = Progress::default();
     #[cfg(feature = "h2")]
     if is_http2(server, io, &mut seen).await {
@@ -192,8 +191,11 @@ async fn wait_for_head(
 }
 
 /// Whether a whole head is one that we serve.
-fn check(server: &Server, head: &Head) -> Result<Framing, Status> {
+fn check(server: &Server, head: &mut Head) -> Result<Framing, Status> {
     let framing = framing::read(head)?;
+    if server.takes_any_method.get() {
+        head.take_any_method();
+    }
     head.method().ok_or(Status::NOT_IMPLEMENTED)?;
     match framing.content {
         Content::Length(n) if n > server.limits.body_size => Err(Status::CONTENT_TOO_LARGE),
@@ -211,19 +213,12 @@ async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
     }
     let (response, asked) = (Response::error(status), Asked::unreadable(head));
     let begun = send::begin(server, io, asked, &response, None);
-    let sent = send::finish(io, begun, response.into_body(), None).await;
+    let sent = send::finish(io, begun, response.into_body(), None, None).await;
     if sent.is_ok() { Next::Linger } else { Next::Cut }
 }
 
 /// One request and its response.
-async fn exchange(
-    server: &Server,
-    io: &Io,
-    peer: SocketAddr,
-    head: &Head,
-    framing: Framing,
-    served: u32,
-) -> Next {
+async fn exchange(server: &Server, io: &Io, peer: &Peer, head: &Head, framing: Framing, served: u32) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
     let mut response = match answer(server, io, Received::Http1(&body), head, method, peer) {
@@ -237,7 +232,7 @@ async fn exchange(
     let mut asked = Asked::new(head, &framing);
     asked.keep_alive &= !server.is_last(&io.slot, served) && body.can_skip();
     let begun = send::begin(server, io, asked, &response, part.as_ref());
-    match send::finish(io, begun, response.into_body(), part).await {
+    match send::finish(io, begun, response.into_body(), part, Some(Received::Http1(&body))).await {
         Err(_) => Next::Cut,
         Ok(true) if body.skip().await => Next::Keep,
         Ok(_) if body.known_rest() == Some(0) && io.has_no_input() => Next::Close,
@@ -253,7 +248,7 @@ pub(crate) fn answer<'a>(
     body: Received<'a>,
     head: &'a Head,
     method: Method,
-    peer: SocketAddr,
+    peer: &'a Peer,
 ) -> Answer<'a> {
     let path = head.path();
     match server.router.find(method, path) {

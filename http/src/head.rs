@@ -47,6 +47,7 @@ pub(crate) struct Head {
     bytes: Vec<u8>,
     fields: Vec<(Span, Span)>,
     method: Option<Method>,
+    pub(crate) method_name: Span,
     /// HTTP/1.x
     pub(crate) minor: u8,
     pub(crate) target: Target,
@@ -57,6 +58,7 @@ impl Head {
     pub(crate) fn clear(&mut self) {
         self.fields.clear();
         self.method = None;
+        self.method_name = Span::default();
     }
 
     /// Reads a head from the start of `input`. An error is the status to answer with; the method may be known then.
@@ -64,6 +66,7 @@ impl Head {
         self.clear();
         let Some(method_end) = end_of(input, 0, 0, Class::TOKEN)? else { return Ok(Parsed::Partial) };
         self.method = Method::from_bytes(&input[..method_end]);
+        self.method_name = Span::new(0, method_end);
         let Some(line) = request_line(input, method_end)? else { return Ok(Parsed::Partial) };
         let Some(len) = self.parse_fields(input, line.len, max_fields)? else { return Ok(Parsed::Partial) };
         self.keep(&input[..len])?;
@@ -104,6 +107,11 @@ impl Head {
     /// The method, if it is one of ours.
     pub(crate) fn method(&self) -> Option<Method> {
         self.method
+    }
+
+    /// Makes a method of ours of any other.
+    pub(crate) fn take_any_method(&mut self) {
+        self.method = self.method.or(Some(Method::Other));
     }
 
     /// All fields in order. A name is ASCII.
@@ -156,6 +164,7 @@ impl Head {
     #[cfg(feature = "h2")]
     pub(crate) fn set_request(&mut self, method: Span, target: Span) -> Result<(), Status> {
         self.method = Method::from_bytes(self.octets(method));
+        self.method_name = method;
         let plain = Class::PLAIN_PATH.run(self.octets(target));
         self.target = target::parse(&self.bytes, method, target, plain)?;
         Ok(())

@@ -1,11 +1,11 @@
 //! What a handler sees of a request.
 
-use crate::Method;
 use crate::body::{BodyError, Received};
 use crate::conditional::{self, Precondition, Validators};
 use crate::head::Head;
 use crate::router;
 use crate::target::{self, Path};
+use crate::{Method, Peer};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -20,13 +20,26 @@ pub struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) path: Path<'a>,
     pub(crate) pattern: &'static str,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: &'a Peer,
 }
 
 impl<'a> Request<'a> {
     /// The method. A route for GET is asked for HEAD as well; the content is then left away by the server.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The method's name as it was sent: also of [`Method::Other`].
+    pub fn method_name(&self) -> &'a str {
+        self.head.text(self.head.method_name)
+    }
+
+    /// The host that the request is for, perhaps with a port: of its target, where that has one, else of `Host` (RFC 9112 section 3.2.2).
+    pub fn authority(&self) -> Option<&'a [u8]> {
+        match self.head.target.authority {
+            Some(authority) => Some(self.head.text(authority).as_bytes()),
+            None => self.head.field("host"),
+        }
     }
 
     /// The path as it was sent, percent-encoded: `/a%20b`.
@@ -75,7 +88,12 @@ impl<'a> Request<'a> {
 
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.peer.address()
+    }
+
+    /// What the listener has said of the connection ([`Peer::with`]).
+    pub fn about<T: 'static>(&self) -> Option<&'a T> {
+        self.peer.about()?.downcast_ref()
     }
 
     /// Octets of content still to come, where the client has said.

@@ -1,8 +1,9 @@
 //! What a handler answers.
 
+use crate::body::RequestContent;
 use crate::conditional::Validators;
 use crate::octets::Class;
-use crate::stream::{Aborted, BodyWriter, Source};
+use crate::stream::{Aborted, BodyWriter, Source, TwoWays};
 use crate::{HttpDate, Status};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -24,6 +25,14 @@ pub struct Response {
     /// Whether to say that parts of the content can be asked for.
     pub(crate) has_ranges: bool,
     pub(crate) close: bool,
+    pub(crate) relayed: Relayed,
+}
+
+/// Which of the server's own fields a response brings with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Relayed {
+    pub(crate) is_relayed: bool,
+    pub(crate) has_date: bool,
 }
 
 /// Content of a response.
@@ -37,6 +46,8 @@ pub(crate) enum Kind {
         len: Option<u64>,
         source: Box<dyn Source>,
     },
+    /// Another protocol goes on behind the head.
+    Upgrade(Box<dyn Source>),
 }
 
 impl Response {
@@ -51,6 +62,7 @@ impl Response {
             body: Body::default(),
             has_ranges: false,
             close: false,
+            relayed: Relayed::default(),
         }
     }
 
@@ -102,10 +114,41 @@ impl Response {
         Self::new(Status::OK).body(Body(Kind::Stream { len: Some(len), source: Box::new(write) }))
     }
 
+    /// 101: behind its head the connection is `run`'s, which reads and writes another protocol, `Upgrade`'s value (RFC 9110 section 7.8).
+    /// Nothing limits the time of that; the server's [drain](crate::Server::drain) ends it. When `run` is done the connection is closed: in
+    /// order, or after an error by a reset. For requests of HTTP/1.1 that have asked for it; in HTTP/2 there is none, and its stream is reset.
+    pub fn upgrade(
+        protocol: &str,
+        run: impl AsyncFnOnce(RequestContent<'_>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
+    ) -> Self {
+        let body = Body(Kind::Upgrade(Box::new(TwoWays(run))));
+        Self::new(Status::SWITCHING_PROTOCOLS).header("Upgrade", protocol).body(body)
+    }
+
+    /// Adds a field of a response that another server has made, which is passed on as it is, its `Date` and validators too. What frames it or
+    /// is about a connection, is left out, and so is what is no field.
+    pub fn relayed_header(mut self, name: &str, value: &[u8]) -> Self {
+        let is_field = !name.is_empty() && Class::TOKEN.run(name.as_bytes()) == name.len();
+        if !is_field || Class::VALUE.run(value) != value.len() || is_of_transfer(name) {
+            return self;
+        }
+        self.relayed.is_relayed = true;
+        self.relayed.has_date |= name.eq_ignore_ascii_case("Date");
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.fields.extend_from_slice(part);
+        }
+        self
+    }
+
     /// Sets the status.
     pub fn status(mut self, status: Status) -> Self {
         self.status = status;
         self
+    }
+
+    /// The status as it is set.
+    pub fn status_code(&self) -> Status {
+        self.status
     }
 
     /// Sets the content.
@@ -177,6 +220,12 @@ impl Response {
 
 fn is_servers_own(name: &str) -> bool {
     ["Date", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "ETag", "Last-Modified"]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name))
+}
+
+fn is_of_transfer(name: &str) -> bool {
+    ["Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Keep-Alive", "Proxy-Connection"]
         .iter()
         .any(|own| own.eq_ignore_ascii_case(name))
 }

@@ -1,5 +1,6 @@
 //! Puts responses on their way.
 
+use crate::body::{Left, Received, RequestContent};
 use crate::conditional::{self, Precondition};
 use crate::framing::Framing;
 use crate::head::Head;
@@ -11,9 +12,13 @@ use crate::stream::{Aborted, BodyWriter, Delimiter};
 use crate::{HttpDate, Method, Response, Status};
 use alloc::vec::Vec;
 use core::ops::Range;
+use fata_libos::time::Duration;
 
 /// Content up to this size is put behind its head, to be written with it; larger content is written from where it is.
 const SMALL: usize = 1024;
+
+/// Longer than any connection lives: who has another protocol has its own timers.
+const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// What the answer must know of the request.
 #[derive(Clone, Copy)]
@@ -82,7 +87,7 @@ impl Body {
         match &self.0 {
             Kind::Static(bytes) => Some(bytes.len()),
             Kind::Owned(bytes) => Some(bytes.len()),
-            Kind::Stream { .. } => None,
+            Kind::Stream { .. } | Kind::Upgrade(_) => None,
         }
     }
 }
@@ -109,10 +114,10 @@ pub(crate) fn begin(
         if out.capacity() == 0 {
             *out = server.spare.take_output();
         }
-        put_start(out, response.status, &server.date.now());
+        put_start(out, response, &server.date.now());
         put_fields(out, response);
         put(out, &[server.fields.get().as_bytes()]);
-        put_framing(out, response, delimiter, part, end(asked.http_1_1, keep_alive));
+        put_framing(out, response, delimiter, part, end(response, asked.http_1_1, keep_alive));
     });
     Begun { delimiter: delimiter.filter(|_| !asked.is_head), keep_alive }
 }
@@ -123,6 +128,7 @@ pub(crate) async fn finish(
     begun: Begun,
     body: Body,
     part: Option<Range<usize>>,
+    request: Option<Received<'_>>,
 ) -> Result<bool, Aborted> {
     let Begun { delimiter: Some(delimiter), keep_alive } = begun else { return Ok(begun.keep_alive) };
     io.is_open_ended.set(delimiter == Delimiter::Close);
@@ -137,11 +143,17 @@ pub(crate) async fn finish(
         }
         Kind::Stream { source, .. } => {
             let mut writer = BodyWriter::new(io, delimiter);
-            let made = source.run(&mut writer).await;
+            let left = request.map_or(Left::Nothing, Left::Content);
+            let made = source.run(RequestContent(left), &mut writer).await;
             if made.and_then(|()| writer.finish()).is_err() {
                 io.flush().await;
                 return Err(Aborted);
             }
+        }
+        Kind::Upgrade(source) => {
+            io.begin_reading(Phase::wait(NEVER));
+            let mut writer = BodyWriter::new(io, delimiter);
+            source.run(RequestContent(Left::Raw(io)), &mut writer).await?;
         }
     }
     Ok(keep_alive)
@@ -167,7 +179,7 @@ pub(crate) fn delimiter(response: &Response, asked: Asked, part: Option<&Range<u
         (Kind::Owned(bytes), None) => Delimiter::Length(bytes.len() as u64),
         (Kind::Stream { len: Some(n), .. }, _) => Delimiter::Length(*n),
         (Kind::Stream { len: None, .. }, _) if asked.http_1_1 => Delimiter::Chunks,
-        (Kind::Stream { len: None, .. }, _) => Delimiter::Close,
+        (Kind::Stream { len: None, .. } | Kind::Upgrade(_), _) => Delimiter::Close,
     })
 }
 
@@ -182,8 +194,12 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-fn put_start(out: &mut Vec<u8>, status: Status, date: &HttpDate) {
+fn put_start(out: &mut Vec<u8>, response: &Response, date: &HttpDate) {
+    let status = response.status;
     out.reserve(USUAL);
+    if response.relayed.has_date {
+        return put(out, &[b"HTTP/1.1 ", &status.digits(), b" ", status.reason().as_bytes(), b"\r\n"]);
+    }
     // Most responses have it: a piece less to put.
     if status == Status::OK {
         return put(out, &[b"HTTP/1.1 200 OK\r\nDate: ", date.line()]);
@@ -199,7 +215,7 @@ fn put_fields(out: &mut Vec<u8>, response: &Response) {
     if let Some(date) = &response.validators.last_modified {
         put(out, &[b"Last-Modified: ", date.line()]);
     }
-    if response.status == Status::NOT_MODIFIED {
+    if response.status == Status::NOT_MODIFIED && !response.relayed.is_relayed {
         put_all_but_content_fields(out, response.prepared.as_bytes());
         put_all_but_content_fields(out, &response.fields);
     } else {
@@ -216,7 +232,9 @@ pub(crate) fn put_lines(
     delimiter: Option<Delimiter>,
     part: Option<&Range<usize>>,
 ) {
-    put(out, &[b"Date: ", server.date.now().line()]);
+    if !response.relayed.has_date {
+        put(out, &[b"Date: ", server.date.now().line()]);
+    }
     put_fields(out, response);
     put(out, &[server.fields.get().as_bytes()]);
     put_framing(out, response, delimiter.filter(|&d| d != Delimiter::Chunks), part, b"\r\n\r\n");
@@ -258,7 +276,10 @@ fn put_framing(
 }
 
 /// The end of the head's last line but `Connection`, and what follows: that field only where it is not the version's default.
-fn end(http_1_1: bool, keep_alive: bool) -> &'static [u8] {
+fn end(response: &Response, http_1_1: bool, keep_alive: bool) -> &'static [u8] {
+    if matches!(response.body.0, Kind::Upgrade(_)) {
+        return b"\r\nConnection: upgrade\r\n\r\n";
+    }
     match (http_1_1, keep_alive) {
         (true, true) => b"\r\n\r\n",
         (false, true) => b"\r\nConnection: keep-alive\r\n\r\n",

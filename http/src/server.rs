@@ -8,11 +8,10 @@ use crate::memory;
 use crate::memory::Waiting;
 use crate::registry::{Registry, Slot};
 use crate::spare::Spare;
-use crate::{Limits, Router, Stats};
+use crate::{Limits, Peer, Router, Stats};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
-use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::{Read, Write};
@@ -20,7 +19,7 @@ use fata_libos::net::Abort;
 use fata_libos::time::timeout;
 use fata_libos::{shutdown, spawn_detached};
 
-/// Where connections come from. Any `async` closure that gives a stream and its peer's address is one:
+/// Where connections come from. Any `async` closure that gives a stream and its peer is one, which may be an address:
 /// `server.serve(async move || listener.accept().await)`.
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs to be Send")]
 pub trait Accept {
@@ -30,19 +29,21 @@ pub trait Accept {
     type Error;
 
     /// Waits for the next connection.
-    async fn accept(&self) -> Result<(Self::Stream, SocketAddr), Self::Error>;
+    async fn accept(&self) -> Result<(Self::Stream, Peer), Self::Error>;
 }
 
-impl<F, S, E> Accept for F
+impl<F, S, P, E> Accept for F
 where
-    F: AsyncFn() -> Result<(S, SocketAddr), E>,
+    F: AsyncFn() -> Result<(S, P), E>,
     S: Read + Write + Abort + 'static,
+    P: Into<Peer>,
 {
     type Stream = S;
     type Error = E;
 
-    async fn accept(&self) -> Result<(S, SocketAddr), E> {
-        self().await
+    async fn accept(&self) -> Result<(S, Peer), E> {
+        let (stream, peer) = self().await?;
+        Ok((stream, peer.into()))
     }
 }
 
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     /// Handlers that have been called and wait.
     pub(crate) waiting: Waiting,
     pub(crate) fields: Cell<&'static str>,
+    pub(crate) takes_any_method: Cell<bool>,
     #[cfg(feature = "h2")]
     pub(crate) has_prior_knowledge: Cell<bool>,
 }
@@ -91,6 +93,7 @@ impl Server {
             spare,
             waiting: Waiting::default(),
             fields: Cell::new(""),
+            takes_any_method: Cell::new(false),
             #[cfg(feature = "h2")]
             has_prior_knowledge: Cell::new(false),
         }))
@@ -101,6 +104,13 @@ impl Server {
     pub fn with_fields(self, lines: &'static str) -> Self {
         debug_assert!(lines.is_empty() || lines.ends_with("\r\n"), "header lines end in CRLF");
         self.0.fields.set(lines);
+        self
+    }
+
+    /// From now on gives handlers requests of any method but `CONNECT`, those that have no name here as [`Method::Other`](crate::Method::Other):
+    /// for who passes them on.
+    pub fn with_any_method(self) -> Self {
+        self.0.takes_any_method.set(true);
         self
     }
 
@@ -147,16 +157,16 @@ impl Server {
 
     /// Serves one connection until it ends: for streams that [`serve`](Self::serve) cannot make. Counts as a connection, but
     /// does not wait for a free one. Dropping it ends the connection.
-    pub async fn serve_connection<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
-        Entry::new(self.0.clone()).run(stream, peer).await;
+    pub async fn serve_connection<S: Read + Write + Abort>(&self, stream: S, peer: impl Into<Peer>) {
+        Entry::new(self.0.clone()).run(stream, peer.into()).await;
     }
 
     /// As [`serve_connection`](Self::serve_connection), with HTTP/2 alone: for streams whose TLS has agreed on `h2` by ALPN.
     #[cfg(feature = "h2")]
-    pub async fn serve_connection_h2<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
+    pub async fn serve_connection_h2<S: Read + Write + Abort>(&self, stream: S, peer: impl Into<Peer>) {
         let mut entry = Entry::new(self.0.clone());
         entry.is_http2 = true;
-        entry.run(stream, peer).await;
+        entry.run(stream, peer.into()).await;
     }
 
     /// Lets no connection take another request, waits at most [`Limits::drain_time`] for those under way, and ends what is
@@ -226,12 +236,12 @@ impl Entry {
         }
     }
 
-    async fn run<S: Read + Write + Abort>(&self, stream: S, peer: SocketAddr) {
+    async fn run<S: Read + Write + Abort>(&self, stream: S, peer: Peer) {
         let server = &*self.server;
         let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits, server.spare.take_input());
         #[cfg(feature = "h2")]
         io.is_http2.set(self.is_http2);
-        let logic = pin!(connection::serve(server, &io, peer));
+        let logic = pin!(connection::serve(server, &io, &peer));
         let mut open = Open { stream, io: &io };
         drive(&mut open.stream, &io, logic).await;
     }

@@ -1,5 +1,6 @@
 //! Content that is made while it is sent.
 
+use crate::body::RequestContent;
 use crate::io::{Io, batch};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -12,10 +13,11 @@ use core::pin::Pin;
 #[error("the response's content could not be made whole")]
 pub struct Aborted;
 
-/// What makes content: see [`Response::stream`](crate::Response::stream).
+/// What makes content: see [`Response::stream`](crate::Response::stream). It may read what is left of the request's meanwhile.
 pub(crate) trait Source {
     fn run<'a>(
         self: Box<Self>,
+        request: RequestContent<'a>,
         body: &'a mut BodyWriter<'_>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'a>>;
 }
@@ -26,9 +28,26 @@ where
 {
     fn run<'a>(
         self: Box<Self>,
+        _: RequestContent<'a>,
         body: &'a mut BodyWriter<'_>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'a>> {
         Box::pin(async move { self(body).await })
+    }
+}
+
+/// As a closure of content alone, of one that reads as well.
+pub(crate) struct TwoWays<F>(pub(crate) F);
+
+impl<F> Source for TwoWays<F>
+where
+    F: AsyncFnOnce(RequestContent<'_>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
+{
+    fn run<'a>(
+        self: Box<Self>,
+        request: RequestContent<'a>,
+        body: &'a mut BodyWriter<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Aborted>> + 'a>> {
+        Box::pin(async move { (self.0)(request, body).await })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) has_escapes: bool,
     /// After `?`, if there is one.
     pub(crate) query: Option<Span>,
+    /// Host and port of a target that is a whole URI.
+    pub(crate) authority: Option<Span>,
 }
 
 /// Takes the target apart that stands at `target` in `input`, its first `plain` octets such as need no look; `method` says
@@ -58,7 +60,7 @@ pub(crate) fn parse(input: &[u8], method: Span, target: Span, plain: usize) -> R
     absolute_form(input, target)
 }
 
-/// `http://host/path?query`. The authority is that of the request, whatever `Host` says; all of ours are one site.
+/// `http://host/path?query`. The authority is that of the request, whatever `Host` says.
 fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
     let text = target.of(input);
     let scheme_len = [&b"http://"[..], b"https://"]
@@ -71,13 +73,15 @@ fn absolute_form(input: &[u8], target: Span) -> Result<Target, Status> {
     if authority_len == 0 || !is_authority(&rest[..authority_len]) {
         return Err(Status::BAD_REQUEST);
     }
-    let start = usize::from(target.start) + scheme_len + authority_len;
+    let begin = usize::from(target.start) + scheme_len;
+    let start = begin + authority_len;
     let mut parsed = origin_form(input, start, usize::from(target.end))?;
     if parsed.path.start == parsed.path.end {
         // No path is the path "/": there is one in "http://".
         let slash = usize::from(target.start) + scheme_len - 1;
         parsed.path = Span::new(slash, slash + 1);
     }
+    parsed.authority = Some(Span::new(begin, start));
     Ok(parsed)
 }
 
@@ -89,7 +93,7 @@ fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status>
     if text.contains(&b'#') || (has_escapes && !decodes(&text[..path_len])) {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Target { path, has_escapes, query })
+    Ok(Target { path, has_escapes, query, ..Target::default() })
 }
 
 /// Whether a text can be the authority of an http URI without user information: `host`, `host:port`, `[v6]:port`, or

@@ -6,15 +6,18 @@ use crate::task::WakerSet;
 use core::cell::Cell;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 struct State {
     requested: Cell<Option<Leave>>,
+    grace: Cell<Option<Duration>>,
     waiting: WakerSet,
 }
 
 local! {
     static STATE: State = State {
         requested: Cell::new(None),
+        grace: Cell::new(None),
         waiting: WakerSet::new(),
     };
 }
@@ -49,6 +52,16 @@ pub fn has_listeners() -> bool {
 /// Whether the guest has been asked to leave.
 pub fn is_requested() -> Option<Leave> {
     STATE.with(|s| s.requested.get())
+}
+
+/// Sets how long the appliance may take for leaving in order: for one whose answers take longer than the platform would wait.
+pub fn set_grace(time: Duration) {
+    STATE.with(|s| s.grace.set(Some(time)));
+}
+
+/// The time that was set.
+pub fn grace() -> Option<Duration> {
+    STATE.with(|s| s.grace.get())
 }
 
 /// Asks the guest to leave: for platforms, and for an appliance that ends itself. The first request counts.

@@ -252,7 +252,7 @@ impl<R: Read> ResponseReader<R> {
     }
 
     /// The stream below.
-    pub(super) fn stream_mut(&mut self) -> &mut R {
+    pub fn stream_mut(&mut self) -> &mut R {
         &mut self.stream
     }
 }

@@ -13,6 +13,7 @@ use super::request::EndStream;
 use super::stream::Stream;
 use super::waking::Waking;
 use super::wire::{CONNECTION_WINDOW, STREAM_WINDOW, Wire};
+use crate::Peer;
 use crate::drive::Timer;
 use crate::io::{Phase, ReadError};
 use crate::memory;
@@ -22,7 +23,6 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
-use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use fata_libos::time::Instant;
@@ -113,7 +113,7 @@ impl Running<'_> {
 /// See the module.
 pub(crate) struct Connection<'c> {
     wire: &'c Wire<'c>,
-    peer: SocketAddr,
+    peer: &'c Peer,
     next: Next,
     has_settings: bool,
     fields: Option<Fields>,
@@ -155,7 +155,7 @@ pub(crate) struct Connection<'c> {
 }
 
 impl<'c> Connection<'c> {
-    pub(crate) fn new(wire: &'c Wire<'c>, peer: SocketAddr) -> Self {
+    pub(crate) fn new(wire: &'c Wire<'c>, peer: &'c Peer) -> Self {
         let now = Instant::recent();
         let limits = &wire.server.limits;
         let most_streams = memory::streams();

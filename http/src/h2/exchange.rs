@@ -4,17 +4,16 @@ use super::frame::{self, Flags};
 use super::request::Request;
 use super::stream::{Incoming, Stream, Wait};
 use super::wire::Wire;
-use crate::body::Received;
+use crate::body::{Left, Received, RequestContent};
 use crate::connection::answer;
 use crate::response::Kind;
 use crate::router::Answer;
 use crate::send::{self, Asked};
 use crate::stream::{Aborted, BodyWriter, Delimiter};
-use crate::{Method, Response};
+use crate::{Method, Peer, Response};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::net::SocketAddr;
 use core::ops::Range;
 use core::task::Poll;
 
@@ -23,7 +22,7 @@ pub(crate) async fn serve(
     wire: &Wire<'_>,
     stream: Rc<Stream>,
     request: Request,
-    peer: SocketAddr,
+    peer: &Peer,
 ) -> Result<(), Aborted> {
     let incoming = Incoming { wire, stream: &stream };
     let (head, method) = (&request.head, request.method);
@@ -35,7 +34,7 @@ pub(crate) async fn serve(
         }
     };
     let part = send::select(&mut response, method, head);
-    respond(wire, &stream, method == Method::Head, response, part).await?;
+    respond(wire, &stream, Some(Received::Http2(&incoming)), method == Method::Head, response, part).await?;
     incoming.skip().await;
     Ok(())
 }
@@ -47,13 +46,14 @@ pub(crate) async fn refuse(
     is_head: bool,
     response: Response,
 ) -> Result<(), Aborted> {
-    respond(wire, &stream, is_head, response, None).await
+    respond(wire, &stream, None, is_head, response, None).await
 }
 
 /// Sends a response, or `part` of it.
 async fn respond(
     wire: &Wire<'_>,
     stream: &Stream,
+    request: Option<Received<'_>>,
     is_head: bool,
     response: Response,
     part: Option<Range<usize>>,
@@ -82,10 +82,12 @@ async fn respond(
         }
         Kind::Stream { source, .. } => {
             let mut writer = BodyWriter::over_http2(&sender, delimiter);
-            source.run(&mut writer).await?;
+            let left = request.map_or(Left::Nothing, Left::Content);
+            source.run(RequestContent(left), &mut writer).await?;
             writer.finish()?;
             sender.finish(writer.trailers()).await;
         }
+        Kind::Upgrade(_) => return Err(Aborted),
     }
     Ok(())
 }

@@ -36,12 +36,12 @@ pub(crate) use exchange::Sender;
 pub(crate) use frame::Flags;
 pub(crate) use stream::Incoming;
 
+use crate::Peer;
 use crate::connection::linger;
 use crate::io::{Io, Phase};
 use crate::server::Shared as Server;
 use connection::{Connection, End};
 use core::future::poll_fn;
-use core::net::SocketAddr;
 use fata_libos::time::Duration;
 use wire::Wire;
 
@@ -56,7 +56,7 @@ pub(crate) const MAX_BLOCK: usize = 16 * 1024;
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// Serves streams until the connection is to be closed.
-pub(crate) async fn serve(server: &Server, io: &Io, peer: SocketAddr) {
+pub(crate) async fn serve(server: &Server, io: &Io, peer: &Peer) {
     io.stats.http2.connections.add(1);
     io.begin_reading(Phase::wait(NEVER));
     server.registry.set_idle(&io.slot);

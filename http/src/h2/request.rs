@@ -57,6 +57,7 @@ pub(crate) struct Builder<'l> {
     count: usize,
     is_malformed: bool,
     refused: Option<Status>,
+    pub(crate) takes_any_method: bool,
 }
 
 /// Where the fields stand.
@@ -85,6 +86,7 @@ impl<'l> Builder<'l> {
             count: 0,
             is_malformed: false,
             refused: None,
+            takes_any_method: false,
         }
     }
 
@@ -246,6 +248,9 @@ impl<'l> Builder<'l> {
         }
         if length.is_some_and(|n| n > self.limits.body_size) {
             return Err(Some(Status::CONTENT_TOO_LARGE));
+        }
+        if self.takes_any_method {
+            head.take_any_method();
         }
         let expects_continue = length != Some(0) && head.field("expect").is_some();
         let method = head.method().ok_or(Some(Status::NOT_IMPLEMENTED))?;

@@ -30,8 +30,6 @@ pub(crate) enum Wait {
     Window,
     /// That output up to this mark is written.
     Written(u64),
-    /// Content of the request, or its end.
-    Content,
 }
 
 /// See the module.
@@ -50,6 +48,8 @@ pub(crate) struct Stream {
     owes_continue: Cell<bool>,
     failed: Cell<Option<BodyError>>,
     waits: Cell<Wait>,
+    /// Content of the request, or its end, is waited for, perhaps beside something else.
+    wants_content: Cell<bool>,
     /// Who waits.
     waker: Cell<Option<Waker>>,
     reading: RefCell<Phase>,
@@ -73,6 +73,7 @@ impl Stream {
             owes_continue: Cell::new(false),
             failed: Cell::new(None),
             waits: Cell::new(Wait::Other),
+            wants_content: Cell::new(false),
             waker: Cell::new(None),
             reading: RefCell::new(Phase::transfer(limits.body_time, limits.min_rate)),
             writing: RefCell::new(Phase::transfer(limits.write_time, limits.min_rate)),
@@ -90,9 +91,20 @@ impl Stream {
     /// Waits, until the connection finds that what is waited for has come.
     pub(crate) fn wait<T>(&self, what: Wait, cx: &Context<'_>) -> Poll<T> {
         self.waits.set(what);
+        self.keep_waker(cx);
+        Poll::Pending
+    }
+
+    /// Waits for content of the request, or its end.
+    fn wait_for_content<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.wants_content.set(true);
+        self.keep_waker(cx);
+        Poll::Pending
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
         let kept = self.waker.take().filter(|kept| kept.will_wake(cx.waker()));
         self.waker.set(Some(kept.unwrap_or_else(|| cx.waker().clone())));
-        Poll::Pending
     }
 
     /// Marks what waits here as waiting for nothing when it is over, however it ends.
@@ -103,6 +115,7 @@ impl Stream {
     /// Has who waits here polled.
     pub(crate) fn wake(&self) {
         self.waits.set(Wait::Other);
+        self.wants_content.set(false);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -124,14 +137,12 @@ impl Stream {
 
     /// Whether what it waits for, other than room, is there.
     pub(crate) fn can_go_on(&self, wire: &Wire<'_>) -> bool {
-        match self.waits.get() {
-            Wait::Written(mark) => wire.io.is_written(mark),
-            Wait::Content => {
-                let is_over = self.remote_ended.get() || self.failed.get().is_some();
-                is_over || !self.content.borrow().is_empty()
-            }
-            Wait::Other | Wait::Room | Wait::Window => false,
-        }
+        let is_written = matches!(self.waits.get(), Wait::Written(mark) if wire.io.is_written(mark));
+        let has_content = || {
+            let is_over = self.remote_ended.get() || self.failed.get().is_some();
+            is_over || !self.content.borrow().is_empty()
+        };
+        is_written || (self.wants_content.get() && has_content())
     }
 
     /// Content was sent.
@@ -162,6 +173,15 @@ pub(crate) struct Waiting<'a>(&'a Stream);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waits.set(Wait::Other);
+    }
+}
+
+/// As [`Waiting`], for the request's content.
+struct WaitingForContent<'a>(&'a Stream);
+
+impl Drop for WaitingForContent<'_> {
+    fn drop(&mut self) {
+        self.0.wants_content.set(false);
     }
 }
 
@@ -227,7 +247,7 @@ impl Stream {
     pub(crate) fn content_deadline(&self, wire: &Wire<'_>, now: Instant) -> Option<Instant> {
         let mut reading = self.reading.borrow_mut();
         let may_come = self.failed.get().is_none() && wire.inbound.left() >= MIN_WINDOW;
-        if self.waits.get() != Wait::Content || !may_come {
+        if !self.wants_content.get() || !may_come {
             reading.pause();
             return None;
         }
@@ -262,7 +282,7 @@ impl Incoming<'_> {
     /// The next octets; 0 at the end.
     pub(crate) async fn read(&self, out: &mut [u8]) -> Result<usize, BodyError> {
         let stream = self.stream;
-        let _waiting = stream.waiting();
+        let _waiting = WaitingForContent(stream);
         poll_fn(|cx| {
             if let Some(error) = stream.failed.get() {
                 return Poll::Ready(Err(error));
@@ -274,7 +294,7 @@ impl Incoming<'_> {
             if stream.owes_continue.take() {
                 self.put_continue();
             }
-            stream.wait(Wait::Content, cx)
+            stream.wait_for_content(cx)
         })
         .await
     }
@@ -283,7 +303,7 @@ impl Incoming<'_> {
     /// well, but not all clients understand it.
     pub(crate) async fn skip(&self) {
         let (stream, mut skipped) = (self.stream, 0);
-        let _waiting = stream.waiting();
+        let _waiting = WaitingForContent(stream);
         poll_fn(|cx| {
             let n = stream.forget_content(self.wire);
             stream.used(self.wire, n as u32);
@@ -293,7 +313,7 @@ impl Incoming<'_> {
             if is_over || is_much || stream.owes_continue.get() {
                 return Poll::Ready(());
             }
-            stream.wait(Wait::Content, cx)
+            stream.wait_for_content(cx)
         })
         .await
     }

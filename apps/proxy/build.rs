@@ -1,0 +1,5 @@
+//! Reads the manifest.
+
+fn main() {
+    fata_build::manifest();
+}

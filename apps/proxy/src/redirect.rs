@@ -1,0 +1,55 @@
+//! Plain HTTP: all clients are sent to HTTPS.
+
+use alloc::format;
+use fata::http::{Request, Response, Router, Status};
+
+/// The port that HTTPS has where nothing else is said.
+const USUAL: u16 = 443;
+
+/// Sends all clients to HTTPS on that port.
+pub fn router(port: u16) -> Router {
+    Router::new().fallback(async move |request: Request<'_>| redirect(&request, port))
+}
+
+fn redirect(request: &Request<'_>, port: u16) -> Response {
+    let host = request.header("host").and_then(|host| core::str::from_utf8(host).ok()).and_then(host_of);
+    let Some(host) = host else { return Response::error(Status::BAD_REQUEST) };
+    let (path, query) = (request.path(), request.query().unwrap_or_default());
+    let mark = if query.is_empty() { "" } else { "?" };
+    let location = match port {
+        USUAL => format!("https://{host}{path}{mark}{query}"),
+        _ => format!("https://{host}:{port}{path}{mark}{query}"),
+    };
+    // The method stays: a form that was sent in the open is at least not sent as another request.
+    Response::redirect(Status::PERMANENT_REDIRECT, &location)
+}
+
+/// The host of an authority, without its port; the square brackets of an address of IPv6 stay.
+fn host_of(authority: &str) -> Option<&str> {
+    let end = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    authority.get(..end).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_without_ports() {
+        for (authority, host) in [
+            ("example.org", Some("example.org")),
+            ("example.org:80", Some("example.org")),
+            ("10.0.0.2:8080", Some("10.0.0.2")),
+            ("[2001:db8::2]:80", Some("[2001:db8::2]")),
+            ("[2001:db8::2]", Some("[2001:db8::2]")),
+            ("[2001:db8::2", None),
+            (":80", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(authority), host, "{authority}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The proxy as a process, before servers of the test's own, with curl and clients by hand.
+
+use fata::testing::{Process, free_port, run_tool};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+/// A server that says its name and the head of each request, for ever. `/slow` comes in ten pieces; an upgrade becomes an echo.
+fn server(name: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || serve(name, stream.unwrap()));
+        }
+    });
+    port
+}
+
+fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut octet = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut octet).ok()? == 0 {
+            return None;
+        }
+        head.push(octet[0]);
+    }
+    String::from_utf8(head).ok()
+}
+
+fn serve(name: &str, mut stream: TcpStream) {
+    while let Some(head) = head(&mut stream) {
+        let lower = head.to_lowercase();
+        if lower.contains("\r\nupgrade: ") {
+            stream.write_all(b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").unwrap();
+            let mut piece = [0; 1000];
+            while let Ok(n @ 1..) = stream.read(&mut piece) {
+                stream.write_all(&piece[..n]).unwrap();
+            }
+            return;
+        }
+        let length =
+            lower.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        let mut content = vec![0; length.unwrap_or(0)];
+        stream.read_exact(&mut content).unwrap();
+        if head.starts_with("GET /slow") {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").unwrap();
+            for _ in 0..10 {
+                thread::sleep(Duration::from_millis(200));
+                stream.write_all(&[b'x'; 100]).unwrap();
+            }
+            continue;
+        }
+        let text = format!("{name}\n{head}{} octets\n", content.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: x-hop\r\nContent-Length: {}\r\n\r\n",
+            text.len()
+        );
+        stream.write_all((head + &text).as_bytes()).unwrap();
+    }
+}
+
+fn proxy(backends: &[u16], params: &[&str]) -> (Process, u16, u16) {
+    let (port, tls_port) = (free_port(), free_port());
+    let backends: Vec<String> = backends.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let own = [
+        format!("backends={}", backends.join(",")),
+        format!("port={port}"),
+        format!("tls-port={tls_port}"),
+        "http=serve".to_owned(),
+    ];
+    let own: Vec<&str> = own.iter().map(|param| &**param).collect();
+    let process = Process::start(env!("CARGO_BIN_EXE_proxy"), [&own[..], params].concat());
+    process.wait_for(&format!("HTTPS on port {tls_port}"));
+    (process, port, tls_port)
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let output = run_tool(
+        "curl",
+        &[&["--silent", "--show-error", "--insecure", "--max-time", "20"], arguments].concat(),
+    );
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "curl {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn requests_go_through() {
+    let (process, _, tls_port) = proxy(&[server("one")], &[]);
+    let url = format!("https://localhost:{tls_port}/a?b=c");
+    for version in ["--http1.1", "--http2"] {
+        let more = ["-H", "X-Forwarded-For: 1.2.3.4", "-H", "Keep-Alive: x", "-i", version, &url];
+        let answer = curl(&more);
+        for wanted in [
+            "one\n",
+            "GET /a?b=c HTTP/1.1\r\n",
+            &format!("\r\nHost: localhost:{tls_port}\r\n"),
+            "\r\nX-Forwarded-For: 127.0.0.1\r\n",
+            "\r\nX-Forwarded-Proto: https\r\n",
+            "\r\nVia: 1.1 fata\r\n",
+        ] {
+            assert!(answer.contains(wanted), "{version}: {wanted:?} in {answer}");
+        }
+        let lower = answer.to_lowercase();
+        assert!(
+            !lower.contains("1.2.3.4") && !lower.contains("keep-alive: x") && !lower.contains("x-hop"),
+            "{answer}"
+        );
+        // More than any buffer, with `Expect: 100-continue`.
+        let large = ["x".repeat(3_000_000)];
+        let file = std::env::temp_dir().join(format!("fata-proxy-{}-{}", std::process::id(), version.len()));
+        std::fs::write(&file, &large[0]).unwrap();
+        let answer = curl(&[version, "--data-binary", &format!("@{}", file.display()), &url]);
+        std::fs::remove_file(file).unwrap();
+        assert!(answer.ends_with("3000000 octets\n"), "{answer}");
+    }
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn only_hosts_that_are_named() {
+    let (process, _, tls_port) = proxy(&[server("one")], &["hosts=localhost,b.test"]);
+    let url = format!("https://localhost:{tls_port}/");
+    let status =
+        |host: &str| curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Host: {host}"), &url]);
+    assert_eq!(
+        (status("localhost"), status("B.test:1"), status("c.test")),
+        ("200".into(), "200".into(), "421".into())
+    );
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_gone_costs_no_request() {
+    let gone = free_port();
+    let admin = free_port();
+    let (process, port, _) = proxy(&[gone, server("two")], &[&format!("admin-port={admin}")]);
+    for _ in 0..10 {
+        assert!(curl(&[&format!("http://127.0.0.1:{port}/")]).starts_with("two\n"));
+    }
+    let metrics = curl(&[&format!("http://127.0.0.1:{admin}/metrics")]);
+    let of = |server: u16| format!("proxy_backend_up{{pool=\"backends\",server=\"127.0.0.1:{server}\"}} ");
+    assert!(metrics.contains(&(of(gone) + "0\n")), "{metrics}");
+    assert_eq!(process.leave().code(), Some(0));
+    let (process, port, _) = proxy(&[gone], &[]);
+    let status = curl(&["-o", "/dev/null", "-w", "%{http_code}", &format!("http://127.0.0.1:{port}/")]);
+    assert_eq!(status, "502");
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+fn raw(port: u16, text: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn nothing_is_smuggled() {
+    let (process, port, _) = proxy(&[server("one")], &["idle=1s"]);
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n",
+        "Content-Length: +5\r\n",
+        "X: a\r\n Content-Length: 5\r\n",
+        "X: a\nContent-Length: 5\r\n",
+    ] {
+        let answer = raw(
+            port,
+            &format!(
+                "POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
+            ),
+        );
+        assert!(
+            answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"),
+            "{fields:?}: {answer}"
+        );
+        assert!(!answer.contains("/hidden"), "{fields:?}: {answer}");
+    }
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn another_protocol_goes_both_ways() {
+    let (process, port, _) = proxy(&[server("one")], &["drain=1s"]);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+        .unwrap();
+    let answer = head(&mut stream).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && answer.to_lowercase().contains("upgrade: websocket\r\n"),
+        "{answer}"
+    );
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"early");
+    stream.write_all(b"later").unwrap();
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"later");
+    drop(stream);
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn the_protocol_of_load_balancers_is_understood() {
+    let (process, port, _) = proxy(&[server("one")], &["proxy-from=127.0.0.0/8"]);
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let answer = raw(port, &format!("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n{request}"));
+    assert!(answer.contains("\r\nX-Forwarded-For: 192.0.2.7\r\n"), "{answer}");
+    assert_eq!(raw(port, request), "", "who owes a header is not heard without one");
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn what_is_under_way_ends_whole() {
+    let (process, _, tls_port) = proxy(&[server("one")], &["drain=15s"]);
+    let url = format!("https://localhost:{tls_port}/slow");
+    let download = thread::spawn(move || curl(&["-i", &url]));
+    thread::sleep(Duration::from_millis(700));
+    assert_eq!(process.leave().code(), Some(0));
+    let answer = download.join().unwrap();
+    assert!(answer.ends_with(&"x".repeat(1000)), "{answer}");
+}
