@@ -195,7 +195,10 @@ fn what_is_on_the_disk_is_what_is_stored() {
                     "seed {seed}, step {step}, after {:?}",
                     said.split_off(said.len().saturating_sub(8))
                 );
-                assert_eq!(other.store.weight(), other.store.dbs().iter().map(|db| db.weight()).sum());
+                assert_eq!(
+                    other.store.weight(),
+                    other.store.dbs().iter().map(|db| db.weight()).sum::<usize>()
+                );
                 said.clear();
             }
         }

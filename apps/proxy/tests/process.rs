@@ -80,7 +80,7 @@ fn proxy(backends: &[u16], params: &[&str]) -> (Process, u16, u16) {
 fn curl(arguments: &[&str]) -> String {
     let output = run_tool(
         "curl",
-        &[&["--silent", "--show-error", "--insecure", "--max-time", "20"], arguments].concat(),
+        [&["--silent", "--show-error", "--insecure", "--max-time", "20"], arguments].concat(),
     );
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "curl {arguments:?}: {said}");
