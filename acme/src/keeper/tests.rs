@@ -317,7 +317,7 @@ impl Transport for Blind {
     type Error = &'static str;
     async fn send(&mut self, request: &Request) -> Result<Response, &'static str> {
         let path = request.url.as_str().rsplit('/').next().unwrap();
-        let is_told = !self.0.borrow().last().is_some_and(|last| last == "asked");
+        let is_told = self.0.borrow().last().is_none_or(|last| last != "asked");
         let body = match path {
             "dir" => {
                 self.0.borrow_mut().push("asked".into());
