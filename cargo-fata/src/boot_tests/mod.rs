@@ -31,6 +31,7 @@ mod net;
 mod netfront;
 mod new;
 mod parameters;
+mod proxy;
 mod qemu;
 mod run;
 mod tls_held;
@@ -302,6 +303,7 @@ pub fn all() -> Vec<BootTest> {
         web_acme::TESTS,
         web_tls::TESTS,
         tls_held::TESTS,
+        proxy::TESTS,
         fetch::TESTS,
     ];
     let last = [linux::TESTS, qemu::TESTS, run::TESTS, new::TESTS];

@@ -26,8 +26,8 @@ const WITH_FAT: &str = "web+h2+fat";
 /// A port of this machine leads to this one of the guest.
 pub const PORT: u16 = 443;
 /// What its tests show: nobody else trusts it.
-const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
-const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
+pub(super) const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
+pub(super) const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
 const RSA: &str = include_str!("../../../tls/tests/certificates/rsa.pem");
 const RSA_KEY: &str = include_str!("../../../tls/tests/certificates/rsa-key.pem");
 pub(super) const ROOT: &str = include_str!("../../../tls/tests/certificates/root.pem");
@@ -89,7 +89,7 @@ fn file_of(volume: &[u8], name: &str) -> Result<String> {
 }
 
 /// A device of dom0's with these octets, and its line for a guest.
-fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, String)> {
+pub(super) fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, String)> {
     host.put("/tmp/keys.img", octets)?;
     let read_only = if access == "ro" { "--read-only" } else { "" };
     let attach = format!("losetup -D; losetup {read_only} --find --show /tmp/keys.img");

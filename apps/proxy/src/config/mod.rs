@@ -1,4 +1,4 @@
-//! What is proxied: hosts, and the pools of servers that their requests go to. From a text ([`parse`]), or from a few boot parameters
+//! What is proxied: hosts, and the pools of servers that their requests go to. From a text ([`Config::parse`]), or from a few boot parameters
 //! ([`Config::of_params`]).
 
 mod parse;
@@ -182,14 +182,15 @@ mod tests {
         let params = |backends, hosts, check, send_proxy| {
             Config::of_params(Params { backends, hosts, check, send_proxy })
         };
-        let config = params("10.0.0.1:80,https://b.test", Some("A.test,b.test"), Some("/up"), "v2").unwrap();
-        assert_eq!(config.pools[0].servers[1].origin.port(), 443);
+        let config = params("10.0.0.1:80,http://b.test", Some("A.test,b.test"), Some("/up"), "v2").unwrap();
+        assert_eq!(config.pools[0].servers[1].origin.port(), 80);
         assert_eq!(config.pools[0].check.as_ref().map(|check| &*check.path), Some("/up"));
         assert_eq!((config.hosts.len(), config.default), (1, None));
         assert_eq!(config.hosts[0].names, ["a.test", "b.test"]);
         assert_eq!(params("10.0.0.1:80", None, None, "off").unwrap().default, Some(0));
         for (said, error) in [
             (params("", None, None, "off"), "boot parameter backends: "),
+            (params("https://b.test", None, None, "off"), "boot parameter backends: "),
             (params("10.0.0.1:80,", None, None, "off"), "boot parameter backends: "),
             (params("10.0.0.1:80", Some("a,a"), None, "off"), "boot parameter hosts: a is there twice"),
             (params("10.0.0.1:80", Some("a b"), None, "off"), "boot parameter hosts: "),

@@ -187,11 +187,6 @@ impl<'a> Reading<'a> {
             if pool.servers.is_empty() {
                 return Err(word.wrong(&format!("the pool {} has no server", pool.name)));
             }
-            if pool.send_proxy.is_some()
-                && pool.servers.iter().any(|s| s.origin.scheme() == fata::fetch::Scheme::Https)
-            {
-                return Err(word.wrong("send-proxy is for servers without TLS"));
-            }
         }
         let mut hosts = Vec::new();
         for (word, host, pool) in &self.hosts {
@@ -312,7 +307,7 @@ default app
             ("pool a\n server h\n check / expect=300-200", 3, 17, "is no status"),
             ("pool a\n server h\n check /\n check /", 4, 2, "already"),
             ("pool a\n server h\n send-proxy v3", 3, 13, "neither v1 nor v2"),
-            ("pool a\n server https://h\n send-proxy v1", 1, 1, "without TLS"),
+            ("pool a\n server https://h", 2, 9, "server with TLS"),
             ("pool a\n server h\n connections 0", 3, 14, "is no number"),
             ("pool a\n server h\npool a", 3, 6, "already"),
             ("host", 1, 1, "at least one name"),

@@ -6,7 +6,7 @@ use crate::proxy_protocol::Version;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
-use fata::fetch::Url;
+use fata::fetch::{Scheme, Url};
 use fata::param::Value;
 use fata::time::Duration;
 
@@ -77,6 +77,9 @@ pub(super) fn server(text: &str) -> Result<Server, String> {
         return Err(wrong());
     }
     let url: Url = url.parse().map_err(|_| wrong())?;
+    if url.origin().scheme() == Scheme::Https {
+        return Err(format!("\"{text}\" is a server with TLS, which is not spoken to servers"));
+    }
     Ok(Server { origin: url.origin().clone(), weight: 1 })
 }
 
