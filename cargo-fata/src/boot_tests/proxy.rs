@@ -95,7 +95,7 @@ fn names(host: &Host) -> Result<()> {
 /// A server ends while requests come: none of them fails, and it is down then.
 fn one_ends(host: &Host) -> Result<()> {
     let script = format!(
-        "pkill -f 'httpd -p 8082'
+        "pkill -f 'httpd -p [8]082'
         for i in $(seq 20); do
             curl -sSf --max-time 20 --cacert /tmp/root.pem {NAMES} https://server.test/name || exit 1
         done >/tmp/got; wc -l </tmp/got; sort -u /tmp/got
