@@ -8,6 +8,7 @@ use super::BootTest;
 use crate::bench::http;
 use crate::bench::idle::{self, Held, Memory};
 use crate::bench::servers::FATA;
+use crate::ui;
 use crate::workspace::image;
 use crate::xen_host::Host;
 use crate::xen_host::guest::Guest;
@@ -21,6 +22,10 @@ const COST: f64 = 1.2;
 const WARM_UP: u64 = 8000;
 /// Rounds of wrk are so long, seconds.
 const ROUND_S: u32 = 5;
+/// The same where very many connections are to be made: what begins and ends a round takes a second or two.
+const LONG_ROUND_S: u32 = 60;
+/// Connections that take many long rounds.
+const VERY_MANY: u64 = 100_000;
 /// Rounds in which tables come to their size.
 const ROUNDS: usize = 4;
 /// Of the guest's memory.
@@ -138,8 +143,12 @@ fn short_connections(host: &mut Host, count: u64) -> Result<()> {
 fn make_connections(host: &Host, option: &str, count: u64) -> Result<u64> {
     let mut made = 0;
     while made < count {
-        let more = http::load_with_wrk(host, FATA, PAGE, option, ROUND_S);
+        let seconds = if count - made > VERY_MANY { LONG_ROUND_S } else { ROUND_S };
+        let more = http::load_with_wrk(host, FATA, PAGE, option, seconds);
         made += more.with_context(|| format!("after {made} connections"))?.0;
+        if count > VERY_MANY {
+            ui::say(format!("{made} of {count} connections made"));
+        }
     }
     Ok(made)
 }
