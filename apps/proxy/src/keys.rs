@@ -9,7 +9,7 @@ use fata::files::Store;
 use fata::https::disk::{self, Begun, Seen};
 use fata::https::{Maker, Pair, Site};
 use fata::log::warn;
-use fata::time::Duration;
+use fata::time::{Duration, SystemTime};
 
 /// The longest `proxy.conf`, octets.
 const MOST: u64 = 256 << 10;
@@ -112,6 +112,10 @@ impl Start {
         };
         // Said with its folder, which all of them together would not.
         pair.config().map_err(|error| format!("{folder}: {error}"))?;
+        // Better than none: clients say it too.
+        if let Err(error) = pair.check_dates(SystemTime::now()) {
+            self.said.push(format!("{folder}: {error}"));
+        }
         self.pairs.push(pair);
         self.sites.push(site);
         Ok(())

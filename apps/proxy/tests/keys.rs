@@ -5,6 +5,7 @@ mod common;
 use common::{Volume, tool};
 use fata::testing::{Process, free_port};
 use std::fs;
+use std::io::Write;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
@@ -37,7 +38,7 @@ fn what_is_made_is_kept_and_others_take_its_place() {
     let get = |path: &str| tool("mtype", &["-i", &volume.image(), &format!("::{path}")]);
     let root = volume.file("made.pem");
 
-    let (proxy, port, _) = self::proxy(&[&disk, "hsts=1m"]);
+    let (proxy, port, _) = self::proxy(&[&disk, "hsts=1min"]);
     proxy.wait_for("the disk config had no certificate for server.test: made one");
     proxy.wait_for("the disk config had no certificate for own.test: made one");
     let chain = get("folder/chain.pem");
@@ -60,16 +61,28 @@ fn what_is_made_is_kept_and_others_take_its_place() {
     assert_eq!(get("folder/chain.pem"), chain);
 }
 
-/// A disk that is not written to stays as it is, and may come to have a certificate.
+/// An archive stays as it is, and another one may have a certificate.
 #[test]
 fn what_cannot_be_kept_is_shown_all_the_same() {
-    let volume = Volume::new("read-only", &["server.test"]);
-    volume.put("proxy.conf", CONFIG);
-    let disk = format!("config.file={},ro", volume.image());
-    let (proxy, port, _) = self::proxy(&[&disk, "reload=100ms"]);
+    let folder = Volume::new("archive", &[]);
+    let (disk, contents) = (folder.file("archive"), folder.file("contents"));
+    fs::create_dir_all(format!("{contents}/server.test")).unwrap();
+    let put = |name: &str, text: &str| fs::write(format!("{contents}/{name}"), text).unwrap();
+    // Written over in place: the process has the file open.
+    let pack = || {
+        tool("tar", &["-C", &contents, "-cf", &folder.file("packed"), "."]);
+        let mut octets = fs::read(folder.file("packed")).unwrap();
+        octets.resize(64 << 10, 0);
+        let mut disk = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&disk).unwrap();
+        disk.write_all(&octets).unwrap();
+    };
+    put("proxy.conf", CONFIG);
+    pack();
+    let (proxy, port, _) = self::proxy(&[&format!("config.file={disk}"), "reload=100ms"]);
     proxy.wait_for("no certificate for server.test: one that has signed itself, until it ends");
-    volume.put("server.test/chain.pem", CHAIN);
-    volume.put("server.test/key.pem", KEY);
+    put("server.test/chain.pem", CHAIN);
+    put("server.test/key.pem", KEY);
+    pack();
     proxy.wait_for("another certificate is shown from now on");
     assert_eq!(page("server.test", port, ROOT), "502 ");
     assert_eq!(proxy.leave().code(), Some(0));

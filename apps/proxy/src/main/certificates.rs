@@ -13,7 +13,6 @@ use fata::http::Router;
 use fata::https::{Keeper, Shown};
 use fata::net::Network;
 use fata::prelude::*;
-use fata::time::SystemTime;
 use fata_tls::ServerConfig;
 use fata_tls::provider::Tickets;
 use proxying::config::Config;
@@ -58,12 +57,6 @@ impl Certificates {
         }
         for what in &start.said {
             println!(env, "proxy: {what}");
-        }
-        for pair in &start.pairs {
-            // Better than none: clients say it too.
-            if let Err(error) = pair.check_dates(SystemTime::now()) {
-                println!(env, "proxy: {error}");
-            }
         }
         let tickets = Arc::new(Tickets::new(TICKET_KEYS));
         #[cfg(feature = "acme")]
