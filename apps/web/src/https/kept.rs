@@ -1,6 +1,7 @@
 //! Keys that were made here, kept on a FAT volume. Power may be lost at any moment: then the pair is there whole at the next start, or is made anew.
 
-use super::keys::{CHAIN, KEY, KeysError, Pair, UNPACKED};
+use super::disk::UNPACKED;
+use super::keys::{CHAIN, KEY, KeysError, Pair};
 use crate::store::{Found, Store};
 use alloc::format;
 use fata::block::Disk;
@@ -23,7 +24,7 @@ pub async fn is_wanted(disk: &Disk) -> fata::Result<bool> {
     if !has(UNFINISHED).await? {
         return Ok(!has(CHAIN).await? && !has(KEY).await?);
     }
-    let is_whole = super::keys::pair(&store).await.is_ok_and(|pair| pair.config().is_ok());
+    let is_whole = super::disk::pair(&store).await.is_ok_and(|pair| pair.config().is_ok());
     if is_whole {
         drop(store);
         let volume = Volume::mount(disk.clone()).await?;

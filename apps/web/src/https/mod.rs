@@ -1,6 +1,8 @@
-//! HTTPS: where keys come from ([`keys`]), how they are made ([`made`]), how the running pair is replaced ([`reload`]), what each
+//! HTTPS: certificate and key ([`keys`]), of a disk ([`disk`]) or made here ([`made`]), how the running pair is replaced ([`reload`]), what each
 //! response says beside its content ([`fields`](mod@fields)), and what is answered over plain HTTP ([`redirect`]).
 
+#[cfg_attr(not(feature = "disk"), path = "no_disk.rs")]
+pub mod disk;
 pub mod fields;
 #[cfg(feature = "fat")]
 mod kept;

@@ -1,11 +1,11 @@
 //! Another certificate while the server runs: connections that there are keep theirs. It comes from the disk, or is made where the
 //! one that was made before ends soon.
 
-use super::keys::{self, KeysError, Pair};
+use super::disk::{self, Disk};
+use super::keys::{KeysError, Pair};
 use super::made::Maker;
 use alloc::string::{String, ToString};
 use core::cell::Cell;
-use fata::block::Disk;
 use fata::log::{info, warn};
 use fata::time::{Duration, SystemTime, sleep};
 use fata_tls::{ServerConfig, TlsAcceptor};
@@ -101,7 +101,7 @@ impl<F: Fn(ServerConfig) -> ServerConfig> Keeper<F> {
     async fn look(&self, shown: &Pair) -> Result<Shown, Refused> {
         let found = match self.disk_to_look_at() {
             Some(disk) => {
-                keys::read(disk).await.map_err(|error| Refused { found: None, why: error.to_string() })?
+                disk::read(disk).await.map_err(|error| Refused { found: None, why: error.to_string() })?
             }
             None => shown.clone(),
         };
@@ -118,7 +118,7 @@ impl<F: Fn(ServerConfig) -> ServerConfig> Keeper<F> {
         let config = found.config()?;
         if found.is_due(SystemTime::now()) {
             let made = match &self.disk {
-                Some(disk) => keys::remake(disk, &self.maker).await?,
+                Some(disk) => disk::remake(disk, &self.maker).await?,
                 None => self.maker.make()?,
             };
             self.acceptor.replace((self.finish)(made.config()?))?;

@@ -3,7 +3,7 @@
 #[cfg(feature = "acme")]
 mod acme;
 
-use crate::{blocks, networks, params, start};
+use crate::{networks, params, start};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -16,7 +16,8 @@ use fata::time::SystemTime;
 use fata_tls::provider::Tickets;
 use fata_tls::{ServerConfig, TlsAcceptor};
 use web_site::content::{KEYS, SITE};
-use web_site::https::keys::{self, Found, Pair};
+use web_site::https::disk::{self, Disk};
+use web_site::https::keys::{Found, Pair};
 use web_site::https::made::Maker;
 use web_site::https::reload::Keeper;
 use web_site::https::{fields, redirect};
@@ -38,7 +39,7 @@ const REDIRECTED: usize = 128;
 /// Serves until the guest is asked to leave.
 pub async fn main(env: Env) -> Result<()> {
     let (state, mut limits) = start(&env)?;
-    let disk = env.optional_block(blocks::KEYS).await?;
+    let (disk, every) = disk_of_keys(&env).await?;
     let maker = Maker { names: env.param(params::NAMES).into(), valid: env.param(params::VALID) };
     let names = maker.names.replace(',', ", ");
     let network = env.network(networks::MAIN).await?;
@@ -51,7 +52,7 @@ pub async fn main(env: Env) -> Result<()> {
     let kept = None;
     let pair = match (kept, &disk) {
         (Some(pair), _) => pair,
-        (None, Some(disk)) => match keys::read_or_make(disk, &maker).await.map_err(of_disk)? {
+        (None, Some(disk)) => match disk::read_or_make(disk, &maker).await.map_err(of_disk)? {
             Found::Kept(pair) => pair,
             Found::Made(pair) => {
                 println!(env, "web: the disk keys had no certificate: made one for {names}");
@@ -65,7 +66,7 @@ pub async fn main(env: Env) -> Result<()> {
         (None, None) => match KEYS {
             Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
             None => {
-                println!(env, "web: no disk keys: a certificate for {names} until it ends");
+                println!(env, "web: {}: a certificate for {names} until it ends", disk::NONE);
                 maker.make()?
             }
         },
@@ -105,7 +106,7 @@ pub async fn main(env: Env) -> Result<()> {
         state.tls.set_acme(web_site::https::Order { names, status: order.status.clone() });
         spawn(acme::keep(order, acceptor.clone(), finish.clone(), state.clone())).detach();
     }
-    let keeper = Keeper { disk, every: env.param(params::RELOAD), maker, acceptor: acceptor.clone(), finish };
+    let keeper = Keeper { disk, every, maker, acceptor: acceptor.clone(), finish };
     if !is_ordered && keeper.is_needed(&pair) {
         let state = state.clone();
         spawn(async move { keeper.run(pair, &state.tls.reloads).await }).detach();
@@ -131,6 +132,17 @@ pub async fn main(env: Env) -> Result<()> {
     println!(env, "web: {} paths, HTTPS on port {tls_port}, HTTP on port {port}", SITE.entries.len());
     let listener = acceptor.listen(async move || accept(&listener).await);
     https.serve(async move || listener.accept().await).await.map_err(|e: net::Error| e.into())
+}
+
+/// The disk that has certificate and key, or would have them, and how often to look at it.
+#[cfg(feature = "disk")]
+async fn disk_of_keys(env: &Env) -> Result<(Option<Disk>, Duration)> {
+    Ok((env.optional_block(crate::blocks::KEYS).await?, env.param(params::RELOAD)))
+}
+
+#[cfg(not(feature = "disk"))]
+async fn disk_of_keys(_: &Env) -> Result<(Option<Disk>, Duration)> {
+    Ok((None, Duration::ZERO))
 }
 
 fn of_disk(error: fata::Error) -> fata::Error {
