@@ -43,7 +43,7 @@ pub struct ImageTarget {
 }
 
 /// Images with features that the tests need.
-const VARIANTS: [&str; 4] = ["web+tls", "web+tls+h2", "web+h2+fat", "web+h2+acme"];
+const VARIANTS: [&str; 4] = ["web+tls", "web+h2+disk", "web+h2+fat", "web+h2+acme"];
 
 /// The parts of a name such as `web+tls+h2`.
 pub fn name_and_features(name: &str) -> (&str, Vec<String>) {

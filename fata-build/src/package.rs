@@ -201,7 +201,7 @@ fn main_source(package: &Path, features: &[String]) -> Result<Source, Error> {
     }
 }
 
-/// How many features a manifest is for, if the build has them all: two with `unikernel-tls+acme.toml`.
+/// How many features a manifest is for, if the build has them all: two with `unikernel-tls+disk.toml`.
 fn asked_for(file: &str, features: &[String]) -> Option<usize> {
     let asked = file.strip_prefix("unikernel-")?.strip_suffix(".toml")?;
     let has = |feature: &str| features.iter().any(|there| there == feature);

@@ -179,7 +179,7 @@ impl Response {
                 field.is_some_and(|field| field.eq_ignore_ascii_case(name.as_bytes()))
             })
         };
-        has(&self.fields) || has(self.prepared.as_bytes())
+        !name.is_empty() && (has(&self.fields) || has(self.prepared.as_bytes()))
     }
 
     /// Sets header lines that were made beforehand, each ending in CRLF. For content that is the same every time; replaces
@@ -318,6 +318,29 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
         match self {
             Ok(response) => response.into_response(),
             Err(response) => response.into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fields_there_are() {
+        let response = Response::new(Status::OK)
+            .relayed_header("X-One", b"X-Two: 1")
+            .header("x-three", "")
+            .prepared("X-Four: 4\r\n");
+        for (name, expected) in [
+            ("x-one", true),
+            ("X-Two", false),
+            ("X-Three", true),
+            ("X-FOUR", true),
+            ("X", false),
+            ("", false),
+        ] {
+            assert_eq!(response.has_header(name), expected, "{name}");
         }
     }
 }

@@ -192,7 +192,9 @@ fn refuse(shown: &Shown, folder: &str, why: &str) {
 async fn on_disk(store: &Store, site: &Site, shown: Option<Pair>) -> Result<Option<Pair>, PairError> {
     match disk::look(store, &site.folder).await? {
         // It would be found again and again, beside the one that takes its place here.
-        Seen::Pair(pair) | Seen::Marked(pair) if site.is_only_here && pair.is_due(SystemTime::now()) => Ok(shown),
+        Seen::Pair(pair) | Seen::Marked(pair) if site.is_only_here && pair.is_due(SystemTime::now()) => {
+            Ok(shown)
+        }
         Seen::Pair(pair) | Seen::Marked(pair) => Ok(Some(pair)),
         Seen::Nothing if site.is_only_here => Ok(shown),
         Seen::Nothing => Err(disk::missing(&site.folder)),

@@ -3,10 +3,10 @@
 
 #[path = "../../../acme/tests/caddy/authority.rs"]
 mod authority;
-mod common;
+mod volume;
 
 use authority::{Authority, inside, tool};
-use common::Volume;
+use volume::Volume;
 use fata::testing::{Process, Signal};
 use std::fs;
 use std::io::{Read, Write};

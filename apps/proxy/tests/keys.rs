@@ -1,8 +1,8 @@
 //! The proxy's certificates, as a process, with curl: made, kept, and replaced, each host's for itself.
 
-mod common;
+mod volume;
 
-use common::{Volume, tool};
+use volume::{Volume, tool};
 use fata::testing::{Process, free_port};
 use std::fs;
 use std::io::Write;

@@ -21,7 +21,7 @@ const UPLOAD: u64 = 100 << 20;
 /// Pages, and how often h2load asks for them.
 const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 400)];
 /// With keys in archives alone, and with keys on FAT volumes too.
-const IMAGE: &str = "web+tls+h2";
+const IMAGE: &str = "web+h2+disk";
 const WITH_FAT: &str = "web+h2+fat";
 /// A port of this machine leads to this one of the guest.
 pub const PORT: u16 = 443;
@@ -102,16 +102,12 @@ pub(super) fn disk(host: &Host, octets: &[u8], access: &str) -> Result<(String, 
 
 /// The web server at 10.0.2.15, with the certificate of `server.test`.
 pub(super) fn serve_named(host: &mut Host) -> Result<Guest> {
-    serve_named_by(host, IMAGE, "")
-}
-
-/// The same by that image, with these parameters.
-pub(super) fn serve_named_by(host: &mut Host, name: &str, params: &str) -> Result<Guest> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
-    serve(host, name, &disk, params)
+    serve(host, IMAGE, &disk, "")
 }
 
-fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
+/// The web server of that image, with these lines of its configuration and these parameters.
+pub(super) fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
     let spec = GuestSpec::new("web-tls", image(name)?).memory(24).network().extra(params).config(disk);

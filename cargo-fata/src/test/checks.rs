@@ -65,6 +65,7 @@ const CHECKS: [Check; 10] = [
             web_with!(
                 "disk",
                 "tls",
+                "tls,disk",
                 "h2",
                 "fat",
                 "rsa",

@@ -2,14 +2,14 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+#[cfg_attr(not(feature = "disk"), path = "no_disk.rs")]
+mod disk;
 
-use crate::{blocks, networks, params, start};
+use crate::{networks, params, start};
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::sync::Arc;
 use core::net::Ipv6Addr;
 use fata::http::{Limits, Router, Server};
-use fata::https::disk::{self, Begun};
 use fata::https::{Keeper, Maker, Pair, Shown, Site};
 use fata::net::{self, TcpListener};
 use fata::param::Size;
@@ -37,37 +37,28 @@ const REDIRECTED: usize = 128;
 /// Serves until the guest is asked to leave.
 pub async fn main(env: Env) -> Result<()> {
     let (state, mut limits) = start(&env)?;
-    let disk = env.optional_block(blocks::KEYS).await?;
+    let keys = disk::Keys::open(&env).await?;
     let maker = Maker { names: env.param(params::NAMES).into(), valid: env.param(params::VALID) };
     let names = maker.names.replace(',', ", ");
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     #[cfg(feature = "acme")]
-    let order = acme::open(&env, &network, &maker, disk.is_some()).await?;
+    let order = acme::open(&env, &network, &maker, keys.is_some()).await?;
     #[cfg(feature = "acme")]
     let kept = order.as_ref().map(|order| acme::pair(&env, order, &maker)).transpose()?;
     #[cfg(not(feature = "acme"))]
     let kept = None;
-    let pair = match (kept, &disk) {
+    let pair = match kept {
+        Some(pair) => Some(pair),
+        None => keys.pair(&env, &maker).await?,
+    };
+    let pair = match (pair, KEYS) {
         (Some(pair), _) => pair,
-        (None, Some(disk)) => match disk::read_or_make(disk, &maker).await.map_err(of_disk)? {
-            Begun::Kept(pair) => pair,
-            Begun::Made(pair) => {
-                println!(env, "web: the disk keys had no certificate: made one for {names}");
-                pair
-            }
-            Begun::Remade(pair) => {
-                println!(env, "web: the certificate made before ends soon: made another one for {names}");
-                pair
-            }
-        },
-        (None, None) => match KEYS {
-            Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
-            None => {
-                println!(env, "web: no disk keys: a certificate for {names} until it ends");
-                maker.make()?
-            }
-        },
+        (None, Some((chain, key))) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
+        (None, None) => {
+            println!(env, "web: {}: a certificate for {names} until it ends", disk::NONE);
+            maker.make()?
+        }
     };
     // Better than none: clients say it too.
     if let Err(error) = pair.check_dates(SystemTime::now()) {
@@ -86,8 +77,7 @@ pub async fn main(env: Env) -> Result<()> {
         config
     };
     let (stats, reloads) = (state.tls.stats.clone(), state.tls.reloads.clone());
-    let shown = Shown::new(alloc::vec![pair], stats, reloads, finish)
-        .map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
+    let shown = Shown::new(alloc::vec![pair], stats, reloads, finish)?;
     let acceptor = shown.acceptor().clone();
     let redirects = Router::redirect_to_https(env.param(params::TLS_PORT));
     #[cfg(feature = "acme")]
@@ -106,11 +96,8 @@ pub async fn main(env: Env) -> Result<()> {
         spawn(order.keep(move |pair| shown.replace(alloc::vec![(0, pair)]))).detach();
     }
     if !is_ordered {
-        let mut keeper = Keeper::new(alloc::vec![Site::new(0, "", maker)], shown);
-        if let Some(disk) = disk {
-            keeper = keeper.on_disk(disk, env.param(params::RELOAD));
-        }
-        spawn(keeper.run()).detach();
+        let keeper = Keeper::new(alloc::vec![Site::new(0, "", maker)], shown);
+        spawn(keys.keep(keeper, &env).run()).detach();
     }
 
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
@@ -133,10 +120,6 @@ pub async fn main(env: Env) -> Result<()> {
     println!(env, "web: {} paths, HTTPS on port {tls_port}, HTTP on port {port}", SITE.entries.len());
     let listener = acceptor.listen(async move || accept(&listener).await);
     https.serve(async move || listener.accept().await).await.map_err(|e: net::Error| e.into())
-}
-
-fn of_disk(error: fata::Error) -> fata::Error {
-    format!("the disk keys: {error}").into()
 }
 
 /// The next connection. An answer is written in one go: its last segment need not wait for the first one's acknowledgement.
