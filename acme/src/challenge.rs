@@ -1,9 +1,14 @@
 //! How a name is shown to be ours: `http-01` (RFC 8555 section 8.3) and `tls-alpn-01` (RFC 8737).
 
-use crate::wire::{Authorization, Offered};
+use crate::wire::{Authorization, Offered, Status};
 use crate::{Account, Error, Problem, Url, jws};
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use fata_tls::issue::Name;
 use sha2::{Digest, Sha256};
+
+/// How often an authority may be asked after it was told to look before it counts as having looked in vain once more, with the same to
+/// say as before.
+const OLD_ERROR_POLLS: u32 = 2;
 
 /// A way to show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,7 @@ impl Challenge {
     /// The first way of `ways` that the authority offers.
     pub(crate) fn choose(
         authorization: &Authorization,
+        name: &Name,
         ways: &[Way],
         account: &Account,
     ) -> Result<Self, Error> {
@@ -52,7 +58,7 @@ impl Challenge {
             let offered = authorization.challenges.iter().find(is_it)?;
             Some((*way, offered, offered.url.clone()?))
         };
-        let name = crate::error::bounded(&authorization.identifier.value);
+        let name = name.to_string();
         let Some((way, offered, url)) = ways.iter().find_map(offered) else {
             return Err(Error::NoChallenge(name));
         };
@@ -66,8 +72,30 @@ impl Challenge {
         authorization.challenges.iter().find(|offered| offered.url.as_ref() == Some(&self.url))
     }
 
+    /// Why the authority has not found it after it was told to look. What it had against others, or against this one before, says nothing.
+    pub(crate) fn in_vain(&self, authorization: &Authorization, polls: u32) -> Option<Problem> {
+        let ours = self.of(authorization)?;
+        // It goes on by itself.
+        if ours.status == Some(Status::Processing) {
+            return None;
+        }
+        let is_new = ours.error != self.known || polls > OLD_ERROR_POLLS;
+        ours.error.clone().filter(|_| is_new)
+    }
+
     /// What the certificate has with `tls-alpn-01` (RFC 8737 section 3).
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.key_authorization.as_bytes()).into()
+    }
+}
+
+/// The problem is that of the challenge which the authority was told of, or of another one that has ended it.
+pub(crate) fn not_ours(authorization: &Authorization, challenge: Option<&Challenge>) -> Error {
+    let ours = challenge.and_then(|challenge| challenge.of(authorization)?.error.clone());
+    let any = || authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
+    let nothing = Problem { kind: String::new(), detail: String::new() };
+    Error::NotOurs {
+        name: crate::error::bounded(&authorization.identifier.value),
+        problem: ours.or_else(any).unwrap_or(nothing),
     }
 }

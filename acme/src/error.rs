@@ -1,12 +1,15 @@
 //! What can go wrong, and what an authority says that went wrong (RFC 8555 section 6.7, RFC 7807).
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use fata_libos::time::{Duration, SystemTime};
 use fata_tls::issue::IssueError;
 use serde::Deserialize;
 
 /// Octets that are kept of each text of a problem.
 const MAX_TEXT: usize = 512;
+/// Of how many names it is kept what is wrong with each.
+const MAX_SUBPROBLEMS: usize = 8;
 /// What the types of ACME's problems begin with.
 const NAMESPACE: &str = "urn:ietf:params:acme:error:";
 
@@ -26,12 +29,31 @@ struct RawProblem {
     kind: String,
     #[serde(default)]
     detail: String,
+    /// Where a person has to go, with `userActionRequired`.
+    instance: Option<String>,
+    /// What is wrong with each name (RFC 8555 section 6.7.1).
+    subproblems: Option<Vec<Subproblem>>,
+}
+
+#[derive(Deserialize)]
+struct Subproblem {
+    #[serde(default)]
+    detail: String,
+    identifier: Option<crate::wire::Identifier>,
 }
 
 impl From<RawProblem> for Problem {
     fn from(raw: RawProblem) -> Self {
         let kind = raw.kind.strip_prefix(NAMESPACE).unwrap_or(&raw.kind);
-        Self { kind: bounded(kind), detail: bounded(&raw.detail) }
+        let mut detail = raw.detail;
+        if let Some(instance) = &raw.instance {
+            detail = alloc::format!("{detail} ({instance})");
+        }
+        for problem in raw.subproblems.iter().flatten().take(MAX_SUBPROBLEMS) {
+            let name = problem.identifier.as_ref().map_or("", |identifier| &identifier.value);
+            detail = alloc::format!("{}; {name}: {}", bounded(&detail), bounded(&problem.detail));
+        }
+        Self { kind: bounded(kind), detail: bounded(&detail) }
     }
 }
 
@@ -182,7 +204,13 @@ mod tests {
         // RFC 8555 section 6.7.1.
         let known = r#"{"type": "urn:ietf:params:acme:error:malformed", "detail": "Some of the identifiers requested were rejected",
             "subproblems": [{"type": "urn:ietf:params:acme:error:malformed", "identifier": {"type": "dns", "value": "_example.org"}}]}"#;
-        assert_eq!(read(known), "malformed: Some of the identifiers requested were rejected");
+        let said = "malformed: Some of the identifiers requested were rejected; _example.org: ";
+        assert_eq!(read(known), said);
+        let moved = r#"{"type":"urn:ietf:params:acme:error:userActionRequired","detail":"new terms","instance":"https://a.test/terms"}"#;
+        assert_eq!(read(moved), "userActionRequired: new terms (https://a.test/terms)");
+        let many = r#"{"detail":"no","identifier":{"type":"dns","value":"a.test"}},"#.repeat(20);
+        let many = format!(r#"{{"detail":"none","subproblems":[{many}{{}}]}}"#);
+        assert_eq!(read(&many), format!("none{}", "; a.test: no".repeat(8)));
         assert_eq!(read("{}"), "no reason is given");
         assert_eq!(read(r#"{"detail":"a\nb\u001b[31m"}"#), "a b [31m");
         assert_eq!(read(r#"{"type":"about:blank"}"#), "about:blank");

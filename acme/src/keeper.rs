@@ -1,6 +1,7 @@
 //! A certificate for ever: the one that was kept, then another when two thirds of its time are over, each kept in its turn.
 
 use crate::account::Settings;
+use crate::renewal::certificate_id;
 use crate::state::Certificate;
 use crate::{
     Account, Acquisition, Error, Issued, Names, Responder, State, Status, Transport, Url, Way, obtain,
@@ -11,6 +12,7 @@ use core::fmt;
 use fata_libos::entropy;
 use fata_libos::time::{Duration, SystemTime, sleep};
 use fata_tls::issue::{IssueError, Validity};
+use hint::Hint;
 use zeroize::Zeroizing;
 
 /// The time until the next try, the first time, and each time twice as long until the last: where the authority was not reached, and
@@ -117,20 +119,33 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
 
     /// Gives `show` each certificate that comes, until an error that nothing would change.
     pub async fn run(mut self, mut show: impl FnMut(&Issued)) -> Error {
-        let mut failures = 0;
+        let mut failures: u32 = 0;
+        // What an authority suggests is asked for at the start, as it may have been off for long.
+        let mut hint = Hint::default();
         loop {
-            let due = self.due();
-            self.status.next.set(Some(due.max(SystemTime::now())));
-            sleep_until(due).await;
+            self.wait(&mut hint).await;
             match self.renew().await {
                 Ok(issued) => {
-                    failures = 0;
                     self.status.certificates.set(self.status.certificates.get().wrapping_add(1));
                     self.note_dates();
-                    self.status.next.set(Some(self.due()));
+                    let due = self.due();
+                    // Not at once again, whatever its dates are. Where they are over when it comes one of the clocks is wrong, and another one
+                    // would be no better: authorities count them.
+                    let pause = if due > SystemTime::now() {
+                        MIN_AGE
+                    } else {
+                        own_pause(REFUSED, failures, MAX_PAUSE)
+                    };
+                    failures = if due > SystemTime::now() { 0 } else { failures + 1 };
+                    self.status.next.set(Some(due.max(after(pause))));
                     show(&issued);
-                    // Not at once again, whatever its dates are.
-                    sleep(MIN_AGE).await;
+                    if failures > 0 {
+                        log::warn!(
+                            "the certificate that has come is to be replaced already: is the clock right?"
+                        );
+                    }
+                    sleep(pause).await;
+                    hint = Hint::after(crate::renewal::USUAL);
                 }
                 Err(error) if is_final(&error) => {
                     self.status.failed(&error, None);
@@ -164,13 +179,38 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
         until.checked_sub(SystemTime::now().since_unix())
     }
 
-    /// When the next certificate is to be had: at once where there is none for these names.
-    fn due(&self) -> SystemTime {
+    /// The certificate for these names by this authority.
+    fn kept(&self) -> Option<&Certificate> {
         let Keeper { authority, names, .. } = &self.keeper;
         let kept = self.state.certificate.as_ref();
-        let kept = kept.filter(|kept| kept.names == *names && kept.authority == *authority);
-        let validity = kept.and_then(|kept| Validity::of(&kept.issued.chain_pem).ok());
+        kept.filter(|kept| is_same(&kept.names, names) && kept.authority == *authority)
+    }
+
+    /// When the next certificate is to be had: at once where there is none for these names.
+    fn due(&self) -> SystemTime {
+        let validity = self.kept().and_then(|kept| Validity::of(&kept.issued.chain_pem).ok());
         validity.map_or(SystemTime::UNIX_EPOCH, |validity| validity.two_thirds())
+    }
+
+    /// Waits until the next certificate is to be had, by its dates or by what the authority suggests.
+    async fn wait(&mut self, hint: &mut Hint) {
+        loop {
+            let due =
+                hint.due(self.due(), self.kept().and_then(|kept| Validity::of(&kept.issued.chain_pem).ok()));
+            let now = SystemTime::now();
+            self.status.next.set(Some(due.max(now)));
+            if due <= now {
+                return;
+            }
+            let id = self.kept().and_then(|kept| certificate_id(&kept.issued.chain_pem));
+            if let Some(id) = id.filter(|_| hint.is_to_be_asked_for()) {
+                let Keeper { authority, transport, .. } = &mut self.keeper;
+                hint.came(crate::renewal::ask(transport, authority, &id, now).await);
+                continue;
+            }
+            // The wall clock may be set meanwhile.
+            sleep(due.since_unix().saturating_sub(now.since_unix()).min(NAP).min(hint.pause())).await;
+        }
     }
 
     async fn save(&mut self) -> Result<(), Error> {
@@ -196,13 +236,17 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
 
     async fn renew(&mut self) -> Result<Issued, Error> {
         let account = self.account().await?;
+        let before = self.kept().map(|kept| kept.issued.chain_pem.clone());
         let Keeper { authority, settings, names, ways, responder, transport, .. } = &mut self.keeper;
-        let before = account.url.clone();
+        let url = account.url.clone();
         let mut acquisition =
             Acquisition::new(authority.clone(), settings.clone(), account, names.clone(), ways)?;
+        if let Some(before) = before {
+            acquisition = acquisition.replacing(&before);
+        }
         let result = obtain(&mut acquisition, transport, responder).await;
         let mut account = acquisition.account().clone();
-        let is_new = before != account.url;
+        let is_new = url != account.url;
         if let Err(Error::Refused { .. }) = &result {
             // Perhaps it does not know the account any more: some say that in words of their own. It is asked for it the next time.
             account.url = None;
@@ -249,7 +293,7 @@ fn pause(error: &Error, failures: u32, left: Option<Duration>) -> Duration {
         matches!(error, Error::Unreachable(_) | Error::Issue(IssueError::NoEntropy(_) | IssueError::Failed));
     let first = if is_near { UNREACHED } else { REFUSED };
     let most = left.map_or(MAX_PAUSE, |left| (left / PART_OF_LEFT).clamp(first, MAX_PAUSE));
-    let own = first.saturating_mul(1 << failures.min(16)).min(most);
+    let own = own_pause(first, failures, most);
     let told = error.until().map(|until| until.since_unix().saturating_sub(SystemTime::now().since_unix()));
     let pause = own.max(told.unwrap_or_default());
     let mut octet = [0];
@@ -258,21 +302,24 @@ fn pause(error: &Error, failures: u32, left: Option<Duration>) -> Duration {
     pause + pause / 8 * u32::from(octet[0]) / 256
 }
 
+/// Each time twice as long.
+fn own_pause(first: Duration, failures: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << failures.min(16)).min(most)
+}
+
+/// Whether they are the same names, in whatever order.
+fn is_same(one: &Names, other: &Names) -> bool {
+    // None is in it twice.
+    one.iter().count() == other.iter().count() && one.iter().all(|name| other.iter().any(|o| o == name))
+}
+
 /// From now on.
 fn after(pause: Duration) -> SystemTime {
     SystemTime::from_unix(SystemTime::now().since_unix().saturating_add(pause))
 }
 
-/// By the wall clock.
-async fn sleep_until(due: SystemTime) {
-    loop {
-        let left = due.since_unix().saturating_sub(SystemTime::now().since_unix());
-        if left.is_zero() {
-            return;
-        }
-        sleep(left.min(NAP)).await;
-    }
-}
-
+mod hint;
+#[cfg(test)]
+mod issuing;
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,7 @@ mod fetch;
 mod jws;
 mod keeper;
 mod order;
+mod renewal;
 mod responder;
 mod state;
 mod status;

@@ -1,6 +1,7 @@
 //! Getting one certificate (RFC 8555 section 7): what is asked next, and what an answer changes. Nothing here waits or sends.
 
-use crate::account::Settings;
+use crate::account::{EXISTING, Settings};
+use crate::challenge::not_ours;
 use crate::exchange::{Ask, Came, Exchange, How, MAX_WAIT, Now, retry_after};
 use crate::wire::{self, Authorization, Directory, MAX_AUTHORIZATIONS, Status};
 use crate::{Account, Challenge, Error, Problem, Request, Response, Url, Way};
@@ -8,13 +9,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use fata_libos::time::{Duration, Instant};
-use fata_tls::ServerConfig;
 use fata_tls::issue::{self, Issued, Names, PrivateKey};
 
 /// How often an authority that has looked in vain is told to look again.
 const MAX_RETRIES: u32 = 3;
-/// How often it may be asked after that before it counts as having looked in vain once more, with the same to say as before.
-const OLD_ERROR_POLLS: u32 = 2;
 /// How long an authority may take to look at a challenge, and to make a certificate.
 const MAX_TIME: Duration = Duration::from_secs(600);
 /// The time between two questions whether it is done, where the authority does not say: from and to.
@@ -94,6 +92,10 @@ pub struct Acquisition {
     retries: u32,
     /// Whether an account that the authority did not know was replaced.
     is_reborn: bool,
+    /// Whether it makes no account without a binding that there is not.
+    is_unbound: bool,
+    /// The certificate that this one is to replace, by its name (RFC 9773 section 5).
+    replaces: Option<String>,
 }
 
 impl Acquisition {
@@ -124,7 +126,16 @@ impl Acquisition {
             polls: 0,
             retries: 0,
             is_reborn: false,
+            is_unbound: false,
+            replaces: None,
         })
+    }
+
+    /// Tells the authority, if it is one that wants to know (RFC 9773), which of its certificates this one is to replace: that at the
+    /// beginning of this chain.
+    pub fn replacing(mut self, chain_pem: &str) -> Self {
+        self.replaces = crate::renewal::certificate_id(chain_pem);
+        self
     }
 
     /// The account, with what the authority has said of it.
@@ -162,7 +173,11 @@ impl Acquisition {
             Step::Directory => How::Get(self.entry.clone()),
             Step::Account => {
                 let url = &directory.ok_or_else(|| missing("directory"))?.new_account;
-                How::ByKey(url.clone(), self.settings.payload(&self.account.key, url.as_str())?.into())
+                let payload = match self.is_unbound {
+                    true => EXISTING.into(),
+                    false => self.settings.payload(&self.account.key, url.as_str())?,
+                };
+                How::ByKey(url.clone(), payload.into())
             }
             Step::Order => {
                 let url = &directory.ok_or_else(|| missing("directory"))?.new_order;
@@ -190,7 +205,8 @@ impl Acquisition {
             format!(r#"{{"type":"{kind}","value":"{name}"}}"#)
         };
         let identifiers: Vec<_> = self.names.iter().map(identifier).collect();
-        format!(r#"{{"identifiers":[{}]}}"#, identifiers.join(","))
+        let replaces = self.replaces.as_ref().map(|id| format!(r#","replaces":"{id}""#)).unwrap_or_default();
+        format!(r#"{{"identifiers":[{}]{replaces}}}"#, identifiers.join(","))
     }
 
     /// What came of a request, or why nothing did. An error ends it: what follows is another acquisition, with the same
@@ -206,6 +222,8 @@ impl Acquisition {
 
     fn refused(&mut self, doing: &'static str, now: Now, status: u16, problem: Problem) -> Result<(), Error> {
         match (problem.kind.as_str(), &self.step) {
+            // It knows better which one was replaced, or does not know it at all.
+            ("alreadyReplaced" | "malformed", Step::Order) if self.replaces.take().is_some() => Ok(()),
             // The account that was kept is not there any more.
             ("accountDoesNotExist", Step::Order) if !self.is_reborn => {
                 self.is_reborn = true;
@@ -213,6 +231,7 @@ impl Acquisition {
                 self.step = Step::Account;
                 Ok(())
             }
+            ("accountDoesNotExist", Step::Account) if self.is_unbound => Err(Error::NoExternalAccount),
             // It has looked, or does, after an answer that was lost.
             ("malformed", Step::Respond(n, challenge)) => {
                 self.step = Step::Looked(*n, challenge.clone());
@@ -234,6 +253,9 @@ impl Acquisition {
             Step::Directory => {
                 let directory: Directory = wire::read(doing, &response.body)?;
                 self.settings.check(&directory.meta)?;
+                self.replaces = self.replaces.take().filter(|_| directory.renewal_info.is_some());
+                // Who has the key of an account needs no binding any more, which may be worth something only once.
+                self.is_unbound = directory.meta.external_account_required && !self.settings.is_bound();
                 self.directory = Some(directory);
                 self.step = if self.account.url.is_some() { Step::Order } else { Step::Account };
             }
@@ -265,7 +287,10 @@ impl Acquisition {
                     Status::Valid => self.authorized(n),
                     Status::Pending => {
                         self.retries = 0;
-                        let challenge = Challenge::choose(&authorization, &self.ways, &self.account)?;
+                        let name = authorization
+                            .name(&self.names)
+                            .ok_or_else(|| bad("it wants to know of a name that the order does not have"))?;
+                        let challenge = Challenge::choose(&authorization, name, &self.ways, &self.account)?;
                         self.step = Step::Present(n, challenge);
                     }
                     _ => return Err(not_ours(&authorization, None)),
@@ -284,7 +309,7 @@ impl Acquisition {
                     Status::Pending | Status::Processing => {
                         self.wait(doing, now, retry_after(response, now.wall))?;
                         // It has looked in vain, and looks again if it is told to (section 8.2).
-                        if let Some(known) = self.in_vain(&authorization, &challenge) {
+                        if let Some(known) = challenge.in_vain(&authorization, self.polls) {
                             if self.retries == MAX_RETRIES {
                                 return Err(not_ours(&authorization, Some(&challenge)));
                             }
@@ -302,25 +327,13 @@ impl Acquisition {
             Step::Certificate(_) => {
                 let chain_pem = core::str::from_utf8(&response.body).map_err(|_| bad("it is no text"))?;
                 let key_pem = self.key.to_pem()?;
-                // That it is one, and that of our key.
-                ServerConfig::from_pem(chain_pem, &key_pem).map_err(|e| bad(&e.to_string()))?;
-                self.step = Step::Done(Issued { chain_pem: chain_pem.into(), key_pem });
+                let chain_pem = issue::received(chain_pem, &self.key, &self.names);
+                let chain_pem = chain_pem.map_err(|e| bad(&crate::error::bounded(&e.to_string())))?;
+                self.step = Step::Done(Issued { chain_pem, key_pem });
             }
             Step::Present(..) | Step::Done(_) => return Err(bad("nothing was asked")),
         }
         Ok(())
-    }
-
-    /// Why the authority has not found the challenge that it was told of. What it had against others, or against this one before, says
-    /// nothing.
-    fn in_vain(&self, authorization: &Authorization, challenge: &Challenge) -> Option<Problem> {
-        let ours = challenge.of(authorization)?;
-        // It goes on by itself.
-        if ours.status == Some(Status::Processing) {
-            return None;
-        }
-        let is_new = ours.error != challenge.known || self.polls > OLD_ERROR_POLLS;
-        ours.error.clone().filter(|_| is_new)
     }
 
     /// What becomes of the order whose names are all ours.
@@ -382,15 +395,4 @@ impl Acquisition {
 /// What finalises an order (section 7.4).
 fn csr(key: &PrivateKey, names: &Names) -> Result<String, Error> {
     Ok(format!(r#"{{"csr":"{}"}}"#, crate::jws::base64(&issue::request(key, names)?)))
-}
-
-/// The problem is that of the challenge which the authority was told of, or of another one that has ended it.
-fn not_ours(authorization: &Authorization, challenge: Option<&Challenge>) -> Error {
-    let ours = challenge.and_then(|challenge| challenge.of(authorization)?.error.clone());
-    let any = || authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
-    let nothing = Problem { kind: String::new(), detail: String::new() };
-    Error::NotOurs {
-        name: crate::error::bounded(&authorization.identifier.value),
-        problem: ours.or_else(any).unwrap_or(nothing),
-    }
 }

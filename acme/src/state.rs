@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use fata_tls::ServerConfig;
-use fata_tls::issue::PrivateKey;
+use fata_tls::issue::{PrivateKey, Validity};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -18,6 +18,8 @@ const MAX_STATE: usize = 256 * 1024;
 /// The parts.
 const ACCOUNT: &str = "account";
 const CERTIFICATE: &str = "certificate";
+/// How many of each are looked at: a state has one, and what is left of older ones may be behind it.
+const MAX_PARTS: usize = 8;
 
 /// What has to outlive a restart. It has private keys: where it is kept, they are.
 #[derive(Clone, Debug, Default)]
@@ -73,35 +75,47 @@ impl State {
         Ok(octets)
     }
 
-    /// From octets: those that [`to_octets`](Self::to_octets) gave, and any behind them. A part that is damaged is as one that is not there, and
-    /// is an error beside what is left.
+    /// From octets: those that [`to_octets`](Self::to_octets) gave, and any behind them, such as what is left of another state: of each part
+    /// the first one that is whole counts, of certificates the one that ends last. A part of which none is whole is as one that is not there,
+    /// and an error beside what is left.
     pub fn from_octets(octets: &[u8]) -> (Self, Vec<Error>) {
         let mut errors = Vec::new();
-        let mut part = |name: &'static str| match find(octets, name) {
-            Ok(body) => body,
-            Err(why) => {
-                errors.push(Error::BadState { part: name, why });
-                None
+        let mut wrong = |part, why: Option<&'static str>| {
+            if let Some(why) = why {
+                errors.push(Error::BadState { part, why });
             }
         };
-        let (account, certificate) = (part(ACCOUNT), part(CERTIFICATE));
-        let broken = |part: &'static str| Error::BadState { part, why: "a field is missing or broken" };
+        let (accounts, why) = all(octets, ACCOUNT, read_account);
+        wrong(ACCOUNT, why.filter(|_| accounts.is_empty()));
+        let (certificates, why) = all(octets, CERTIFICATE, read_certificate);
+        wrong(CERTIFICATE, why.filter(|_| certificates.is_empty()));
+        let end = |certificate: &Certificate| {
+            Validity::of(&certificate.issued.chain_pem).map(|validity| validity.not_after).ok()
+        };
         let state = Self {
-            account: account
-                .and_then(|body| read_account(body).or_else(|| note(&mut errors, broken(ACCOUNT)))),
-            certificate: certificate
-                .and_then(|body| read_certificate(body).or_else(|| note(&mut errors, broken(CERTIFICATE)))),
+            account: accounts.into_iter().next(),
+            certificate: certificates.into_iter().rev().max_by_key(end),
         };
         if !octets.starts_with(MAGIC) && state.account.is_none() && state.certificate.is_none() {
-            errors.push(Error::BadState { part: "beginning", why: "it is of no version that is known" });
+            wrong("beginning", Some("it is of no version that is known"));
         }
         (state, errors)
     }
 }
 
-fn note<T>(errors: &mut Vec<Error>, error: Error) -> Option<T> {
-    errors.push(error);
-    None
+/// The parts of a name that are whole, some of them at most, and what is wrong with one that is not.
+fn all<T>(octets: &[u8], name: &str, read: fn(&[u8]) -> Option<T>) -> (Vec<T>, Option<&'static str>) {
+    let begin = format!("part {name} ");
+    let begins = octets.windows(begin.len()).enumerate().filter(|(_, window)| *window == begin.as_bytes());
+    let (mut parts, mut wrong) = (Vec::new(), None);
+    for (at, _) in begins.take(MAX_PARTS) {
+        let part = part(octets.get(at + begin.len()..).unwrap_or_default());
+        match part.and_then(|body| read(body).ok_or("a field is missing or broken")) {
+            Ok(part) => parts.push(part),
+            Err(why) => wrong = wrong.or(Some(why)),
+        }
+    }
+    (parts, wrong)
 }
 
 fn body(fields: &Fields<'_>) -> Zeroizing<Vec<u8>> {
@@ -116,18 +130,13 @@ fn body(fields: &Fields<'_>) -> Zeroizing<Vec<u8>> {
     body
 }
 
-/// The fields of a part, by its head: whatever stands before it may be damaged. No text of a field before has that in it.
-fn find<'a>(octets: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, &'static str> {
-    let begin = format!("part {name} ");
-    let Some(at) = octets.windows(begin.len()).position(|window| window == begin.as_bytes()) else {
-        return Ok(None);
-    };
-    let rest = octets.get(at + begin.len()..).unwrap_or_default();
+/// The fields of a part, behind its name: whatever stands before it may be damaged. No text of a field has such a name in it.
+fn part(rest: &[u8]) -> Result<&[u8], &'static str> {
     let (head, rest) = line(rest).ok_or("its first line is broken")?;
     let (length, digest) = head.split_once(' ').ok_or("its first line is broken")?;
     let length = length.parse().ok().filter(|length| *length <= MAX_STATE);
     let body = length.and_then(|length| rest.get(..length)).ok_or("it is cut off")?;
-    if hex(&Sha256::digest(body)) == digest { Ok(Some(body)) } else { Err("its checksum is wrong") }
+    if hex(&Sha256::digest(body)) == digest { Ok(body) } else { Err("its checksum is wrong") }
 }
 
 fn read_account(body: &[u8]) -> Option<(Url, Account)> {

@@ -3,6 +3,7 @@
 use crate::{Error, Problem};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use fata_tls::issue::{Name, Names};
 use serde::Deserialize;
 
 /// Octets of a URL, at most.
@@ -54,6 +55,8 @@ pub(crate) struct Directory {
     pub(crate) new_nonce: Url,
     pub(crate) new_account: Url,
     pub(crate) new_order: Url,
+    /// RFC 9773 section 4.
+    pub(crate) renewal_info: Option<Url>,
     #[serde(default)]
     pub(crate) meta: Meta,
 }
@@ -63,6 +66,20 @@ pub(crate) struct Directory {
 pub(crate) struct Meta {
     pub(crate) terms_of_service: Option<String>,
     pub(crate) external_account_required: bool,
+}
+
+/// When a certificate is to be replaced (RFC 9773 section 4.2).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Suggested {
+    pub(crate) suggested_window: Window,
+}
+
+/// Two dates of RFC 3339.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Window {
+    pub(crate) start: String,
+    pub(crate) end: String,
 }
 
 /// Of accounts, orders, authorizations and challenges (section 7.1.6). What is not known is as what has ended.
@@ -94,6 +111,14 @@ pub(crate) struct Authorization {
     pub(crate) status: Status,
     pub(crate) identifier: Identifier,
     pub(crate) challenges: Vec<Offered>,
+}
+
+impl Authorization {
+    /// Which of these names it is for. Of others we show nothing.
+    pub(crate) fn name<'a>(&self, names: &'a Names) -> Option<&'a Name> {
+        let asked: Name = self.identifier.value.parse().ok()?;
+        names.iter().find(|name| **name == asked)
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -58,10 +58,20 @@ enum Place {
     Blank,
     /// What is not of here.
     Foreign,
-    /// A value, or what damage or an unfinished write have left of one.
-    Value { number: u64, octets: Vec<u8>, is_whole: bool },
-    /// It begins as one, and cannot be read.
-    Unreadable(Option<BlockError>),
+    /// A value, or what damage or an unfinished write have left of one; without a number where its head is damaged.
+    Value { number: Option<u64>, octets: Vec<u8>, is_whole: bool },
+    /// The device does not give it.
+    Unreadable(BlockError),
+}
+
+/// What there is to read.
+#[derive(Debug)]
+pub struct Found {
+    /// The value that was written last, of those that are whole; where none is, what is left of the last.
+    pub value: Vec<u8>,
+    /// What is left of the other place, where that is damaged: of a value that was written, or begun to be, later than the one that is
+    /// whole. Octets of older values may be among it.
+    pub remains: Vec<u8>,
 }
 
 impl Slots {
@@ -84,6 +94,11 @@ impl Slots {
     /// The value that was written last; `None` where none was. Where nothing whole is left it is what is left: whoever reads it
     /// looks at it.
     pub async fn read(&mut self) -> Result<Option<Vec<u8>>, SlotsError> {
+        Ok(self.read_with_remains().await?.map(|found| found.value))
+    }
+
+    /// As [`read`](Self::read), and what is left of a newer value than the one that is whole, for who can use a part of it.
+    pub async fn read_with_remains(&mut self) -> Result<Option<Found>, SlotsError> {
         let mut places = [self.place(0).await?, self.place(1).await?];
         let rank = |place: &Place| match place {
             Place::Value { number, is_whole, .. } => Some((*is_whole, *number)),
@@ -93,13 +108,13 @@ impl Slots {
             (None, None) => None,
             (first, second) => Some(usize::from(second > first)),
         };
-        let numbers = places.iter().filter_map(|place| rank(place).map(|(_, number)| number));
+        let numbers = places.iter().filter_map(|place| rank(place)?.1);
         let number = numbers.max().map_or(1, |number| number.wrapping_add(1));
         let Some(best) = best else {
             for place in &places {
                 match place {
                     Place::Foreign => return Err(SlotsError::Foreign),
-                    Place::Unreadable(Some(error)) => return Err((*error).into()),
+                    Place::Unreadable(error) => return Err((*error).into()),
                     _ => {}
                 }
             }
@@ -108,10 +123,9 @@ impl Slots {
         };
         self.next = Some((1 - best, number));
         let is_first = matches!(places[1 - best], Place::Blank);
-        let Place::Value { octets, is_whole, .. } = core::mem::replace(&mut places[best], Place::Blank)
-        else {
-            return Ok(None);
-        };
+        let [first, second] = core::mem::replace(&mut places, [Place::Blank, Place::Blank]);
+        let (best, other) = if best == 0 { (first, second) } else { (second, first) };
+        let Place::Value { number, octets: value, is_whole } = best else { return Ok(None) };
         // The first one ever, which was never finished.
         if is_first && !is_whole {
             return Ok(None);
@@ -119,7 +133,13 @@ impl Slots {
         if !is_whole {
             log::warn!("both places are damaged: what is left of the last value is taken");
         }
-        Ok(Some(octets))
+        // What is older than a value that is whole is of no use.
+        let is_newer = |other: Option<u64>| !is_whole || other.is_none() || other > number;
+        let remains = match other {
+            Place::Value { number: other, octets, is_whole: false } if is_newer(other) => octets,
+            _ => Vec::new(),
+        };
+        Ok(Some(Found { value, remains }))
     }
 
     /// Replaces the value. When this has returned without an error it is on the medium; before, the one before is.
@@ -157,7 +177,7 @@ impl Slots {
         let (first, size) = (self.first(place), self.disk.sector_size());
         let sector = match self.disk.read(first, 1).await {
             Ok(sector) => sector,
-            Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(Some(error))),
+            Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };
         if sector.iter().all(|octet| *octet == 0) {
@@ -170,19 +190,18 @@ impl Slots {
             |at: usize| sector[at..at + 4].iter().rev().fold(0, |word, octet| word << 8 | u32::from(*octet));
         let number = u64::from(word(12)) << 32 | u64::from(word(8));
         let length = word(16) as usize;
-        if crc32c(&sector[..HEAD - 4]) != word(HEAD - 4) || length > self.capacity {
-            return Ok(Place::Unreadable(None));
-        }
+        let has_head = crc32c(&sector[..HEAD - 4]) == word(HEAD - 4) && length <= self.capacity;
+        let (number, length) = if has_head { (Some(number), length) } else { (None, self.capacity) };
         let whole = match self.disk.read(first, (HEAD + length).div_ceil(size)).await {
             Ok(whole) => whole,
-            Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(Some(error))),
+            Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };
         let mut octets = Vec::new();
         let no_memory = BlockError::NoMemory { sector: first, octets: length };
         octets.try_reserve_exact(length).map_err(|_| no_memory)?;
         octets.extend_from_slice(&whole[HEAD..HEAD + length]);
-        let is_whole = head(number, &octets) == whole[..HEAD];
+        let is_whole = number.is_some_and(|number| head(number, &octets) == whole[..HEAD]);
         Ok(Place::Value { number, octets, is_whole })
     }
 }

@@ -113,6 +113,49 @@ fn what_is_broken_is_an_error() {
     });
 }
 
+/// Of two states behind each other, of which the first is whole or not: what is left of both makes one.
+#[test]
+fn what_is_left_of_two_makes_one() {
+    run(async {
+        let day = fata_libos::time::Duration::from_secs(86_400);
+        let ends = |state: &mut State, days: u32| {
+            let end = SystemTime::from_unix(SystemTime::now().since_unix() + days * day);
+            state.certificate.as_mut().unwrap().issued =
+                self_signed(&["a.test"], SystemTime::now(), end).unwrap();
+        };
+        let mut older = state(Some("https://a.test/acct/1"), &["a.test"]);
+        ends(&mut older, 10);
+        let mut newer = older.clone();
+        newer.account.as_mut().unwrap().1 = Account::generate().unwrap();
+        ends(&mut newer, 20);
+        let flip = |state: &State, part: &str| {
+            let mut octets = state.to_octets().unwrap().to_vec();
+            let at = octets.windows(part.len()).position(|window| window == part.as_bytes()).unwrap();
+            octets[at + 200] ^= 1;
+            octets
+        };
+        let (begin, alone) = ("part account ", State { certificate: None, ..older.clone() });
+        let whole = |state: &State| state.to_octets().unwrap().to_vec();
+        for (first, second, accounts, certificates) in [
+            // The newer account is lost, and its certificate is not.
+            (whole(&older), flip(&newer, begin), &older, &newer),
+            (whole(&alone), flip(&newer, begin), &older, &newer),
+            (whole(&older), flip(&newer, "part certificate "), &older, &older),
+            // Both are damaged, each somewhere else.
+            (flip(&newer, begin), flip(&older, "part certificate "), &older, &newer),
+            (flip(&newer, "part certificate "), flip(&older, begin), &newer, &older),
+        ] {
+            let (read, errors) = State::from_octets(&[first, second].concat());
+            assert!(errors.is_empty(), "{errors:?}");
+            assert_eq!(account(&read), account(accounts));
+            assert_eq!(certificate(&read), certificate(certificates));
+        }
+        let many = flip(&older, begin).repeat(MAX_PARTS);
+        let (read, errors) = State::from_octets(&[many, whole(&older)].concat());
+        assert!(read.account.is_none() && errors.len() == 1, "{errors:?}");
+    });
+}
+
 /// A key of a kind that this image cannot use is no reason to lose the account, nor the other way round.
 #[test]
 fn a_part_that_makes_no_sense_leaves_the_other() {

@@ -44,3 +44,34 @@ fn terms_are_agreed_to_or_it_ends() {
         assert_eq!(payload, r#"{"termsOfServiceAgreed":true}"#);
     });
 }
+
+/// Whose binding is used up, and not among the parameters any more, has the account that it made.
+#[test]
+fn an_account_that_is_bound_needs_no_binding_again() {
+    run(async {
+        let directory = DIRECTORY.replace("{", r#"{"meta":{"externalAccountRequired":true},"#);
+        let bound = Settings::default().external_account(ExternalAccount::new("kid", "a2V5").unwrap());
+        let mut table = Table::with(Account::generate().unwrap(), bound, &[Way::Http]);
+        table.turn("https://a.test/dir", answer(200, &[], &directory)).unwrap();
+        let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+        assert!(payload.starts_with(r#"{"externalAccountBinding":{"protected":""#), "{payload}");
+        // Its URL is known.
+        let url = Some(Url::new("https://a.test/acct/old").unwrap());
+        let account = Account { url, ..Account::generate().unwrap() };
+        let mut table = Table::with(account, Settings::default(), &[Way::Http]);
+        table.turn("https://a.test/dir", answer(200, &[], &directory)).unwrap();
+        let Ok(Did::Post { url, .. }) = table.ask() else { panic!() };
+        assert_eq!(url, "https://a.test/order");
+        // Its key alone is known, by us or by the authority too.
+        for (said, end) in [
+            (answer(200, &[("Location", "https://a.test/acct/1")], "{}"), Ok(())),
+            (problem(400, "accountDoesNotExist"), Err(Error::NoExternalAccount)),
+        ] {
+            let mut table = Table::new(&[Way::Http]);
+            table.turn("https://a.test/dir", answer(200, &[], &directory)).unwrap();
+            let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+            assert_eq!(payload, r#"{"onlyReturnExisting":true}"#);
+            assert_eq!(table.tell(said), end);
+        }
+    });
+}

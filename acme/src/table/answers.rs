@@ -70,16 +70,31 @@ fn answers_that_cannot_be() {
                 let _ = table.ask();
             }
         }
-        // A certificate that is none, or another's.
-        let stranger = Table::new(&[Way::Http]).certificate();
-        for said in ["", "no certificate", &stranger] {
+        assert!(table_of_a_wildcard().is_err());
+    });
+}
+
+/// A certificate that is none, or another's, or for others.
+#[test]
+fn certificates_that_were_not_asked_for() {
+    run(async {
+        type Make = fn(&Table) -> String;
+        let makes: [(Make, &str); 5] = [
+            (|_| String::new(), "no certificate in the PEM text"),
+            (|_| "no certificate".into(), "no certificate in the PEM text"),
+            (|_| Table::new(&[Way::Http]).certificate(), "does not belong to the first certificate"),
+            (|table| table.certificate().repeat(11), "11 certificates, where 10 are the most"),
+            (|table| table.certificate_for(&["host.test", "b.test"]), "it is not for 192.0.2.1"),
+        ];
+        for (make, why) in makes {
             let mut table = Table::new(&[Way::Http]);
             table.reach_final();
+            let said = &make(&table);
             table.turn("https://a.test/final", answer(200, &[], VALID)).unwrap();
             let end = table.turn("https://a.test/cert", answer(200, &[], said)).unwrap_err();
             assert!(matches!(end, Error::BadAnswer { doing: "give the certificate out", .. }), "{end:?}");
+            assert!(end.to_string().contains(why), "{end}");
         }
-        assert!(table_of_a_wildcard().is_err());
     });
 }
 

@@ -29,6 +29,29 @@ fn the_dearest_way_is_taken_that_is_offered() {
     });
 }
 
+/// Whoever asks for a name that was not asked for is shown nothing.
+#[test]
+fn what_was_not_ordered_is_not_shown() {
+    run(async {
+        for (name, is_ours) in [
+            ("HOST.test", true),
+            ("192.0.2.1", true),
+            ("other.test", false),
+            ("host.test.", false),
+            ("", false),
+        ] {
+            let mut table = Table::new(&[Way::TlsAlpn]);
+            table.reach_order();
+            let offer = TO_SHOW.replace("host.test", name);
+            let result = table.turn("https://a.test/authz/1", answer(200, &[], &offer));
+            assert_eq!(result.is_ok(), is_ours, "{name}: {result:?}");
+            if let Err(error) = result {
+                assert!(error.to_string().ends_with("a name that the order does not have"), "{error}");
+            }
+        }
+    });
+}
+
 /// What is to be shown, where the authority has this against one of its tokens.
 fn in_vain(token: &str, detail: &str) -> String {
     let error = format!(

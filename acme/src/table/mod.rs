@@ -142,9 +142,13 @@ impl Table {
     }
 
     fn certificate(&self) -> String {
+        self.certificate_for(&["host.test", "192.0.2.1"])
+    }
+
+    fn certificate_for(&self, names: &[&str]) -> String {
         let to = SystemTime::from_unix(Duration::from_secs(4_000_000_000));
         let from = SystemTime::from_unix(Duration::from_secs(1_000_000));
-        self_signed_with(&self.acquisition.key, &["host.test"], from, to).unwrap().chain_pem
+        self_signed_with(&self.acquisition.key, names, from, to).unwrap().chain_pem
     }
 
     /// The way to an order that waits for its challenge.

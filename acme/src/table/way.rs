@@ -90,3 +90,37 @@ fn orders_that_are_done_already_skip_what_is() {
         table.turn("https://a.test/final", answer(200, &[], VALID)).unwrap();
     });
 }
+
+/// RFC 9773 section 5.
+#[test]
+fn an_order_says_what_it_replaces_to_who_wants_to_know() {
+    run(async {
+        let chain = include_str!("../../tests/renewal.pem");
+        let new = DIRECTORY.replace("{", r#"{"renewalInfo":"https://a.test/info","#);
+        for (directory, chain, replaces) in [
+            (&*new, chain, true),
+            (DIRECTORY, chain, false),
+            // Nobody knows who has signed it.
+            (&new, &Table::new(&[Way::Http]).certificate(), false),
+        ] {
+            let mut table = Table::new(&[Way::Http]);
+            table.acquisition = table.acquisition.replacing(chain);
+            table.turn("https://a.test/dir", answer(200, &[], directory)).unwrap();
+            table
+                .turn("https://a.test/account", answer(201, &[("Location", "https://a.test/acct/1")], "{}"))
+                .unwrap();
+            let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+            let name = r#"],"replaces":"UBt5QLoqIfmnEpcBB_kT1plImMU.Ag"}"#;
+            assert_eq!(payload.ends_with(name), replaces, "{payload}");
+            // An authority that knows better gets an order without it, once.
+            for is_last in [false, true].into_iter().skip(usize::from(!replaces)) {
+                let end = table.tell(problem(409, "alreadyReplaced"));
+                assert_eq!(end.is_err(), is_last, "{end:?}");
+                if !is_last {
+                    let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+                    assert!(!payload.contains("replaces"), "{payload}");
+                }
+            }
+        }
+    });
+}

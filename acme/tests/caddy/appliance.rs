@@ -3,8 +3,8 @@
 use crate::authority::Authority;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_acme::{
-    Account, Acquisition, Error, Failure, Issued, Keeper, Names, Responder, Settings, Storage, Url, Way,
-    obtain, policy,
+    Account, Acquisition, Error, Issued, Keeper, Names, Responder, Settings, Storage, Url, Way, obtain,
+    policy,
 };
 use fata_http::client::{Client, Connector, Origin};
 use fata_http::{Router, Server};
@@ -128,15 +128,10 @@ impl Appliance {
         Client::with(Dialer { platform, connector }, policy())
     }
 
-    fn keeper(
-        &self,
-        platform: &'static UnixPlatform,
-        settings: Settings,
-        responder: Responder,
-    ) -> Keeper<Fetcher, Memory> {
+    fn keeper(&self, platform: &'static UnixPlatform, responder: Responder) -> Keeper<Fetcher, Memory> {
         Keeper {
             authority: self.entry.clone(),
-            settings,
+            settings: Settings::default(),
             names: self.names.clone(),
             ways: self.ways.clone(),
             responder,
@@ -182,7 +177,7 @@ impl Appliance {
             let responder = Responder::default();
             let (acceptor, servers) = Self::serve(platform, &responder);
             let shown = Rc::new(RefCell::new(Vec::new()));
-            let keeper = self.keeper(platform, Settings::default(), responder.clone());
+            let keeper = self.keeper(platform, responder.clone());
             let keeping = {
                 let shown = shown.clone();
                 fata_libos::spawn(async move {
@@ -234,15 +229,6 @@ impl Appliance {
             let result = timeout(within, obtain(&mut acquisition, &mut transport, &responder)).await;
             end(servers).await;
             result.expect("it ends by itself")
-        })
-    }
-
-    /// Keeps it, until that ends.
-    pub fn keep(&self, settings: Settings) -> Failure<std::convert::Infallible> {
-        let platform = UnixPlatform::new().unwrap();
-        block_on(platform, async {
-            let keeper = self.keeper(platform, settings, Responder::default());
-            keeper.run(|_| ()).await.unwrap_err()
         })
     }
 }

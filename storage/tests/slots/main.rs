@@ -136,6 +136,42 @@ fn damage_costs_one_place() {
 }
 
 #[test]
+fn what_is_left_of_a_newer_value_comes_along() {
+    run(async {
+        let disk = SimDisk::new(512, 64);
+        let mut slots = Slots::new(&disk.disk(), MOST).unwrap();
+        for seed in [1, 2] {
+            slots.write(&value(seed, 1000)).await.unwrap();
+        }
+        let second = 32 * 512;
+        let find = async |octets: &[u64]| {
+            let damaged = disk.copy();
+            octets.iter().for_each(|octet| damaged.flip(*octet, 1));
+            let found =
+                Slots::new(&damaged.disk(), MOST).unwrap().read_with_remains().await.unwrap().unwrap();
+            (found.value, found.remains)
+        };
+        let flipped = |seed, at: usize| {
+            let mut value = value(seed, 1000);
+            value[at] ^= 1;
+            value
+        };
+        let head = HEAD as u64;
+        assert_eq!(find(&[]).await, (value(2, 1000), Vec::new()));
+        // The older one has nothing that is wanted.
+        assert_eq!(find(&[head + 500]).await, (value(2, 1000), Vec::new()));
+        assert_eq!(find(&[second + head + 500]).await, (value(1, 1000), flipped(2, 500)));
+        assert_eq!(find(&[head + 500, second + head + 5]).await, (flipped(2, 5), flipped(1, 500)));
+        // A length that may be wrong is not believed.
+        let (whole, remains) = find(&[second + 17]).await;
+        assert_eq!(
+            (whole, &remains[..1000], remains.len()),
+            (value(1, 1000), &value(2, 1000)[..], slots.capacity())
+        );
+    });
+}
+
+#[test]
 fn what_somebody_else_has_written_is_not_overwritten() {
     run(async {
         let disk = SimDisk::new(512, 64);

@@ -151,6 +151,6 @@ fn time(der: &mut Der, time: SystemTime) {
 }
 
 /// PEM (RFC 7468).
-fn text(label: &str, der: &[u8]) -> Result<String, IssueError> {
+pub(super) fn text(label: &str, der: &[u8]) -> Result<String, IssueError> {
     pem::encode_string(label, LineEnding::LF, der).map_err(|_| IssueError::Failed)
 }

@@ -15,23 +15,28 @@
 //!
 //! Keys are on P-256 and sign by ECDSA with SHA-256, which every client checks. [`PrivateKey`] is the key; [`self_signed`] and
 //! [`acme_certificate`] are certificates (X.509, RFC 5280) that it has signed itself; [`request()`] asks for one (PKCS#10, RFC 2986);
-//! [`Validity`] reads when one begins and ends. `names` says what a certificate can be for, `der` writes (ITU-T X.690).
+//! [`received()`]
+//! looks at what was given out then; [`Validity`] reads when one begins and ends, [`Identity`] by what its authority knows it. `names` says what a certificate can be for, `der` writes (ITU-T X.690).
 //!
 //! Why DER is written here: `docs/decisions/0040-certificates-made-here.md`.
 
 mod certificate;
 mod der;
 mod extension;
+mod identity;
 mod key;
 mod names;
+mod received;
 mod request;
 #[cfg(test)]
 mod tests;
 mod validity;
 
 pub use certificate::{Issued, MAX_DATE, acme_certificate, self_signed, self_signed_with};
+pub use identity::Identity;
 pub use key::PrivateKey;
 pub use names::{BadName, MAX_NAMES, Name, Names};
+pub use received::{BadChain, MAX_CHAIN, received};
 pub use request::request;
 pub use validity::Validity;
 
