@@ -14,20 +14,20 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use fata::fetch::Connector;
-use fata::http::{Limits, Peer, Request, Response, Router, Server, Stats};
+use fata::http::{Limits, Peer, Request, Router, Server, Stats};
 use fata::net::{self, TcpListener};
 use fata::param::Size;
 use fata::prelude::*;
 use fata_tls::TlsAcceptor;
 use fata_tls::provider::Tickets;
-use proxying::backends::Pool;
 use proxying::config::{Config, Params};
 use proxying::front::{About, Preceded, Secured};
 use proxying::keys::{self, Files};
 use proxying::networks::Networks;
+use proxying::pool::Pool;
 use proxying::proxy_protocol::Ends;
 use proxying::relay::{Logs, Proxy, Times};
-use proxying::{check, metrics, redirect};
+use proxying::{admin, check, redirect};
 
 fata::main!(main);
 
@@ -126,9 +126,7 @@ async fn main(env: Env) -> Result<()> {
     }
     if let Some(port) = env.param(params::ADMIN_PORT) {
         let listener = listen(port)?;
-        let shown = proxy.clone();
-        let router =
-            Router::new().get_sync("/metrics", move |_: &Request<'_>| Response::text(metrics::text(&shown)));
+        let router = admin::router(&proxy, &stats);
         let server = Server::with(router, Limits { connections: 16, ..limits.clone() }, Rc::default());
         spawn(async move { server.serve(async move || listener.accept().await).await }).detach();
     }
