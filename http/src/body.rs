@@ -92,6 +92,16 @@ impl RequestContent<'_> {
     }
 }
 
+impl embedded_io_async::ErrorType for RequestContent<'_> {
+    type Error = BodyError;
+}
+
+impl embedded_io_async::Read for RequestContent<'_> {
+    async fn read(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
+        RequestContent::read(self, out).await
+    }
+}
+
 /// A request's content, however it comes.
 #[derive(Clone, Copy)]
 pub(crate) enum Received<'a> {

@@ -73,7 +73,7 @@ pub use date::HttpDate;
 pub use limits::Limits;
 pub use method::Method;
 pub use peer::Peer;
-pub use request::Request;
+pub use request::{Request, Version};
 pub use response::{Body, IntoResponse, Response};
 pub use router::Router;
 pub use server::{Accept, Server};

@@ -10,6 +10,17 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+/// By which version of HTTP a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
 /// A request, and the way to read its content.
 ///
 /// Its path has been checked: it starts with `/`, its percent-escapes are whole, and they decode to UTF-8 without NUL. Dot
@@ -32,6 +43,16 @@ impl<'a> Request<'a> {
     /// The method's name as it was sent: also of [`Method::Other`].
     pub fn method_name(&self) -> &'a str {
         self.head.text(self.head.method_name)
+    }
+
+    /// The version of HTTP that it has come by.
+    pub fn version(&self) -> Version {
+        match self.body {
+            Received::Http1(_) if self.head.minor == 0 => Version::Http10,
+            Received::Http1(_) => Version::Http11,
+            #[cfg(feature = "h2")]
+            Received::Http2(_) => Version::Http2,
+        }
     }
 
     /// The host that the request is for, perhaps with a port: of its target, where that has one, else of `Host` (RFC 9112 section 3.2.2).

@@ -114,6 +114,15 @@ impl Response {
         Self::new(Status::OK).body(Body(Kind::Stream { len: Some(len), source: Box::new(write) }))
     }
 
+    /// As [`stream`](Self::stream), or where the length is known [`sized_stream`](Self::sized_stream), for content that is made while the rest of
+    /// the request's is read: what `run` is given first. Of HTTP/1.1 the connection may close behind it.
+    pub fn two_ways(
+        len: Option<u64>,
+        run: impl AsyncFnOnce(RequestContent<'_>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
+    ) -> Self {
+        Self::new(Status::OK).body(Body(Kind::Stream { len, source: Box::new(TwoWays(run)) }))
+    }
+
     /// 101: behind its head the connection is `run`'s, which reads and writes another protocol, `Upgrade`'s value (RFC 9110 section 7.8).
     /// Nothing limits the time of that; the server's [drain](crate::Server::drain) ends it. When `run` is done the connection is closed: in
     /// order, or after an error by a reset. For requests of HTTP/1.1 that have asked for it; in HTTP/2 there is none, and its stream is reset.

@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use fata_http::{Aborted, BodyWriter, HttpDate, Limits, Request, Response, Router, Server, Status};
+use fata_http::{
+    Aborted, BodyWriter, HttpDate, Limits, Request, RequestContent, Response, Router, Server, Status, Version,
+};
 use fata_libos::time::{Duration, sleep};
 
 const PAGE: &str = "0123456789abcdef";
@@ -50,6 +52,20 @@ fn site() -> Server {
                 let body = request.read_to_end(100).await?;
                 Ok(Response::new(Status::CREATED).body(body))
             })
+            .post("/echo", async |_: Request<'_>| {
+                Response::two_ways(
+                    None,
+                    async |mut request: RequestContent<'_>, body: &mut BodyWriter<'_>| {
+                        let mut piece = [0; 1000];
+                        loop {
+                            match request.read(&mut piece).await.map_err(|_| Aborted)? {
+                                0 => return Ok(()),
+                                n => body.write(&piece[..n]).await,
+                            }
+                        }
+                    },
+                )
+            })
             .post("/ignore", async |_: Request<'_>| Status::FORBIDDEN)
             .post("/count", async |mut request: Request<'_>| -> Result<Response, Response> {
                 let (mut buf, mut sum) = ([0; 100], 0);
@@ -65,6 +81,33 @@ fn site() -> Server {
 
 async fn get(path: &str, fields: &str) -> String {
     answer(&site(), format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await
+}
+
+#[test]
+fn content_goes_both_ways_at_once() {
+    run(async {
+        let mut client = Client::new(&site());
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await;
+        let first = client.now().await;
+        assert!(first.starts_with("HTTP/1.1 200 OK\r\n") && first.contains("one"), "{first}");
+        client.send("3\r\ntwo\r\n").await;
+        assert!(client.now().await.contains("two"));
+        client.send("0\r\n\r\nGET /plain HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let last = client.now().await;
+        assert!(last.starts_with("0\r\n\r\nHTTP/1.1 200 OK\r\n"), "{last}");
+    });
+}
+
+#[test]
+fn versions() {
+    run(async {
+        let say = async |request: Request<'_>| Response::text(format!("{:?}", request.version()));
+        let server = server(Router::new().get("/", say));
+        for (version, said) in [("1.0", Version::Http10), ("1.1", Version::Http11)] {
+            let got = answer(&server, format!("GET / HTTP/{version}\r\nHost: h\r\n\r\n")).await;
+            assert!(got.ends_with(&format!("{said:?}")), "{got}");
+        }
+    });
 }
 
 #[test]

@@ -54,8 +54,22 @@ pub struct Keeper {
 /// What was found and cannot be used.
 #[derive(PartialEq)]
 struct Refused {
+    /// None but what is shown is found without a disk.
+    #[cfg(feature = "storage")]
     found: Option<Pair>,
     why: String,
+}
+
+impl Refused {
+    fn new(error: &PairError, found: Option<Pair>) -> Self {
+        #[cfg(not(feature = "storage"))]
+        drop(found);
+        Self {
+            #[cfg(feature = "storage")]
+            found,
+            why: error.to_string(),
+        }
+    }
 }
 
 impl Keeper {
@@ -110,9 +124,15 @@ impl Keeper {
 
     /// Finds what is to be shown now, and shows it.
     async fn look(&mut self) {
+        #[cfg(feature = "storage")]
+        let mut found = self.found().await.into_iter();
         let mut others = Vec::new();
-        for (n, found) in self.found().await.into_iter().enumerate() {
+        for n in 0..self.sites.len() {
             let Some(site) = self.sites.get(n) else { continue };
+            #[cfg(feature = "storage")]
+            let found = found.next().unwrap_or(Ok(None));
+            #[cfg(not(feature = "storage"))]
+            let found = Ok(self.shown.pair(site.place));
             let refused = match found {
                 Ok(None) => continue,
                 Ok(Some(found)) => match self.other(site, &found).await {
@@ -120,9 +140,9 @@ impl Keeper {
                         others.extend(other.map(|pair| (site.place, pair)));
                         None
                     }
-                    Err(error) => Some(Refused { why: error.to_string(), found: Some(found) }),
+                    Err(error) => Some(Refused::new(&error, Some(found))),
                 },
-                Err(error) => Some(Refused { why: error.to_string(), found: None }),
+                Err(error) => Some(Refused::new(&error, None)),
             };
             self.note(n, refused);
         }
@@ -136,8 +156,8 @@ impl Keeper {
     }
 
     /// The pair of each site, as the disk has it now; `None` where it has none, and owes none.
+    #[cfg(feature = "storage")]
     async fn found(&self) -> Vec<Result<Option<Pair>, PairError>> {
-        #[cfg(feature = "storage")]
         if let (Some((disk, _)), Some(_)) = (&self.disk, self.every()) {
             let store = disk::open(disk).await;
             let mut all = Vec::new();
@@ -156,6 +176,7 @@ impl Keeper {
     async fn other(&self, site: &Site, found: &Pair) -> Result<Option<Pair>, PairError> {
         let now = SystemTime::now();
         // Half of another pair beside half of ours is somebody at work: nothing is written over that.
+        #[cfg(feature = "storage")]
         found.config()?;
         if found.is_due(now) {
             #[cfg(feature = "storage")]
@@ -164,11 +185,12 @@ impl Keeper {
             }
             return Ok(Some(site.maker.make()?));
         }
-        if self.shown.note(site.place, found) {
-            return Ok(None);
+        #[cfg(feature = "storage")]
+        if !self.shown.note(site.place, found) {
+            found.check_dates(now)?;
+            return Ok(Some(found.clone()));
         }
-        found.check_dates(now)?;
-        Ok(Some(found.clone()))
+        Ok(None)
     }
 
     /// Says and counts what cannot be used, where that is news.

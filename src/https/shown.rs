@@ -74,6 +74,7 @@ impl Shown {
     }
 
     /// Whether a place has the same certificates. Its pair is the other then, whose texts may have changed.
+    #[cfg(feature = "storage")]
     pub(super) fn note(&self, place: usize, other: &Pair) -> bool {
         let mut pairs = self.pairs.borrow_mut();
         let Some(pair) = pairs.get_mut(place) else { return false };

@@ -1,20 +1,15 @@
-//! Pools of servers as they run: their connections, who waits for one, and what is counted.
+//! Servers as they run: what is thought of them, what is counted, and what went wrong last.
 
-use crate::balance::{self, Choice, Load, Tried};
 use crate::config;
-use crate::health::{Change, Checks, Health, Rules, Seen};
-use crate::proxy_protocol::{self, Ends};
-use alloc::rc::Rc;
-use alloc::vec::Vec;
+use crate::health::{Change, Health, Rules, Seen};
+use crate::kept::Kept;
+use alloc::string::String;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
-use core::task::Poll;
-use embedded_io_async::Write;
-use fata::fetch::Connector;
+use fata::fetch::{ConnectError, Connector};
 use fata::log::{info, warn};
-use fata::task::WakerSet;
-use fata::time::{Duration, Instant, timeout};
-use fata_http::client::{Connection, Connector as _};
+use fata::net;
+use fata::time::Instant;
+use fata_http::client::{self, Connection};
 
 /// A connection to a server.
 pub type Wire = Connection<
@@ -22,14 +17,14 @@ pub type Wire = Connection<
     <Connector as fata_http::client::Connector>::Writer,
 >;
 
-/// Connections that wait for a request, of each server at most.
-const KEPT: usize = 16;
-/// For so long: servers close theirs after a while, nginx after 75 s.
-const KEPT_FOR: Duration = Duration::from_secs(30);
-/// A server that is not checked gets nothing for so long after it was found down.
-const PAUSE: Duration = Duration::from_secs(10);
-/// Connections in vain until one that is not checked is down.
-const FALL: u32 = 3;
+/// Whether a connection has served requests before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// It has: its server may be closing it.
+    Before,
+    /// It has not.
+    Never,
+}
 
 /// Counts of a server.
 #[derive(Debug, Default)]
@@ -59,21 +54,82 @@ pub fn count(counter: &Cell<u64>) {
     counter.set(counter.get().wrapping_add(1));
 }
 
+/// What went wrong with a server.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// It takes no connection.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// Not in time.
+    #[error("no connection in time")]
+    ConnectTime,
+    /// What it says is no response, or not a whole one.
+    #[error("{0}")]
+    Http(#[from] client::Error),
+    /// It goes on with a protocol that it was not asked for.
+    #[error("it changed to a protocol that nobody asked for")]
+    Protocol,
+    /// It is silent.
+    #[error("no answer in time")]
+    Silent,
+    /// It takes no more of a request.
+    #[error("it took no more of a request in time")]
+    Stalled,
+    /// A check's answer has another status than those that are good.
+    #[error("a check was answered {0}")]
+    CheckStatus(u16),
+    /// A check was not answered.
+    #[error("a check was not answered in time")]
+    CheckTime,
+}
+
+impl Fault {
+    /// Whether it is this guest that has no connection left, or no memory for one: the server is not to blame.
+    pub fn is_own(&self) -> bool {
+        use net::Error::{AddrInUse, AddrNotAvailable, OutOfMemory};
+        matches!(self, Self::Connect(ConnectError::Network(OutOfMemory | AddrNotAvailable | AddrInUse)))
+            || *self == Self::Http(client::Error::NoMemory)
+    }
+}
+
 /// A server.
 pub struct Backend {
     /// What is said of it.
     pub config: config::Server,
-    health: RefCell<Health>,
-    under_way: Cell<usize>,
-    kept: RefCell<Vec<(Wire, Instant)>>,
+    pub(crate) health: RefCell<Health>,
+    pub(crate) under_way: Cell<usize>,
+    pub(crate) kept: RefCell<Kept<Wire>>,
+    fault: RefCell<Option<(Fault, Instant)>>,
     /// What is counted.
     pub counts: Counts,
 }
 
 impl Backend {
+    /// As configured.
+    pub fn new(config: config::Server, rules: Rules) -> Self {
+        Self {
+            config,
+            health: RefCell::new(Health::new(rules)),
+            under_way: Cell::new(0),
+            kept: RefCell::default(),
+            fault: RefCell::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What it is called: its address.
+    pub fn name(&self) -> String {
+        self.config.origin.authority()
+    }
+
     /// Whether it may have requests.
     pub fn is_up(&self) -> bool {
         self.health.borrow().is_up(Instant::now())
+    }
+
+    /// Since when it is down, if it is.
+    pub fn down_since(&self) -> Option<Instant> {
+        self.health.borrow().down_since()
     }
 
     /// Requests under way.
@@ -81,207 +137,33 @@ impl Backend {
         self.under_way.get()
     }
 
+    /// Connections that wait for a request.
+    pub fn kept(&self) -> usize {
+        self.kept.borrow().len()
+    }
+
+    /// What went wrong last, and when.
+    pub fn last_fault(&self) -> Option<(Fault, Instant)> {
+        self.fault.borrow().clone()
+    }
+
+    /// Something went wrong.
+    pub fn failed(&self, fault: Fault) {
+        *self.fault.borrow_mut() = Some((fault, Instant::now()));
+    }
+
     /// Takes note of what has become of something.
-    pub fn note(&self, seen: Seen) {
-        let change = self.health.borrow_mut().note(seen, Instant::now());
-        let name = self.config.origin.authority();
-        match change {
-            Some(Change::Up) => info!("backend {name} is up"),
+    pub(crate) fn note(&self, seen: Seen) {
+        match self.health.borrow_mut().note(seen, Instant::now()) {
+            Some(Change::Up) => info!("backend {} is up", self.name()),
             Some(Change::Down) => {
-                warn!("backend {name} is down");
+                match self.last_fault() {
+                    Some((fault, _)) => warn!("backend {} is down: {fault}", self.name()),
+                    None => warn!("backend {} is down", self.name()),
+                }
                 self.kept.borrow_mut().clear();
             }
             None => {}
         }
-    }
-}
-
-/// Servers that do the same.
-pub struct Pool {
-    /// What is said of it.
-    pub config: config::Pool,
-    /// Its servers.
-    pub servers: Vec<Backend>,
-    connector: Connector,
-    connect_time: Duration,
-    turn: Cell<usize>,
-    waiting: Cell<usize>,
-    freed: WakerSet,
-    /// Requests that found no place in the queue, or waited in vain.
-    pub turned_away: Cell<u64>,
-}
-
-/// Why a request gets no server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoServer {
-    /// None is up.
-    Down,
-    /// All have as many requests as they may, and so has the queue.
-    Full,
-    /// It waited for one for too long.
-    Waited,
-}
-
-impl Pool {
-    /// As configured.
-    pub fn new(config: config::Pool, connector: Connector, connect_time: Duration) -> Self {
-        let rules = match &config.check {
-            Some(check) => Rules { rise: check.rise, fall: check.fall, pause: PAUSE, checks: Checks::Active },
-            None => Rules { rise: 1, fall: FALL, pause: PAUSE, checks: Checks::Passive },
-        };
-        let server = |config: &config::Server| Backend {
-            config: config.clone(),
-            health: RefCell::new(Health::new(rules)),
-            under_way: Cell::new(0),
-            kept: RefCell::default(),
-            counts: Counts::default(),
-        };
-        let servers = config.servers.iter().map(server).collect();
-        Self {
-            config,
-            servers,
-            connector,
-            connect_time,
-            turn: Cell::new(0),
-            waiting: Cell::new(0),
-            freed: WakerSet::new(),
-            turned_away: Cell::new(0),
-        }
-    }
-
-    fn choose(&self, tried: Tried) -> Choice {
-        let now = Instant::now();
-        let load = |server: &Backend| Load {
-            under_way: server.under_way.get(),
-            limit: self.config.connections,
-            weight: server.config.weight,
-            is_up: server.health.borrow().is_up(now),
-        };
-        balance::choose(self.servers.iter().map(load), self.turn.get(), tried)
-    }
-
-    /// A server for a request that has been to those; waits while all have as many as they may.
-    pub async fn server(self: &Rc<Self>, tried: Tried) -> Result<Turn, NoServer> {
-        let mut choice = self.choose(tried);
-        if choice == Choice::Full {
-            if self.waiting.get() >= self.config.queue {
-                count(&self.turned_away);
-                return Err(NoServer::Full);
-            }
-            let _waits = Waits::new(&self.waiting);
-            let freed = poll_fn(|cx| match self.choose(tried) {
-                Choice::Full => {
-                    self.freed.register(cx);
-                    Poll::Pending
-                }
-                choice => Poll::Ready(choice),
-            });
-            choice = timeout(self.connect_time, freed).await.map_err(|_| {
-                count(&self.turned_away);
-                NoServer::Waited
-            })?;
-        }
-        let Choice::Server(number) = choice else { return Err(NoServer::Down) };
-        self.turn.set(number + 1);
-        let server = &self.servers[number];
-        server.under_way.set(server.under_way.get() + 1);
-        server.health.borrow_mut().begin_trial(Instant::now());
-        Ok(Turn { pool: self.clone(), number })
-    }
-}
-
-struct Waits<'a>(&'a Cell<usize>);
-
-impl<'a> Waits<'a> {
-    fn new(waiting: &'a Cell<usize>) -> Self {
-        waiting.set(waiting.get() + 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// A request's place at a server, until it is dropped.
-pub struct Turn {
-    pool: Rc<Pool>,
-    /// Which one.
-    pub number: usize,
-}
-
-/// Which connection will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Any.
-    Any,
-    /// One that has not been used.
-    Fresh,
-}
-
-impl Turn {
-    /// The server.
-    pub fn server(&self) -> &Backend {
-        &self.pool.servers[self.number]
-    }
-
-    /// A connection, and whether it was used before; `None` if there is none to be had. `ends` are those of the client.
-    pub async fn connect(&self, wanted: Wanted, ends: Ends) -> Option<(Wire, bool)> {
-        let server = self.server();
-        // What is kept is another client's, where each says whose it is.
-        let may_reuse = wanted == Wanted::Any && self.pool.config.send_proxy.is_none();
-        if let Some(wire) = may_reuse.then(|| self.kept()).flatten() {
-            count(&server.counts.reused);
-            return Some((wire, true));
-        }
-        let connecting = async {
-            let (reader, mut writer) = self.pool.connector.connect(&server.config.origin).await.ok()?;
-            if let Some(version) = self.pool.config.send_proxy {
-                let header = proxy_protocol::header(version, Some(ends));
-                writer.write_all(&header).await.ok()?;
-            }
-            Some(Connection::new(reader, writer))
-        };
-        let wire = timeout(self.pool.connect_time, connecting).await.ok().flatten();
-        match &wire {
-            Some(_) => count(&server.counts.connections),
-            None => count(&server.counts.unreachable),
-        }
-        server.note(if wire.is_some() { Seen::Connected } else { Seen::NoConnection });
-        wire.map(|wire| (wire, false))
-    }
-
-    fn kept(&self) -> Option<Wire> {
-        let now = Instant::now();
-        loop {
-            let (mut wire, until) = self.server().kept.borrow_mut().pop()?;
-            let is_silent = self.pool.connector.has_input(wire.reader().stream_mut()) == Some(false);
-            if now < until && is_silent {
-                return Some(wire);
-            }
-        }
-    }
-
-    /// Keeps a connection for the next request, if it can have one.
-    pub fn keep(&self, wire: Wire) {
-        if !wire.is_reusable() || self.pool.config.send_proxy.is_some() {
-            return;
-        }
-        let now = Instant::now();
-        let mut kept = self.server().kept.borrow_mut();
-        kept.retain(|(_, until)| now < *until);
-        if kept.len() < KEPT {
-            kept.push((wire, now + KEPT_FOR));
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let server = self.server();
-        server.under_way.set(server.under_way.get() - 1);
-        self.pool.freed.wake_all();
     }
 }

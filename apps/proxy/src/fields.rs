@@ -1,7 +1,9 @@
 //! Header fields on their way through (RFC 9110 section 7.6): which stay behind.
 
-/// Fields of one connection, and those that the proxy makes itself.
-const OF_CONNECTION: [&str; 10] = [
+use alloc::string::String;
+
+/// Fields of one connection, those that the proxy makes itself, and one that some servers take for the address of a proxy of theirs.
+const OF_CONNECTION: [&str; 12] = [
     "Connection",
     "Keep-Alive",
     "Proxy-Connection",
@@ -9,30 +11,77 @@ const OF_CONNECTION: [&str; 10] = [
     "TE",
     "Trailer",
     "Upgrade",
+    "HTTP2-Settings",
     "Content-Length",
     "Expect",
     "Proxy-Authorization",
+    "Proxy",
 ];
 
-/// Fields that say whose a request is, which the proxy says itself.
-const OF_CLIENT: [&str; 5] =
-    ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded"];
+/// Fields that say whose a request is, which the proxy says itself; beside them all that begin as [`FORWARDED`] does.
+const OF_CLIENT: [&str; 8] = [
+    "Forwarded",
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "Client-IP",
+    "Front-End-Https",
+    "X-Forwarded",
+];
+const FORWARDED: &str = "X-Forwarded-";
+
+/// The most octets of a list of protocols, and of the protocols in it.
+const LONGEST: usize = 256;
 
 /// Whether a field goes on, of a message whose `Connection` fields have these values.
 pub fn goes_on<'v>(name: &str, mut connection: impl Iterator<Item = &'v [u8]>) -> bool {
-    let is_named = |value: &[u8]| {
-        value.split(|&b| b == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-    };
+    let is_named = |value: &[u8]| elements(value).any(|option| option.eq_ignore_ascii_case(name.as_bytes()));
     !has(&OF_CONNECTION, name) && !connection.any(is_named)
 }
 
 /// Whether a field of a request says whose it is.
 pub fn is_of_client(name: &str) -> bool {
-    has(&OF_CLIENT, name)
+    let begins = name.get(..FORWARDED.len()).is_some_and(|start| is_same(FORWARDED, start));
+    begins || has(&OF_CLIENT, name)
+}
+
+/// The elements of a list with commas between.
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// The protocols of `Upgrade` that may go on: not other ways of HTTP, in which requests would pass that nobody has looked at.
+pub fn protocols<'v>(values: impl Iterator<Item = &'v [u8]>) -> String {
+    let mut list = String::new();
+    for protocol in values.flat_map(elements).filter_map(|protocol| core::str::from_utf8(protocol).ok()) {
+        let name = protocol.split('/').next().unwrap_or_default();
+        let is_http = ["h2c", "h2", "http", "tls"].iter().any(|own| own.eq_ignore_ascii_case(name));
+        if !is_http && list.len() + protocol.len() <= LONGEST {
+            list.push_str(if list.is_empty() { "" } else { ", " });
+            list.push_str(protocol);
+        }
+    }
+    list
+}
+
+/// Whether what a server goes on with is among what it was asked for.
+pub fn was_asked(protocols: &str, answer: Option<&str>) -> bool {
+    let is_among =
+        |one: &[u8]| elements(protocols.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(one));
+    answer.is_some_and(|answer| {
+        elements(answer.as_bytes()).all(is_among) && elements(answer.as_bytes()).next().is_some()
+    })
 }
 
 fn has(names: &[&str], name: &str) -> bool {
-    names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    names.iter().any(|own| is_same(own, name))
+}
+
+/// Whether a name is that of ours, or is taken for it: behind many servers programs see `_` for both.
+fn is_same(own: &str, name: &str) -> bool {
+    let of = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| of(a) == of(b))
 }
 
 #[cfg(test)]
@@ -50,9 +99,48 @@ mod tests {
             ("TE", "", false),
             ("Upgrade", "upgrade", false),
             ("Cookie", "close", true),
+            ("Transfer_Encoding", "", false),
+            ("proxy", "", false),
+            ("HTTP2-Settings", "", false),
         ] {
             assert_eq!(goes_on(name, [connection.as_bytes()].into_iter()), expected, "{name} {connection}");
         }
-        assert!(is_of_client("x-forwarded-for") && is_of_client("FORWARDED") && !is_of_client("Host"));
+        for (name, expected) in [
+            ("x-forwarded-for", true),
+            ("X_Forwarded_For", true),
+            ("X-Forwarded-Anything", true),
+            ("FORWARDED", true),
+            ("x-real-ip", true),
+            ("Host", false),
+            ("X-Forward", false),
+            ("X-Own", false),
+        ] {
+            assert_eq!(is_of_client(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_protocols() {
+        for (values, expected) in [
+            (&["websocket"][..], "websocket"),
+            (&["h2c"], ""),
+            (&["h2c, websocket"], "websocket"),
+            (&["HTTP/2.0", "websocket , irc/6.9"], "websocket, irc/6.9"),
+            (&["TLS/1.0", "H2"], ""),
+            (&[",", "\u{e9}"], "\u{e9}"),
+            (&[], ""),
+        ] {
+            assert_eq!(protocols(values.iter().map(|value| value.as_bytes())), expected, "{values:?}");
+        }
+        for (asked, answer, expected) in [
+            ("websocket", Some("WebSocket"), true),
+            ("a, b", Some("b"), true),
+            ("a", Some("a, b"), false),
+            ("a", Some("h2c"), false),
+            ("a", Some(""), false),
+            ("a", None, false),
+        ] {
+            assert_eq!(was_asked(asked, answer), expected, "{asked} {answer:?}");
+        }
     }
 }

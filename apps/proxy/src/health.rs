@@ -7,7 +7,8 @@ use fata::time::{Duration, Instant};
 pub struct Rules {
     /// Good checks in a row until one that was down is up.
     pub rise: u32,
-    /// Bad ones in a row, or connections that were not to be had, until one that was up is down.
+    /// Bad ones in a row, or connections that were not to be had, until one that was up is down; where nothing is checked, also requests without an
+    /// answer.
     pub fall: u32,
     /// Where nothing is checked: for so long one that is down gets nothing; then it is tried again.
     pub pause: Duration,
@@ -31,10 +32,12 @@ pub enum Seen {
     GoodCheck,
     /// It had not.
     BadCheck,
-    /// A request got a connection.
-    Connected,
-    /// It got none.
+    /// A request got no connection.
     NoConnection,
+    /// A request got a connection, but no answer.
+    NoAnswer,
+    /// A request that began then got an answer.
+    Answered(Instant),
 }
 
 /// A change of opinion.
@@ -50,64 +53,73 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     rules: Rules,
-    is_up: bool,
+    /// Since when it is down.
+    down_since: Option<Instant>,
     /// Of what speaks against the state, how many in a row.
     streak: u32,
-    /// When it went down, where nothing is checked.
-    down_until: Option<Instant>,
+    /// Where nothing is checked: until when one that is down gets nothing.
+    paused_until: Option<Instant>,
 }
 
 impl Health {
     /// Of a server of which nothing is known.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, is_up: true, streak: 0, down_until: None }
+        Self { rules, down_since: None, streak: 0, paused_until: None }
     }
 
-    /// Whether it may have requests.
+    /// Whether it may have requests: one that is down may have one, to see whether it is still.
     pub fn is_up(&self, now: Instant) -> bool {
-        self.is_up || self.down_until.is_some_and(|until| now >= until)
+        self.down_since.is_none() || self.paused_until.is_some_and(|until| now >= until)
+    }
+
+    /// Since when it is down, if it is, whether it is tried now or not.
+    pub fn down_since(&self) -> Option<Instant> {
+        self.down_since
     }
 
     /// Takes note of what has become of something; what has changed by that.
     pub fn note(&mut self, seen: Seen, now: Instant) -> Option<Change> {
-        let is_checked = self.rules.checks == Checks::Active;
-        let is_good = match seen {
-            Seen::GoodCheck => true,
-            Seen::BadCheck | Seen::NoConnection => false,
-            // With checks it does not excuse those that went wrong: a server may take connections and answer nothing.
-            Seen::Connected if is_checked => return None,
-            Seen::Connected => true,
+        let is_good = match (seen, self.rules.checks) {
+            (Seen::GoodCheck, _) => true,
+            (Seen::BadCheck | Seen::NoConnection, _) => false,
+            // Checks are the better judges: an answer may be slow to one request, and come to the next.
+            (Seen::NoAnswer | Seen::Answered(_), Checks::Active) => return None,
+            (Seen::NoAnswer, Checks::Passive) => false,
+            // What had begun before it went down says nothing of it now: a server that leaves answers that as well.
+            (Seen::Answered(began), Checks::Passive)
+                if self.down_since.is_some_and(|since| began < since) =>
+            {
+                return None;
+            }
+            (Seen::Answered(_), Checks::Passive) => true,
         };
-        if !is_good && self.down_until.is_some() {
-            self.down_until = Some(now + self.rules.pause);
+        if !is_good && self.paused_until.is_some() {
+            self.paused_until = Some(now + self.rules.pause);
         }
-        if is_good == self.is_up {
+        if is_good == self.down_since.is_none() {
             self.streak = 0;
             return None;
         }
         self.streak += 1;
-        let is_enough = match (is_good, is_checked) {
-            (true, true) => self.streak >= self.rules.rise,
-            (true, false) => true,
-            (false, _) => self.streak >= self.rules.fall,
+        let enough = match (is_good, self.rules.checks) {
+            (true, Checks::Active) => self.rules.rise,
+            (true, Checks::Passive) => 1,
+            (false, _) => self.rules.fall,
         };
-        if !is_good && !is_checked && is_enough {
-            self.down_until = Some(now + self.rules.pause);
-        }
-        if !is_enough {
+        if self.streak < enough {
             return None;
         }
-        (self.is_up, self.streak) = (is_good, 0);
-        if is_good {
-            self.down_until = None;
-        }
+        self.streak = 0;
+        self.down_since = (!is_good).then_some(now);
+        self.paused_until =
+            (!is_good && self.rules.checks == Checks::Passive).then_some(now + self.rules.pause);
         Some(if is_good { Change::Up } else { Change::Down })
     }
 
     /// One that is down and tried again gets one request at a time: who tries it says so, and others wait for what becomes of that.
     pub fn begin_trial(&mut self, now: Instant) {
-        if !self.is_up && self.down_until.is_some_and(|until| now >= until) {
-            self.down_until = Some(now + self.rules.pause);
+        if self.paused_until.is_some_and(|until| now >= until) {
+            self.paused_until = Some(now + self.rules.pause);
         }
     }
 }
@@ -142,10 +154,10 @@ mod tests {
                 &[BadCheck, BadCheck, BadCheck, GoodCheck, BadCheck, GoodCheck, GoodCheck],
                 &[None, None, down, None, None, None, up],
             ),
-            // Connections that succeed say nothing against checks, nor for a server that is down.
+            // What becomes of requests excuses no bad check, and condemns nobody.
             (
-                &[BadCheck, Connected, BadCheck, Connected, BadCheck, Connected],
-                &[None, None, None, None, down, None],
+                &[BadCheck, Answered(at(0)), BadCheck, NoAnswer, NoAnswer, BadCheck],
+                &[None, None, None, None, None, down],
             ),
         ] {
             assert_eq!(run(RULES, seen), changes, "{seen:?}");
@@ -157,21 +169,21 @@ mod tests {
         let mut health = Health::new(Rules { checks: Checks::Passive, ..RULES });
         for (seen, change) in [
             (NoConnection, None),
-            (NoConnection, None),
-            (Connected, None),
-            (NoConnection, None),
+            (NoAnswer, None),
+            (Answered(at(0)), None),
+            (NoAnswer, None),
             (NoConnection, None),
             (NoConnection, Some(Change::Down)),
         ] {
-            assert_eq!(health.note(seen, at(0)), change);
+            assert_eq!(health.note(seen, at(1)), change);
         }
-        assert!(!health.is_up(at(9)));
-        assert!(health.is_up(at(10)));
-        health.begin_trial(at(10));
-        assert!(!health.is_up(at(11)), "one at a time");
-        assert_eq!(health.note(NoConnection, at(12)), None);
-        assert!(!health.is_up(at(21)) && health.is_up(at(22)));
-        assert_eq!(health.note(Connected, at(22)), Some(Change::Up));
-        assert!(health.is_up(at(22)));
+        assert!(!health.is_up(at(10)) && health.is_up(at(11)));
+        assert_eq!(health.note(Answered(at(0)), at(11)), None, "it had begun before");
+        health.begin_trial(at(11));
+        assert!(!health.is_up(at(12)), "one at a time");
+        assert_eq!(health.note(NoConnection, at(13)), None);
+        assert!(!health.is_up(at(22)) && health.is_up(at(23)));
+        assert_eq!(health.note(Answered(at(23)), at(24)), Some(Change::Up));
+        assert!(health.is_up(at(24)) && health.down_since().is_none());
     }
 }

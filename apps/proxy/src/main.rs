@@ -14,18 +14,18 @@ use certificates::Certificates;
 use core::net::{Ipv6Addr, SocketAddr};
 use fata::fetch::Connector;
 use fata::files::Store;
-use fata::http::{Limits, Peer, Request, Response, Router, Server, Stats};
+use fata::http::{Limits, Peer, Request, Router, Server, Stats};
 use fata::net::{self, TcpListener};
 use fata::param::Size;
 use fata::prelude::*;
-use proxying::backends::Pool;
 use proxying::config::{Config, Params};
 use proxying::front::{About, Preceded, Secured};
 use proxying::keys;
 use proxying::networks::Networks;
+use proxying::pool::Pool;
 use proxying::proxy_protocol::Ends;
 use proxying::relay::{Logs, Proxy, Times};
-use proxying::{check, metrics};
+use proxying::{admin, check};
 
 #[cfg(feature = "acme")]
 #[path = "main/acme.rs"]
@@ -117,11 +117,7 @@ async fn main(env: Env) -> Result<()> {
     }
     if let Some(port) = env.param(params::ADMIN_PORT) {
         let listener = listen(port)?;
-        let shown = proxy.clone();
-        let of_certificates = certificates.metrics();
-        let router = Router::new().get_sync("/metrics", move |_: &Request<'_>| {
-            Response::text(metrics::text(&shown) + &of_certificates())
-        });
+        let router = admin::router(&proxy, &stats, certificates.figures());
         let server = Server::with(router, Limits { connections: 16, ..limits.clone() }, Rc::default());
         spawn(async move { server.serve(async move || listener.accept().await).await }).detach();
     }

@@ -4,12 +4,14 @@ use crate::backends::Backend;
 use crate::relay::Proxy;
 use alloc::string::String;
 use core::fmt::Write;
+use fata::http::Stats;
 
 type Value = fn(&Backend) -> u64;
 
-const OF_BACKENDS: [(&str, &str, &str, Value); 9] = [
+const OF_BACKENDS: [(&str, &str, &str, Value); 10] = [
     ("proxy_backend_up", "gauge", "Whether it may have requests.", |b| b.is_up().into()),
     ("proxy_backend_requests_under_way", "gauge", "Requests under way.", |b| b.under_way() as u64),
+    ("proxy_backend_connections_kept", "gauge", "Connections that wait for a request.", |b| b.kept() as u64),
     ("proxy_backend_requests_total", "counter", "Requests sent to it.", |b| b.counts.requests.get()),
     ("proxy_backend_connections_total", "counter", "Connections made.", |b| b.counts.connections.get()),
     ("proxy_backend_reused_total", "counter", "Requests on a connection that had served others.", |b| {
@@ -28,7 +30,7 @@ const OF_BACKENDS: [(&str, &str, &str, Value); 9] = [
 ];
 
 /// All metrics now.
-pub fn text(proxy: &Proxy) -> String {
+pub fn text(proxy: &Proxy, stats: &Stats) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in &OF_BACKENDS {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -68,12 +70,44 @@ pub fn text(proxy: &Proxy) -> String {
             counts.retried.get(),
         ),
         (
+            "proxy_client_connections_open",
+            "gauge",
+            "Connections of clients.",
+            stats.connections_open() as u64,
+        ),
+        (
+            "proxy_client_connections_total",
+            "counter",
+            "Connections of clients there have been.",
+            stats.connections_total(),
+        ),
+        (
+            "proxy_client_requests_total",
+            "counter",
+            "Requests of clients that were answered.",
+            stats.requests(),
+        ),
+        ("proxy_client_timeouts_total", "counter", "Clients that were too slow.", stats.timeouts()),
+        (
+            "proxy_client_malformed_total",
+            "counter",
+            "What clients sent that is no request.",
+            stats.malformed(),
+        ),
+        ("proxy_no_memory_total", "counter", "Requests that found no memory here.", counts.no_memory.get()),
+        (
             "proxy_upgraded_total",
             "counter",
             "Connections that went on with another protocol.",
             counts.upgraded.get(),
         ),
         ("proxy_tunnels_open", "gauge", "Those of them that are open.", counts.tunnels.get()),
+        (
+            "proxy_waiting",
+            "gauge",
+            "Requests that wait for a server.",
+            proxy.pools.iter().map(|pool| pool.waiting() as u64).sum(),
+        ),
         (
             "proxy_turned_away_total",
             "counter",

@@ -1,40 +1,52 @@
-//! Two streams that go on with another protocol, WebSocket say: what comes from one goes to the other, until one ends.
+//! Two streams that go on with another protocol, WebSocket say: what comes from one goes to the other, until the server ends.
 
-use crate::relay::PIECE;
+use crate::buffer;
+use crate::silence::Silence;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::{Read, Write};
 use fata::http::{Aborted, BodyWriter, RequestContent};
-use fata::time::{Duration, Instant, sleep_until};
+use fata::time::Duration;
 use fata_http::client::Upgraded;
 
-fn buffer() -> Result<Vec<u8>, Aborted> {
-    let mut piece = Vec::new();
-    piece.try_reserve_exact(PIECE / 4).map_err(|_| Aborted)?;
-    piece.resize(PIECE / 4, 0);
-    Ok(piece)
+/// What is copied at once, octets: most messages are small, and such connections many.
+const PIECE: usize = 4 << 10;
+/// How long a server may be silent whose client has ended.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// The buffers of both ways.
+pub struct Buffers {
+    up: Vec<u8>,
+    down: Vec<u8>,
 }
 
-/// Runs until either side ends, or both are silent for `idle`.
+impl Buffers {
+    /// If there is memory.
+    pub fn new() -> Option<Self> {
+        Some(Self { up: buffer::piece(PIECE)?, down: buffer::piece(PIECE)? })
+    }
+}
+
+/// Runs until the server ends, or both are silent for `idle`. A client that ends is told to the server, whose last words still go to it.
 pub async fn run<R: Read, W: Write>(
     mut client: RequestContent<'_>,
     to_client: &mut BodyWriter<'_>,
     server: Upgraded<R, W>,
     idle: Duration,
+    buffers: Buffers,
 ) -> Result<(), Aborted> {
     let Upgraded { mut reader, mut writer } = server;
-    let (mut down, mut up) = (buffer()?, buffer()?);
-    let last = Cell::new(Instant::now());
+    let Buffers { mut up, mut down } = buffers;
+    let silence = Silence::new(idle);
     let mut to_client = pin!(async {
         to_client.flush().await;
         loop {
             match reader.read(&mut down).await {
                 Ok(0) => return Ok(()),
                 Ok(n) => {
-                    last.set(Instant::now());
+                    silence.broken();
                     to_client.write(&down[..n]).await;
                     to_client.flush().await;
                 }
@@ -45,30 +57,34 @@ pub async fn run<R: Read, W: Write>(
     let mut to_server = pin!(async {
         loop {
             match client.read(&mut up).await {
-                Ok(0) => return Ok(()),
+                Ok(0) => break,
                 Ok(n) => {
-                    last.set(Instant::now());
+                    silence.broken();
                     writer.write_all(&up[..n]).await.map_err(|_| Aborted)?;
                     writer.flush().await.map_err(|_| Aborted)?;
                 }
                 Err(_) => return Err(Aborted),
             }
         }
+        // Dropping it ends that way of the stream.
+        drop(writer);
+        silence.shorten(LEAVING);
+        Ok(())
     });
-    let mut silent = pin!(async {
-        while last.get().elapsed() < idle {
-            sleep_until(last.get() + idle).await;
-        }
-    });
+    let mut too_long = pin!(silence.too_long());
+    let mut client_has_ended = false;
     // The writing way first: what it waits for is not to be forgotten for what the other waits for.
     poll_fn(|cx| {
         if let Poll::Ready(ended) = to_client.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }
-        if let Poll::Ready(ended) = to_server.as_mut().poll(cx) {
-            return Poll::Ready(ended);
+        if !client_has_ended && let Poll::Ready(ended) = to_server.as_mut().poll(cx) {
+            match ended {
+                Ok(()) => client_has_ended = true,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
-        silent.as_mut().poll(cx).map(Ok)
+        too_long.as_mut().poll(cx).map(Ok)
     })
     .await
 }

@@ -6,7 +6,6 @@ mod authority;
 mod volume;
 
 use authority::{Authority, inside, tool};
-use volume::Volume;
 use fata::testing::{Process, Signal};
 use std::fs;
 use std::io::{Read, Write};
@@ -14,6 +13,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
+use volume::Volume;
 
 const OWN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const OWN_KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");

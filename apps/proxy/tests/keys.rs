@@ -2,10 +2,10 @@
 
 mod volume;
 
-use volume::{Volume, tool};
 use fata::testing::{Process, free_port};
 use std::fs;
 use std::io::Write;
+use volume::{Volume, tool};
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");

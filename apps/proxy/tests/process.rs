@@ -1,91 +1,13 @@
 //! The proxy as a process, before servers of the test's own, with curl and clients by hand.
 
-use fata::testing::{Process, free_port, run_tool};
+mod common;
+
+use common::*;
+use fata::testing::free_port;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
-
-/// A server that says its name and the head of each request, for ever. `/slow` comes in ten pieces; an upgrade becomes an echo.
-fn server(name: &'static str) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            thread::spawn(move || serve(name, stream.unwrap()));
-        }
-    });
-    port
-}
-
-fn head(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    let mut octet = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut octet).ok()? == 0 {
-            return None;
-        }
-        head.push(octet[0]);
-    }
-    String::from_utf8(head).ok()
-}
-
-fn serve(name: &str, mut stream: TcpStream) {
-    while let Some(head) = head(&mut stream) {
-        let lower = head.to_lowercase();
-        if lower.contains("\r\nupgrade: ") {
-            stream.write_all(b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").unwrap();
-            let mut piece = [0; 1000];
-            while let Ok(n @ 1..) = stream.read(&mut piece) {
-                stream.write_all(&piece[..n]).unwrap();
-            }
-            return;
-        }
-        let length =
-            lower.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        let mut content = vec![0; length.unwrap_or(0)];
-        stream.read_exact(&mut content).unwrap();
-        if head.starts_with("GET /slow") {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").unwrap();
-            for _ in 0..10 {
-                thread::sleep(Duration::from_millis(200));
-                stream.write_all(&[b'x'; 100]).unwrap();
-            }
-            continue;
-        }
-        let text = format!("{name}\n{head}{} octets\n", content.len());
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: x-hop\r\nContent-Length: {}\r\n\r\n",
-            text.len()
-        );
-        stream.write_all((head + &text).as_bytes()).unwrap();
-    }
-}
-
-fn proxy(backends: &[u16], params: &[&str]) -> (Process, u16, u16) {
-    let (port, tls_port) = (free_port(), free_port());
-    let backends: Vec<String> = backends.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let own = [
-        format!("backends={}", backends.join(",")),
-        format!("port={port}"),
-        format!("tls-port={tls_port}"),
-        "http=serve".to_owned(),
-    ];
-    let own: Vec<&str> = own.iter().map(|param| &**param).collect();
-    let process = Process::start(env!("CARGO_BIN_EXE_proxy"), [&own[..], params].concat());
-    process.wait_for(&format!("HTTPS on port {tls_port}"));
-    (process, port, tls_port)
-}
-
-fn curl(arguments: &[&str]) -> String {
-    let output = run_tool(
-        "curl",
-        [&["--silent", "--show-error", "--insecure", "--max-time", "20"], arguments].concat(),
-    );
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "curl {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 #[test]
 fn requests_go_through() {
@@ -100,7 +22,7 @@ fn requests_go_through() {
             &format!("\r\nHost: localhost:{tls_port}\r\n"),
             "\r\nX-Forwarded-For: 127.0.0.1\r\n",
             "\r\nX-Forwarded-Proto: https\r\n",
-            "\r\nVia: 1.1 fata\r\n",
+            &format!("\r\nVia: {} fata\r\n", if version == "--http2" { "2.0" } else { "1.1" }),
         ] {
             assert!(answer.contains(wanted), "{version}: {wanted:?} in {answer}");
         }
@@ -124,12 +46,8 @@ fn requests_go_through() {
 fn only_hosts_that_are_named() {
     let (process, _, tls_port) = proxy(&[server("one")], &["hosts=localhost,b.test"]);
     let url = format!("https://localhost:{tls_port}/");
-    let status =
-        |host: &str| curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Host: {host}"), &url]);
-    assert_eq!(
-        (status("localhost"), status("B.test:1"), status("c.test")),
-        ("200".into(), "200".into(), "421".into())
-    );
+    let of = |host: &str| status(&["-H", &format!("Host: {host}"), &url]);
+    assert_eq!([of("localhost"), of("B.test:1"), of("c.test")], ["200", "200", "421"]);
     assert_eq!(process.leave().code(), Some(0));
 }
 
@@ -146,18 +64,8 @@ fn a_server_that_is_gone_costs_no_request() {
     assert!(metrics.contains(&(of(gone) + "0\n")), "{metrics}");
     assert_eq!(process.leave().code(), Some(0));
     let (process, port, _) = proxy(&[gone], &[]);
-    let status = curl(&["-o", "/dev/null", "-w", "%{http_code}", &format!("http://127.0.0.1:{port}/")]);
-    assert_eq!(status, "502");
+    assert_eq!(status(&[&format!("http://127.0.0.1:{port}/")]), "502");
     assert_eq!(process.leave().code(), Some(0));
-}
-
-fn raw(port: u16, text: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(text.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub const QEMU: &[&str] = &["qemu-system-x86"];
 /// What builds and runs the Xen host.
 pub const HOST: &[&str] = &["qemu-system-x86", "mmdebstrap", "kmod", "tar"];
 /// What the tests need beside it: a C compiler and Xen's headers for the comparison of layouts; gdb; libvirt's judgement of
-/// the configurations made for it; a browser; peers for processes, for HTTP/2, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
+/// the configurations made for it; a browser; peers for processes, for HTTP/2, for a proxy, for FAT, for partition tables and for the key-value store, what makes networks and root folders for
 /// them, and what reads captures.
 pub const TEST: &[&str] = &[
     "gcc",
@@ -30,6 +30,7 @@ pub const TEST: &[&str] = &[
     "dosfstools",
     "fdisk",
     "gdisk",
+    "haproxy",
     "iperf3",
     "iproute2",
     "iputils-ping",
@@ -40,6 +41,7 @@ pub const TEST: &[&str] = &[
     "openssl",
     "python3-hpack",
     "python3-redis",
+    "python3-websockets",
     "redis-tools",
     "sslscan",
     "tcpdump",

@@ -26,11 +26,12 @@ impl<R: Read, W: Write> Connection<R, W> {
     }
 
     /// Of two halves that belong together.
-    pub(super) fn of_halves(reader: ResponseReader<R>, writer: RequestWriter<W>) -> Self {
+    pub fn of_halves(reader: ResponseReader<R>, writer: RequestWriter<W>) -> Self {
         Self { reader, writer }
     }
 
-    pub(super) fn into_halves(self) -> (ResponseReader<R>, RequestWriter<W>) {
+    /// Both halves for themselves: where content is sent by one future, and read by another.
+    pub fn into_halves(self) -> (ResponseReader<R>, RequestWriter<W>) {
         (self.reader, self.writer)
     }
 

@@ -5,8 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
-use fata::acme::{Asked, Kept, Metric, Responder, Status, Terms};
+use fata::acme::{Asked, Kept, Responder, Status, Terms};
 use fata::https::Shown;
 use fata::net::Network;
 use fata::prelude::*;
@@ -77,7 +76,7 @@ impl Order {
                 issued.into()
             }
             None => {
-                let names = self.names.join(", ");
+                let names = self.names();
                 start
                     .said
                     .push(format!("a certificate made here for {names} until the authority's is there"));
@@ -93,6 +92,11 @@ impl Order {
         &self.kept.responder
     }
 
+    /// What it is for.
+    pub fn names(&self) -> String {
+        self.names.join(", ")
+    }
+
     /// How it goes.
     pub fn status(&self) -> Rc<Status> {
         self.kept.status.clone()
@@ -102,16 +106,5 @@ impl Order {
     pub async fn keep(self, shown: Rc<Shown>) {
         let place = self.place;
         self.kept.keep(move |pair| shown.replace(alloc::vec![(place, pair)])).await;
-    }
-}
-
-/// Metrics of it, in Prometheus' text format.
-pub fn metrics(status: &Status, text: &mut String) {
-    for Metric { name, kind, help, value } in fata::acme::metrics(status) {
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    }
-    if let Some((Metric { name, kind, help, value }, why)) = fata::acme::last_failure(status) {
-        let _ =
-            write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{kind=\"{why}\"}} {value}\n");
     }
 }

@@ -4,9 +4,7 @@
 use crate::acme::{self, Order};
 use crate::{PROTOCOLS, TICKET_KEYS, params};
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::Write;
 use fata::block::Disk;
 use fata::files::Store;
 use fata::http::Router;
@@ -15,6 +13,7 @@ use fata::net::Network;
 use fata::prelude::*;
 use fata_tls::ServerConfig;
 use fata_tls::provider::Tickets;
+use proxying::certificates::Figures;
 use proxying::config::Config;
 use proxying::keys::{self, Start};
 
@@ -92,35 +91,12 @@ impl Certificates {
         router
     }
 
-    /// Metrics in Prometheus' text format.
-    pub fn metrics(&self) -> impl Fn() -> String + 'static {
-        let reloads = self.shown.reloads.clone();
-        #[cfg(feature = "acme")]
-        let status = self.order.as_ref().map(Order::status);
-        move || {
-            let mut text = String::new();
-            for (name, kind, help, value) in [
-                (
-                    "tls_certificate_expires_seconds",
-                    "gauge",
-                    "When the first of the certificates ends, in seconds since 1970.",
-                    reloads.expires.get(),
-                ),
-                ("tls_reloads_total", "counter", "Times that other certificates came.", reloads.done.get()),
-                (
-                    "tls_reloads_refused_total",
-                    "counter",
-                    "Pairs, or states of the disk, that could not be used.",
-                    reloads.refused.get(),
-                ),
-            ] {
-                let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-            }
+    /// What is shown of them to those who run the proxy.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            reloads: self.shown.reloads.clone(),
             #[cfg(feature = "acme")]
-            if let Some(status) = &status {
-                acme::metrics(status, &mut text);
-            }
-            text
+            authority: self.order.as_ref().map(|order| (order.status(), order.names())),
         }
     }
 
