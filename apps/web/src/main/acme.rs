@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use fata::acme::{Issued, Kept, Order, Terms, Way};
+use fata::acme::{ExternalAccount, Issued, Kept, Order, Settings, Terms, Way};
 use fata::log::error;
 use fata::net::Network;
 use fata::prelude::*;
@@ -47,14 +47,27 @@ pub async fn open(env: &Env, network: &Network, maker: &Maker, has_keys: bool) -
         ways: &ways?,
         roots: roots(env).await?,
     };
-    Ok(Some(order.open(network, &disk).await.map_err(|error| format!("acme: {error}"))?))
+    let opened = order.open_with(settings(env)?, network, &disk).await;
+    Ok(Some(opened.map_err(|error| format!("acme: {error}"))?))
+}
+
+/// The account's, where the authority knows it otherwise.
+fn settings(env: &Env) -> Result<Settings> {
+    match (env.param(params::ACME_EAB_KID), env.param(params::ACME_EAB_KEY)) {
+        (None, None) => Ok(Settings::default()),
+        (Some(name), Some(key)) => {
+            let account = ExternalAccount::new(name, key).map_err(|error| format!("acme: {error}"))?;
+            Ok(Settings::default().external_account(account))
+        }
+        _ => Err("acme: acme-eab-kid and acme-eab-key belong together".into()),
+    }
 }
 
 fn way(name: &str) -> Result<Way> {
     match name {
         "http-01" => Ok(Way::Http),
         "tls-alpn-01" => Ok(Way::TlsAlpn),
-        other => Err(format!("acme: acme-ways has {other}; there are http-01 and tls-alpn-01").into()),
+        other => Err(format!("acme: acme-ways has {other:?}; there are http-01 and tls-alpn-01").into()),
     }
 }
 
