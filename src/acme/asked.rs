@@ -1,6 +1,6 @@
 //! An order as boot parameters and disks have it.
 
-use super::{Kept, Order, Terms, Way};
+use super::{ExternalAccount, Kept, Order, Settings, Terms, Way};
 use crate::Result;
 use crate::net::Stack;
 use alloc::format;
@@ -12,7 +12,7 @@ use fata_tls::ClientConfig;
 /// The longest text of roots, octets.
 const MOST_ROOTS: u64 = 256 << 10;
 
-/// What the boot parameters `acme`, `acme-terms`, `acme-contact` and `acme-ways` say, and the disks `acme` and `roots`.
+/// What the boot parameters `acme`, `acme-terms`, `acme-contact`, `acme-ways`, `acme-eab-kid` and `acme-eab-key` say, and the disks `acme` and `roots`.
 pub struct Asked<'a> {
     /// The authority's directory, a URL of `https`.
     pub directory: &'a str,
@@ -22,6 +22,8 @@ pub struct Asked<'a> {
     pub contacts: &'a str,
     /// `http-01` and `tls-alpn-01`, the dearest first, with commas between.
     pub ways: &'a str,
+    /// The name of the key of an account that the authority knows otherwise, and that key in base64url.
+    pub external: (Option<&'a str>, Option<&'a str>),
     /// What keeps account and certificate.
     pub disk: Option<Disk>,
     /// What has the certificates of who is trusted when the authority is asked, PEM; without it those that browsers trust are.
@@ -52,7 +54,20 @@ impl Asked<'_> {
             ways: &ways?,
             roots: roots(self.roots).await?,
         };
-        Ok(order.open(stack, &disk).await.map_err(|error| format!("acme: {error}"))?)
+        let opened = order.open_with(settings(self.external)?, stack, &disk).await;
+        Ok(opened.map_err(|error| format!("acme: {error}"))?)
+    }
+}
+
+/// The account's, where the authority knows it otherwise.
+fn settings(external: (Option<&str>, Option<&str>)) -> Result<Settings> {
+    match external {
+        (None, None) => Ok(Settings::default()),
+        (Some(name), Some(key)) => {
+            let account = ExternalAccount::new(name, key).map_err(|error| format!("acme: {error}"))?;
+            Ok(Settings::default().external_account(account))
+        }
+        _ => Err("acme: acme-eab-kid and acme-eab-key belong together".into()),
     }
 }
 
@@ -60,7 +75,7 @@ fn way(name: &str) -> Result<Way> {
     match name {
         "http-01" => Ok(Way::Http),
         "tls-alpn-01" => Ok(Way::TlsAlpn),
-        other => Err(format!("acme: acme-ways has {other}; there are http-01 and tls-alpn-01").into()),
+        other => Err(format!("acme: acme-ways has {other:?}; there are http-01 and tls-alpn-01").into()),
     }
 }
 

@@ -99,6 +99,11 @@ pub struct Kept {
 impl Order<'_> {
     /// Looks at what was kept on a disk, which is for this alone (zeros at first, 64 KiB at least). Nothing is asked yet.
     pub async fn open(self, stack: &Stack, disk: &Disk) -> Result<Kept, OrderError> {
+        self.open_with(Settings::default(), stack, disk).await
+    }
+
+    /// As [`open`](Self::open), for an account of which `settings` say more: an [`ExternalAccount`], that it has to be there already.
+    pub async fn open_with(self, settings: Settings, stack: &Stack, disk: &Disk) -> Result<Kept, OrderError> {
         let names = Names::parse(self.names).map_err(Error::from)?;
         if let Some(name) = names.iter().find(|name| name.is_wildcard()) {
             return Err(Error::Wildcard(alloc::format!("{name}")).into());
@@ -106,7 +111,7 @@ impl Order<'_> {
         let responder = Responder::default();
         let keeper = Keeper {
             authority: Url::new(self.directory)?,
-            settings: Settings::default().contacts(self.contacts)?.terms(self.terms),
+            settings: settings.contacts(self.contacts)?.terms(self.terms),
             names,
             ways: self.ways.into(),
             responder: responder.clone(),

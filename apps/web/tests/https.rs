@@ -4,6 +4,10 @@ use fata::testing::{Process, free_port, run_tool};
 use std::fs;
 use std::path::PathBuf;
 
+#[cfg(feature = "acme")]
+#[path = "https/acme.rs"]
+mod acme;
+
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
 const CHAIN_OF_RSA: &str = include_str!("../../../tls/tests/certificates/rsa.pem");

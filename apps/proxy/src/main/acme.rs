@@ -48,6 +48,7 @@ pub async fn order(
         terms: if env.param(params::ACME_TERMS) { Terms::Agreed } else { Terms::NotAgreed },
         contacts: env.param(params::ACME_CONTACT),
         ways: &ways(env)?,
+        external: (env.param(params::ACME_EAB_KID), env.param(params::ACME_EAB_KEY)),
         disk: env.optional_block(blocks::ACME).await?,
         roots: env.optional_block(blocks::ROOTS).await?,
     };

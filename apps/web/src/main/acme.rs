@@ -23,6 +23,7 @@ pub async fn open(env: &Env, network: &Network, maker: &Maker, has_keys: bool) -
         terms: if env.param(params::ACME_TERMS) { Terms::Agreed } else { Terms::NotAgreed },
         contacts: env.param(params::ACME_CONTACT),
         ways: env.param(params::ACME_WAYS),
+        external: (env.param(params::ACME_EAB_KID), env.param(params::ACME_EAB_KEY)),
         disk: env.optional_block(blocks::ACME).await?,
         roots: env.optional_block(blocks::ROOTS).await?,
     };
