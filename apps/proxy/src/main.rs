@@ -126,7 +126,7 @@ async fn main(env: Env) -> Result<()> {
     }
     if let Some(port) = env.param(params::ADMIN_PORT) {
         let listener = listen(port)?;
-        let router = admin::router(&proxy, &stats);
+        let router = admin::router(&proxy, &stats, String::new);
         let server = Server::with(router, Limits { connections: 16, ..limits.clone() }, Rc::default());
         spawn(async move { server.serve(async move || listener.accept().await).await }).detach();
     }
