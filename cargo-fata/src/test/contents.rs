@@ -69,7 +69,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 11] = [
+const CONTENTS: [Contents; 10] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -185,13 +185,6 @@ const CONTENTS: [Contents; 11] = [
         image: "proxy",
         has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, RESOLVER, BLOCK, STORAGE, FAT],
         has_not: &[ACME, RSA, P384, VIRTIO_CONSOLE, EXFAT],
-    },
-    // The authority's own certificate may be of any kind.
-    Contents {
-        name: "contents::proxy_acme",
-        image: "proxy+acme",
-        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, ACME, RSA, P384, STORAGE, FAT],
-        has_not: &[VIRTIO_CONSOLE, EXFAT],
     },
 ];
 

@@ -26,7 +26,7 @@ enum Content {
     EmptySite,
 }
 
-const SIZES: [Size; 5] = [
+const SIZES: [Size; 7] = [
     Size {
         name: "size::hello",
         image: "hello",
@@ -62,6 +62,21 @@ const SIZES: [Size; 5] = [
         content: Content::Own,
         limit_bytes: 774_144,
         packed_limit_bytes: Some(460_800),
+    },
+    Size {
+        name: "size::proxy",
+        image: "proxy",
+        content: Content::Own,
+        limit_bytes: 1_703_936,
+        packed_limit_bytes: None,
+    },
+    // With every kind of key that an authority's own certificate may have.
+    Size {
+        name: "size::proxy_acme",
+        image: "proxy+acme",
+        content: Content::Own,
+        limit_bytes: 2_359_296,
+        packed_limit_bytes: None,
     },
 ];
 

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::ops::Range;
 use core::task::Poll;
+use fata_libos::time::timeout;
 
 /// Answers a request. An error: the stream is to be reset, so that the client sees that something is missing.
 pub(crate) async fn serve(
@@ -36,6 +37,8 @@ pub(crate) async fn serve(
     let part = send::select(&mut response, method, head);
     respond(wire, &stream, Some(Received::Http2(&incoming)), method == Method::Head, response, part).await?;
     incoming.skip().await;
+    // Some clients overlook an answer whose stream is reset while they send: curl 7.88 does.
+    let _ = timeout(wire.server.limits.linger_time, incoming.linger()).await;
     Ok(())
 }
 

@@ -318,6 +318,18 @@ impl Incoming<'_> {
         .await
     }
 
+    /// Forgets what still comes of content that nobody wants, which is no more than the client may send already, until it ends or fails.
+    pub(crate) async fn linger(&self) {
+        let stream = self.stream;
+        let _waiting = WaitingForContent(stream);
+        poll_fn(|cx| {
+            stream.forget_content(self.wire);
+            let is_over = stream.remote_ended.get() || stream.failed.get().is_some();
+            if is_over { Poll::Ready(()) } else { stream.wait_for_content(cx) }
+        })
+        .await
+    }
+
     /// No more can be read after this.
     pub(crate) fn fail(&self, error: BodyError) -> BodyError {
         self.stream.fail(error);

@@ -102,9 +102,32 @@ fn a_client_that_waits_for_100_gets_it() {
         assert_eq!(client.now().await, "HEADERS 1 100\n");
         client.send(&frame(DATA, END, 1, b"ab")).await;
         assert_eq!(client.now().await, "HEADERS 1 200\nDATA 1 1 end\n");
-        // Whose content nobody wants is told so.
+        // Whose content nobody wants is told so, when it has had time to see the answer.
         client.send(&post(3, "/nowhere", &[("expect", "100-continue"), ("content-length", "2")])).await;
-        assert_eq!(client.now().await, "HEADERS 3 404\nDATA 3 10 end\nRST_STREAM 3 0\n");
+        assert_eq!(client.now().await, "HEADERS 3 404\nDATA 3 10 end\n");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(client.now().await, "RST_STREAM 3 0\n");
+    });
+}
+
+#[test]
+fn who_sends_much_that_nobody_wants_sees_the_answer_first() {
+    run(async {
+        let mut client = Client::new(&site()).await;
+        client.send(&post(1, "/nowhere", &[("content-length", "1000000")])).await;
+        assert_eq!(client.now().await, "HEADERS 1 404\nDATA 1 10 end\n");
+        // The connection's window opens again, the stream's does not.
+        for _ in 0..3 {
+            client.send(&frame(DATA, 0, 1, &[7; 16_000])).await;
+        }
+        let said = client.now().await;
+        assert!(!said.contains("WINDOW_UPDATE 1") && !said.contains("RST"), "{said}");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(client.now().await, "RST_STREAM 1 0\n");
+        // He who goes before is not waited for.
+        client.send(&post(3, "/nowhere", &[("content-length", "1000000")])).await;
+        client.send(&frame(DATA, END, 3, b"")).await;
+        assert!(client.now().await.starts_with("HEADERS 3 404\nDATA 3 10 end\nRST_STREAM 3 1\n"));
     });
 }
 
