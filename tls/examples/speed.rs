@@ -1,5 +1,5 @@
 //! What the provider takes on this host, in time of the processor, beside rustls' provider over *ring*: key exchange, signatures,
-//! records of TLS 1.3.
+//! hashes and key schedules, records of TLS 1.3.
 //!
 //!     cargo run --release -p fata-tls --example speed
 //!     cargo run --release -p fata-tls --example speed -- ours     # without *ring*
@@ -14,7 +14,7 @@ use rustls::crypto::cipher::{
 };
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ContentType, ProtocolVersion, SupportedCipherSuite};
+use rustls::{ContentType, ProtocolVersion, SupportedCipherSuite, Tls13CipherSuite};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ fn main() {
                 signatures(&provider, key);
             }
             for suite in provider.cipher_suites.iter().filter_map(SupportedCipherSuite::tls13) {
+                schedule(&format!("{:?}", suite.common.suite), suite);
                 records(&format!("{:?}", suite.common.suite), suite.aead_alg);
             }
         }
@@ -107,6 +108,20 @@ fn signatures(provider: &CryptoProvider, name: &str) {
     let public = &spki.as_ref()[spki.as_ref().len() - len..];
     row(&format!("{:?}: verify", signer.scheme()), || {
         algorithms[0].verify_signature(public, &message, &signature).unwrap()
+    });
+}
+
+/// What a handshake hashes, about: its messages, and its secrets from each other (RFC 8446 section 7.1).
+fn schedule(name: &str, suite: &Tls13CipherSuite) {
+    let messages = vec![5; 4096];
+    row(&format!("{name}: hash 4 KiB"), || suite.common.hash_provider.hash(&messages));
+    row(&format!("{name}: ten secrets"), || {
+        let expander = suite.hkdf_provider.extract_from_secret(None, &[7; 32]);
+        let mut secret = [0; 48];
+        for label in 0..10 {
+            expander.expand_slice(&[&[label]], &mut secret[..expander.hash_len()]).unwrap();
+        }
+        secret
     });
 }
 
