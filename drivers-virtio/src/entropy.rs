@@ -4,12 +4,64 @@ use crate::VirtioError;
 use crate::net::Features;
 use crate::queue::Fault;
 use crate::single::Single;
+use core::sync::atomic::{AtomicU64, Ordering};
+use fata_libos::time::{Duration, Instant};
 use virtio_drivers::Hal;
 use virtio_drivers::transport::{DeviceStatus, Transport};
 
+/// How long random octets may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a device is left alone that gave none.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// When the device may be asked, nanoseconds of the clock that [`seed`] is given.
+pub(crate) struct NotBefore(AtomicU64);
+
+impl NotBefore {
+    /// At once.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
+
+/// Fills `seed` from `device`; false if there is none, or it gives nothing within half a second. Such a device is asked again
+/// after a minute: its host may have had none. One that breaks the protocol is not.
+pub(crate) fn seed<H: Hal, T: Transport>(
+    not_before: &NotBefore,
+    now: &dyn Fn() -> Instant,
+    device: impl FnOnce() -> Option<T>,
+    seed: &mut [u8; 32],
+) -> bool {
+    let start = now();
+    if start.as_nanos() < not_before.0.load(Ordering::Relaxed) {
+        return false;
+    }
+    let Some(transport) = device() else { return false };
+    let next = match fill::<H>(transport, seed, &|| now() - start < PATIENCE) {
+        Ok(Ok(())) => return true,
+        Ok(Err(Fault::Silent)) => {
+            log::warn!(
+                "virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}"
+            );
+            (start + PAUSE).as_nanos()
+        }
+        Ok(Err(fault)) => {
+            log::error!("virtio-rng: the device is given up: {fault}");
+            u64::MAX
+        }
+        Err(error) => {
+            log::error!("virtio-rng: {error}");
+            u64::MAX
+        }
+    };
+    not_before.0.store(next, Ordering::Relaxed);
+    false
+}
+
 /// Fills `seed` with the device's octets, as long as `may_wait` says so; then the device is stopped. Without interrupts: the
 /// guest has nothing else to do before it has a seed.
-pub(crate) fn fill<H: Hal>(
+fn fill<H: Hal>(
     mut transport: impl Transport,
     seed: &mut [u8],
     may_wait: &dyn Fn() -> bool,
@@ -120,5 +172,69 @@ mod tests {
         device.0.borrow_mut().refuses = true;
         let asked = fill::<FakeHal>(device, &mut [0; 8], &|| false);
         assert!(matches!(asked, Err(VirtioError::Device)));
+    }
+    /// A machine whose device does `step` each time the driver waits, on a clock of its own.
+    struct Machine<'a> {
+        not_before: NotBefore,
+        clock: Cell<Duration>,
+        step: &'a dyn Fn(&FakeDevice),
+    }
+
+    impl<'a> Machine<'a> {
+        fn new(step: &'a dyn Fn(&FakeDevice)) -> Self {
+            Self { not_before: NotBefore::new(), clock: Cell::default(), step }
+        }
+
+        /// Whether there was a seed, and whether the device was asked, at a time.
+        fn seed_at(&self, at: Duration) -> (bool, bool) {
+            self.clock.set(at);
+            let device = FakeDevice::new(DeviceType::EntropySource, Features::VERSION_1.bits(), &[]);
+            let is_asked = Cell::new(false);
+            let now = || {
+                if is_asked.get() {
+                    (self.step)(&device);
+                }
+                self.clock.set(self.clock.get() + Duration::from_millis(1));
+                Instant::default() + self.clock.get()
+            };
+            let open = || {
+                is_asked.set(true);
+                Some(device.clone())
+            };
+            let has_seed = seed::<FakeHal, _>(&self.not_before, &now, open, &mut [0; 32]);
+            assert_eq!(FakeHal::pages(), 0, "its memory was not given back");
+            (has_seed, is_asked.get())
+        }
+    }
+
+    #[test]
+    fn a_silent_device_is_asked_again_after_a_minute() {
+        let is_silent = Cell::new(true);
+        let answer = |device: &FakeDevice| {
+            if !is_silent.get() {
+                device.answer(0, &[7; 32]);
+            }
+        };
+        let machine = Machine::new(&answer);
+        let start = Duration::from_secs(100);
+        assert_eq!(machine.seed_at(start), (false, true));
+        let waited = machine.clock.get() - start;
+        assert!((PATIENCE..PATIENCE * 2).contains(&waited), "it waited for {waited:?}");
+        is_silent.set(false);
+        for millis in [600, 30_000, 59_900] {
+            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (false, false), "{millis}");
+        }
+        for millis in [60_100, 60_200] {
+            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (true, true), "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_lies_is_never_asked_again() {
+        let machine = Machine::new(&|device| device.give_back(0, 0, 33));
+        assert_eq!(machine.seed_at(Duration::from_secs(1)), (false, true));
+        for minutes in [1, 2, 1000] {
+            assert_eq!(machine.seed_at(Duration::from_secs(60 * minutes + 2)), (false, false));
+        }
     }
 }

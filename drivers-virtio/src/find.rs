@@ -3,16 +3,13 @@
 
 use crate::VirtioError;
 use crate::command_line::{Place, mmio_devices};
-use crate::entropy;
+use crate::entropy::{self, NotBefore};
 use crate::hal::GuestHal;
 use crate::net::VirtioNet;
 use crate::pci;
-use crate::queue::Fault;
 use crate::transport::{DeviceTransport, Region, mmio_kind};
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU64, Ordering};
 use fata_libos::net::NetDevice;
-use fata_libos::time::Duration;
 use fata_xen::guest::GuestHypervisor;
 use fata_xen::machine::{self, MachineBoot};
 use virtio_drivers::transport::DeviceType;
@@ -56,38 +53,12 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
     Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
 }
 
-/// How long random octets may take.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long a device is left alone that gave none.
-const PAUSE: Duration = Duration::from_secs(60);
-
 /// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second. Such a device is
 /// asked again after a minute: its host may have had none. One that breaks the protocol is not.
 pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
-    /// When it may be asked again, nanoseconds.
-    static LEFT_ALONE_UNTIL: AtomicU64 = AtomicU64::new(0);
-    let now = GuestHypervisor::system_time().as_nanos();
-    if now < LEFT_ALONE_UNTIL.load(Ordering::Relaxed) {
-        return false;
-    }
-    let Ok(Found { transport, .. }) = open(boot, DeviceType::EntropySource, 0) else { return false };
-    let start = GuestHypervisor::system_time();
-    let may_wait = || GuestHypervisor::system_time() - start < PATIENCE;
-    match entropy::fill::<GuestHal>(transport, seed, &may_wait) {
-        Ok(Ok(())) => return true,
-        Ok(Err(Fault::Silent)) => {
-            log::warn!(
-                "virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}"
-            );
-            LEFT_ALONE_UNTIL.store(now + PAUSE.as_nanos() as u64, Ordering::Relaxed);
-            return false;
-        }
-        Ok(Err(fault)) => log::error!("virtio-rng: the device is given up: {fault}"),
-        Err(error) => log::error!("virtio-rng: {error}"),
-    }
-    LEFT_ALONE_UNTIL.store(u64::MAX, Ordering::Relaxed);
-    false
+    static NOT_BEFORE: NotBefore = NotBefore::new();
+    let device = || open(boot, DeviceType::EntropySource, 0).ok().map(|found| found.transport);
+    entropy::seed::<GuestHal, _>(&NOT_BEFORE, &GuestHypervisor::system_time, device, seed)
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.

@@ -13,7 +13,7 @@ use ours::Ours;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use sim::{App, Line, Link, Loss, Network, Pace, Random, Stop};
+use sim::{App, Line, Link, Loss, Network, Pace, Stop};
 
 const MS: Duration = Duration::from_millis(1);
 /// By then two ends that nobody cuts are done with some hundred kilobytes, whatever the line.
@@ -119,29 +119,6 @@ fn scene(aborts: bool) -> impl Strategy<Value = Scene> {
     )
 }
 
-/// A line made of a number: anything between a good one and a very bad one.
-fn line(seed: u64) -> Line {
-    let mut random = Random::new(seed);
-    let mut one = |choices: &[u64]| choices[random.below(choices.len() as u64) as usize];
-    let rate = one(&[64_000, 1_000_000, 10_000_000, 1_000_000_000]);
-    let loss = match one(&[0, 0, 1, 1, 2]) {
-        0 => Loss::Random(0),
-        1 => Loss::Random(one(&[100, 1000, 10_000, 50_000, 200_000]) as u32),
-        _ => Loss::Bursts { begin: 10_000, end: one(&[100_000, 300_000]) as u32 },
-    };
-    Line {
-        rate,
-        loss,
-        delay: Duration::from_micros(one(&[0, 100, 1000, 10_000, 100_000, 500_000])),
-        queue: one(&[3000, 10_000, 100_000, 1_000_000]) as usize,
-        reorder: one(&[0, 0, 10_000, 100_000, 500_000]) as u32,
-        late: Duration::from_micros(one(&[100, 5000, 50_000, 2_000_000])),
-        double: one(&[0, 0, 10_000, 300_000]) as u32,
-        mtu: 9000,
-        mark: (one(&[0, 1]) == 1).then_some(2000),
-    }
-}
-
 fn start(scene: &Scene) -> Network<Ours> {
     let at = Instant::default();
     let make = |n: usize| {
@@ -166,7 +143,7 @@ fn start(scene: &Scene) -> Network<Ours> {
         app.checks = !scene.events.iter().any(|(_, event)| matches!(event, Event::Forge(..)));
         app
     };
-    let link = |n: usize| Link::new(line(scene.lines[n]), scene.seed ^ n as u64);
+    let link = |n: usize| Link::new(Line::drawn(scene.lines[n]), scene.seed ^ n as u64);
     let mut network = Network::new([make(0), make(1)], [app(0), app(1)], [link(0), link(1)]);
     network.seen = Some(vec![]);
     network
@@ -187,7 +164,7 @@ fn apply(network: &mut Network<Ours>, event: Event) {
         Event::Abort(n) => network.ends[n].abort(),
         Event::Line(n, seed) => {
             let mtu = network.links[n].line().mtu;
-            network.links[n].set_line(Line { mtu, ..line(seed.into()) });
+            network.links[n].set_line(Line { mtu, ..Line::drawn(seed.into()) });
         }
     }
 }
@@ -293,7 +270,7 @@ fn machines_on_good_lines() {
             end.config.2 = end.config.2.max(4 * usize::from(end.config.3));
         }
         let lines = scene.lines.map(|seed| {
-            let line = line(seed);
+            let line = Line::drawn(seed);
             Line { loss: Loss::Random(0), reorder: 0, double: 0, queue: 1 << 20, mark: None, ..line }
         });
         let mut network = start(&scene);

@@ -15,7 +15,7 @@ use ours::Ours;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use sim::{App, Endpoint, Line, Link, Loss, Network, Pace, Random, Stop};
+use sim::{App, Endpoint, Line, Link, Network, Pace, Stop};
 use smol::Smol;
 
 /// By then two ends are done with some hundred kilobytes, whatever the line.
@@ -92,26 +92,9 @@ fn scene() -> impl Strategy<Value = Scene> {
     })
 }
 
-/// A line made of a number.
+/// A line for smoltcp, which has no ECN.
 fn line(seed: u64) -> Line {
-    let mut random = Random::new(seed);
-    let mut one = |choices: &[u64]| choices[random.below(choices.len() as u64) as usize];
-    let loss = match one(&[0, 0, 1, 1, 2]) {
-        0 => Loss::Random(0),
-        1 => Loss::Random(one(&[100, 1000, 10_000, 50_000, 200_000]) as u32),
-        _ => Loss::Bursts { begin: 10_000, end: one(&[100_000, 300_000]) as u32 },
-    };
-    Line {
-        rate: one(&[64_000, 1_000_000, 10_000_000, 1_000_000_000]),
-        loss,
-        delay: Duration::from_micros(one(&[0, 100, 1000, 10_000, 100_000, 500_000])),
-        queue: one(&[3000, 10_000, 100_000, 1_000_000]) as usize,
-        reorder: one(&[0, 0, 10_000, 100_000, 500_000]) as u32,
-        late: Duration::from_micros(one(&[100, 5000, 50_000, 2_000_000])),
-        double: one(&[0, 0, 10_000, 300_000]) as u32,
-        mtu: 1500,
-        mark: None,
-    }
+    Line { mtu: 1500, mark: None, ..Line::drawn(seed) }
 }
 
 fn start(scene: &Scene) -> Network<dyn Endpoint> {

@@ -3,27 +3,17 @@
 mod common;
 #[path = "common/host.rs"]
 mod host;
+#[path = "common/testssl.rs"]
+mod testssl;
 
 use common::*;
 use fata_tls::provider::Tickets;
 use host::*;
-use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
+use testssl::*;
 
 fn config() -> fata_tls::ServerConfig {
     server_config().alpn(&["http/1.1"]).tickets(Arc::new(Tickets::default()))
-}
-
-/// What a program says; its package is named where it is missing.
-fn said(program: &str, package: &str, args: &[&str]) -> String {
-    let output = Command::new("timeout")
-        .args(["400", program])
-        .args(args)
-        .output()
-        .unwrap_or_else(|e| panic!("{program}: {e}"));
-    assert_ne!(output.status.code(), Some(127), "{program} is missing: is its package {package} installed?");
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 #[test]
@@ -66,22 +56,6 @@ fn sslscan_finds_what_is_offered_and_nothing_else() {
     assert!(wanted.iter().all(|suite| suites.contains(suite)), "{suites:?}: {said}");
 }
 
-/// A finding of `testssl.sh`: its severity and what it says.
-fn findings(json: &str) -> BTreeMap<String, (String, String)> {
-    // One key and value a line, flat.
-    let value = |block: &str, key: &str| {
-        let line = block.lines().find_map(|line| line.trim().strip_prefix(&format!("\"{key}\"")))?;
-        let value = line.trim_start().trim_start_matches(':').trim().trim_end_matches(',');
-        Some(value.trim_matches('"').to_owned())
-    };
-    let blocks = json.split('}');
-    blocks
-        .filter_map(|block| {
-            Some((value(block, "id")?, (value(block, "severity")?, value(block, "finding")?)))
-        })
-        .collect()
-}
-
 /// What is not looked at, and why.
 const NOT_OURS: &[(&str, &str)] = &[
     (
@@ -99,50 +73,18 @@ const NOT_OURS: &[(&str, &str)] = &[
         "sessionresumption_ticket",
         "it gives up before the server has answered; OpenSSL resumes in `tests/peers.rs`",
     ),
-    ("overall_grade", "T, for the root that nobody trusts"),
 ];
 
 #[test]
 fn testssl_finds_nothing() {
-    let (json, _) = with_server(config, |address| {
-        let folder = std::env::temp_dir().join(format!("fata-tls-testssl-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("findings.json");
-        let _ = std::fs::remove_file(&file);
-        // All it has takes a minute and a half: `cargo fata test --long`.
+    let (all, _) = with_server(config, |address| {
+        // All that it has takes some minutes: `cargo fata test --long`; and so does web's own test.
         let is_long = std::env::var_os("FATA_LONG").is_some();
-        let checks =
-            if is_long { &["-p", "-s", "-f", "-P", "-S", "-U", "-c"][..] } else { &["-p", "-s", "-P", "-S"] };
-        let target = format!("localhost:{}", address.port());
-        let root = host::file("root");
-        let common = [
-            "--quiet",
-            "--color",
-            "0",
-            "--warnings",
-            "batch",
-            "--fast",
-            "--openssl",
-            "/usr/bin/openssl",
-            "--add-ca",
-            &root,
-            "--jsonfile",
-            file.to_str().unwrap(),
-        ];
-        let said = said("testssl", "testssl.sh", &[&common[..], checks, &[&target]].concat());
-        let json = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{e}: {said}"));
-        let _ = std::fs::remove_dir_all(&folder);
-        json
+        let checks = ["--fast", "-p", "-s", "-P", "-S", "-f", "-U", "-c"];
+        let checks = if is_long { &checks[..] } else { &checks[..5] };
+        findings(&format!("localhost:{}", address.port()), &host::file("root"), checks)
     });
-    let all = findings(&json);
-    assert!(all.len() > 30, "{json}");
-    let bad: Vec<_> = all
-        .iter()
-        .filter(|(id, (severity, _))| {
-            ["MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL"].contains(&severity.as_str())
-                && !NOT_OURS.iter().any(|(not_ours, _)| id.starts_with(not_ours))
-        })
-        .collect();
+    let bad = worse_than_low(&all, NOT_OURS);
     assert!(bad.is_empty(), "{bad:#?}");
     for (id, wanted) in [
         ("SSLv3", "not offered"),
@@ -154,7 +96,6 @@ fn testssl_finds_nothing() {
         ("cipherlist_STRONG", "offered"),
         ("cipherlist_AVERAGE", "not offered"),
     ] {
-        let (_, said) = all.get(id).unwrap_or_else(|| panic!("no {id}: {json}"));
-        assert!(said.contains(wanted), "{id}: {said}");
+        check(&all, id, wanted);
     }
 }

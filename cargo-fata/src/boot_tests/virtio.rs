@@ -1,18 +1,21 @@
 //! Guests without Xen below them, each in a QEMU of its own: its machines and virtio devices, ways out, clocks, seeds.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+mod guest;
+mod large_frames;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::image;
-use crate::xen_host::qemu::{end_with_this_thread, free_port};
-use crate::{command, interrupt};
+use crate::interrupt;
+use crate::xen_host::qemu::free_port;
+pub(super) use guest::Machine;
+use guest::SOON;
+use large_frames::large_frames;
 
 /// A test that needs no Xen host.
 pub struct MachineTest {
@@ -61,7 +64,6 @@ pub fn select(filter: &str, long: bool) -> Vec<&'static MachineTest> {
 const ALONE: [&str; 2] = ["machine::clock_on_a_busy_host", "virtio::idle_sleeps"];
 
 const LIMIT: Duration = Duration::from_secs(300);
-const SOON: Duration = Duration::from_secs(30);
 const ADDRESS: &str = "ipv4=10.0.2.15/24 gateway=10.0.2.2";
 
 /// Machines with a network device each, in the words of QEMU.
@@ -80,103 +82,6 @@ const MACHINES: &[&str] = &[
     "-M microvm,acpi=off,pit=off,pic=off,rtc=off -device virtio-net-device,netdev=n0",
     "-M microvm -global virtio-mmio.force-legacy=off -device virtio-net-device,netdev=n0",
 ];
-
-/// A guest in a QEMU of its own; dropping it ends it.
-pub(super) struct Machine {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Machine {
-    /// Starts an image with a command line, on a machine in QEMU's words; what its serial port says is the log.
-    pub(super) fn start(logs: &Path, name: &str, append: &str, machine: &str) -> Result<Self> {
-        let log = logs.join(format!("virtio-{}.log", free_port()?));
-        let said = File::create(&log)?;
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-m", "64", "-display", "none", "-nic", "none"]);
-        if !machine.contains("-serial ") {
-            qemu.args(["-serial", "stdio"]);
-        }
-        if !machine.contains("-cpu ") {
-            qemu.args(["-cpu", "max"]);
-        }
-        qemu.args(machine.split_ascii_whitespace());
-        qemu.arg("-kernel").arg(image(name)?).args(["-append", append]);
-        qemu.stdin(Stdio::piped()).stdout(said.try_clone()?).stderr(said);
-        end_with_this_thread(&mut qemu);
-        let child = qemu.spawn().context("cannot start qemu-system-x86_64: is qemu-system-x86 installed?")?;
-        Ok(Self { child, log })
-    }
-
-    pub(super) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).replace('\r', "")
-    }
-
-    pub(super) fn wait_log(&self, text: &str) -> Result<()> {
-        self.wait_log_until(text, |log| log.contains(text))
-    }
-
-    fn wait_log_until(&self, what: &str, is_there: impl Fn(&str) -> bool) -> Result<()> {
-        let end = Instant::now() + SOON;
-        while !is_there(&self.log()) {
-            interrupt::check()?;
-            ensure!(Instant::now() < end, "no {what:?} in {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// Waits until QEMU ends by itself: its status, and what the guest said.
-    pub(super) fn wait_end(mut self) -> Result<(i32, String)> {
-        let end = Instant::now() + SOON;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok((status.code().context("QEMU was killed")?, self.log()));
-            }
-            interrupt::check()?;
-            ensure!(Instant::now() < end, "it does not end: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn type_line(&mut self, line: &str) -> Result<()> {
-        let stdin = self.child.stdin.as_mut().context("it has no input")?;
-        stdin.write_all(line.as_bytes())?;
-        stdin.flush()?;
-        Ok(())
-    }
-
-    /// What the guest's web server answers behind a port of this host.
-    fn get(&mut self, port: u16) -> Result<String> {
-        let end = Instant::now() + SOON;
-        loop {
-            interrupt::check()?;
-            let answer = ask(port).unwrap_or_default();
-            if !answer.is_empty() {
-                return Ok(answer);
-            }
-            let ended = self.child.try_wait()?;
-            ensure!(ended.is_none() && Instant::now() < end, "no answer: {}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ask(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
 
 /// The web server behind `port`, on a machine.
 fn web(logs: &Path, port: u16, machine: &str) -> Result<Machine> {
@@ -248,69 +153,6 @@ fn the_link_goes_down_and_up(logs: &Path) -> Result<()> {
         guest.get(port).context("after the link came back")?;
     }
     Ok(())
-}
-
-/// Sends 4 MB through a tap device to the guest and back. The host's kernel leaves checksums to the guest, and cuts nothing up:
-/// frames larger than a wire's must come in, the guest must leave the cutting of its own to the host, and all that comes back must be
-/// what went.
-const LARGE: &str = r#"
-set -e
-ip link set lo up
-ip tuntap add tap0 mode tap vnet_hdr
-ip address add 10.0.2.2/24 dev tap0
-ip link set tap0 up
-head -c 4000000 /dev/urandom > $DATA
-qemu-system-x86_64 -m 64 -cpu max -display none -nic none -serial file:$LOG -kernel $IMAGE -append ipv4=10.0.2.15/24 \
-    -netdev tap,id=n0,ifname=tap0,script=no,downscript=no -object filter-dump,id=dump,netdev=n0,file=$DUMP $MACHINE &
-qemu=$!
-trap 'kill $qemu' EXIT
-curl -sS -m 60 --retry 20 --retry-delay 1 --retry-all-errors --data-binary @$DATA -o $DATA.back http://10.0.2.15/echo
-cmp $DATA $DATA.back
-"#;
-
-fn large_frames(logs: &Path) -> Result<()> {
-    for (machine, large_in, large_out) in [
-        ("-M q35 -device virtio-net-pci,netdev=n0", true, true),
-        ("-M microvm -device virtio-net-device,netdev=n0", true, true),
-        // Without buffers that a frame may be spread over, none that is large comes; without both offloads, no sums left out.
-        ("-M q35 -device virtio-net-pci,netdev=n0,mrg_rxbuf=off", false, true),
-        ("-M q35 -device virtio-net-pci,netdev=n0,csum=off,guest_csum=off", false, false),
-    ] {
-        let [data, log, dump] = ["data", "log", "pcap"].map(|part| logs.join(format!("virtio-large.{part}")));
-        let mut shell = Command::new("unshare");
-        shell.args(["--user", "--map-root-user", "--net", "sh", "-c", LARGE]);
-        shell.env("DATA", &data).env("LOG", &log).env("DUMP", &dump).env("MACHINE", machine);
-        shell.env("IMAGE", image("http")?).stdin(Stdio::null());
-        end_with_this_thread(&mut shell);
-        let said = shell.output().context("cannot start unshare")?;
-        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
-        let guest = fs::read_to_string(&log).unwrap_or_default();
-        ensure!(said.status.success(), "{machine}: {errors}\n{}", command::last_lines(&guest, 12));
-        let (came, went) = longest_frames(&fs::read(&dump)?);
-        ensure!((came > 2000) == large_in, "{machine}: the longest frame that came has {came} octets");
-        ensure!((went > 2000) == large_out, "{machine}: the longest frame of the guest has {went} octets");
-    }
-    Ok(())
-}
-
-/// The address that QEMU gives its first network device.
-const GUEST: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
-
-/// Octets of the longest frame in a capture that came to the guest, and of the longest that it has sent (24 octets of header, 16 before
-/// each frame, of which the last four are its length).
-fn longest_frames(mut capture: &[u8]) -> (u32, u32) {
-    let (mut came, mut went) = (0, 0);
-    capture = capture.get(24..).unwrap_or_default();
-    while let Some(header) = capture.first_chunk::<16>() {
-        let [.., a, b, c, d] = *header;
-        let [.., e, f, g, h, _, _, _, _] = *header;
-        // Before the frame QEMU writes the header of virtio, where there is one, of 10 or 12 octets.
-        let from_guest = [22, 32, 34].iter().any(|at| capture.get(*at..at + 6) == Some(&GUEST));
-        let longest = if from_guest { &mut went } else { &mut came };
-        *longest = u32::from_le_bytes([a, b, c, d]).max(*longest);
-        capture = capture.get(16 + u32::from_le_bytes([e, f, g, h]) as usize..).unwrap_or_default();
-    }
-    (came, went)
 }
 
 fn seeds(logs: &Path) -> Result<()> {
@@ -428,9 +270,9 @@ fn clocks(logs: &Path) -> Result<()> {
 fn idle_sleeps(logs: &Path) -> Result<()> {
     let guest = Machine::start(logs, "probe", "case=idle", "-M q35 -no-reboot")?;
     guest.wait_log("idle")?;
-    let (started, before) = (Instant::now(), cpu_time(guest.child.id())?);
+    let (started, before) = (Instant::now(), cpu_time(guest.process())?);
     std::thread::sleep(Duration::from_secs(5));
-    let spent = cpu_time(guest.child.id())?.saturating_sub(before);
+    let spent = cpu_time(guest.process())?.saturating_sub(before);
     ensure!(spent < Duration::from_millis(500), "QEMU has used {spent:?} in 5 s of sleep");
     let (_, log) = guest.wait_end()?;
     let slept = started.elapsed();
@@ -481,23 +323,4 @@ fn console(logs: &Path) -> Result<()> {
         );
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_frame_of_a_capture() {
-        let frame = |len: u8, from: &[u8]| {
-            let mut octets = vec![1; len.into()];
-            octets[6..12].copy_from_slice(from);
-            [&[0; 8][..], &[len, 0, 0, 0, len, 0, 0, 0], &octets].concat()
-        };
-        let other = [2; 6];
-        let capture =
-            [vec![0; 24], frame(60, &other), frame(200, &other), frame(210, &GUEST), frame(90, &GUEST)];
-        assert_eq!(longest_frames(&capture.concat()), (200, 210));
-        assert_eq!(longest_frames(&[]), (0, 0));
-    }
 }

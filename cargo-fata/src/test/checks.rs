@@ -29,7 +29,7 @@ macro_rules! web_with {
     };
 }
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
@@ -57,6 +57,11 @@ const CHECKS: [Check; 10] = [
         "check::web_features",
         "test --quiet -p web --features tls,h2,fat,acme,webpki-roots --lib --test https",
     ),
+    // Some minutes, of which the machine waits for the most.
+    Check {
+        long: true,
+        ..Check::new("check::web_scanners", "test --quiet -p web --features tls,h2,fat --test scanners")
+    },
     // Each alone: what one needs of another would not be found where all are there.
     Check {
         long: true,

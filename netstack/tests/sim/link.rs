@@ -56,6 +56,31 @@ impl Default for Line {
     }
 }
 
+impl Line {
+    /// A line made of a number: anything between a good one and a very bad one, for packets of any size.
+    pub fn drawn(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut one = |choices: &[u64]| choices[random.below(choices.len() as u64) as usize];
+        let rate = one(&[64_000, 1_000_000, 10_000_000, 1_000_000_000]);
+        let loss = match one(&[0, 0, 1, 1, 2]) {
+            0 => Loss::Random(0),
+            1 => Loss::Random(one(&[100, 1000, 10_000, 50_000, 200_000]) as u32),
+            _ => Loss::Bursts { begin: 10_000, end: one(&[100_000, 300_000]) as u32 },
+        };
+        Self {
+            rate,
+            loss,
+            delay: Duration::from_micros(one(&[0, 100, 1000, 10_000, 100_000, 500_000])),
+            queue: one(&[3000, 10_000, 100_000, 1_000_000]) as usize,
+            reorder: one(&[0, 0, 10_000, 100_000, 500_000]) as u32,
+            late: Duration::from_micros(one(&[100, 5000, 50_000, 2_000_000])),
+            double: one(&[0, 0, 10_000, 300_000]) as u32,
+            mtu: 9000,
+            mark: (one(&[0, 1]) == 1).then_some(2000),
+        }
+    }
+}
+
 /// What became of the packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -49,6 +49,12 @@ impl End {
         self.input.borrow().reset
     }
 
+    /// Whether there is something to be read, the end for one.
+    pub fn has_input(&self) -> bool {
+        let pipe = self.input.borrow();
+        !pipe.octets.is_empty() || pipe.ended
+    }
+
     /// Ends writing, as a TCP FIN does.
     pub fn finish(&self) {
         let mut pipe = self.output.borrow_mut();

@@ -1,5 +1,9 @@
 //! A host on a link whose routers and neighbours say what they like, at moments in milliseconds.
 
+mod bounds;
+mod conflicts;
+mod prefixes;
+
 use super::*;
 use crate::ip6::message::tests::{
     ROUTER_ADDRESS, Random, advertised, mtu_option, prefix_option, servers_option,
@@ -140,108 +144,6 @@ fn only_a_router_ends_the_asking() {
 }
 
 #[test]
-fn a_prefix_makes_an_address() {
-    let mut host = settled(None);
-    assert!(hear_prefix(&mut host, 2000, prefix(NET, 100, 50)));
-    assert_eq!(host.state_of(GLOBAL), Own::Tentative);
-    let asked = run(&mut host, 3050);
-    assert!(matches!(asked[0], (2050, Ask::Probe { address: GLOBAL, .. })), "{asked:?}");
-    assert_eq!(asked[1..], [(3050, Ask::Ready(GLOBAL))]);
-    assert_eq!(host.source_for(FAR), Some(GLOBAL));
-    assert_eq!(host.source_for(router(1)), Some(LOCAL));
-    assert_eq!(run(&mut host, 52_000), []);
-    let deprecated: Vec<bool> = host.addresses().map(|a| a.2).collect();
-    assert_eq!(deprecated, [false, true]);
-    assert_eq!(run(&mut host, 102_000), [(102_000, Ask::Gone(GLOBAL))]);
-    assert_eq!(host.state_of(GLOBAL), Own::No);
-    assert_eq!(host.addresses().count(), 1);
-}
-
-#[test]
-fn prefixes_that_make_none() {
-    let mut host = settled(None);
-    let good = prefix(NET, 7200, 3600);
-    let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
-    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
-    for bad in [
-        Prefix { autonomous: false, ..good },
-        Prefix { address: local, ..good },
-        Prefix { address: group, ..good },
-        Prefix { address: NOBODY, ..good },
-        Prefix { preferred: 7201, ..good },
-        Prefix { len: 63, ..good },
-        Prefix { len: 96, ..good },
-        Prefix { valid: 0, preferred: 0, ..good },
-    ] {
-        hear_prefix(&mut host, 2000, bad);
-        assert_eq!(host.addresses().count(), 1, "{bad:?}");
-    }
-    assert!(hear_prefix(&mut host, 2000, good));
-    assert_eq!(host.addresses().count(), 2);
-}
-
-/// How many seconds an address remains that had `remaining` when a prefix of `valid` was heard.
-fn valid_after(remaining: u32, valid: u32) -> Option<u64> {
-    let mut host = settled(None);
-    hear_prefix(&mut host, 2000, prefix(NET, remaining, 0));
-    run(&mut host, 3050);
-    hear_prefix(&mut host, 2000, prefix(NET, valid, 0));
-    let own = host.find(GLOBAL).expect("it is there");
-    awaited(own.deadline()).map(|due| (due.as_nanos() - at(2000).as_nanos()) / 1_000_000_000)
-}
-
-#[test]
-fn nobody_shortens_a_lifetime_below_two_hours() {
-    assert_eq!(valid_after(600, 7201), Some(7201), "more than two hours");
-    assert_eq!(valid_after(100_000, 8000), Some(8000));
-    assert_eq!(valid_after(600, 900), Some(900), "more than remains");
-    assert_eq!(valid_after(600, 300), Some(600), "less than remains, and that is less than two hours");
-    assert_eq!(valid_after(7200, 0), Some(7200));
-    assert_eq!(valid_after(7201, 0), Some(7200));
-    assert_eq!(valid_after(INFINITE, 10), Some(7200));
-    assert_eq!(valid_after(600, INFINITE), None, "for ever");
-}
-
-#[test]
-fn a_deprecated_address_can_be_preferred_again() {
-    let mut host = settled(None);
-    let other = Ipv6Addr::from_bits(net(0).to_bits() | u128::from(identifier(MAC)));
-    hear_prefix(&mut host, 2000, prefix(net(0), INFINITE, INFINITE));
-    hear_prefix(&mut host, 2000, prefix(NET, INFINITE, 100));
-    run(&mut host, 4000);
-    let near = Ipv6Addr::from_bits(NET.to_bits() | 9);
-    assert_eq!(host.source_for(near), Some(GLOBAL));
-    assert!(hear_prefix(&mut host, 5000, prefix(NET, INFINITE, 0)), "at once");
-    assert_eq!(host.source_for(near), Some(other));
-    assert!(hear_prefix(&mut host, 6000, prefix(NET, INFINITE, 10)));
-    assert_eq!(host.source_for(near), Some(GLOBAL));
-    run(&mut host, 16_000);
-    assert_eq!(host.source_for(near), Some(other));
-}
-
-#[test]
-fn what_is_on_the_link_is_its_own_next_hop() {
-    let mut host = settled(None);
-    let near = Ipv6Addr::from_bits(NET.to_bits() | 9);
-    assert_eq!((host.next_hop(router(7)), host.next_hop(near)), (Some(router(7)), None));
-    hear_prefix(&mut host, 2000, Prefix { on_link: false, ..prefix(NET, 100, 50) });
-    assert_eq!(host.next_hop(near), Some(ROUTER_ADDRESS), "the prefix is not said to be on the link");
-    hear_prefix(&mut host, 2000, prefix(NET, 100, 50));
-    assert_eq!((host.next_hop(near), host.next_hop(FAR)), (Some(near), Some(ROUTER_ADDRESS)));
-    run(&mut host, 101_999);
-    assert_eq!(host.next_hop(near), Some(near));
-    run(&mut host, 102_000);
-    assert_eq!(host.next_hop(near), Some(ROUTER_ADDRESS));
-    hear_prefix(&mut host, 103_000, prefix(NET, INFINITE, INFINITE));
-    assert_eq!(host.next_hop(near), Some(near));
-    hear_prefix(&mut host, 103_000, prefix(NET, 0, 0));
-    assert_eq!(host.next_hop(near), Some(ROUTER_ADDRESS), "this has no two hours");
-    for nowhere in [NOBODY, Ipv6Addr::LOCALHOST, crate::ip6::message::ALL_NODES] {
-        assert_eq!(host.next_hop(nowhere), None);
-    }
-}
-
-#[test]
 fn routers_come_and_go() {
     const HIGH: u8 = 0x08;
     let mut host = settled(None);
@@ -290,79 +192,6 @@ fn a_fixed_gateway_is_the_only_one() {
     assert_eq!(host.next_hop(FAR), Some(router(9)));
     assert_eq!(routers(&host), [router(9)]);
     assert_eq!(run(&mut host, 100_000), [], "and the asking has ended");
-}
-
-#[test]
-fn others_probe_for_the_same_address() {
-    let mut host = settled(None);
-    hear_prefix(&mut host, 2000, prefix(NET, INFINITE, INFINITE));
-    let asked = run(&mut host, 2050);
-    let [(_, Ask::Probe { address: GLOBAL, nonce })] = asked[..] else { panic!("{asked:?}") };
-    assert_eq!(host.solicited(GLOBAL, Some(nonce), NOBODY), Conflict::No, "it is ours, out of a loop");
-    assert_eq!(
-        host.solicited(GLOBAL, None, ROUTER_ADDRESS),
-        Conflict::No,
-        "it wants to talk to whoever has it"
-    );
-    assert_eq!(host.solicited(FAR, None, NOBODY), Conflict::No);
-    assert_eq!(host.state_of(GLOBAL), Own::Tentative);
-    assert_eq!(host.solicited(GLOBAL, Some([9; 6]), NOBODY), Conflict::Duplicate);
-    assert_eq!((host.state_of(GLOBAL), host.solicited(GLOBAL, None, NOBODY)), (Own::No, Conflict::No));
-    assert!(!hear_prefix(&mut host, 2060, prefix(NET, INFINITE, INFINITE)), "it is not tried again");
-    assert_eq!(run(&mut host, 100_000), []);
-    assert_eq!((host.addresses().count(), host.groups().count()), (1, 1));
-}
-
-#[test]
-fn an_address_is_another_s_before_and_after_the_probe() {
-    for until in [2000, 2060] {
-        let mut host = settled(None);
-        hear_prefix(&mut host, 2000, prefix(NET, INFINITE, INFINITE));
-        run(&mut host, until);
-        assert_eq!((host.advertised(GLOBAL), host.state_of(GLOBAL)), (Conflict::Duplicate, Own::No));
-    }
-    let mut host = settled(None);
-    hear_prefix(&mut host, 2000, prefix(NET, INFINITE, INFINITE));
-    assert_eq!(host.solicited(GLOBAL, None, NOBODY), Conflict::Duplicate, "no probe of ours was sent");
-    // In use, it stays: whoever lies in advertisements would take it from us.
-    assert_eq!(
-        (host.advertised(LOCAL), host.solicited(LOCAL, None, NOBODY)),
-        (Conflict::Claimed, Conflict::No)
-    );
-    assert_eq!(host.state_of(LOCAL), Own::Assigned);
-}
-
-#[test]
-fn a_double_of_the_hardware_address_ends_it_all() {
-    let mut host = host(Some(FIXED));
-    hear(&mut host, 10, &[&servers_option(100, &[FAR])]);
-    run(&mut host, 60);
-    assert_eq!(host.advertised(LOCAL), Conflict::Disabled);
-    let is_off = |host: &Host| {
-        let none = (host.source_for(FAR), host.next_hop(router(1)), host.state_of(FIXED.address));
-        none == (None, None, Own::No) && host.addresses().count() + host.groups().count() == 0
-    };
-    assert!(is_off(&host));
-    assert!(!hear_prefix(&mut host, 100, prefix(NET, INFINITE, INFINITE)));
-    assert_eq!(host.advertised(FIXED.address), Conflict::No);
-    assert_eq!(run(&mut host, 1_000_000), [(0, Ask::Gone(FIXED.address))]);
-    assert!(is_off(&host) && host.dns().count() + routers(&host).len() == 0);
-    host.link_down();
-    host.link_up(at(2_000_000));
-    run(&mut host, 2_001_050);
-    assert_eq!(host.state_of(LOCAL), Own::Assigned);
-}
-
-#[test]
-fn what_was_in_use_is_told_that_it_ends() {
-    let mut host = settled(Some(FIXED));
-    // As if the fixed address had been asked for sooner.
-    host.addresses[0] = Address::new(at(1050), 0, LOCAL, 64);
-    assert_eq!(host.advertised(LOCAL), Conflict::Disabled);
-    assert_eq!(host.deadline(), Some(Instant::default()));
-    let mut asked = Vec::new();
-    host.poll(at(1060), &mut |ask| asked.push(ask));
-    assert_eq!((asked, host.deadline()), (vec![Ask::Gone(FIXED.address)], None));
 }
 
 #[test]
@@ -429,74 +258,4 @@ fn each_link_is_learned_anew() {
     let asked = run(&mut host, 301_050);
     assert_eq!((asked.len(), asked.last()), (3, Some(&(301_050, Ask::Ready(LOCAL)))));
     assert!(hear_prefix(&mut host, 302_000, prefix(NET, 100, 50)));
-}
-
-/// That a host keeps no more than it may.
-fn check_bounds(host: &Host) {
-    assert!(host.addresses.len() <= AUTOMATIC + 2);
-    assert!(host.routers.iter().count() <= ROUTERS);
-    assert!(host.prefixes.iter().count() <= PREFIXES);
-    assert!(host.servers.iter().count() <= SERVERS);
-    assert!(host.groups().count() <= host.addresses.len());
-}
-
-#[test]
-fn a_flood_finds_no_room_and_pushes_nothing_out() {
-    let mut host = settled(None);
-    assert!(hear(&mut host, 2000, &[&prefix_option(prefix(NET, INFINITE, INFINITE))]));
-    for n in 0..10_000 {
-        let prefix = prefix_option(prefix(net(n), INFINITE, INFINITE));
-        let servers = servers_option(INFINITE, &[net(n)]);
-        hear_from(&mut host, 2000, router(n), 0, 9000, &[&prefix, &servers]);
-        check_bounds(&host);
-    }
-    let refused = host.take_refused();
-    assert!(refused >= 4 * (10_000 - 16), "{refused}");
-    assert_eq!(host.addresses().count(), 1 + AUTOMATIC);
-    assert_eq!((routers(&host).len(), host.dns().count()), (ROUTERS, SERVERS));
-    assert_eq!(host.prefixes.iter().count(), PREFIXES);
-    run(&mut host, 5000);
-    assert_eq!((host.state_of(GLOBAL), host.next_hop(FAR)), (Own::Assigned, Some(ROUTER_ADDRESS)));
-}
-
-#[test]
-fn whatever_happens_bounds_hold_and_time_goes_on() {
-    for seed in 1..300 {
-        let mut random = Random(seed);
-        let mut host = Host::new(MAC, MTU, (seed % 3 == 0).then_some(FIXED), middle);
-        let mut now = 0;
-        for _ in 0..100 {
-            now += random.next() % 5000;
-            let targets = [LOCAL, GLOBAL, FIXED.address, FAR];
-            let target = targets[random.below(4)];
-            match random.below(16) {
-                0 => host.link_up(at(now)),
-                1 if random.below(8) == 0 => host.link_down(),
-                2 if random.below(4) == 0 => drop(host.advertised(target)),
-                3 if random.below(4) == 0 => drop(host.solicited(target, None, NOBODY)),
-                4 => host.router_lost(router(random.below(12) as u16)),
-                5 => host.router_found(router(random.below(12) as u16)),
-                _ => {
-                    let net = if random.below(2) == 0 { NET } else { net(random.below(30) as u16) };
-                    let lifetimes = [0, 1, 10, 7200, 7201, INFINITE];
-                    let said = Prefix {
-                        len: [64, 64, 64, 0, 128][random.below(5)],
-                        ..prefix(net, lifetimes[random.below(6)], lifetimes[random.below(6)])
-                    };
-                    let servers = servers_option(lifetimes[random.below(6)], &[net]);
-                    let mut noise = [200, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                    random.fill(&mut noise[2..]);
-                    let (source, flags) = (router(random.below(12) as u16), random.next() as u8);
-                    let lifetime = [0, 5, 1800, u16::MAX][random.below(4)];
-                    let options = [&prefix_option(said)[..], &servers, &noise];
-                    hear_from(&mut host, now, source, flags, lifetime, &options);
-                }
-            }
-            check_bounds(&host);
-            run(&mut host, now);
-            let from = host.source_for(target);
-            assert!(from.is_none_or(|from| host.state_of(from) == Own::Assigned));
-            assert!(host.deadline().is_none_or(|due| due > at(now)));
-        }
-    }
 }

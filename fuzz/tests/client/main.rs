@@ -1,12 +1,20 @@
-//! Responses to an HTTP client, nearly good ones and bad ones, in pieces.
+//! Responses to an HTTP client, nearly good ones and bad ones, in pieces; URLs; and servers of all kinds for one that keeps
+//! connections and follows redirections.
 
+#[path = "../../../http/tests/common/mod.rs"]
+mod common;
+mod fetches;
+#[allow(dead_code, reason = "only a server's end is of use here")]
+#[path = "../../../http/tests/client/net.rs"]
+mod net;
+mod network;
 #[allow(dead_code, reason = "only how it is written is of use here")]
-#[path = "../../http/tests/malformed/table.rs"]
+#[path = "../../../http/tests/malformed/table.rs"]
 mod requests;
-#[path = "../../http/tests/client/server.rs"]
+#[path = "../../../http/tests/client/server.rs"]
 mod server;
 #[allow(dead_code, reason = "what becomes of them is tested elsewhere")]
-#[path = "../../http/tests/client/table.rs"]
+#[path = "../../../http/tests/client/table.rs"]
 mod table;
 
 use fata_fuzz::{fuzz, mutated};
@@ -16,11 +24,16 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use server::result_of;
 
+/// Responses of all kinds.
+fn corpus() -> Vec<Vec<u8>> {
+    let table = table::cases().into_iter().map(|case| case.response);
+    table.filter(|response| response.len() < 4096).collect()
+}
+
 /// Whatever comes is read alike, however it comes.
 #[test]
 fn responses() {
-    let table = table::cases().into_iter().map(|case| case.response).filter(|response| response.len() < 4096);
-    let inputs = (vec(mutated(table.collect()), 1..3), vec(any::<Index>(), 0..6), 0..3_usize, 1..200_usize);
+    let inputs = (vec(mutated(corpus()), 1..3), vec(any::<Index>(), 0..6), 0..3_usize, 1..200_usize);
     fuzz(&inputs, |(responses, cuts, request, room)| {
         let response = responses.concat();
         let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(response.len() + 1)).collect();
