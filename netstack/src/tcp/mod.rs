@@ -8,6 +8,7 @@ mod buffers;
 mod conn;
 mod cookie;
 mod flow;
+mod flows;
 mod half_open;
 mod listener;
 pub(crate) mod machine;
@@ -35,7 +36,6 @@ use crate::stack::{Core, covers};
 use crate::stats::Counters;
 use crate::traffic::Lost;
 use crate::transport::Transport;
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use cookie::Cookies;
@@ -43,8 +43,8 @@ use core::cell::{Cell, RefCell};
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 use fata_libos::time::Instant;
+use flows::{Flows, Waits};
 use half_open::HalfOpen;
-use hashbrown::HashMap;
 use listener::Listening;
 use machine::{Config, Data, Header as Segment, Seq};
 use time_wait::TimeWait;
@@ -55,6 +55,15 @@ pub(crate) enum Place {
     HalfOpen(Rc<HalfOpen>),
     Live(Rc<Conn>),
     TimeWait(Rc<TimeWait>),
+}
+
+impl Waits for Place {
+    fn since(&self) -> Option<Instant> {
+        match self {
+            Self::TimeWait(record) => Some(record.since),
+            _ => None,
+        }
+    }
 }
 
 impl Place {
@@ -73,7 +82,7 @@ impl Place {
 
 /// All flows and listeners of a stack.
 pub(crate) struct Table {
-    flows: RefCell<HashMap<Flow, Place, Key>>,
+    flows: RefCell<Flows<Place>>,
     listeners: RefCell<Vec<Rc<Listening>>>,
     half_open: Cell<usize>,
     /// Connections in SYN-SENT.
@@ -81,8 +90,6 @@ pub(crate) struct Table {
     cookies: Cookies,
     /// Of first sequence numbers.
     key: Key,
-    /// Oldest first; may name flows that are something else by now.
-    time_wait: RefCell<VecDeque<(Instant, Flow)>>,
     memory: Rc<Memory>,
     /// Acknowledges what it has just taken before more is.
     hasty: Cell<Option<Rc<Conn>>>,
@@ -91,13 +98,12 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new(memory: Rc<Memory>) -> Self {
         Self {
-            flows: RefCell::new(HashMap::with_hasher(Key::random())),
+            flows: RefCell::new(Flows::new(Key::random())),
             listeners: RefCell::default(),
             half_open: Cell::new(0),
             opening: Cell::new(0),
             cookies: Cookies::new(),
             key: Key::random(),
-            time_wait: RefCell::default(),
             memory,
             hasty: Cell::default(),
         }
@@ -110,29 +116,23 @@ impl Table {
     }
 
     pub(crate) fn find(&self, flow: &Flow) -> Option<Place> {
-        self.flows.borrow().get(flow).cloned()
+        self.flows.borrow().all().get(flow).cloned()
     }
 
     /// Makes room for one more flow; false if there is no memory for it.
     fn make_room(&self) -> bool {
-        let mut flows = self.flows.borrow_mut();
-        let grows = flows.len() == flows.capacity();
-        let more = if grows { 2 * flows.capacity() * size_of::<(Flow, Place)>() } else { 0 };
-        self.memory.is_free(more) && flows.try_reserve(1).is_ok()
+        self.flows.borrow_mut().make_room(|more| self.memory.is_free(more))
     }
 
     /// Gives a flow its place; what was there before is gone. For a flow that had none, [`make_room`](Self::make_room) has
     /// made sure that there is room.
     pub(crate) fn insert(&self, flow: Flow, place: Place) {
         self.count_half_open(&place, 1);
-        if let Place::TimeWait(record) = &place {
-            self.time_wait.borrow_mut().push_back((record.since, flow));
-        }
         let old = self.flows.borrow_mut().insert(flow, place);
         if let Some(old) = old {
             self.count_half_open(&old, -1);
         }
-        self.trim_time_wait(Instant::recent(), usize::MAX);
+        self.flows.borrow_mut().trim(Instant::recent(), usize::MAX);
     }
 
     /// Takes a flow out, or gives it another place.
@@ -159,29 +159,13 @@ impl Table {
     /// The memory for a record of TIME-WAIT, for which the oldest ones go; `None` if there is none even so.
     fn reserve_time_wait(&self) -> Option<Share> {
         let most = time_wait::LIMIT.min(self.memory.limit(Use::TimeWait) / time_wait::COST);
-        self.trim_time_wait(Instant::recent(), most.saturating_sub(1));
-        self.time_wait.borrow_mut().try_reserve(1).ok()?;
-        self.memory.take(Use::TimeWait, time_wait::COST)
-    }
-
-    /// Forgets what has waited long enough, or is more than `most`.
-    fn trim_time_wait(&self, now: Instant, most: usize) {
-        let mut queue = self.time_wait.borrow_mut();
-        while let Some((since, flow)) = queue.front().copied() {
-            if queue.len() <= most && now < since + time_wait::LIFETIME {
-                break;
-            }
-            queue.pop_front();
-            let mut flows = self.flows.borrow_mut();
-            if matches!(flows.get(&flow), Some(Place::TimeWait(record)) if record.since == since) {
-                flows.remove(&flow);
-            }
-        }
+        let has_room = self.flows.borrow_mut().make_room_to_wait(Instant::recent(), most);
+        has_room.then(|| self.memory.take(Use::TimeWait, time_wait::COST))?
     }
 
     fn live(&self, which: &dyn Fn(&Rc<Conn>) -> bool) -> Vec<Rc<Conn>> {
         let flows = self.flows.borrow();
-        let conns = flows.values().filter_map(|place| match place {
+        let conns = flows.all().values().filter_map(|place| match place {
             Place::Live(conn) => Some(conn),
             _ => None,
         });
@@ -298,7 +282,7 @@ impl Transport for Table {
 
     fn address_lost(&self, core: &Core, address: IpAddr) {
         let mut gone: Vec<(Flow, Place)> = Vec::new();
-        for (flow, place) in self.flows.borrow().iter() {
+        for (flow, place) in self.flows.borrow().all().iter() {
             if flow.local == address {
                 gone.push((*flow, place.clone()));
             }
@@ -318,8 +302,9 @@ impl Transport for Table {
     }
 
     fn count(&self, counters: &Counters) {
-        self.trim_time_wait(Instant::recent(), usize::MAX);
+        self.flows.borrow_mut().trim(Instant::recent(), usize::MAX);
         let flows = self.flows.borrow();
+        let flows = flows.all();
         let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
         counters.tcp_half_open.set(self.half_open.get() as u64);
         counters.tcp_time_wait.set(waiting as u64);
@@ -328,6 +313,7 @@ impl Transport for Table {
 
     fn connections(&self, now: Instant, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
         let flows = self.flows.borrow();
+        let flows = flows.all();
         let mut left = most;
         for is_live in [true, false] {
             for (flow, place) in flows.iter() {
