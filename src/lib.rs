@@ -32,10 +32,14 @@ mod env;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+#[cfg(feature = "storage")]
+pub mod files;
 #[cfg(target_os = "xen")]
 mod guest;
 #[cfg(not(target_os = "xen"))]
 mod hosted;
+#[cfg(feature = "https")]
+pub mod https;
 #[cfg(feature = "net")]
 pub mod net;
 mod until_end;

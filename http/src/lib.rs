@@ -54,6 +54,7 @@ mod method;
 mod octets;
 mod peer;
 mod range;
+mod redirect;
 mod registry;
 mod request;
 mod response;

@@ -171,6 +171,17 @@ impl Response {
         self
     }
 
+    /// Whether it has a header field of that name by now.
+    pub fn has_header(&self, name: &str) -> bool {
+        let has = |lines: &[u8]| {
+            lines.split(|&octet| octet == b'\n').any(|line| {
+                let field = line.split(|&octet| octet == b':').next();
+                field.is_some_and(|field| field.eq_ignore_ascii_case(name.as_bytes()))
+            })
+        };
+        has(&self.fields) || has(self.prepared.as_bytes())
+    }
+
     /// Sets header lines that were made beforehand, each ending in CRLF. For content that is the same every time; replaces
     /// the `Content-Type` of [`text`](Self::text) and [`html`](Self::html).
     pub fn prepared(mut self, lines: &'static str) -> Self {

@@ -39,15 +39,20 @@
 //! # }
 //! ```
 
+mod asked;
 mod disk;
+mod figures;
 
 use crate::fetch::{Client, Connector};
+use crate::https::{Pair, PairError};
 use crate::net::Stack;
 use alloc::rc::Rc;
+pub use asked::Asked;
 pub use disk::{DiskError, OnDisk};
 pub use fata_acme::*;
 use fata_libos::block::Disk;
 use fata_tls::{ClientConfig, ConfigError};
+pub use figures::{Metric, last_failure, metrics};
 
 /// What is asked of an authority.
 #[derive(Debug)]
@@ -123,5 +128,16 @@ impl Kept {
     /// change.
     pub async fn run(self, show: impl FnMut(&Issued)) -> Error {
         self.keeping.run(show).await
+    }
+
+    /// As [`run`](Self::run), until the appliance ends; `show` has each one shown, such as by [`Shown::replace`](crate::https::Shown::replace).
+    /// What becomes of it is said in the log.
+    pub async fn keep(self, show: impl Fn(Pair) -> Result<(), PairError>) {
+        let end = self.run(|issued| match show(issued.into()) {
+            Ok(()) => log::info!("acme: a certificate has come, and is shown from now on"),
+            Err(error) => log::error!("acme: the certificate that has come cannot be shown: {error}"),
+        });
+        let end = end.await;
+        log::error!("acme: no more certificates: {end}");
     }
 }

@@ -90,7 +90,7 @@ fn caddy() -> PathBuf {
 
 /// The authority, whose directory is [`Authority::DIRECTORY`].
 pub struct Authority {
-    process: Process,
+    pub process: Process,
     folder: Folder,
 }
 

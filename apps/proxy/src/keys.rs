@@ -1,119 +1,133 @@
-//! Configuration and certificates on a disk: a FAT volume, or an archive of tar.
+//! Which certificate each host begins with: one of the disk, one that is made here, or the one of an authority.
 
+use crate::config::{Config, Host};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use fata::block::Disk;
+use fata::block::{Access, Disk};
+use fata::files::Store;
+use fata::https::disk::{self, Begun, Seen};
+use fata::https::{Maker, Pair, Site};
+use fata::log::warn;
 use fata::time::{Duration, SystemTime};
-use fata_storage::archive::{Archive, Limits};
-use fata_storage::detect::{Content, detect};
-use fata_storage::fat::{self, Volume};
-use fata_tls::{ServerConfig, issue};
-use zeroize::Zeroizing;
 
-/// The longest file that is read, octets.
+/// The longest `proxy.conf`, octets.
 const MOST: u64 = 256 << 10;
 
-/// What the disk has.
-enum Store {
-    Fat(Volume),
-    Archive(Archive),
+/// The text of the configuration; `None` if there is none.
+pub async fn config_text(store: &Store) -> fata::Result<Option<String>> {
+    Ok(disk::text(store, "proxy.conf", MOST).await?.map(|mut text| core::mem::take(&mut *text)))
 }
 
-/// A disk with the configuration and its certificates.
-pub struct Files(Store);
+/// Hosts with one certificate, and what the disk has of it.
+pub struct Group {
+    /// Its folder, with a slash behind.
+    folder: String,
+    names: Vec<String>,
+    seen: Seen,
+}
 
-impl Files {
-    /// Opens what is on the disk, which stays as it is.
-    pub async fn open(disk: Disk) -> fata::Result<Self> {
-        Ok(Self(match detect(&disk).await? {
-            Content::Fat => Store::Fat(Volume::mount_read_only(disk).await?),
-            Content::Archive => {
-                Store::Archive(Archive::open(disk, Limits { unpacked: 1 << 20, ..Limits::default() }).await?)
-            }
-            Content::Unknown => {
-                return Err("the disk config has neither a FAT volume nor an archive of tar".into());
-            }
-        }))
+impl Group {
+    /// Its names.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
-    /// A file's text; `None` if it is not there.
-    pub async fn text(&self, path: &str) -> fata::Result<Option<Zeroizing<String>>> {
-        let len = match &self.0 {
-            Store::Fat(volume) => match volume.metadata(path).await {
-                Ok(metadata) => metadata.len,
-                Err(fat::Error::NotFound | fat::Error::NotADirectory) => return Ok(None),
-                Err(error) => return Err(format!("{path}: {error}").into()),
-            },
-            Store::Archive(archive) => match archive.get(path) {
-                Some(entry) => entry.len,
-                None => return Ok(None),
-            },
-        };
-        if len > MOST {
-            return Err(format!("{path} is longer than 256 KiB").into());
+    /// Whether the disk has nothing for it.
+    pub fn has_nothing(&self) -> bool {
+        matches!(self.seen, Seen::Nothing)
+    }
+
+    /// Whether a host is one of it.
+    pub fn has(&self, host: &Host) -> bool {
+        self.folder.strip_suffix('/') == Some(&host.certificate)
+    }
+}
+
+/// Looks for the certificates of all hosts.
+pub async fn groups(store: Option<&Store>, config: &Config) -> fata::Result<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut add = |certificate: &str, names: &[String]| {
+        let folder = format!("{certificate}/");
+        match groups.iter_mut().find(|group| group.folder == folder) {
+            Some(group) => group.names.extend_from_slice(names),
+            None => groups.push(Group { folder, names: names.into(), seen: Seen::Nothing }),
         }
-        let mut octets = Zeroizing::new(Vec::new());
-        octets.try_reserve_exact(len as usize).map_err(|_| format!("{path} finds no memory"))?;
-        octets.resize(len as usize, 0);
-        let read = match &self.0 {
-            Store::Fat(volume) => volume.open(path).await?.read_at(0, &mut octets).await?,
-            Store::Archive(archive) => match archive.get(path) {
-                Some(entry) => archive.read_at(&entry, 0, &mut octets).await?,
-                None => 0,
-            },
-        };
-        if read != octets.len() {
-            return Err(format!("{path} cannot be read").into());
-        }
-        match core::str::from_utf8(&octets) {
-            Ok(text) => Ok(Some(Zeroizing::new(text.into()))),
-            Err(_) => Err(format!("{path} is not text").into()),
+    };
+    config.hosts.iter().for_each(|host| add(&host.certificate, &host.names));
+    if config.hosts.is_empty() {
+        add("localhost", &["localhost".into()]);
+    }
+    if let Some(store) = store {
+        for group in &mut groups {
+            group.seen = disk::look(store, &group.folder).await?;
         }
     }
+    Ok(groups)
 }
 
-/// What hosts show: a certificate each, in their order. The second says for which one was made, that signed itself.
-pub async fn certificates(
-    files: Option<&Files>,
-    hosts: &[(String, Vec<String>)],
-) -> fata::Result<(ServerConfig, Vec<String>)> {
-    let mut config: Option<ServerConfig> = None;
-    let mut made = Vec::new();
-    for (folder, names) in hosts {
-        let (chain, key) = match read(files, folder).await? {
-            Some(pair) => pair,
-            None => {
-                made.push(names.join(", "));
-                make(names)?
-            }
+/// What is shown at first.
+#[derive(Default)]
+pub struct Start {
+    /// A pair for each group, or several of them.
+    pub pairs: Vec<Pair>,
+    /// Where others may come from.
+    pub sites: Vec<Site>,
+    /// What there is to say.
+    pub said: Vec<String>,
+}
+
+impl Start {
+    /// Gives the next group its pair. One that is made is kept on a disk that is written to, and is valid for so long.
+    pub async fn add(&mut self, group: Group, disk: Option<&Disk>, valid: Duration) -> fata::Result<()> {
+        let has_nothing = group.has_nothing();
+        let Group { folder, names, seen } = group;
+        let maker = maker(&names, valid);
+        let names = names.join(", ");
+        let site = Site::new(self.pairs.len(), &folder, maker.clone());
+        let begun = match disk {
+            Some(disk) if !has_nothing || is_written(disk) => disk::begin(disk, &folder, seen, &maker).await,
+            _ => Err("nothing to keep it on".into()),
         };
-        let of = |error| format!("{folder}/chain.pem and {folder}/key.pem: {error}");
-        config = Some(match config {
-            None => ServerConfig::from_pem(&chain, &key).map_err(of)?,
-            Some(config) => config.certificate(&chain, &key).map_err(of)?,
-        });
+        let (pair, site) = match begun {
+            Ok(Begun::Kept(pair)) => (pair, site),
+            Ok(Begun::Made(pair)) => {
+                self.said.push(format!("the disk config had no certificate for {names}: made one"));
+                (pair, site)
+            }
+            Ok(Begun::Remade(pair)) => {
+                self.said
+                    .push(format!("the certificate made before for {names} ends soon: made another one"));
+                (pair, site)
+            }
+            Err(error) if has_nothing => {
+                if disk.is_some_and(is_written) {
+                    warn!("keys: {folder}: what is made is not kept: {error}");
+                }
+                self.said
+                    .push(format!("no certificate for {names}: one that has signed itself, until it ends"));
+                (maker.make()?, site.only_here())
+            }
+            Err(error) => return Err(error),
+        };
+        // Said with its folder, which all of them together would not.
+        pair.config().map_err(|error| format!("{folder}: {error}"))?;
+        // Better than none: clients say it too.
+        if let Err(error) = pair.check_dates(SystemTime::now()) {
+            self.said.push(format!("{folder}: {error}"));
+        }
+        self.pairs.push(pair);
+        self.sites.push(site);
+        Ok(())
     }
-    Ok((config.ok_or("no host has a certificate")?, made))
 }
 
-async fn read(files: Option<&Files>, folder: &str) -> fata::Result<Option<(String, Zeroizing<String>)>> {
-    let Some(files) = files else { return Ok(None) };
-    let chain = files.text(&format!("{folder}/chain.pem")).await?;
-    let key = files.text(&format!("{folder}/key.pem")).await?;
-    match (chain, key) {
-        (Some(mut chain), Some(key)) => Ok(Some((core::mem::take(&mut *chain), key))),
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(format!("{folder}/key.pem is not there").into()),
-        (None, Some(_)) => Err(format!("{folder}/chain.pem is not there").into()),
-    }
+fn is_written(disk: &Disk) -> bool {
+    disk.geometry().access == Access::ReadWrite
 }
 
-fn make(names: &[String]) -> fata::Result<(String, Zeroizing<String>)> {
-    const DAY: Duration = Duration::from_secs(86_400);
-    let now = SystemTime::now().since_unix();
+/// What makes a pair for these names.
+pub fn maker(names: &[String], valid: Duration) -> Maker {
     let names: Vec<&str> = names.iter().map(|name| name.trim_matches(['[', ']'])).collect();
-    let (from, to) = (SystemTime::from_unix(now.saturating_sub(DAY)), SystemTime::from_unix(now + 800 * DAY));
-    let made = issue::self_signed(&names, from, to)?;
-    Ok((made.chain_pem, made.key_pem))
+    Maker { names: names.join(","), valid }
 }

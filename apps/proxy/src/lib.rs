@@ -20,5 +20,4 @@ pub mod metrics;
 pub mod networks;
 pub mod pipe;
 pub mod proxy_protocol;
-pub mod redirect;
 pub mod relay;

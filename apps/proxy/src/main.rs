@@ -9,25 +9,29 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use certificates::Certificates;
 use core::net::{Ipv6Addr, SocketAddr};
 use fata::fetch::Connector;
+use fata::files::Store;
 use fata::http::{Limits, Peer, Request, Response, Router, Server, Stats};
 use fata::net::{self, TcpListener};
 use fata::param::Size;
 use fata::prelude::*;
-use fata_tls::TlsAcceptor;
-use fata_tls::provider::Tickets;
 use proxying::backends::Pool;
 use proxying::config::{Config, Params};
 use proxying::front::{About, Preceded, Secured};
-use proxying::keys::{self, Files};
+use proxying::keys;
 use proxying::networks::Networks;
 use proxying::proxy_protocol::Ends;
 use proxying::relay::{Logs, Proxy, Times};
-use proxying::{check, metrics, redirect};
+use proxying::{check, metrics};
+
+#[cfg(feature = "acme")]
+#[path = "main/acme.rs"]
+mod acme;
+#[path = "main/certificates.rs"]
+mod certificates;
 
 fata::main!(main);
 
@@ -42,11 +46,12 @@ const TICKET_KEYS: Duration = Duration::from_secs(6 * 3600);
 
 async fn main(env: Env) -> Result<()> {
     fata::shutdown::set_grace(env.param(params::DRAIN) + Duration::from_secs(3));
-    let files = match env.optional_block(blocks::CONFIG).await? {
-        Some(disk) => Some(Files::open(disk).await?),
+    let disk = env.optional_block(blocks::CONFIG).await?;
+    let store = match &disk {
+        Some(disk) => Some(fata::https::disk::open(disk).await.map_err(|e| format!("the disk config: {e}"))?),
         None => None,
     };
-    let config = config(&env, files.as_ref()).await?;
+    let mut config = config(&env, store.as_ref()).await?;
     let listed = |name: &str, text: Option<&str>| match text {
         None => Ok(Networks::default()),
         Some(text) => Networks::parse(text).map_err(|what| format!("boot parameter {name}: {what}")),
@@ -54,24 +59,9 @@ async fn main(env: Env) -> Result<()> {
     let load_balancers = Rc::new(listed("proxy-from", env.param(params::PROXY_FROM))?);
     let trusted = listed("trust-forwarded", env.param(params::TRUST_FORWARDED))?;
 
-    let mut hosts: Vec<(String, Vec<String>)> = Vec::new();
-    for host in &config.hosts {
-        match hosts.iter_mut().find(|(folder, _)| *folder == host.certificate) {
-            Some((_, names)) => names.extend(host.names.iter().cloned()),
-            None => hosts.push((host.certificate.clone(), host.names.clone())),
-        }
-    }
-    if hosts.is_empty() {
-        hosts.push(("localhost".into(), alloc::vec!["localhost".into()]));
-    }
-    let (certificates, made) = keys::certificates(files.as_ref(), &hosts).await?;
-    for names in made {
-        println!(env, "proxy: no certificate for {names}: one that has signed itself, until it ends");
-    }
-    let tickets = Arc::new(Tickets::new(TICKET_KEYS));
-    let acceptor = TlsAcceptor::new(certificates.alpn(PROTOCOLS).tickets(tickets))?;
-
     let network = env.network(networks::MAIN).await?;
+    let certificates = Certificates::begin(&env, &network, disk.as_ref(), store, &mut config).await?;
+    let acceptor = certificates.shown.acceptor().clone();
     let connector = Connector::new(&network);
     let pools: Vec<Rc<Pool>> = config
         .pools
@@ -105,7 +95,7 @@ async fn main(env: Env) -> Result<()> {
         "redirect" => {
             let listener = listen(port)?;
             let server = Server::with(
-                redirect::router(tls_port),
+                certificates.route(Router::redirect_to_https(tls_port)),
                 Limits { connections: 128, ..limits.clone() },
                 Rc::default(),
             );
@@ -113,7 +103,8 @@ async fn main(env: Env) -> Result<()> {
         }
         "serve" => {
             let (listener, load_balancers) = (listen(port)?, load_balancers.clone());
-            let server = Server::with(router(&proxy), limits.clone(), stats.clone()).with_any_method();
+            let server = Server::with(certificates.route(router(&proxy)), limits.clone(), stats.clone())
+                .with_any_method();
             let accept = async move || {
                 let (stream, about, peer) = accept(&listener, &load_balancers, false).await?;
                 Ok::<_, net::Error>((stream, Peer::with(peer, Rc::new(about))))
@@ -127,13 +118,17 @@ async fn main(env: Env) -> Result<()> {
     if let Some(port) = env.param(params::ADMIN_PORT) {
         let listener = listen(port)?;
         let shown = proxy.clone();
-        let router =
-            Router::new().get_sync("/metrics", move |_: &Request<'_>| Response::text(metrics::text(&shown)));
+        let of_certificates = certificates.metrics();
+        let router = Router::new().get_sync("/metrics", move |_: &Request<'_>| {
+            Response::text(metrics::text(&shown) + &of_certificates())
+        });
         let server = Server::with(router, Limits { connections: 16, ..limits.clone() }, Rc::default());
         spawn(async move { server.serve(async move || listener.accept().await).await }).detach();
     }
     let listener = listen(tls_port)?;
-    let https = Server::with(router(&proxy), limits, stats).with_any_method();
+    certificates.run();
+    let https =
+        Server::with(router_of_https(&proxy, env.param(params::HSTS)), limits, stats).with_any_method();
     #[cfg(feature = "h2")]
     let https = https.with_http2();
     println!(env, "proxy: {} pools, HTTPS on port {tls_port}, HTTP on port {port}", config.pools.len());
@@ -156,9 +151,9 @@ async fn main(env: Env) -> Result<()> {
 }
 
 /// What is proxied: from the disk, or from the parameters.
-async fn config(env: &Env, files: Option<&Files>) -> Result<Config> {
-    let text = match files {
-        Some(files) => files.text("proxy.conf").await?,
+async fn config(env: &Env, store: Option<&Store>) -> Result<Config> {
+    let text = match store {
+        Some(store) => keys::config_text(store).await?,
         None => None,
     };
     match (text, env.param(params::BACKENDS)) {
@@ -180,6 +175,19 @@ async fn config(env: &Env, files: Option<&Files>) -> Result<Config> {
 fn router(proxy: &Rc<Proxy>) -> Router {
     let proxy = proxy.clone();
     Router::new().fallback(async move |request: Request<'_>| proxy.handle(request).await)
+}
+
+/// As [`router`], and browsers are told how long to ask for HTTPS at once (RFC 6797), unless the server has.
+fn router_of_https(proxy: &Rc<Proxy>, transport: Duration) -> Router {
+    const NAME: &str = "Strict-Transport-Security";
+    if transport.as_secs() == 0 {
+        return router(proxy);
+    }
+    let (proxy, value) = (proxy.clone(), format!("max-age={}", transport.as_secs()));
+    Router::new().fallback(async move |request: Request<'_>| {
+        let response = proxy.handle(request).await;
+        if response.has_header(NAME) { response } else { response.header(NAME, &value) }
+    })
 }
 
 async fn accept(

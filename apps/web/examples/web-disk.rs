@@ -13,17 +13,14 @@ extern crate alloc;
 mod media;
 #[path = "web-disk/respond.rs"]
 mod respond;
-#[allow(dead_code, reason = "the library's own, which is there with its feature `disk` alone")]
-#[path = "../src/store.rs"]
-mod store;
 
 use alloc::rc::Rc;
 use core::net::Ipv6Addr;
+use fata::files::Store;
 use fata::http::{Limits, Request, Router, Server, Stats};
 use fata::net::TcpListener;
 use fata::param::Size;
 use fata::prelude::*;
-use store::Store;
 use web_site::content::SITE;
 use web_site::state::{Peers, State};
 

@@ -1,6 +1,6 @@
 //! What the web server appliance is made of, but for its start: the content of the image ([`site`]), the choice of a
-//! variant ([`encoding`]), the pages that show its state ([`state`], [`metrics`], [`status`]); with the feature `disk` files on block
-//! devices (`store`), with `tls` what HTTPS takes (`https`).
+//! variant ([`encoding`]), the pages that show its state ([`state`], [`metrics`], [`status`]); with the feature `tls` what
+//! HTTPS takes (`https`).
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -15,8 +15,6 @@ pub mod routes;
 pub mod site;
 pub mod state;
 pub mod status;
-#[cfg(feature = "disk")]
-pub mod store;
 
 /// The content of this image, which `build/main.rs` has put there.
 pub mod content {

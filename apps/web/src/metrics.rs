@@ -213,33 +213,12 @@ impl Text {
 
     #[cfg(feature = "acme")]
     fn acme(&mut self, status: &fata::acme::Status) {
-        let now = fata::time::SystemTime::now().since_unix();
-        let left =
-            status.until().map_or(0, |until| until.since_unix().saturating_sub(now).as_secs() / 86_400);
-        let next = status.next().map_or(0, |next| next.since_unix().as_secs());
-        for (name, kind, help, value) in [
-            (
-                "acme_certificates_total",
-                COUNTER,
-                "Certificates that came from the authority.",
-                status.certificates(),
-            ),
-            ("acme_failures_total", COUNTER, "Times that none came.", status.failures()),
-            ("acme_unsaved_total", COUNTER, "Times that what came could not be kept.", status.unsaved()),
-            ("acme_days_left", GAUGE, "Whole days that the authority's certificate is valid yet.", left),
-            (
-                "acme_next_seconds",
-                GAUGE,
-                "When the authority is asked next, in seconds since 1970; 0: never.",
-                next,
-            ),
-        ] {
+        for fata::acme::Metric { name, kind, help, value } in fata::acme::metrics(status) {
             self.one(name, kind, help, value);
         }
-        if let Some(failed) = status.last_failure() {
-            let name = "acme_last_failure_seconds";
-            self.head(name, GAUGE, "When none came the last time, in seconds since 1970, and why.");
-            self.line(name, &[("kind", failed.kind)], failed.when.since_unix().as_secs(), None);
+        if let Some((metric, kind)) = fata::acme::last_failure(status) {
+            self.head(metric.name, metric.kind, metric.help);
+            self.line(metric.name, &[("kind", kind)], metric.value, None);
         }
     }
 

@@ -33,7 +33,7 @@ const CHECKS: [Check; 10] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
-        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots -- --deny warnings",
+        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme -- --deny warnings",
     ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.

@@ -52,6 +52,7 @@ const HTTP: Part = part("fata_http::", "/http/src/");
 const HTTP2: Part = part("fata_http::h2::", "/http/src/h2/");
 const TLS: Part = part("fata_tls::", "/tls/src/");
 const RUSTLS: Part = part("rustls::", "/rustls-0.23*/src/");
+const ACME: Part = part("fata_acme::", "/acme/src/");
 const RSA: Part = part("rsa::", "/rsa-0.10*/src/");
 const P384: Part = part("p384::", "/p384-0.14*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
@@ -68,7 +69,7 @@ const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
 
-const CONTENTS: [Contents; 9] = [
+const CONTENTS: [Contents; 11] = [
     Contents {
         name: "contents::hello",
         image: "hello",
@@ -167,6 +168,19 @@ const CONTENTS: [Contents; 9] = [
         image: "iperf",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, UDP],
         has_not: &[RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+    },
+    Contents {
+        name: "contents::proxy",
+        image: "proxy",
+        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, RESOLVER, BLOCK, STORAGE, FAT],
+        has_not: &[ACME, RSA, P384, VIRTIO_CONSOLE, EXFAT],
+    },
+    // The authority's own certificate may be of any kind.
+    Contents {
+        name: "contents::proxy_acme",
+        image: "proxy+acme",
+        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, ACME, RSA, P384, STORAGE, FAT],
+        has_not: &[VIRTIO_CONSOLE, EXFAT],
     },
 ];
 

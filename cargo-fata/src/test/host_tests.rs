@@ -84,7 +84,7 @@ pub fn run(filter: &str, long: bool, logs: &Path, report: &Report) -> Result<()>
         "test",
         "--workspace",
         "--features",
-        "fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots",
+        "fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme",
         "--no-fail-fast",
     ]);
     let name_filter =

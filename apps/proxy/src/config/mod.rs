@@ -75,7 +75,7 @@ pub struct Host {
     pub names: Vec<String>,
     /// The number of its pool.
     pub pool: usize,
-    /// The folder of its certificate, beside the text.
+    /// The folder of its certificate, beside the text; empty: the certificate is the one of an authority.
     pub certificate: String,
 }
 

@@ -1,10 +1,10 @@
 //! What is answered of a disk's files.
 
 use super::media::content_type;
-use super::store::{Failed, Found, Opened, Store};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use fata::files::{Failed, Found, Opened, Store};
 use fata::http::{Aborted, BodyWriter, HttpDate, Request, Response, Status};
 use web_site::path;
 

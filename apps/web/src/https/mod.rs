@@ -1,13 +1,6 @@
-//! HTTPS: where keys come from ([`keys`]), how they are made ([`made`]), how the running pair is replaced ([`reload`]), what each
-//! response says beside its content ([`fields`](mod@fields)), and what is answered over plain HTTP ([`redirect`]).
+//! HTTPS: what it counts, and what each response says beside its content ([`fields`](mod@fields)).
 
 pub mod fields;
-#[cfg(feature = "fat")]
-mod kept;
-pub mod keys;
-pub mod made;
-pub mod redirect;
-pub mod reload;
 
 use alloc::rc::Rc;
 
@@ -17,7 +10,7 @@ pub struct Counts {
     /// Handshakes and what became of them.
     pub stats: Rc<fata_tls::Stats>,
     /// Certificates that came later.
-    pub reloads: reload::Reloads,
+    pub reloads: Rc<fata::https::Reloads>,
     /// Clients of plain HTTP, who are sent away.
     pub redirects: Rc<fata::http::Stats>,
     /// The certificate of an authority.

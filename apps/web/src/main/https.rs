@@ -8,18 +8,17 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use core::net::Ipv6Addr;
-use fata::http::{Limits, Server};
+use fata::http::{Limits, Router, Server};
+use fata::https::disk::{self, Begun};
+use fata::https::{Keeper, Maker, Pair, Shown, Site};
 use fata::net::{self, TcpListener};
 use fata::param::Size;
 use fata::prelude::*;
 use fata::time::SystemTime;
+use fata_tls::ServerConfig;
 use fata_tls::provider::Tickets;
-use fata_tls::{ServerConfig, TlsAcceptor};
 use web_site::content::{KEYS, SITE};
-use web_site::https::keys::{self, Found, Pair};
-use web_site::https::made::Maker;
-use web_site::https::reload::Keeper;
-use web_site::https::{fields, redirect};
+use web_site::https::fields;
 use web_site::routes;
 use zeroize::Zeroizing;
 
@@ -51,13 +50,13 @@ pub async fn main(env: Env) -> Result<()> {
     let kept = None;
     let pair = match (kept, &disk) {
         (Some(pair), _) => pair,
-        (None, Some(disk)) => match keys::read_or_make(disk, &maker).await.map_err(of_disk)? {
-            Found::Kept(pair) => pair,
-            Found::Made(pair) => {
+        (None, Some(disk)) => match disk::read_or_make(disk, &maker).await.map_err(of_disk)? {
+            Begun::Kept(pair) => pair,
+            Begun::Made(pair) => {
                 println!(env, "web: the disk keys had no certificate: made one for {names}");
                 pair
             }
-            Found::Remade(pair) => {
+            Begun::Remade(pair) => {
                 println!(env, "web: the certificate made before ends soon: made another one for {names}");
                 pair
             }
@@ -86,11 +85,11 @@ pub async fn main(env: Env) -> Result<()> {
         };
         config
     };
-    let config =
-        pair.config().map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
-    let acceptor = TlsAcceptor::with(finish(config), fata_tls::Limits::default(), state.tls.stats.clone())?;
-    state.tls.reloads.expires.set(pair.expires());
-    let redirects = redirect::router(env.param(params::TLS_PORT));
+    let (stats, reloads) = (state.tls.stats.clone(), state.tls.reloads.clone());
+    let shown = Shown::new(alloc::vec![pair], stats, reloads, finish)
+        .map_err(|error| if disk.is_some() { of_disk(error.into()) } else { error.into() })?;
+    let acceptor = shown.acceptor().clone();
+    let redirects = Router::redirect_to_https(env.param(params::TLS_PORT));
     #[cfg(feature = "acme")]
     let redirects = match &order {
         Some(order) => order.responder.route(redirects),
@@ -103,12 +102,15 @@ pub async fn main(env: Env) -> Result<()> {
     #[cfg(feature = "acme")]
     if let Some(order) = order {
         state.tls.set_acme(web_site::https::Order { names, status: order.status.clone() });
-        spawn(acme::keep(order, acceptor.clone(), finish.clone(), state.clone())).detach();
+        let shown = shown.clone();
+        spawn(order.keep(move |pair| shown.replace(alloc::vec![(0, pair)]))).detach();
     }
-    let keeper = Keeper { disk, every: env.param(params::RELOAD), maker, acceptor: acceptor.clone(), finish };
-    if !is_ordered && keeper.is_needed(&pair) {
-        let state = state.clone();
-        spawn(async move { keeper.run(pair, &state.tls.reloads).await }).detach();
+    if !is_ordered {
+        let mut keeper = Keeper::new(alloc::vec![Site::new(0, "", maker)], shown);
+        if let Some(disk) = disk {
+            keeper = keeper.on_disk(disk, env.param(params::RELOAD));
+        }
+        spawn(keeper.run()).detach();
     }
 
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));

@@ -1,19 +1,19 @@
-//! Files on a disk, whatever holds them. With the feature `tls` FAT is a feature of its own: keys may be in archives alone.
+//! Files on a disk, whatever holds them: a FAT volume (with the feature `fat`), or an archive of tar, plain or in gzip.
 
-#[cfg(any(feature = "fat", not(feature = "tls")))]
+#[cfg(feature = "fat")]
 use alloc::rc::Rc;
 use core::fmt;
-use fata::block::Disk;
-use fata::time::SystemTime;
+use fata_libos::block::Disk;
+use fata_libos::time::SystemTime;
 use fata_storage::archive::{self, Archive, Entry, Limits};
 use fata_storage::detect::{Content, detect};
-#[cfg(any(feature = "fat", not(feature = "tls")))]
+#[cfg(feature = "fat")]
 use fata_storage::fat::{self, File, Kind, Volume};
 
 /// What the disk has.
 pub enum Store {
     /// A FAT volume.
-    #[cfg(any(feature = "fat", not(feature = "tls")))]
+    #[cfg(feature = "fat")]
     Fat(Volume),
     /// An archive of tar, plain or in gzip.
     Archive(Archive),
@@ -39,22 +39,22 @@ pub struct Opened {
 }
 
 enum Readable {
-    #[cfg(any(feature = "fat", not(feature = "tls")))]
+    #[cfg(feature = "fat")]
     Fat(Rc<File>),
     Archive(Archive, Entry),
 }
 
-/// The disk failed, or what is on it is damaged.
-#[derive(Debug)]
+/// The disk failed, or what is on it is damaged; the log says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
 
 impl Store {
-    /// Opens what is on the disk, which stays as it is.
-    pub async fn open(disk: Disk, unpacked: usize) -> fata::Result<Self> {
+    /// Opens what is on the disk, which stays as it is. `unpacked` is the most memory for an archive in gzip, octets.
+    pub async fn open(disk: Disk, unpacked: usize) -> crate::Result<Self> {
         Ok(match detect(&disk).await? {
-            #[cfg(any(feature = "fat", not(feature = "tls")))]
+            #[cfg(feature = "fat")]
             Content::Fat => Self::Fat(Volume::mount_read_only(disk).await?),
-            #[cfg(all(feature = "tls", not(feature = "fat")))]
+            #[cfg(not(feature = "fat"))]
             Content::Fat => {
                 return Err(
                     "the disk has a FAT volume, for which this image has no code (feature fat)".into()
@@ -69,10 +69,19 @@ impl Store {
         })
     }
 
+    /// Whether files can be written to such a disk, by [`Volume`](fata_storage::fat::Volume).
+    pub fn is_volume(&self) -> bool {
+        match self {
+            #[cfg(feature = "fat")]
+            Self::Fat(_) => true,
+            Self::Archive(_) => false,
+        }
+    }
+
     /// Looks for a path without a slash at its begin.
     pub async fn find(&self, path: &str) -> Result<Found, Failed> {
         match self {
-            #[cfg(any(feature = "fat", not(feature = "tls")))]
+            #[cfg(feature = "fat")]
             Self::Fat(volume) => find_on_volume(volume, path).await,
             Self::Archive(archive) => Ok(match archive.get(path) {
                 Some(entry) => Found::File(Opened {
@@ -87,7 +96,7 @@ impl Store {
     }
 }
 
-#[cfg(any(feature = "fat", not(feature = "tls")))]
+#[cfg(feature = "fat")]
 async fn find_on_volume(volume: &Volume, path: &str) -> Result<Found, Failed> {
     use fat::Error;
     let metadata = match volume.metadata(path).await {
@@ -112,7 +121,7 @@ impl Opened {
     /// Fills a buffer from a place on.
     pub async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Failed> {
         let read = match &self.content {
-            #[cfg(any(feature = "fat", not(feature = "tls")))]
+            #[cfg(feature = "fat")]
             Readable::Fat(file) => file.read_at(offset, buffer).await.map_err(|error| failed(&error))?,
             Readable::Archive(archive, entry) => {
                 let read = archive.read_at(entry, offset, buffer).await;
@@ -124,14 +133,14 @@ impl Opened {
 }
 
 fn failed(error: &dyn fmt::Display) -> Failed {
-    fata::log::warn!("the disk: {error}");
+    log::warn!("the disk: {error}");
     Failed
 }
 
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            #[cfg(any(feature = "fat", not(feature = "tls")))]
+            #[cfg(feature = "fat")]
             Self::Fat(_) => write!(f, "a FAT volume"),
             Self::Archive(archive) => {
                 let (files, octets) = (archive.entries().len(), archive.in_memory());

@@ -1,8 +1,8 @@
-//! What is known of certificates here: those that are made where there is none, when one is valid, and when another is due.
+//! Certificates that sign themselves: those that are made where there is none, when one is valid, and when another is due.
 
-use super::keys::{KeysError, Pair};
+use super::{Pair, PairError};
 use alloc::string::String;
-use fata::time::{Duration, SystemTime};
+use fata_libos::time::{Duration, SystemTime};
 use fata_tls::issue::{self, Validity};
 
 /// A certificate made here is valid from so long before it was made, for clients whose clocks are slow.
@@ -23,7 +23,7 @@ pub struct Maker {
 
 impl Maker {
     /// Makes a pair that has signed itself.
-    pub fn make(&self) -> Result<Pair, KeysError> {
+    pub fn make(&self) -> Result<Pair, PairError> {
         let now = SystemTime::now().since_unix();
         let (from, to) = (now.saturating_sub(EARLIER), now.saturating_add(self.valid));
         let (from, to) = (SystemTime::from_unix(from), SystemTime::from_unix(to));
@@ -35,11 +35,11 @@ impl Maker {
 
 impl Pair {
     /// Whether it is valid at that time, by its dates.
-    pub fn check_dates(&self, now: SystemTime) -> Result<(), KeysError> {
+    pub fn check_dates(&self, now: SystemTime) -> Result<(), PairError> {
         let Validity { not_before, not_after } = Validity::of(&self.chain)?;
         match () {
-            () if now > not_after => Err(KeysError::Expired),
-            () if now < not_before => Err(KeysError::Early),
+            () if now > not_after => Err(PairError::Expired),
+            () if now < not_before => Err(PairError::Early),
             () => Ok(()),
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn another_is_due_before_the_end() {
         const DAY: u64 = 86_400;
-        fata::testing::run("", async |_| {
+        crate::testing::run("", async |_| {
             let now = SystemTime::now().since_unix().as_secs();
             let maker =
                 |days: u64| Maker { names: "localhost".into(), valid: Duration::from_secs(days * DAY) };

@@ -1,14 +1,16 @@
 //! Plain HTTP: all clients are sent to HTTPS.
 
+use crate::{Request, Response, Router, Status};
 use alloc::format;
-use fata::http::{Request, Response, Router, Status};
 
 /// The port that HTTPS has where nothing else is said.
 const USUAL: u16 = 443;
 
-/// Sends all clients to HTTPS on that port.
-pub fn router(port: u16) -> Router {
-    Router::new().fallback(async move |request: Request<'_>| redirect(&request, port))
+impl Router {
+    /// Sends all clients of plain HTTP to HTTPS on that port of the same host, by 308 (RFC 9110 section 15.4.9).
+    pub fn redirect_to_https(port: u16) -> Self {
+        Self::new().fallback(async move |request: Request<'_>| redirect(&request, port))
+    }
 }
 
 fn redirect(request: &Request<'_>, port: u16) -> Response {

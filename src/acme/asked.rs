@@ -1,0 +1,87 @@
+//! An order as boot parameters and disks have it.
+
+use super::{Kept, Order, Terms, Way};
+use crate::Result;
+use crate::net::Stack;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use fata_libos::block::Disk;
+use fata_tls::ClientConfig;
+
+/// The longest text of roots, octets.
+const MOST_ROOTS: u64 = 256 << 10;
+
+/// What the boot parameters `acme`, `acme-terms`, `acme-contact` and `acme-ways` say, and the disks `acme` and `roots`.
+pub struct Asked<'a> {
+    /// The authority's directory, a URL of `https`.
+    pub directory: &'a str,
+    /// Whether its terms of service are agreed to.
+    pub terms: Terms,
+    /// Addresses of mail, with commas between; there may be none.
+    pub contacts: &'a str,
+    /// `http-01` and `tls-alpn-01`, the dearest first, with commas between.
+    pub ways: &'a str,
+    /// What keeps account and certificate.
+    pub disk: Option<Disk>,
+    /// What has the certificates of who is trusted when the authority is asked, PEM; without it those that browsers trust are.
+    pub roots: Option<Disk>,
+}
+
+impl Asked<'_> {
+    /// Looks at what was kept for these names. Nothing is asked yet.
+    pub async fn open(self, stack: &Stack, names: &[&str]) -> Result<Kept> {
+        if self.terms != Terms::Agreed {
+            return Err(
+                "acme: acme-terms=on agrees to the authority's terms of service; read them first".into()
+            );
+        }
+        let Some(disk) = self.disk else {
+            return Err(
+                "acme: no disk acme, on which account and certificate are kept (64 KiB of zeros at least)"
+                    .into(),
+            );
+        };
+        let contacts: Vec<&str> = self.contacts.split(',').filter(|c| !c.is_empty()).collect();
+        let ways: Result<Vec<Way>> = self.ways.split(',').map(way).collect();
+        let order = Order {
+            directory: self.directory,
+            names,
+            contacts: &contacts,
+            terms: self.terms,
+            ways: &ways?,
+            roots: roots(self.roots).await?,
+        };
+        Ok(order.open(stack, &disk).await.map_err(|error| format!("acme: {error}"))?)
+    }
+}
+
+fn way(name: &str) -> Result<Way> {
+    match name {
+        "http-01" => Ok(Way::Http),
+        "tls-alpn-01" => Ok(Way::TlsAlpn),
+        other => Err(format!("acme: acme-ways has {other}; there are http-01 and tls-alpn-01").into()),
+    }
+}
+
+/// Whom to trust when the authority is asked.
+async fn roots(disk: Option<Disk>) -> Result<ClientConfig> {
+    let Some(disk) = disk else { return usual_roots() };
+    let geometry = disk.geometry();
+    let len = geometry.octets().min(MOST_ROOTS);
+    let octets = disk.read(0, len as usize / geometry.sector_size).await?;
+    let text = String::from_utf8_lossy(&octets);
+    let config = ClientConfig::from_roots_pem(text.trim_end_matches('\0'));
+    Ok(config.map_err(|error| format!("the disk roots: {error}"))?)
+}
+
+#[cfg(feature = "webpki-roots")]
+fn usual_roots() -> Result<ClientConfig> {
+    Ok(ClientConfig::from_webpki_roots())
+}
+
+#[cfg(not(feature = "webpki-roots"))]
+fn usual_roots() -> Result<ClientConfig> {
+    Err("acme: no disk roots with the authority's root in PEM, and an image without the feature webpki-roots"
+        .into())
+}

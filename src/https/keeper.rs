@@ -1,0 +1,200 @@
+//! Other certificates while the server runs: connections that there are keep theirs. They come from the disk, or are made where one that
+//! was made before ends soon.
+
+#[cfg(feature = "storage")]
+use super::disk::{self, Seen};
+use super::{Maker, Pair, PairError, Shown};
+#[cfg(feature = "storage")]
+use crate::files::Store;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+#[cfg(feature = "storage")]
+use fata_libos::block::Disk;
+use fata_libos::time::{Duration, SystemTime, sleep};
+use log::{info, warn};
+
+/// How long nobody looks at the clock at most, which may be set.
+const HOUR: Duration = Duration::from_secs(3600);
+/// And at least: a certificate's dates are whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What has a certificate of its own.
+pub struct Site {
+    place: usize,
+    folder: String,
+    maker: Maker,
+    /// Its pair was made here and is not kept on the disk, which may come to have one.
+    is_only_here: bool,
+    refused: Option<Refused>,
+}
+
+impl Site {
+    /// The one whose pair is at this place of what is [`Shown`], and in this folder of the disk, whose name ends in a slash; that of the root
+    /// is empty. `maker` makes another pair where the one that was made before ends soon.
+    pub fn new(place: usize, folder: &str, maker: Maker) -> Self {
+        Self { place, folder: folder.into(), maker, is_only_here: false, refused: None }
+    }
+
+    /// Its pair was made here and is not kept on the disk, which may come to have one.
+    pub fn only_here(mut self) -> Self {
+        self.is_only_here = true;
+        self
+    }
+}
+
+/// Has an acceptor show the pairs of a disk, and ones made here that do not end soon.
+pub struct Keeper {
+    sites: Vec<Site>,
+    shown: Rc<Shown>,
+    #[cfg(feature = "storage")]
+    disk: Option<(Disk, Duration)>,
+}
+
+/// What was found and cannot be used.
+#[derive(PartialEq)]
+struct Refused {
+    found: Option<Pair>,
+    why: String,
+}
+
+impl Keeper {
+    /// Without a disk: of sites whose pairs are made here.
+    pub fn new(sites: Vec<Site>, shown: Rc<Shown>) -> Self {
+        Self {
+            sites,
+            shown,
+            #[cfg(feature = "storage")]
+            disk: None,
+        }
+    }
+
+    /// With a disk that has the pairs, or would have them, and how often it is looked at; zero: never.
+    #[cfg(feature = "storage")]
+    pub fn on_disk(mut self, disk: Disk, every: Duration) -> Self {
+        self.disk = Some((disk, every));
+        self
+    }
+
+    /// How often the disk is looked at.
+    fn every(&self) -> Option<Duration> {
+        #[cfg(feature = "storage")]
+        return self.disk.as_ref().map(|(_, every)| *every).filter(|every| !every.is_zero());
+        #[cfg(not(feature = "storage"))]
+        None
+    }
+
+    /// Looks again and again, if there is anything to look for but once. What cannot be used is said and counted once, and the pair before
+    /// stays.
+    pub async fn run(mut self) {
+        while let Some(pause) = self.pause() {
+            sleep(pause).await;
+            self.look().await;
+        }
+    }
+
+    /// How long to wait for the next look; `None` where nothing will ever be found.
+    fn pause(&self) -> Option<Duration> {
+        let every = self.every();
+        let look = every.unwrap_or(HOUR);
+        let mut pause = every;
+        for site in &self.sites {
+            let left = self.shown.pair(site.place).and_then(|pair| pair.until_due(SystemTime::now()));
+            if let Some(left) = left {
+                let next = if site.refused.is_some() { look } else { look.min(left.max(SECOND)) };
+                pause = Some(pause.map_or(next, |pause| pause.min(next)));
+            }
+        }
+        pause
+    }
+
+    /// Finds what is to be shown now, and shows it.
+    async fn look(&mut self) {
+        let mut others = Vec::new();
+        for (n, found) in self.found().await.into_iter().enumerate() {
+            let Some(site) = self.sites.get(n) else { continue };
+            let refused = match found {
+                Ok(None) => continue,
+                Ok(Some(found)) => match self.other(site, &found).await {
+                    Ok(other) => {
+                        others.extend(other.map(|pair| (site.place, pair)));
+                        None
+                    }
+                    Err(error) => Some(Refused { why: error.to_string(), found: Some(found) }),
+                },
+                Err(error) => Some(Refused { why: error.to_string(), found: None }),
+            };
+            self.note(n, refused);
+        }
+        if others.is_empty() {
+            return;
+        }
+        match self.shown.replace(others) {
+            Ok(()) => info!("keys: another certificate is shown from now on"),
+            Err(error) => refuse(&self.shown, "", &error.to_string()),
+        }
+    }
+
+    /// The pair of each site, as the disk has it now; `None` where it has none, and owes none.
+    async fn found(&self) -> Vec<Result<Option<Pair>, PairError>> {
+        #[cfg(feature = "storage")]
+        if let (Some((disk, _)), Some(_)) = (&self.disk, self.every()) {
+            let store = disk::open(disk).await;
+            let mut all = Vec::new();
+            for site in &self.sites {
+                all.push(match &store {
+                    Ok(store) => on_disk(store, site, self.shown.pair(site.place)).await,
+                    Err(error) => Err(PairError::File(error.to_string())),
+                });
+            }
+            return all;
+        }
+        self.sites.iter().map(|site| Ok(self.shown.pair(site.place))).collect()
+    }
+
+    /// What is to be shown in place of the pair before: what was found, or what had to be made in its place.
+    async fn other(&self, site: &Site, found: &Pair) -> Result<Option<Pair>, PairError> {
+        let now = SystemTime::now();
+        // Half of another pair beside half of ours is somebody at work: nothing is written over that.
+        found.config()?;
+        if found.is_due(now) {
+            #[cfg(feature = "storage")]
+            if let (Some((disk, _)), false) = (&self.disk, site.is_only_here) {
+                return Ok(Some(disk::remake(disk, &site.folder, &site.maker).await?));
+            }
+            return Ok(Some(site.maker.make()?));
+        }
+        if self.shown.note(site.place, found) {
+            return Ok(None);
+        }
+        found.check_dates(now)?;
+        Ok(Some(found.clone()))
+    }
+
+    /// Says and counts what cannot be used, where that is news.
+    fn note(&mut self, n: usize, refused: Option<Refused>) {
+        let Some(site) = self.sites.get_mut(n) else { return };
+        if let Some(Refused { why, .. }) = refused.as_ref().filter(|_| site.refused != refused) {
+            refuse(&self.shown, &site.folder, why);
+        }
+        site.refused = refused;
+    }
+}
+
+fn refuse(shown: &Shown, folder: &str, why: &str) {
+    let of = if folder.is_empty() { "" } else { ": " };
+    warn!("keys: {}{of}{why}; the certificate before stays", folder.trim_end_matches('/'));
+    shown.reloads.refused.set(shown.reloads.refused.get().wrapping_add(1));
+}
+
+/// What a folder has; what is shown, for a site that may have nothing there.
+#[cfg(feature = "storage")]
+async fn on_disk(store: &Store, site: &Site, shown: Option<Pair>) -> Result<Option<Pair>, PairError> {
+    match disk::look(store, &site.folder).await? {
+        // It would be found again and again, beside the one that takes its place here.
+        Seen::Pair(pair) | Seen::Marked(pair) if site.is_only_here && pair.is_due(SystemTime::now()) => Ok(shown),
+        Seen::Pair(pair) | Seen::Marked(pair) => Ok(Some(pair)),
+        Seen::Nothing if site.is_only_here => Ok(shown),
+        Seen::Nothing => Err(disk::missing(&site.folder)),
+    }
+}
