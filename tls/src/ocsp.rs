@@ -31,6 +31,9 @@ pub enum OcspError {
     /// It is about others.
     #[error("the OCSP response is about another certificate")]
     OtherCertificate,
+    /// Its authority has a newer one by now, or our clock is wrong.
+    #[error("the OCSP response is not of now")]
+    NotOfNow,
 }
 
 /// A response, and what it says about one certificate.
@@ -71,8 +74,18 @@ impl OcspResponse {
     }
 
     /// Whether clients take it at that time.
-    pub fn is_valid(&self, now: SystemTime) -> bool {
-        self.this_update <= now && self.next_update.is_none_or(|next| now < next)
+    pub fn check_dates(&self, now: SystemTime) -> Result<(), OcspError> {
+        match self.this_update <= now && self.next_update.is_none_or(|next| now < next) {
+            true => Ok(()),
+            false => Err(OcspError::NotOfNow),
+        }
+    }
+
+    /// Whether it is about the first certificate of a PEM text.
+    pub fn check_certificate(&self, chain_pem: &str) -> Result<(), OcspError> {
+        let chain = crate::pem::chain(chain_pem).map_err(|_| OcspError::OtherCertificate)?;
+        let first = chain.first().ok_or(OcspError::OtherCertificate)?;
+        self.for_certificate(first).map(drop)
     }
 
     /// Its octets, if it is about this one (DER): issuers give a number once.

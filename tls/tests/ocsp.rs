@@ -55,7 +55,7 @@ impl Authority {
     /// What the responder says about a certificate, which has this letter in its index.
     fn says(&self, name: &str, letter: &str, more: &str) -> Vec<u8> {
         let revoked = if letter == "R" { "250101000000Z" } else { "" };
-        let line = |serial| format!("{letter}\t491231235959Z\t{revoked}\t{serial}\tunknown\t/CN=x\n");
+        let line = |serial| format!("{letter}\t491231235959Z\t{revoked}\t{serial}\tunknown\t/CN={serial}\n");
         fs::write(self.0.join("index"), [line("1001"), line("1002")].concat()).unwrap();
         openssl(&self.0, &format!("ocsp -issuer root.pem -cert {name}.pem -reqout request"));
         let signer = "-rsigner root.pem -rkey root-key.pem -CA root.pem";
@@ -64,7 +64,9 @@ impl Authority {
     }
 
     fn config(&self) -> ServerConfig {
-        ServerConfig::from_pem(&self.text("server"), &self.text("server-key")).unwrap()
+        // curl looks for the issuer among what the server sends.
+        let chain = [self.text("server"), self.text("root")].concat();
+        ServerConfig::from_pem(&chain, &self.text("server-key")).unwrap()
     }
 }
 
@@ -123,12 +125,18 @@ fn what_a_response_says_is_looked_at() {
     let response = OcspResponse::from_der(&good).unwrap();
     let next = response.next_update().unwrap();
     assert!(next > after(47) && next < after(49), "{next:?}");
-    assert!(response.is_valid(now) && !response.is_valid(next) && !response.is_valid(hour_ago));
+    assert_eq!(response.check_dates(now), Ok(()));
+    for other in [next, hour_ago] {
+        assert_eq!(response.check_dates(other), Err(OcspError::NotOfNow), "{other:?}");
+    }
+    assert_eq!(response.check_certificate(&authority.text("server")), Ok(()));
+    assert_eq!(response.check_certificate(&authority.text("other")), Err(OcspError::OtherCertificate));
+    assert_eq!(response.check_certificate("none"), Err(OcspError::OtherCertificate));
     assert!(authority.config().ocsp(&response).is_ok());
 
     let without_end = OcspResponse::from_der(&authority.says("server", "V", "")).unwrap();
     assert_eq!(without_end.next_update(), None);
-    assert!(without_end.is_valid(after(99_999)));
+    assert_eq!(without_end.check_dates(after(99_999)), Ok(()));
 
     let other = OcspResponse::from_der(&authority.says("other", "V", " -ndays 2")).unwrap();
     assert_eq!(authority.config().ocsp(&other).map(drop), Err(OcspError::OtherCertificate));

@@ -10,7 +10,7 @@ use core::fmt::Write;
 use fata::block::Disk;
 use fata::files::Store;
 use fata::http::Router;
-use fata::https::{Keeper, Shown};
+use fata::https::{Keeper, Metric, Shown};
 use fata::net::Network;
 use fata::prelude::*;
 use fata_tls::ServerConfig;
@@ -99,21 +99,7 @@ impl Certificates {
         let status = self.order.as_ref().map(Order::status);
         move || {
             let mut text = String::new();
-            for (name, kind, help, value) in [
-                (
-                    "tls_certificate_expires_seconds",
-                    "gauge",
-                    "When the first of the certificates ends, in seconds since 1970.",
-                    reloads.expires.get(),
-                ),
-                ("tls_reloads_total", "counter", "Times that other certificates came.", reloads.done.get()),
-                (
-                    "tls_reloads_refused_total",
-                    "counter",
-                    "Pairs, or states of the disk, that could not be used.",
-                    reloads.refused.get(),
-                ),
-            ] {
+            for Metric { name, kind, help, value } in reloads.metrics() {
                 let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
             }
             #[cfg(feature = "acme")]

@@ -62,7 +62,7 @@ pub async fn main(env: Env) -> Result<()> {
             }
         },
         (None, None) => match KEYS {
-            Some((chain, key)) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
+            Some((chain, key)) => Pair::new(chain.into(), Zeroizing::new(key.into())),
             None => {
                 println!(env, "web: no disk keys: a certificate for {names} until it ends");
                 maker.make()?
