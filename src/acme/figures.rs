@@ -3,18 +3,7 @@
 use super::Status;
 use fata_libos::time::SystemTime;
 
-/// A metric, as Prometheus has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric {
-    /// Its name.
-    pub name: &'static str,
-    /// `counter` or `gauge`.
-    pub kind: &'static str,
-    /// What it says, a sentence.
-    pub help: &'static str,
-    /// Now.
-    pub value: u64,
-}
+pub use crate::https::Metric;
 
 /// All metrics but that of the last failure, which has a label.
 pub fn metrics(status: &Status) -> [Metric; 5] {

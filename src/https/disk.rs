@@ -1,6 +1,6 @@
-//! Pairs as files of a disk: `chain.pem` and `key.pem`, in its root or in folders.
+//! Pairs as files of a disk: `chain.pem` and `key.pem`, and `ocsp.der` where there is one, in its root or in folders.
 
-use super::pair::{CHAIN, KEY};
+use super::pair::{CHAIN, KEY, OCSP};
 use super::{Maker, Pair, PairError};
 use crate::files::{Found, Store};
 use alloc::format;
@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use fata_libos::block::Disk;
 use fata_libos::time::SystemTime;
+use fata_tls::OcspError;
 use zeroize::Zeroizing;
 
 /// The longest file of a pair, octets.
@@ -56,7 +57,16 @@ pub async fn look(store: &Store, folder: &str) -> Result<Seen, PairError> {
 async fn pair(store: &Store, folder: &str) -> Result<Option<Pair>, PairError> {
     let file = async |name| text(store, &[folder, name].concat(), MOST).await;
     match (file(CHAIN).await?, file(KEY).await?) {
-        (Some(mut chain), Some(key)) => Ok(Some(Pair { chain: core::mem::take(&mut *chain), key })),
+        (Some(mut chain), Some(key)) => {
+            let pair = Pair::new(core::mem::take(&mut *chain), key);
+            // The pair does not depend on it.
+            let response = octets(store, &[folder, OCSP].concat(), MOST).await;
+            Ok(Some(match response.map_err(|_| OcspError::Malformed) {
+                Ok(None) => pair,
+                Ok(Some(response)) => pair.with_ocsp(Ok(&response)),
+                Err(error) => pair.with_ocsp(Err(error)),
+            }))
+        }
         (None, None) => Ok(None),
         (None, Some(_)) => Err(missing(folder)),
         (Some(_), None) => Err(PairError::File(format!("{folder}{KEY} is not there"))),
@@ -69,6 +79,15 @@ pub(super) fn missing(folder: &str) -> PairError {
 
 /// A file's text, of `most` octets; `None` if it is not there. It is zeroed when it is dropped.
 pub async fn text(store: &Store, path: &str, most: u64) -> Result<Option<Zeroizing<String>>, PairError> {
+    let Some(mut octets) = octets(store, path, most).await? else { return Ok(None) };
+    let text = String::from_utf8(core::mem::take(&mut *octets)).map(Zeroizing::new).map_err(|not_text| {
+        drop(Zeroizing::new(not_text.into_bytes()));
+        PairError::File(format!("{path} is not text"))
+    });
+    text.map(Some)
+}
+
+async fn octets(store: &Store, path: &str, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PairError> {
     let error = |what: &str| PairError::File(format!("{path} {what}"));
     let found = store.find(path).await.map_err(|_| error("cannot be read"))?;
     let Found::File(file) = found else { return Ok(None) };
@@ -79,11 +98,7 @@ pub async fn text(store: &Store, path: &str, most: u64) -> Result<Option<Zeroizi
     octets.try_reserve_exact(file.len as usize).map_err(|_| error("finds no memory"))?;
     octets.resize(file.len as usize, 0);
     file.read_at(0, &mut octets).await.map_err(|_| error("cannot be read"))?;
-    let text = String::from_utf8(core::mem::take(&mut *octets)).map(Zeroizing::new).map_err(|not_text| {
-        drop(Zeroizing::new(not_text.into_bytes()));
-        error("is not text")
-    });
-    text.map(Some)
+    Ok(Some(octets))
 }
 
 /// Gives the pair to begin with, for what was seen in a folder. Where that is nothing, or a pair that was made here and ends soon, makes one

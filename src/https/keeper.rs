@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 #[cfg(feature = "storage")]
 use fata_libos::block::Disk;
 use fata_libos::time::{Duration, SystemTime, sleep};
+use fata_tls::{OcspError, OcspResponse};
 use log::{info, warn};
 
 /// How long nobody looks at the clock at most, which may be set.
@@ -27,13 +28,15 @@ pub struct Site {
     /// Its pair was made here and is not kept on the disk, which may come to have one.
     is_only_here: bool,
     refused: Option<Refused>,
+    /// Why its OCSP response is not shown.
+    without_ocsp: Option<OcspError>,
 }
 
 impl Site {
     /// The one whose pair is at this place of what is [`Shown`], and in this folder of the disk, whose name ends in a slash; that of the root
     /// is empty. `maker` makes another pair where the one that was made before ends soon.
     pub fn new(place: usize, folder: &str, maker: Maker) -> Self {
-        Self { place, folder: folder.into(), maker, is_only_here: false, refused: None }
+        Self { place, folder: folder.into(), maker, is_only_here: false, refused: None, without_ocsp: None }
     }
 
     /// Its pair was made here and is not kept on the disk, which may come to have one.
@@ -101,6 +104,10 @@ impl Keeper {
     /// Looks again and again, if there is anything to look for but once. What cannot be used is said and counted once, and the pair before
     /// stays.
     pub async fn run(mut self) {
+        for n in 0..self.sites.len() {
+            let pair = self.sites.get(n).and_then(|site| self.shown.pair(site.place));
+            self.note_ocsp(n, pair.and_then(|pair| pair.ocsp?.err()));
+        }
         while let Some(pause) = self.pause() {
             sleep(pause).await;
             self.look().await;
@@ -113,8 +120,11 @@ impl Keeper {
         let look = every.unwrap_or(HOUR);
         let mut pause = every;
         for site in &self.sites {
-            let left = self.shown.pair(site.place).and_then(|pair| pair.until_due(SystemTime::now()));
-            if let Some(left) = left {
+            let Some(pair) = self.shown.pair(site.place) else { continue };
+            let now = SystemTime::now();
+            let next_update = pair.staple().and_then(OcspResponse::next_update);
+            let of_ocsp = next_update.map(|next| next.since_unix().saturating_sub(now.since_unix()));
+            for left in pair.until_due(now).into_iter().chain(of_ocsp) {
                 let next = if site.refused.is_some() { look } else { look.min(left.max(SECOND)) };
                 pause = Some(pause.map_or(next, |pause| pause.min(next)));
             }
@@ -124,19 +134,20 @@ impl Keeper {
 
     /// Finds what is to be shown now, and shows it.
     async fn look(&mut self) {
+        let (now, mut others, mut without) = (SystemTime::now(), Vec::new(), Vec::new());
         #[cfg(feature = "storage")]
         let mut found = self.found().await.into_iter();
-        let mut others = Vec::new();
         for n in 0..self.sites.len() {
             let Some(site) = self.sites.get(n) else { continue };
             #[cfg(feature = "storage")]
             let found = found.next().unwrap_or(Ok(None));
             #[cfg(not(feature = "storage"))]
             let found = Ok(self.shown.pair(site.place));
-            let refused = match found {
+            let refused = match found.map(|found| found.map(|found| found.at(now))) {
                 Ok(None) => continue,
                 Ok(Some(found)) => match self.other(site, &found).await {
                     Ok(other) => {
+                        without.push((n, found.ocsp.and_then(Result::err)));
                         others.extend(other.map(|pair| (site.place, pair)));
                         None
                     }
@@ -145,6 +156,9 @@ impl Keeper {
                 Err(error) => Some(Refused::new(&error, None)),
             };
             self.note(n, refused);
+        }
+        for (n, error) in without {
+            self.note_ocsp(n, error);
         }
         if others.is_empty() {
             return;
@@ -193,6 +207,17 @@ impl Keeper {
         Ok(None)
     }
 
+    /// Says and counts an OCSP response that cannot be shown, where that is news.
+    fn note_ocsp(&mut self, n: usize, error: Option<OcspError>) {
+        let Some(site) = self.sites.get_mut(n) else { return };
+        if let Some(error) = error.filter(|_| site.without_ocsp != error) {
+            warn!("keys: {}{error}; clients are shown none", prefix(&site.folder));
+            let refused = &self.shown.reloads.ocsp_refused;
+            refused.set(refused.get().wrapping_add(1));
+        }
+        site.without_ocsp = error;
+    }
+
     /// Says and counts what cannot be used, where that is news.
     fn note(&mut self, n: usize, refused: Option<Refused>) {
         let Some(site) = self.sites.get_mut(n) else { return };
@@ -203,9 +228,16 @@ impl Keeper {
     }
 }
 
+/// What a line about a folder begins with.
+fn prefix(folder: &str) -> String {
+    match folder.strip_suffix('/') {
+        Some(name) => [name, ": "].concat(),
+        None => String::new(),
+    }
+}
+
 fn refuse(shown: &Shown, folder: &str, why: &str) {
-    let of = if folder.is_empty() { "" } else { ": " };
-    warn!("keys: {}{of}{why}; the certificate before stays", folder.trim_end_matches('/'));
+    warn!("keys: {}{why}; the certificate before stays", prefix(folder));
     shown.reloads.refused.set(shown.reloads.refused.get().wrapping_add(1));
 }
 

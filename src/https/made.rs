@@ -29,7 +29,7 @@ impl Maker {
         let (from, to) = (SystemTime::from_unix(from), SystemTime::from_unix(to));
         let names: alloc::vec::Vec<&str> = self.names.split(',').collect();
         let made = issue::self_signed(&names, from, to)?;
-        Ok(Pair { chain: [MARK, &made.chain_pem].concat(), key: made.key_pem })
+        Ok(Pair::new([MARK, &made.chain_pem].concat(), made.key_pem))
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
             assert!(long.is_due(at(now - 2 * DAY)), "before it begins");
             let short = maker(2).make().unwrap();
             assert!(!short.is_due(at(now)) && short.is_due(at(now + DAY + 60)));
-            let own = Pair { chain: long.chain.replace(MARK, ""), key: long.key.clone() };
+            let own = Pair::new(long.chain.replace(MARK, ""), long.key.clone());
             assert_eq!(own.until_due(at(now + 900 * DAY)), None, "somebody's own");
         });
     }

@@ -20,6 +20,7 @@
 
 #[cfg(feature = "storage")]
 pub mod disk;
+mod figures;
 mod keeper;
 #[cfg(feature = "fat")]
 mod kept;
@@ -27,7 +28,8 @@ mod made;
 mod pair;
 mod shown;
 
+pub use figures::{Metric, Reloads};
 pub use keeper::{Keeper, Site};
 pub use made::Maker;
 pub use pair::{Pair, PairError};
-pub use shown::{Reloads, Shown};
+pub use shown::Shown;

@@ -2,14 +2,19 @@
 
 use alloc::string::String;
 use core::fmt;
+use fata_libos::time::SystemTime;
 use fata_tls::issue::{IssueError, Issued};
-use fata_tls::{ConfigError, ServerConfig};
+use fata_tls::{ConfigError, OcspError, OcspResponse, ServerConfig};
 use zeroize::Zeroizing;
 
 /// The file of a certificate, and of those that signed it behind it.
 pub(super) const CHAIN: &str = "chain.pem";
 /// The file of its key.
 pub(super) const KEY: &str = "key.pem";
+
+/// The file of an OCSP response about the certificate (RFC 6960, DER), which may be there too.
+#[cfg(feature = "storage")]
+pub(super) const OCSP: &str = "ocsp.der";
 
 /// A certificate with its key, as PEM texts. Two are equal whose sections are: how their lines are broken, and what stands between
 /// sections, makes no other pair.
@@ -19,6 +24,9 @@ pub struct Pair {
     pub chain: String,
     /// Its key.
     pub key: Zeroizing<String>,
+    /// What an authority says of the certificate, for clients that ask (RFC 6066 section 8); or why that cannot be shown, without which the
+    /// pair is shown all the same.
+    pub ocsp: Option<Result<OcspResponse, OcspError>>,
 }
 
 impl fmt::Debug for Pair {
@@ -29,7 +37,7 @@ impl fmt::Debug for Pair {
 
 impl PartialEq for Pair {
     fn eq(&self, other: &Self) -> bool {
-        self.has_chain_of(other) && sections(&self.key).eq(sections(&other.key))
+        self.has_chain_of(other) && sections(&self.key).eq(sections(&other.key)) && self.ocsp == other.ocsp
     }
 }
 
@@ -57,6 +65,9 @@ pub enum PairError {
     /// It cannot be made or read.
     #[error("the certificate: {0}")]
     Issue(#[from] IssueError),
+    /// The OCSP response beside it.
+    #[error("{0}")]
+    Ocsp(#[from] OcspError),
     /// There is none at all.
     #[error("there is no certificate")]
     None,
@@ -73,14 +84,54 @@ pub enum PairError {
 
 impl From<&Issued> for Pair {
     fn from(issued: &Issued) -> Self {
-        Self { chain: issued.chain_pem.clone(), key: issued.key_pem.clone() }
+        Self::new(issued.chain_pem.clone(), issued.key_pem.clone())
     }
 }
 
 impl Pair {
+    /// Of PEM texts.
+    pub fn new(chain: String, key: Zeroizing<String>) -> Self {
+        Self { chain, key, ocsp: None }
+    }
+
+    /// With an OCSP response beside it.
+    #[cfg(feature = "storage")]
+    pub fn with_ocsp(mut self, response: Result<&[u8], OcspError>) -> Self {
+        let about_this = |response: OcspResponse| response.check_certificate(&self.chain).map(|()| response);
+        self.ocsp = Some(response.and_then(OcspResponse::from_der).and_then(about_this));
+        self
+    }
+
+    /// The same without an OCSP response that is not of now.
+    pub(super) fn at(mut self, now: SystemTime) -> Self {
+        if let Some(Ok(response)) = &self.ocsp
+            && let Err(error) = response.check_dates(now)
+        {
+            self.ocsp = Some(Err(error));
+        }
+        self
+    }
+
+    /// The OCSP response that is shown.
+    pub(super) fn staple(&self) -> Option<&OcspResponse> {
+        self.ocsp.as_ref()?.as_ref().ok()
+    }
+
     /// What a server shows of it; an error where the key is another's.
     pub fn config(&self) -> Result<ServerConfig, PairError> {
-        Ok(ServerConfig::from_pem(&self.chain, &self.key)?)
+        self.stapled(ServerConfig::from_pem(&self.chain, &self.key)?)
+    }
+
+    /// A configuration with this one beside those that it has.
+    pub(super) fn beside(&self, config: ServerConfig) -> Result<ServerConfig, PairError> {
+        self.stapled(config.certificate(&self.chain, &self.key)?)
+    }
+
+    fn stapled(&self, config: ServerConfig) -> Result<ServerConfig, PairError> {
+        match self.staple() {
+            Some(response) => Ok(config.ocsp(response)?),
+            None => Ok(config),
+        }
     }
 
     /// Whether the other has the same certificates.
@@ -94,7 +145,7 @@ mod tests {
     use super::*;
 
     fn pair(chain: &str, key: &str) -> Pair {
-        Pair { chain: chain.into(), key: Zeroizing::new(key.into()) }
+        Pair::new(chain.into(), Zeroizing::new(key.into()))
     }
 
     #[test]

@@ -1,22 +1,12 @@
 //! The pairs that an acceptor shows, each of which can be replaced.
 
-use super::{Pair, PairError};
+use super::{Pair, PairError, Reloads};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
+use fata_libos::time::SystemTime;
 use fata_tls::{Limits, ServerConfig, Stats, TlsAcceptor};
-
-/// How often running pairs were replaced, and were not.
-#[derive(Debug, Default)]
-pub struct Reloads {
-    /// Times that another pair came, and is shown from then on.
-    pub done: Cell<u64>,
-    /// Pairs, or states of the disk, that cannot be used.
-    pub refused: Cell<u64>,
-    /// When the first of the certificates ends, seconds since 1970; 0 where one does not say.
-    pub expires: Cell<u64>,
-}
 
 /// What an acceptor shows: the first pair to who asks for no name that there is.
 pub struct Shown {
@@ -36,6 +26,8 @@ impl Shown {
         reloads: Rc<Reloads>,
         finish: impl Fn(ServerConfig) -> ServerConfig + 'static,
     ) -> Result<Rc<Self>, PairError> {
+        let now = SystemTime::now();
+        let pairs: Vec<_> = pairs.into_iter().map(|pair| pair.at(now)).collect();
         let config = finish(config(&pairs)?);
         let shown = Self {
             acceptor: TlsAcceptor::with(config, Limits::default(), stats)?,
@@ -73,12 +65,12 @@ impl Shown {
         Ok(())
     }
 
-    /// Whether a place has the same certificates. Its pair is the other then, whose texts may have changed.
+    /// Whether a place has the same certificates and OCSP response. Its pair is the other then, whose texts may have changed.
     #[cfg(feature = "storage")]
     pub(super) fn note(&self, place: usize, other: &Pair) -> bool {
         let mut pairs = self.pairs.borrow_mut();
         let Some(pair) = pairs.get_mut(place) else { return false };
-        let is_same = pair.has_chain_of(other);
+        let is_same = pair.has_chain_of(other) && pair.staple() == other.staple();
         if is_same {
             *pair = other.clone();
         }
@@ -86,13 +78,14 @@ impl Shown {
     }
 
     fn note_expiry(&self) {
-        let first = self.pairs.borrow().iter().map(Pair::expires).min();
-        self.reloads.expires.set(first.unwrap_or_default());
+        let pairs = self.pairs.borrow();
+        self.reloads.expires.set(pairs.iter().map(Pair::expires).min().unwrap_or_default());
+        let of_ocsp = |pair: &Pair| Some(pair.staple()?.next_update()?.since_unix().as_secs());
+        self.reloads.ocsp_expires.set(pairs.iter().filter_map(of_ocsp).min().unwrap_or_default());
     }
 }
 
 fn config(pairs: &[Pair]) -> Result<ServerConfig, PairError> {
     let (first, rest) = pairs.split_first().ok_or(PairError::None)?;
-    let more = |config: ServerConfig, pair: &Pair| config.certificate(&pair.chain, &pair.key);
-    Ok(rest.iter().try_fold(first.config()?, more)?)
+    rest.iter().try_fold(first.config()?, |config, pair| pair.beside(config))
 }

@@ -5,6 +5,7 @@ use crate::cache::ServerCache;
 use crate::clock::{AnyClock, CheckedClock};
 use crate::engine::ServerEngine;
 use crate::names::{Certificates, Seen};
+use crate::ocsp::{OcspError, OcspResponse};
 use crate::pem::{self, ConfigError};
 use crate::session::{Common, Handshaking};
 use crate::{Limits, Stats, TlsStream, Versions, provider};
@@ -128,12 +129,13 @@ impl ServerConfig {
         Ok(self)
     }
 
-    /// An OCSP response (RFC 6960, DER) that goes with the certificate added last.
-    pub fn ocsp(mut self, response: &[u8]) -> Self {
-        if let Some(key) = self.certificates.last() {
-            key.ocsp = Some(response.to_vec());
-        }
-        self
+    /// An OCSP response that goes with the certificate added last, to clients that ask for one (RFC 6066 section 8).
+    /// [Replace](TlsAcceptor::replace) the configuration before its time is over.
+    pub fn ocsp(mut self, response: &OcspResponse) -> Result<Self, OcspError> {
+        let key = self.certificates.last().ok_or(OcspError::OtherCertificate)?;
+        let certificate = key.end_entity_cert().map_err(|_| OcspError::OtherCertificate)?;
+        key.ocsp = Some(response.for_certificate(certificate)?.to_vec());
+        Ok(self)
     }
 
     /// The application protocols that are spoken, the dearest first (ALPN). A client that offers others alone is refused; one

@@ -5,7 +5,7 @@ use crate::status::Escaped;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt::{self, Write};
-use fata::https::Reloads;
+use fata::https::{Metric, Reloads};
 use fata::time::{Duration, SystemTime};
 
 /// What is known of them.
@@ -21,22 +21,7 @@ pub struct Figures {
 impl Figures {
     /// Adds metrics in Prometheus' text format.
     pub fn metrics(&self, text: &mut String) {
-        let reloads = &self.reloads;
-        for (name, kind, help, value) in [
-            (
-                "tls_certificate_expires_seconds",
-                "gauge",
-                "When the first of the certificates ends, in seconds since 1970.",
-                reloads.expires.get(),
-            ),
-            ("tls_reloads_total", "counter", "Times that other certificates came.", reloads.done.get()),
-            (
-                "tls_reloads_refused_total",
-                "counter",
-                "Pairs, or states of the disk, that could not be used.",
-                reloads.refused.get(),
-            ),
-        ] {
+        for Metric { name, kind, help, value } in self.reloads.metrics() {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
         }
         #[cfg(feature = "acme")]

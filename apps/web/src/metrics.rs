@@ -182,27 +182,13 @@ impl Text {
                 ("turned_away", stats.turned_away()),
             ],
         );
-        for (name, kind, help, value) in [
-            (
-                "tls_certificate_expires_seconds",
-                GAUGE,
-                "When the certificate ends, in seconds since 1970.",
-                reloads.expires.get(),
-            ),
-            (
-                "tls_short_of_memory_total",
-                COUNTER,
-                "Connections that ended for want of memory.",
-                stats.short_of_memory(),
-            ),
-            ("tls_reloads_total", COUNTER, "Certificates that came later.", reloads.done.get()),
-            (
-                "tls_reloads_refused_total",
-                COUNTER,
-                "Pairs, or states of the disk, that could not be used.",
-                reloads.refused.get(),
-            ),
-        ] {
+        self.one(
+            "tls_short_of_memory_total",
+            COUNTER,
+            "Connections that ended for want of memory.",
+            stats.short_of_memory(),
+        );
+        for fata::https::Metric { name, kind, help, value } in reloads.metrics() {
             self.one(name, kind, help, value);
         }
         #[cfg(feature = "acme")]

@@ -204,6 +204,50 @@ fn pairs_are_counted() {
     assert_eq!(web.leave().code(), Some(0));
 }
 
+/// An OCSP response beside a pair goes to who asks. One that cannot be shown is said, and the pair is shown without it.
+#[test]
+fn an_ocsp_response_is_shown() {
+    let volume = Volume::new("ocsp", &[]);
+    let at = |name: &str| volume.0.join(name).display().to_string();
+    let openssl = |arguments: &str| {
+        let arguments: Vec<_> = arguments.split(' ').map(|word| word.replace("IN/", &at(""))).collect();
+        tool("openssl", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    // It is its own issuer.
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout IN/key.pem";
+    let names = "-subj /CN=localhost -addext subjectAltName=DNS:localhost -set_serial 4097";
+    openssl(&format!("req -x509 {key} -out IN/chain.pem {names} -days 9"));
+    fs::write(at("index"), "V\t491231235959Z\t\t1001\tunknown\t/CN=localhost\n").unwrap();
+    openssl("ocsp -issuer IN/chain.pem -cert IN/chain.pem -reqout IN/request");
+    let signer = "-rsigner IN/chain.pem -rkey IN/key.pem -CA IN/chain.pem";
+    openssl(&format!("ocsp -index IN/index {signer} -reqin IN/request -respout IN/ocsp.der -ndays 2"));
+    let image = volume.image();
+    let put = |name: &str| tool("mcopy", &["-o", "-i", &image, &at(name), "::"]);
+    for name in ["chain.pem", "key.pem", "ocsp.der"] {
+        put(name);
+    }
+    let (web, place) = self::web(&[&format!("keys.file={image}"), "reload=100ms"]);
+    let root = at("chain.pem");
+    let url = format!("https://{place}/metrics");
+    let demanding = ["--silent", "--show-error", "--cert-status", "--cacert", &root, &url];
+    let metrics = tool("curl", &demanding);
+    let ends = metrics.lines().find_map(|line| line.strip_prefix("tls_ocsp_expires_seconds ")).unwrap();
+    assert!(ends.parse::<u64>().unwrap() > 1_700_000_000, "{metrics}");
+
+    fs::write(at("ocsp.der"), "none").unwrap();
+    put("ocsp.der");
+    web.wait_for("the OCSP response cannot be read; clients are shown none");
+    web.wait_for("another certificate is shown from now on");
+    assert!(!run_tool("curl", &demanding).status.success());
+    let metrics = self::metrics(&place, &root);
+    for line in
+        ["tls_ocsp_refused_total 1\n", "tls_ocsp_expires_seconds 0\n", "tls_reloads_refused_total 0\n"]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert_eq!(web.leave().code(), Some(0));
+}
+
 /// Who comes by HTTP is counted apart.
 #[test]
 fn redirects_are_counted() {

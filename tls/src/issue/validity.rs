@@ -1,8 +1,9 @@
 //! When a certificate is valid (RFC 5280 section 4.1.2.5), which rustls tells nobody.
 
 use super::IssueError;
+use crate::der;
 use fata_libos::time::SystemTime;
-use p256::pkcs8::der::{Decode, Header, Length, Reader, SliceReader, Tag, TagNumber, asn1};
+use p256::pkcs8::der::Tag;
 
 /// From when to when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +29,13 @@ impl Validity {
     }
 }
 
-/// What an element has inside. What is not where X.509 has it is `None`.
-fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<SliceReader<'a>> {
-    let header = Header::decode(reader).ok()?;
-    if header.tag() != tag {
-        return None;
-    }
-    SliceReader::new(reader.read_slice(header.length()).ok()?).ok()
-}
-
 fn read(certificate: &[u8]) -> Option<Validity> {
-    let mut outer = SliceReader::new(certificate).ok()?;
-    let mut content = inside(&mut inside(&mut outer, Tag::Sequence)?, Tag::Sequence)?;
-    // Version, serial number, algorithm, issuer.
-    let version = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
-    for tag in [version, Tag::Integer, Tag::Sequence, Tag::Sequence] {
-        inside(&mut content, tag)?;
+    let mut content = der::certificate(certificate)?;
+    // Serial number, algorithm, issuer.
+    for tag in [Tag::Integer, Tag::Sequence, Tag::Sequence] {
+        der::inside(&mut content, tag)?;
     }
-    let mut dates = inside(&mut content, Tag::Sequence)?;
-    let validity = Validity { not_before: time(&mut dates)?, not_after: time(&mut dates)? };
-    (dates.remaining_len() == Length::ZERO).then_some(validity)
-}
-
-fn time(reader: &mut SliceReader<'_>) -> Option<SystemTime> {
-    let before = reader.clone();
-    if let Ok(time) = asn1::UtcTime::decode(reader) {
-        return Some(SystemTime::from_unix(time.to_unix_duration()));
-    }
-    *reader = before;
-    let time = asn1::GeneralizedTime::decode(reader).ok()?;
-    Some(SystemTime::from_unix(time.to_unix_duration()))
+    let mut dates = der::inside(&mut content, Tag::Sequence)?;
+    let validity = Validity { not_before: der::time(&mut dates)?, not_after: der::time(&mut dates)? };
+    der::is_at_end(&dates).then_some(validity)
 }

@@ -54,7 +54,7 @@ pub async fn main(env: Env) -> Result<()> {
     };
     let pair = match (pair, KEYS) {
         (Some(pair), _) => pair,
-        (None, Some((chain, key))) => Pair { chain: chain.into(), key: Zeroizing::new(key.into()) },
+        (None, Some((chain, key))) => Pair::new(chain.into(), Zeroizing::new(key.into())),
         (None, None) => {
             println!(env, "web: {}: a certificate for {names} until it ends", disk::NONE);
             maker.make()?
