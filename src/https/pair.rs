@@ -143,6 +143,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     fn pair(chain: &str, key: &str) -> Pair {
         Pair::new(chain.into(), Zeroizing::new(key.into()))
