@@ -107,7 +107,7 @@ fn two(input: &[u8]) -> Result<Parsed, Malformed> {
     let ends = match (command & 15, family) {
         // LOCAL
         (0, _) => None,
-        // TCP, or a datagram that somebody has made a stream of, over IPv4.
+        // TCP over IPv4, and over IPv6; of others nothing is said that could be of use.
         (1, 0x11) => Some(ends::<4>(rest)?),
         (1, 0x21) => Some(ends::<16>(rest)?),
         (1, _) => None,
