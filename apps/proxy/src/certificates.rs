@@ -35,9 +35,9 @@ impl Figures {
         let reloads = &self.reloads;
         let first = SystemTime::from_unix(Duration::from_secs(reloads.expires.get()));
         let (done, refused) = (reloads.done.get(), reloads.refused.get());
-        write!(
+        writeln!(
             page,
-            "<section><h2>Certificates <small>the first ends {}; replaced {done} times, {refused} times not</small></h2>\n",
+            "<section><h2>Certificates <small>the first ends {}; replaced {done} times, {refused} times not</small></h2>",
             first.utc()
         )?;
         #[cfg(feature = "acme")]

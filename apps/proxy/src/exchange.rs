@@ -12,7 +12,7 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Poll, ready};
 use fata::fetch::Connector;
-use fata::http::{Request, Response};
+use fata::http::{BodyError, Request, Response};
 use fata::time::{Duration, Instant, timeout};
 use fata_http::client::{self, Error, RequestWriter, ResponseHead, ResponseReader};
 
@@ -32,8 +32,8 @@ pub enum Failure {
     TimedOut,
     /// There is no memory for it here.
     NoMemory,
-    /// The client's content did not come; what the client is told.
-    Client(Response),
+    /// The client's content did not come.
+    Client(BodyError),
 }
 
 /// The half that writes.
@@ -79,7 +79,7 @@ async fn send(
             Ok(()) => Ok(Sent::Whole),
             Err(Ended::Refused) => Ok(Sent::Refused),
             Err(Ended::Stalled) => Err(Failed::Stalled),
-            Err(Ended::Client(error)) => Err(Failed::Client(error.into())),
+            Err(Ended::Client(error)) => Err(Failed::Client(error)),
         })
     })
     .await
@@ -148,7 +148,7 @@ enum Failed {
     Silent,
     Stalled,
     NoMemory,
-    Client(Response),
+    Client(BodyError),
 }
 
 /// Whether something of the response had come.
@@ -170,7 +170,7 @@ impl Failed {
             Self::Http(error, IsFirst::No) => (Failure::Broken, Some(error.into())),
             Self::Silent => (Failure::TimedOut, Some(Fault::Silent)),
             Self::Stalled => (Failure::TimedOut, Some(Fault::Stalled)),
-            Self::Client(response) => (Failure::Client(response), None),
+            Self::Client(error) => (Failure::Client(error), None),
         }
     }
 }

@@ -86,9 +86,9 @@ impl<T> Kept<T> {
 
 /// For how long a server keeps a connection, as its field `Keep-Alive` says: `timeout=5, max=100`.
 pub fn said_time(value: &str) -> Option<Duration> {
-    let parameters = value.split(',').filter_map(|parameter| parameter.trim().split_once('='));
-    let timeout = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("timeout")).map(|(_, value)| value);
-    timeout.last()?.parse().ok().map(Duration::from_secs)
+    let mut parameters = value.split(',').filter_map(|parameter| parameter.trim().split_once('='));
+    let (_, time) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("timeout"))?;
+    time.parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Proxy {
                 }
                 Err(Failure::TimedOut) => return Err(Response::error(Status::GATEWAY_TIMEOUT)),
                 Err(Failure::NoMemory) => return Err(self.no_memory()),
-                Err(Failure::Client(error)) => return Err(error),
+                Err(Failure::Client(error)) => return Err(error.into()),
             }
         }
     }

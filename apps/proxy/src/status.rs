@@ -109,7 +109,7 @@ fn of_server(page: &mut String, server: &Backend) -> fmt::Result {
         mean_us / 100 % 10,
     )?;
     match server.last_fault() {
-        Some((fault, when)) => write!(page, "{}, {} ago</tr>\n", Escaped(fault), Time(when.elapsed())),
+        Some((fault, when)) => writeln!(page, "{}, {} ago</tr>", Escaped(fault), Time(when.elapsed())),
         None => page.write_str("-</tr>\n"),
     }
 }

@@ -150,7 +150,7 @@ fn who_waits_longest_goes_first() {
         stream
     };
     // The first asks for more as soon as it has its answer: no earlier than those who wait.
-    let mut streams = vec![ask(&["/0", "/again"]), ask(&["/1"]), ask(&["/2"]), ask(&["/3"])];
+    let mut streams = [ask(&["/0", "/again"]), ask(&["/1"]), ask(&["/2"]), ask(&["/3"])];
     // Of unknown length, and it ends while it waits.
     let url = format!("https://127.0.0.1:{tls_port}/4");
     let post = thread::spawn(move || status(&["--http2", "-X", "POST", "-T", "/dev/null", &url]));
