@@ -92,6 +92,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     fn pair(chain: &str, key: &str) -> Pair {
         Pair { chain: chain.into(), key: Zeroizing::new(key.into()) }
