@@ -1,4 +1,4 @@
-//! A request at a server: what is sent, and what is waited for. What is made of the response is in [`answer`](crate::answer).
+//! A request at a server: what is sent, and what is waited for. What is made of the response is in `answer`.
 
 use crate::backends::{Fault, Used, Wire, count};
 use crate::pool::Turn;
