@@ -69,7 +69,7 @@ impl Store {
         })
     }
 
-    /// Whether files can be written to such a disk, by [`Volume`](fata_storage::fat::Volume).
+    /// Whether files can be written to such a disk, by `fata_storage::fat::Volume`.
     pub fn is_volume(&self) -> bool {
         match self {
             #[cfg(feature = "fat")]
