@@ -24,9 +24,6 @@ pub(crate) enum Fault {
         /// What there is.
         room: u32,
     },
-    /// It named what it returned, and something else when that was looked at once more.
-    #[error("it says to have returned buffer {0}, and another one a moment later")]
-    Changed(u16),
     /// A frame of several buffers, some of which were missing.
     #[error("a frame of {0} buffers does not have as many")]
     Parts(u16),

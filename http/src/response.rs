@@ -7,11 +7,8 @@ use crate::stream::{Aborted, BodyWriter, Source, TwoWays};
 use crate::{HttpDate, Status};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
-use core::ops::Range;
 
 /// A response: status, header fields, content.
 ///
@@ -46,37 +43,11 @@ pub(crate) enum Kind {
     Static(&'static [u8]),
     Owned(Vec<u8>),
     Stream {
-        len: Length,
+        len: Option<u64>,
         source: Box<dyn Source>,
     },
     /// Another protocol goes on behind the head.
     Upgrade(Box<dyn Source>),
-}
-
-/// How long content is that is made while it is sent.
-pub(crate) enum Length {
-    Unknown,
-    Octets(u64),
-    /// A part can be made alone.
-    OfParts(Rc<Parts>),
-}
-
-/// What there is, and what of it is to be made.
-pub(crate) struct Parts {
-    pub(crate) len: u64,
-    wanted: Cell<(u64, u64)>,
-}
-
-impl Parts {
-    /// From the first to before the second.
-    pub(crate) fn want(&self, start: u64, end: u64) {
-        self.wanted.set((start, end));
-    }
-
-    fn wanted(&self) -> Range<u64> {
-        let (start, end) = self.wanted.get();
-        start..end
-    }
 }
 
 impl Response {
@@ -132,8 +103,7 @@ impl Response {
     /// });
     /// ```
     pub fn stream(write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static) -> Self {
-        let source = Box::new(write);
-        Self::new(Status::OK).body(Body(Kind::Stream { len: Length::Unknown, source }))
+        Self::new(Status::OK).body(Body(Kind::Stream { len: None, source: Box::new(write) }))
     }
 
     /// As [`stream`](Self::stream), for content whose length is known; what `write` writes must come to that.
@@ -141,21 +111,7 @@ impl Response {
         len: u64,
         write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
     ) -> Self {
-        let source = Box::new(write);
-        Self::new(Status::OK).body(Body(Kind::Stream { len: Length::Octets(len), source }))
-    }
-
-    /// As [`sized_stream`](Self::sized_stream), for content of which a part can be made alone: `write` is told which octets to write, all of
-    /// them, or those of the range that the client asks for (RFC 9110 section 14). There are ranges of what has an
-    /// [entity-tag](Self::etag) or a [date](Self::last_modified).
-    pub fn ranged_stream(
-        len: u64,
-        write: impl AsyncFnOnce(Range<u64>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
-    ) -> Self {
-        let parts = Rc::new(Parts { len, wanted: Cell::new((0, len)) });
-        let told = parts.clone();
-        let source = Box::new(async move |body: &mut BodyWriter<'_>| write(told.wanted(), body).await);
-        Self::new(Status::OK).body(Body(Kind::Stream { len: Length::OfParts(parts), source }))
+        Self::new(Status::OK).body(Body(Kind::Stream { len: Some(len), source: Box::new(write) }))
     }
 
     /// As [`stream`](Self::stream), or where the length is known [`sized_stream`](Self::sized_stream), for content that is made while the rest of

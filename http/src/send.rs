@@ -6,7 +6,7 @@ use crate::framing::Framing;
 use crate::head::Head;
 use crate::io::{Chunk, Io, Phase};
 use crate::range::{self, Part};
-use crate::response::{Body, Kind, Length};
+use crate::response::{Body, Kind};
 use crate::server::Shared as Server;
 use crate::stream::{Aborted, BodyWriter, Delimiter};
 use crate::{HttpDate, Method, Response, Status};
@@ -62,7 +62,7 @@ pub(crate) fn select(response: &mut Response, method: Method, head: &Head) -> Op
             return None;
         }
     }
-    let len = response.body.len_with_parts()?;
+    let len = response.body.len_in_memory()?;
     response.has_ranges = true;
     let range = head.field("Range").filter(|_| method == Method::Get)?;
     if !conditional::if_range(head, &response.validators) {
@@ -72,9 +72,6 @@ pub(crate) fn select(response: &mut Response, method: Method, head: &Head) -> Op
         Part::Whole => None,
         Part::Octets(start, end) => {
             response.status = Status::PARTIAL_CONTENT;
-            if let Kind::Stream { len: Length::OfParts(parts), .. } = &response.body.0 {
-                parts.want(start as u64, end as u64);
-            }
             Some(start..end)
         }
         Part::Unsatisfiable => {
@@ -86,12 +83,10 @@ pub(crate) fn select(response: &mut Response, method: Method, head: &Head) -> Op
 }
 
 impl Body {
-    /// The length of content of which parts can be sent, octets.
-    fn len_with_parts(&self) -> Option<usize> {
+    fn len_in_memory(&self) -> Option<usize> {
         match &self.0 {
             Kind::Static(bytes) => Some(bytes.len()),
             Kind::Owned(bytes) => Some(bytes.len()),
-            Kind::Stream { len: Length::OfParts(parts), .. } => usize::try_from(parts.len).ok(),
             Kind::Stream { .. } | Kind::Upgrade(_) => None,
         }
     }
@@ -179,15 +174,12 @@ pub(crate) fn delimiter(response: &Response, asked: Asked, part: Option<&Range<u
         return None;
     }
     Some(match (&response.body.0, part) {
-        (Kind::Static(_) | Kind::Owned(_) | Kind::Stream { len: Length::OfParts(_), .. }, Some(part)) => {
-            Delimiter::Length(part.len() as u64)
-        }
+        (Kind::Static(_) | Kind::Owned(_), Some(part)) => Delimiter::Length(part.len() as u64),
         (Kind::Static(bytes), None) => Delimiter::Length(bytes.len() as u64),
         (Kind::Owned(bytes), None) => Delimiter::Length(bytes.len() as u64),
-        (Kind::Stream { len: Length::OfParts(parts), .. }, None) => Delimiter::Length(parts.len),
-        (Kind::Stream { len: Length::Octets(n), .. }, _) => Delimiter::Length(*n),
-        (Kind::Stream { len: Length::Unknown, .. }, _) if asked.http_1_1 => Delimiter::Chunks,
-        (Kind::Stream { len: Length::Unknown, .. } | Kind::Upgrade(_), _) => Delimiter::Close,
+        (Kind::Stream { len: Some(n), .. }, _) => Delimiter::Length(*n),
+        (Kind::Stream { len: None, .. }, _) if asked.http_1_1 => Delimiter::Chunks,
+        (Kind::Stream { len: None, .. } | Kind::Upgrade(_), _) => Delimiter::Close,
     })
 }
 
@@ -266,7 +258,7 @@ fn put_framing(
     part: Option<&Range<usize>>,
     end: &[u8],
 ) {
-    if let (Some(part), Some(len)) = (part, response.body.len_with_parts()) {
+    if let (Some(part), Some(len)) = (part, response.body.len_in_memory()) {
         put_content_range(out, Some(part), len);
     }
     match delimiter {

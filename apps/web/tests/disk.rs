@@ -112,13 +112,6 @@ fn content_changes_without_a_build(name: &str, make: fn(&Folder), says: &str) {
     assert_eq!(web.curl(&[], "/css/"), "about styles\n");
     assert_eq!(web.curl(&[], "/css/style%20sheet.css"), "h1 { color: red }\n");
     assert_eq!(web.curl(&[], "/large.txt"), "0123456789abcdef".repeat(10_000));
-    for (range, expected) in
-        [("159990-", "6789abcdef"), ("16000-16019", "0123456789abcdef0123"), ("-3", "def")]
-    {
-        assert_eq!(web.curl(&["--range", range], "/large.txt"), expected, "{range}");
-    }
-    let said = web.curl(&["--range", "160000-", "--write-out", " %{http_code}"], "/large.txt");
-    assert_eq!(said, "Range Not Satisfiable\n 416");
     assert_eq!(web.status("/css/style%20sheet.css"), "200 text/css; charset=utf-8 ");
     assert_eq!(web.status("/css?a=b"), format!("301  {}/css/?a=b", web.url));
     for path in ["/nothing", "/.hidden", "/css/../.hidden", "/../site", "//css", "/large.txt/", "/a*b"] {

@@ -12,7 +12,6 @@ mod tests;
 pub use guest::{DiskError, find_block, open_block};
 
 use crate::VirtioError;
-use crate::queue::Fault;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -196,12 +195,8 @@ fn geometry(
         true => transport.read_config_space::<u32>(BLK_SIZE)? as usize,
         false => SECTOR,
     };
-    if !matches!(sector_size, 512 | 4096) {
-        log::error!("virtio-blk: sectors of {sector_size} octets: expected 512 or 4096");
-        return Err(VirtioError::Device);
-    }
-    if sectors >> 54 != 0 {
-        log::error!("virtio-blk: {sectors} sectors of 512 octets: there cannot be as many");
+    if !matches!(sector_size, 512 | 4096) || sectors >> 54 != 0 {
+        log::error!("virtio-blk: {sectors} sectors, of {sector_size} octets: expected 512 or 4096");
         return Err(VirtioError::Device);
     }
     let access = if features.contains(Features::RO) { Access::ReadOnly } else { access };
@@ -337,7 +332,7 @@ impl<T: Transport, H: Hal> State<T, H> {
             let taken = self.slots.iter().position(of_token);
             let Some((slot, InSlot { mut job, .. })) = taken.and_then(|n| Some((n, self.slots[n].take()?)))
             else {
-                log::error!("virtio-blk: the device is given up: {}", Fault::Buffer(token));
+                log::error!("virtio-blk: the device has used descriptor {token}, which is not in flight");
                 return self.give_up();
             };
             // SAFETY: the same buffers as were added for the token.
@@ -348,8 +343,8 @@ impl<T: Transport, H: Hal> State<T, H> {
                 Request::Read { buffer, .. } => buffer.len(),
                 _ => 0,
             };
-            if let Some(fault) = fault_of(popped, token, most) {
-                log::error!("virtio-blk: the device is given up: {fault}");
+            if popped.is_err() || popped.is_ok_and(|written| written as usize > most) {
+                log::error!("virtio-blk: the device says to have written more than it was given room for");
                 self.slots[slot] = Some(InSlot { token, job });
                 return self.give_up();
             }
@@ -378,16 +373,6 @@ impl<T: Transport, H: Hal> State<T, H> {
             done.complete(Outcome { result: Err(BlockError::Gone { sector }), buffer: None });
         }
         mem::take(&mut self.waiting).into_iter().for_each(Job::refuse);
-    }
-}
-
-/// What is wrong with an answer that has come, for which there was that much room.
-fn fault_of(popped: virtio_drivers::Result<u32>, token: u16, room: usize) -> Option<Fault> {
-    match popped {
-        Ok(written) if written as usize <= room => None,
-        Ok(written) => Some(Fault::Length { written, room: room as u32 }),
-        // The token is read once more, where the device can write.
-        Err(_) => Some(Fault::Changed(token)),
     }
 }
 

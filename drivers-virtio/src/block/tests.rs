@@ -1,6 +1,6 @@
 //! The driver against a device of the tests.
 
-use super::{DISCARD, Features, STATUS_OK, VirtioBlk, fault_of};
+use super::{DISCARD, Features, STATUS_OK, VirtioBlk};
 use crate::VirtioError;
 use crate::fake::{FakeDevice, FakeHal};
 use fata_libos::block::{Access, BlockError, Buffer, Discard, Disk};
@@ -138,18 +138,6 @@ fn a_device_that_writes_more_than_it_may_is_given_up() {
         let disk = disk(&device, interrupted);
         assert_eq!(disk.write(9, Buffer::zeroed(512)).await.map(drop), Err(BlockError::Gone { sector: 9 }));
     });
-}
-
-#[test]
-fn each_fault_has_a_text_of_its_own() {
-    let said = |popped| fault_of(popped, 7, 513).map(|fault| fault.to_string());
-    assert_eq!(said(Ok(513)), None);
-    let length = "it says to have written 514 octets into a buffer of 513";
-    assert_eq!(said(Ok(514)).as_deref(), Some(length));
-    for error in [virtio_drivers::Error::WrongToken, virtio_drivers::Error::NotReady] {
-        let changed = "it says to have returned buffer 7, and another one a moment later";
-        assert_eq!(said(Err(error)).as_deref(), Some(changed));
-    }
 }
 
 #[test]

@@ -67,8 +67,6 @@ fn what_happens_by_itself() {
             ("GET", "/big", ("if-none-match", "\"1\""), "HEADERS 1 304 end\n"),
             ("GET", "/big", ("range", "bytes=5-14"), "HEADERS 1 206\nDATA 1 10 end\n"),
             ("GET", "/big", ("range", "bytes=2000000-"), "HEADERS 1 416\nDATA 1 22 end\n"),
-            ("GET", "/parts", ("range", "bytes=5-14"), "HEADERS 1 206\nDATA 1 10 end\n"),
-            ("GET", "/parts", ("range", "bytes=1000-"), "HEADERS 1 416\nDATA 1 22 end\n"),
             ("DELETE", "/", none, "HEADERS 1 405\nDATA 1 19 end\n"),
             ("OPTIONS", "/", none, "HEADERS 1 204 end\n"),
             ("GET", "/broken", none, "HEADERS 1 200\nDATA 1 6\nRST_STREAM 1 2\n"),

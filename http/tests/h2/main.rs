@@ -19,13 +19,6 @@ fn router() -> Router {
     Router::new()
         .get_sync("/", |_: &Request<'_>| Response::text("hello"))
         .get("/big", async |_: Request<'_>| page(1_000_000).etag("\"1\""))
-        .get("/parts", async |_: Request<'_>| {
-            let parts = Response::ranged_stream(1000, async |wanted, body: &mut BodyWriter<'_>| {
-                body.write(&vec![b'x'; (wanted.end - wanted.start) as usize]).await;
-                Ok(())
-            });
-            parts.etag("\"1\"")
-        })
         .get("/slow", async |_: Request<'_>| {
             sleep(Duration::from_secs(2)).await;
             Response::text("slow")

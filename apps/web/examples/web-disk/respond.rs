@@ -61,13 +61,13 @@ async fn send(file: Opened, name: &str, validated: Validated) -> Result<Response
     let tag = format!("\"{seconds:x}-{:x}\"", file.len);
     let response = match usize::try_from(file.len) {
         Ok(len) if len <= PIECE => Response::new(Status::OK).body(read(&file, 0, len).await?),
-        _ => Response::ranged_stream(file.len, async move |wanted, body: &mut BodyWriter<'_>| {
-            let mut at = wanted.start;
-            while at < wanted.end {
-                let len = (wanted.end - at).min(PIECE as u64) as usize;
-                let piece = read(&file, at, len).await.map_err(|Failed| Aborted)?;
+        _ => Response::sized_stream(file.len, async move |body: &mut BodyWriter<'_>| {
+            let mut sent = 0;
+            while sent < file.len {
+                let len = (file.len - sent).min(PIECE as u64) as usize;
+                let piece = read(&file, sent, len).await.map_err(|Failed| Aborted)?;
                 body.write(&piece).await;
-                at += len as u64;
+                sent += len as u64;
             }
             Ok(())
         }),
