@@ -120,7 +120,6 @@ impl Response {
         len: Option<u64>,
         run: impl AsyncFnOnce(RequestContent<'_>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
     ) -> Self {
-        let len = len.map_or(Length::Unknown, Length::Octets);
         Self::new(Status::OK).body(Body(Kind::Stream { len, source: Box::new(TwoWays(run)) }))
     }
 
