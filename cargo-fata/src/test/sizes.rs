@@ -38,7 +38,7 @@ const SIZES: [Size; 7] = [
         name: "size::web",
         image: "web",
         content: Content::EmptySite,
-        limit_bytes: 442_368,
+        limit_bytes: 443_392,
         packed_limit_bytes: None,
     },
     Size {
@@ -60,7 +60,7 @@ const SIZES: [Size; 7] = [
         name: "size::kv",
         image: "kv",
         content: Content::Own,
-        limit_bytes: 774_144,
+        limit_bytes: 775_168,
         packed_limit_bytes: Some(460_800),
     },
     Size {
