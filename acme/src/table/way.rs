@@ -103,24 +103,49 @@ fn an_order_says_what_it_replaces_to_who_wants_to_know() {
             // Nobody knows who has signed it.
             (&new, &Table::new(&[Way::Http]).certificate(), false),
         ] {
-            let mut table = Table::new(&[Way::Http]);
-            table.acquisition = table.acquisition.replacing(chain);
-            table.turn("https://a.test/dir", answer(200, &[], directory)).unwrap();
-            table
-                .turn("https://a.test/account", answer(201, &[("Location", "https://a.test/acct/1")], "{}"))
-                .unwrap();
-            let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
-            let name = r#"],"replaces":"UBt5QLoqIfmnEpcBB_kT1plImMU.Ag"}"#;
-            assert_eq!(payload.ends_with(name), replaces, "{payload}");
-            // An authority that knows better gets an order without it, once.
-            for is_last in [false, true].into_iter().skip(usize::from(!replaces)) {
-                let end = table.tell(problem(409, "alreadyReplaced"));
-                assert_eq!(end.is_err(), is_last, "{end:?}");
-                if !is_last {
-                    let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
-                    assert!(!payload.contains("replaces"), "{payload}");
+            // An authority that knows better, or does not know it as this account's, gets an order without it, once.
+            for (status, kind) in [(409, "alreadyReplaced"), (400, "malformed"), (403, "unauthorized")] {
+                let mut table = Table::new(&[Way::Http]);
+                table.acquisition = table.acquisition.replacing(chain);
+                table.turn("https://a.test/dir", answer(200, &[], directory)).unwrap();
+                table
+                    .turn(
+                        "https://a.test/account",
+                        answer(201, &[("Location", "https://a.test/acct/1")], "{}"),
+                    )
+                    .unwrap();
+                let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+                let name = r#"],"replaces":"UBt5QLoqIfmnEpcBB_kT1plImMU.Ag"}"#;
+                assert_eq!(payload.ends_with(name), replaces, "{payload}");
+                for is_last in [false, true].into_iter().skip(usize::from(!replaces)) {
+                    let end = table.tell(problem(status, kind));
+                    assert_eq!(end.is_err(), is_last, "{end:?}");
+                    if !is_last {
+                        let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+                        assert!(!payload.contains("replaces"), "{payload}");
+                    }
                 }
             }
         }
+    });
+}
+
+/// What the account before has got is not what the new one replaces.
+#[test]
+fn an_account_that_is_made_anew_replaces_nothing() {
+    run(async {
+        let directory = DIRECTORY.replace("{", r#"{"renewalInfo":"https://a.test/info","#);
+        let mut table = Table::new(&[Way::Http]);
+        table.acquisition = table.acquisition.replacing(include_str!("../../tests/renewal.pem"));
+        table.turn("https://a.test/dir", answer(200, &[], &directory)).unwrap();
+        let made = |url| answer(201, &[("Location", url)], "{}");
+        table.turn("https://a.test/account", made("https://a.test/acct/1")).unwrap();
+        let Ok(Did::Post { payload, .. }) = table.ask() else { panic!() };
+        assert!(payload.contains("replaces"), "{payload}");
+        table.tell(problem(400, "accountDoesNotExist")).unwrap();
+        table.turn("https://a.test/account", made("https://a.test/acct/2")).unwrap();
+        let Ok(Did::Post { payload, kid, .. }) = table.ask() else { panic!() };
+        assert_eq!(kid.as_deref(), Some("https://a.test/acct/2"));
+        assert!(!payload.contains("replaces"), "{payload}");
     });
 }
