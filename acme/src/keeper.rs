@@ -10,7 +10,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use fata_libos::entropy;
-use fata_libos::time::{Duration, SystemTime, sleep};
+use fata_libos::time::{Duration, Instant, SystemTime, sleep};
 use fata_tls::issue::{IssueError, Validity};
 use hint::Hint;
 use zeroize::Zeroizing;
@@ -22,7 +22,8 @@ const REFUSED: Duration = Duration::from_secs(20 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(12 * 3600);
 /// The part of what is left of the certificate's time that is waited for at most.
 const PART_OF_LEFT: u32 = 4;
-/// How old a certificate gets at least.
+/// How old a certificate gets at least, unless it is so short-lived that half of its time is less, and then not less than
+/// [`UNREACHED`].
 const MIN_AGE: Duration = Duration::from_secs(20 * 60);
 /// How long is slept at most before the wall clock is looked at again: it may have been set.
 const NAP: Duration = Duration::from_secs(3600);
@@ -89,8 +90,10 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
             log::info!("the kept account is of another authority, {}", authority.as_str());
             state.account = None;
         }
+        let is_known = state.account.as_ref().is_some_and(|(_, account)| account.url.is_some())
+            || state.certificate.as_ref().is_some_and(|kept| kept.authority == self.authority);
         let status = Rc::new(Status::default());
-        let keeping = Keeping { keeper: self, state, status };
+        let keeping = Keeping { keeper: self, state, status, is_unsaved: false, is_known };
         keeping.note_dates();
         Ok(keeping)
     }
@@ -102,6 +105,10 @@ pub struct Keeping<T, S> {
     keeper: Keeper<T, S>,
     state: State,
     status: Rc<Status>,
+    /// Whether the storage has not taken the state of now.
+    is_unsaved: bool,
+    /// Whether the authority has had an account of ours at any time.
+    is_known: bool,
 }
 
 impl<T: Transport, S: Storage> Keeping<T, S> {
@@ -122,8 +129,9 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
         let mut failures: u32 = 0;
         // What an authority suggests is asked for at the start, as it may have been off for long.
         let mut hint = Hint::default();
+        self.look(&mut show).await;
         loop {
-            self.wait(&mut hint).await;
+            self.wait(&mut hint, &mut show).await;
             match self.renew().await {
                 Ok(issued) => {
                     self.status.certificates.set(self.status.certificates.get().wrapping_add(1));
@@ -132,7 +140,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                     // Not at once again, whatever its dates are. Where they are over when it comes one of the clocks is wrong, and another one
                     // would be no better: authorities count them.
                     let pause = if due > SystemTime::now() {
-                        MIN_AGE
+                        self.left().map_or(MIN_AGE, |left| (left / 2).clamp(UNREACHED, MIN_AGE))
                     } else {
                         own_pause(REFUSED, failures, MAX_PAUSE)
                     };
@@ -144,10 +152,10 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                             "the certificate that has come is to be replaced already: is the clock right?"
                         );
                     }
-                    sleep(pause).await;
+                    self.pause(pause, &mut show).await;
                     hint = Hint::after(crate::renewal::USUAL);
                 }
-                Err(error) if is_final(&error) => {
+                Err(error) if is_final(&error, self.is_known) => {
                     self.status.failed(&error, None);
                     return error;
                 }
@@ -161,7 +169,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                     {
                         self.keeper.ways.rotate_left(1);
                     }
-                    sleep(pause).await;
+                    self.pause(pause, &mut show).await;
                 }
             }
         }
@@ -193,7 +201,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
     }
 
     /// Waits until the next certificate is to be had, by its dates or by what the authority suggests.
-    async fn wait(&mut self, hint: &mut Hint) {
+    async fn wait(&mut self, hint: &mut Hint, show: &mut impl FnMut(&Issued)) {
         loop {
             let due =
                 hint.due(self.due(), self.kept().and_then(|kept| Validity::of(&kept.issued.chain_pem).ok()));
@@ -210,14 +218,47 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
             }
             // The wall clock may be set meanwhile.
             sleep(due.since_unix().saturating_sub(now.since_unix()).min(NAP).min(hint.pause())).await;
+            self.look(show).await;
+        }
+    }
+
+    /// Sleeps for so long, and looks in between.
+    async fn pause(&mut self, pause: Duration, show: &mut impl FnMut(&Issued)) {
+        let end = Instant::now() + pause;
+        while Instant::now() < end {
+            sleep(end.duration_since(Instant::now()).min(NAP)).await;
+            self.look(show).await;
+        }
+    }
+
+    /// Makes good what could not be done before it was slept.
+    async fn look(&mut self, show: &mut impl FnMut(&Issued)) {
+        // A clock that was ahead has been put right: what seemed to be over is valid.
+        if self.status.until.get().is_none()
+            && let Some(issued) = self.certificate()
+        {
+            log::info!("the certificate that was kept is valid, as the clock is now");
+            self.note_dates();
+            show(issued);
+        }
+        if self.is_unsaved {
+            match self.save().await {
+                Ok(()) if !self.is_unsaved => log::info!("account and certificate are kept now"),
+                Ok(()) => {}
+                Err(error) => log::error!("account and certificate are not kept: {error}"),
+            }
         }
     }
 
     async fn save(&mut self) -> Result<(), Error> {
-        // What is not kept is there until the next restart, and is worth as much until then.
-        if let Err(error) = self.keeper.storage.save(&self.state.to_octets()?).await {
-            log::error!("account and certificate are not kept: {error}");
-            self.status.unsaved.set(self.status.unsaved.get().wrapping_add(1));
+        self.is_unsaved = true;
+        match self.keeper.storage.save(&self.state.to_octets()?).await {
+            Ok(()) => self.is_unsaved = false,
+            // What is not kept is there until the next restart, and is worth as much until then.
+            Err(error) => {
+                log::error!("account and certificate are not kept: {error}");
+                self.status.unsaved.set(self.status.unsaved.get().wrapping_add(1));
+            }
         }
         Ok(())
     }
@@ -247,6 +288,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
         let result = obtain(&mut acquisition, transport, responder).await;
         let mut account = acquisition.account().clone();
         let is_new = url != account.url;
+        self.is_known |= account.url.is_some();
         if let Err(Error::Refused { .. }) = &result {
             // Perhaps it does not know the account any more: some say that in words of their own. It is asked for it the next time.
             account.url = None;
@@ -274,16 +316,16 @@ pub enum Failure<E: fmt::Display> {
     Authority(#[from] Error),
 }
 
-/// Whether it will be the same however often it is tried.
-fn is_final(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Wildcard(_)
-            | Error::TermsNotAgreed(_)
-            | Error::NoExternalAccount
-            | Error::BadExternalAccount
-            | Error::BadContact(_)
-    )
+/// Whether it will be the same however often it is tried. That an account is to be bound is the authority's word alone: from one that
+/// had an account of ours, which `is_known` says, it may be a passing fault of its.
+fn is_final(error: &Error, is_known: bool) -> bool {
+    match error {
+        Error::Wildcard(_) | Error::TermsNotAgreed(_) | Error::BadExternalAccount | Error::BadContact(_) => {
+            true
+        }
+        Error::NoExternalAccount => !is_known,
+        _ => false,
+    }
 }
 
 /// The time until the next try: an eighth of it by chance, so that many guests do not ask at once. `left` is what the certificate of now

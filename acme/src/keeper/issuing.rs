@@ -225,3 +225,61 @@ fn what_makes_no_sense_is_asked_for_again_later_each_time() {
         }
     });
 }
+
+/// Takes nothing so many times, then as [`Memory`].
+struct Late(u64, Memory);
+
+impl Storage for Late {
+    type Error = &'static str;
+    async fn load(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+        self.1.load().await
+    }
+    async fn save(&mut self, octets: &[u8]) -> Result<(), &'static str> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                Err("no room")
+            }
+            None => self.1.save(octets).await,
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_kept_is_kept_later() {
+    run(async {
+        // The account, the certificate, and both again some times.
+        for failures in [1, 2, 6] {
+            let (willing, memory) = (Willing::new(0, 90 * 86_400), Memory::default());
+            let keeper = Keeper {
+                authority: Url::new("https://a.test/dir").unwrap(),
+                settings: Settings::default(),
+                names: Names::parse(&NAMES).unwrap(),
+                ways: alloc::vec![Way::Http],
+                responder: Responder::default(),
+                transport: willing.clone(),
+                storage: Late(failures, memory.clone()),
+            };
+            let keeping = keeper.open().await.unwrap();
+            let status = keeping.status();
+            let _ = timeout(DAY, keeping.run(|_| ())).await;
+            assert_eq!((status.certificates(), status.unsaved()), (1, failures));
+            let (state, errors) = State::from_octets(memory.0.borrow().as_ref().unwrap());
+            assert!(errors.is_empty() && state.certificate.is_some());
+            assert!(state.account.unwrap().1.url.is_some());
+        }
+    });
+}
+
+/// Twenty minutes are nearly all that is left of it.
+#[test]
+fn a_certificate_for_minutes_is_replaced_at_half_of_them() {
+    run(async {
+        // It begins an hour before it is said to: it is due after two minutes of nearly twenty-two.
+        let willing = Willing::new(1300, 1310);
+        let when = keep(&willing, &NAMES, &Memory::default(), DAY / 24).await;
+        let pauses: Vec<_> = when.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert_eq!(pauses.len(), 5);
+        assert!(pauses.iter().all(|pause| (650..=655).contains(pause)), "{pauses:?}");
+    });
+}

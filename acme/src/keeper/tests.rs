@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::RefCell;
 use fata_libos::entropy::EntropyError;
-use fata_libos::testing::run;
+use fata_libos::testing::{VirtualPlatform, run, run_on};
 use fata_libos::time::timeout;
 use fata_tls::issue::self_signed;
 
@@ -301,7 +301,7 @@ fn pauses_are_as_long_as_the_reason_wants() {
         let minutes = |error: &Error, failures, left| pause(error, failures, left).as_secs() / 60;
         let refused = Error::OrderEnded(Problem { kind: String::new(), detail: String::new() });
         let no_entropy = Error::Issue(IssueError::NoEntropy(EntropyError::Missing));
-        assert!(!is_final(&no_entropy) && !is_final(&refused));
+        assert!(!is_final(&no_entropy, false) && !is_final(&refused, false));
         assert_eq!(minutes(&no_entropy, 0, None), 1);
         assert!((20..=22).contains(&minutes(&refused, 0, None)));
         assert!((720..=810).contains(&minutes(&refused, 10, None)));
@@ -355,5 +355,76 @@ fn where_one_way_does_not_lead_the_next_one_is_tried() {
         let _ = timeout(Duration::from_secs(6 * 3600), keeping.run(|_| ())).await;
         let told: Vec<String> = told.take().into_iter().filter(|path| path != "asked").collect();
         assert_eq!(told[..4], ["http", "alpn", "http", "alpn"]);
+    });
+}
+
+/// A machine whose clock is a hundred days ahead when it starts, and is put right two days later.
+#[test]
+fn a_certificate_that_is_valid_by_a_clock_put_right_is_shown() {
+    let platform = VirtualPlatform::new();
+    let right = platform.wall_start.get();
+    run_on(platform, async {
+        let storage = kept(90 * DAY);
+        platform.wall_start.set(right + 100 * DAY);
+        let keeping = keeper(Silence, storage).open().await.unwrap();
+        let status = keeping.status();
+        assert!(keeping.certificate().is_none() && status.until().is_none());
+        let (shown, before) = (Rc::new(RefCell::new(0)), Rc::new(RefCell::new(None)));
+        let (count, noted) = (Rc::clone(&shown), (Rc::clone(&shown), Rc::clone(&before)));
+        fata_libos::spawn(async move {
+            fata_libos::time::sleep(2 * DAY).await;
+            *noted.1.borrow_mut() = Some(*noted.0.borrow());
+            platform.wall_start.set(right);
+        })
+        .detach();
+        timeout(4 * DAY, keeping.run(|_| *count.borrow_mut() += 1)).await.unwrap_err();
+        assert_eq!((*before.borrow(), *shown.borrow()), (Some(0), 1));
+        let until = status.until().unwrap().since_unix() - right;
+        assert_eq!(until.as_secs() / 86_400, 90);
+    });
+}
+
+/// An authority that has lost its accounts, and makes none without a binding.
+struct Bound;
+
+impl Transport for Bound {
+    type Error = &'static str;
+    async fn send(&mut self, request: &Request) -> Result<Response, &'static str> {
+        let path = request.url.as_str().rsplit('/').next().unwrap();
+        let (status, body) = match path {
+            "order" | "account" => (400, r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#),
+            _ => {
+                let directory = r#"{"newNonce":"https://a.test/nonce","newAccount":"https://a.test/account",
+                    "newOrder":"https://a.test/order","meta":{"externalAccountRequired":true}}"#;
+                (200, directory)
+            }
+        };
+        let fields = alloc::vec![("Replay-Nonce".into(), "nonce".into())];
+        Ok(Response { status, fields, body: body.into() })
+    }
+}
+
+#[test]
+fn an_authority_that_had_an_account_of_ours_ends_nothing_by_wanting_a_binding() {
+    run(async {
+        let (state, _) = State::from_octets(&kept(DAY).0.unwrap().unwrap());
+        let (_, account) = state.account.clone().unwrap();
+        let known = Account { url: Some(Url::new("https://a.test/acct/1").unwrap()), ..account.clone() };
+        let of = |authority: &str| {
+            let certificate = state.certificate.clone().unwrap();
+            Some(Certificate { authority: Url::new(authority).unwrap(), ..certificate })
+        };
+        for (account, certificate, is_final) in [
+            (account.clone(), None, true),
+            (account.clone(), of("https://b.test/dir"), true),
+            (account, of("https://a.test/dir"), false),
+            (known, None, false),
+        ] {
+            let state = State { account: Some((authority(), account)), certificate };
+            let storage = Silent(state.to_octets().unwrap().to_vec());
+            let end = timeout(7 * DAY, keeper(Bound, storage).run(|_| ())).await;
+            let expected = is_final.then_some(Failure::Authority(Error::NoExternalAccount));
+            assert_eq!(end.ok().map(|end| end.unwrap_err()), expected);
+        }
     });
 }
