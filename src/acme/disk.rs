@@ -41,15 +41,16 @@ impl Storage for OnDisk {
     type Error = DiskError;
 
     async fn load(&mut self) -> Result<Option<Vec<u8>>, DiskError> {
-        let Some(Found { value, remains }) = self.0.read_with_remains().await? else { return Ok(None) };
+        let Some(Found { mut value, remains }) = self.0.read_with_remains().await? else { return Ok(None) };
+        // The keeper zeroes what it is given.
         if remains.is_empty() {
-            return Ok(Some(value));
+            return Ok(Some(core::mem::take(&mut *value)));
         }
         log::warn!(
             "the last state of the account and the certificate is damaged: what is left of it goes with the one before"
         );
         // Its reader takes of each part what is whole.
-        Ok(Some([value, remains].concat()))
+        Ok(Some([value.as_slice(), remains.as_slice()].concat()))
     }
 
     async fn save(&mut self, octets: &[u8]) -> Result<(), DiskError> {

@@ -4,11 +4,14 @@
 //! The first half of the device is one place, the second the other. Each begins with a head of [`HEAD`] octets, the value stands
 //! behind it: magic (8), number of the write (8), octets of the value (4), checksum of number, length and value (4), checksum of the
 //! head (4), all in little endian. The place with the higher number counts, if its checksums are right. For a state of some
-//! kilobytes that changes seldom; [`kv`](crate::kv) is a store.
+//! kilobytes that changes seldom; [`kv`](crate::kv) is a store. A value may be a key: memory that has held one is zeroed, but for what
+//! the device has of its own.
 
 use crate::checksum::{crc32c, crc32c_at};
 use alloc::vec::Vec;
-use fata_libos::block::{BlockError, Buffer, Disk};
+use core::ops::Deref;
+use fata_libos::block::{BlockError, Buffer, Disk, Request};
+use zeroize::{Zeroize, Zeroizing};
 
 /// What a place begins with. Another version has another last digit.
 const MAGIC: [u8; 8] = *b"FataSlt1";
@@ -59,19 +62,35 @@ enum Place {
     /// What is not of here.
     Foreign,
     /// A value, or what damage or an unfinished write have left of one; without a number where its head is damaged.
-    Value { number: Option<u64>, octets: Vec<u8>, is_whole: bool },
+    Value { number: Option<u64>, octets: Zeroizing<Vec<u8>>, is_whole: bool },
     /// The device does not give it.
     Unreadable(BlockError),
+}
+
+/// A buffer that is zeroed at its end.
+struct Wiped(Buffer);
+
+impl Deref for Wiped {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 /// What there is to read.
 #[derive(Debug)]
 pub struct Found {
     /// The value that was written last, of those that are whole; where none is, what is left of the last.
-    pub value: Vec<u8>,
+    pub value: Zeroizing<Vec<u8>>,
     /// What is left of the other place, where that is damaged: of a value that was written, or begun to be, later than the one that is
     /// whole. Octets of older values may be among it.
-    pub remains: Vec<u8>,
+    pub remains: Zeroizing<Vec<u8>>,
 }
 
 impl Slots {
@@ -93,7 +112,7 @@ impl Slots {
 
     /// The value that was written last; `None` where none was. Where nothing whole is left it is what is left: whoever reads it
     /// looks at it.
-    pub async fn read(&mut self) -> Result<Option<Vec<u8>>, SlotsError> {
+    pub async fn read(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, SlotsError> {
         Ok(self.read_with_remains().await?.map(|found| found.value))
     }
 
@@ -137,7 +156,7 @@ impl Slots {
         let is_newer = |other: Option<u64>| !is_whole || other.is_none() || other > number;
         let remains = match other {
             Place::Value { number: other, octets, is_whole: false } if is_newer(other) => octets,
-            _ => Vec::new(),
+            _ => Zeroizing::default(),
         };
         Ok(Some(Found { value, remains }))
     }
@@ -162,7 +181,10 @@ impl Slots {
         buffer[HEAD..HEAD + octets.len()].copy_from_slice(octets);
         // Until it is known how this ends the place is in doubt, and looked at again.
         self.next = None;
-        self.disk.write(sector, buffer).await?;
+        // Not by `Disk::write`, which does not give the buffer back where it fails.
+        let outcome = self.disk.submit(Request::Write { sector, buffer }).await;
+        drop(outcome.buffer.map(Wiped));
+        outcome.result?;
         self.disk.flush().await?;
         self.next = Some((1 - place, number.wrapping_add(1)));
         Ok(())
@@ -176,7 +198,7 @@ impl Slots {
     async fn place(&self, place: usize) -> Result<Place, SlotsError> {
         let (first, size) = (self.first(place), self.disk.sector_size());
         let sector = match self.disk.read(first, 1).await {
-            Ok(sector) => sector,
+            Ok(sector) => Wiped(sector),
             Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };
@@ -193,11 +215,11 @@ impl Slots {
         let has_head = crc32c(&sector[..HEAD - 4]) == word(HEAD - 4) && length <= self.capacity;
         let (number, length) = if has_head { (Some(number), length) } else { (None, self.capacity) };
         let whole = match self.disk.read(first, (HEAD + length).div_ceil(size)).await {
-            Ok(whole) => whole,
+            Ok(whole) => Wiped(whole),
             Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };
-        let mut octets = Vec::new();
+        let mut octets = Zeroizing::new(Vec::new());
         let no_memory = BlockError::NoMemory { sector: first, octets: length };
         octets.try_reserve_exact(length).map_err(|_| no_memory)?;
         octets.extend_from_slice(&whole[HEAD..HEAD + length]);
