@@ -14,7 +14,7 @@ impl Router {
 }
 
 fn redirect(request: &Request<'_>, port: u16) -> Response {
-    let host = request.header("host").and_then(|host| core::str::from_utf8(host).ok()).and_then(host_of);
+    let host = request.authority().and_then(|host| core::str::from_utf8(host).ok()).and_then(host_of);
     let Some(host) = host else { return Response::error(Status::BAD_REQUEST) };
     let (path, query) = (request.path(), request.query().unwrap_or_default());
     let mark = if query.is_empty() { "" } else { "?" };

@@ -25,7 +25,9 @@ pub enum Seen {
     Pair(Pair),
     /// A pair, though it is marked as one that was not finished: that the mark was not taken away is all that was missing.
     Marked(Pair),
-    /// Neither file, or a pair that was not finished.
+    /// A pair that was not finished: what is there counts for nothing.
+    Unfinished,
+    /// Neither file.
     Nothing,
 }
 
@@ -49,7 +51,7 @@ pub async fn look(store: &Store, folder: &str) -> Result<Seen, PairError> {
     if store.is_volume() && text(store, &[folder, UNFINISHED].concat(), MOST).await?.is_some() {
         // A pair that belongs together is whole, or somebody's who did not know of the mark: it stays.
         let whole = pair(store, folder).await.ok().flatten().filter(|pair| pair.config().is_ok());
-        return Ok(whole.map_or(Seen::Nothing, Seen::Marked));
+        return Ok(whole.map_or(Seen::Unfinished, Seen::Marked));
     }
     Ok(pair(store, folder).await?.map_or(Seen::Nothing, Seen::Pair))
 }
@@ -105,15 +107,18 @@ async fn octets(store: &Store, path: &str, most: u64) -> Result<Option<Zeroizing
 /// and keeps it there, which a FAT volume alone can. Whoever has the disk [open](open()) has closed it before.
 pub async fn begin(disk: &Disk, folder: &str, seen: Seen, maker: &Maker) -> crate::Result<Begun> {
     let pair = match seen {
-        Seen::Nothing => {
+        Seen::Nothing | Seen::Unfinished => {
             let pair = maker.make()?;
             keep(disk, folder, &pair).await?;
             return Ok(Begun::Made(pair));
         }
         Seen::Pair(pair) => pair,
         Seen::Marked(pair) => {
+            // The disk may be read only by now; the pair is whole all the same.
             #[cfg(feature = "fat")]
-            super::kept::unmark(disk, folder).await?;
+            if let Err(error) = super::kept::unmark(disk, folder).await {
+                log::warn!("keys: {folder}{UNFINISHED}: {error}");
+            }
             pair
         }
     };

@@ -6,6 +6,8 @@ use super::disk::{self, Seen};
 use super::{Maker, Pair, PairError, Shown};
 #[cfg(feature = "storage")]
 use crate::files::Store;
+#[cfg(feature = "storage")]
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -250,7 +252,10 @@ async fn on_disk(store: &Store, site: &Site, shown: Option<Pair>) -> Result<Opti
             Ok(shown)
         }
         Seen::Pair(pair) | Seen::Marked(pair) => Ok(Some(pair)),
-        Seen::Nothing if site.is_only_here => Ok(shown),
+        Seen::Nothing | Seen::Unfinished if site.is_only_here => Ok(shown),
+        // One that was to take the place of ours could not be written: it is tried again.
+        Seen::Unfinished if shown.as_ref().is_some_and(|pair| pair.is_due(SystemTime::now())) => Ok(shown),
+        Seen::Unfinished => Err(PairError::File(format!("{} is not finished", site.folder))),
         Seen::Nothing => Err(disk::missing(&site.folder)),
     }
 }

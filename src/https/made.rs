@@ -25,7 +25,8 @@ impl Maker {
     /// Makes a pair that has signed itself.
     pub fn make(&self) -> Result<Pair, PairError> {
         let now = SystemTime::now().since_unix();
-        let (from, to) = (now.saturating_sub(EARLIER), now.saturating_add(self.valid));
+        let from = now.saturating_sub(EARLIER.saturating_sub(issue::BACKDATED));
+        let to = now.saturating_add(self.valid);
         let (from, to) = (SystemTime::from_unix(from), SystemTime::from_unix(to));
         let names: alloc::vec::Vec<&str> = self.names.split(',').collect();
         let made = issue::self_signed(&names, from, to)?;
@@ -90,6 +91,14 @@ mod tests {
             assert!(!long.is_due(at(now)) && !long.is_due(at(now + 769 * DAY)));
             assert!(long.is_due(at(now + 771 * DAY)) && long.is_due(at(now + 900 * DAY)));
             assert!(long.is_due(at(now - 2 * DAY)), "before it begins");
+            for seconds in [60, 1800, 3600, 86_400] {
+                let maker = Maker { names: "localhost".into(), valid: Duration::from_secs(seconds) };
+                let made = maker.make().unwrap();
+                assert!(
+                    !made.is_due(at(now + seconds / 3)) && made.is_due(at(now + seconds * 2 / 3)),
+                    "{seconds}"
+                );
+            }
             let short = maker(2).make().unwrap();
             assert!(!short.is_due(at(now)) && short.is_due(at(now + DAY + 60)));
             let own = Pair::new(long.chain.replace(MARK, ""), long.key.clone());

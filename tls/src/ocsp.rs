@@ -5,13 +5,15 @@
 
 use crate::der;
 use alloc::vec::Vec;
-use fata_libos::time::SystemTime;
+use fata_libos::time::{Duration, SystemTime};
 use p256::pkcs8::der::{SliceReader, Tag, TagNumber};
 
 /// The longest one, octets: one with a chain of certificates has some thousand.
 const MOST: usize = 64 << 10;
 /// `id-pkix-ocsp-basic`, 1.3.6.1.5.5.7.48.1.1.
 const BASIC: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 1, 1];
+/// How much slower our clock may be than the authority's.
+const SLOWER: Duration = Duration::from_secs(300);
 /// `CertStatus`: good.
 const GOOD: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(0) };
 
@@ -75,7 +77,8 @@ impl OcspResponse {
 
     /// Whether clients take it at that time.
     pub fn check_dates(&self, now: SystemTime) -> Result<(), OcspError> {
-        match self.this_update <= now && self.next_update.is_none_or(|next| now < next) {
+        let begins = self.this_update.since_unix().saturating_sub(SLOWER);
+        match begins <= now.since_unix() && self.next_update.is_none_or(|next| now < next) {
             true => Ok(()),
             false => Err(OcspError::NotOfNow),
         }

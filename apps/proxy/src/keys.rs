@@ -35,7 +35,7 @@ impl Group {
 
     /// Whether the disk has nothing for it.
     pub fn has_nothing(&self) -> bool {
-        matches!(self.seen, Seen::Nothing)
+        matches!(self.seen, Seen::Nothing | Seen::Unfinished)
     }
 
     /// Whether a host is one of it.

@@ -93,13 +93,17 @@ async fn main(env: Env) -> Result<()> {
     match env.param(params::HTTP) {
         "off" => {}
         "redirect" => {
-            let listener = listen(port)?;
+            let (listener, load_balancers) = (listen(port)?, load_balancers.clone());
             let server = Server::with(
                 certificates.route(Router::redirect_to_https(tls_port)),
                 Limits { connections: 128, ..limits.clone() },
                 Rc::default(),
             );
-            spawn(async move { server.serve(async move || listener.accept().await).await }).detach();
+            let accept = async move || {
+                let (stream, _, peer) = accept(&listener, &load_balancers, false).await?;
+                Ok::<_, net::Error>((stream, peer))
+            };
+            spawn(async move { server.serve(accept).await }).detach();
         }
         "serve" => {
             let (listener, load_balancers) = (listen(port)?, load_balancers.clone());

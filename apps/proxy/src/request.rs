@@ -36,7 +36,8 @@ pub fn outgoing(request: &Request<'_>, about: &About, is_trusted: bool) -> Resul
     let authority = request.authority().unwrap_or_default();
     head.field("Host", authority)?;
     for (name, value) in request.headers() {
-        let may_say = !fields::is_of_client(name) || is_trusted;
+        // Who is trusted may pass on what is not: with `_` it is for programs what it is for us with `-`.
+        let may_say = !fields::is_of_client(name) || is_trusted && !name.contains('_');
         if !is_ours(name) && may_say && fields::goes_on(name, request.header_values("Connection")) {
             head.field(name, value)?;
         }

@@ -130,6 +130,20 @@ fn the_protocol_of_load_balancers_is_understood() {
 }
 
 #[test]
+fn load_balancers_are_understood_where_all_are_sent_away() {
+    let (process, port, tls_port) = proxy(&[server("one")], &["proxy-from=127.0.0.0/8", "http=redirect"]);
+    for (request, place) in
+        [("GET /a?b HTTP/1.1\r\nHost: h:80", "h"), ("GET http://a/a?b HTTP/1.1\r\nHost: h", "a")]
+    {
+        let request = format!("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n{request}\r\nConnection: close\r\n\r\n");
+        let answer = raw(port, &request);
+        let location = format!("\r\nLocation: https://{place}:{tls_port}/a?b\r\n");
+        assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains(&location), "{request}: {answer}");
+    }
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
 fn what_is_under_way_ends_whole() {
     let (process, _, tls_port) = proxy(&[server("one")], &["drain=15s"]);
     let url = format!("https://localhost:{tls_port}/slow");

@@ -220,6 +220,7 @@ fn fields_that_clients_must_not_send() {
     ] {
         assert!(seen.contains(there), "{there} in {seen}");
     }
+    assert!(!seen.contains("1.1.1.2"), "{seen}");
     assert_eq!(process.leave().code(), Some(0));
 }
 

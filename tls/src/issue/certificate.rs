@@ -17,7 +17,7 @@ const NO_COMMON_NAME: &str = "self-signed";
 /// Octets of a serial number, of the 20 that there may be.
 const SERIAL: usize = 16;
 /// How much earlier than it is asked for a certificate begins: some clients' clocks are behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
+pub const BACKDATED: Duration = Duration::from_secs(3600);
 /// 9999-12-31T23:59:59Z, which stands for a certificate that does not end (RFC 5280, section 4.1.2.5).
 pub const MAX_DATE: SystemTime = SystemTime::from_unix(Duration::from_secs(253_402_300_799));
 /// How long the certificate of a challenge lasts, either side of now: some authorities' clocks, and ours.

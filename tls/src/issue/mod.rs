@@ -32,7 +32,7 @@ mod request;
 mod tests;
 mod validity;
 
-pub use certificate::{Issued, MAX_DATE, acme_certificate, self_signed, self_signed_with};
+pub use certificate::{BACKDATED, Issued, MAX_DATE, acme_certificate, self_signed, self_signed_with};
 pub use identity::Identity;
 pub use key::PrivateKey;
 pub use names::{BadName, MAX_NAMES, Name, Names};

@@ -154,7 +154,8 @@ pub fn configured(folder: &Folder, config: &str, params: &[&str]) -> (Process, u
 fn started(params: &[&str]) -> (Process, u16, u16) {
     let (port, tls_port) = (free_port(), free_port());
     let (plain, tls) = (format!("port={port}"), format!("tls-port={tls_port}"));
-    let all = [&[&*plain, &*tls, "http=serve"], params].concat();
+    let http = (!params.iter().any(|param| param.starts_with("http="))).then_some("http=serve");
+    let all: Vec<_> = [&*plain, &*tls].into_iter().chain(http).chain(params.iter().copied()).collect();
     let process = Process::start(env!("CARGO_BIN_EXE_proxy"), all);
     process.wait_for(&format!("HTTPS on port {tls_port}"));
     (process, port, tls_port)
