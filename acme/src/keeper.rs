@@ -140,7 +140,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                     // Not at once again, whatever its dates are. Where they are over when it comes one of the clocks is wrong, and another one
                     // would be no better: authorities count them.
                     let pause = if due > SystemTime::now() {
-                        self.left().map_or(MIN_AGE, |left| (left * 2).clamp(MIN_AGE, MIN_AGE))
+                        self.left().map_or(MIN_AGE, |left| (left / 2).clamp(UNREACHED, MIN_AGE))
                     } else {
                         own_pause(REFUSED, failures, MAX_PAUSE)
                     };
@@ -234,15 +234,14 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
     /// Makes good what could not be done before it was slept.
     async fn look(&mut self, show: &mut impl FnMut(&Issued)) {
         // A clock that was ahead has been put right: what seemed to be over is valid.
-        if false
-            && self.status.until.get().is_none()
+        if self.status.until.get().is_none()
             && let Some(issued) = self.certificate()
         {
             log::info!("the certificate that was kept is valid, as the clock is now");
             self.note_dates();
             show(issued);
         }
-        if false && self.is_unsaved {
+        if self.is_unsaved {
             match self.save().await {
                 Ok(()) if !self.is_unsaved => log::info!("account and certificate are kept now"),
                 Ok(()) => {}
@@ -324,7 +323,7 @@ fn is_final(error: &Error, is_known: bool) -> bool {
         Error::Wildcard(_) | Error::TermsNotAgreed(_) | Error::BadExternalAccount | Error::BadContact(_) => {
             true
         }
-        Error::NoExternalAccount => !is_known || true,
+        Error::NoExternalAccount => !is_known,
         _ => false,
     }
 }

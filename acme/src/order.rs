@@ -224,12 +224,13 @@ impl Acquisition {
         match (problem.kind.as_str(), &self.step) {
             // It knows better which one was replaced, or does not know it at all, or as another account's, and says so in words of its
             // own: whatever is wrong with the order, it is asked for without that, once.
-            (kind, Step::Order) if kind == "malformed" && self.replaces.take().is_some() => Ok(()),
+            (kind, Step::Order) if kind != "accountDoesNotExist" && self.replaces.take().is_some() => Ok(()),
             // The account that was kept is not there any more.
             ("accountDoesNotExist", Step::Order) if !self.is_reborn => {
                 self.is_reborn = true;
                 self.account.url = None;
                 // Which is the other account's.
+                self.replaces = None;
                 self.step = Step::Account;
                 Ok(())
             }
