@@ -4,7 +4,8 @@
 //! more input. A server's and a client's connection are behind one trait, so that an image has the code of those alone that
 //! it makes.
 
-use crate::names::Seen;
+use crate::preference::is_chacha20_first;
+use crate::server::Ready;
 use alloc::string::String;
 use alloc::vec::Vec;
 use rustls::CommonState;
@@ -58,6 +59,9 @@ pub(crate) trait Engine {
     /// Puts `close_notify` into the output, if all that came was looked at.
     fn close(&mut self, incoming: &mut [u8], out: &mut Vec<u8>);
 
+    /// Sees the first record that comes, before it is looked at.
+    fn first(&mut self, _record: &[u8]) {}
+
     /// What is known of it.
     fn state(&self) -> &CommonState;
 
@@ -70,7 +74,7 @@ pub(crate) trait Engine {
 /// A server's.
 pub(crate) struct ServerEngine {
     pub(crate) connection: UnbufferedServerConnection,
-    pub(crate) seen: Seen,
+    pub(crate) ready: Ready,
 }
 
 impl Engine for ServerEngine {
@@ -82,12 +86,21 @@ impl Engine for ServerEngine {
         close(self.connection.process_tls_records(incoming), out);
     }
 
+    fn first(&mut self, record: &[u8]) {
+        // It has been told nothing yet, so that another can take its place.
+        if is_chacha20_first(record)
+            && let Ok(other) = UnbufferedServerConnection::new(self.ready.clients_order.clone())
+        {
+            self.connection = other;
+        }
+    }
+
     fn state(&self) -> &CommonState {
         &self.connection
     }
 
     fn server_name(&mut self) -> Option<String> {
-        self.seen.take()
+        self.ready.seen.take()
     }
 }
 

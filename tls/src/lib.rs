@@ -54,6 +54,7 @@ mod memory;
 mod names;
 mod ocsp;
 mod pem;
+mod preference;
 pub mod provider;
 mod record;
 mod server;

@@ -84,7 +84,8 @@ impl Clients {
     }
 }
 
-/// What a server shows and asks for. Early data is off, and there is no renegotiation.
+/// What a server shows and asks for. Early data is off, and there is no renegotiation. Its own order of cipher suites counts, but for
+/// clients whose first has ChaCha20-Poly1305: then theirs does.
 #[derive(Debug)]
 pub struct ServerConfig {
     provider: Arc<CryptoProvider>,
@@ -211,7 +212,9 @@ impl ServerConfig {
         if self.sessions > 0 {
             config.session_storage = Arc::new(ServerCache::new(self.sessions));
         }
-        Ok(Ready { config: Arc::new(config), seen })
+        let clients_order = Arc::new(config.clone());
+        config.ignore_client_order = true;
+        Ok(Ready { config: Arc::new(config), clients_order, seen })
     }
 
     /// With that of the challenges behind those that are named.
@@ -243,9 +246,12 @@ pub(crate) fn check_protocols(protocols: &[Vec<u8>]) -> Result<(), ConfigError> 
 }
 
 /// A configuration in use.
-struct Ready {
+#[derive(Clone)]
+pub(crate) struct Ready {
     config: Arc<rustls::ServerConfig>,
-    seen: Seen,
+    /// The same for those whose order of suites counts.
+    pub(crate) clients_order: Arc<rustls::ServerConfig>,
+    pub(crate) seen: Seen,
 }
 
 /// Makes TLS streams of accepted ones. Cloning gives another handle of the same one.
@@ -283,10 +289,10 @@ impl TlsAcceptor {
     /// progress as [may be](Limits::handshakes), or memory is short.
     pub fn accept<S: Read + Write>(&self, stream: S) -> Result<TlsStream<S>, crate::Error> {
         let handshaking = Handshaking::begin(&self.0.common)?;
-        let ready = self.0.ready.borrow();
+        let ready = self.0.ready.borrow().clone();
         let connection = UnbufferedServerConnection::new(ready.config.clone())
             .inspect_err(|_| self.stats().turned_away.add(1))?;
-        let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone() });
+        let engine = Box::new(ServerEngine { connection, ready });
         Ok(TlsStream::new(engine, handshaking, stream))
     }
 

@@ -6,7 +6,8 @@ use common::*;
 use embedded_io_async::{Read, Write};
 use fata_libos::net::Abort;
 use fata_libos::time::{Duration, Instant, sleep, timeout};
-use fata_tls::{Error, TlsAcceptor, TlsConnector, Version, Versions};
+use fata_tls::{ClientConfig, Error, TlsAcceptor, TlsConnector, Version, Versions};
+use std::sync::Arc;
 
 #[test]
 fn both_sides_agree_and_know_what_on() {
@@ -25,6 +26,27 @@ fn both_sides_agree_and_know_what_on() {
         assert!(!server_end.is_resumed() && !client_end.is_resumed());
         assert_eq!((server.stats().handshakes(), client.stats().handshakes()), (1, 1));
         assert_eq!((server.stats().handshakes_failed(), server.stats().connections()), (0, 1));
+    });
+}
+
+/// Those whose processors have no instructions for AES put ChaCha20 first; all others take what the server likes best.
+#[test]
+fn the_servers_order_of_suites_counts_but_for_those_who_want_chacha20() {
+    const CHACHA20: [u16; 2] = [0x1303, 0xcca9];
+    const AES_256: [u16; 2] = [0x1302, 0xc02c];
+    const AES_128: [u16; 2] = [0x1301, 0xc02b];
+    run(async {
+        for (place, versions) in [Versions::Tls13, Versions::Tls12].into_iter().enumerate() {
+            let server = TlsAcceptor::new(server_config().versions(versions)).unwrap();
+            for (first, agreed) in [(CHACHA20, CHACHA20), (AES_256, AES_128), (AES_128, AES_128)] {
+                let mut provider = fata_tls::provider::provider();
+                provider.cipher_suites.sort_by_key(|suite| u16::from(suite.suite()) != first[place]);
+                let client = ClientConfig::with_provider(Arc::new(provider), ROOT).unwrap();
+                let client = TlsConnector::new(client).unwrap();
+                let (end, _) = connected(&server, &client, "server.test").await;
+                assert_eq!(end.cipher_suite(), Some(agreed[place]), "{first:04x?}");
+            }
+        }
     });
 }
 

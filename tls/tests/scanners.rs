@@ -64,10 +64,6 @@ const NOT_OURS: &[(&str, &str)] = &[
     ),
     ("OCSP_stapling", "the same"),
     ("DNS_CAArecord", "the same"),
-    (
-        "cipher_order",
-        "the client's order counts, as Mozilla has it: who has no instructions for AES wants ChaCha20; no suite is weak",
-    ),
     ("RC4", "Debian's OpenSSL cannot ask for it; the suites are all named by sslscan"),
     (
         "sessionresumption_ticket",

@@ -10,16 +10,10 @@ use std::path::Path;
 use testssl::{check, findings, grade, worse_than_low};
 
 /// What is not looked at, and why.
-const EXEMPT: &[(&str, &str)] = &[
-    (
-        "cipher_order",
-        "the client's order counts, as Mozilla has it: who has no instructions for AES wants ChaCha20; no suite is weak",
-    ),
-    (
-        "BREACH",
-        "pages that are kept compressed are the same for all, have no secret in them, and nothing that was in the request",
-    ),
-];
+const EXEMPT: &[(&str, &str)] = &[(
+    "BREACH",
+    "pages that are kept compressed are the same for all, have no secret in them, and nothing that was in the request",
+)];
 
 const EXTENSIONS: &str = "subjectAltName=DNS:localhost\n\
     basicConstraints=critical,CA:FALSE\n\
