@@ -7,18 +7,26 @@
 //! timer has to end soon after makes them smaller, and the next attempt rarer. One client that asks, waits and asks again is
 //! hardly slowed down, and many are served faster, because the back end too is left alone. The time that a batch may take
 //! is bounded in hypercalls: where those are cheap, waits are short.
+//!
+//! Frames that take many slots each are data in bulk, whose sender is far ahead of us: several of them come together, and the back
+//! end, which would have had to notify with each, has the time for data.
 
 use fata_libos::time::{Duration, Instant};
 
-/// Frames waited for at most.
+/// Slots waited for at most: frames that take one each, and long ones, of which these are four of the longest.
 const BATCH: u32 = 12;
+const BULK_BATCH: u32 = 64;
+/// Frames that take so many slots each are data in bulk.
+const LONG_FRAME: u64 = 8;
 /// A hypercall that takes longer was measured while the host was busy, nanoseconds.
 const MOST_EXPENSIVE: u64 = 50_000;
 /// The longest wait, in the time of hypercalls: where a frame costs the back end fifty, three still come together.
 const LONGEST: u64 = 300;
-/// A batch may take so many times what its frames usually take: they do not come evenly.
+const BULK_LONGEST: u64 = 900;
+/// A batch may take so many times what its slots usually take: frames do not come evenly.
 const PATIENCE: u64 = 3;
-/// Frames in batches that filled up before a larger size is tried: at first, and at most after sizes that were too large.
+const BULK_PATIENCE: u64 = 2;
+/// Slots in batches that filled up before a larger size is tried: at first, and at most after sizes that were too large.
 const PROOF: (u64, u64) = (24, 256);
 
 /// A batch that falls short after so many that did not tells nothing: peers pause for reasons of their own.
@@ -29,23 +37,26 @@ const SELDOM: u64 = 4;
 pub(super) enum Plan {
     /// With the next frame.
     Next,
-    /// With the `count`th from now, or at a moment.
+    /// With the `count`th slot from now, or at a moment.
     Several { count: u32, until: Instant },
 }
 
 #[derive(Debug)]
 pub(super) struct Moderation {
-    /// The longest wait, nanoseconds.
-    longest: u64,
-    /// The batch now: its size, and when and after how many frames it began.
+    /// What a hypercall takes, nanoseconds.
+    hypercall: u64,
+    /// The batch now: its size, slots, and when and after how many slots and frames it began.
     size: u32,
     began: Instant,
     from: u64,
+    from_frames: u64,
+    /// Whether the frames of the last batch were long.
+    is_bulk: bool,
     /// When it ends if it does not fill up; `None` where there is no wait.
     until: Option<Instant>,
-    /// The usual time from one frame to the next, nanoseconds.
+    /// The usual time from one slot to the next, nanoseconds.
     gap: u64,
-    /// Frames in batches of this size that filled up, and how many it takes to grow.
+    /// Slots in batches of this size that filled up, and how many it takes to grow.
     full: u64,
     proof: u64,
     /// The same since the last batch that fell short.
@@ -56,16 +67,17 @@ pub(super) struct Moderation {
 
 impl Moderation {
     pub(super) fn new(hypercall: Duration) -> Self {
-        let unit = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(MOST_EXPENSIVE);
-        let longest = LONGEST * unit;
+        let hypercall = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(MOST_EXPENSIVE);
         let began = Instant::from_nanos(0);
         Self {
-            longest,
+            hypercall,
             size: 1,
             began,
             from: 0,
+            from_frames: 0,
+            is_bulk: false,
             until: None,
-            gap: longest,
+            gap: LONGEST * hypercall,
             full: 0,
             proof: PROOF.0,
             since_short: 0,
@@ -73,9 +85,9 @@ impl Moderation {
         }
     }
 
-    /// There is nothing to receive at `now`, after `frames` frames in all.
-    pub(super) fn plan(&mut self, now: Instant, frames: u64) -> Plan {
-        let new = frames - self.from;
+    /// There is nothing to receive at `now`, after so many slots and frames in all.
+    pub(super) fn plan(&mut self, now: Instant, slots: u64, frames: u64) -> Plan {
+        let new = slots - self.from;
         let is_full = new >= u64::from(self.size);
         match self.until {
             // Asked in between, about something else.
@@ -88,35 +100,49 @@ impl Moderation {
             // Nothing came at all, so nobody waited.
             Some(_) => {
                 self.until = None;
-                self.from = frames;
+                self.from = slots;
                 return Plan::Next;
             }
             None => {}
         }
+        // Without the end of a frame it is what it was.
+        if frames > self.from_frames {
+            self.is_bulk = new >= LONG_FRAME * (frames - self.from_frames);
+        }
         self.measure(now, new);
-        (self.began, self.from) = (now, frames);
-        self.size = self.size.min((self.longest / (PATIENCE * self.gap.max(1))) as u32).max(1);
+        (self.began, self.from, self.from_frames) = (now, slots, frames);
+        let (batch, longest, patience) = self.bounds();
+        self.size = self.size.min(batch).min((longest / (patience * self.gap.max(1))) as u32).max(1);
         self.until =
-            (self.size > 1).then(|| now + Duration::from_nanos(PATIENCE * u64::from(self.size) * self.gap));
+            (self.size > 1).then(|| now + Duration::from_nanos(patience * u64::from(self.size) * self.gap));
         self.until.map_or(Plan::Next, |until| Plan::Several { count: self.size, until })
+    }
+
+    /// The most slots, the longest wait in nanoseconds, and the patience.
+    fn bounds(&self) -> (u32, u64, u64) {
+        let (batch, longest, patience) = match self.is_bulk {
+            true => (BULK_BATCH, BULK_LONGEST, BULK_PATIENCE),
+            false => (BATCH, LONGEST, PATIENCE),
+        };
+        (batch, longest * self.hypercall, patience)
     }
 
     /// An eighth of each new gap; a long pause counts as just too long to wait.
     fn measure(&mut self, now: Instant, new: u64) {
         let took = u64::try_from(now.duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
-        let gap = (took / new.max(1)).min(self.longest);
+        let gap = (took / new.max(1)).min(LONGEST * self.hypercall);
         self.gap = (self.gap * 7 + gap) / 8;
     }
 
-    fn filled_up(&mut self, frames: u64) {
-        self.full += frames;
-        self.since_short += frames;
+    fn filled_up(&mut self, slots: u64) {
+        self.full += slots;
+        self.since_short += slots;
         if self.full >= self.proof {
             self.full = 0;
             if self.size >= self.too_large {
                 self.proof = (self.proof / 2).max(PROOF.0);
             }
-            let size = (self.size + 1 + self.size / 4).min(BATCH);
+            let size = (self.size + 1 + self.size / 4).min(self.bounds().0);
             if size > self.size {
                 (self.size, self.since_short) = (size, 0);
             }
@@ -147,7 +173,7 @@ mod tests {
         let mut now = 0;
         while now < 2_000_000 {
             arrivals.sort_unstable();
-            let plan = moderation.plan(Instant::from_nanos(now * 1000), frames);
+            let plan = moderation.plan(Instant::from_nanos(now * 1000), frames, frames);
             let (count, until) = match plan {
                 Plan::Next => (1, u64::MAX),
                 Plan::Several { count, until } => (count as usize, until.as_nanos().div_ceil(1000)),
@@ -168,7 +194,7 @@ mod tests {
     fn seldom_frames_are_heard_at_once() {
         let mut moderation = Moderation::new(HYPERCALL);
         for n in 1..1000 {
-            assert_eq!(moderation.plan(Instant::from_nanos(n * 1_000_000), n), Plan::Next);
+            assert_eq!(moderation.plan(Instant::from_nanos(n * 1_000_000), n, n), Plan::Next);
         }
     }
 
@@ -194,7 +220,9 @@ mod tests {
     #[test]
     fn where_hypercalls_cost_nothing_nothing_waits() {
         let mut moderation = Moderation::new(Duration::ZERO);
-        assert!((1..1000).all(|n| moderation.plan(Instant::from_nanos(n * 10_000), n * 4) == Plan::Next));
+        assert!(
+            (1..1000).all(|n| moderation.plan(Instant::from_nanos(n * 10_000), n * 4, n * 4) == Plan::Next)
+        );
     }
 
     #[test]
@@ -203,15 +231,62 @@ mod tests {
         let at = |micros| Instant::from_nanos(micros * 1000);
         let mut last = Plan::Next;
         for n in 1..400 {
-            last = moderation.plan(at(n * 10), n * 12);
+            last = moderation.plan(at(n * 10), n * 12, n * 12);
         }
         let Plan::Several { count, until } = last else { panic!("no wait") };
         assert!(until > at(3990) && until <= at(3990 + 5 * LONGEST));
         let frames = 399 * 12;
-        assert_eq!(moderation.plan(at(3991), frames), last);
+        assert_eq!(moderation.plan(at(3991), frames, frames), last);
         let fewer = Plan::Several { count: count - 1, until };
-        assert_eq!(moderation.plan(at(3992), frames + 1), fewer);
-        moderation.plan(until, frames + 1);
-        assert_eq!(moderation.plan(until + Duration::from_millis(1), frames + 1), Plan::Next, "nothing came");
+        assert_eq!(moderation.plan(at(3992), frames + 1, frames + 1), fewer);
+        moderation.plan(until, frames + 1, frames + 1);
+        assert_eq!(
+            moderation.plan(until + Duration::from_millis(1), frames + 1, frames + 1),
+            Plan::Next,
+            "nothing came"
+        );
+    }
+
+    /// A frame of 17 slots each 600 microseconds, taken when it is told of; how many slots were waited for with each wake-up, in the end.
+    fn bulk(moderation: &mut Moderation, slots_of: u64) -> u64 {
+        let (mut now, mut slots, mut frames, mut last) = (0, 0, 0, 0);
+        for _ in 0..200 {
+            let count = match moderation.plan(Instant::from_nanos(now * 1000), slots, frames) {
+                Plan::Next => 1,
+                Plan::Several { count, until } => {
+                    assert!(until.as_nanos() <= now * 1000 + moderation.hypercall * BULK_LONGEST);
+                    u64::from(count)
+                }
+            };
+            let came = count.div_ceil(slots_of);
+            (now, slots, frames, last) =
+                (now + 600 * slots_of * came / 17, slots + slots_of * came, frames + came, count);
+        }
+        last
+    }
+
+    #[test]
+    fn long_frames_come_several_together() {
+        // 900 hypercalls are the time of 64 slots, twice.
+        assert_eq!(bulk(&mut Moderation::new(HYPERCALL), 17), 63);
+        assert_eq!(bulk(&mut Moderation::new(2 * HYPERCALL), 17), u64::from(BULK_BATCH));
+        assert_eq!(bulk(&mut Moderation::new(HYPERCALL / 10), 17), 6, "a part of a frame: the next");
+        assert_eq!(bulk(&mut Moderation::new(Duration::ZERO), 17), 1);
+    }
+
+    #[test]
+    fn after_long_frames_short_ones_are_not_waited_for_as_long() {
+        let mut moderation = Moderation::new(HYPERCALL);
+        bulk(&mut moderation, 17);
+        assert!(moderation.size > BATCH);
+        let (slots, frames, now) = (moderation.from, moderation.from_frames, moderation.began);
+        for n in 1..3 {
+            let now = now + Duration::from_millis(n);
+            let Plan::Several { count, .. } = moderation.plan(now, slots + 64 * n, frames + 64 * n) else {
+                continue;
+            };
+            assert!(count <= BATCH, "{count}");
+        }
+        assert_eq!(bulk(&mut Moderation::new(HYPERCALL), 1), u64::from(BATCH), "of one slot each");
     }
 }

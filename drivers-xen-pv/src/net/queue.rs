@@ -193,7 +193,7 @@ impl Queue {
     /// Ready when there is something to receive, or the room that was wanted.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, NetFault> {
         self.flush();
-        let plan = self.moderation.plan(Instant::recent(), self.rx.responses());
+        let plan = self.moderation.plan(Instant::recent(), self.rx.responses(), self.rx.counts().frames);
         let waits = plan != Plan::Next;
         let count = match plan {
             Plan::Next => 1,
