@@ -4,13 +4,14 @@
 //! more input. A server's and a client's connection are behind one trait, so that an image has the code of those alone that
 //! it makes.
 
+use crate::names::Seen;
 use crate::preference::is_chacha20_first;
-use crate::server::Ready;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{ServerConfig, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
 /// Room for what protects a record: header, explicit nonce, content type, tag.
@@ -74,7 +75,9 @@ pub(crate) trait Engine {
 /// A server's.
 pub(crate) struct ServerEngine {
     pub(crate) connection: UnbufferedServerConnection,
-    pub(crate) ready: Ready,
+    pub(crate) seen: Seen,
+    /// For a client whose order of suites counts; none when it is known.
+    pub(crate) clients_order: Option<Arc<ServerConfig>>,
 }
 
 impl Engine for ServerEngine {
@@ -87,9 +90,11 @@ impl Engine for ServerEngine {
     }
 
     fn first(&mut self, record: &[u8]) {
-        // It has been told nothing yet, so that another can take its place.
-        if is_chacha20_first(record)
-            && let Ok(other) = UnbufferedServerConnection::new(self.ready.clients_order.clone())
+        // It has been told nothing yet, so that another can take its place. What is not taken now is not needed any more: a
+        // connection is to keep no configuration that was replaced.
+        if let Some(config) = self.clients_order.take()
+            && is_chacha20_first(record)
+            && let Ok(other) = UnbufferedServerConnection::new(config)
         {
             self.connection = other;
         }
@@ -100,7 +105,7 @@ impl Engine for ServerEngine {
     }
 
     fn server_name(&mut self) -> Option<String> {
-        self.ready.seen.take()
+        self.seen.take()
     }
 }
 

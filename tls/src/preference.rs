@@ -6,8 +6,8 @@ const BEFORE_SESSION: usize = 5 + 4 + 2 + 32;
 /// `TLS_CHACHA20_POLY1305_SHA256` and the two of TLS 1.2 with ECDHE (RFC 8446 appendix B.4, RFC 7905 section 2).
 const CHACHA20: [[u8; 2]; 3] = [[0x13, 0x03], [0xcc, 0xa8], [0xcc, 0xa9]];
 
-/// Whether a first record has a client's hello whose first suite is one with ChaCha20-Poly1305. Values that are reserved (RFC 8701)
-/// count for nothing. A hello in so small parts that none is seen is one of a client without wishes.
+/// Whether a first record has a client's hello whose first suite is one with ChaCha20-Poly1305. Values that are no suites
+/// count for nothing: reserved ones (RFC 8701), and signals (RFC 5746 section 3.3, RFC 7507). A hello in so small parts that none is seen is one of a client without wishes.
 pub(crate) fn is_chacha20_first(record: &[u8]) -> bool {
     let Some((&session, rest)) = record.get(BEFORE_SESSION..).and_then(<[u8]>::split_first) else {
         return false;
@@ -17,11 +17,11 @@ pub(crate) fn is_chacha20_first(record: &[u8]) -> bool {
     };
     let suites = suites.get(..usize::from(u16::from_be_bytes([*high, *low]))).unwrap_or(suites);
     let (suites, _) = suites.as_chunks::<2>();
-    suites.iter().find(|suite| !is_reserved(**suite)).is_some_and(|first| CHACHA20.contains(first))
+    suites.iter().find(|suite| !is_no_suite(**suite)).is_some_and(|first| CHACHA20.contains(first))
 }
 
-fn is_reserved([high, low]: [u8; 2]) -> bool {
-    high == low && high & 0x0f == 0x0a
+fn is_no_suite([high, low]: [u8; 2]) -> bool {
+    (high == low && high & 0x0f == 0x0a) || [[0x00, 0xff], [0x56, 0x00]].contains(&[high, low])
 }
 
 #[cfg(test)]
@@ -47,6 +47,7 @@ mod tests {
             (&[0xcca8, 0xc02f], true),
             (&[0xcca9, 0xc02b], true),
             (&[0x2a2a, 0x1303, 0x1301], true),
+            (&[0x00ff, 0x5600, 0xcca9], true),
             (&[0xfafa, 0x1301, 0x1303], false),
             (&[0x1301, 0x1303], false),
             // Neither is reserved: both octets of those are the same.

@@ -246,12 +246,11 @@ pub(crate) fn check_protocols(protocols: &[Vec<u8>]) -> Result<(), ConfigError> 
 }
 
 /// A configuration in use.
-#[derive(Clone)]
-pub(crate) struct Ready {
+struct Ready {
     config: Arc<rustls::ServerConfig>,
     /// The same for those whose order of suites counts.
-    pub(crate) clients_order: Arc<rustls::ServerConfig>,
-    pub(crate) seen: Seen,
+    clients_order: Arc<rustls::ServerConfig>,
+    seen: Seen,
 }
 
 /// Makes TLS streams of accepted ones. Cloning gives another handle of the same one.
@@ -289,10 +288,11 @@ impl TlsAcceptor {
     /// progress as [may be](Limits::handshakes), or memory is short.
     pub fn accept<S: Read + Write>(&self, stream: S) -> Result<TlsStream<S>, crate::Error> {
         let handshaking = Handshaking::begin(&self.0.common)?;
-        let ready = self.0.ready.borrow().clone();
+        let ready = self.0.ready.borrow();
         let connection = UnbufferedServerConnection::new(ready.config.clone())
             .inspect_err(|_| self.stats().turned_away.add(1))?;
-        let engine = Box::new(ServerEngine { connection, ready });
+        let clients_order = Some(ready.clients_order.clone());
+        let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone(), clients_order });
         Ok(TlsStream::new(engine, handshaking, stream))
     }
 

@@ -22,6 +22,7 @@
 //! Memory that the back end writes is copied once into the stack's buffer and read nowhere else. What the back end does
 //! wrong is a [`NetFault`]: it is logged and counted, the device is closed, and tried again when the back end starts anew.
 
+mod bulk;
 mod chain;
 mod cut;
 mod device;

@@ -6,27 +6,21 @@
 //! a timer in case they do not come. How many that is, is found by trying: batches that fill up become larger, one that the
 //! timer has to end soon after makes them smaller, and the next attempt rarer. One client that asks, waits and asks again is
 //! hardly slowed down, and many are served faster, because the back end too is left alone. The time that a batch may take
-//! is bounded in hypercalls: where those are cheap, waits are short.
-//!
-//! Frames that take many slots each are data in bulk, whose sender is far ahead of us: several of them come together, and the back
-//! end, which would have had to notify with each, has the time for data.
+//! is bounded in hypercalls: where those are cheap, waits are short. Long frames, of many slots, are data in bulk, which has
+//! rules of its own (`bulk`).
 
+use super::bulk::{Batch, Bulk, Wait};
 use fata_libos::time::{Duration, Instant};
 
-/// Slots waited for at most: frames that take one each, and long ones, of which these are four of the longest.
+/// Slots of short frames waited for at most.
 const BATCH: u32 = 12;
-const BULK_BATCH: u32 = 64;
-/// Frames that take so many slots each are data in bulk.
-const LONG_FRAME: u64 = 8;
 /// A hypercall that takes longer was measured while the host was busy, nanoseconds.
 const MOST_EXPENSIVE: u64 = 50_000;
 /// The longest wait, in the time of hypercalls: where a frame costs the back end fifty, three still come together.
 const LONGEST: u64 = 300;
-const BULK_LONGEST: u64 = 900;
-/// A batch may take so many times what its slots usually take: frames do not come evenly.
+/// A batch may take so many times what its frames usually take: they do not come evenly.
 const PATIENCE: u64 = 3;
-const BULK_PATIENCE: u64 = 2;
-/// Slots in batches that filled up before a larger size is tried: at first, and at most after sizes that were too large.
+/// Frames in batches that filled up before a larger size is tried: at first, and at most after sizes that were too large.
 const PROOF: (u64, u64) = (24, 256);
 
 /// A batch that falls short after so many that did not tells nothing: peers pause for reasons of their own.
@@ -43,18 +37,21 @@ pub(super) enum Plan {
 
 #[derive(Debug)]
 pub(super) struct Moderation {
-    /// What a hypercall takes, nanoseconds.
-    hypercall: u64,
-    /// The batch now: its size, slots, and when and after how many slots and frames it began.
-    size: u32,
+    /// The longest wait, nanoseconds.
+    longest: u64,
+    /// The batch now: its slots, and when and after how many slots and frames it began.
+    wanted: u32,
     began: Instant,
     from: u64,
     from_frames: u64,
-    /// Whether the frames of the last batch were long.
+    /// Whether the last frames were long.
     is_bulk: bool,
+    bulk: Bulk,
+    /// The size of batches of short frames, slots.
+    size: u32,
     /// When it ends if it does not fill up; `None` where there is no wait.
     until: Option<Instant>,
-    /// The usual time from one slot to the next, nanoseconds.
+    /// The usual time from one slot of short frames to the next, nanoseconds.
     gap: u64,
     /// Slots in batches of this size that filled up, and how many it takes to grow.
     full: u64,
@@ -67,17 +64,20 @@ pub(super) struct Moderation {
 
 impl Moderation {
     pub(super) fn new(hypercall: Duration) -> Self {
-        let hypercall = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(MOST_EXPENSIVE);
+        let unit = u64::try_from(hypercall.as_nanos()).unwrap_or(u64::MAX).min(MOST_EXPENSIVE);
+        let longest = LONGEST * unit;
         let began = Instant::from_nanos(0);
         Self {
-            hypercall,
-            size: 1,
+            longest,
+            wanted: 1,
             began,
             from: 0,
             from_frames: 0,
             is_bulk: false,
+            bulk: Bulk::new(unit),
+            size: 1,
             until: None,
-            gap: LONGEST * hypercall,
+            gap: longest,
             full: 0,
             proof: PROOF.0,
             since_short: 0,
@@ -88,49 +88,49 @@ impl Moderation {
     /// There is nothing to receive at `now`, after so many slots and frames in all.
     pub(super) fn plan(&mut self, now: Instant, slots: u64, frames: u64) -> Plan {
         let new = slots - self.from;
-        let is_full = new >= u64::from(self.size);
+        let is_full = new >= u64::from(self.wanted);
         match self.until {
             // Asked in between, about something else.
             Some(until) if !is_full && now < until => {
-                return Plan::Several { count: self.size - new as u32, until };
+                return Plan::Several { count: self.wanted - new as u32, until };
             }
-            None if new == 0 => return Plan::Next,
-            _ if is_full => self.filled_up(new),
-            Some(_) if new > 0 => self.fell_short(new as u32),
             // Nothing came at all, so nobody waited.
-            Some(_) => {
-                self.until = None;
-                self.from = slots;
+            _ if new == 0 => {
+                (self.until, self.wanted, self.from) = (None, 1, slots);
                 return Plan::Next;
             }
-            None => {}
+            _ => {}
         }
-        // Without the end of a frame it is what it was.
-        if frames > self.from_frames {
-            self.is_bulk = new >= LONG_FRAME * (frames - self.from_frames);
-        }
-        self.measure(now, new);
+        let took = now.duration_since(self.began);
+        let batch = Batch { slots: new, frames: frames - self.from_frames, took, is_full };
+        self.is_bulk = Bulk::is_bulk(batch).unwrap_or(self.is_bulk);
         (self.began, self.from, self.from_frames) = (now, slots, frames);
-        let (batch, longest, patience) = self.bounds();
-        self.size = self.size.min(batch).min((longest / (patience * self.gap.max(1))) as u32).max(1);
-        self.until =
-            (self.size > 1).then(|| now + Duration::from_nanos(patience * u64::from(self.size) * self.gap));
-        self.until.map_or(Plan::Next, |until| Plan::Several { count: self.size, until })
+        let wait = match self.is_bulk {
+            true => self.bulk.after(batch),
+            false => self.after_short(batch),
+        };
+        self.wanted = wait.map_or(1, |wait| wait.slots);
+        self.until = wait.map(|wait| now + wait.time);
+        self.until.map_or(Plan::Next, |until| Plan::Several { count: self.wanted, until })
     }
 
-    /// The most slots, the longest wait in nanoseconds, and the patience.
-    fn bounds(&self) -> (u32, u64, u64) {
-        let (batch, longest, patience) = match self.is_bulk {
-            true => (BULK_BATCH, BULK_LONGEST, BULK_PATIENCE),
-            false => (BATCH, LONGEST, PATIENCE),
-        };
-        (batch, longest * self.hypercall, patience)
+    /// After a batch of short frames: what to wait for, where that is more than the next.
+    fn after_short(&mut self, batch: Batch) -> Option<Wait> {
+        if batch.slots >= u64::from(self.size) {
+            self.filled_up(batch.slots);
+        } else if self.until.is_some() {
+            self.fell_short(batch.slots as u32);
+        }
+        self.measure(batch);
+        self.size = self.size.min((self.longest / (PATIENCE * self.gap.max(1))) as u32).max(1);
+        let time = Duration::from_nanos(PATIENCE * u64::from(self.size) * self.gap);
+        (self.size > 1).then_some(Wait { slots: self.size, time })
     }
 
     /// An eighth of each new gap; a long pause counts as just too long to wait.
-    fn measure(&mut self, now: Instant, new: u64) {
-        let took = u64::try_from(now.duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
-        let gap = (took / new.max(1)).min(LONGEST * self.hypercall);
+    fn measure(&mut self, batch: Batch) {
+        let took = u64::try_from(batch.took.as_nanos()).unwrap_or(u64::MAX);
+        let gap = (took / batch.slots.max(1)).min(self.longest);
         self.gap = (self.gap * 7 + gap) / 8;
     }
 
@@ -142,7 +142,7 @@ impl Moderation {
             if self.size >= self.too_large {
                 self.proof = (self.proof / 2).max(PROOF.0);
             }
-            let size = (self.size + 1 + self.size / 4).min(self.bounds().0);
+            let size = (self.size + 1 + self.size / 4).min(BATCH);
             if size > self.size {
                 (self.size, self.since_short) = (size, 0);
             }
@@ -245,48 +245,5 @@ mod tests {
             Plan::Next,
             "nothing came"
         );
-    }
-
-    /// A frame of 17 slots each 600 microseconds, taken when it is told of; how many slots were waited for with each wake-up, in the end.
-    fn bulk(moderation: &mut Moderation, slots_of: u64) -> u64 {
-        let (mut now, mut slots, mut frames, mut last) = (0, 0, 0, 0);
-        for _ in 0..200 {
-            let count = match moderation.plan(Instant::from_nanos(now * 1000), slots, frames) {
-                Plan::Next => 1,
-                Plan::Several { count, until } => {
-                    assert!(until.as_nanos() <= now * 1000 + moderation.hypercall * BULK_LONGEST);
-                    u64::from(count)
-                }
-            };
-            let came = count.div_ceil(slots_of);
-            (now, slots, frames, last) =
-                (now + 600 * slots_of * came / 17, slots + slots_of * came, frames + came, count);
-        }
-        last
-    }
-
-    #[test]
-    fn long_frames_come_several_together() {
-        // 900 hypercalls are the time of 64 slots, twice.
-        assert_eq!(bulk(&mut Moderation::new(HYPERCALL), 17), 63);
-        assert_eq!(bulk(&mut Moderation::new(2 * HYPERCALL), 17), u64::from(BULK_BATCH));
-        assert_eq!(bulk(&mut Moderation::new(HYPERCALL / 10), 17), 6, "a part of a frame: the next");
-        assert_eq!(bulk(&mut Moderation::new(Duration::ZERO), 17), 1);
-    }
-
-    #[test]
-    fn after_long_frames_short_ones_are_not_waited_for_as_long() {
-        let mut moderation = Moderation::new(HYPERCALL);
-        bulk(&mut moderation, 17);
-        assert!(moderation.size > BATCH);
-        let (slots, frames, now) = (moderation.from, moderation.from_frames, moderation.began);
-        for n in 1..3 {
-            let now = now + Duration::from_millis(n);
-            let Plan::Several { count, .. } = moderation.plan(now, slots + 64 * n, frames + 64 * n) else {
-                continue;
-            };
-            assert!(count <= BATCH, "{count}");
-        }
-        assert_eq!(bulk(&mut Moderation::new(HYPERCALL), 1), u64::from(BATCH), "of one slot each");
     }
 }

@@ -35,8 +35,8 @@ pub use tickets::Tickets;
 
 /// All that this provider has.
 ///
-/// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes the first of
-/// the client's that it has too: a client without instructions for AES puts ChaCha20 first.
+/// Suites are in the order of Mozilla's "intermediate" configuration, with those of TLS 1.3 first. A server takes its
+/// first that the client has too; where a client, without instructions for AES, puts ChaCha20 first, its order counts.
 pub fn provider() -> CryptoProvider {
     CryptoProvider { signature_verification_algorithms: verify::ALGORITHMS, ..signing() }
 }

@@ -127,12 +127,12 @@ impl Session {
         {
             return Err(self.fail_with(error.into(), alert));
         }
-        if is_first {
-            self.engine.first(&record);
-        }
         let mut incoming = core::mem::take(&mut self.waiting);
         if !memory::is_free(self.phase, self.to_be_taken(incoming.len() + record.len())) {
             return Err(self.no_memory());
+        }
+        if is_first && !record.is_empty() {
+            self.engine.first(&record);
         }
         match incoming.is_empty() {
             true => incoming = record,

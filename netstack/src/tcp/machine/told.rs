@@ -12,12 +12,12 @@ pub(super) const QUICK: u8 = 16;
 /// Over a long way an acknowledgement goes out as soon as so much has come, though more of the same burst follows: who sends
 /// without a pace of his own sends as much at once as one acknowledgement covers, and measures the path with each.
 const PART: u32 = 60_000;
-/// Over a short way, where at least so much comes in a round trip, an acknowledgement waits for three quarters of it.
+/// Over a short way, where at least so much comes in a round trip, an acknowledgement waits for half of it.
 const BULK: u32 = 64 << 10;
 /// No longer than until so much has come, as one acknowledgement is to cover no more than what the queues before the guest take
 /// at once, and no longer than for so long.
-const COMPANY: u32 = 256 << 10;
-const SHORT_DELAY: Duration = Duration::from_millis(2);
+const COMPANY: u32 = 192 << 10;
+const SHORT_DELAY: Duration = Duration::from_millis(1);
 
 impl Machine {
     /// Whether what has come is acknowledged before what follows in the same burst.
@@ -76,10 +76,10 @@ impl Machine {
     }
 
     /// How much is acknowledged together over a short way. Each acknowledgement costs dom0, which is what bounds the rate there,
-    /// as much as a packet of 64 KiB does; before the last quarter has come, the peer is sending again.
+    /// as much as a packet of 64 KiB does; two a round trip keep the peer sending.
     fn company(&self) -> Option<u32> {
         let flow = u32::from(self.rcv.flow) << 10;
-        (flow >= BULK && !self.is_long_way()).then_some((flow / 4 * 3).min(COMPANY))
+        (flow >= BULK && !self.is_long_way()).then_some((flow / 2).min(COMPANY))
     }
 
     fn pace_of_acknowledgements(&self) -> Option<Pace> {
