@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 
@@ -34,6 +34,11 @@ impl<'t> Line<'t> {
     /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.left().is_empty()
+    }
+
+    /// Takes all that are left; how many they were.
+    pub fn clear(&self) -> usize {
+        std::mem::take(&mut *self.left()).len()
     }
 
     /// Puts one back that could not be run, to the end.
@@ -156,20 +161,19 @@ fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &Report) {
     let name = test.full_name();
     let guests_before = host.guests_made();
     host.set_kind(test.kind);
-    let started = Instant::now();
     interrupt::set_limit(Some(test.limit));
-    let outcome = catch_unwind(AssertUnwindSafe(|| (test.run)(host)))
-        .unwrap_or_else(|panic| Err(panic_message(&*panic)));
+    let (outcome, took) = interrupt::timed(|| catch_unwind(AssertUnwindSafe(|| (test.run)(host))));
     interrupt::set_limit(None);
+    let outcome = outcome.unwrap_or_else(|panic| Err(panic_message(&*panic)));
     match outcome {
-        Ok(()) => report.passed(&name, Some(started.elapsed())),
+        Ok(()) => report.passed(&name, Some(took)),
         Err(_) if interrupt::requested() => return,
         Err(error) => {
             let kept = keep_logs(test, host, guests_before, logs).unwrap_or_else(|error| {
                 ui::warn(format!("not all logs could be kept: {error:#}"));
                 logs.to_owned()
             });
-            report.failed(&name, Some(started.elapsed()), &format!("{error:#}\n  logs: {}", kept.display()));
+            report.failed(&name, Some(took), &format!("{error:#}\n  logs: {}", kept.display()));
         }
     }
     if let Err(error) = host.destroy_guests() {
