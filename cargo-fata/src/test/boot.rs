@@ -71,10 +71,10 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
         .collect()
 }
 
-/// Runs those that need no Xen host, a report line each.
-pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
+/// Runs those that need no Xen host, a report line each. Their guests' consoles are kept in a folder of that name.
+pub fn run_without_xen(tests: &[&BootTest], name: &str, logs: &Path, report: &Report) -> Result<()> {
     let line = Line::new(tests);
-    let boot = || Host::without_xen(&logs.join("qemu"));
+    let boot = || Host::without_xen(&logs.join(name));
     run_on(boot, || line.first(), |test, error| fails(test, error, report), logs, report)
 }
 
@@ -185,9 +185,9 @@ fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &Report) {
 fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> Result<PathBuf> {
     let folder = logs.join(test.full_name().replace("::", "-"));
     fs::create_dir_all(&folder)?;
-    if !host.has_xen() {
+    if let Some(consoles) = host.logs_without_xen() {
         for number in guests_before + 1..=host.guests_made() {
-            keep_console(number, &logs.join("qemu"), &folder)?;
+            keep_console(number, consoles, &folder)?;
         }
         return Ok(folder);
     }

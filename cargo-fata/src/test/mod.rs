@@ -1,9 +1,9 @@
 //! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
 //! line that counts them.
 //!
-//! Three things go on at a time: images are built, and looked at; the tests that need a Xen host run on one; all else runs on this
-//! machine, and when it is done, a second Xen host helps. Who needs an image that is not there yet has it built next
-//! ([`crate::images`]). What wants the machine for itself comes last.
+//! Three things go on at a time: lints, host tests, and what else has cargo build for this machine; images are built and looked at,
+//! then come guests of QEMU alone; and the tests that need a Xen host run on one, which a second one helps when one of the others is
+//! done. Who needs an image that is not there yet has it built next ([`crate::images`]). What wants the machine for itself comes last.
 
 mod book;
 mod boot;
@@ -42,6 +42,7 @@ use crate::boot_tests::{self, BootTest};
 use crate::cli::TestArgs;
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
+use crate::xen_host::guest::Kind;
 use crate::{cargo, images, interrupt, ui, xen_host};
 
 /// The name under which the building of all images is reported.
@@ -82,11 +83,18 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         tests.boot.iter().partition(|test| test.needs_xen());
     let (alone, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
         without_xen.into_iter().partition(|test| test.is_alone);
+    let (of_qemu, of_cargo): (Vec<&BootTest>, Vec<&BootTest>) =
+        without_xen.into_iter().partition(|test| matches!(test.kind, Kind::Machine(_)));
     let line = Line::new(&with_xen);
     // With a filter, those that are asked for.
     let builds_all = filter.is_empty() && !tests.boot.is_empty();
     let lacks_images = AtomicBool::new(false);
     let has_images = || !lacks_images.load(Ordering::SeqCst);
+    let helps = AtomicBool::new(true);
+    let help_on_xen = || match helps.swap(false, Ordering::SeqCst) {
+        true => boot::help_on_xen(&line, &logs, &report),
+        false => Ok(()),
+    };
     let on_images = || -> Result<()> {
         setup::ensure(&setup::PROGRAMS)?;
         setup::ensure(&[Need::Target])?;
@@ -102,9 +110,18 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
             interrupt::check()?;
             report.run(size.name, || size.check(&workspace, &logs));
         }
-        Ok(())
+        setup::ensure(&[Need::XenHost])?;
+        for test in tests.machine.iter().filter(|test| has_images() && !test.is_alone()) {
+            interrupt::check()?;
+            report.run(test.name, || test.run(&logs));
+        }
+        if has_images() {
+            boot::run_without_xen(&of_qemu, "qemu", &logs, &report)?;
+        }
+        help_on_xen()
     };
-    let on_this_machine = || -> Result<()> {
+    // Whatever has cargo build for this machine: builds wait for each other, and take each other's places.
+    let on_source = || -> Result<()> {
         for check in &other {
             interrupt::check()?;
             report.run(check.name, || check.run(&logs));
@@ -122,24 +139,17 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
             interrupt::check()?;
             report.run(&test.name, || test.run(&workspace, args.long));
         }
-        for test in tests.machine.iter().filter(|test| has_images() && !test.is_alone()) {
-            interrupt::check()?;
-            report.run(test.name, || test.run(&logs));
-        }
         if has_images() {
-            boot::run_without_xen(&without_xen, &logs, &report)?;
+            boot::run_without_xen(&of_cargo, "process", &logs, &report)?;
         }
-        boot::help_on_xen(&line, &logs, &report)
+        help_on_xen()
     };
     let on_xen = || -> Result<()> {
         setup::ensure(&setup::PROGRAMS)?;
         setup::ensure(&[Need::XenHost])?;
         boot::run_on_xen(&line, &logs, &report)
     };
-    let mut works: Vec<Work<'_>> = vec![Box::new(on_this_machine)];
-    if builds_all || !tests.sizes.is_empty() || !tests.contents.is_empty() {
-        works.push(Box::new(on_images));
-    }
+    let mut works: Vec<Work<'_>> = vec![Box::new(on_source), Box::new(on_images)];
     if !line.is_empty() {
         // dom0 is one processor's work, and much of it is waiting.
         works.push(Box::new(on_xen));
@@ -155,7 +165,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         report.run(test.name, || test.run(&logs));
     }
     if has_images() {
-        boot::run_without_xen(&alone, &logs, &report)?;
+        boot::run_without_xen(&alone, "qemu", &logs, &report)?;
     } else {
         let reason =
             "not all have run, as not all images could be built; --keep-going runs them all the same";
