@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -15,11 +17,40 @@ pub struct Executable {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// The folder of its package.
+    pub package: PathBuf,
+    /// Whether it is a program of tests.
+    pub is_test: bool,
 }
 
 /// `cargo`, the one that runs us where there is one.
 pub fn command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Whether guests run meanwhile, for whom compilers are to make room.
+static BESIDE_GUESTS: AtomicBool = AtomicBool::new(false);
+/// How much less a compiler gets of the processors then: a third of what others get (setpriority(2), sched(7)).
+const NICE: libc::c_int = 5;
+
+/// From now on what compiles does so beside guests, or not.
+pub fn beside_guests(beside: bool) {
+    BESIDE_GUESTS.store(beside, Ordering::Relaxed);
+}
+
+/// `cargo` for what compiles and runs nothing that it has compiled: guests come first.
+pub fn compiling() -> Command {
+    let mut cargo = command();
+    if BESIDE_GUESTS.load(Ordering::Relaxed) {
+        // SAFETY: between fork and exec only an async-signal-safe call is made, and no memory is allocated.
+        unsafe {
+            cargo.pre_exec(|| {
+                libc::nice(NICE);
+                Ok(())
+            });
+        }
+    }
+    cargo
 }
 
 /// `cargo COMMAND ARGUMENTS` with a command that builds; gives the executables.
@@ -28,7 +59,7 @@ pub fn build(
     arguments: &[&str],
     environment: &[(String, OsString)],
 ) -> Result<Vec<Executable>> {
-    let mut cargo = self::command();
+    let mut cargo = compiling();
     cargo.args([command, "--message-format=json-render-diagnostics"]).args(arguments);
     cargo.envs(environment.iter().cloned());
     let mut child =
@@ -50,5 +81,7 @@ fn executable(message: &Value) -> Option<Executable> {
     Some(Executable {
         path: message["executable"].as_str()?.into(),
         name: target["name"].as_str()?.to_owned(),
+        package: Path::new(message["manifest_path"].as_str()?).parent()?.to_owned(),
+        is_test: message["profile"]["test"].as_bool()?,
     })
 }

@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod image;
 mod image_file;
+mod images;
 mod interrupt;
 mod kv;
 mod new;

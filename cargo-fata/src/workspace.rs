@@ -1,14 +1,13 @@
 //! The packages and examples around us, and the images built from them.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+pub use crate::images::image;
 use crate::setup::target;
 use crate::{cargo, command, image};
 
@@ -18,6 +17,8 @@ pub struct Workspace {
     pub root: PathBuf,
     /// Where cargo builds.
     pub target_dir: PathBuf,
+    /// Where it keeps what that is made of.
+    pub build_dir: PathBuf,
     packages: Vec<Package>,
 }
 
@@ -42,6 +43,13 @@ pub struct ImageTarget {
     environment: Vec<(String, OsString)>,
 }
 
+/// The package of the images that tests have crash, wait, or fill their memory.
+const TEST_GUESTS: &str = "guests";
+
+/// Tells cargo where to keep what it builds from, when that is not below the target folder: with the workspace's own, libraries
+/// that others have in common with it are not compiled once more.
+pub const BUILD_DIR: &str = "CARGO_BUILD_BUILD_DIR";
+
 /// Images with features that the tests need.
 const VARIANTS: [&str; 4] = ["web+tls", "web+h2+disk", "web+h2+fat", "web+h2+acme"];
 
@@ -65,6 +73,7 @@ impl Workspace {
         Ok(Self {
             root: path("workspace_root")?,
             target_dir: path("target_directory")?,
+            build_dir: path("build_directory")?,
             packages: packages.iter().filter_map(Package::from_json).collect(),
         })
     }
@@ -88,29 +97,13 @@ impl Workspace {
         })
     }
 
-    /// Builds all examples, appliances and test guests; gives what was built, by name, and the errors of what was not.
-    pub fn build_all_images(&self) -> (HashMap<String, PathBuf>, Vec<anyhow::Error>) {
-        let (mut images, mut errors) = (HashMap::new(), Vec::new());
-        // First, as they are built in the places of those without features.
-        let variants = VARIANTS.into_iter().map(|name| self.find(name, false));
-        for target in variants.chain(self.targets(|_| true).into_iter().map(Ok)) {
-            match target.and_then(|target| self.build_apart(&target)) {
-                Ok((name, image)) => drop(images.insert(name, image)),
-                Err(error) => errors.push(error),
-            }
-        }
-        (images, errors)
-    }
-
-    /// Builds an image, and gives its name and a copy in a place of its own: another build of the same appliance, with other features,
-    /// takes the place where cargo puts it.
-    fn build_apart(&self, target: &ImageTarget) -> Result<(String, PathBuf)> {
-        let (name, image) = (target.full_name(), target.build(&["--quiet"])?);
-        let folder = self.target_dir.join("fata-images");
-        fs::create_dir_all(&folder)?;
-        let own = folder.join(&name);
-        fs::copy(&image, &own).with_context(|| format!("no copy of {}", image.display()))?;
-        Ok((name, own))
+    /// The names of all images that the tests take: of examples, appliances, test guests, and of some with features. Those that
+    /// most tests take, which are also built soonest, come first.
+    pub fn images(&self) -> Vec<String> {
+        let mut targets = self.targets(|_| true);
+        targets.sort_by_key(|target| !target.is_example && target.package != TEST_GUESTS);
+        let names = targets.into_iter().map(|target| target.name);
+        names.chain(VARIANTS.map(str::to_owned)).collect()
     }
 
     fn targets(&self, wanted: impl Fn(&ImageTarget) -> bool) -> Vec<ImageTarget> {
@@ -153,30 +146,61 @@ impl ImageTarget {
         [std::slice::from_ref(&self.name), &self.features].concat().join("+")
     }
 
+    /// Builds the image, and copies it to a folder, under that name. What stands in cargo's own place stays there.
+    pub fn build_as(&self, name: &str, folder: &Path, workspace: &Workspace) -> Result<PathBuf> {
+        let place = folder.join("cargo");
+        let image = self.sharing(workspace).build(&["--quiet", "--target-dir", &place.to_string_lossy()])?;
+        let own = folder.join(name);
+        fs::copy(&image, &own).with_context(|| format!("no copy of {}", image.display()))?;
+        Ok(own)
+    }
+
     /// Builds the image. One larger than its manifest allows is an error. With features it is beside the one without, under its
     /// full name.
     pub fn build(&self, options: &[&str]) -> Result<PathBuf> {
         let image = self.cargo("build", options, &[])?;
         image::check_size(&image)?;
+        self.kept_with_features(image)
+    }
+
+    /// What was built with features has a copy under its full name: cargo puts it in the place of the one without.
+    fn kept_with_features(&self, built: PathBuf) -> Result<PathBuf> {
         if self.features.is_empty() {
-            return Ok(image);
+            return Ok(built);
         }
-        let own = image.with_file_name(self.full_name());
-        fs::copy(&image, &own)?;
+        let own = built.with_file_name(self.full_name());
+        fs::copy(&built, &own)?;
         Ok(own)
     }
 
     /// Builds the image's twin: the same code at the same addresses, with symbols and line tables. It has a target folder
     /// of its own ([`Workspace::symbols_dir`]), so that the image stays as it is.
-    pub fn build_twin(&self, symbols_dir: &Path) -> Result<PathBuf> {
-        let options = ["--quiet", "--target-dir", &symbols_dir.to_string_lossy()];
+    pub fn build_twin(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let place = workspace.symbols_dir();
+        let options = ["--quiet", "--target-dir", &place.to_string_lossy()];
         // Relocations say who refers to which constants; they are beside what is loaded, as symbols are.
-        self.cargo("rustc", &options, &["-Cstrip=none", "-Clink-arg=--emit-relocs"])
+        let more = ["-Cstrip=none", "-Clink-arg=--emit-relocs"];
+        let twin = self.sharing(workspace).cargo("rustc", &options, &more)?;
+        self.kept_with_features(twin)
     }
 
-    /// Builds the appliance as a program of this machine, for its debuggers.
+    /// The same, with what it is made of kept where the workspace has it, wherever it is itself: libraries are compiled once.
+    fn sharing(&self, workspace: &Workspace) -> Self {
+        let build_dir = (BUILD_DIR.to_owned(), workspace.build_dir.clone().into());
+        let environment = self.environment.iter().cloned().chain([build_dir]).collect();
+        Self { environment, ..self.clone() }
+    }
+
+    /// Builds the appliance as a program of this machine.
     pub fn build_for_host(&self) -> Result<PathBuf> {
         self.build_with("build", &["--quiet"], &[])
+    }
+
+    /// The same with all that its debuggers know of it, whatever the environment says.
+    pub fn build_for_debuggers(&self) -> Result<PathBuf> {
+        let all = ("CARGO_PROFILE_DEV_DEBUG".to_owned(), "full".into());
+        let environment = self.environment.iter().cloned().chain([all]).collect();
+        Self { environment, ..self.clone() }.build_for_host()
     }
 
     /// The same as it runs elsewhere, optimised, but with the names of its functions: for profiles.
@@ -234,17 +258,4 @@ impl ImageTarget {
             environment: Vec::new(),
         })
     }
-}
-
-static IMAGES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-
-/// Keeps what was built for [`image()`].
-pub fn set_images(images: HashMap<String, PathBuf>) {
-    let _ = IMAGES.set(images);
-}
-
-/// An image that the test run has built: of an example, an appliance or a test guest.
-pub fn image(name: &str) -> Result<PathBuf> {
-    let images = IMAGES.get().context("no image has been built")?;
-    images.get(name).cloned().with_context(|| format!("no image {name} has been built"))
 }

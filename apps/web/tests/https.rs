@@ -238,7 +238,7 @@ fn an_ocsp_response_is_shown() {
     put("ocsp.der");
     web.wait_for("the OCSP response cannot be read; clients are shown none");
     web.wait_for("another certificate is shown from now on");
-    assert!(!run_tool("curl", &demanding).status.success());
+    assert!(!run_tool("curl", demanding).status.success());
     let metrics = self::metrics(&place, &root);
     for line in
         ["tls_ocsp_refused_total 1\n", "tls_ocsp_expires_seconds 0\n", "tls_reloads_refused_total 0\n"]

@@ -190,7 +190,7 @@ fn closes_early(host: &mut Host) -> Result<()> {
     host.sh(&script, SOON)?.ok().context("the device mapper does not")?;
     let script = "export DM_DISABLE_UDEV=1; dmsetup suspend --noflush --nolockfs still; sleep 0.5
         xenstore-write BACK/state 5; sleep 2; dmsetup resume still";
-    let result = comes_back_from(host, "/dev/mapper/still", script);
+    let result = comes_back_from(host, "/dev/mapper/still", script, &["Y", "N", "Y"]);
     host.sh("export DM_DISABLE_UDEV=1; dmsetup resume still; dmsetup remove --retry still", SOON)?.ok()?;
     let console = result?;
     ensure!(!console.contains("holds pages of requests"), "it was not waited for: {console}");
@@ -206,12 +206,13 @@ fn bound_anew(host: &mut Host) -> Result<()> {
 /// Does something to the back end of a disk in use, several times, with kept grants and without; everything is as it was written.
 fn comes_back(host: &mut Host, script: &str) -> Result<String> {
     let device = sparse(host)?;
-    comes_back_from(host, &device, script)
+    comes_back_from(host, &device, script, &["Y", "N", "N", "Y", "Y"])
 }
 
-fn comes_back_from(host: &mut Host, device: &str, script: &str) -> Result<String> {
+/// With grants kept or not in each round.
+fn comes_back_from(host: &mut Host, device: &str, script: &str, rounds: &[&str]) -> Result<String> {
     let guest = host.create(&spec("tasks", device, "rw")?)?;
-    let result = goes_and_comes(host, &guest, script);
+    let result = goes_and_comes(host, &guest, script, rounds);
     keep_grants(host, "Y")?;
     result?;
     let console = guest.console();
@@ -226,12 +227,12 @@ fn keep_grants(host: &Host, what: &str) -> Result<()> {
     Ok(())
 }
 
-fn goes_and_comes(host: &Host, guest: &Guest, script: &str) -> Result<()> {
+fn goes_and_comes(host: &Host, guest: &Guest, script: &str, rounds: &[&str]) -> Result<()> {
     let number = guest.domid().to_string();
     let back = format!("/local/domain/0/backend/vbd/{number}/51712");
     let script = script.replace("DOMID", &number).replace("BACK", &back);
     works_on(guest)?;
-    for (round, keep) in ["Y", "N", "N", "Y", "Y"].into_iter().enumerate() {
+    for (round, keep) in rounds.iter().enumerate() {
         keep_grants(host, keep)?;
         let before = connections(&guest.console());
         host.sh(&script, SOON)?.ok()?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{BootTest, gdbsx};
+use crate::command;
 use crate::workspace::image;
 use crate::xen_host::Host;
 
@@ -82,10 +83,20 @@ fn cpu_time_in_nanoseconds(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
+/// The tool, without what debuggers want of it: that is six times as much, and takes dom0 half a minute to receive.
+fn the_tool() -> Result<Vec<u8>> {
+    let stripped = super::temporary("tool");
+    let mut strip = Command::new("strip");
+    strip.arg("-o").arg(&stripped).arg(std::env::current_exe()?);
+    let tool = command::run(&mut strip).and_then(|_| Ok(fs::read(&stripped)?));
+    let _ = fs::remove_file(&stripped);
+    tool
+}
+
 /// On a machine that is a dom0 there is no QEMU: the tool, which is its own agent where it has no checkout, and the image run
 /// where the users' guests do.
 fn the_tool_on_a_dom0_uses_its_xl(host: &mut Host) -> Result<()> {
-    host.put("/tmp/tool/cargo-fata", &fs::read(std::env::current_exe()?)?)?;
+    host.put("/tmp/tool/cargo-fata", &the_tool()?)?;
     host.put("/tmp/tool/hello", &fs::read(image("hello")?)?)?;
     let exec = |options: &str| format!("cd /tmp/tool; ./cargo-fata exec {options} hello </dev/null");
     let output = host.sh(&exec(""), Duration::from_secs(60))?.ok()?;

@@ -13,7 +13,7 @@ use crate::xen_host::Host;
 const SLOW: Duration = Duration::from_secs(240);
 /// redis-benchmark's tests that the store must pass, and how many lines of figures come of them.
 const TESTS_OF_REDIS: (&str, usize) = ("set,get,incr,lpush,lpop,sadd,hset,spop,zadd,mset", 10);
-const COMMANDS: u32 = 2000;
+const COMMANDS: u32 = 1000;
 /// A port of this machine leads to this one of the guest: what is not in dom0 comes to it so.
 pub const PORT: u16 = 6379;
 /// What the table ends with.

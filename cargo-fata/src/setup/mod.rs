@@ -7,6 +7,8 @@ pub mod packages;
 mod rust_src;
 pub mod target;
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Result, bail};
 
 use crate::xen_host::build;
@@ -30,9 +32,21 @@ pub enum Need {
 /// All there is, in the order in which one part needs another.
 pub const ALL: [Need; 4] = [Need::Target, Need::HostPackages, Need::TestPackages, Need::XenHost];
 
-/// Makes the parts be there; does nothing, and says nothing, for those that are.
+/// What tests need of Debian's packages.
+pub const PROGRAMS: [Need; 2] = [Need::HostPackages, Need::TestPackages];
+
+/// Makes the parts be there; does nothing, and says nothing, for those that are. Who needs what somebody else is making waits for it.
 pub fn ensure(needs: &[Need]) -> Result<()> {
+    static PACKAGES: Mutex<()> = Mutex::new(());
+    static TARGET: Mutex<()> = Mutex::new(());
+    static XEN_HOST: Mutex<()> = Mutex::new(());
     for need in needs {
+        let turn = match need {
+            Need::Target => &TARGET,
+            Need::Qemu | Need::HostPackages | Need::TestPackages => &PACKAGES,
+            Need::XenHost => &XEN_HOST,
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         match need {
             Need::Target => target::ensure()?,
             Need::Qemu => packages::ensure(packages::QEMU)?,

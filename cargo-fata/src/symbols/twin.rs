@@ -2,14 +2,14 @@
 //! loads is what the image loads, byte for byte.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSegment};
 
-use crate::image_file;
 use crate::note::Note;
-use crate::ui;
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, ImageTarget, Workspace};
+use crate::{image_file, interrupt, ui};
 
 /// The size of an ELF header, which says where the symbols are.
 const HEADER_SIZE: usize = 64;
@@ -29,8 +29,16 @@ pub fn of(image: &Path) -> Result<PathBuf> {
             image.display()
         )
     })?;
+    let target = target.with_features(features);
+    interrupt::paused(|| build(image, name, &target, &workspace))
+}
+
+fn build(image: &Path, name: &str, target: &ImageTarget, workspace: &Workspace) -> Result<PathBuf> {
+    // Others may build twins in the same place.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let step = ui::step(format!("building the symbols of {name}"));
-    let twin = target.with_features(features).build_twin(&workspace.symbols_dir())?;
+    let twin = target.build_twin(workspace)?;
     ensure!(
         loaded(&twin)? == loaded(image)?,
         "{} is not what its source now builds, or was built with other options",

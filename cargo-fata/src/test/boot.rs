@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 
@@ -34,6 +34,11 @@ impl<'t> Line<'t> {
     /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.left().is_empty()
+    }
+
+    /// Takes all that are left; how many they were.
+    pub fn clear(&self) -> usize {
+        std::mem::take(&mut *self.left()).len()
     }
 
     /// Puts one back that could not be run, to the end.
@@ -66,10 +71,10 @@ pub fn select(filter: &str, long: bool) -> Vec<BootTest> {
         .collect()
 }
 
-/// Runs those that need no Xen host, a report line each.
-pub fn run_without_xen(tests: &[&BootTest], logs: &Path, report: &Report) -> Result<()> {
+/// Runs those that need no Xen host, a report line each. Their guests' consoles are kept in a folder of that name.
+pub fn run_without_xen(tests: &[&BootTest], name: &str, logs: &Path, report: &Report) -> Result<()> {
     let line = Line::new(tests);
-    let boot = || Host::without_xen(&logs.join("qemu"));
+    let boot = || Host::without_xen(&logs.join(name));
     run_on(boot, || line.first(), |test, error| fails(test, error, report), logs, report)
 }
 
@@ -156,20 +161,19 @@ fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &Report) {
     let name = test.full_name();
     let guests_before = host.guests_made();
     host.set_kind(test.kind);
-    let started = Instant::now();
     interrupt::set_limit(Some(test.limit));
-    let outcome = catch_unwind(AssertUnwindSafe(|| (test.run)(host)))
-        .unwrap_or_else(|panic| Err(panic_message(&*panic)));
+    let (outcome, took) = interrupt::timed(|| catch_unwind(AssertUnwindSafe(|| (test.run)(host))));
     interrupt::set_limit(None);
+    let outcome = outcome.unwrap_or_else(|panic| Err(panic_message(&*panic)));
     match outcome {
-        Ok(()) => report.passed(&name, Some(started.elapsed())),
+        Ok(()) => report.passed(&name, Some(took)),
         Err(_) if interrupt::requested() => return,
         Err(error) => {
             let kept = keep_logs(test, host, guests_before, logs).unwrap_or_else(|error| {
                 ui::warn(format!("not all logs could be kept: {error:#}"));
                 logs.to_owned()
             });
-            report.failed(&name, Some(started.elapsed()), &format!("{error:#}\n  logs: {}", kept.display()));
+            report.failed(&name, Some(took), &format!("{error:#}\n  logs: {}", kept.display()));
         }
     }
     if let Err(error) = host.destroy_guests() {
@@ -181,9 +185,9 @@ fn run_one(test: &BootTest, host: &mut Host, logs: &Path, report: &Report) {
 fn keep_logs(test: &BootTest, host: &Host, guests_before: u32, logs: &Path) -> Result<PathBuf> {
     let folder = logs.join(test.full_name().replace("::", "-"));
     fs::create_dir_all(&folder)?;
-    if !host.has_xen() {
+    if let Some(consoles) = host.logs_without_xen() {
         for number in guests_before + 1..=host.guests_made() {
-            keep_console(number, &logs.join("qemu"), &folder)?;
+            keep_console(number, consoles, &folder)?;
         }
         return Ok(folder);
     }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
+use crate::setup::{self, Need, target};
 use crate::{cargo, command};
 
 /// A cargo command that must succeed.
@@ -22,6 +23,26 @@ pub struct Check {
 /// Between two commands of a check.
 const THEN: &str = " && ";
 
+/// With these features all of the workspace is checked and tested on this machine. Those of what its packages depend on are then the
+/// same in each command, so that nothing is compiled twice.
+macro_rules! features {
+    () => {
+        "fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme"
+    };
+}
+
+/// And with the web server's, of which no other package is another.
+macro_rules! features_with_webs {
+    () => {
+        concat!(features!(), ",web/h2,web/fat,web/webpki-roots")
+    };
+}
+
+/// The features of `cargo test`.
+pub const FEATURES: &str = features!();
+/// The same with the web server's.
+pub const FEATURES_WITH_WEBS: &str = features_with_webs!();
+
 /// Lints the web server with each of these sets of features.
 macro_rules! web_with {
     ($($features:literal),*) => {
@@ -33,7 +54,16 @@ const CHECKS: [Check; 11] = [
     Check::new("check::fmt", "fmt --all --check"),
     Check::new(
         "check::clippy",
-        "clippy --quiet --workspace --all-targets --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme -- --deny warnings",
+        concat!("clippy --quiet --workspace --all-targets --features ", features!(), " -- --deny warnings"),
+    ),
+    // The web server and its tests with its features: all else has been looked at.
+    Check::new(
+        "check::clippy_web",
+        concat!(
+            "clippy --quiet --workspace --all-targets --features ",
+            features_with_webs!(),
+            " -- --deny warnings"
+        ),
     ),
     // Code that is there on the guest alone. The tool, its agent, what build scripts call, the fuzz targets and processes are
     // programs of the host.
@@ -52,10 +82,6 @@ const CHECKS: [Check; 11] = [
     Check::new(
         "check::clippy_guest_web",
         "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat,acme,webpki-roots --lib --bins -- --deny warnings",
-    ),
-    Check::new(
-        "check::web_features",
-        "test --quiet -p web --features tls,h2,fat,acme,webpki-roots --lib --test https",
     ),
     // Some minutes, of which the machine waits for the most.
     Check {
@@ -85,7 +111,11 @@ const CHECKS: [Check; 11] = [
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
         ..Check::new(
             "check::doc",
-            "doc --quiet --workspace --features fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots --no-deps --document-private-items",
+            concat!(
+                "doc --quiet --workspace --features ",
+                features!(),
+                " --no-deps --document-private-items"
+            ),
         )
     },
     // What is there on the guest alone, where the modules that a module's doc tells of are private for the most part.
@@ -133,6 +163,11 @@ impl Check {
 
     /// Runs it; what it said is kept if it fails.
     pub fn run(&self, logs: &Path) -> Result<()> {
+        if self.arguments.contains(target::NAME) {
+            // Its source may come from a package, whose lists are read by then.
+            setup::ensure(&setup::PROGRAMS)?;
+            setup::ensure(&[Need::Target])?;
+        }
         self.arguments
             .split(THEN)
             .filter(|arguments| !arguments.is_empty())
@@ -140,7 +175,7 @@ impl Check {
     }
 
     fn run_one(&self, arguments: &str, logs: &Path) -> Result<()> {
-        let output = cargo::command()
+        let output = cargo::compiling()
             .args(arguments.split_ascii_whitespace())
             .envs(self.environment.iter().copied())
             .stdin(Stdio::null())

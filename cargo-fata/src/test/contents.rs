@@ -14,8 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::image::map;
-use crate::workspace::Workspace;
-use crate::{command, symbols};
+use crate::{command, images, symbols};
 
 /// What an image has and has not.
 pub struct Contents {
@@ -194,9 +193,9 @@ pub fn select(filter: &str) -> Vec<&'static Contents> {
 }
 
 impl Contents {
-    /// Builds the image and its twin, and looks.
-    pub fn check(&self, workspace: &Workspace) -> Result<()> {
-        let image = workspace.find(self.image, false)?.build(&["--quiet"])?;
+    /// Builds the image's twin, and looks.
+    pub fn check(&self) -> Result<()> {
+        let image = images::image(self.image)?;
         let seen = Seen::of(&symbols::file_of(&image)?)?;
         for part in self.has {
             let found = seen.function(part).is_some() && seen.file(part).is_some();

@@ -24,7 +24,7 @@ pub const TESTS: [OwnTest; 3] = [
 
 /// A breakpoint in a function of the appliance, by its name, is reached when a client connects.
 fn gdb(workspace: &Workspace) -> Result<()> {
-    let echo = workspace.find("echo", true)?.build_for_host()?;
+    let echo = workspace.find("echo", true)?.build_for_debuggers()?;
     let port = free_port()?;
     let mut gdb = Command::new("gdb");
     gdb.args(["-batch", "-iex", "set debuginfod enabled off", "-ex", "set breakpoint pending off"]);

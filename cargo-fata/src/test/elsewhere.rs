@@ -7,13 +7,15 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::workspace::Workspace;
+use crate::workspace::{BUILD_DIR, Workspace};
 use crate::{cargo, command};
 
 /// An empty folder in the system's temporary one; removed when dropped.
 pub struct Elsewhere {
     folder: PathBuf,
     target: PathBuf,
+    /// Where cargo keeps what it builds from, where that is not in the former.
+    build: Option<PathBuf>,
     /// What each cargo is told beside its command.
     options: Vec<String>,
     /// Searched for programs before the rest.
@@ -21,22 +23,23 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// One for the test of that name. What its appliances have in common is built once: they share a folder in ours.
+    /// One for the test of that name. What its appliances have in common with each other and with ours is built once.
     pub fn new(name: &str) -> Result<Self> {
         let workspace = Workspace::current()?;
-        Self::below(&std::env::temp_dir(), name, workspace.target_dir.join("fata-new"))
+        Self::below(&std::env::temp_dir(), name, workspace.target_dir.join("fata-new"), workspace.build_dir)
     }
 
     /// The same inside of the repository, in a folder that it ignores. The repository's tool, which is built by its own alias
     /// there, is where all else is built.
     pub fn inside(name: &str, workspace: &Workspace) -> Result<Self> {
-        Self::below(&workspace.root.join("target"), name, workspace.target_dir.clone())
+        let (target, build) = (workspace.target_dir.clone(), workspace.build_dir.clone());
+        Self::below(&workspace.root.join("target"), name, target, build)
     }
 
-    fn below(parent: &Path, name: &str, target: PathBuf) -> Result<Self> {
+    fn below(parent: &Path, name: &str, target: PathBuf, build: PathBuf) -> Result<Self> {
         let folder = parent.join(format!("fata-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, target, options: Vec::new(), programs: None })
+        Ok(Self { folder, target, build: Some(build), options: Vec::new(), programs: None })
     }
 
     /// Where it is.
@@ -44,9 +47,9 @@ impl Elsewhere {
         &self.folder
     }
 
-    /// With options for each cargo that builds an appliance here.
+    /// With options for each cargo that builds an appliance here, which has nothing in common with ours then.
     pub fn options(mut self, options: Vec<String>) -> Self {
-        self.options = options;
+        (self.options, self.build) = (options, None);
         self
     }
 
@@ -73,6 +76,9 @@ impl Elsewhere {
         cargo.args(&self.options).args(arguments).current_dir(self.folder.join(appliance));
         // The appliance's own configuration is to do it.
         cargo.env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTC_BOOTSTRAP");
+        if let Some(build) = &self.build {
+            cargo.env(BUILD_DIR, build);
+        }
         if let Some(programs) = &self.programs {
             let path = std::env::var_os("PATH").unwrap_or_default();
             let path = [programs.as_os_str(), &path].join(OsStr::new(":"));

@@ -6,15 +6,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::OwnTest;
-use crate::command;
 use crate::workspace::Workspace;
+use crate::{command, images};
 
 /// The tests of this topic.
 pub const TESTS: [OwnTest; 1] = [OwnTest::new("image::info_of_hello", info_of_hello)];
 
 /// Name, both doors, sizes, what is linked and what is not, and the manifest.
 fn info_of_hello(workspace: &Workspace) -> Result<()> {
-    let image = workspace.find("hello", true)?.build(&["--quiet"])?;
+    let image = images::image("hello")?;
     let mut tool = Command::new(std::env::current_exe()?);
     tool.args(["image", "info"]).arg(&image).current_dir(&workspace.root);
     let said = command::run(&mut tool)?.stdout;

@@ -1,8 +1,9 @@
 //! `cargo fata test`: checks, host tests, sizes and contents of images, packages, the book, boot tests, one line each, and a last
 //! line that counts them.
 //!
-//! What needs a Xen host runs beside all that does not, once the images are built; when that is done, a second Xen host helps.
-//! What wants the machine for itself comes last.
+//! Three things go on at a time: lints, host tests, and what else has cargo build for this machine; images are built and looked at,
+//! then come guests of QEMU alone; and the tests that need a Xen host run on one, which a second one helps when one of the others is
+//! done. Who needs an image that is not there yet has it built next ([`crate::images`]). What wants the machine for itself comes last.
 
 mod book;
 mod boot;
@@ -21,9 +22,12 @@ mod platforms;
 mod report;
 mod sizes;
 mod space;
+mod web_features;
 
 use std::fs;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -36,9 +40,10 @@ use self::sizes::Size;
 use crate::boot_tests::virtio::{self, MachineTest};
 use crate::boot_tests::{self, BootTest};
 use crate::cli::TestArgs;
-use crate::setup;
-use crate::workspace::{self, Workspace};
-use crate::{interrupt, ui, xen_host};
+use crate::setup::{self, Need};
+use crate::workspace::Workspace;
+use crate::xen_host::guest::Kind;
+use crate::{cargo, images, interrupt, ui, xen_host};
 
 /// The name under which the building of all images is reported.
 const BUILD: &str = "build::images";
@@ -60,79 +65,137 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    setup::ensure(&setup::ALL)?;
+    // All tests begin with what needs nothing, while the rest is made to be there. Who may not do that is told so at once.
+    if !filter.is_empty() || !setup::packages::is_root() {
+        setup::ensure(&setup::ALL)?;
+    }
     let report = Report::new();
     // Those that say most for their time, and which the rest would hide.
     let (quick, other) = tests.checks.iter().partition::<Vec<&Check>, _>(|check| check.is_quick());
     for check in quick {
         report.run(check.name, || check.run(&logs));
     }
-    // Before the images that the boot tests take, which have the same places.
-    for size in &tests.sizes {
-        report.run(size.name, || size.check(&workspace, &logs));
+    if !tests.boot.is_empty() {
+        // Before others build in the same place, for whom the first host would wait.
+        xen_host::build_agent()?;
     }
-    let needs_images = !tests.boot.is_empty() || !tests.machine.is_empty();
-    let has_images = needs_images && (build_images(&workspace, &report) || args.keep_going);
     let (with_xen, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
-        tests.boot.iter().filter(|_| has_images).partition(|test| test.needs_xen());
+        tests.boot.iter().partition(|test| test.needs_xen());
     let (alone, without_xen): (Vec<&BootTest>, Vec<&BootTest>) =
         without_xen.into_iter().partition(|test| test.is_alone);
+    let (of_qemu, of_cargo): (Vec<&BootTest>, Vec<&BootTest>) =
+        without_xen.into_iter().partition(|test| matches!(test.kind, Kind::Machine(_)));
     let line = Line::new(&with_xen);
-    let on_this_machine = || -> Result<()> {
+    // With a filter, those that are asked for.
+    let builds_all = filter.is_empty() && !tests.boot.is_empty();
+    let lacks_images = AtomicBool::new(false);
+    let has_images = || !lacks_images.load(Ordering::SeqCst);
+    let helps = AtomicBool::new(true);
+    let help_on_xen = || match helps.swap(false, Ordering::SeqCst) {
+        true => boot::help_on_xen(&line, &logs, &report),
+        false => Ok(()),
+    };
+    let on_images = || -> Result<()> {
+        setup::ensure(&setup::PROGRAMS)?;
+        setup::ensure(&[Need::Target])?;
+        if builds_all && !build_images(&workspace, &report) && !args.keep_going {
+            lacks_images.store(true, Ordering::SeqCst);
+            line.clear();
+        }
+        for contents in &tests.contents {
+            interrupt::check()?;
+            report.run(contents.name, || contents.check());
+        }
+        for size in &tests.sizes {
+            interrupt::check()?;
+            report.run(size.name, || size.check(&workspace, &logs));
+        }
+        setup::ensure(&[Need::XenHost])?;
+        for test in tests.machine.iter().filter(|test| has_images() && !test.is_alone()) {
+            interrupt::check()?;
+            report.run(test.name, || test.run(&logs));
+        }
+        if has_images() {
+            boot::run_without_xen(&of_qemu, "qemu", &logs, &report)?;
+        }
+        help_on_xen()
+    };
+    // Whatever has cargo build for this machine: builds wait for each other, and take each other's places.
+    let on_source = || -> Result<()> {
         for check in &other {
+            interrupt::check()?;
             report.run(check.name, || check.run(&logs));
         }
+        setup::ensure(&setup::ALL)?;
         // A filter that names none of ours is for the host tests.
         if host_tests::wanted(filter) || !names_ours {
             host_tests::run(filter, args.long, &logs, &report)?;
         }
-        for contents in &tests.contents {
-            report.run(contents.name, || contents.check(&workspace));
-        }
         for test in &tests.own {
+            interrupt::check()?;
             report.run(test.name, || (test.run)(&workspace));
         }
         for test in &tests.book {
             interrupt::check()?;
             report.run(&test.name, || test.run(&workspace, args.long));
         }
-        for test in tests.machine.iter().filter(|test| has_images && !test.is_alone()) {
-            report.run(test.name, || test.run(&logs));
+        if has_images() {
+            boot::run_without_xen(&of_cargo, "process", &logs, &report)?;
         }
-        boot::run_without_xen(&without_xen, &logs, &report)?;
-        boot::help_on_xen(&line, &logs, &report)
+        help_on_xen()
     };
-    let on_xen = || boot::run_on_xen(&line, &logs, &report);
-    // dom0 is one processor's work, and most of it is waiting.
-    if line.is_empty() {
-        on_this_machine()?;
-    } else {
-        side_by_side(on_this_machine, on_xen)?;
-        // What a second host that could not be had has put back too late for the first.
-        on_xen()?;
+    let on_xen = || -> Result<()> {
+        setup::ensure(&setup::PROGRAMS)?;
+        setup::ensure(&[Need::XenHost])?;
+        boot::run_on_xen(&line, &logs, &report)
+    };
+    let mut works: Vec<Work<'_>> = vec![Box::new(on_source), Box::new(on_images)];
+    if !line.is_empty() {
+        // dom0 is one processor's work, and much of it is waiting.
+        works.push(Box::new(on_xen));
+        cargo::beside_guests(true);
     }
-    for test in tests.machine.iter().filter(|test| has_images && test.is_alone()) {
+    side_by_side(works)?;
+    cargo::beside_guests(false);
+    // What a second host that could not be had has put back too late for the first.
+    if !line.is_empty() {
+        boot::run_on_xen(&line, &logs, &report)?;
+    }
+    for test in tests.machine.iter().filter(|test| has_images() && test.is_alone()) {
         report.run(test.name, || test.run(&logs));
     }
-    boot::run_without_xen(&alone, &logs, &report)?;
-    if needs_images && !has_images {
-        let reason = "not run, as not all images could be built; --keep-going runs them all the same";
-        report.failed(&format!("boot ({} tests)", tests.boot.len()), None, reason);
+    if has_images() {
+        boot::run_without_xen(&alone, "qemu", &logs, &report)?;
+    } else {
+        let reason =
+            "not all have run, as not all images could be built; --keep-going runs them all the same";
+        report.failed("boot", None, reason);
     }
     report.finish()
 }
 
-/// Runs one on a thread of its own beside the other; the first error of both.
-fn side_by_side(beside: impl FnOnce() -> Result<()> + Send, here: impl FnOnce() -> Result<()>) -> Result<()> {
-    ui::several_at_once(true);
-    let outcomes = std::thread::scope(|scope| {
-        let beside = scope.spawn(beside);
-        let here = here();
-        let beside = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        [here, beside]
+/// What goes on beside other things.
+type Work<'a> = Box<dyn FnOnce() -> Result<()> + Send + 'a>;
+
+/// Does all of them at a time, each on a thread of its own. The first error ends the others, and is the outcome.
+fn side_by_side(works: Vec<Work<'_>>) -> Result<()> {
+    ui::several_at_once(works.len() > 1);
+    let first = Mutex::new(Ok(()));
+    std::thread::scope(|scope| {
+        for work in works {
+            scope.spawn(|| {
+                let Err(error) = work() else { return };
+                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.is_ok() && !interrupt::requested() {
+                    ui::warn(format!("the other tests are ended: {error:#}"));
+                    interrupt::request();
+                }
+                *first = std::mem::replace(&mut *first, Ok(())).and(Err(error));
+            });
+        }
     });
     ui::several_at_once(false);
-    outcomes.into_iter().collect()
+    first.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All that a filter has left.
@@ -231,20 +294,15 @@ impl OwnTest {
             .chain(on_unix::TESTS)
             .chain(image_info::TESTS)
             .chain(inside::TESTS)
-            .chain(packages::TESTS);
+            .chain(packages::TESTS)
+            .chain(web_features::TESTS);
         all.filter(|test| test.name.contains(filter) && (long || !test.long)).collect()
     }
 }
 
 /// Builds all images; whether it could.
 fn build_images(workspace: &Workspace, report: &Report) -> bool {
-    report.run(BUILD, || {
-        // Before others build beside the boot tests, which would wait for them.
-        xen_host::build_agent()?;
-        let (images, errors) = workspace.build_all_images();
-        workspace::set_images(images);
-        errors.into_iter().next().map_or(Ok(()), Err)
-    })
+    report.run(BUILD, || images::build(workspace.images()).into_iter().next().map_or(Ok(()), Err))
 }
 
 /// All boot tests there are.

@@ -33,11 +33,10 @@ impl Report {
 
     /// Runs one test and reports it; whether it passed.
     pub fn run(&self, name: &str, test: impl FnOnce() -> Result<()>) -> bool {
-        let started = Instant::now();
-        let outcome = test();
+        let (outcome, took) = interrupt::timed(test);
         match &outcome {
-            Ok(()) => self.passed(name, Some(started.elapsed())),
-            Err(error) => self.failed(name, Some(started.elapsed()), &format!("{error:#}")),
+            Ok(()) => self.passed(name, Some(took)),
+            Err(error) => self.failed(name, Some(took), &format!("{error:#}")),
         }
         outcome.is_ok()
     }

@@ -44,8 +44,10 @@ pub fn build() -> Result<PathBuf> {
     if let Some(path) = &*built {
         return Ok(path.clone());
     }
-    let executables = cargo::build("build", &["--quiet", "--manifest-path", AGENT_MANIFEST], &[])
-        .context("cannot build dom0's agent")?;
+    // Without what debuggers want of it: dom0 unpacks it at each start.
+    let arguments =
+        ["--quiet", "--manifest-path", AGENT_MANIFEST, "--bin", "fata-dom0", "--", "-Cstrip=symbols"];
+    let executables = cargo::build("rustc", &arguments, &[]).context("cannot build dom0's agent")?;
     let path = executables.into_iter().next().map(|agent| agent.path).context("cargo built no fata-dom0")?;
     Ok(built.insert(path).clone())
 }

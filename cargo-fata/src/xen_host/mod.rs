@@ -249,9 +249,12 @@ impl Host {
         Ok(self.sh("xl dmesg", XL_LIMIT)?.ok()?.stdout)
     }
 
-    /// Whether there is a Xen.
-    pub fn has_xen(&self) -> bool {
-        !matches!(self.machine, Machine::Peers(_))
+    /// Where the consoles of guests are kept, where there is no Xen.
+    pub fn logs_without_xen(&self) -> Option<&Path> {
+        match &self.machine {
+            Machine::Peers(peers) => Some(peers.logs()),
+            Machine::Qemu(_) | Machine::Local(_) => None,
+        }
     }
 
     /// The serial log, where there is one.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::page::{Deed, Step};
+use crate::workspace::{BUILD_DIR, Workspace};
 use crate::xen_host::Host;
 use crate::xen_host::qemu::Options;
 use crate::{command, interrupt};
@@ -38,6 +39,8 @@ pub struct Chapter {
     clone: PathBuf,
     /// Where cargo's output is kept.
     target: PathBuf,
+    /// Where it keeps what it builds from: with the clone's.
+    build: PathBuf,
     network: Option<Running>,
     host: Option<Host>,
     terminals: Vec<Running>,
@@ -45,8 +48,13 @@ pub struct Chapter {
 }
 
 impl Chapter {
-    /// A fresh folder for the chapter of that name, in the book of the repository `clone`.
-    pub fn new(name: &str, clone: &Path, target: &Path) -> Result<Self> {
+    /// A fresh folder for the chapter of that name, in the book of this repository.
+    pub fn new(name: &str, workspace: &Workspace) -> Result<Self> {
+        // The boot tests of new appliances build the same.
+        Self::in_clone(name, &workspace.root, &workspace.target_dir.join("fata-new"), &workspace.build_dir)
+    }
+
+    fn in_clone(name: &str, clone: &Path, target: &Path, build: &Path) -> Result<Self> {
         let folder = Folder(std::env::temp_dir().join(format!("fata-book-{}-{name}", std::process::id())));
         let current = folder.0.join("work");
         fs::create_dir_all(&current)?;
@@ -55,8 +63,18 @@ impl Chapter {
         fs::create_dir(&bin)?;
         fs::copy(std::env::current_exe()?, bin.join("cargo-fata")).context("cannot copy the tool")?;
         let network = network(&folder.0)?;
-        let (clone, target, terminals) = (clone.to_owned(), target.to_owned(), Vec::new());
-        Ok(Self { folder, current, clone, target, network, host: None, terminals, blocks: 0 })
+        let [clone, target, build] = [clone, target, build].map(Path::to_owned);
+        Ok(Self {
+            folder,
+            current,
+            clone,
+            target,
+            build,
+            network,
+            host: None,
+            terminals: Vec::new(),
+            blocks: 0,
+        })
     }
 
     /// Does one step.
@@ -170,12 +188,19 @@ impl Chapter {
         all.extend(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(all)?);
         // A reader's shell has none of what cargo says to us.
-        for name in
-            ["CARGO_TARGET_DIR", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "RUSTC_BOOTSTRAP", "CARGO"]
-        {
+        for name in [
+            "CARGO_TARGET_DIR",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_PROFILE_DEV_DEBUG",
+            "RUSTC_BOOTSTRAP",
+            "CARGO",
+        ] {
             command.env_remove(name);
         }
-        if !self.current.starts_with(&self.folder.0) {
+        if self.current.starts_with(&self.folder.0) {
+            command.env(BUILD_DIR, &self.build);
+        } else {
             // The clone's.
             command.envs(std::env::var_os("CARGO_TARGET_DIR").map(|folder| ("CARGO_TARGET_DIR", folder)));
         }
@@ -309,7 +334,8 @@ mod tests {
 
     fn outcome(text: &str) -> Result<()> {
         let name = format!("test-{}", crate::cache::digest(&[text]));
-        let mut chapter = Chapter::new(&name, Path::new("."), &std::env::temp_dir())?;
+        let here = Path::new(".");
+        let mut chapter = Chapter::in_clone(&name, here, &std::env::temp_dir(), here)?;
         page::parse(text)?.steps.iter().try_for_each(|step| chapter.step(step))
     }
 

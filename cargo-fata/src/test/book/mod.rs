@@ -68,9 +68,7 @@ impl BookTest {
 
     fn run_chapter(&self, file: &Path, workspace: &Workspace, long: bool) -> Result<()> {
         let steps = links::read(&workspace.root.join(FOLDER).join(file))?.steps;
-        // The boot tests of new appliances build the same.
-        let target = workspace.target_dir.join("fata-new");
-        let mut chapter = Chapter::new(&self.name.replace("::", "-"), &workspace.root, &target)?;
+        let mut chapter = Chapter::new(&self.name.replace("::", "-"), workspace)?;
         let wanted = |step: &&Step| long || step.when == When::Always;
         let outcome = steps.iter().filter(wanted).try_for_each(|step| chapter.step(step));
         outcome.with_context(|| format!("docs/{}", file.display()))
