@@ -70,9 +70,7 @@ impl Bulk {
 
     /// After a batch of long frames: what to wait for, where that is more than the next.
     pub(super) fn after(&mut self, batch: Batch) -> Option<Wait> {
-        if batch.frames > 0 {
-            self.slots = batch.slots / batch.frames;
-        }
+        self.slots = batch.slots.checked_div(batch.frames).unwrap_or(self.slots);
         let took = u64::try_from(batch.took.as_nanos()).unwrap_or(u64::MAX);
         let gap = (took / batch.slots.max(1)).max(1);
         // A pause, which is the sender's own business, counts as twice as much as usual.
