@@ -297,6 +297,7 @@ impl Turn {
     /// A place for a connection with another protocol, which is none of those of requests: dropping this gives that back.
     pub fn into_tunnel(self) -> Option<Tunnel> {
         if !self.may_tunnel() || !self.pool.grant(self.client, Kind::Tunnel) {
+            self.turn_away();
             return None;
         }
         let tunnels = &self.server().tunnels;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use fata::testing::{Process, free_port};
+use fata::testing::{Process, free_port, run_tool};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -171,7 +171,8 @@ fn who_answers_early_may_read_on() {
     ] {
         let (say, hear) = channel();
         let admin = free_port();
-        let (process, port, _) = proxy(&[hasty_server(answer, say)], &[&format!("admin-port={admin}")]);
+        let (process, port, tls_port) =
+            proxy(&[hasty_server(answer, say)], &[&format!("admin-port={admin}")]);
         let mut stream = connect(port);
         stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\nfirst").unwrap();
         let head = response(&mut stream).0;
@@ -181,6 +182,12 @@ fn who_answers_early_may_read_on() {
         // Both connections go on.
         assert!(ask(&mut stream, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").contains(status));
         assert_eq!((heard(&hear), metric(admin, "proxy_backend_connections_total")), (0, 1), "{status}");
+        let (folder, url) =
+            (Folder::new(&format!("early{status}")), format!("https://127.0.0.1:{tls_port}/"));
+        let file = folder.file("sent", vec![b'x'; 3_000_000]);
+        let output = run_tool("nghttp", ["-n", "-d", file.to_str().unwrap(), &url]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(heard(&hear), 3_000_000, "{status}");
         assert_eq!(metric(admin, "proxy_backend_failed_total"), 0, "{status}");
         assert_eq!(process.leave().code(), Some(0));
     }

@@ -112,25 +112,21 @@ fn names_with_a_star_have_a_certificate_of_their_own() {
         root
     };
     let (star, own) = (made("star.test"), made("own"));
-    for (host, root, expected) in [
-        ("a.star.test", &star, Some("502 ")),
-        ("b.star.test", &star, Some("502 ")),
-        ("own.star.test", &own, Some("502 ")),
-        ("own.star.test", &star, None),
-        ("a.star.test", &own, None),
+    for (host, root, code) in [
+        ("a.star.test", &star, 0),
+        ("b.star.test", &star, 0),
+        ("own.star.test", &own, 0),
+        ("own.star.test", &star, 60),
+        ("a.star.test", &own, 60),
         // A star is one label.
-        ("a.b.star.test", &star, None),
-        ("star.test", &star, None),
+        ("a.b.star.test", &star, 60),
+        ("star.test", &star, 60),
     ] {
         let (url, resolve) = (format!("https://{host}:{port}/"), format!("{host}:{port}:127.0.0.1"));
         let asked =
             ["-sS", "--max-time", "20", "-o", "/dev/null", "--cacert", root, "--resolve", &resolve, &url];
         // curl's 60: it is no certificate for that name.
-        let expected_code = if expected.is_some() { 0 } else { 60 };
-        assert_eq!(run_tool("curl", asked).status.code(), Some(expected_code), "{host} {root}");
-        if let Some(expected) = expected {
-            assert_eq!(page(host, port, root), expected, "{host}");
-        }
+        assert_eq!(run_tool("curl", asked).status.code(), Some(code), "{host} {root}");
     }
     assert_eq!(proxy.leave().code(), Some(0));
 }
