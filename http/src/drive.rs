@@ -158,9 +158,6 @@ where
     match outcome {
         Outcome::Finished(Ok(n)) if n > 0 => {
             io.give_input(input, n);
-            if io.wants_input() {
-                io.answer(Ok(()));
-            }
             false
         }
         Outcome::Finished(_) => {

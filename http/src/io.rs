@@ -414,16 +414,11 @@ impl Io {
         if self.has_output() {
             return Some(Task::Write);
         }
-        if self.wants_input() {
+        if self.want.get() == Want::Input {
             return Some(Task::Read);
         }
         // What has come already hides what is behind it.
         (self.is_watched.get() && self.has_no_input()).then_some(Task::Watch)
-    }
-
-    /// Whether the logic waits for input.
-    pub(crate) fn wants_input(&self) -> bool {
-        self.want.get() == Want::Input
     }
 
     /// Takes what is to be written.

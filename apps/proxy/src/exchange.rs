@@ -232,16 +232,18 @@ async fn ask(
         Ok(Err(error)) => return Err(Failed::of(error, wire.reader())),
         Err(_) => return Err(Failed::Stalled),
     }
-    while outgoing.expects_continue {
-        match timeout(CONTINUE_TIME, wire.reader().next_head()).await {
-            Ok(Ok(head)) if is_final(&head) => {
-                let (reader, writer) = wire.into_halves();
-                return Ok((head, reader, Sending::given(writer)));
+    if outgoing.expects_continue {
+        loop {
+            match timeout(CONTINUE_TIME, wire.reader().next_head()).await {
+                Ok(Ok(head)) if is_final(&head) => {
+                    let (reader, writer) = wire.into_halves();
+                    return Ok((head, reader, Sending::given(writer)));
+                }
+                Ok(Ok(head)) if head.status() == Status::CONTINUE => break,
+                Ok(Ok(head)) => pass_on_early(&head, request.early(), outgoing).await,
+                Ok(Err(error)) => return Err(Failed::of(error, wire.reader())),
+                Err(_) => break,
             }
-            Ok(Ok(head)) if head.status() == Status::CONTINUE => break,
-            Ok(Ok(head)) => pass_on_early(&head, request.early(), outgoing).await,
-            Ok(Err(error)) => return Err(Failed::of(error, wire.reader())),
-            Err(_) => break,
         }
     }
     let (mut reader, writer) = wire.into_halves();
