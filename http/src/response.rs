@@ -143,7 +143,7 @@ impl Response {
     }
 
     /// 101: behind its head the connection is `run`'s, which reads and writes another protocol, `Upgrade`'s value (RFC 9110 section 7.8).
-    /// Nothing limits the time of that; the server's [drain](crate::Server::drain) ends it. When `run` is done the connection is closed: in
+    /// Nothing limits the time of that but a client that takes nothing of what is written for a minute, and the server's [drain](crate::Server::drain). When `run` is done the connection is closed: in
     /// order, or after an error by a reset. For requests of HTTP/1.1 that have asked for it; in HTTP/2 there is none, and its stream is reset.
     pub fn upgrade(
         protocol: &str,
