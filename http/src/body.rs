@@ -129,6 +129,15 @@ impl Received<'_> {
         }
     }
 
+    /// Waits until some is there, or the end.
+    pub(crate) async fn wait(self) -> Result<(), BodyError> {
+        match self {
+            Self::Http1(content) => content.wait().await,
+            #[cfg(feature = "h2")]
+            Self::Http2(content) => content.wait().await,
+        }
+    }
+
     /// All the rest, at most `limit` octets.
     pub(crate) async fn read_to_end(self, limit: usize) -> Result<Vec<u8>, BodyError> {
         let mut all = Vec::new();
@@ -237,10 +246,45 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// Waits until some is there, or the end.
+    pub(crate) async fn wait(&self) -> Result<(), BodyError> {
+        loop {
+            // What frames it is taken off.
+            self.take(&mut [])?;
+            if self.is_done() || self.has_some() {
+                return Ok(());
+            }
+            self.wait_for_more().await?;
+        }
+    }
+
+    fn has_some(&self) -> bool {
+        let may_come = match &*self.rest.borrow() {
+            Rest::Length(left) => *left > 0,
+            Rest::Chunked(decoder) => decoder.is_in_content(),
+        };
+        may_come && !self.io.has_no_input()
+    }
+
+    /// See [`Early`](crate::Early).
+    pub(crate) async fn put_interim(&self, answer: &Response) {
+        if answer.status == Status::CONTINUE {
+            self.owes_continue.set(false);
+        }
+        self.io.stats.count(answer.status);
+        self.io.with_output(|out| crate::send::put_interim(out, answer));
+        self.io.flush_if_much().await;
+    }
+
     /// Whether the connection can go on after a response, as far as can be told now.
     pub(crate) fn can_skip(&self) -> bool {
+        self.may_be_read() && self.known_rest().is_none_or(|n| n <= MAX_SKIP)
+    }
+
+    /// Whether the client sends it, or has sent it.
+    pub(crate) fn may_be_read(&self) -> bool {
         let waits = self.owes_continue.get() && !self.is_done();
-        self.failed.get().is_none() && !waits && self.known_rest().is_none_or(|n| n <= MAX_SKIP)
+        self.failed.get().is_none() && !waits
     }
 
     /// Reads and forgets what the handler left; false if the connection cannot go on.

@@ -49,6 +49,11 @@ impl Decoder {
         self.state == State::End
     }
 
+    /// Whether content comes next.
+    pub(crate) fn is_in_content(&self) -> bool {
+        self.state == State::Data
+    }
+
     /// Reads from `input`, puts content into `out`; returns how many octets of each. Stops when either ends or the body
     /// does.
     pub(crate) fn decode(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), BodyError> {

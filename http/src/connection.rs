@@ -221,6 +221,7 @@ async fn refuse(server: &Server, io: &Io, head: &Head, status: Status) -> Next {
 async fn exchange(server: &Server, io: &Io, peer: &Peer, head: &Head, framing: Framing, served: u32) -> Next {
     let Some(method) = head.method() else { return Next::Cut };
     let body = Incoming::new(io, &server.limits, &framing);
+    io.is_watched.set(server.watches_clients.get());
     let mut response = match answer(server, io, Received::Http1(&body), head, method, peer) {
         Answer::AtOnce(response) => response,
         Answer::Later(response) => {
@@ -230,9 +231,13 @@ async fn exchange(server: &Server, io: &Io, peer: &Peer, head: &Head, framing: F
     };
     let part = select(&mut response, method, head);
     let mut asked = Asked::new(head, &framing);
-    asked.keep_alive &= !server.is_last(&io.slot, served) && body.can_skip();
+    // What reads on may read all of it.
+    let can_go_on = if response.reads_on() { body.may_be_read() } else { body.can_skip() };
+    asked.keep_alive &= !server.is_last(&io.slot, served) && can_go_on;
     let begun = send::begin(server, io, asked, &response, part.as_ref());
-    match send::finish(io, begun, response.into_body(), part, Some(Received::Http1(&body))).await {
+    let sent = send::finish(io, begun, response.into_body(), part, Some(Received::Http1(&body))).await;
+    io.is_watched.set(false);
+    match sent {
         Err(_) => Next::Cut,
         Ok(true) if body.skip().await => Next::Keep,
         Ok(_) if body.known_rest() == Some(0) && io.has_no_input() => Next::Close,

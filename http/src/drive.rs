@@ -29,6 +29,7 @@ where
         let over = match task {
             Task::Write => write(stream, io, logic.as_mut(), &mut timer).await,
             Task::Read => read(stream, io, logic.as_mut(), &mut timer).await,
+            Task::Watch => watch(stream, io, logic.as_mut()).await,
         };
         if over {
             return;
@@ -123,6 +124,52 @@ where
         io.answer(answer);
     }
     false
+}
+
+/// True if the connection is over: the client has ended its side, or the stream has broken. What comes meanwhile is kept for later.
+async fn watch<S, L>(stream: &mut S, io: &Io, mut logic: Pin<&mut L>) -> bool
+where
+    S: Read,
+    L: Future<Output = ()>,
+{
+    let Ok(mut input) = io.take_input() else {
+        io.is_watched.set(false);
+        return false;
+    };
+    let outcome = {
+        let mut read = pin!(stream.read(input.room()));
+        let mut first = true;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = read.as_mut().poll(cx) {
+                return Poll::Ready(Outcome::Finished(output));
+            }
+            // The logic has just been polled, as in `wait`.
+            let is_done = !core::mem::take(&mut first) && logic.as_mut().poll(cx).is_ready();
+            if is_done || io.slot.is_aborted() {
+                return Poll::Ready(Outcome::Over);
+            }
+            if io.task() != Some(Task::Watch) {
+                return Poll::Ready(Outcome::Unwanted);
+            }
+            io.slot.pend(cx)
+        })
+        .await
+    };
+    match outcome {
+        Outcome::Finished(Ok(n)) if n > 0 => {
+            io.give_input(input, n);
+            false
+        }
+        Outcome::Finished(_) => {
+            io.stats.gone.add(1);
+            true
+        }
+        Outcome::Unwanted => {
+            io.give_input(input, 0);
+            false
+        }
+        Outcome::TimedOut | Outcome::Over => true,
+    }
 }
 
 /// Waits for `operation`, while the logic goes on with what else it does.

@@ -68,6 +68,8 @@ pub(crate) struct Phase {
     pub(crate) moved: u64,
     /// What waits that are over have taken.
     spent: Duration,
+    /// Every octet that moves begins the time anew.
+    is_renewed: bool,
     /// When the wait began that goes on.
     since: Option<Instant>,
 }
@@ -81,7 +83,20 @@ impl Phase {
     /// Waits of at most `grace` together, and a second more for every `rate` octets that have moved. The time in which the
     /// client waits for us does not count.
     pub(crate) fn transfer(grace: Duration, rate: u32) -> Self {
-        Self { grace, rate, moved: 0, spent: Duration::ZERO, since: None }
+        Self { grace, rate, moved: 0, spent: Duration::ZERO, is_renewed: false, since: None }
+    }
+
+    /// Waits of at most `time` each, in which nothing moves.
+    pub(crate) fn stall(time: Duration) -> Self {
+        Self { is_renewed: true, ..Self::wait(time) }
+    }
+
+    /// So many octets have moved.
+    fn add(&mut self, octets: usize) {
+        self.moved += octets as u64;
+        if self.is_renewed {
+            self.since = None;
+        }
     }
 
     /// When the time is over, of the wait that begins now or goes on.
@@ -93,7 +108,9 @@ impl Phase {
 
     /// The wait is over.
     pub(crate) fn pause(&mut self) {
-        if self.rate > 0
+        if self.is_renewed {
+            self.since = None;
+        } else if self.rate > 0
             && let Some(since) = self.since.take()
         {
             self.spent += Instant::recent().duration_since(since);
@@ -212,6 +229,8 @@ enum Want {
 pub(crate) enum Task {
     Read,
     Write,
+    /// Looks whether the client is still there, while it is owed an answer.
+    Watch,
 }
 
 /// See the module.
@@ -228,6 +247,8 @@ pub(crate) struct Io {
     pub(crate) is_http2: Cell<bool>,
     /// What is being sent ends where the connection does: an end before that must not look like one.
     pub(crate) is_open_ended: Cell<bool>,
+    /// A client that ends its side is taken for gone now.
+    pub(crate) is_watched: Cell<bool>,
     /// Octets of output that the driver was given, and those of them that are with the stream.
     #[cfg(feature = "h2")]
     taken: Cell<u64>,
@@ -253,6 +274,7 @@ impl Io {
             #[cfg(feature = "h2")]
             is_http2: Cell::new(false),
             is_open_ended: Cell::new(false),
+            is_watched: Cell::new(false),
             #[cfg(feature = "h2")]
             taken: Cell::new(0),
             #[cfg(feature = "h2")]
@@ -392,7 +414,11 @@ impl Io {
         if self.has_output() {
             return Some(Task::Write);
         }
-        (self.want.get() == Want::Input).then_some(Task::Read)
+        if self.want.get() == Want::Input {
+            return Some(Task::Read);
+        }
+        // What has come already hides what is behind it.
+        (self.is_watched.get() && self.has_no_input()).then_some(Task::Watch)
     }
 
     /// Takes what is to be written.
@@ -419,7 +445,7 @@ impl Io {
     /// Octets were written.
     pub(crate) fn wrote(&self, n: usize) {
         self.stats.sent.add(n as u64);
-        self.writing.borrow_mut().moved += n as u64;
+        self.writing.borrow_mut().add(n);
     }
 
     /// Takes the input buffer, with room in it.

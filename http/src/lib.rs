@@ -42,6 +42,7 @@ mod conditional;
 mod connection;
 mod date;
 mod drive;
+mod early;
 mod field;
 mod framing;
 #[cfg(feature = "h2")]
@@ -70,6 +71,7 @@ mod target;
 pub use body::{BodyError, RequestContent};
 pub use conditional::{Precondition, Validators};
 pub use date::HttpDate;
+pub use early::Early;
 pub use limits::Limits;
 pub use method::Method;
 pub use peer::Peer;

@@ -5,7 +5,7 @@ use crate::conditional::{self, Precondition, Validators};
 use crate::head::Head;
 use crate::router;
 use crate::target::{self, Path};
-use crate::{Method, Peer};
+use crate::{Early, Method, Peer};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -120,6 +120,17 @@ impl<'a> Request<'a> {
     /// Octets of content still to come, where the client has said.
     pub fn content_length(&self) -> Option<u64> {
         self.body.known_rest()
+    }
+
+    /// Waits until some of the content is there, or its end: for who would rather not begin before. A client that waits to be asked for it
+    /// (RFC 9110 section 10.1.1) is asked.
+    pub async fn wait_for_content(&mut self) -> Result<(), BodyError> {
+        self.body.wait().await
+    }
+
+    /// Where interim answers go.
+    pub fn early(&self) -> Early<'a> {
+        Early { to: self.body, version: self.version() }
     }
 
     /// Reads content into `buffer`; 0 at the end. After an error the connection is closed behind the response.

@@ -44,10 +44,20 @@ pub(crate) enum Kind {
     Owned(Vec<u8>),
     Stream {
         len: Option<u64>,
+        ways: Ways,
         source: Box<dyn Source>,
     },
     /// Another protocol goes on behind the head.
     Upgrade(Box<dyn Source>),
+}
+
+/// What content that is made while it is sent needs of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    /// That it takes it.
+    Out,
+    /// Also what is left of the request: it is made to its end also where the response has no content.
+    Both,
 }
 
 impl Response {
@@ -103,7 +113,7 @@ impl Response {
     /// });
     /// ```
     pub fn stream(write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static) -> Self {
-        Self::new(Status::OK).body(Body(Kind::Stream { len: None, source: Box::new(write) }))
+        Self::new(Status::OK).body(Body(Kind::Stream { len: None, ways: Ways::Out, source: Box::new(write) }))
     }
 
     /// As [`stream`](Self::stream), for content whose length is known; what `write` writes must come to that.
@@ -111,20 +121,29 @@ impl Response {
         len: u64,
         write: impl AsyncFnOnce(&mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
     ) -> Self {
-        Self::new(Status::OK).body(Body(Kind::Stream { len: Some(len), source: Box::new(write) }))
+        Self::new(Status::OK).body(Body(Kind::Stream {
+            len: Some(len),
+            ways: Ways::Out,
+            source: Box::new(write),
+        }))
     }
 
     /// As [`stream`](Self::stream), or where the length is known [`sized_stream`](Self::sized_stream), for content that is made while the rest of
-    /// the request's is read: what `run` is given first. Of HTTP/1.1 the connection may close behind it.
+    /// the request's is read: what `run` is given first. It is run to its end also where the response has no content, by its status or method, or since its length is 0,
+    /// and must write none then.
     pub fn two_ways(
         len: Option<u64>,
         run: impl AsyncFnOnce(RequestContent<'_>, &mut BodyWriter<'_>) -> Result<(), Aborted> + 'static,
     ) -> Self {
-        Self::new(Status::OK).body(Body(Kind::Stream { len, source: Box::new(TwoWays(run)) }))
+        Self::new(Status::OK).body(Body(Kind::Stream {
+            len,
+            ways: Ways::Both,
+            source: Box::new(TwoWays(run)),
+        }))
     }
 
     /// 101: behind its head the connection is `run`'s, which reads and writes another protocol, `Upgrade`'s value (RFC 9110 section 7.8).
-    /// Nothing limits the time of that; the server's [drain](crate::Server::drain) ends it. When `run` is done the connection is closed: in
+    /// Nothing limits the time of that but a client that takes nothing of what is written for a minute, and the server's [drain](crate::Server::drain). When `run` is done the connection is closed: in
     /// order, or after an error by a reset. For requests of HTTP/1.1 that have asked for it; in HTTP/2 there is none, and its stream is reset.
     pub fn upgrade(
         protocol: &str,
@@ -224,6 +243,11 @@ impl Response {
     pub fn last_modified(mut self, date: HttpDate) -> Self {
         self.validators.last_modified = Some(date);
         self
+    }
+
+    /// Whether its content goes on to read the request's.
+    pub(crate) fn reads_on(&self) -> bool {
+        matches!(self.body.0, Kind::Stream { ways: Ways::Both, .. })
     }
 
     /// The content alone.

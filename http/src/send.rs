@@ -6,7 +6,7 @@ use crate::framing::Framing;
 use crate::head::Head;
 use crate::io::{Chunk, Io, Phase};
 use crate::range::{self, Part};
-use crate::response::{Body, Kind};
+use crate::response::{Body, Kind, Ways};
 use crate::server::Shared as Server;
 use crate::stream::{Aborted, BodyWriter, Delimiter};
 use crate::{HttpDate, Method, Response, Status};
@@ -19,6 +19,9 @@ const SMALL: usize = 1024;
 
 /// Longer than any connection lives: who has another protocol has its own timers.
 const NEVER: Duration = Duration::from_secs(1 << 30);
+
+/// A client that takes nothing for so long of another protocol is gone. One that is slow is not: what it takes moves this on.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// What the answer must know of the request.
 #[derive(Clone, Copy)]
@@ -130,9 +133,19 @@ pub(crate) async fn finish(
     part: Option<Range<usize>>,
     request: Option<Received<'_>>,
 ) -> Result<bool, Aborted> {
-    let Begun { delimiter: Some(delimiter), keep_alive } = begun else { return Ok(begun.keep_alive) };
-    io.is_open_ended.set(delimiter == Delimiter::Close);
+    let Begun { delimiter, keep_alive } = begun;
+    io.is_open_ended.set(delimiter == Some(Delimiter::Close));
     match body.0 {
+        Kind::Stream { source, ways, .. } if delimiter.is_some() || ways == Ways::Both => {
+            let mut writer = BodyWriter::new(io, delimiter.unwrap_or(Delimiter::Length(0)));
+            let left = request.map_or(Left::Nothing, Left::Content);
+            let made = source.run(RequestContent(left), &mut writer).await;
+            if made.and_then(|()| writer.finish()).is_err() {
+                io.flush().await;
+                return Err(Aborted);
+            }
+        }
+        _ if delimiter.is_none() => {}
         Kind::Static(bytes) => {
             let part = part.unwrap_or(0..bytes.len());
             send_chunk(io, Chunk::Static(&bytes[part])).await;
@@ -141,18 +154,12 @@ pub(crate) async fn finish(
             let part = part.unwrap_or(0..bytes.len());
             send_chunk(io, Chunk::Owned(bytes, part)).await;
         }
-        Kind::Stream { source, .. } => {
-            let mut writer = BodyWriter::new(io, delimiter);
-            let left = request.map_or(Left::Nothing, Left::Content);
-            let made = source.run(RequestContent(left), &mut writer).await;
-            if made.and_then(|()| writer.finish()).is_err() {
-                io.flush().await;
-                return Err(Aborted);
-            }
-        }
+        Kind::Stream { .. } => {}
         Kind::Upgrade(source) => {
             io.begin_reading(Phase::wait(NEVER));
-            let mut writer = BodyWriter::new(io, delimiter);
+            io.begin_writing(Phase::stall(STALLED));
+            io.is_watched.set(false);
+            let mut writer = BodyWriter::new(io, Delimiter::Close);
             source.run(RequestContent(Left::Raw(io)), &mut writer).await?;
         }
     }
@@ -192,6 +199,15 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
     }
+}
+
+/// Puts an interim answer.
+pub(crate) fn put_interim(out: &mut Vec<u8>, answer: &Response) {
+    let status = answer.status;
+    put(
+        out,
+        &[b"HTTP/1.1 ", &status.digits(), b" ", status.reason().as_bytes(), b"\r\n", &answer.fields, b"\r\n"],
+    );
 }
 
 fn put_start(out: &mut Vec<u8>, response: &Response, date: &HttpDate) {
@@ -277,8 +293,14 @@ fn put_framing(
 
 /// The end of the head's last line but `Connection`, and what follows: that field only where it is not the version's default.
 fn end(response: &Response, http_1_1: bool, keep_alive: bool) -> &'static [u8] {
-    if matches!(response.body.0, Kind::Upgrade(_)) {
+    let upgrades = matches!(response.body.0, Kind::Upgrade(_));
+    // What may be gone on with is named by `Upgrade`, which is of the connection (RFC 9110 section 7.8).
+    let must = http_1_1 && response.status == Status::UPGRADE_REQUIRED && response.has_header("Upgrade");
+    if upgrades || must && keep_alive {
         return b"\r\nConnection: upgrade\r\n\r\n";
+    }
+    if must {
+        return b"\r\nConnection: upgrade, close\r\n\r\n";
     }
     match (http_1_1, keep_alive) {
         (true, true) => b"\r\n\r\n",

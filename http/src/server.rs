@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     pub(crate) fields: Cell<&'static str>,
     pub(crate) takes_any_method: Cell<bool>,
+    pub(crate) watches_clients: Cell<bool>,
     #[cfg(feature = "h2")]
     pub(crate) has_prior_knowledge: Cell<bool>,
 }
@@ -94,6 +95,7 @@ impl Server {
             waiting: Waiting::default(),
             fields: Cell::new(""),
             takes_any_method: Cell::new(false),
+            watches_clients: Cell::new(false),
             #[cfg(feature = "h2")]
             has_prior_knowledge: Cell::new(false),
         }))
@@ -111,6 +113,14 @@ impl Server {
     /// for who passes them on.
     pub fn with_any_method(self) -> Self {
         self.0.takes_any_method.set(true);
+        self
+    }
+
+    /// From now on looks whether a client of HTTP/1.1 is still there while it is owed an answer, and drops what makes the answer where it is not: for
+    /// handlers that cost somebody else. Who has ended its own side of the connection is taken for gone, though it might still listen; content that
+    /// has come and was not read hides that. (A stream of HTTP/2 that its client resets, or whose connection ends, is dropped in any case.)
+    pub fn with_client_watch(self) -> Self {
+        self.0.watches_clients.set(true);
         self
     }
 

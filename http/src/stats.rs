@@ -26,6 +26,7 @@ pub struct Stats {
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) timeouts: Counter,
+    pub(crate) gone: Counter,
     pub(crate) malformed: Counter,
     pub(crate) refused: Counter,
     #[cfg(feature = "h2")]
@@ -118,6 +119,11 @@ impl Stats {
     /// Requests and responses given up because the client took too long.
     pub fn timeouts(&self) -> u64 {
         self.timeouts.get()
+    }
+
+    /// Clients that went away while they were owed an answer, where that is [looked for](crate::Server::with_client_watch).
+    pub fn gone(&self) -> u64 {
+        self.gone.get()
     }
 
     /// Requests that were not HTTP, or tried to be two things at once.

@@ -2,7 +2,7 @@
 
 use crate::backends::{Fault, count};
 use crate::buffer;
-use crate::exchange::{Answered, Failure, Reader, Sending, Writer};
+use crate::exchange::{Answered, Failure, Reader, Sending, ToServer, Writer};
 use crate::fields;
 use crate::kept::said_time;
 use crate::pipe::{self, Buffers};
@@ -10,7 +10,8 @@ use crate::pool::Turn;
 use crate::relay::Proxy;
 use crate::request::{Outgoing, all, joined};
 use crate::silence::{Heard, Silence};
-use crate::upload::{Ended, Upload};
+use crate::upload::Ended;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -18,23 +19,25 @@ use core::pin::pin;
 use core::task::Poll;
 use fata::http::{Aborted, BodyWriter, RequestContent, Response, Status};
 use fata::time::{Duration, timeout};
-use fata_http::client::{Connection, Error};
+use fata_http::client::{Connection, ResponseHead};
 
 impl Answered {
     /// The client's response.
     pub(crate) fn response(self, outgoing: &Outgoing) -> Result<Response, Failure> {
-        let head = self.head.clone();
+        let (head, name) = (self.head.clone(), self.proxy.name.clone());
         let mut response = match head.status() {
             Status::SWITCHING_PROTOCOLS => self.tunnel(outgoing)?,
             status => self.with_content(outgoing)?.status(status),
         };
-        for (name, value) in head.fields() {
-            if !name.eq_ignore_ascii_case("Via") && fields::goes_on(name, head.fields_of("Connection")) {
-                response = response.relayed_header(name, value);
+        if response.status_code() == Status::UPGRADE_REQUIRED {
+            // Without what it wants it would say nothing (RFC 9110 section 15.5.22).
+            for value in head.fields_of("Upgrade") {
+                response = response.relayed_header("Upgrade", value);
             }
         }
-        let by = if head.is_http_1_0() { "1.0 fata" } else { "1.1 fata" };
-        Ok(response.relayed_header("Via", &joined(all(head.fields_of("Via")), by)))
+        let version = if head.is_http_1_0() { "1.0" } else { "1.1" };
+        let via = joined(all(head.fields_of("Via")), &format!("{version} {name}"));
+        Ok(with_fields(response, &head).relayed_header("Via", &via))
     }
 
     fn with_content(self, outgoing: &Outgoing) -> Result<Response, Failure> {
@@ -58,7 +61,7 @@ impl Answered {
             Sending::GoesOn(upload) => Response::two_ways(
                 length,
                 async move |content: RequestContent<'_>, body: &mut BodyWriter<'_>| {
-                    download.beside(upload, content, body).await
+                    download.beside(upload, content, body, said).await
                 },
             ),
             Sending::Done(writer) => sized(length, async move |body: &mut BodyWriter<'_>| {
@@ -89,16 +92,28 @@ impl Answered {
         };
         let buffers = Buffers::new().ok_or(Failure::NoMemory)?;
         let idle = proxy.times.tunnel;
+        // From now on it takes no request's place.
+        let Some(place) = turn.into_tunnel() else { return Err(Failure::NoTunnel) };
         Ok(Response::upgrade(
             protocol,
             async move |content: RequestContent<'_>, body: &mut BodyWriter<'_>| {
                 let _open = Open::new(&proxy);
                 let done = pipe::run(content, body, wire, idle, buffers).await;
-                drop(turn);
+                drop(place);
                 done
             },
         ))
     }
+}
+
+/// With the fields that go on, but `Via`.
+pub(crate) fn with_fields(mut response: Response, head: &ResponseHead) -> Response {
+    for (name, value) in head.fields() {
+        if !name.eq_ignore_ascii_case("Via") && fields::goes_on(name, head.fields_of("Connection")) {
+            response = response.relayed_header(name, value);
+        }
+    }
+    response
 }
 
 fn sized(
@@ -163,12 +178,14 @@ impl Download {
         }
     }
 
-    /// The same, while the rest of the request goes to the server: which of both is waited for, is the server's business, but not for ever.
-    async fn beside<W: embedded_io_async::Write + 'static>(
+    /// The same, while the rest of the request goes to the server: which of both is waited for, is the server's business, but not for ever. A server
+    /// whose response is whole may read on, and gets all there is (RFC 9112 section 9.5); the end of the response is not told before that.
+    async fn beside(
         mut self,
-        mut upload: Upload<W>,
+        mut upload: ToServer,
         content: RequestContent<'_>,
         body: &mut BodyWriter<'_>,
+        said: Option<Duration>,
     ) -> Result<(), Aborted> {
         let silence = Silence::new(self.time());
         let mut content = Heard::new(content, &silence);
@@ -186,11 +203,14 @@ impl Download {
             });
             let mut up = pin!(upload.run(&mut content));
             let mut too_long = pin!(silence.too_long());
-            let mut is_sent = false;
+            let (mut is_sent, mut is_received) = (false, false);
             // The writing way first: what it waits for is not to be forgotten for what the other waits for.
             poll_fn(|cx| {
-                if let Poll::Ready(ended) = down.as_mut().poll(cx) {
-                    return Poll::Ready(End::Down(ended));
+                if !is_received && let Poll::Ready(ended) = down.as_mut().poll(cx) {
+                    match ended {
+                        Ok(()) => is_received = true,
+                        Err(error) => return Poll::Ready(End::Fault(error.into())),
+                    }
                 }
                 if !is_sent && let Poll::Ready(ended) = up.as_mut().poll(cx) {
                     match ended {
@@ -200,13 +220,22 @@ impl Download {
                     }
                     silence.broken();
                 }
-                too_long.as_mut().poll(cx).map(|()| End::Fault(Fault::Silent))
+                match (is_received, is_sent) {
+                    (true, true) => Poll::Ready(End::Whole),
+                    // The client has its own limit, and so has each piece that the server is to take.
+                    (true, false) => Poll::Pending,
+                    (false, _) => too_long.as_mut().poll(cx).map(|()| End::Fault(Fault::Silent)),
+                }
             })
             .await
         };
         match ended {
-            End::Down(Ok(())) => Ok(()),
-            End::Down(Err(error)) => Err(self.failed(error.into())),
+            End::Whole => {
+                if let Some(writer) = upload.into_writer() {
+                    self.keep(writer, said);
+                }
+                Ok(())
+            }
             End::Fault(fault) => Err(self.failed(fault)),
             End::Client => Err(Aborted),
         }
@@ -230,7 +259,7 @@ impl Download {
 
 /// How content both ways has ended.
 enum End {
-    Down(Result<(), Error>),
+    Whole,
     Fault(Fault),
     Client,
 }

@@ -98,6 +98,7 @@ pub struct Backend {
     pub config: config::Server,
     pub(crate) health: RefCell<Health>,
     pub(crate) under_way: Cell<usize>,
+    pub(crate) tunnels: Cell<usize>,
     pub(crate) kept: RefCell<Kept<Wire>>,
     fault: RefCell<Option<(Fault, Instant)>>,
     /// What is counted.
@@ -111,6 +112,7 @@ impl Backend {
             config,
             health: RefCell::new(Health::new(rules)),
             under_way: Cell::new(0),
+            tunnels: Cell::new(0),
             kept: RefCell::default(),
             fault: RefCell::default(),
             counts: Counts::default(),
@@ -135,6 +137,11 @@ impl Backend {
     /// Requests under way.
     pub fn under_way(&self) -> usize {
         self.under_way.get()
+    }
+
+    /// Connections with another protocol.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.get()
     }
 
     /// Connections that wait for a request.

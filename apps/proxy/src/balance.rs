@@ -51,6 +51,8 @@ pub enum Choice {
     Full,
     /// None is up that it has not been to.
     Down,
+    /// There is one, but its client has as many as one client may.
+    Held,
 }
 
 /// Chooses among `loads`; of those that are equal the first from `turn` on.

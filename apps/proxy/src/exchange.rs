@@ -1,6 +1,8 @@
 //! A request at a server: what is sent, and what is waited for. What is made of the response is in `answer`.
 
+use crate::answer;
 use crate::backends::{Fault, Used, Wire, count};
+use crate::fields;
 use crate::pool::Turn;
 use crate::relay::Proxy;
 use crate::request::Outgoing;
@@ -12,7 +14,7 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Poll, ready};
 use fata::fetch::Connector;
-use fata::http::{BodyError, Request, Response};
+use fata::http::{BodyError, Early, Request, Response, Status};
 use fata::time::{Duration, Instant, timeout};
 use fata_http::client::{self, Error, RequestWriter, ResponseHead, ResponseReader};
 
@@ -21,6 +23,7 @@ const CONTINUE_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) type Reader = ResponseReader<<Connector as client::Connector>::Reader>;
 pub(crate) type Writer = RequestWriter<<Connector as client::Connector>::Writer>;
+pub(crate) type ToServer = Upload<<Connector as client::Connector>::Writer>;
 
 /// Why there is no response.
 pub enum Failure {
@@ -32,6 +35,8 @@ pub enum Failure {
     TimedOut,
     /// There is no memory for it here.
     NoMemory,
+    /// It goes on with another protocol, for which there is no place.
+    NoTunnel,
     /// The client's content did not come.
     Client(BodyError),
 }
@@ -41,7 +46,7 @@ pub(crate) enum Sending {
     /// The request is out whole.
     Done(Writer),
     /// The server may be sent more of its content.
-    GoesOn(Upload<<Connector as client::Connector>::Writer>),
+    GoesOn(ToServer),
     /// The server wants no more of it. The stream stays open until the response has come: some servers take its end for the client's.
     Given { _open: Box<dyn Any> },
 }
@@ -64,11 +69,21 @@ enum Sent {
 /// Sends a request's content, until all is out or the server has answered.
 async fn send(
     request: &mut Request<'_>,
-    upload: &mut Upload<<Connector as client::Connector>::Writer>,
+    upload: &mut ToServer,
     reader: &mut Reader,
+    outgoing: &Outgoing,
 ) -> Result<Sent, Failed> {
+    let early = request.early();
     let mut sending = pin!(upload.run(request));
-    let mut answer = pin!(reader.head());
+    let mut answer = pin!(async {
+        loop {
+            let head = reader.next_head().await?;
+            if is_final(&head) {
+                return Ok(head);
+            }
+            pass_on_early(&head, early, outgoing).await;
+        }
+    });
     poll_fn(|cx| {
         // Where both have ended the answer counts: who has said no may take no more.
         if let Poll::Ready(head) = answer.as_mut().poll(cx) {
@@ -83,6 +98,19 @@ async fn send(
         })
     })
     .await
+}
+
+fn is_final(head: &ResponseHead) -> bool {
+    head.status().code() >= 200 || head.status() == Status::SWITCHING_PROTOCOLS
+}
+
+/// Passes an interim answer on (RFC 9110 section 15.2).
+async fn pass_on_early(head: &ResponseHead, early: Early<'_>, outgoing: &Outgoing) {
+    // Who waits to be asked for content is asked where that is read.
+    if head.status() == Status::CONTINUE && outgoing.expects_continue {
+        return;
+    }
+    early.send(&answer::with_fields(Response::new(head.status()), head)).await;
 }
 
 /// A request at a server.
@@ -123,11 +151,12 @@ impl Exchange {
                 Answered { proxy, turn, head, reader, sending }.response(outgoing)
             }
             Err(failed) => {
+                let is_to_blame = !matches!(failed, Failed::Meanwhile(..));
                 let (failure, fault) = failed.what();
                 match failure {
                     // It was to be expected.
                     Failure::Unanswered if used == Used::Before => return Err(failure),
-                    Failure::NoMemory | Failure::Client(_) => return Err(failure),
+                    Failure::NoMemory | Failure::NoTunnel | Failure::Client(_) => return Err(failure),
                     Failure::TimedOut => count(&counts.timed_out),
                     Failure::Unanswered | Failure::Broken => {}
                 }
@@ -135,7 +164,9 @@ impl Exchange {
                 if let Some(fault) = fault {
                     turn.server().failed(fault);
                 }
-                turn.unanswered();
+                if is_to_blame {
+                    turn.unanswered();
+                }
                 Err(failure)
             }
         }
@@ -145,6 +176,8 @@ impl Exchange {
 /// What went wrong between a request and the head of its response.
 enum Failed {
     Http(Error, IsFirst),
+    /// The same, while it was the client who was waited for: servers wait as long as they like.
+    Meanwhile(Error, IsFirst),
     Silent,
     Stalled,
     NoMemory,
@@ -158,16 +191,28 @@ enum IsFirst {
     No,
 }
 
+impl IsFirst {
+    fn of(reader: &Reader) -> Self {
+        if reader.is_unanswered() { Self::Yes } else { Self::No }
+    }
+}
+
 impl Failed {
     fn of(error: Error, reader: &Reader) -> Self {
-        Self::Http(error, if reader.is_unanswered() { IsFirst::Yes } else { IsFirst::No })
+        Self::Http(error, IsFirst::of(reader))
     }
 
     fn what(self) -> (Failure, Option<Fault>) {
         match self {
-            Self::Http(Error::NoMemory, _) | Self::NoMemory => (Failure::NoMemory, None),
-            Self::Http(error, IsFirst::Yes) => (Failure::Unanswered, Some(error.into())),
-            Self::Http(error, IsFirst::No) => (Failure::Broken, Some(error.into())),
+            Self::Http(Error::NoMemory, _) | Self::Meanwhile(Error::NoMemory, _) | Self::NoMemory => {
+                (Failure::NoMemory, None)
+            }
+            Self::Http(error, IsFirst::Yes) | Self::Meanwhile(error, IsFirst::Yes) => {
+                (Failure::Unanswered, Some(error.into()))
+            }
+            Self::Http(error, IsFirst::No) | Self::Meanwhile(error, IsFirst::No) => {
+                (Failure::Broken, Some(error.into()))
+            }
             Self::Silent => (Failure::TimedOut, Some(Fault::Silent)),
             Self::Stalled => (Failure::TimedOut, Some(Fault::Stalled)),
             Self::Client(error) => (Failure::Client(error), None),
@@ -188,26 +233,34 @@ async fn ask(
         Err(_) => return Err(Failed::Stalled),
     }
     if outgoing.expects_continue {
-        match timeout(CONTINUE_TIME, wire.reader().wait_for_continue()).await {
-            Ok(Ok(Some(head))) => {
-                let (reader, writer) = wire.into_halves();
-                return Ok((head, reader, Sending::given(writer)));
+        loop {
+            match timeout(CONTINUE_TIME, wire.reader().next_head()).await {
+                Ok(Ok(head)) if is_final(&head) => {
+                    let (reader, writer) = wire.into_halves();
+                    return Ok((head, reader, Sending::given(writer)));
+                }
+                Ok(Ok(head)) if head.status() == Status::CONTINUE => break,
+                Ok(Ok(head)) => pass_on_early(&head, request.early(), outgoing).await,
+                Ok(Err(error)) => return Err(Failed::of(error, wire.reader())),
+                Err(_) => break,
             }
-            Ok(Ok(None)) | Err(_) => {}
-            Ok(Err(error)) => return Err(Failed::of(error, wire.reader())),
         }
     }
     let (mut reader, writer) = wire.into_halves();
     let sending = if outgoing.has_content {
         let mut upload = Upload::new(writer, time).ok_or(Failed::NoMemory)?;
-        match send(request, &mut upload, &mut reader).await? {
-            Sent::Answered(head) => {
-                let head = head.map_err(|error| Failed::of(error, &reader))?;
-                // Who refuses, or leads elsewhere, need not have all of the content; others get it.
-                let wants_more = head.status().code() < 300;
-                let sending = if wants_more { Sending::GoesOn(upload) } else { Sending::given(upload) };
+        match send(request, &mut upload, &mut reader, outgoing).await? {
+            Sent::Answered(Ok(head)) => {
+                let sending = match wants_more(&head, &upload, outgoing) {
+                    true => Sending::GoesOn(upload),
+                    false => Sending::given(upload),
+                };
                 return Ok((head, reader, sending));
             }
+            Sent::Answered(Err(error)) if upload.awaits_client() => {
+                return Err(Failed::Meanwhile(error, IsFirst::of(&reader)));
+            }
+            Sent::Answered(Err(error)) => return Err(Failed::of(error, &reader)),
             Sent::Refused => Sending::given(upload),
             Sent::Whole => match upload.into_writer() {
                 Some(writer) => Sending::Done(writer),
@@ -217,9 +270,20 @@ async fn ask(
     } else {
         Sending::Done(writer)
     };
-    match timeout(time, reader.head()).await {
-        Ok(Ok(head)) => Ok((head, reader, sending)),
-        Ok(Err(error)) => Err(Failed::of(error, &reader)),
-        Err(_) => Err(Failed::Silent),
+    loop {
+        match timeout(time, reader.next_head()).await {
+            Ok(Ok(head)) if is_final(&head) => return Ok((head, reader, sending)),
+            Ok(Ok(head)) => pass_on_early(&head, request.early(), outgoing).await,
+            Ok(Err(error)) => return Err(Failed::of(error, &reader)),
+            Err(_) => return Err(Failed::Silent),
+        }
     }
+}
+
+/// Whether a server that has answered is to get the rest of the content: not one that refuses it, or leads elsewhere, and closes (RFC 9112 section
+/// 9.5); and none that a client has not been asked for, which sends it no more.
+fn wants_more(head: &ResponseHead, upload: &ToServer, outgoing: &Outgoing) -> bool {
+    let closes = head.is_http_1_0() || fields::closes(head.fields_of("Connection"));
+    let is_asked = !outgoing.expects_continue || upload.has_asked();
+    is_asked && (head.status().code() < 300 || !closes)
 }

@@ -40,6 +40,20 @@ pub fn goes_on<'v>(name: &str, mut connection: impl Iterator<Item = &'v [u8]>) -
     !has(&OF_CONNECTION, name) && !connection.any(is_named)
 }
 
+/// Whether a message with these `Connection` fields is the last of its connection.
+pub fn closes<'v>(mut connection: impl Iterator<Item = &'v [u8]>) -> bool {
+    connection.any(|value| elements(value).any(|option| option.eq_ignore_ascii_case(b"close")))
+}
+
+/// Whether one of these `Via` fields says that a message has passed who is called so (RFC 9110 section 7.6.3).
+pub fn has_passed<'v>(mut via: impl Iterator<Item = &'v [u8]>, name: &str) -> bool {
+    let is_by = |element: &[u8]| {
+        let mut words = element.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    via.any(|value| elements(value).any(is_by))
+}
+
 /// Whether a field of a request says whose it is.
 pub fn is_of_client(name: &str) -> bool {
     let begins = name.get(..FORWARDED.len()).is_some_and(|start| is_same(FORWARDED, start));
@@ -116,6 +130,28 @@ mod tests {
             ("X-Own", false),
         ] {
             assert_eq!(is_of_client(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_any_of_several_fields_names() {
+        let connection = ["close", "X-One , x-two", "", "Keep-Alive"].map(str::as_bytes);
+        for (name, expected) in [("x-one", false), ("X-Two", false), ("X-Three", true), ("close", false)] {
+            assert_eq!(goes_on(name, connection.into_iter()), expected, "{name}");
+        }
+        assert!(closes(connection.into_iter()) && !closes([&b"closed, x"[..]].into_iter()));
+    }
+
+    #[test]
+    fn who_has_been_passed() {
+        for (via, expected) in [
+            (&["1.1 fata-1"][..], true),
+            (&["1.0 a, 2.0  FATA-1 (proxy)"], true),
+            (&["1.1 a", "HTTP/1.1 fata-1"], true),
+            (&["1.1 fata-12", "fata-1", "1.1 a (fata-1)"], false),
+            (&[], false),
+        ] {
+            assert_eq!(has_passed(via.iter().map(|value| value.as_bytes()), "fata-1"), expected, "{via:?}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! What the proxy appliance is made of, but for its start. Without input and output: what is proxied ([`config`], [`hosts`],
-//! [`networks`]), which server is next ([`balance`], [`queue`]) and which is well ([`health`]), the PROXY protocol ([`proxy_protocol`]), and which
+//! [`networks`]), which server is next, and for whom ([`balance`], [`queue`], [`shares`]) and which is well ([`health`]), the PROXY protocol ([`proxy_protocol`]), and which
 //! fields go on ([`fields`], [`request`]). With it: clients' connections ([`front`]), servers ([`backends`], [`pool`], [`kept`], [`check`]), and what
 //! goes between them ([`relay`], [`exchange`], [`upload`], `answer`, [`pipe`]); for those who run it [`admin`], [`status`], [`metrics`], [`certificates`].
 #![cfg_attr(not(test), no_std)]
@@ -30,6 +30,7 @@ pub mod proxy_protocol;
 pub mod queue;
 pub mod relay;
 pub mod request;
+pub mod shares;
 pub mod silence;
 pub mod status;
 pub mod upload;

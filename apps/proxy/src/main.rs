@@ -108,7 +108,8 @@ async fn main(env: Env) -> Result<()> {
         "serve" => {
             let (listener, load_balancers) = (listen(port)?, load_balancers.clone());
             let server = Server::with(certificates.route(router(&proxy)), limits.clone(), stats.clone())
-                .with_any_method();
+                .with_any_method()
+                .with_client_watch();
             let accept = async move || {
                 let (stream, about, peer) = accept(&listener, &load_balancers, false).await?;
                 Ok::<_, net::Error>((stream, Peer::with(peer, Rc::new(about))))
@@ -127,8 +128,9 @@ async fn main(env: Env) -> Result<()> {
     }
     let listener = listen(tls_port)?;
     certificates.run();
-    let https =
-        Server::with(router_of_https(&proxy, env.param(params::HSTS)), limits, stats).with_any_method();
+    let https = Server::with(router_of_https(&proxy, env.param(params::HSTS)), limits, stats)
+        .with_any_method()
+        .with_client_watch();
     #[cfg(feature = "h2")]
     let https = https.with_http2();
     println!(env, "proxy: {} pools, HTTPS on port {tls_port}, HTTP on port {port}", config.pools.len());

@@ -8,9 +8,10 @@ use fata::http::Stats;
 
 type Value = fn(&Backend) -> u64;
 
-const OF_BACKENDS: [(&str, &str, &str, Value); 10] = [
+const OF_BACKENDS: [(&str, &str, &str, Value); 11] = [
     ("proxy_backend_up", "gauge", "Whether it may have requests.", |b| b.is_up().into()),
     ("proxy_backend_requests_under_way", "gauge", "Requests under way.", |b| b.under_way() as u64),
+    ("proxy_backend_tunnels", "gauge", "Connections with another protocol.", |b| b.tunnels() as u64),
     ("proxy_backend_connections_kept", "gauge", "Connections that wait for a request.", |b| b.kept() as u64),
     ("proxy_backend_requests_total", "counter", "Requests sent to it.", |b| b.counts.requests.get()),
     ("proxy_backend_connections_total", "counter", "Connections made.", |b| b.counts.connections.get()),
@@ -89,10 +90,23 @@ pub fn text(proxy: &Proxy, stats: &Stats) -> String {
         ),
         ("proxy_client_timeouts_total", "counter", "Clients that were too slow.", stats.timeouts()),
         (
+            "proxy_client_gone_total",
+            "counter",
+            "Clients of HTTP/1.1 that went away before their responses.",
+            stats.gone(),
+        ),
+        (
             "proxy_client_malformed_total",
             "counter",
             "What clients sent that is no request.",
             stats.malformed(),
+        ),
+        ("proxy_loops_total", "counter", "Requests that had been here before.", counts.loops.get()),
+        (
+            "proxy_clients",
+            "gauge",
+            "Clients that have a place at a server, in a queue or for a tunnel, of each pool.",
+            proxy.pools.iter().map(|pool| pool.clients() as u64).sum(),
         ),
         ("proxy_no_memory_total", "counter", "Requests that found no memory here.", counts.no_memory.get()),
         (
@@ -111,7 +125,7 @@ pub fn text(proxy: &Proxy, stats: &Stats) -> String {
         (
             "proxy_turned_away_total",
             "counter",
-            "Requests that found no place in a queue, or waited there in vain.",
+            "Requests that found no place in a queue or for a tunnel, or waited in vain.",
             proxy.pools.iter().map(|pool| pool.turned_away.get()).sum(),
         ),
     ] {

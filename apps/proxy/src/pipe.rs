@@ -45,11 +45,8 @@ pub async fn run<R: Read, W: Write>(
         loop {
             match reader.read(&mut down).await {
                 Ok(0) => return Ok(()),
-                Ok(n) => {
-                    silence.broken();
-                    to_client.write(&down[..n]).await;
-                    to_client.flush().await;
-                }
+                // A client that takes it slowly is not silent; one that takes nothing has a limit of its own (`Response::upgrade`).
+                Ok(n) => silence.excused(pass(to_client, &down[..n])).await,
                 Err(_) => return Err(Aborted),
             }
         }
@@ -60,8 +57,7 @@ pub async fn run<R: Read, W: Write>(
                 Ok(0) => break,
                 Ok(n) => {
                     silence.broken();
-                    writer.write_all(&up[..n]).await.map_err(|_| Aborted)?;
-                    writer.flush().await.map_err(|_| Aborted)?;
+                    write(&mut writer, &up[..n], &silence).await?;
                 }
                 Err(_) => return Err(Aborted),
             }
@@ -87,4 +83,21 @@ pub async fn run<R: Read, W: Write>(
         too_long.as_mut().poll(cx).map(Ok)
     })
     .await
+}
+
+async fn pass(to_client: &mut BodyWriter<'_>, octets: &[u8]) {
+    to_client.write(octets).await;
+    to_client.flush().await;
+}
+
+/// Whatever the server takes breaks the silence.
+async fn write<W: Write>(writer: &mut W, mut octets: &[u8], silence: &Silence) -> Result<(), Aborted> {
+    while !octets.is_empty() {
+        match writer.write(octets).await {
+            Ok(n) if n > 0 => octets = octets.get(n..).unwrap_or_default(),
+            _ => return Err(Aborted),
+        }
+        silence.broken();
+    }
+    writer.flush().await.map_err(|_| Aborted)
 }

@@ -1,13 +1,14 @@
 //! Pools of servers as they run: which of them a request gets, who waits for one, and connections to them.
 
 use crate::backends::{Backend, Fault, Wire, count};
-use crate::balance::{self, Choice, Load, Tried};
+use crate::balance::{self, Choice, Load};
 use crate::buffer;
 use crate::config;
 use crate::health::{Checks, Rules, Seen};
 use crate::kept::For;
 use crate::proxy_protocol::{self, Ends};
-use crate::queue::{Queue, Ticket};
+use crate::queue::{Left, Queue, Ticket, Wanted};
+use crate::shares::{self, Client, Kind, Shares};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -39,8 +40,9 @@ pub struct Pool {
     pub(crate) connect_time: Duration,
     turn: Cell<usize>,
     queue: RefCell<Queue>,
+    shares: RefCell<Shares>,
     is_swept: Cell<bool>,
-    /// Requests that found no place in the queue, or waited in vain.
+    /// Requests that found no place in the queue or for a tunnel, or waited in vain.
     pub turned_away: Cell<u64>,
 }
 
@@ -70,6 +72,7 @@ impl Pool {
             connect_time,
             turn: Cell::new(0),
             queue: RefCell::default(),
+            shares: RefCell::default(),
             is_swept: Cell::new(false),
             turned_away: Cell::new(0),
         }
@@ -91,8 +94,36 @@ impl Pool {
         }
     }
 
+    /// How many clients have something of it now.
+    pub fn clients(&self) -> usize {
+        self.shares.borrow().clients()
+    }
+
+    /// How much of that one client may have.
+    fn share(&self, kind: Kind) -> usize {
+        let of_all = |each: usize| each.saturating_mul(self.servers.len());
+        let all = match kind {
+            Kind::Place => of_all(self.config.connections),
+            Kind::Waiting => self.config.queue,
+            Kind::Tunnel => of_all(self.config.tunnels),
+        };
+        shares::part(all, self.config.client_share)
+    }
+
+    /// One more of that for a client, if it may have it.
+    fn grant(&self, client: Option<Client>, kind: Kind) -> bool {
+        client.is_none_or(|client| self.shares.borrow_mut().take(client, kind, self.share(kind)))
+    }
+
+    /// A client gives one of that back.
+    fn ungrant(&self, client: Option<Client>, kind: Kind) {
+        if let Some(client) = client {
+            self.shares.borrow_mut().give_back(client, kind);
+        }
+    }
+
     /// Chooses a server, and takes a place there.
-    fn take(&self, tried: Tried) -> Choice {
+    fn take(&self, wanted: Wanted) -> Choice {
         let now = Instant::now();
         let load = |server: &Backend| Load {
             under_way: server.under_way.get(),
@@ -100,8 +131,11 @@ impl Pool {
             weight: server.config.weight,
             is_up: server.health.borrow().is_up(now),
         };
-        let choice = balance::choose(self.servers.iter().map(load), self.turn.get(), tried);
+        let choice = balance::choose(self.servers.iter().map(load), self.turn.get(), wanted.tried);
         if let Choice::Server(number) = choice {
+            if !self.grant(wanted.client, Kind::Place) {
+                return Choice::Held;
+            }
             self.turn.set(number + 1);
             let server = &self.servers[number];
             server.under_way.set(server.under_way.get() + 1);
@@ -110,8 +144,9 @@ impl Pool {
         choice
     }
 
-    /// A place at a server is free.
-    fn give_back(&self, number: usize) {
+    /// A client's place at a server is free.
+    fn give_back(&self, number: usize, client: Option<Client>) {
+        self.ungrant(client, Kind::Place);
         let under_way = &self.servers[number].under_way;
         under_way.set(under_way.get() - 1);
         self.serve_queue();
@@ -120,28 +155,34 @@ impl Pool {
     fn serve_queue(&self) {
         let mut queue = self.queue.borrow_mut();
         if !queue.is_empty() {
-            queue.serve(|tried| self.take(tried));
+            queue.serve(|wanted| {
+                let choice = self.take(wanted);
+                if matches!(choice, Choice::Server(_) | Choice::Down) {
+                    self.ungrant(wanted.client, Kind::Waiting);
+                }
+                choice
+            });
         }
     }
 
-    /// A server for a request that has been to those; waits while all have as many as they may, behind those that have come before.
-    pub async fn server(self: &Rc<Self>, tried: Tried) -> Result<Turn, NoServer> {
+    /// A server for a request; waits while all have as many as they may, or its client has, behind those that have come before.
+    pub async fn server(self: &Rc<Self>, wanted: Wanted) -> Result<Turn, NoServer> {
         // Time alone may have let a server be tried again.
         self.serve_queue();
-        let number = match self.take(tried) {
+        let number = match self.take(wanted) {
             Choice::Server(number) => number,
             Choice::Down => return Err(NoServer::Down),
-            Choice::Full => self.wait(tried).await?,
+            Choice::Full | Choice::Held => self.wait(wanted).await?,
         };
-        Ok(Turn { pool: self.clone(), number, began: Instant::now() })
+        Ok(Turn { pool: self.clone(), number, client: wanted.client, began: Instant::now() })
     }
 
-    async fn wait(&self, tried: Tried) -> Result<usize, NoServer> {
-        let ticket = self.queue.borrow_mut().enter(tried, self.config.queue).map_err(|_| {
+    async fn wait(&self, wanted: Wanted) -> Result<usize, NoServer> {
+        let Some(waits) = self.enter(wanted) else {
             count(&self.turned_away);
-            NoServer::Full
-        })?;
-        let waits = Waits { pool: self, ticket };
+            return Err(NoServer::Full);
+        };
+        let ticket = waits.ticket;
         let given = poll_fn(|cx| self.queue.borrow_mut().poll(ticket, cx));
         let given = timeout(self.connect_time, given).await;
         drop(waits);
@@ -155,17 +196,33 @@ impl Pool {
     }
 }
 
+impl Pool {
+    fn enter(&self, wanted: Wanted) -> Option<Waits<'_>> {
+        if !self.grant(wanted.client, Kind::Waiting) {
+            return None;
+        }
+        let ticket = self.queue.borrow_mut().enter(wanted, self.config.queue);
+        if ticket.is_err() {
+            self.ungrant(wanted.client, Kind::Waiting);
+        }
+        Some(Waits { pool: self, ticket: ticket.ok()?, client: wanted.client })
+    }
+}
+
 /// A request that waits. However that ends, what it has been given is not lost.
 struct Waits<'a> {
     pool: &'a Pool,
     ticket: Ticket,
+    client: Option<Client>,
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        let given = self.pool.queue.borrow_mut().leave(self.ticket);
-        if let Some(number) = given {
-            self.pool.give_back(number);
+        let left = self.pool.queue.borrow_mut().leave(self.ticket);
+        match left {
+            Some(Left::Waiting) => self.pool.ungrant(self.client, Kind::Waiting),
+            Some(Left::Given(number)) => self.pool.give_back(number, self.client),
+            None => {}
         }
     }
 }
@@ -175,6 +232,7 @@ pub struct Turn {
     pool: Rc<Pool>,
     /// Which one.
     pub number: usize,
+    client: Option<Client>,
     /// Since when.
     began: Instant,
 }
@@ -229,6 +287,29 @@ impl Turn {
         wire
     }
 
+    /// Whether its connection may go on with another protocol, as far as can be told now.
+    pub fn may_tunnel(&self) -> bool {
+        let held = |client| self.pool.shares.borrow().of(client, Kind::Tunnel);
+        let is_in_share = self.client.is_none_or(|client| held(client) < self.pool.share(Kind::Tunnel));
+        is_in_share && self.server().tunnels.get() < self.pool.config.tunnels
+    }
+
+    /// A place for a connection with another protocol, which is none of those of requests: dropping this gives that back.
+    pub fn into_tunnel(self) -> Option<Tunnel> {
+        if !self.may_tunnel() || !self.pool.grant(self.client, Kind::Tunnel) {
+            self.turn_away();
+            return None;
+        }
+        let tunnels = &self.server().tunnels;
+        tunnels.set(tunnels.get() + 1);
+        Some(Tunnel { pool: self.pool.clone(), number: self.number, client: self.client })
+    }
+
+    /// A request found no place for a tunnel.
+    pub fn turn_away(&self) {
+        count(&self.pool.turned_away);
+    }
+
     /// Keeps a connection for the next request, if it can have one, for as long as the server says.
     pub fn keep(&self, wire: Wire, said: Option<Duration>) {
         let server = self.server();
@@ -246,7 +327,22 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.pool.give_back(self.number);
+        self.pool.give_back(self.number, self.client);
+    }
+}
+
+/// The place of a connection with another protocol, until it is dropped.
+pub struct Tunnel {
+    pool: Rc<Pool>,
+    number: usize,
+    client: Option<Client>,
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let tunnels = &self.pool.servers[self.number].tunnels;
+        tunnels.set(tunnels.get() - 1);
+        self.pool.ungrant(self.client, Kind::Tunnel);
     }
 }
 

@@ -2,6 +2,7 @@
 //! comes later finds nothing that somebody before him waits for.
 
 use crate::balance::{Choice, Tried};
+use crate::shares::Client;
 use alloc::collections::VecDeque;
 use core::task::{Context, Poll, Waker};
 
@@ -9,13 +10,31 @@ use core::task::{Context, Poll, Waker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
+/// What one has had who waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Waiting,
+    /// This server, which he has not taken.
+    Given(usize),
+}
+
 /// As many wait as may, or there is no memory for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// For whom a server is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Servers that the request has been to.
+    pub tried: Tried,
+    /// Whose request it is; without one it is bound by no share.
+    pub client: Option<Client>,
+}
+
 struct Waiter {
     ticket: Ticket,
-    tried: Tried,
+    wanted: Wanted,
     /// Once there is an answer: a server's number, or that none is up.
     answer: Option<Option<usize>>,
     waker: Option<Waker>,
@@ -41,15 +60,15 @@ impl Queue {
         self.unanswered == 0
     }
 
-    /// One more waits, who has been to those servers, unless `most` do.
-    pub fn enter(&mut self, tried: Tried, most: usize) -> Result<Ticket, Full> {
+    /// One more waits, unless `most` do.
+    pub fn enter(&mut self, wanted: Wanted, most: usize) -> Result<Ticket, Full> {
         if self.unanswered >= most || self.waiters.try_reserve(1).is_err() {
             return Err(Full);
         }
         let ticket = Ticket(self.next);
         self.next += 1;
         self.unanswered += 1;
-        self.waiters.push_back(Waiter { ticket, tried, answer: None, waker: None });
+        self.waiters.push_back(Waiter { ticket, wanted, answer: None, waker: None });
         Ok(ticket)
     }
 
@@ -69,26 +88,32 @@ impl Queue {
         Poll::Ready(answer)
     }
 
-    /// One waits no longer: gives the server that he had been given and has not taken.
-    pub fn leave(&mut self, ticket: Ticket) -> Option<usize> {
+    /// One waits no longer, if he has not been answered.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<Left> {
         let waiter = self.waiters.remove(self.find(ticket)?)?;
-        self.unanswered -= usize::from(waiter.answer.is_none());
-        waiter.answer.flatten()
+        match waiter.answer {
+            Some(answer) => answer.map(Left::Given),
+            None => {
+                self.unanswered -= 1;
+                Some(Left::Waiting)
+            }
+        }
     }
 
-    /// Gives out what there is: `take` chooses a server, which is taken then, for one who has been to those.
-    pub fn serve(&mut self, mut take: impl FnMut(Tried) -> Choice) {
+    /// Gives out what there is: `take` chooses a server, which is taken then.
+    pub fn serve(&mut self, mut take: impl FnMut(Wanted) -> Choice) {
         // Where one finds nothing, neither does another who may go to the same.
         let mut in_vain = None;
         for waiter in self.waiters.iter_mut().filter(|waiter| waiter.answer.is_none()) {
-            if in_vain == Some(waiter.tried) {
+            if in_vain == Some(waiter.wanted.tried) {
                 continue;
             }
-            let answer = match take(waiter.tried) {
+            let answer = match take(waiter.wanted) {
                 Choice::Full => {
-                    in_vain = Some(waiter.tried);
+                    in_vain = Some(waiter.wanted.tried);
                     continue;
                 }
+                Choice::Held => continue,
                 Choice::Server(number) => Some(number),
                 Choice::Down => None,
             };
@@ -116,8 +141,8 @@ mod tests {
     }
 
     /// Gives out servers of these numbers, one each.
-    fn stock(mut numbers: Vec<usize>) -> impl FnMut(Tried) -> Choice {
-        move |tried| match numbers.iter().position(|&n| !tried.has(n)) {
+    fn stock(mut numbers: Vec<usize>) -> impl FnMut(Wanted) -> Choice {
+        move |wanted| match numbers.iter().position(|&n| !wanted.tried.has(n)) {
             Some(at) => Choice::Server(numbers.remove(at)),
             None => Choice::Full,
         }
@@ -126,17 +151,17 @@ mod tests {
     #[test]
     fn who_comes_first_goes_first() {
         let mut queue = Queue::default();
-        let tickets: Vec<Ticket> = (0..4).map(|_| queue.enter(Tried::default(), 4).unwrap()).collect();
-        assert_eq!(queue.enter(Tried::default(), 4), Err(Full));
+        let tickets: Vec<Ticket> = (0..4).map(|_| queue.enter(Wanted::default(), 4).unwrap()).collect();
+        assert_eq!(queue.enter(Wanted::default(), 4), Err(Full));
         queue.serve(stock(vec![]));
         assert_eq!(given(&mut queue, &tickets), [None; 4]);
         queue.serve(stock(vec![7, 8]));
         assert_eq!(queue.len(), 2);
         assert_eq!(given(&mut queue, &tickets[..3]), [Some(Some(7)), Some(Some(8)), None]);
         // He who leaves gives back what he has been given.
-        assert_eq!(queue.leave(tickets[2]), None);
+        assert_eq!(queue.leave(tickets[2]), Some(Left::Waiting));
         queue.serve(stock(vec![9]));
-        assert_eq!((queue.leave(tickets[3]), queue.leave(tickets[3])), (Some(9), None));
+        assert_eq!((queue.leave(tickets[3]), queue.leave(tickets[3])), (Some(Left::Given(9)), None));
         assert!(queue.is_empty());
     }
 
@@ -146,9 +171,9 @@ mod tests {
         been.add(1);
         let mut queue = Queue::default();
         let (first, second, third) = (
-            queue.enter(been, 9).unwrap(),
-            queue.enter(Tried::default(), 9).unwrap(),
-            queue.enter(Tried::default(), 9).unwrap(),
+            queue.enter(Wanted { tried: been, client: None }, 9).unwrap(),
+            queue.enter(Wanted::default(), 9).unwrap(),
+            queue.enter(Wanted::default(), 9).unwrap(),
         );
         queue.serve(stock(vec![1]));
         assert_eq!(given(&mut queue, &[first, second, third]), [None, Some(Some(1)), None]);
@@ -157,11 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn who_has_his_share_lets_others_pass() {
+        let of = |address: &str| Wanted {
+            client: Some(Client::of(address.parse().unwrap())),
+            ..Wanted::default()
+        };
+        let (one, two) = (of("192.0.2.1"), of("192.0.2.2"));
+        let mut queue = Queue::default();
+        let tickets = [one, one, two].map(|wanted| queue.enter(wanted, 9).unwrap());
+        queue.serve(|wanted| if wanted == one { Choice::Held } else { Choice::Server(5) });
+        assert_eq!(given(&mut queue, &tickets), [None, None, Some(Some(5))]);
+        queue.serve(|_| Choice::Server(6));
+        assert_eq!(given(&mut queue, &tickets[..2]), [Some(Some(6)); 2]);
+    }
+
+    #[test]
     fn where_none_is_up_nobody_waits() {
         let mut queue = Queue::default();
-        let ticket = queue.enter(Tried::default(), 9).unwrap();
+        let ticket = queue.enter(Wanted::default(), 9).unwrap();
         queue.serve(|_| Choice::Down);
         assert_eq!(given(&mut queue, &[ticket]), [Some(None)]);
-        assert_eq!(queue.enter(Tried::default(), 0), Err(Full));
+        assert_eq!(queue.enter(Wanted::default(), 0), Err(Full));
     }
 }

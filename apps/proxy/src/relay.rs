@@ -4,16 +4,21 @@ use crate::backends::{Used, Wire, count};
 use crate::balance::Tried;
 use crate::config::Config;
 use crate::exchange::{Exchange, Failure};
+use crate::fields;
 use crate::front::About;
 use crate::hosts::{self, Table};
 use crate::kept::For;
 use crate::networks::Networks;
 use crate::pool::{NoServer, Pool, Turn};
+use crate::queue;
 use crate::request::{self, Outgoing};
+use crate::shares::Client;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
+use fata::entropy;
 use fata::http::{Request, Response, Status};
 use fata::log::info;
 use fata::time::{Duration, Instant};
@@ -39,6 +44,8 @@ pub struct Counts {
     pub misdirected: Cell<u64>,
     /// Requests for which no server was up.
     pub none_up: Cell<u64>,
+    /// Requests that had been here before.
+    pub loops: Cell<u64>,
     /// Requests sent to another server, or again.
     pub retried: Cell<u64>,
     /// Requests that found no memory here.
@@ -62,6 +69,8 @@ pub struct Proxy {
     pub(crate) times: Times,
     trusted: Networks,
     logs: Logs,
+    /// What it is called in `Via`: another name for each guest and start, so that it knows its own from those of others (RFC 9110 section 7.6.3).
+    pub(crate) name: String,
     /// What is counted.
     pub counts: Counts,
 }
@@ -93,6 +102,7 @@ impl Proxy {
             times,
             trusted,
             logs,
+            name: own_name(),
             counts: Counts::default(),
         }
     }
@@ -134,6 +144,11 @@ impl Proxy {
             Some(_) if method == "TRACE" => {
                 Response::error(Status::METHOD_NOT_ALLOWED).header("Allow", METHODS)
             }
+            // Servers that lead back here would have it go round until its head is too large.
+            Some(_) if fields::has_passed(request.header_values("Via"), &self.name) => {
+                count(&self.counts.loops);
+                Response::error(Status::LOOP_DETECTED)
+            }
             // It is meant for whom it finds with that (RFC 9110 section 7.6.2).
             Some(_) if method == "OPTIONS" && request::is_last(&request) => {
                 Response::new(Status::NO_CONTENT).header("Allow", METHODS)
@@ -158,12 +173,23 @@ impl Proxy {
         pool: &Rc<Pool>,
     ) -> Result<Response, Response> {
         let is_trusted = self.trusted.has(about.source().ip());
-        let outgoing = request::outgoing(request, about, is_trusted)
+        let outgoing = request::outgoing(request, about, is_trusted, &self.name)
             .map_err(|_| Response::error(Status::BAD_REQUEST))?;
+        // Nobody takes a place for content that does not come; who is asked for it may be asked by the server alone.
+        if outgoing.has_content && !outgoing.expects_continue {
+            request.wait_for_content().await?;
+        }
+        // Who speaks for others has what they have together.
+        let client = (!is_trusted).then(|| Client::of(about.source().ip()));
         let began = Instant::now();
         let (mut tried, mut wanted, mut tries) = (Tried::default(), Wanted::Any, 0);
         loop {
-            let turn = pool.server(tried).await.map_err(|why| self.no_server(why, tried))?;
+            let turn = pool.server(queue::Wanted { tried, client }).await;
+            let turn = turn.map_err(|why| self.no_server(why, tried))?;
+            if !outgoing.protocols.is_empty() && !turn.may_tunnel() {
+                turn.turn_away();
+                return Err(unavailable());
+            }
             tries += 1;
             let (wire, used) = match self.wire(&turn, wanted, about, &outgoing).await {
                 Ok(wire) => wire,
@@ -191,6 +217,7 @@ impl Proxy {
                 }
                 Err(Failure::TimedOut) => return Err(Response::error(Status::GATEWAY_TIMEOUT)),
                 Err(Failure::NoMemory) => return Err(self.no_memory()),
+                Err(Failure::NoTunnel) => return Err(unavailable()),
                 Err(Failure::Client(error)) => return Err(error.into()),
             }
         }
@@ -227,6 +254,13 @@ impl Proxy {
         count(&self.counts.no_memory);
         unavailable()
     }
+}
+
+fn own_name() -> String {
+    let mut octets = [0; 4];
+    // Without random octets there would be no TLS either.
+    let _ = entropy::try_fill(&mut octets);
+    format!("fata-{:08x}", u32::from_be_bytes(octets))
 }
 
 fn unavailable() -> Response {

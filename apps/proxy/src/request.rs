@@ -26,8 +26,13 @@ pub struct Outgoing {
     pub protocols: String,
 }
 
-/// Makes it.
-pub fn outgoing(request: &Request<'_>, about: &About, is_trusted: bool) -> Result<Outgoing, InvalidRequest> {
+/// Makes it; `own_name` is what is added to `Via`.
+pub fn outgoing(
+    request: &Request<'_>,
+    about: &About,
+    is_trusted: bool,
+    own_name: &str,
+) -> Result<Outgoing, InvalidRequest> {
     let target = match request.query() {
         Some(query) => format!("{}?{query}", request.path()),
         None => request.path().to_string(),
@@ -43,6 +48,13 @@ pub fn outgoing(request: &Request<'_>, about: &About, is_trusted: bool) -> Resul
         }
     }
     say_whose(&mut head, request, about, is_trusted)?;
+    let version = match request.version() {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2.0",
+    };
+    let via = joined(all(request.header_values("Via")), &format!("{version} {own_name}"));
+    head.field("Via", via)?;
     if let Some(left) = forwards_left(request).filter(|_| request.method_name() == "OPTIONS") {
         head.field("Max-Forwards", left.saturating_sub(1).to_string())?;
     } else if let Some(left) = request.header("Max-Forwards") {
@@ -106,12 +118,6 @@ fn say_whose(
     if !forwarded.is_empty() {
         head.field("Forwarded", joined(forwarded, &format!("for={};proto={scheme}", node(source))))?;
     }
-    let by = match request.version() {
-        Version::Http10 => "1.0 fata",
-        Version::Http11 => "1.1 fata",
-        Version::Http2 => "2.0 fata",
-    };
-    head.field("Via", joined(all(request.header_values("Via")), by))?;
     Ok(())
 }
 

@@ -74,7 +74,7 @@ fn of_pool(page: &mut String, proxy: &Proxy, pool: &Rc<Pool>) -> fmt::Result {
         page.push_str(if names.is_empty() { "all other hosts" } else { "" });
     }
     page.push_str(
-        "</small>\n<table><tr><th>server<th>state<th>under way<th>kept<th>requests<th>2xx<th>3xx<th>4xx<th>5xx\
+        "</small>\n<table><tr><th>server<th>state<th>under way<th>tunnels<th>kept<th>requests<th>2xx<th>3xx<th>4xx<th>5xx\
          <th>failed<th>unreachable<th>bad checks<th>mean wait<th>last fault</tr>\n",
     );
     pool.servers.iter().try_for_each(|server| of_server(page, server))?;
@@ -94,8 +94,9 @@ fn of_server(page: &mut String, server: &Backend) -> fmt::Result {
     let [_, two, three, four, five] = &counts.responses;
     write!(
         page,
-        "<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}.{} ms<td>",
+        "<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}.{} ms<td>",
         server.under_way(),
+        server.tunnels(),
         server.kept(),
         counts.requests.get(),
         two.get(),

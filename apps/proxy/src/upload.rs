@@ -36,13 +36,14 @@ enum State<W> {
 /// See the module.
 pub struct Upload<W> {
     state: State<W>,
+    has_asked: bool,
     time: Duration,
 }
 
 impl<W: Write + 'static> Upload<W> {
     /// Of content that `writer`'s request has announced; a server may be busy for `time` with each piece. `None` where there is no memory.
     pub fn new(writer: RequestWriter<W>, time: Duration) -> Option<Self> {
-        Some(Self { state: State::Reads(writer, buffer::piece(usize::MAX)?), time })
+        Some(Self { state: State::Reads(writer, buffer::piece(usize::MAX)?), has_asked: false, time })
     }
 
     /// Sends all that comes from `source`. May be dropped, and begun again.
@@ -51,6 +52,7 @@ impl<W: Write + 'static> Upload<W> {
             match &mut self.state {
                 State::Over(_) => return Ok(()),
                 State::Reads(_, piece) => {
+                    self.has_asked = true;
                     let len = source.read(piece).await.map_err(Ended::Client)?;
                     self.write(len);
                 }
@@ -64,6 +66,16 @@ impl<W: Write + 'static> Upload<W> {
                 }
             }
         }
+    }
+
+    /// Whether content has been asked for: where a client waits to be asked, it sends none before.
+    pub fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    /// Whether the client is what is waited for.
+    pub fn awaits_client(&self) -> bool {
+        matches!(self.state, State::Reads(..))
     }
 
     fn write(&mut self, len: usize) {

@@ -2,7 +2,7 @@
 
 mod volume;
 
-use fata::testing::{Process, free_port};
+use fata::testing::{Process, free_port, run_tool};
 use std::fs;
 use std::io::Write;
 use volume::{Volume, tool};
@@ -97,4 +97,36 @@ fn half_a_pair_is_an_error() {
     let disk = format!("config.file={}", volume.image());
     let process = Process::start(env!("CARGO_BIN_EXE_proxy"), [&*disk]);
     process.wait_for("folder/chain.pem is not there");
+}
+
+/// One certificate for all names of a label more, but for the one that has its own.
+#[test]
+fn names_with_a_star_have_a_certificate_of_their_own() {
+    let volume = Volume::new("star", &[]);
+    let hosts = "host *.star.test\n pool app\nhost own.star.test\n pool app\n certificate own\n";
+    volume.put("proxy.conf", &format!("pool app\n server 127.0.0.1:9\n{hosts}"));
+    let (proxy, port, _) = self::proxy(&[&format!("config.file={}", volume.image())]);
+    let made = |folder: &str| {
+        let root = volume.file(folder);
+        fs::write(&root, tool("mtype", &["-i", &volume.image(), &format!("::{folder}/chain.pem")])).unwrap();
+        root
+    };
+    let (star, own) = (made("star.test"), made("own"));
+    for (host, root, code) in [
+        ("a.star.test", &star, 0),
+        ("b.star.test", &star, 0),
+        ("own.star.test", &own, 0),
+        ("own.star.test", &star, 60),
+        ("a.star.test", &own, 60),
+        // A star is one label.
+        ("a.b.star.test", &star, 60),
+        ("star.test", &star, 60),
+    ] {
+        let (url, resolve) = (format!("https://{host}:{port}/"), format!("{host}:{port}:127.0.0.1"));
+        let asked =
+            ["-sS", "--max-time", "20", "-o", "/dev/null", "--cacert", root, "--resolve", &resolve, &url];
+        // curl's 60: it is no certificate for that name.
+        assert_eq!(run_tool("curl", asked).status.code(), Some(code), "{host} {root}");
+    }
+    assert_eq!(proxy.leave().code(), Some(0));
 }

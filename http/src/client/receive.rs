@@ -93,7 +93,7 @@ impl<R: Read> ResponseReader<R> {
     /// The head of the response, or 101 where it was asked for. Interim responses are overlooked.
     pub async fn head(&mut self) -> Result<ResponseHead, Error> {
         loop {
-            let head = self.any_head().await?;
+            let head = self.next_head().await?;
             if head.status().code() >= 200 || head.status() == Status::SWITCHING_PROTOCOLS {
                 return Ok(head);
             }
@@ -105,7 +105,7 @@ impl<R: Read> ResponseReader<R> {
     /// has the content: after a second or so, send it.
     pub async fn wait_for_continue(&mut self) -> Result<Option<ResponseHead>, Error> {
         loop {
-            let head = self.any_head().await?;
+            let head = self.next_head().await?;
             match head.status().code() {
                 100 => return Ok(None),
                 102..200 => {}
@@ -114,8 +114,8 @@ impl<R: Read> ResponseReader<R> {
         }
     }
 
-    /// The next head, also an interim one.
-    async fn any_head(&mut self) -> Result<ResponseHead, Error> {
+    /// The next head, also an interim one, of which there are at most [`Limits::interim`]: another follows then.
+    pub async fn next_head(&mut self) -> Result<ResponseHead, Error> {
         loop {
             if let State::Failed(error) = self.state {
                 return Err(error);

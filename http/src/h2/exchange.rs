@@ -69,12 +69,22 @@ async fn respond(
         wire.closes.set(true);
     }
     let has_content = !is_head && delimiter.is_some_and(|d| d != Delimiter::Length(0));
-    let end = if has_content { Flags::NONE } else { Flags::END_STREAM };
+    // Whose end comes with its head would be taken for one who wants no more.
+    let goes_on = has_content || response.reads_on();
+    let end = if goes_on { Flags::NONE } else { Flags::END_STREAM };
     sender.until_there_is_room().await;
     sender.put_head(&response, delimiter, part.as_ref(), end);
-    let Some(delimiter) = delimiter.filter(|_| has_content) else { return Ok(()) };
+    let delimiter = delimiter.filter(|_| has_content);
     let whole = |len: usize| part.clone().unwrap_or(0..len);
     match response.into_body().0 {
+        Kind::Stream { source, .. } if goes_on => {
+            let mut writer = BodyWriter::over_http2(&sender, delimiter.unwrap_or(Delimiter::Length(0)));
+            let left = request.map_or(Left::Nothing, Left::Content);
+            source.run(RequestContent(left), &mut writer).await?;
+            writer.finish()?;
+            sender.finish(writer.trailers()).await;
+        }
+        _ if !has_content => {}
         Kind::Static(bytes) => {
             let part = bytes.get(whole(bytes.len())).unwrap_or_default();
             sender.data(part, Flags::END_STREAM).await;
@@ -83,13 +93,7 @@ async fn respond(
             let part = bytes.get(whole(bytes.len())).unwrap_or_default();
             sender.data(part, Flags::END_STREAM).await;
         }
-        Kind::Stream { source, .. } => {
-            let mut writer = BodyWriter::over_http2(&sender, delimiter);
-            let left = request.map_or(Left::Nothing, Left::Content);
-            source.run(RequestContent(left), &mut writer).await?;
-            writer.finish()?;
-            sender.finish(writer.trailers()).await;
-        }
+        Kind::Stream { .. } => {}
         Kind::Upgrade(_) => return Err(Aborted),
     }
     Ok(())
@@ -97,8 +101,8 @@ async fn respond(
 
 /// Where a stream's response goes.
 pub(crate) struct Sender<'a> {
-    wire: &'a Wire<'a>,
-    stream: &'a Stream,
+    pub(crate) wire: &'a Wire<'a>,
+    pub(crate) stream: &'a Stream,
 }
 
 impl Sender<'_> {
@@ -147,7 +151,7 @@ impl Sender<'_> {
         .await;
     }
 
-    async fn until_there_is_room(&self) {
+    pub(crate) async fn until_there_is_room(&self) {
         let _waiting = self.stream.waiting();
         poll_fn(|cx| match self.wire.room() {
             0 => self.stream.wait(Wait::Room, cx),
@@ -163,7 +167,7 @@ impl Sender<'_> {
         }
         self.until_there_is_room().await;
         let mut block = Vec::new();
-        self.put_lines(&mut block, trailers);
+        put_lines(self.wire, &mut block, trailers);
         self.wire.put(|out| frame::put_block(out, self.stream.id, Flags::END_STREAM, &block));
     }
 
@@ -180,22 +184,22 @@ impl Sender<'_> {
         let mut block = Vec::with_capacity(lines.len());
         self.wire.encoder.borrow_mut().begin(&mut block);
         self.wire.encoder.borrow_mut().status(&mut block, response.status.digits());
-        self.put_lines(&mut block, &lines);
+        put_lines(self.wire, &mut block, &lines);
         lines.clear();
         self.wire.server.spare.keep_output(lines);
         self.wire.put(|out| frame::put_block(out, self.stream.id, flags, &block));
     }
+}
 
-    /// Encodes header lines, but those that speak of a connection of HTTP/1.1 (section 8.2.2).
-    fn put_lines(&self, block: &mut Vec<u8>, lines: &[u8]) {
-        let mut encoder = self.wire.encoder.borrow_mut();
-        for line in lines.split(|&b| b == b'\n') {
-            let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
-            let (name, value) = (line.get(..colon), line.get(colon + 1..));
-            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default().trim_ascii());
-            if !super::request::is_of_connection(name) {
-                encoder.field(block, name, value);
-            }
+/// Encodes header lines, but those that speak of a connection of HTTP/1.1 (section 8.2.2).
+pub(super) fn put_lines(wire: &Wire<'_>, block: &mut Vec<u8>, lines: &[u8]) {
+    let mut encoder = wire.encoder.borrow_mut();
+    for line in lines.split(|&b| b == b'\n') {
+        let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+        let (name, value) = (line.get(..colon), line.get(colon + 1..));
+        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default().trim_ascii());
+        if !super::request::is_of_connection(name) {
+            encoder.field(block, name, value);
         }
     }
 }

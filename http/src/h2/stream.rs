@@ -1,12 +1,13 @@
 //! A stream's state (RFC 9113 section 5.1), between the connection that reads frames and the exchange that answers.
 
+use super::exchange::{self, Sender};
 use super::frame::{self, Flags, Kind};
 use super::request::{EndStream, Request};
 use super::window::Inbound;
 use super::wire::{STREAM_WINDOW, Wire};
 use crate::body::BodyError;
 use crate::io::Phase;
-use crate::{Limits, memory};
+use crate::{Limits, Response, Status, memory};
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -55,13 +56,13 @@ pub(crate) struct Stream {
     reading: RefCell<Phase>,
     /// Waits for the client to open the stream's window; moves with content sent.
     writing: RefCell<Phase>,
-    /// What the connection had received when the stream was opened.
-    received_before: u64,
+    /// What content has earned it of time, octets: those of its own, so often as there were streams that share the way.
+    earned: Cell<u64>,
 }
 
 impl Stream {
     /// A stream whose request has come.
-    pub(crate) fn new(id: u32, window: i64, limits: &Limits, received_before: u64) -> Self {
+    pub(crate) fn new(id: u32, window: i64, limits: &Limits) -> Self {
         Self {
             id,
             window: Cell::new(window),
@@ -77,7 +78,7 @@ impl Stream {
             waker: Cell::new(None),
             reading: RefCell::new(Phase::transfer(limits.body_time, limits.min_rate)),
             writing: RefCell::new(Phase::transfer(limits.write_time, limits.min_rate)),
-            received_before,
+            earned: Cell::new(0),
         }
     }
 
@@ -201,9 +202,10 @@ impl Stream {
         }
     }
 
-    /// Content has come; false if it is more than the client has announced.
-    pub(crate) fn receive(&self, wire: &Wire<'_>, octets: &[u8]) -> bool {
+    /// Content has come, while so many streams may send some; false if it is more than the client has announced.
+    pub(crate) fn receive(&self, wire: &Wire<'_>, octets: &[u8], senders: usize) -> bool {
         let n = octets.len() as u64;
+        self.earned.set(self.earned.get().saturating_add(n.saturating_mul(senders as u64)));
         if let Some(announced) = self.announced.get() {
             let Some(rest) = announced.checked_sub(n) else { return false };
             self.announced.set(Some(rest));
@@ -243,7 +245,8 @@ impl Stream {
         }
     }
 
-    /// Until when content must come, if the handler waits for it and the client may send it.
+    /// Until when content must come, if the handler waits for it and the client may send it: each stream has to keep up its share of the rate,
+    /// so that those which send do not excuse those which do not.
     pub(crate) fn content_deadline(&self, wire: &Wire<'_>, now: Instant) -> Option<Instant> {
         let mut reading = self.reading.borrow_mut();
         let may_come = self.failed.get().is_none() && wire.inbound.left() >= MIN_WINDOW;
@@ -251,7 +254,7 @@ impl Stream {
             reading.pause();
             return None;
         }
-        reading.moved = wire.received.get().saturating_sub(self.received_before);
+        reading.moved = self.earned.get();
         Some(reading.deadline(now))
     }
 
@@ -279,6 +282,22 @@ impl Incoming<'_> {
         }
     }
 
+    /// Waits until some is there, or the end.
+    pub(crate) async fn wait(&self) -> Result<(), BodyError> {
+        let stream = self.stream;
+        let _waiting = WaitingForContent(stream);
+        poll_fn(|cx| {
+            if let Some(error) = stream.failed.get() {
+                return Poll::Ready(Err(error));
+            }
+            if !stream.content.borrow().is_empty() || self.known_rest() == Some(0) {
+                return Poll::Ready(Ok(()));
+            }
+            self.ask_for_more(cx)
+        })
+        .await
+    }
+
     /// The next octets; 0 at the end.
     pub(crate) async fn read(&self, out: &mut [u8]) -> Result<usize, BodyError> {
         let stream = self.stream;
@@ -291,12 +310,26 @@ impl Incoming<'_> {
             if n > 0 || out.is_empty() || self.known_rest() == Some(0) {
                 return Poll::Ready(Ok(n));
             }
-            if stream.owes_continue.take() {
-                self.put_continue();
-            }
-            stream.wait_for_content(cx)
+            self.ask_for_more(cx)
         })
         .await
+    }
+
+    /// See [`Early`](crate::Early).
+    pub(crate) async fn send_interim(&self, answer: &Response) {
+        Sender { wire: self.wire, stream: self.stream }.until_there_is_room().await;
+        if answer.status == Status::CONTINUE {
+            self.stream.owes_continue.set(false);
+        }
+        self.wire.io.stats.count(answer.status);
+        self.put_interim(answer.status.digits(), &answer.fields);
+    }
+
+    fn ask_for_more<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        if self.stream.owes_continue.take() {
+            self.put_interim(*b"100", &[]);
+        }
+        self.stream.wait_for_content(cx)
     }
 
     /// Reads and forgets what the handler left, if it is not much, and waits for its end: to reset the stream is right as
@@ -356,11 +389,15 @@ impl Incoming<'_> {
         n
     }
 
-    fn put_continue(&self) {
+    /// Puts an interim answer with these header lines.
+    pub(crate) fn put_interim(&self, status: [u8; 3], lines: &[u8]) {
         let mut block = alloc::vec::Vec::new();
-        let mut encoder = self.wire.encoder.borrow_mut();
-        encoder.begin(&mut block);
-        encoder.status(&mut block, *b"100");
+        {
+            let mut encoder = self.wire.encoder.borrow_mut();
+            encoder.begin(&mut block);
+            encoder.status(&mut block, status);
+        }
+        exchange::put_lines(self.wire, &mut block, lines);
         self.wire.put(|out| frame::put_block(out, self.stream.id, Flags::NONE, &block));
     }
 }

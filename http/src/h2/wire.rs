@@ -35,8 +35,6 @@ pub(crate) struct Wire<'s> {
     tail: Cell<(u32, usize, usize)>,
     /// Octets of content sent.
     pub(crate) sent: Cell<u64>,
-    /// Octets of content received.
-    pub(crate) received: Cell<u64>,
     /// A response asks for the connection to end.
     pub(crate) closes: Cell<bool>,
 }
@@ -52,7 +50,6 @@ impl<'s> Wire<'s> {
             has_moved: Cell::new(false),
             tail: Cell::default(),
             sent: Cell::new(0),
-            received: Cell::new(0),
             closes: Cell::new(false),
         }
     }

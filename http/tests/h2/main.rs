@@ -8,6 +8,7 @@ mod exchanges;
 mod limits;
 mod memory;
 mod random;
+mod relaying;
 mod rules;
 mod turns;
 

@@ -38,6 +38,10 @@ pub struct Pool {
     pub connections: usize,
     /// The most requests that wait for one.
     pub queue: usize,
+    /// The most connections with another protocol to each of them, beside the requests.
+    pub tunnels: usize,
+    /// How much of all that one client may have, percent.
+    pub client_share: u32,
 }
 
 /// A server.
@@ -103,6 +107,8 @@ impl Pool {
             send_proxy: None,
             connections: 100,
             queue: 100,
+            tunnels: 100,
+            client_share: 75,
         }
     }
 }

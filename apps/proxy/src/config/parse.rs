@@ -8,6 +8,8 @@
 //!     send-proxy v2
 //!     connections 100                   # at once to each server
 //!     queue 100                         # requests that wait for one
+//!     tunnels 100                       # connections with another protocol, WebSocket say, at once to each server
+//!     client-share 75%                  # of all these at most so much to one client
 //! host example.org www.example.org      # names, of which one section may have several
 //!     pool app
 //!     certificate example.org           # the folder of chain.pem and key.pem; the first name, where it is not said
@@ -72,15 +74,16 @@ impl<'a> Reading<'a> {
                 }
                 Ok(())
             }
-            ("server" | "check" | "send-proxy" | "connections" | "queue", Some(false)) => {
-                self.in_pool(first, rest)
-            }
-            ("server" | "check" | "send-proxy" | "connections" | "queue", _) => {
+            (
+                "server" | "check" | "send-proxy" | "connections" | "queue" | "tunnels" | "client-share",
+                Some(false),
+            ) => self.in_pool(first, rest),
+            ("server" | "check" | "send-proxy" | "connections" | "queue" | "tunnels" | "client-share", _) => {
                 Err(first.wrong(&format!("{} belongs into a section \"pool NAME\"", first.text)))
             }
             ("certificate", _) => Err(first.wrong("certificate belongs into a section \"host NAME\"")),
             (other, _) => {
-                let known = "pool, server, check, send-proxy, connections, queue, host, certificate, default";
+                let known = "pool, server, check, send-proxy, connections, queue, tunnels, client-share, host, certificate, default";
                 Err(first.wrong(&format!("\"{other}\" is unknown; known are {known}")))
             }
         }
@@ -173,6 +176,10 @@ impl<'a> Reading<'a> {
             }
             "send-proxy" => pool.send_proxy = one(first, rest, "v1, v2 or off")?.read(words::version)?,
             "connections" => pool.connections = count(first, rest, 1)?,
+            "tunnels" => pool.tunnels = count(first, rest, 0)?,
+            "client-share" => {
+                pool.client_share = one(first, rest, "a share, such as 75%")?.read(words::percent)?
+            }
             _ => pool.queue = count(first, rest, 0)?,
         }
         Ok(())
@@ -246,6 +253,8 @@ pool app
     send-proxy v2
     connections 7
     queue 0
+    tunnels 9
+    client-share 100%
 
 host Example.org www.example.org
     pool app
@@ -262,8 +271,8 @@ default app
         let config = Config::parse(GOOD).unwrap();
         let [app, files] = &*config.pools else { panic!("{config:?}") };
         assert_eq!(
-            (&*app.name, app.connections, app.queue, app.send_proxy),
-            ("app", 7, 0, Some(Version::Two))
+            (&*app.name, app.connections, app.queue, app.tunnels, app.client_share, app.send_proxy),
+            ("app", 7, 0, 9, 100, Some(Version::Two))
         );
         assert_eq!(
             app.servers.iter().map(|s| (s.origin.authority(), s.weight)).collect::<Vec<_>>(),
@@ -309,6 +318,9 @@ default app
             ("pool a\n server h\n send-proxy v3", 3, 13, "neither v1 nor v2"),
             ("pool a\n server https://h", 2, 9, "server with TLS"),
             ("pool a\n server h\n connections 0", 3, 14, "is no number"),
+            ("pool a\n server h\n client-share 75", 3, 15, "is no share"),
+            ("pool a\n server h\n client-share 0%", 3, 15, "is no share"),
+            ("tunnels 3", 1, 1, "belongs into a section"),
             ("pool a\n server h\npool a", 3, 6, "already"),
             ("host", 1, 1, "at least one name"),
             ("host a_b/", 1, 6, "is no name"),

@@ -130,6 +130,12 @@ pub(super) fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     number.ok_or_else(|| format!("\"{text}\" is no number from {least} to {most}"))
 }
 
+/// A share of something, from 1% to all.
+pub(super) fn percent(text: &str) -> Result<u32, String> {
+    let share = text.strip_suffix('%').and_then(|share| number(share, 1, 100).ok());
+    share.ok_or_else(|| format!("\"{text}\" is no share, such as 75%"))
+}
+
 /// A time that is not 0.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = Duration::of(Some(text)).filter(|time| !time.is_zero());

@@ -246,9 +246,9 @@ impl<'c> Connection<'c> {
         if header.kind != Kind::Data {
             return self.add_to_block(octets);
         }
-        self.wire.received.set(self.wire.received.get() + octets.len() as u64);
+        let senders = self.streams.iter().filter(|running| !running.stream.remote_ended.get()).count();
         match self.stream(header.stream) {
-            Some(stream) if stream.receive(self.wire, octets) => {}
+            Some(stream) if stream.receive(self.wire, octets, senders) => {}
             Some(_) => {
                 self.wire.used(octets.len() as u32);
                 self.reset(header.stream, Code::Protocol);

@@ -57,7 +57,7 @@ impl<'c> Connection<'c> {
             self.put_reset(id, Code::Protocol);
             return self.spend(calm::RESET);
         }
-        let stream = Rc::new(Stream::new(id, self.initial_window, &wire.server.limits, wire.received.get()));
+        let stream = Rc::new(Stream::new(id, self.initial_window, &wire.server.limits));
         match verdict {
             Verdict::Request(request) => {
                 stream.expect(&request, end);
