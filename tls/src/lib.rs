@@ -56,6 +56,7 @@ mod ocsp;
 mod pem;
 pub mod provider;
 mod record;
+mod section;
 mod server;
 mod session;
 mod split;
