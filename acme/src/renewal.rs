@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use fata_libos::time::{Duration, SystemTime, UtcDateTime};
 use fata_tls::issue::Identity;
 
-/// How long it is until it is asked again: where it does not say, at least, and at most (section 4.3.1 and 4.3.2).
+/// How long it is until it is asked again: where it does not say, at least, and at most (section 4.3.1 to 4.3.3).
 pub(crate) const USUAL: Duration = Duration::from_secs(6 * 3600);
 const LEAST: Duration = Duration::from_secs(60);
 const MOST: Duration = Duration::from_secs(86_400);

@@ -2,19 +2,22 @@
 //! of fields; a field is `NAME LENGTH`, a line feed, so many octets, a line feed. The account is one part, the certificate another: damage to
 //! one of them leaves the other. What is behind is not looked at, so that a block device's sectors may hold it.
 
-use crate::{Account, Error, Issued, Names, Url};
+use crate::{Account, Error, Issued, MAX_BODY, Names, Url};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use fata_tls::ServerConfig;
-use fata_tls::issue::{PrivateKey, Validity};
+use fata_tls::issue::{MAX_NAMES, PrivateKey, Validity};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// What the octets begin with. Another version has another number.
 const MAGIC: &[u8] = b"fata-acme 2\n";
-/// Octets of a state, at most: two keys, a chain and a hundred names.
-const MAX_STATE: usize = 256 * 1024;
+/// Octets of a state, at most.
+const MAX_STATE: usize = 120 * 1024;
+// The longest that there can be has room in it: two keys and their heads, three URLs, a hundred names, and a chain that came as one answer,
+// whose lines may be shorter here than they were there.
+const _: () = assert!(8 * 1024 + 3 * 2048 + MAX_NAMES * 256 + MAX_BODY / 64 * 65 + 2048 <= MAX_STATE);
 /// The parts.
 const ACCOUNT: &str = "account";
 const CERTIFICATE: &str = "certificate";

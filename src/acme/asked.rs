@@ -40,7 +40,7 @@ impl Asked<'_> {
         }
         let Some(disk) = self.disk else {
             return Err(
-                "acme: no disk acme, on which account and certificate are kept (64 KiB of zeros at least)"
+                "acme: no disk acme, on which account and certificate are kept (256 KiB of zeros at least)"
                     .into(),
             );
         };

@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 use fata_acme::{State, Storage};
 use fata_libos::block::Disk;
-use fata_storage::slots::{Found, Slots, SlotsError};
+use fata_storage::slots::{Found, HEAD, Slots, SlotsError};
 
-/// Octets of the smallest disk: room for two states of 32 KiB, of which an account and a chain of five certificates have a third.
-const LEAST: u64 = 64 << 10;
+/// Octets of the smallest disk: two of the longest states there can be have room on it, so that whatever an authority gives out is kept.
+const LEAST: u64 = 256 << 10;
+const _: () = assert!(LEAST / 2 >= (State::MAX_LEN + HEAD) as u64);
 
 /// Where a [`State`] is kept. The disk has private keys then.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub enum DiskError {
 }
 
 impl OnDisk {
-    /// On this disk, which is for this alone: zeros at first, 64 KiB at least.
+    /// On this disk, which is for this alone: zeros at first, 256 KiB at least.
     pub fn new(disk: &Disk) -> Result<Self, DiskError> {
         let octets = disk.geometry().octets();
         if octets < LEAST {
@@ -61,15 +62,17 @@ impl Storage for OnDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+    use alloc::string::ToString;
     use fata_acme::{Account, Certificate, Issued, Names, Url};
     use fata_libos::testing::run;
     use fata_libos::time::{Duration, SystemTime};
-    use fata_storage::slots::HEAD;
     use fata_storage::testing::SimDisk;
     use fata_tls::issue::{PrivateKey, self_signed};
 
-    /// The first sector of the second place, of 128 sectors.
-    const SECOND: u64 = 64 * 512;
+    /// Where the second place begins, on a disk of so many sectors.
+    const SECTORS: u64 = 512;
+    const SECOND: u64 = SECTORS / 2 * 512;
 
     fn days(days: u64) -> SystemTime {
         SystemTime::from_unix(SystemTime::now().since_unix() + Duration::from_secs(days * 86_400))
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn damage_costs_neither_the_account_nor_all_certificates() {
         run(async {
-            let disk = SimDisk::new(512, 128);
+            let disk = SimDisk::new(512, SECTORS);
             let authority = Url::new("https://a.test/dir").unwrap();
             let account = Account::generate().unwrap();
             let mut state = State { account: Some((authority.clone(), account.clone())), certificate: None };
@@ -119,6 +122,37 @@ mod tests {
                     }
                 }
             }
+        });
+    }
+
+    /// A chain as long as an authority's answer may be, for as many names as there may be, each as long as it may be.
+    #[test]
+    fn the_longest_state_has_room_on_the_smallest_disk() {
+        run(async {
+            let url =
+                |what: char| Url::new(&format!("https://a.test/{}", what.to_string().repeat(2033))).unwrap();
+            let names: Vec<_> =
+                (0..100).map(|n| format!("{n:02}{}", format!(".{}", "a".repeat(61)).repeat(4))).collect();
+            let names = Names::parse(&names).unwrap();
+            let mut issued = self_signed(&["a.test"], SystemTime::now(), days(90)).unwrap();
+            // As it came its lines were as long as they could be.
+            issued.chain_pem =
+                issued.chain_pem.repeat(fata_acme::MAX_BODY / 64 * 65 / issued.chain_pem.len());
+            let mut account = Account::generate().unwrap();
+            account.url = Some(url('c'));
+            let certificate = Certificate { authority: url('b'), names, issued: issued.clone() };
+            let state = State { account: Some((url('a'), account.clone())), certificate: Some(certificate) };
+            let disk = SimDisk::new(512, LEAST / 512);
+            let mut places = OnDisk::new(&disk.disk()).unwrap();
+            for _ in 0..2 {
+                places.save(&state.to_octets().unwrap()).await.unwrap();
+                let (key, kept) = read(&disk).await;
+                assert_eq!(key.map(|key| key.public()), Some(account.key.public()));
+                assert_eq!(kept.map(|kept| kept.chain_pem), Some(issued.chain_pem.clone()));
+            }
+            let smaller = SimDisk::new(512, LEAST / 512 - 1);
+            let refused = OnDisk::new(&smaller.disk()).unwrap_err();
+            assert_eq!(refused, DiskError::TooSmall { octets: LEAST - 512 });
         });
     }
 }

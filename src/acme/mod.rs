@@ -97,7 +97,7 @@ pub struct Kept {
 }
 
 impl Order<'_> {
-    /// Looks at what was kept on a disk, which is for this alone (zeros at first, 64 KiB at least). Nothing is asked yet.
+    /// Looks at what was kept on a disk, which is for this alone (zeros at first, 256 KiB at least). Nothing is asked yet.
     pub async fn open(self, stack: &Stack, disk: &Disk) -> Result<Kept, OrderError> {
         self.open_with(Settings::default(), stack, disk).await
     }

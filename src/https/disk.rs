@@ -41,9 +41,10 @@ pub enum Begun {
     Remade(Pair),
 }
 
-/// Opens a disk with pairs. It is looked at anew each time, so that another machine may have written to it.
+/// Opens a disk with pairs, whose memory is zeroed as it has keys. It is looked at anew each time, so that another machine may have written
+/// to it.
 pub async fn open(disk: &Disk) -> Result<Store, PairError> {
-    Store::open(disk.clone(), UNPACKED).await.map_err(|error| PairError::File(format!("{error}")))
+    Store::open(disk.secret(), UNPACKED).await.map_err(|error| PairError::File(format!("{error}")))
 }
 
 /// Looks at a folder, whose name ends in a slash; that of the root is empty. Half a pair is an error: somebody else must have left it.

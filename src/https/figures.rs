@@ -26,7 +26,7 @@ pub struct Reloads {
     pub expires: Cell<u64>,
     /// OCSP responses that cannot be shown.
     pub ocsp_refused: Cell<u64>,
-    /// When the first of the OCSP responses that are shown ends, seconds since 1970; 0 where none is, or says when.
+    /// When the first of the OCSP responses that are shown ends, seconds since 1970; 0 where none is.
     pub ocsp_expires: Cell<u64>,
 }
 

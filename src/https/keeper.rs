@@ -108,7 +108,7 @@ impl Keeper {
     pub async fn run(mut self) {
         for n in 0..self.sites.len() {
             let pair = self.sites.get(n).and_then(|site| self.shown.pair(site.place));
-            self.note_ocsp(n, pair.and_then(|pair| pair.ocsp?.err()));
+            self.note_ocsp(n, pair.and_then(|pair| pair.without_ocsp(SystemTime::now())));
         }
         while let Some(pause) = self.pause() {
             sleep(pause).await;
@@ -124,10 +124,11 @@ impl Keeper {
         for site in &self.sites {
             let Some(pair) = self.shown.pair(site.place) else { continue };
             let now = SystemTime::now();
-            let next_update = pair.staple().and_then(OcspResponse::next_update);
-            let of_ocsp = next_update.map(|next| next.since_unix().saturating_sub(now.since_unix()));
-            for left in pair.until_due(now).into_iter().chain(of_ocsp) {
-                let next = if site.refused.is_some() { look } else { look.min(left.max(SECOND)) };
+            // What was refused would be so at once again.
+            let of_pair = pair.until_due(now).map(|left| if site.refused.is_some() { look } else { left });
+            let of_ocsp = pair.ocsp.and_then(Result::ok).map(|ocsp| until_other(&ocsp, now));
+            for left in of_pair.into_iter().chain(of_ocsp) {
+                let next = look.min(left.max(SECOND));
                 pause = Some(pause.map_or(next, |pause| pause.min(next)));
             }
         }
@@ -145,11 +146,11 @@ impl Keeper {
             let found = found.next().unwrap_or(Ok(None));
             #[cfg(not(feature = "storage"))]
             let found = Ok(self.shown.pair(site.place));
-            let refused = match found.map(|found| found.map(|found| found.at(now))) {
+            let refused = match found {
                 Ok(None) => continue,
                 Ok(Some(found)) => match self.other(site, &found).await {
                     Ok(other) => {
-                        without.push((n, found.ocsp.and_then(Result::err)));
+                        without.push((n, found.without_ocsp(now)));
                         others.extend(other.map(|pair| (site.place, pair)));
                         None
                     }
@@ -162,7 +163,8 @@ impl Keeper {
         for (n, error) in without {
             self.note_ocsp(n, error);
         }
-        if others.is_empty() {
+        // Whatever the disk has, what is shown may not be of now any more.
+        if others.is_empty() && self.shown.is_as_it_would_be(now) {
             return;
         }
         match self.shown.replace(others) {
@@ -202,7 +204,7 @@ impl Keeper {
             return Ok(Some(site.maker.make()?));
         }
         #[cfg(feature = "storage")]
-        if !self.shown.note(site.place, found) {
+        if !self.shown.note(site.place, found, now) {
             found.check_dates(now)?;
             return Ok(Some(found.clone()));
         }
@@ -227,6 +229,17 @@ impl Keeper {
             refuse(&self.shown, &site.folder, why);
         }
         site.refused = refused;
+    }
+}
+
+/// How long it is until an OCSP response is to be shown, or is not any more. One that has ended is looked at again all the same: the clock may
+/// be put right.
+fn until_other(ocsp: &OcspResponse, now: SystemTime) -> Duration {
+    let until = |moment: SystemTime| moment.since_unix().saturating_sub(now.since_unix());
+    match now {
+        _ if now < ocsp.since() => until(ocsp.since()),
+        _ if now < ocsp.until() => until(ocsp.until()),
+        _ => HOUR,
     }
 }
 

@@ -9,7 +9,7 @@ use fata_storage::fat::{Error, Volume};
 
 /// Writes a pair into a folder, which is made where there is none.
 pub(super) async fn keep(disk: &Disk, folder: &str, pair: &Pair) -> crate::Result<()> {
-    let volume = Volume::mount(disk.clone()).await?;
+    let volume = Volume::mount(disk.secret()).await?;
     if let Some(name) = folder.strip_suffix('/') {
         match volume.create_dir(name).await {
             Ok(()) | Err(Error::AlreadyExists) => {}

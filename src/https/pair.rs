@@ -24,8 +24,8 @@ pub struct Pair {
     pub chain: String,
     /// Its key.
     pub key: Zeroizing<String>,
-    /// What an authority says of the certificate, for clients that ask (RFC 6066 section 8); or why that cannot be shown, without which the
-    /// pair is shown all the same.
+    /// What an authority says of the certificate, for clients that ask while it is of now (RFC 6066 section 8); or why that cannot be shown,
+    /// without which the pair is shown all the same.
     pub ocsp: Option<Result<OcspResponse, OcspError>>,
 }
 
@@ -102,33 +102,35 @@ impl Pair {
         self
     }
 
-    /// The same without an OCSP response that is not of now.
-    pub(super) fn at(mut self, now: SystemTime) -> Self {
-        if let Some(Ok(response)) = &self.ocsp
-            && let Err(error) = response.check_dates(now)
-        {
-            self.ocsp = Some(Err(error));
+    /// The OCSP response that is shown at that time.
+    pub(super) fn staple(&self, now: SystemTime) -> Option<&OcspResponse> {
+        self.ocsp.as_ref()?.as_ref().ok().filter(|response| response.check_dates(now).is_ok())
+    }
+
+    /// Why its OCSP response is not shown at that time, if it has one.
+    pub(super) fn without_ocsp(&self, now: SystemTime) -> Option<OcspError> {
+        match self.ocsp.as_ref()? {
+            Ok(response) => response.check_dates(now).err(),
+            Err(error) => Some(*error),
         }
-        self
     }
 
-    /// The OCSP response that is shown.
-    pub(super) fn staple(&self) -> Option<&OcspResponse> {
-        self.ocsp.as_ref()?.as_ref().ok()
-    }
-
-    /// What a server shows of it; an error where the key is another's.
+    /// What a server shows of it now; an error where the key is another's.
     pub fn config(&self) -> Result<ServerConfig, PairError> {
-        self.stapled(ServerConfig::from_pem(&self.chain, &self.key)?)
+        self.config_at(SystemTime::now())
+    }
+
+    pub(super) fn config_at(&self, now: SystemTime) -> Result<ServerConfig, PairError> {
+        self.stapled(ServerConfig::from_pem(&self.chain, &self.key)?, now)
     }
 
     /// A configuration with this one beside those that it has.
-    pub(super) fn beside(&self, config: ServerConfig) -> Result<ServerConfig, PairError> {
-        self.stapled(config.certificate(&self.chain, &self.key)?)
+    pub(super) fn beside(&self, config: ServerConfig, now: SystemTime) -> Result<ServerConfig, PairError> {
+        self.stapled(config.certificate(&self.chain, &self.key)?, now)
     }
 
-    fn stapled(&self, config: ServerConfig) -> Result<ServerConfig, PairError> {
-        match self.staple() {
+    fn stapled(&self, config: ServerConfig, now: SystemTime) -> Result<ServerConfig, PairError> {
+        match self.staple(now) {
             Some(response) => Ok(config.ocsp(response)?),
             None => Ok(config),
         }

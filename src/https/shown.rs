@@ -6,15 +6,30 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use fata_libos::time::SystemTime;
-use fata_tls::{Limits, ServerConfig, Stats, TlsAcceptor};
+use fata_tls::{Limits, OcspResponse, ServerConfig, Stats, TlsAcceptor};
 
 /// What an acceptor shows: the first pair to who asks for no name that there is.
 pub struct Shown {
     acceptor: TlsAcceptor,
-    pairs: RefCell<Vec<Pair>>,
+    pairs: RefCell<Vec<Shows>>,
     finish: Box<dyn Fn(ServerConfig) -> ServerConfig>,
     /// What became of other pairs.
     pub reloads: Rc<Reloads>,
+}
+
+/// A pair, and what is shown of it.
+#[derive(Clone)]
+struct Shows {
+    pair: Pair,
+    /// Its OCSP response, as long as that is of now.
+    staple: Option<OcspResponse>,
+}
+
+impl Shows {
+    fn new(pair: Pair, now: SystemTime) -> Self {
+        let staple = pair.staple(now).cloned();
+        Self { pair, staple }
+    }
 }
 
 impl Shown {
@@ -27,8 +42,8 @@ impl Shown {
         finish: impl Fn(ServerConfig) -> ServerConfig + 'static,
     ) -> Result<Rc<Self>, PairError> {
         let now = SystemTime::now();
-        let pairs: Vec<_> = pairs.into_iter().map(|pair| pair.at(now)).collect();
-        let config = finish(config(&pairs)?);
+        let pairs: Vec<_> = pairs.into_iter().map(|pair| Shows::new(pair, now)).collect();
+        let config = finish(config(&pairs, now)?);
         let shown = Self {
             acceptor: TlsAcceptor::with(config, Limits::default(), stats)?,
             pairs: RefCell::new(pairs),
@@ -46,46 +61,55 @@ impl Shown {
 
     /// The pair at a place, counted from 0.
     pub fn pair(&self, place: usize) -> Option<Pair> {
-        self.pairs.borrow().get(place).cloned()
+        self.pairs.borrow().get(place).map(|shows| shows.pair.clone())
     }
 
     /// From now on shows these in their places. Connections that there are keep the certificate that they began with. Where one cannot be
     /// shown, all those before stay.
     pub fn replace(&self, others: Vec<(usize, Pair)>) -> Result<(), PairError> {
-        let mut pairs = self.pairs.borrow().clone();
+        let now = SystemTime::now();
+        let mut pairs: Vec<_> = self.pairs.borrow().iter().map(|shows| shows.pair.clone()).collect();
         for (place, other) in others {
             if let Some(pair) = pairs.get_mut(place) {
                 *pair = other;
             }
         }
-        self.acceptor.replace((self.finish)(config(&pairs)?))?;
+        // All of them as they are now: the OCSP response of one that stays may have ended.
+        let pairs: Vec<_> = pairs.into_iter().map(|pair| Shows::new(pair, now)).collect();
+        self.acceptor.replace((self.finish)(config(&pairs, now)?))?;
         self.pairs.replace(pairs);
         self.reloads.done.set(self.reloads.done.get().wrapping_add(1));
         self.note_expiry();
         Ok(())
     }
 
-    /// Whether a place has the same certificates and OCSP response. Its pair is the other then, whose texts may have changed.
+    /// Whether what is shown at a place is what would be shown now of this pair, which is the one of the place then: its texts may have
+    /// changed.
     #[cfg(feature = "storage")]
-    pub(super) fn note(&self, place: usize, other: &Pair) -> bool {
+    pub(super) fn note(&self, place: usize, other: &Pair, now: SystemTime) -> bool {
         let mut pairs = self.pairs.borrow_mut();
-        let Some(pair) = pairs.get_mut(place) else { return false };
-        let is_same = pair.has_chain_of(other) && pair.staple() == other.staple();
+        let Some(Shows { pair, staple }) = pairs.get_mut(place) else { return false };
+        let is_same = pair.has_chain_of(other) && staple.as_ref() == other.staple(now);
         if is_same {
             *pair = other.clone();
         }
         is_same
     }
 
+    /// Whether the same would be shown now of the pairs that there are: an OCSP response may have ended, or be of now by a clock put right.
+    pub(super) fn is_as_it_would_be(&self, now: SystemTime) -> bool {
+        self.pairs.borrow().iter().all(|shows| shows.staple.as_ref() == shows.pair.staple(now))
+    }
+
     fn note_expiry(&self) {
         let pairs = self.pairs.borrow();
-        self.reloads.expires.set(pairs.iter().map(Pair::expires).min().unwrap_or_default());
-        let of_ocsp = |pair: &Pair| Some(pair.staple()?.next_update()?.since_unix().as_secs());
-        self.reloads.ocsp_expires.set(pairs.iter().filter_map(of_ocsp).min().unwrap_or_default());
+        self.reloads.expires.set(pairs.iter().map(|shows| shows.pair.expires()).min().unwrap_or_default());
+        let of_ocsp = pairs.iter().filter_map(|shows| Some(shows.staple.as_ref()?.until()));
+        self.reloads.ocsp_expires.set(of_ocsp.min().map_or(0, |until| until.since_unix().as_secs()));
     }
 }
 
-fn config(pairs: &[Pair]) -> Result<ServerConfig, PairError> {
+fn config(pairs: &[Shows], now: SystemTime) -> Result<ServerConfig, PairError> {
     let (first, rest) = pairs.split_first().ok_or(PairError::None)?;
-    rest.iter().try_fold(first.config()?, |config, pair| pair.beside(config))
+    rest.iter().try_fold(first.pair.config_at(now)?, |config, shows| shows.pair.beside(config, now))
 }

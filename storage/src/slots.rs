@@ -4,14 +4,14 @@
 //! The first half of the device is one place, the second the other. Each begins with a head of [`HEAD`] octets, the value stands
 //! behind it: magic (8), number of the write (8), octets of the value (4), checksum of number, length and value (4), checksum of the
 //! head (4), all in little endian. The place with the higher number counts, if its checksums are right. For a state of some
-//! kilobytes that changes seldom; [`kv`](crate::kv) is a store. A value may be a key: memory that has held one is zeroed, but for what
-//! the device has of its own.
+//! kilobytes that changes seldom; [`kv`](crate::kv) is a store. A value may be a key: the device is used as one that is
+//! [secret](Disk::secret), and memory that has held a value is zeroed (with the feature `secret` of `fata-libos`), but for what the device has
+//! of its own.
 
 use crate::checksum::{crc32c, crc32c_at};
 use alloc::vec::Vec;
-use core::ops::Deref;
-use fata_libos::block::{BlockError, Buffer, Disk, Request};
-use zeroize::{Zeroize, Zeroizing};
+use fata_libos::block::{BlockError, Buffer, Disk};
+use zeroize::Zeroizing;
 
 /// What a place begins with. Another version has another last digit.
 const MAGIC: [u8; 8] = *b"FataSlt1";
@@ -67,22 +67,6 @@ enum Place {
     Unreadable(BlockError),
 }
 
-/// A buffer that is zeroed at its end.
-struct Wiped(Buffer);
-
-impl Deref for Wiped {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
 /// What there is to read.
 #[derive(Debug)]
 pub struct Found {
@@ -101,7 +85,7 @@ impl Slots {
         let room = usize::try_from(place).unwrap_or(usize::MAX).saturating_sub(HEAD);
         match room {
             0 => Err(SlotsError::TooSmall { octets: geometry.octets() }),
-            _ => Ok(Self { disk: disk.clone(), capacity: room.min(most), next: None }),
+            _ => Ok(Self { disk: disk.secret(), capacity: room.min(most), next: None }),
         }
     }
 
@@ -181,10 +165,7 @@ impl Slots {
         buffer[HEAD..HEAD + octets.len()].copy_from_slice(octets);
         // Until it is known how this ends the place is in doubt, and looked at again.
         self.next = None;
-        // Not by `Disk::write`, which does not give the buffer back where it fails.
-        let outcome = self.disk.submit(Request::Write { sector, buffer }).await;
-        drop(outcome.buffer.map(Wiped));
-        outcome.result?;
+        self.disk.write(sector, buffer).await?;
         self.disk.flush().await?;
         self.next = Some((1 - place, number.wrapping_add(1)));
         Ok(())
@@ -198,7 +179,7 @@ impl Slots {
     async fn place(&self, place: usize) -> Result<Place, SlotsError> {
         let (first, size) = (self.first(place), self.disk.sector_size());
         let sector = match self.disk.read(first, 1).await {
-            Ok(sector) => Wiped(sector),
+            Ok(sector) => sector,
             Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };
@@ -215,7 +196,7 @@ impl Slots {
         let has_head = crc32c(&sector[..HEAD - 4]) == word(HEAD - 4) && length <= self.capacity;
         let (number, length) = if has_head { (Some(number), length) } else { (None, self.capacity) };
         let whole = match self.disk.read(first, (HEAD + length).div_ceil(size)).await {
-            Ok(whole) => Wiped(whole),
+            Ok(whole) => whole,
             Err(error @ BlockError::Failed { .. }) => return Ok(Place::Unreadable(error)),
             Err(error) => return Err(error.into()),
         };

@@ -9,6 +9,11 @@ pub(crate) const fn constructed(n: u8) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(n as u32) }
 }
 
+/// `[n]` in place of the tag of something primitive.
+pub(crate) const fn primitive(n: u8) -> Tag {
+    Tag::ContextSpecific { constructed: false, number: TagNumber(n as u32) }
+}
+
 /// What an element has inside.
 pub(crate) fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<SliceReader<'a>> {
     SliceReader::new(content(reader, tag)?).ok()
@@ -18,6 +23,12 @@ pub(crate) fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<Slice
 pub(crate) fn content<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<&'a [u8]> {
     let (found, content) = any(reader)?;
     (found == tag).then_some(content)
+}
+
+/// An element with its header.
+pub(crate) fn whole<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<&'a [u8]> {
+    let found = Header::peek(reader).ok()?.tag();
+    reader.tlv_bytes().ok().filter(|_| found == tag)
 }
 
 /// The next element, whatever it is.
@@ -39,13 +50,41 @@ pub(crate) fn is_at_end(reader: &SliceReader<'_>) -> bool {
     reader.remaining_len() == Length::ZERO
 }
 
-/// What a certificate has in it (`TBSCertificate`, RFC 5280 section 4.1), from its serial number on.
-pub(crate) fn certificate(der: &[u8]) -> Option<SliceReader<'_>> {
-    let mut outer = SliceReader::new(der).ok()?;
-    let mut found = inside(&mut inside(&mut outer, Tag::Sequence)?, Tag::Sequence)?;
-    // The version.
-    inside(&mut found, constructed(0))?;
-    Some(found)
+/// What a certificate says of itself (`TBSCertificate`, RFC 5280 section 4.1).
+pub(crate) struct Certificate<'a> {
+    /// The content of its serial number, as it is encoded.
+    pub(crate) serial: &'a [u8],
+    /// The name of who has signed it, a whole element.
+    pub(crate) issuer: &'a [u8],
+    /// From when to when it is valid.
+    #[cfg_attr(not(feature = "issue"), expect(dead_code, reason = "only who issues asks"))]
+    pub(crate) dates: SliceReader<'a>,
+    /// Its own name, a whole element.
+    pub(crate) subject: &'a [u8],
+    /// The octets of its public key, without what the bit string has before them.
+    pub(crate) key: &'a [u8],
+    /// What is behind the key.
+    #[cfg_attr(not(feature = "issue"), expect(dead_code, reason = "only who issues asks"))]
+    pub(crate) rest: SliceReader<'a>,
+}
+
+impl<'a> Certificate<'a> {
+    pub(crate) fn read(der: &'a [u8]) -> Option<Self> {
+        let mut outer = SliceReader::new(der).ok()?;
+        let mut found = inside(&mut inside(&mut outer, Tag::Sequence)?, Tag::Sequence)?;
+        // The version.
+        inside(&mut found, constructed(0))?;
+        let serial = content(&mut found, Tag::Integer)?;
+        // The algorithm of its signature.
+        inside(&mut found, Tag::Sequence)?;
+        let issuer = whole(&mut found, Tag::Sequence)?;
+        let dates = inside(&mut found, Tag::Sequence)?;
+        let subject = whole(&mut found, Tag::Sequence)?;
+        let mut key = inside(&mut found, Tag::Sequence)?;
+        inside(&mut key, Tag::Sequence)?;
+        let (_, key) = content(&mut key, Tag::BitString)?.split_first()?;
+        Some(Self { serial, issuer, dates, subject, key, rest: found })
+    }
 }
 
 /// `Time` of RFC 5280 section 4.1.2.5.

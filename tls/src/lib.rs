@@ -57,6 +57,7 @@ mod pem;
 mod preference;
 pub mod provider;
 mod record;
+mod section;
 mod server;
 mod session;
 mod split;

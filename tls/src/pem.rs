@@ -1,11 +1,12 @@
 //! Certificates and keys from PEM text (RFC 7468).
 
+use crate::section;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use fata_libos::entropy::EntropyError;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
     PrivateSec1KeyDer,
@@ -71,27 +72,25 @@ struct Sections {
 
 fn sections(pem: &str) -> Result<Sections, ConfigError> {
     let mut all = Sections::default();
-    for (n, section) in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()).enumerate() {
-        let (kind, der) = section.map_err(|e| ConfigError::BadPem { section: n + 1, reason: reason(&e) })?;
-        match kind {
-            SectionKind::Certificate => all.certificates.push(der.into()),
-            SectionKind::PrivateKey => all.keys.push(Zeroizing::new(PrivatePkcs8KeyDer::from(der).into())),
-            SectionKind::RsaPrivateKey => all.keys.push(Zeroizing::new(PrivatePkcs1KeyDer::from(der).into())),
-            SectionKind::EcPrivateKey => all.keys.push(Zeroizing::new(PrivateSec1KeyDer::from(der).into())),
-            SectionKind::Crl => all.lists.push(der.into()),
+    for (n, section) in section::sections(pem).enumerate() {
+        let broken = |reason| ConfigError::BadPem { section: n + 1, reason };
+        let section = section.map_err(broken)?;
+        let der = || match section.decode() {
+            Ok(mut octets) => Ok(mem::take(&mut *octets)),
+            // RFC 1421 section 4.6.1.1.
+            Err(_) if section.body.contains("Proc-Type: 4,ENCRYPTED") => Err(ConfigError::EncryptedKey),
+            Err(reason) => Err(broken(reason)),
+        };
+        match section.label {
+            "CERTIFICATE" => all.certificates.push(der()?.into()),
+            "PRIVATE KEY" => all.keys.push(Zeroizing::new(PrivatePkcs8KeyDer::from(der()?).into())),
+            "RSA PRIVATE KEY" => all.keys.push(Zeroizing::new(PrivatePkcs1KeyDer::from(der()?).into())),
+            "EC PRIVATE KEY" => all.keys.push(Zeroizing::new(PrivateSec1KeyDer::from(der()?).into())),
+            "X509 CRL" => all.lists.push(der()?.into()),
             _ => {}
         }
     }
     Ok(all)
-}
-
-fn reason(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "its END line is missing",
-        pem::Error::IllegalSectionStart { .. } => "its BEGIN line does not end as it should",
-        pem::Error::Base64Decode(_) => "it is not base64",
-        _ => "it cannot be read",
-    }
 }
 
 /// The kinds of the text's sections, as they are named there.
@@ -116,13 +115,12 @@ pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, ConfigErr
 }
 
 /// The one private key of a text.
-fn key(pem: &str) -> Result<Zeroizing<PrivateKeyDer<'static>>, ConfigError> {
+pub(crate) fn key(pem: &str) -> Result<Zeroizing<PrivateKeyDer<'static>>, ConfigError> {
     let mut keys = sections(pem)?.keys;
     match (keys.len(), keys.pop()) {
         (1, Some(key)) => Ok(key),
         (0, _) if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => Err(ConfigError::EncryptedKey),
         (0, _) => Err(ConfigError::NoKey(labels(pem))),
-        (n, _) if pem.contains("Proc-Type: 4,ENCRYPTED") && n == 1 => Err(ConfigError::EncryptedKey),
         (n, _) => Err(ConfigError::SeveralKeys(n)),
     }
 }
@@ -158,7 +156,7 @@ pub(crate) fn unchecked(
 
 fn signing_key(provider: &CryptoProvider, pem: &str) -> Result<Arc<dyn SigningKey>, ConfigError> {
     // Its reader takes it over and zeroes it.
-    let key = core::mem::replace(&mut *key(pem)?, PrivatePkcs8KeyDer::from(Vec::new()).into());
+    let key = mem::replace(&mut *key(pem)?, PrivatePkcs8KeyDer::from(Vec::new()).into());
     provider.key_provider.load_private_key(key).map_err(bad_key)
 }
 

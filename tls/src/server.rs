@@ -131,11 +131,10 @@ impl ServerConfig {
     }
 
     /// An OCSP response that goes with the certificate added last, to clients that ask for one (RFC 6066 section 8).
-    /// [Replace](TlsAcceptor::replace) the configuration before its time is over.
+    /// [Replace](TlsAcceptor::replace) the configuration before its time [is over](OcspResponse::until).
     pub fn ocsp(mut self, response: &OcspResponse) -> Result<Self, OcspError> {
         let key = self.certificates.last().ok_or(OcspError::OtherCertificate)?;
-        let certificate = key.end_entity_cert().map_err(|_| OcspError::OtherCertificate)?;
-        key.ocsp = Some(response.for_certificate(certificate)?.to_vec());
+        key.ocsp = Some(response.for_chain(&key.cert)?.to_vec());
         Ok(self)
     }
 

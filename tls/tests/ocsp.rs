@@ -27,13 +27,18 @@ fn openssl(folder: &Path, args: &str) {
 
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::with_subject(name, "root")
+    }
+
+    /// With this subject.
+    fn with_subject(name: &str, subject: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("fata-tls-ocsp-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let authority = Self(folder);
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
         openssl(
             &authority.0,
-            &format!("req -x509 {key} -keyout root-key.pem -out root.pem -subj /CN=root -days 9"),
+            &format!("req -x509 {key} -keyout root-key.pem -out root.pem -subj /CN={subject} -days 9"),
         );
         for (name, serial) in [("server", 4097), ("other", 4098)] {
             openssl(
@@ -54,10 +59,15 @@ impl Authority {
 
     /// What the responder says about a certificate, which has this letter in its index.
     fn says(&self, name: &str, letter: &str, more: &str) -> Vec<u8> {
+        self.says_by("sha1", name, letter, more)
+    }
+
+    /// The same to who has asked with this digest.
+    fn says_by(&self, digest: &str, name: &str, letter: &str, more: &str) -> Vec<u8> {
         let revoked = if letter == "R" { "250101000000Z" } else { "" };
         let line = |serial| format!("{letter}\t491231235959Z\t{revoked}\t{serial}\tunknown\t/CN={serial}\n");
         fs::write(self.0.join("index"), [line("1001"), line("1002")].concat()).unwrap();
-        openssl(&self.0, &format!("ocsp -issuer root.pem -cert {name}.pem -reqout request"));
+        openssl(&self.0, &format!("ocsp -{digest} -issuer root.pem -cert {name}.pem -reqout request"));
         let signer = "-rsigner root.pem -rkey root-key.pem -CA root.pem";
         openssl(&self.0, &format!("ocsp -index index {signer} -reqin request -respout response{more}"));
         fs::read(self.0.join("response")).unwrap()
@@ -136,12 +146,22 @@ fn what_a_response_says_is_looked_at() {
 
     let without_end = OcspResponse::from_der(&authority.says("server", "V", "")).unwrap();
     assert_eq!(without_end.next_update(), None);
-    assert_eq!(without_end.check_dates(after(99_999)), Ok(()));
+    assert_eq!(without_end.check_dates(after(23)), Ok(()));
+    assert_eq!(without_end.check_dates(after(25)), Err(OcspError::NotOfNow));
+    assert_eq!(
+        without_end.until().since_unix() - without_end.this_update().since_unix(),
+        after(24).since_unix() - now.since_unix()
+    );
 
     let other = OcspResponse::from_der(&authority.says("other", "V", " -ndays 2")).unwrap();
     assert_eq!(authority.config().ocsp(&other).map(drop), Err(OcspError::OtherCertificate));
 
     let read = |octets: &[u8]| OcspResponse::from_der(octets).map(drop);
+    // The identifier of SHA-1, and another one.
+    let mut by_another = good.clone();
+    let at = good.windows(5).position(|octets| octets == [0x2b, 14, 3, 2, 26]).unwrap();
+    by_another[at + 4] = 18;
+    assert_eq!(read(&by_another), Err(OcspError::UnknownDigest));
     assert_eq!(read(&authority.says("server", "R", " -ndays 2")), Err(OcspError::NotGood));
     // tryLater, RFC 6960 section 4.2.1.
     assert_eq!(read(&[0x30, 3, 0x0a, 1, 3]), Err(OcspError::Unsuccessful(3)));
@@ -155,5 +175,27 @@ fn what_a_response_says_is_looked_at() {
         let mut changed = good.clone();
         changed[at] ^= 0x55;
         let _ = read(&changed);
+    }
+}
+
+/// Numbers are given out by each authority for itself: its name counts too, and its key where that is known.
+#[test]
+fn the_same_number_of_another_authority_is_another_certificate() {
+    let ours = Authority::new("ours");
+    let (chain, alone) = ([ours.text("server"), ours.text("root")].concat(), ours.text("server"));
+    for (subject, of_chain, of_alone) in [
+        ("other", Err(OcspError::OtherCertificate), Err(OcspError::OtherCertificate)),
+        // Without the authority's certificate nobody here knows its key.
+        ("root", Err(OcspError::OtherCertificate), Ok(())),
+    ] {
+        let theirs = Authority::with_subject("theirs", subject);
+        for digest in ["sha1", "sha256", "sha384", "sha512"] {
+            let said = OcspResponse::from_der(&theirs.says_by(digest, "server", "V", " -ndays 2")).unwrap();
+            assert_eq!(said.check_certificate(&chain), of_chain, "{subject} by {digest}");
+            assert_eq!(said.check_certificate(&alone), of_alone, "{subject} by {digest}");
+            assert_eq!(ours.config().ocsp(&said).map(drop), of_chain);
+            let said = OcspResponse::from_der(&ours.says_by(digest, "server", "V", " -ndays 2")).unwrap();
+            assert_eq!((said.check_certificate(&chain), said.check_certificate(&alone)), (Ok(()), Ok(())));
+        }
     }
 }

@@ -1,67 +1,18 @@
 //! What freed memory holds of secrets: nothing.
 
 mod common;
+#[path = "common/looking.rs"]
+mod looking;
 
 use common::*;
 use embedded_io_async::{Read, Write};
 use fata_tls::provider::Tickets;
 use fata_tls::{ServerConfig, TlsAcceptor, Versions};
+use looking::{PART, found_in, look_for, text_of};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::ProducesTickets;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-
-/// Octets that are looked for.
-const PART: usize = 16;
-
-thread_local! {
-    static SECRET: Cell<[u8; PART]> = const { Cell::new([0; PART]) };
-    static FOUND: Cell<usize> = const { Cell::new(0) };
-    static LOOKS: Cell<bool> = const { Cell::new(false) };
-    static WHERE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The system's allocator, which looks at what is given back.
-struct Looking;
-
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Looking {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: by the caller. With zeros: what nobody has written is no secret of ours.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if LOOKS.get() {
-            // SAFETY: by the caller it is a block of so many octets; `alloc` has set all of them.
-            let octets = unsafe { std::slice::from_raw_parts(block, layout.size()) };
-            let secret = SECRET.get();
-            if octets.windows(PART).any(|window| window == secret) {
-                LOOKS.set(false);
-                FOUND.set(FOUND.get() + 1);
-                let place = std::backtrace::Backtrace::force_capture().to_string();
-                WHERE.with_borrow_mut(|places| places.push(format!("{} octets: {place}", layout.size())));
-                LOOKS.set(true);
-            }
-        }
-        // SAFETY: by the caller.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Looking = Looking;
-
-/// Runs `f`; where blocks with the secret were given back meanwhile.
-async fn found_in<T>(secret: &[u8], f: impl Future<Output = T>) -> (T, Vec<String>) {
-    SECRET.set(secret[..PART].try_into().unwrap());
-    LOOKS.set(true);
-    let value = f.await;
-    LOOKS.set(false);
-    (value, WHERE.take())
-}
 
 /// The number that an EC key in PKCS#8 is: behind the header of its OCTET STRING of 32.
 fn scalar(pem: &str) -> Vec<u8> {
@@ -80,28 +31,105 @@ fn what_looks_finds() {
     });
 }
 
+/// What is done with a key, each with what it is called.
+async fn use_key(chain: &str, key: &str, other: (&str, &str), secret: &[u8]) {
+    let (config, places) = found_in(secret, async { ServerConfig::from_pem(chain, key) }).await;
+    assert!(places.is_empty(), "reading a key: {}", places.join("\n"));
+    let text = format!("{chain}{key}");
+    let cut = key.replace("-----END", "");
+    let damaged = key.replace("\n-----END", "!\n-----END");
+    let (other_chain, other_key) = other;
+    let two = format!("{key}{other_key}");
+    let (_, places) = found_in(secret, async {
+        // Errors too, and keys that are not looked for.
+        drop((ServerConfig::from_pem(other_chain, key), ServerConfig::from_pem(&text, &text)));
+        for key in [&two, &cut, &damaged] {
+            assert!(ServerConfig::from_pem(chain, key).is_err());
+        }
+        drop(fata_tls::ClientConfig::from_roots_pem(&text));
+    })
+    .await;
+    assert!(places.is_empty(), "reading what is wrong: {}", places.join("\n"));
+    let server = TlsAcceptor::new(config.unwrap()).unwrap();
+    let (_, places) = found_in(secret, async {
+        let _ = outcome(&server, &connector(), "server.test").await;
+        drop(server);
+    })
+    .await;
+    assert!(places.is_empty(), "using a key: {}", places.join("\n"));
+}
+
 #[test]
 fn keys_are_in_no_memory_that_was_given_back() {
     run(async {
-        let secret = scalar(SERVER_KEY);
-        let (config, places) = found_in(&secret, async { ServerConfig::from_pem(SERVER, SERVER_KEY) }).await;
-        assert!(places.is_empty(), "reading a key: {}", places.join("\n"));
-        let text = format!("{SERVER}{SERVER_KEY}");
-        let (_, places) = found_in(&secret, async {
-            // Errors too, and keys that are not looked for.
-            drop((ServerConfig::from_pem(WILD, SERVER_KEY), ServerConfig::from_pem(&text, &text)));
-            drop(ServerConfig::from_pem(SERVER, &format!("{SERVER_KEY}{WILD_KEY}")));
-            drop(fata_tls::ClientConfig::from_roots_pem(&text));
-        })
-        .await;
-        assert!(places.is_empty(), "reading what is wrong: {}", places.join("\n"));
-        let server = TlsAcceptor::new(config.unwrap()).unwrap();
-        let (_, places) = found_in(&secret, async {
-            connected(&server, &connector(), "server.test").await;
-            drop(server);
-        })
-        .await;
-        assert!(places.is_empty(), "using a key: {}", places.join("\n"));
+        for key in [SERVER_KEY, SERVER_KEY_SEC1] {
+            for secret in [&scalar(SERVER_KEY), text_of(key)] {
+                use_key(SERVER, key, (WILD, WILD_KEY), secret).await;
+            }
+        }
+    });
+}
+
+/// A prime of an RSA key in PKCS#1 (RFC 8017 appendix A.1.2): the fifth number of it.
+#[cfg(feature = "rsa")]
+fn prime(pem: &str) -> Vec<u8> {
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let mut rest = &key.secret_der()[4..];
+    for n in 0..5 {
+        let (length, head) = match rest[1] {
+            0x82 => (usize::from(rest[2]) << 8 | usize::from(rest[3]), 4),
+            0x81 => (usize::from(rest[2]), 3),
+            short => (usize::from(short), 2),
+        };
+        if n == 4 {
+            return rest[head..head + length].to_vec();
+        }
+        rest = &rest[head + length..];
+    }
+    unreachable!()
+}
+
+#[cfg(feature = "rsa")]
+#[test]
+fn keys_of_rsa_and_ed25519_are_in_no_memory_that_was_given_back() {
+    run(async {
+        // As it is encoded. The crate `rsa` leaves copies of what it calculates with, the octets of which are the other way round.
+        let prime = prime(RSA_KEY_PKCS1);
+        let seed = PrivateKeyDer::from_pem_slice(ED25519_KEY.as_bytes()).unwrap().secret_der()[16..].to_vec();
+        let mut all = Vec::new();
+        for secret in [&prime[20..], text_of(RSA_KEY), text_of(RSA_KEY_PKCS1), text_of(ED25519_KEY), &seed] {
+            let (_, places) = found_in(secret, async {
+                drop(ServerConfig::from_pem(RSA, RSA_KEY).unwrap());
+                drop(ServerConfig::from_pem(RSA, RSA_KEY_PKCS1).unwrap());
+                drop(ServerConfig::from_pem(ED25519, ED25519_KEY).unwrap());
+            })
+            .await;
+            all.extend(places);
+        }
+        assert!(all.is_empty(), "{} times: {}", all.len(), all.join("\n"));
+    });
+}
+
+/// Keys that are made here, and those that are kept.
+#[cfg(feature = "issue")]
+#[test]
+fn keys_of_ours_are_in_no_memory_that_was_given_back() {
+    use fata_libos::time::SystemTime;
+    use fata_tls::issue::{MAX_DATE, Names, PrivateKey, received, request, self_signed_with};
+    run(async {
+        for secret in [&scalar(SERVER_KEY), text_of(SERVER_KEY)] {
+            let (_, places) = found_in(secret, async {
+                let key = PrivateKey::from_pem(SERVER_KEY).unwrap();
+                let names = ["a.test"];
+                let own = self_signed_with(&key, &names, SystemTime::now(), MAX_DATE).unwrap();
+                let names = Names::parse(&names).unwrap();
+                request(&key, &names).unwrap();
+                received(&own.chain_pem, &key, &names).unwrap();
+                drop((key.clone(), own.clone(), key.to_pem().unwrap(), key.sign(b"a").unwrap()));
+            })
+            .await;
+            assert!(places.is_empty(), "{}", places.join("\n"));
+        }
     });
 }
 
@@ -120,7 +148,7 @@ impl ProducesTickets for Spy {
         self.0.lifetime()
     }
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        SECRET.set(session[OF_SESSION..OF_SESSION + PART].try_into().unwrap());
+        look_for(&session[OF_SESSION..]);
         self.0.encrypt(session)
     }
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {

@@ -7,8 +7,10 @@ use fata_libos::entropy;
 use fata_libos::time::{Duration, Instant, SystemTime};
 use fata_tls::issue::Validity;
 
-/// The time until it is asked again where there was no answer, the first time.
+/// The time until it is asked again where there was no answer, the first time, and each time twice as long; and how often, before that counts as
+/// an error that lasts (RFC 9773 section 4.3.3), after which it is asked again as usual.
 const UNANSWERED: Duration = Duration::from_secs(60);
+const MAX_TRIES: u32 = 5;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -47,8 +49,15 @@ impl Hint {
             }
             Err(error) => {
                 log::info!("nothing is suggested for the certificate's time: {error}");
-                self.failures += 1;
-                own_pause(UNANSWERED, self.failures - 1, USUAL)
+                // A server that is not there at all cannot be told from one that is slow.
+                let is_passing = match error {
+                    Error::Unreachable(_) => true,
+                    Error::Refused { status, .. } => status >= 500,
+                    _ => false,
+                };
+                let tries = if is_passing { self.failures } else { MAX_TRIES };
+                self.failures = tries.saturating_add(1).min(MAX_TRIES);
+                if tries < MAX_TRIES { own_pause(UNANSWERED, tries, USUAL) } else { USUAL }
             }
         };
         self.not_before = Some(Instant::now() + again);

@@ -27,6 +27,8 @@ struct Willing {
     order: String,
     /// What it says of a certificate's time, and how often it was asked.
     suggested: Option<String>,
+    /// The status of its answers to that, the first of them, if it is not 200.
+    refusals: Rc<RefCell<Vec<u16>>>,
     questions: Rc<RefCell<Vec<SystemTime>>>,
 }
 
@@ -71,6 +73,7 @@ impl Transport for Willing {
             _ => Vec::new(),
         };
         let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap_or_default();
+        let mut status = 200;
         let body = match path {
             "dir" if self.suggested.is_some() => {
                 r#"{"renewalInfo":"https://a.test/info","newNonce":"https://a.test/nonce",
@@ -83,6 +86,7 @@ impl Transport for Willing {
                     (Method::Get, &*format!("https://a.test/info/{ID}"))
                 );
                 self.questions.borrow_mut().push(SystemTime::now());
+                status = self.refusals.borrow_mut().pop().unwrap_or(200);
                 self.suggested.clone().unwrap()
             }
             "dir" => r#"{"newNonce":"https://a.test/nonce","newAccount":"https://a.test/account",
@@ -106,7 +110,7 @@ impl Transport for Willing {
         };
         let fields = [("Replay-Nonce", "nonce"), ("Location", "https://a.test/place")];
         let fields = fields.map(|(name, value)| (name.into(), value.into())).into();
-        Ok(Response { status: 200, fields, body: body.into() })
+        Ok(Response { status, fields, body: body.into() })
     }
 }
 
@@ -205,24 +209,40 @@ fn an_authority_may_want_it_earlier_than_its_dates_say() {
     });
 }
 
+/// Minutes between questions for what is suggested.
+fn pauses(willing: &Willing) -> Vec<u64> {
+    let when = willing.questions.take();
+    when.windows(2).map(|pair| (pair[1].since_unix() - pair[0].since_unix()).as_secs() / 60).collect()
+}
+
+/// An error that lasts: it is asked again after six hours (RFC 9773 section 4.3.3).
 #[test]
-fn what_makes_no_sense_is_asked_for_again_later_each_time() {
+fn what_makes_no_sense_is_asked_for_again_as_usual() {
     run(async {
-        for suggested in [
-            r#"{"suggestedWindow":{"start":"2026-01-02T00:00:00Z","end":"2026-01-01T00:00:00Z"}}"#,
-            r#"{"suggestedWindow":{"start":"soon","end":"later"}}"#,
-            "{}",
-            "",
+        for (suggested, status) in [
+            (r#"{"suggestedWindow":{"start":"2026-01-02T00:00:00Z","end":"2026-01-01T00:00:00Z"}}"#, 200),
+            (r#"{"suggestedWindow":{"start":"soon","end":"later"}}"#, 200),
+            ("{}", 200),
+            ("", 200),
+            (WINDOW, 404),
         ] {
             let willing = Willing { suggested: Some(suggested.into()), ..Willing::default() };
+            willing.refusals.replace(vec![status; 100]);
             // None comes but the first.
             assert_eq!(keep(&willing, &NAMES_OF_SIGNED, &Memory::default(), 3 * DAY).await.len(), 1);
-            let when = willing.questions.take();
-            let pauses: Vec<_> =
-                when.windows(2).map(|pair| pair[1].since_unix() - pair[0].since_unix()).collect();
-            let minutes: Vec<_> = pauses.iter().map(|pause| pause.as_secs() / 60).collect();
-            assert_eq!(minutes[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 360], "{suggested}");
+            assert_eq!(pauses(&willing)[..10], [360; 10], "{suggested} {status}");
         }
+    });
+}
+
+/// An error that may pass: it is asked again soon, some times, and then as after one that lasts. An answer ends that.
+#[test]
+fn an_authority_without_an_answer_is_asked_again_some_times() {
+    run(async {
+        let willing = Willing { suggested: Some(WINDOW.into()), ..Willing::default() };
+        willing.refusals.replace([vec![503; 2], vec![200], vec![503; 7]].concat());
+        keep(&willing, &NAMES_OF_SIGNED, &Memory::default(), 3 * DAY).await;
+        assert_eq!(pauses(&willing)[..11], [1, 2, 4, 8, 16, 360, 360, 360, 1, 2, 360]);
     });
 }
 

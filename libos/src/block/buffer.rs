@@ -17,6 +17,8 @@ struct Page([u8; PAGE_SIZE]);
 pub struct Buffer {
     pages: Vec<Page>,
     len: usize,
+    #[cfg(feature = "secret")]
+    is_secret: bool,
 }
 
 impl Buffer {
@@ -26,7 +28,12 @@ impl Buffer {
         let mut pages = Vec::new();
         pages.try_reserve_exact(count).ok()?;
         pages.resize(count, Page([0; PAGE_SIZE]));
-        Some(Self { pages, len })
+        Some(Self {
+            pages,
+            len,
+            #[cfg(feature = "secret")]
+            is_secret: false,
+        })
     }
 
     /// A buffer of `len` zeroed octets.
@@ -44,10 +51,25 @@ impl Buffer {
         buffer
     }
 
+    /// Has it zeroed when it is dropped, whoever drops it: a task, or a driver whose task was cancelled.
+    #[cfg(feature = "secret")]
+    pub fn set_secret(&mut self) {
+        self.is_secret = true;
+    }
+
     /// Where the pages begin, for drivers. The pages are valid for reads and writes, to their ends, as long as the buffer;
     /// who uses the address sees to it that nobody else uses the buffer meanwhile.
     pub fn start(&mut self) -> NonNull<u8> {
         NonNull::from(self.pages.as_mut_slice()).cast()
+    }
+}
+
+#[cfg(feature = "secret")]
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.is_secret {
+            zeroize::Zeroize::zeroize(&mut **self);
+        }
     }
 }
 

@@ -13,12 +13,36 @@ pub struct Disk {
     device: Rc<dyn BlockDevice>,
     /// How many flushes have failed, and why the last.
     failed_flushes: Rc<Cell<(u64, Option<BlockError>)>>,
+    #[cfg(feature = "secret")]
+    is_secret: bool,
 }
 
 impl Disk {
     /// The handle of a device.
     pub fn new(device: impl BlockDevice + 'static) -> Self {
-        Self { device: Rc::new(device), failed_flushes: Rc::default() }
+        Self {
+            device: Rc::new(device),
+            failed_flushes: Rc::default(),
+            #[cfg(feature = "secret")]
+            is_secret: false,
+        }
+    }
+
+    /// The same device for who keeps keys on it: with the feature `secret`, buffers of requests through this handle and its clones are zeroed
+    /// when they are dropped. What a driver has of its own beside them is not.
+    pub fn secret(&self) -> Self {
+        let disk = self.clone();
+        #[cfg(feature = "secret")]
+        let disk = Self { is_secret: true, ..disk };
+        disk
+    }
+
+    /// Whether keys are kept on it: what has read from it is to zero the memory that it has used.
+    pub fn is_secret(&self) -> bool {
+        #[cfg(feature = "secret")]
+        return self.is_secret;
+        #[cfg(not(feature = "secret"))]
+        false
     }
 
     /// What the device is like, as last known.
@@ -33,6 +57,8 @@ impl Disk {
 
     /// Begins a request, which then goes on by itself.
     pub fn submit(&self, request: Request) -> InFlight {
+        #[cfg(feature = "secret")]
+        let request = self.marked(request);
         let is_flush = matches!(request, Request::Flush);
         let in_flight = self.device.submit(request);
         if !is_flush {
@@ -46,6 +72,16 @@ impl Disk {
             }
             outcome
         })
+    }
+
+    #[cfg(feature = "secret")]
+    fn marked(&self, mut request: Request) -> Request {
+        if self.is_secret
+            && let Request::Read { buffer, .. } | Request::Write { buffer, .. } = &mut request
+        {
+            buffer.set_secret();
+        }
+        request
     }
 
     /// How many flushes of this handle and its clones have failed, and why the last. A device tells of writes that it has lost

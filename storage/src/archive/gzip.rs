@@ -1,11 +1,12 @@
 //! What gzip has packed (RFC 1952), unpacked into memory.
 
 use super::Error;
-use super::source::{self, PIECE, Pieces, Source};
-use alloc::vec::Vec;
+use super::source::{Octets, PIECE, Pieces, Source};
+use alloc::boxed::Box;
+use core::hint::black_box;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use fata_libos::task::yield_now;
-use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::inflate::stream::{InflateState, ZeroReset, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
 /// With the smallest table that takes an octet at a time: unpacking takes longer than this in any case.
@@ -28,8 +29,8 @@ pub fn is_gzip(octets: &[u8]) -> bool {
 
 /// Unpacks all members that follow each other; what is behind the last one is a disk's padding.
 pub async fn unpack(source: &Source, most: usize) -> Result<Source, Error> {
-    let mut input = Input { source, at: 0, window: Vec::new(), used: 0 };
-    let mut unpacked = Pieces::default();
+    let mut input = Input { source, at: 0, window: None, used: 0 };
+    let mut unpacked = Pieces::new(source.is_secret());
     loop {
         header(&mut input).await?;
         let begin = unpacked.len();
@@ -79,7 +80,8 @@ async fn header(input: &mut Input<'_>) -> Result<(), Error> {
 
 /// Unpacks one member, and gives the checksum of what it is.
 async fn content(input: &mut Input<'_>, unpacked: &mut Pieces, most: usize) -> Result<u32, Error> {
-    let mut state = InflateState::new_boxed(DataFormat::Raw);
+    let mut state =
+        State { inflate: InflateState::new_boxed(DataFormat::Raw), is_secret: input.source.is_secret() };
     let mut sum = SUM.digest();
     loop {
         if unpacked.len() > most {
@@ -87,7 +89,7 @@ async fn content(input: &mut Input<'_>, unpacked: &mut Pieces, most: usize) -> R
         }
         let packed = input.rest().await?;
         let room = unpacked.room()?;
-        let result = inflate(&mut state, packed, room, MZFlush::None);
+        let result = inflate(&mut state.inflate, packed, room, MZFlush::None);
         sum.update(&room[..result.bytes_written]);
         unpacked.grow(result.bytes_written);
         input.used += result.bytes_consumed;
@@ -101,12 +103,28 @@ async fn content(input: &mut Input<'_>, unpacked: &mut Pieces, most: usize) -> R
     }
 }
 
+/// What unpacking goes by, the last 32 KiB of what was unpacked among it.
+struct State {
+    inflate: Box<InflateState>,
+    is_secret: bool,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.inflate.reset_as(ZeroReset);
+            // Else nobody would see the zeros, and they might not be written.
+            black_box(&mut *self.inflate);
+        }
+    }
+}
+
 /// What is packed, from begin to end.
 struct Input<'a> {
     source: &'a Source,
     /// Where the window ends.
     at: u64,
-    window: Vec<u8>,
+    window: Option<Octets>,
     /// Octets of the window that were used.
     used: usize,
 }
@@ -114,18 +132,22 @@ struct Input<'a> {
 impl Input<'_> {
     /// What is at hand, one octet at least.
     async fn rest(&mut self) -> Result<&[u8], Error> {
-        if self.used == self.window.len() {
+        if self.used == self.len() {
             let octets = self.source.len();
             let left = octets.saturating_sub(self.at);
             if left == 0 {
                 return Err(self.wrong("end"));
             }
-            self.window = source::zeroed(left.min(PIECE as u64) as usize)?;
+            self.window = Some(self.source.piece(self.at, left.min(PIECE as u64) as usize).await?);
             self.used = 0;
-            self.source.read(self.at, &mut self.window).await?;
-            self.at += self.window.len() as u64;
+            self.at += self.len() as u64;
         }
-        Ok(&self.window[self.used..])
+        Ok(&self.window.as_deref().unwrap_or_default()[self.used..])
+    }
+
+    /// Octets of the window.
+    fn len(&self) -> usize {
+        self.window.as_deref().map_or(0, <[u8]>::len)
     }
 
     async fn octet(&mut self) -> Result<u8, Error> {
@@ -160,7 +182,7 @@ impl Input<'_> {
     }
 
     fn place(&self) -> u64 {
-        self.at - (self.window.len() - self.used) as u64
+        self.at - (self.len() - self.used) as u64
     }
 
     fn wrong(&self, what: &'static str) -> Error {

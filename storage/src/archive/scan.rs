@@ -2,7 +2,7 @@
 
 use super::header::{self, BLOCK, Block, Header, Kind};
 use super::index::{Builder, Entry, Index};
-use super::source::{self, Source};
+use super::source::{self, Octets, Source};
 use super::{Error, Limits, name, pax};
 use alloc::vec::Vec;
 
@@ -48,7 +48,7 @@ struct Scan<'a> {
     headers: usize,
     extra: Extra,
     /// What was read, and where that begins.
-    window: Vec<u8>,
+    window: Option<Octets>,
     window_at: u64,
 }
 
@@ -56,16 +56,7 @@ impl<'a> Scan<'a> {
     fn new(source: &'a Source, limits: &'a Limits) -> Self {
         let builder = Builder::new(limits);
         let headers = limits.entries.saturating_mul(HEADERS_OF_ENTRY);
-        Self {
-            source,
-            limits,
-            builder,
-            at: 0,
-            headers,
-            extra: Extra::default(),
-            window: Vec::new(),
-            window_at: 0,
-        }
+        Self { source, limits, builder, at: 0, headers, extra: Extra::default(), window: None, window_at: 0 }
     }
 
     /// The header at a place; `None` behind the last one that can be there.
@@ -73,7 +64,8 @@ impl<'a> Scan<'a> {
         loop {
             let skipped =
                 self.at.checked_sub(self.window_at).and_then(|skipped| usize::try_from(skipped).ok());
-            let block = skipped.and_then(|skipped| self.window.get(skipped..)).and_then(<[u8]>::first_chunk);
+            let window = self.window.as_deref().unwrap_or_default();
+            let block = skipped.and_then(|skipped| window.get(skipped..)).and_then(<[u8]>::first_chunk);
             if let Some(block) = block {
                 return Ok(Some(*block));
             }
@@ -81,9 +73,8 @@ impl<'a> Scan<'a> {
             if left < BLOCK as u64 {
                 return Ok(None);
             }
-            self.window = source::zeroed(left.min(WINDOW as u64) as usize)?;
+            self.window = Some(self.source.piece(self.at, left.min(WINDOW as u64) as usize).await?);
             self.window_at = self.at;
-            self.source.read(self.at, &mut self.window).await?;
         }
     }
 

@@ -1,9 +1,10 @@
 //! Where an archive's octets are.
 
 use super::Error;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 use fata_libos::block::Disk;
+use zeroize::Zeroize;
 
 /// Octets of a piece of memory.
 pub const PIECE: usize = 64 << 10;
@@ -21,10 +22,37 @@ pub enum Source {
 }
 
 /// Octets in pieces: what grows needs no larger one, and nothing is copied.
-#[derive(Default)]
 pub struct Pieces {
-    pieces: Vec<Box<[u8]>>,
+    pieces: Vec<Octets>,
     len: usize,
+    is_secret: bool,
+}
+
+/// Memory for what is read, zeroed when it is dropped where that may be a key.
+pub struct Octets {
+    octets: Vec<u8>,
+    is_secret: bool,
+}
+
+impl Deref for Octets {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+impl DerefMut for Octets {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.octets
+    }
+}
+
+impl Drop for Octets {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.octets.zeroize();
+        }
+    }
 }
 
 /// So many zeros, or an error where there is no memory for them.
@@ -59,11 +87,25 @@ impl Source {
         }
     }
 
+    /// Whether it may have keys.
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Disk(disk) => disk.is_secret(),
+            Self::Octets(_) => false,
+            Self::Memory(pieces) => pieces.is_secret,
+        }
+    }
+
+    /// So many octets from a place on.
+    pub async fn piece(&self, from: u64, len: usize) -> Result<Octets, Error> {
+        let mut octets = Octets { octets: zeroed(len)?, is_secret: self.is_secret() };
+        self.read(from, &mut octets).await?;
+        Ok(octets)
+    }
+
     /// The first octets, 512 if there are so many.
-    pub async fn first(&self) -> Result<Vec<u8>, Error> {
-        let mut first = zeroed(self.len().min(512) as usize)?;
-        self.read(0, &mut first).await?;
-        Ok(first)
+    pub async fn first(&self) -> Result<Octets, Error> {
+        self.piece(0, self.len().min(512) as usize).await
     }
 
     /// Fills a buffer from a place on; an error if there are fewer octets.
@@ -99,6 +141,10 @@ async fn read_disk(disk: &Disk, from: u64, buffer: &mut [u8]) -> Result<(), Erro
 }
 
 impl Pieces {
+    pub fn new(is_secret: bool) -> Self {
+        Self { pieces: Vec::new(), len: 0, is_secret }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -108,7 +154,7 @@ impl Pieces {
         let used = self.len % PIECE;
         if used == 0 && self.len == self.pieces.len() * PIECE {
             self.pieces.try_reserve(1).map_err(|_| Error::NoMemory { octets: PIECE })?;
-            self.pieces.push(zeroed(PIECE)?.into_boxed_slice());
+            self.pieces.push(Octets { octets: zeroed(PIECE)?, is_secret: self.is_secret });
         }
         match self.pieces.last_mut() {
             Some(last) => Ok(&mut last[used..]),

@@ -53,7 +53,9 @@ impl File {
     /// Fills a buffer from a place in the file, or what there is from there on; the file's own place stays.
     pub async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let mut fs = self.volume.shared().lock().await;
-        Ok(fs.read(self.pin.node, offset, buffer).await?)
+        let read = fs.read(self.pin.node, offset, buffer).await;
+        self.volume.shared().forget_content(&mut fs).await;
+        Ok(read?)
     }
 
     /// Cuts the file, or fills it up with zeros, to so many octets.
@@ -113,7 +115,9 @@ impl Write for File {
         if self.mode == Mode::Append {
             self.position = fs.stat(self.pin.node).await?.len();
         }
-        let count = fs.write(self.pin.node, self.position, octets).await?;
+        let written = fs.write(self.pin.node, self.position, octets).await;
+        self.volume.shared().forget_content(&mut fs).await;
+        let count = written?;
         self.position += count as u64;
         Ok(count)
     }

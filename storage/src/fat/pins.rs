@@ -15,6 +15,8 @@ pub struct Shared {
     pub fs: Lock<Fs>,
     /// Dropping cannot wait: what was dropped is let go of by the next operation. As many as there were pins, at most.
     dropped: RefCell<Vec<Dropped>>,
+    /// Whether the disk has keys.
+    is_secret: bool,
 }
 
 enum Dropped {
@@ -30,8 +32,17 @@ pub struct Pin {
 }
 
 impl Shared {
-    pub fn new(fs: Fs) -> Self {
-        Self { fs: Lock::new(fs), dropped: RefCell::default() }
+    pub fn new(fs: Fs, is_secret: bool) -> Self {
+        Self { fs: Lock::new(fs), dropped: RefCell::default(), is_secret }
+    }
+
+    /// Has the file system's own buffer, which the last octets of a file go through, hold nothing of a file any more.
+    pub async fn forget_content(&self, fs: &mut Fs) {
+        if self.is_secret
+            && let Err(error) = fs.read_raw(0, &mut [0]).await
+        {
+            log::warn!("fat: what was read of a file stays in memory: {error}");
+        }
     }
 
     /// The file system, once nobody else has it and what was dropped is let go of.

@@ -20,7 +20,8 @@ const CACHED_SECTORS: usize = 32;
 /// Places in chains of clusters that are remembered, for seeking.
 const CACHED_POSITIONS: usize = 64;
 
-/// A FAT volume: a handle, whose clones are the same volume.
+/// A FAT volume: a handle, whose clones are the same volume. On a disk that is [secret](Disk::secret) no memory that has held a
+/// file's content is given back as it was.
 #[derive(Clone)]
 pub struct Volume {
     shared: Rc<Shared>,
@@ -58,11 +59,12 @@ impl Volume {
     }
 
     async fn mount_with(disk: Disk, options: MountOptions) -> Result<Self, Error> {
+        let is_secret = disk.is_secret();
         let device = Device::new(disk).ok_or(Error::Unsupported)?;
         let fs = Fs::mount(device, options).await.map_err(|error| error.into_error())?;
         let cache = CacheOptions::new().with_blocks(CACHED_SECTORS).with_chain_positions(CACHED_POSITIONS);
         let fs = fs.with_cache(cache.with_directory_hint(true));
-        Ok(Self { shared: Rc::new(Shared::new(fs)) })
+        Ok(Self { shared: Rc::new(Shared::new(fs, is_secret)) })
     }
 
     pub(super) fn shared(&self) -> &Rc<Shared> {

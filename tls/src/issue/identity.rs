@@ -1,21 +1,12 @@
 //! By what authorities know a certificate that they have made: `AuthorityKeyIdentifier` and serial number (RFC 5280 sections 4.2.1.1 and
 //! 4.1.2.2).
 
+use crate::der;
 use alloc::vec::Vec;
+use p256::pkcs8::der::Tag;
 
-/// Tags of DER (ITU-T X.690), of which certificates are made.
-const BOOLEAN: u8 = 1;
-const INTEGER: u8 = 2;
-const OCTET_STRING: u8 = 4;
-const OBJECT_IDENTIFIER: u8 = 6;
-const SEQUENCE: u8 = 0x30;
-/// `version`, `issuerUniqueID`, `subjectUniqueID` and `extensions` of a certificate, `keyIdentifier` of that extension.
-const VERSION: u8 = 0xa0;
-const UNIQUE_IDS: [u8; 2] = [0x81, 0x82];
-const EXTENSIONS: u8 = 0xa3;
-const KEY_IDENTIFIER: u8 = 0x80;
 /// `id-ce-authorityKeyIdentifier`, 2.5.29.35.
-const AUTHORITY_KEY: [u8; 3] = [0x55, 0x1d, 35];
+const AUTHORITY_KEY: &[u8] = &[0x55, 0x1d, 35];
 
 /// What tells a certificate from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,46 +25,24 @@ impl Identity {
 }
 
 fn read(certificate: &[u8]) -> Option<Identity> {
-    let (content, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
-    let (_, rest) = element(content, VERSION)?;
-    let (serial, mut rest) = element(rest, INTEGER)?;
-    // Algorithm, issuer, dates, subject, public key.
-    for _ in 0..5 {
-        rest = element(rest, SEQUENCE)?.1;
+    let der::Certificate { serial, rest: mut behind, .. } = der::Certificate::read(certificate)?;
+    // Other identifiers of issuer and subject.
+    for n in [1, 2] {
+        let _ = der::optional(&mut behind, der::primitive(n));
     }
-    for tag in UNIQUE_IDS {
-        rest = element(rest, tag).map_or(rest, |(_, rest)| rest);
-    }
-    let (mut extensions, _) = element(element(rest, EXTENSIONS)?.0, SEQUENCE)?;
-    while let Some((extension, next)) = element(extensions, SEQUENCE) {
-        let (kind, value) = element(extension, OBJECT_IDENTIFIER)?;
-        if kind == AUTHORITY_KEY {
-            let value = element(value, BOOLEAN).map_or(value, |(_, rest)| rest);
-            let (identifier, _) = element(element(value, OCTET_STRING)?.0, SEQUENCE)?;
-            let (authority_key, _) = element(identifier, KEY_IDENTIFIER)?;
+    let mut all = der::inside(&mut der::inside(&mut behind, der::constructed(3))?, Tag::Sequence)?;
+    while !der::is_at_end(&all) {
+        let mut extension = der::inside(&mut all, Tag::Sequence)?;
+        if der::content(&mut extension, Tag::ObjectIdentifier)? == AUTHORITY_KEY {
+            // Whether it is critical.
+            let _ = der::optional(&mut extension, Tag::Boolean);
+            let mut value = der::inside(&mut extension, Tag::OctetString)?;
+            let mut identifier = der::inside(&mut value, Tag::Sequence)?;
+            let authority_key = der::content(&mut identifier, der::primitive(0))?;
             return Some(Identity { authority_key: authority_key.into(), serial: serial.into() });
         }
-        extensions = next;
     }
     None
-}
-
-/// What an element of this tag has inside, and what is behind it.
-fn element(octets: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let [first, length, rest @ ..] = octets else { return None };
-    if *first != tag {
-        return None;
-    }
-    let (length, rest) = match *length {
-        short @ 0..0x80 => (usize::from(short), rest),
-        // No certificate has 16 MiB.
-        long => {
-            let (octets, rest) =
-                rest.split_at_checked(usize::from(long & 0x7f)).filter(|(l, _)| l.len() <= 3)?;
-            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
-        }
-    };
-    rest.split_at_checked(length)
 }
 
 #[cfg(test)]
@@ -113,7 +82,5 @@ mod tests {
                 let _ = read(&changed);
             }
         }
-        assert_eq!(element(&[SEQUENCE, 0x84, 0, 0, 0, 0], SEQUENCE), None);
-        assert_eq!(element(&[SEQUENCE, 0x80, 1], SEQUENCE), Some((&[][..], &[1][..])));
     }
 }

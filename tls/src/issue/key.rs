@@ -2,6 +2,7 @@
 
 use super::der::{self, Der};
 use super::{IssueError, der::SEQUENCE};
+use crate::pem;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,6 +12,7 @@ use p256::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
 use p256::pkcs8::der::pem::LineEnding;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, ObjectIdentifier};
 use p256::{SecretKey, ecdsa::Signature};
+use rustls::pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
 /// Octets of a coordinate, and of a private key.
@@ -51,7 +53,9 @@ impl PrivateKey {
 
     /// From PKCS#8 in PEM (`-----BEGIN PRIVATE KEY-----`), as [`to_pem`](Self::to_pem) and `openssl genpkey` write it.
     pub fn from_pem(pem: &str) -> Result<Self, IssueError> {
-        let key = SecretKey::from_pkcs8_pem(pem).map_err(|_| IssueError::BadKey)?;
+        let key = pem::key(pem).map_err(|_| IssueError::BadKey)?;
+        let PrivateKeyDer::Pkcs8(der) = &*key else { return Err(IssueError::BadKey) };
+        let key = SecretKey::from_pkcs8_der(der.secret_pkcs8_der()).map_err(|_| IssueError::BadKey)?;
         Ok(Self(key.into()))
     }
 

@@ -3,7 +3,6 @@
 use super::IssueError;
 use crate::der;
 use fata_libos::time::SystemTime;
-use p256::pkcs8::der::Tag;
 
 /// From when to when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +29,7 @@ impl Validity {
 }
 
 fn read(certificate: &[u8]) -> Option<Validity> {
-    let mut content = der::certificate(certificate)?;
-    // Serial number, algorithm, issuer.
-    for tag in [Tag::Integer, Tag::Sequence, Tag::Sequence] {
-        der::inside(&mut content, tag)?;
-    }
-    let mut dates = der::inside(&mut content, Tag::Sequence)?;
+    let mut dates = der::Certificate::read(certificate)?.dates;
     let validity = Validity { not_before: der::time(&mut dates)?, not_after: der::time(&mut dates)? };
     der::is_at_end(&dates).then_some(validity)
 }

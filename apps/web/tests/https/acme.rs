@@ -32,9 +32,9 @@ impl Drop for Disks {
 #[test]
 fn what_is_missing_or_wrong_stops_the_start() {
     let disks = Disks::new("wrong");
-    let disk = disks.param("acme", "acme.img", "", 65_536);
-    let small = disks.param("acme", "small.img", "", 32_768);
-    let foreign = disks.param("acme", "foreign.img", "something else", 65_536);
+    let disk = disks.param("acme", "acme.img", "", 262_144);
+    let small = disks.param("acme", "small.img", "", 131_072);
+    let foreign = disks.param("acme", "foreign.img", "something else", 262_144);
     let roots = disks.param("roots", "roots.img", "no roots", 512);
     let broken = disks.param("roots", "broken.img", "-----BEGIN CERTIFICATE-----\nMII", 512);
     let volume = Volume::new("beside", &[("key.pem", KEY), ("chain.pem", CHAIN)]);
@@ -52,7 +52,7 @@ fn what_is_missing_or_wrong_stops_the_start() {
         (&["names=localhost"][..], "no authority knows localhost"),
         (&["acme-terms=off"], "acme: acme-terms=on agrees"),
         (&["acme-terms=maybe"], "acme-terms"),
-        (&[&small], "acme: it has 32768 octets, of 65536 at least"),
+        (&[&small], "acme: it has 131072 octets, of 262144 at least"),
         (&[&foreign], "acme: the device has something else"),
         (&[&keys], "acme: the disk keys has a certificate: one of the two is too many"),
         (&[&roots], "the disk roots: no certificate in the PEM text, which has no section"),
@@ -88,7 +88,7 @@ fn assert_stops(params: &[&str], why: &str) {
 #[test]
 fn an_authority_that_is_not_there_keeps_nobody_waiting() {
     let disks = Disks::new("alone");
-    let disk = disks.param("acme", "acme.img", "", 65_536);
+    let disk = disks.param("acme", "acme.img", "", 262_144);
     let params = ["acme=https://localhost:1/dir", "names=a.test,localhost", "acme-terms=on", &disk];
     let bound = ["acme-eab-kid=a", "acme-eab-key=a2V5", "acme-contact=a@b.test", "acme-ways=http-01"];
     let (web, place) = web(&[&params[..], &bound].concat());
