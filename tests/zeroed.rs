@@ -43,7 +43,7 @@ impl BlockDevice for Memory {
             Request::Write { buffer, .. } => {
                 octets[at..at + buffer.len()].copy_from_slice(buffer);
                 if buffer.starts_with(b"-----BEGIN PRIVATE KEY-----\n") {
-                    look_for(text_of(std::str::from_utf8(&buffer[..200]).unwrap()).as_ref());
+                    look_for(text_of(std::str::from_utf8(&buffer[..200]).unwrap()));
                 }
             }
             _ => {}
