@@ -75,7 +75,7 @@ pub use early::Early;
 pub use limits::Limits;
 pub use method::Method;
 pub use peer::Peer;
-pub use request::{Request, Version};
+pub use request::{Request, Version, Wanted};
 pub use response::{Body, IntoResponse, Response};
 pub use router::Router;
 pub use server::{Accept, Server};

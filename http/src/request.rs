@@ -3,12 +3,14 @@
 use crate::body::{BodyError, Received};
 use crate::conditional::{self, Precondition, Validators};
 use crate::head::Head;
+use crate::range::{self, Part};
 use crate::router;
 use crate::target::{self, Path};
 use crate::{Early, Method, Peer};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::ops::Range;
 
 /// By which version of HTTP a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,17 @@ pub enum Version {
     Http11,
     /// HTTP/2
     Http2,
+}
+
+/// What a request asks for of a content: see [`Request::wanted`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it.
+    Whole,
+    /// These octets: the answer is 206 with `Content-Range`.
+    Part(Range<u64>),
+    /// None that there are: the answer is 416 with `Content-Range`.
+    Nothing,
 }
 
 /// A request, and the way to read its content.
@@ -105,6 +118,26 @@ impl<'a> Request<'a> {
     /// All header fields in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.head.fields().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// What a GET asks for of content of `len` octets that the handler makes while it is sent (RFC 9110 section 14), in this state: of content
+    /// that is in memory the server answers ranges by itself. Several ranges, and one of another state (`If-Range`), are answered with the whole,
+    /// and so is what a condition of the request refuses: the server says that then.
+    pub fn wanted(&self, current: &Validators, len: u64) -> Wanted {
+        let Ok(length) = usize::try_from(len) else { return Wanted::Whole };
+        let is_read = self.method == Method::Get;
+        let goes_on =
+            || conditional::evaluate(self.method, self.head, Some(current)) == Precondition::Proceed;
+        match self.head.field("Range") {
+            Some(range) if is_read && conditional::if_range(self.head, current) && goes_on() => {
+                match range::parse(range, length) {
+                    Part::Whole => Wanted::Whole,
+                    Part::Octets(start, end) => Wanted::Part(start as u64..end as u64),
+                    Part::Unsatisfiable => Wanted::Nothing,
+                }
+            }
+            _ => Wanted::Whole,
+        }
     }
 
     /// The client's address.

@@ -112,6 +112,28 @@ fn content_changes_without_a_build(name: &str, make: fn(&Folder), says: &str) {
     assert_eq!(web.curl(&[], "/css/"), "about styles\n");
     assert_eq!(web.curl(&[], "/css/style%20sheet.css"), "h1 { color: red }\n");
     assert_eq!(web.curl(&[], "/large.txt"), "0123456789abcdef".repeat(10_000));
+    let whole = "0123456789abcdef".repeat(10_000);
+    for (range, part) in
+        [("159990-", &whole[159_990..]), ("16000-49999", &whole[16_000..50_000]), ("-3", "def")]
+    {
+        assert_eq!(web.curl(&["--range", range], "/large.txt"), part, "{range}");
+    }
+    let said = "%{http_code} %header{content-range} %header{accept-ranges}";
+    let answer = |more: &[&str]| {
+        let head =
+            web.curl(&[&["--output", "/dev/null", "--write-out", said][..], more].concat(), "/large.txt");
+        head.trim_end().to_string()
+    };
+    assert_eq!(answer(&[]), "200  bytes");
+    assert_eq!(answer(&["--range", "5-9"]), "206 bytes 5-9/160000");
+    assert_eq!(answer(&["--range", "160000-"]), "416 bytes */160000");
+    // Of what the client has begun with, and of what has changed since.
+    let head = web.curl(&["--head"], "/large.txt");
+    let tag =
+        head.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("an entity-tag").trim().to_string();
+    assert_eq!(answer(&["--range", "5-9", "--header", &format!("If-Range: {tag}")]), "206 bytes 5-9/160000");
+    assert_eq!(answer(&["--range", "5-9", "--header", "If-Range: \"other\""]), "200  bytes");
+    assert!(answer(&["--range", "5-9", "--header", &format!("If-None-Match: {tag}")]).starts_with("304"));
     assert_eq!(web.status("/css/style%20sheet.css"), "200 text/css; charset=utf-8 ");
     assert_eq!(web.status("/css?a=b"), format!("301  {}/css/?a=b", web.url));
     for path in ["/nothing", "/.hidden", "/css/../.hidden", "/../site", "//css", "/large.txt/", "/a*b"] {

@@ -4,8 +4,9 @@ use super::media::content_type;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use fata::files::{Failed, Found, Opened, Store};
-use fata::http::{Aborted, BodyWriter, HttpDate, Request, Response, Status};
+use fata::http::{Aborted, BodyWriter, HttpDate, Request, Response, Status, Validators, Wanted};
 use web_site::path;
 
 /// What is read and sent at once, octets; content of no more is read before the answer begins.
@@ -30,7 +31,7 @@ async fn answer(store: &Store, request: &Request<'_>, path: &str) -> Result<Resp
     let is_folder = path.is_empty() || path.ends_with('/');
     let name = if is_folder { format!("{path}index.html") } else { String::from(path) };
     match store.find(&name).await? {
-        Found::File(file) => send(file, &name, Validated::Yes).await,
+        Found::File(file) => send(file, &name, Some(request)).await,
         Found::Folder if !is_folder => Ok(redirect(request)),
         _ => not_found(store).await,
     }
@@ -44,38 +45,52 @@ fn redirect(request: &Request<'_>) -> Response {
 
 async fn not_found(store: &Store) -> Result<Response, Failed> {
     match store.find("404.html").await? {
-        Found::File(file) => Ok(send(file, "404.html", Validated::No).await?.status(Status::NOT_FOUND)),
+        Found::File(file) => Ok(send(file, "404.html", None).await?.status(Status::NOT_FOUND)),
         _ => Ok(Response::error(Status::NOT_FOUND)),
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Validated {
-    Yes,
-    /// For a page that is not what was asked for.
-    No,
-}
-
-async fn send(file: Opened, name: &str, validated: Validated) -> Result<Response, Failed> {
+/// Sends a file to who has asked for it, or in place of what was asked for.
+async fn send(file: Opened, name: &str, asked: Option<&Request<'_>>) -> Result<Response, Failed> {
     let seconds = file.modified.since_unix().as_secs();
     let tag = format!("\"{seconds:x}-{:x}\"", file.len);
+    let date = HttpDate::from_unix_seconds(seconds);
     let response = match usize::try_from(file.len) {
         Ok(len) if len <= PIECE => Response::new(Status::OK).body(read(&file, 0, len).await?),
-        _ => Response::sized_stream(file.len, async move |body: &mut BodyWriter<'_>| {
-            let mut sent = 0;
-            while sent < file.len {
-                let len = (file.len - sent).min(PIECE as u64) as usize;
-                let piece = read(&file, sent, len).await.map_err(|Failed| Aborted)?;
-                body.write(&piece).await;
-                sent += len as u64;
+        _ => {
+            let current = Validators { etag: Some(tag.clone().into()), last_modified: Some(date) };
+            let len = file.len;
+            match asked.map_or(Wanted::Whole, |request| request.wanted(&current, len)) {
+                Wanted::Whole => stream(file, 0..len).header("Accept-Ranges", "bytes"),
+                Wanted::Part(part) => {
+                    let place = format!("bytes {}-{}/{len}", part.start, part.end - 1);
+                    stream(file, part).status(Status::PARTIAL_CONTENT).header("Content-Range", &place)
+                }
+                Wanted::Nothing => {
+                    let response = Response::error(Status::RANGE_NOT_SATISFIABLE);
+                    return Ok(response.header("Content-Range", &format!("bytes */{len}")));
+                }
             }
-            Ok(())
-        }),
+        }
     };
     let response = response.content_type(content_type(name));
-    Ok(match validated {
-        Validated::Yes => response.etag(tag).last_modified(HttpDate::from_unix_seconds(seconds)),
-        Validated::No => response,
+    Ok(match asked {
+        Some(_) => response.etag(tag).last_modified(date),
+        None => response,
+    })
+}
+
+/// Some of a file, read while it is sent.
+fn stream(file: Opened, part: Range<u64>) -> Response {
+    Response::sized_stream(part.end - part.start, async move |body: &mut BodyWriter<'_>| {
+        let mut at = part.start;
+        while at < part.end {
+            let len = (part.end - at).min(PIECE as u64) as usize;
+            let piece = read(&file, at, len).await.map_err(|Failed| Aborted)?;
+            body.write(&piece).await;
+            at += len as u64;
+        }
+        Ok(())
     })
 }
 
