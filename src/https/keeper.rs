@@ -126,7 +126,7 @@ impl Keeper {
             let now = SystemTime::now();
             // What was refused would be so at once again.
             let of_pair = pair.until_due(now).map(|left| if site.refused.is_some() { look } else { left });
-            let of_ocsp = pair.ocsp.and_then(Result::ok).map(|ocsp| until_other(&ocsp, now));
+            let of_ocsp = pair.ocsp().and_then(|ocsp| Some(until_other(ocsp.as_ref().ok()?, now)));
             for left in of_pair.into_iter().chain(of_ocsp) {
                 let next = look.min(left.max(SECOND));
                 pause = Some(pause.map_or(next, |pause| pause.min(next)));

@@ -26,7 +26,7 @@ pub struct Pair {
     pub key: Zeroizing<String>,
     /// What an authority says of the certificate, for clients that ask while it is of now (RFC 6066 section 8); or why that cannot be shown,
     /// without which the pair is shown all the same.
-    pub ocsp: Option<Result<OcspResponse, OcspError>>,
+    ocsp: Option<Result<OcspResponse, OcspError>>,
 }
 
 impl fmt::Debug for Pair {
@@ -102,14 +102,19 @@ impl Pair {
         self
     }
 
+    /// What an authority says of the certificate. Without disks there is none, and no code for it.
+    pub fn ocsp(&self) -> Option<&Result<OcspResponse, OcspError>> {
+        self.ocsp.as_ref().filter(|_| cfg!(feature = "storage"))
+    }
+
     /// The OCSP response that is shown at that time.
     pub(super) fn staple(&self, now: SystemTime) -> Option<&OcspResponse> {
-        self.ocsp.as_ref()?.as_ref().ok().filter(|response| response.check_dates(now).is_ok())
+        self.ocsp()?.as_ref().ok().filter(|response| response.check_dates(now).is_ok())
     }
 
     /// Why its OCSP response is not shown at that time, if it has one.
     pub(super) fn without_ocsp(&self, now: SystemTime) -> Option<OcspError> {
-        match self.ocsp.as_ref()? {
+        match self.ocsp()? {
             Ok(response) => response.check_dates(now).err(),
             Err(error) => Some(*error),
         }
