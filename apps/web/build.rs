@@ -7,7 +7,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{env, fs, process};
-use web_content::{emit, tree, write};
+use web_content::emit::{self, Packed};
+use web_content::{tree, write};
 
 fn main() {
     fata_build::manifest();
@@ -25,14 +26,22 @@ fn generate() -> Result<(), String> {
     let files = tree::read(&root)?;
     tree::check_names(&files)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let mut text = emit::tables(&files, last_modified()?, &out)?;
-    if env::var_os("CARGO_FEATURE_TLS").is_some() {
+    let has_tls = env::var_os("CARGO_FEATURE_TLS").is_some();
+    let mut text = emit::tables(&files, packed(has_tls)?, last_modified()?, &out)?;
+    if has_tls {
         println!("cargo:rerun-if-env-changed=FATA_WEB_KEYS");
         // Every response says it there.
         text = text.replace("X-Content-Type-Options: nosniff\\r\\n", "");
         text += &keys()?;
     }
     write(&out.join("content.rs"), text.as_bytes())
+}
+
+/// What is kept in gzip too.
+fn packed(has_tls: bool) -> Result<Packed, String> {
+    println!("cargo:rerun-if-env-changed=FATA_WEB_GZIP");
+    let default = if has_tls { Packed::Assets } else { Packed::All };
+    Packed::named(env::var("FATA_WEB_GZIP").ok().as_deref(), default)
 }
 
 /// Certificate and key of the image, where there are any.

@@ -9,12 +9,6 @@ use std::fs;
 use std::path::Path;
 use testssl::{check, findings, grade, worse_than_low};
 
-/// What is not looked at, and why.
-const EXEMPT: &[(&str, &str)] = &[(
-    "BREACH",
-    "pages that are kept compressed are the same for all, have no secret in them, and nothing that was in the request",
-)];
-
 const EXTENSIONS: &str = "subjectAltName=DNS:localhost\n\
     basicConstraints=critical,CA:FALSE\n\
     keyUsage=critical,digitalSignature\n\
@@ -67,7 +61,7 @@ fn testssl_grades_it_a_plus() {
     assert_eq!(web.leave().code(), Some(0));
     let _ = fs::remove_dir_all(&folder);
 
-    let bad = worse_than_low(&all, EXEMPT);
+    let bad = worse_than_low(&all, &[]);
     assert!(bad.is_empty(), "{bad:#?}");
     for (id, wanted) in [
         ("TLS1_1", "not offered"),

@@ -5,12 +5,41 @@ use crate::{compress, media, write};
 use std::fmt::Write;
 use std::path::Path;
 
+/// What is kept in gzip too, where that is smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    All,
+    /// All but pages: the length of a page that is compressed and encrypted tells of what is in it (BREACH, <https://breachattack.com>).
+    Assets,
+}
+
+impl Packed {
+    /// By its name; `default` where nothing is said.
+    pub fn named(name: Option<&str>, default: Self) -> Result<Self, String> {
+        match name {
+            None | Some("") => Ok(default),
+            Some("all") => Ok(Self::All),
+            Some("assets") => Ok(Self::Assets),
+            Some(other) => Err(format!("FATA_WEB_GZIP={other} is neither all nor assets")),
+        }
+    }
+
+    fn has(self, content_type: &str) -> bool {
+        self == Self::All || !content_type.starts_with("text/html")
+    }
+}
+
 /// The text of `content.rs`; puts variants in gzip beside it.
-pub fn tables(files: &[File], last_modified: Option<u64>, out: &Path) -> Result<String, String> {
+pub fn tables(
+    files: &[File],
+    packed: Packed,
+    last_modified: Option<u64>,
+    out: &Path,
+) -> Result<String, String> {
     let mut statics = String::new();
     let mut entries = Vec::new();
     for (n, file) in files.iter().enumerate() {
-        statics += &file_static(n, file, out)?;
+        statics += &file_static(n, file, packed, out)?;
         entries.push((file.path.clone(), format!("Target::File(&FILE_{n})")));
         if let Some(folder) = file.path.strip_suffix("index.html").filter(|f| f.ends_with('/')) {
             entries.push((folder.to_owned(), format!("Target::File(&FILE_{n})")));
@@ -32,11 +61,11 @@ pub fn tables(files: &[File], last_modified: Option<u64>, out: &Path) -> Result<
     Ok(text + "    ],\n};\n" + &statics)
 }
 
-fn file_static(n: usize, file: &File, out: &Path) -> Result<String, String> {
-    let packed = compress::gzip(&file.content);
+fn file_static(n: usize, file: &File, packed: Packed, out: &Path) -> Result<String, String> {
+    let content_type = media::content_type(&file.path);
+    let packed = packed.has(content_type).then(|| compress::gzip(&file.content)).flatten();
     let common = format!(
-        "Content-Type: {}\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n{}",
-        media::content_type(&file.path),
+        "Content-Type: {content_type}\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n{}",
         if packed.is_some() { "Vary: Accept-Encoding\r\n" } else { "" }
     );
     let name = compress::digest(&file.content);

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use web_content::{compress, emit, media, tree};
+use web_content::emit::{self, Packed};
+use web_content::{compress, media, tree};
 
 /// A new folder with these files.
 fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
@@ -33,7 +34,7 @@ fn files_in_order_and_none_that_hide() {
     let paths: Vec<_> = files.iter().map(|f| &*f.path).collect();
     assert_eq!(paths, ["/.well-known/y", "/a.txt", "/b c/index.html", "/index.html"]);
     let out = folder("order-out", &[("x", "")]);
-    let text = emit::tables(&files, Some(5), &out).unwrap();
+    let text = emit::tables(&files, Packed::All, Some(5), &out).unwrap();
     for part in [
         "last_modified: Some(5)",
         "not_found: None",
@@ -45,7 +46,25 @@ fn files_in_order_and_none_that_hide() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(text.matches("gzip: Some").count(), 1, "only what gets smaller");
-    assert_eq!(text, emit::tables(&files, Some(5), &out).unwrap());
+    assert_eq!(text, emit::tables(&files, Packed::All, Some(5), &out).unwrap());
+}
+
+#[test]
+fn pages_are_plain_where_their_length_could_tell() {
+    let long = "a line that comes again and again\n".repeat(100);
+    let root = folder("plain", &[("index.html", &*long), ("a.htm", &long), ("style.css", &long)]);
+    let files = tree::read(&root).unwrap();
+    let out = folder("plain-out", &[("x", "")]);
+    for (packed, count) in [(Packed::All, 3), (Packed::Assets, 1)] {
+        let text = emit::tables(&files, packed, None, &out).unwrap();
+        assert_eq!(text.matches("gzip: Some").count(), count);
+        // Who gets no other form has none to choose from.
+        assert_eq!(text.matches("Vary").count(), 2 * count);
+    }
+    assert_eq!(Packed::named(None, Packed::Assets), Ok(Packed::Assets));
+    assert_eq!(Packed::named(Some("all"), Packed::Assets), Ok(Packed::All));
+    assert_eq!(Packed::named(Some("assets"), Packed::All), Ok(Packed::Assets));
+    assert!(Packed::named(Some("pages"), Packed::All).is_err());
 }
 
 #[test]
