@@ -26,7 +26,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::blkback::bad_sectors_are_told_one_by_one", 180, bad_sectors),
     BootTest::new("boot::blkback::closes_and_comes_back_under_load", 300, closes),
     BootTest::new("boot::blkback::closes_before_its_medium_has_ended", 300, closes_early),
-    BootTest::new("boot::blkback::its_driver_is_bound_anew_under_load", 300, bound_anew),
+    BootTest::new("boot::blkback::its_driver_is_bound_anew_under_load", 300, bound_anew).long(),
 ];
 
 /// A sparse file behind a loop device in dom0; gives the device's name.

@@ -22,7 +22,8 @@ const READ_ONLY: &str = "MISCONF The disk is read-only";
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::kv_disks::bad_sectors_are_passed_over", 240, bad_sectors),
-    BootTest::new("boot::kv_disks::what_bad_sectors_leave_is_served", 300, kv_damage::serves_what_is_whole),
+    BootTest::new("boot::kv_disks::what_bad_sectors_leave_is_served", 300, kv_damage::serves_what_is_whole)
+        .long(),
     BootTest::new("boot::kv_disks::a_disk_that_fails_and_is_mended", 300, fails),
     BootTest::new("boot::kv_disks::a_full_disk_takes_deletes", 240, full),
     BootTest::new("boot::kv_disks::detached_under_load_and_attached_again", 300, detached),
