@@ -67,6 +67,8 @@ impl Machine {
         machine.clocks.echo = syn.options.timestamp.map_or(0, |clocks| clocks.echo);
         machine.snd.next = machine.snd.iss + 1;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
+        // The SYN-ACK has acknowledged the SYN: what follows moves the peer's clock (RFC 7323, 4.3).
+        machine.rcv.acked = machine.rcv.next;
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
         let (seq, end) = (machine.snd.iss, machine.snd.next);
         let sent = match answered {

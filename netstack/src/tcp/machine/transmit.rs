@@ -147,7 +147,7 @@ impl Machine {
             sent.repeats = timeouts;
         });
         self.set_timers(now, Cause::Progress);
-        (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
+        (self.rcv.ack_now, self.rcv.ack_at, self.rcv.acked) = (false, NEVER, self.rcv.next);
         bare(self.syn(now))
     }
 
