@@ -16,7 +16,11 @@ impl Key {
 #[cfg(test)]
 impl Key {
     pub(crate) fn fixed() -> Self {
-        Self(1, 2)
+        Self::of(1)
+    }
+
+    pub(crate) fn of(secret: u64) -> Self {
+        Self(secret, 2)
     }
 }
 

@@ -8,7 +8,7 @@ mod cut;
 pub mod tcp {
     pub use crate::tcp::machine::{
         Answered, Config, Flags, HEADER, Header, Info, Machine, Options, Parsed, Sacks, Seq, State,
-        Timestamp, Transmit, Verdict, answer,
+        Timestamp, Transmit, Verdict, answer, reopens,
     };
 }
 

@@ -85,7 +85,9 @@ fn scripts() -> Vec<PathBuf> {
 }
 
 fn subject() -> Ours {
-    Ours::listen(0, ours::config(1 << 20))
+    let mut subject = Ours::listen(0, ours::config(1 << 20));
+    subject.listens = true;
+    subject
 }
 
 #[test]
@@ -103,16 +105,57 @@ fn scripts_pass() {
     assert!(failures.is_empty(), "{} of {count} scripts fail:\n\n{}", failures.len(), failures.join("\n\n"));
 }
 
-/// Every RFC that the stack says it keeps, of those that can be seen in one connection: first numbers (RFC 6528), ports
-/// (RFC 6056) and what follows on TIME-WAIT (RFC 6191) have tests in `numbers.rs`.
+/// Every RFC that the stack says it keeps and whose rules can be seen in one connection.
+const SCRIPTED: [&str; 20] = [
+    "1191", "2018", "2883", "3042", "3168", "4821", "5681", "5682", "5961", "6191", "6298", "6582", "6675",
+    "6928", "6937", "7323", "8985", "9293", "9406", "9438",
+];
+
+/// Those whose rules are functions of the stack, of which a connection sees only what comes out: the RFC, and the file whose tests
+/// are called after it.
+const TABLES: [(&str, &str); 2] =
+    [("6056", include_str!("../src/port.rs")), ("6528", include_str!("../src/tcp/first.rs"))];
+
+/// The RFC that a script is for: its first line begins `// RFC 9293, 3.5: ` or such.
+fn rfc(text: &str) -> Option<&str> {
+    let (head, what) = text.lines().next()?.strip_prefix("// RFC ")?.split_once(": ")?;
+    let number = head.split([',', ' ']).next()?;
+    (!what.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit())).then_some(number)
+}
+
+/// A script that mentions an RFC in passing is none for it: its name and its first line are to say so. Nor is a test that does.
 #[test]
 fn every_rfc_has_a_script() {
-    let texts: Vec<String> = scripts().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    for rfc in [
-        "9293", "7323", "2018", "6675", "8985", "6937", "3042", "9438", "6298", "5682", "3168", "1191",
-        "4821", "5961", "5681", "6928", "9406",
+    let mut named = vec![];
+    for path in scripts() {
+        let (text, name) =
+            (std::fs::read_to_string(&path).unwrap(), path.file_name().unwrap().to_string_lossy());
+        let rfc = rfc(&text).unwrap_or_else(|| panic!("{name} does not say what it is for")).to_owned();
+        assert!(name.starts_with(&format!("{rfc}-")), "{name} is for RFC {rfc}");
+        assert!(SCRIPTED.contains(&rfc.as_str()), "{name}: RFC {rfc} is not in the list");
+        named.push(rfc);
+    }
+    for rfc in SCRIPTED {
+        assert!(named.iter().any(|name| name == rfc), "RFC {rfc} has no script");
+    }
+    for (rfc, text) in TABLES {
+        assert!(text.contains(&format!("#[test]\n    fn rfc_{rfc}_")), "RFC {rfc} has no test");
+    }
+}
+
+#[test]
+fn the_first_line_says_the_rfc() {
+    for (text, wanted) in [
+        ("// RFC 9293, 3.5: ends.\n0 connect", Some("9293")),
+        ("// RFC 6928, 2 with RFC 5681, 3.1: ten", Some("6928")),
+        ("// RFC 6582: holes", Some("6582")),
+        ("// As RFC 9293, 3.5: ends.", None),
+        ("// RFC 9293 has more of it", None),
+        ("0 connect\n// RFC 9293, 3.5: ends.", None),
+        ("// RFC 9293, 3.5: ", None),
+        ("", None),
     ] {
-        assert!(texts.iter().any(|text| text.contains(&format!("RFC {rfc}"))), "RFC {rfc} has none");
+        assert_eq!(rfc(text), wanted, "{text}");
     }
 }
 

@@ -137,3 +137,24 @@ fn the_largest_packets_that_get_through_are_found() {
     assert!((1300..=1348).contains(&mss), "{mss}");
     assert!(network.apps[1].got > 50_000_000, "{} octets", network.apps[1].got);
 }
+
+/// A line that is down for ten seconds looks like one that drops large packets; a peer without SACK is no reason to send small
+/// ones for ever after.
+#[test]
+fn after_an_outage_packets_are_large_again_also_without_sack() {
+    for stripped in [vec![], vec![4], vec![4, 8]] {
+        let line = Line { rate: 100_000_000, delay: 10 * MS, ..Line::default() };
+        let mut network = bulk(line, false);
+        network.ends.iter_mut().for_each(|end| end.stripped.clone_from(&stripped));
+        let (mut least, mut last, mut cut) = (u32::MAX, 0, false);
+        until(&mut network, Duration::from_secs(60), |now, info, links| {
+            if now.as_nanos() > 2_000_000_000 && !core::mem::replace(&mut cut, true) {
+                links.iter_mut().for_each(|link| link.cut_until(now + Duration::from_secs(10)));
+            }
+            (least, last) = (least.min(info.mss), info.mss);
+        });
+        let clocks = if stripped.contains(&8) { 0 } else { 12 };
+        assert!(least <= 1260 - 40, "{stripped:?}: {least}");
+        assert!(last > 1460 - clocks - 32, "{stripped:?}: {last}");
+    }
+}

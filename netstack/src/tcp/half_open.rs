@@ -5,7 +5,8 @@
 use super::buffers::Buffers;
 use super::listener::Listening;
 use super::machine::{
-    Account, Answered, Config, Flags, Header, Machine, Options, Seq, State, Timestamp, answer, window_scale,
+    Account, Answered, Config, Flags, Header, Machine, Options, Seq, State, Timestamp, answer, is_opening,
+    window_scale,
 };
 use super::{Conn, Flow, Place};
 use super::{cookie, segment};
@@ -213,11 +214,6 @@ impl HalfOpen {
         conn.mark_dirty();
         self.listener.push(conn);
     }
-}
-
-/// Whether that is the first segment of a connection.
-pub(crate) fn is_opening(header: &Header) -> bool {
-    header.flags.0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod buffers;
 mod conn;
 mod cookie;
+mod first;
 mod flow;
 mod flows;
 mod half_open;
@@ -40,13 +41,12 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use cookie::Cookies;
 use core::cell::{Cell, RefCell};
-use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 use fata_libos::time::Instant;
 use flows::{Flows, Waits};
 use half_open::HalfOpen;
 use listener::Listening;
-use machine::{Config, Data, Header as Segment, Seq};
+use machine::{Config, Data, Header as Segment};
 use time_wait::TimeWait;
 
 /// What a flow is.
@@ -190,17 +190,16 @@ impl Table {
         buffers::fits(&self.memory)
     }
 
-    /// What the machine of a new connection begins with. Its first number is a clock of 4 us and a keyed hash of the flow
-    /// (RFC 6528, 3); so is what is added to the clock of its timestamps (RFC 7323, 5.4).
+    /// What the machine of a new connection begins with.
     pub(crate) fn config(&self, iface: &Iface, now: Instant, flow: &Flow, buffers: Buffers) -> Config {
-        let hash = self.key.hash_one(flow);
+        let (iss, timestamp_offset) = first::numbers(&self.key, now, flow);
         Config {
-            iss: Seq((hash as u32).wrapping_add((now.as_nanos() / 4096) as u32)),
+            iss,
             receive: buffers.receive,
             shift: None,
             send: buffers.send,
             mtu: (iface.mtu_to(flow.remote).min(ip::MAX_PACKET) - longer(flow.remote)) as u16,
-            timestamp_offset: (hash >> 32) as u32,
+            timestamp_offset,
             ecn: iface.ecn,
         }
     }
@@ -398,7 +397,7 @@ fn receive(
         _ => {}
     }
     match table.listener(flow.local()) {
-        Some(listener) if half_open::is_opening(segment) => {
+        Some(listener) if machine::is_opening(segment) => {
             half_open::open(core, iface, now, flow, listener, *segment, floor);
         }
         _ if half_open::receive_cookie(core, iface, now, &flow, segment, marked, data) => {}

@@ -1,7 +1,6 @@
 //! TIME-WAIT: a small record instead of a connection, so that segments that come late are not taken for another's.
 
-use super::half_open::is_opening;
-use super::machine::{Flags, Header, Machine, Options, Seq, Timestamp};
+use super::machine::{Flags, Header, Machine, Options, Seq, Timestamp, reopens};
 use super::segment;
 use super::{Flow, Place, Table};
 use crate::interface::Iface;
@@ -57,17 +56,9 @@ impl TimeWait {
         self.snd_next + 65_536
     }
 
-    /// Whether a SYN may open the connection anew: its clock is later (RFC 6191, 2); where there are none, it lies beyond
-    /// all that was received (RFC 9293, 3.6.1).
+    /// Whether a segment opens the connection anew.
     pub(crate) fn gives_way_to(&self, header: &Header) -> bool {
-        let beyond = header.seq.after(self.rcv_next);
-        let new = match (self.clocks, header.options.timestamp) {
-            // With the same clock its number decides.
-            (Some((recent, _)), Some(peer)) if peer.value == recent => beyond,
-            (Some((recent, _)), Some(peer)) => (peer.value.wrapping_sub(recent) as i32) > 0,
-            _ => beyond,
-        };
-        is_opening(header) && new
+        reopens(self.rcv_next, self.clocks.map(|(recent, _)| recent), header)
     }
 
     /// Whether the acknowledgement of a cookie may open the connection anew. That of the connection that has ended here, if it

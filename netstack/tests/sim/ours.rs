@@ -7,12 +7,14 @@ use crate::sim::{ECN, Endpoint, HOSTS};
 use fata_libos::time::{Duration, Instant};
 pub use fata_netstack::testing::tcp::Config;
 use fata_netstack::testing::tcp::{
-    Answered, Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer,
+    Answered, Flags, HEADER, Header, Info, Machine, Seq, State, Transmit, Verdict, answer, reopens,
 };
 use std::collections::VecDeque;
 
 /// An IPv4 header, octets.
 const IP: usize = 20;
+/// How far beyond the last number of a connection in TIME-WAIT the next one begins at least.
+const BEYOND: u32 = 65_536;
 /// ECT(0) in the ECN field (RFC 3168, 5).
 const ECT: u8 = 2;
 
@@ -31,6 +33,8 @@ pub struct Ours {
     held_until: Instant,
     /// Kinds of options that a middlebox takes out of this end's SYN.
     pub stripped: Vec<u8>,
+    /// A listener is there: who may open the connection anew from TIME-WAIT is let in.
+    pub listens: bool,
     /// Set when the connection begins.
     pub nodelay: bool,
     /// The same.
@@ -68,6 +72,7 @@ impl Ours {
             held: vec![],
             held_until: Instant::default(),
             stripped: vec![],
+            listens: false,
             nodelay: false,
             keep_alive: None,
             ready,
@@ -153,11 +158,28 @@ impl Ours {
         self.take(now, Machine::accept(self.config.clone(), syn, Answered::Once(now), now));
     }
 
+    /// Whether TIME-WAIT ends for that: what follows begins beyond all that was sent.
+    fn gives_way_to(&mut self, header: &Header) -> bool {
+        let waits = |machine: &&Machine| machine.state() == State::TimeWait;
+        let Some(machine) = self.machine.as_ref().filter(waits).filter(|_| self.listens) else {
+            return false;
+        };
+        let ((sent, received), clocks) = (machine.numbers(), machine.clocks());
+        let gives_way = reopens(received, clocks.map(|(recent, _)| recent), header);
+        if gives_way {
+            self.config.iss = self.config.iss.later(sent + BEYOND);
+        }
+        gives_way
+    }
+
     /// Takes a segment as the stack does.
     fn take_segment(&mut self, now: Instant, header: &Header, ecn: u8, data: &[u8]) {
         while self.machine.as_ref().is_some_and(|machine| machine.is_to_tell(header.seq))
             && self.next_send(now)
         {}
+        if self.gives_way_to(header) {
+            self.machine = None;
+        }
         let Some(machine) = &mut self.machine else { return self.open(now, header) };
         let was = machine.state();
         match machine.receive(now, header, ecn == 3, data) {

@@ -8,7 +8,7 @@ use super::{CLOCKS, Flags, Frto, HEADERS, Header, Machine, NEVER, Seq, State, Tl
 use fata_libos::time::{Duration, Instant};
 
 /// Duplicate acknowledgements that tell of a loss, where the peer does not say more (RFC 5681, 3.2).
-const DUPLICATES: u32 = 3;
+pub(super) const DUPLICATES: u32 = 3;
 /// How long a peer may hold back the acknowledgement of a single segment (RFC 8985, 7.2).
 const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Added to the time of a probe, for the grain of other people's timers: two ticks of a usual kernel.
@@ -128,7 +128,7 @@ impl Machine {
 
     /// Finds what is lost now: octets, without probes of the path.
     fn detect(&mut self, now: Instant, progress: bool) -> u32 {
-        if self.sack { self.detect_by_time(now) } else { self.detect_by_duplicates(progress) }
+        if self.sack { self.detect_by_time(now) } else { self.detect_by_duplicates(now, progress) }
     }
 
     /// RFC 8985, 6.2, step 5.
@@ -179,19 +179,27 @@ impl Machine {
 
     /// Without selective acknowledgements: three duplicates, and in a recovery each partial acknowledgement, tell of the
     /// first segment (RFC 6582).
-    fn detect_by_duplicates(&mut self, progress: bool) -> u32 {
+    fn detect_by_duplicates(&mut self, now: Instant, progress: bool) -> u32 {
         let in_recovery = self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Fast);
         let tells = if in_recovery { progress } else { self.snd.dup_acks == DUPLICATES };
         if !tells || self.congestion.recovery.is_some_and(|recovery| recovery.kind == Kind::Timeout) {
             return 0;
         }
-        let first = self.snd.una + self.snd.mss;
-        self.snd.queue.split(0, first, usize::MAX, &mut self.account);
-        let mut lost = 0;
+        // A probe of the path is lost as a whole.
+        if self.snd.queue.front().is_some_and(|sent| !sent.is(PROBE)) {
+            let first = self.snd.una + self.snd.mss;
+            self.snd.queue.split(0, first, usize::MAX, &mut self.account);
+        }
+        let (mut lost, mut probe) = (0, None);
         self.snd.queue.update(0, |sent| {
-            lost = sent.len();
+            if sent.is(PROBE) {
+                probe = Some(sent.len());
+            } else {
+                lost = sent.len();
+            }
             sent.flags = (sent.flags | LOST) & !(AGAIN | PROBE);
         });
+        self.lose_probe(now, probe);
         lost
     }
 

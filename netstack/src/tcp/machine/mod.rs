@@ -39,8 +39,8 @@ pub use header::{HEADER, Parsed};
 #[cfg(not(target_os = "xen"))]
 pub use owner::Info;
 pub use seq::Seq;
-pub use synchronize::{Answered, answer};
-pub(crate) use synchronize::{clock, window_scale};
+pub use synchronize::{Answered, answer, reopens};
+pub(crate) use synchronize::{clock, is_opening, window_scale};
 #[cfg(not(target_os = "xen"))]
 pub use transmit::Transmit;
 

@@ -279,12 +279,12 @@ impl Machine {
     }
 
     /// The next number that goes out, and the next that is expected.
-    pub(crate) fn numbers(&self) -> (Seq, Seq) {
+    pub fn numbers(&self) -> (Seq, Seq) {
         (self.snd.next, self.rcv.next)
     }
 
     /// The peer's clock as it was seen last, and what is added to this side's, where both send theirs.
-    pub(crate) fn clocks(&self) -> Option<(u32, u32)> {
+    pub fn clocks(&self) -> Option<(u32, u32)> {
         self.clocks.on.then_some((self.clocks.recent, self.clocks.offset))
     }
 

@@ -68,8 +68,8 @@ impl Pmtu {
         if self.timeouts < TIMEOUTS {
             return false;
         }
-        self.timeouts = 0;
-        (self.high, self.current, self.tries) = (self.current, base, 0);
+        // Of all that is larger nothing is known: if it was the line that was down, the first probe brings all back.
+        (self.high, self.current, self.tries, self.timeouts) = (base, base, 0, 0);
         self.next = Some(now + AFTER_SILENCE);
         true
     }
@@ -82,7 +82,8 @@ impl Pmtu {
     /// The size to probe now, if any.
     pub(super) fn probe(&self, now: Instant) -> Option<u16> {
         self.next.filter(|next| *next <= now)?;
-        // What a router forbade may be allowed by now, so the search begins with all that the ends take.
+        // What a router forbade may be allowed by now, and silence may have had other reasons: the search begins with all that the
+        // ends take.
         Some(if self.high == self.current {
             self.ceiling
         } else {
@@ -171,6 +172,17 @@ mod tests {
         let mut pmtu = Pmtu::new(1500 - 20);
         assert_eq!([(); 3].map(|()| pmtu.timed_out(at(0), 1480)), [false, false, true]);
         assert_eq!(pmtu.current() + 20, 1280);
+    }
+
+    /// Six timeouts, as a line has that is down for ten seconds.
+    #[test]
+    fn after_an_outage_one_probe_brings_all_back() {
+        let mut pmtu = Pmtu::new(1500);
+        assert_eq!([(); 6].map(|()| pmtu.timed_out(at(0), 1500)), [false, false, true, false, false, true]);
+        assert_eq!((pmtu.current(), pmtu.probe(at(1))), (576, Some(1500)));
+        pmtu.probing();
+        pmtu.arrived(at(1), 1500);
+        assert_eq!((pmtu.current(), pmtu.probe(at(9999))), (1500, None));
     }
 
     #[test]

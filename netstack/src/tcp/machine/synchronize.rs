@@ -47,6 +47,24 @@ pub fn answer(config: &Config, syn: &Header, now: Instant) -> Header {
     }
 }
 
+/// Whether that is the first segment of a connection.
+pub(crate) fn is_opening(header: &Header) -> bool {
+    header.flags.0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0
+}
+
+/// Whether a segment opens a connection anew that is in TIME-WAIT: the first of one, whose clock is later than the `recent` one of
+/// before (RFC 6191, 2); where not both have one, it lies beyond all that was received, up to `next` (RFC 9293, 3.6.1).
+pub fn reopens(next: Seq, recent: Option<u32>, header: &Header) -> bool {
+    let beyond = header.seq.after(next);
+    let new = match (recent, header.options.timestamp) {
+        // With the same clock its number decides.
+        (Some(recent), Some(peer)) if peer.value == recent => beyond,
+        (Some(recent), Some(peer)) => (peer.value.wrapping_sub(recent) as i32) > 0,
+        _ => beyond,
+    };
+    is_opening(header) && new
+}
+
 /// The clock of timestamps: milliseconds.
 pub(crate) fn clock(offset: u32, now: Instant) -> u32 {
     ((now.as_nanos() / 1_000_000) as u32).wrapping_add(offset)
@@ -67,6 +85,8 @@ impl Machine {
         machine.clocks.echo = syn.options.timestamp.map_or(0, |clocks| clocks.echo);
         machine.snd.next = machine.snd.iss + 1;
         machine.snd.edge = machine.snd.next + u32::from(syn.window);
+        // The SYN-ACK has acknowledged the SYN: what follows moves the peer's clock (RFC 7323, 4.3).
+        machine.rcv.acked = machine.rcv.next;
         machine.rcv.edge = machine.rcv.next + machine.rcv.limit.min(FIRST_WINDOW) as u32;
         let (seq, end) = (machine.snd.iss, machine.snd.next);
         let sent = match answered {

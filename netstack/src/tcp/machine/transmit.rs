@@ -1,7 +1,7 @@
 //! Segments out: what may be sent now, in which order, and how large (RFC 9293, 3.8.6; RFC 5681).
 
 use super::congestion::Kind;
-use super::loss::Cause;
+use super::loss::{Cause, DUPLICATES};
 use super::owner::MOST_SEGMENTS;
 use super::queue::{AGAIN, PROBE, Sent};
 use super::spread::Part;
@@ -147,7 +147,7 @@ impl Machine {
             sent.repeats = timeouts;
         });
         self.set_timers(now, Cause::Progress);
-        (self.rcv.ack_now, self.rcv.ack_at) = (false, NEVER);
+        (self.rcv.ack_now, self.rcv.ack_at, self.rcv.acked) = (false, NEVER, self.rcv.next);
         bare(self.syn(now))
     }
 
@@ -293,12 +293,16 @@ impl Machine {
         let size = self.pmtu.probe(now)?;
         let overhead = HEADERS + if self.clocks.on { CLOCKS } else { 0 };
         let len = u32::from(size - overhead);
-        let room = self.congestion.window().saturating_sub(self.on_the_way());
-        let fits = self.sack
-            && self.congestion.recovery.is_none()
-            && unsent >= len + 3 * self.snd.mss
+        // What follows it is to tell of its loss.
+        let followed = len + DUPLICATES * self.snd.mss;
+        let window = self.congestion.window();
+        let room = window.saturating_sub(self.on_the_way());
+        let fits = self.congestion.recovery.is_none()
+            && unsent >= followed
             && self.snd.edge.beyond(self.snd.next) >= len
-            && room >= len;
+            && room >= len
+            // Who does not tell what has come tells of it only with so many segments.
+            && (self.sack || window.min(self.snd.edge.beyond(self.snd.una)) >= followed);
         if !fits || len <= self.snd.mss {
             return None;
         }
