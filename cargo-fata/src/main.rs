@@ -91,6 +91,7 @@ fn run_in_dom0(script: &str) -> Result<ExitCode> {
     let host = xen_host::Host::boot(xen_host::qemu::Options {
         memory_mb: 4500,
         forwards: Vec::new(),
+        backwards: Vec::new(),
         log,
         disks: Vec::new(),
         gdb_port: None,

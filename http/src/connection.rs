@@ -3,6 +3,8 @@
 use crate::body::{Incoming, Received};
 use crate::framing::{self, Content, Framing};
 use crate::head::{Head, Parsed};
+#[cfg(feature = "h2")]
+use crate::io::Spoken;
 use crate::io::{Io, Phase, ReadError};
 use crate::router::{Answer, Found};
 use crate::send::{self, Asked, select};
@@ -69,17 +71,21 @@ pub(crate) async fn serve(server: &Server, io: &Io, peer: &Peer) {
     server.spare.keep_input(io.take_rest_of_input(), head);
 }
 
-/// Whether the client speaks HTTP/2: it was agreed upon, or the client begins with its preface, of which nothing is used. Waits
-/// for as much as tells, as for the head that it is otherwise.
+/// Whether the client speaks HTTP/2. Where that cannot be told yet, waits for as much as tells, as for the head that it is otherwise, and
+/// uses nothing of it.
 #[cfg(feature = "h2")]
 async fn is_http2(server: &Server, io: &Io, seen: &mut Progress) -> bool {
-    if io.is_http2.get() || !server.has_prior_knowledge.get() {
-        return io.is_http2.get();
-    }
     loop {
-        let is_preface = io.with_input(|input| crate::h2::is_preface(input.bytes()));
-        match is_preface {
-            Some(is_preface) => return is_preface,
+        let is_preface = || io.with_input(|input| crate::h2::is_preface(input.bytes()));
+        let known = match io.spoken.get() {
+            Spoken::Http2 => Some(true),
+            Spoken::Http1 => Some(false),
+            Spoken::AsItBegins if !server.has_prior_knowledge.get() => Some(false),
+            Spoken::AsItBegins => is_preface(),
+            Spoken::AsAgreed => None,
+        };
+        match known {
+            Some(is_http2) => return is_http2,
             None if seen.no_more.is_some() => return false,
             None => {
                 if let Err(end) = wait_for_head(server, io, None, seen).await {

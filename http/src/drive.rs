@@ -18,8 +18,9 @@ enum Outcome<T> {
     Over,
 }
 
-/// Runs `logic` with `stream` until it is done, or the stream takes no more output.
-pub(crate) async fn drive<S, L>(stream: &mut S, io: &Io, mut logic: Pin<&mut L>)
+/// Runs `logic` with `stream` until it is done, or the stream takes no more output. `hear` looks at the stream before the logic sees what was
+/// read.
+pub(crate) async fn drive<S, L>(stream: &mut S, io: &Io, mut logic: Pin<&mut L>, hear: impl Fn(&S, &Io))
 where
     S: Read + Write,
     L: Future<Output = ()>,
@@ -34,6 +35,7 @@ where
         if over {
             return;
         }
+        hear(stream, io);
     }
 }
 

@@ -233,6 +233,18 @@ pub(crate) enum Task {
     Watch,
 }
 
+/// What a connection speaks.
+#[cfg(feature = "h2")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// HTTP/1.1, unless the server takes HTTP/2 from who begins with its preface, and the client does.
+    AsItBegins,
+    /// What its TLS agrees on, which is not known before something was read.
+    AsAgreed,
+    Http1,
+    Http2,
+}
+
 /// See the module.
 pub(crate) struct Io {
     pub(crate) slot: Rc<Slot>,
@@ -242,9 +254,8 @@ pub(crate) struct Io {
     output: RefCell<Vec<u8>>,
     chunk: RefCell<Option<Chunk>>,
     is_writing: Cell<bool>,
-    /// The client and we have agreed on HTTP/2.
     #[cfg(feature = "h2")]
-    pub(crate) is_http2: Cell<bool>,
+    pub(crate) spoken: Cell<Spoken>,
     /// What is being sent ends where the connection does: an end before that must not look like one.
     pub(crate) is_open_ended: Cell<bool>,
     /// A client that ends its side is taken for gone now.
@@ -272,7 +283,7 @@ impl Io {
             chunk: RefCell::default(),
             is_writing: Cell::new(false),
             #[cfg(feature = "h2")]
-            is_http2: Cell::new(false),
+            spoken: Cell::new(Spoken::AsItBegins),
             is_open_ended: Cell::new(false),
             is_watched: Cell::new(false),
             #[cfg(feature = "h2")]

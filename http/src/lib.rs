@@ -18,8 +18,8 @@
 //! 405 with `Allow`, `Date`, keep-alive, pipelining, `Expect: 100-continue`, and, for responses that carry a validator
 //! ([`Response::etag`], [`Response::last_modified`]), conditional requests and ranges.
 //!
-//! With the feature `h2` a server speaks HTTP/2 (RFC 9113) as well, with the same handlers: `Server::with_http2`,
-//! `Server::serve_connection_h2`. What is different there: requests of a connection are answered at the same time, each by a
+//! With the feature `h2` a server speaks HTTP/2 (RFC 9113) as well, with the same handlers: `Server::serve_by_alpn`,
+//! `Server::with_http2`, `Server::serve_connection_h2`. What is different there: requests of a connection are answered at the same time, each by a
 //! future of the connection's task; a handler whose client resets its stream is dropped where it waits; and
 //! [`Response::close`] lets the connection end when all that is under way is answered. What a connection can take is bounded:
 //! without requests 6 KiB more than one of HTTP/1.1, with them at most 60 KiB of buffers, 150 KiB for its 100 streams, 128 KiB

@@ -4,6 +4,8 @@ use crate::connection;
 use crate::date::DateCache;
 use crate::drive::drive;
 use crate::io::Io;
+#[cfg(feature = "h2")]
+use crate::io::Spoken;
 use crate::memory;
 use crate::memory::Waiting;
 use crate::registry::{Registry, Slot};
@@ -125,7 +127,7 @@ impl Server {
     }
 
     /// From now on takes HTTP/2 from clients that begin with its preface, HTTP/1.1 from all others: over TCP, where such
-    /// clients know beforehand (RFC 9113 section 3.3), and over TLS, whatever its ALPN says.
+    /// clients know beforehand (RFC 9113 section 3.3). Over TLS it is agreed upon: [`serve_by_alpn`](Self::serve_by_alpn).
     #[cfg(feature = "h2")]
     pub fn with_http2(self) -> Self {
         self.0.has_prior_knowledge.set(true);
@@ -143,6 +145,33 @@ impl Server {
     ///
     /// An error is one of `listener`; connections go on, and it may be called again.
     pub async fn serve<A: Accept>(&self, listener: A) -> Result<(), A::Error> {
+        self.serve_hearing(listener, |_, _| {}).await
+    }
+
+    /// As [`serve`](Self::serve), for streams over TLS: `protocol` gives what one's ends have agreed upon by ALPN (RFC 7301), once its first
+    /// octets were read. HTTP/2 alone is taken where that is `h2`, HTTP/1.1 alone where it is anything else, or nothing (RFC 9113 section
+    /// 3.2).
+    #[cfg(feature = "h2")]
+    pub async fn serve_by_alpn<A, P>(&self, listener: A, protocol: P) -> Result<(), A::Error>
+    where
+        A: Accept,
+        P: Fn(&A::Stream) -> Option<&[u8]> + Copy + 'static,
+    {
+        let hear = move |stream: &A::Stream, io: &Io| match io.spoken.get() {
+            Spoken::Http1 | Spoken::Http2 => {}
+            _ if io.has_no_input() => io.spoken.set(Spoken::AsAgreed),
+            _ if protocol(stream) == Some(&b"h2"[..]) => io.spoken.set(Spoken::Http2),
+            _ => io.spoken.set(Spoken::Http1),
+        };
+        self.serve_hearing(listener, hear).await
+    }
+
+    /// `hear` looks at each stream, when it has come and when something of it was read.
+    async fn serve_hearing<A, H>(&self, listener: A, hear: H) -> Result<(), A::Error>
+    where
+        A: Accept,
+        H: Fn(&A::Stream, &Io) + Copy + 'static,
+    {
         let max = self.0.limits.connections.min(memory::connections()).max(1);
         loop {
             let accepted = until_shutdown(async {
@@ -158,7 +187,7 @@ impl Server {
             }
             // Entered here, not when the task first runs: the limit counts connections that wait to begin.
             let entry = Entry::new(self.0.clone());
-            spawn_detached(async move { entry.run(stream, peer).await });
+            spawn_detached(async move { entry.run(stream, peer, hear).await });
         }
         drop(listener);
         self.drain().await;
@@ -168,15 +197,14 @@ impl Server {
     /// Serves one connection until it ends: for streams that [`serve`](Self::serve) cannot make. Counts as a connection, but
     /// does not wait for a free one. Dropping it ends the connection.
     pub async fn serve_connection<S: Read + Write + Abort>(&self, stream: S, peer: impl Into<Peer>) {
-        Entry::new(self.0.clone()).run(stream, peer.into()).await;
+        Entry::new(self.0.clone()).run(stream, peer.into(), |_, _| {}).await;
     }
 
     /// As [`serve_connection`](Self::serve_connection), with HTTP/2 alone: for streams whose TLS has agreed on `h2` by ALPN.
     #[cfg(feature = "h2")]
     pub async fn serve_connection_h2<S: Read + Write + Abort>(&self, stream: S, peer: impl Into<Peer>) {
-        let mut entry = Entry::new(self.0.clone());
-        entry.is_http2 = true;
-        entry.run(stream, peer.into()).await;
+        let hear = |_: &S, io: &Io| io.spoken.set(Spoken::Http2);
+        Entry::new(self.0.clone()).run(stream, peer.into(), hear).await;
     }
 
     /// Lets no connection take another request, waits at most [`Limits::drain_time`] for those under way, and ends what is
@@ -229,8 +257,6 @@ async fn until_shutdown<F: Future>(future: F) -> Option<F::Output> {
 struct Entry {
     server: Rc<Shared>,
     slot: Rc<Slot>,
-    #[cfg(feature = "h2")]
-    is_http2: bool,
 }
 
 impl Entry {
@@ -238,22 +264,16 @@ impl Entry {
         let slot = server.registry.enter();
         server.stats.connections.add(1);
         server.stats.open.set(server.registry.len());
-        Self {
-            server,
-            slot,
-            #[cfg(feature = "h2")]
-            is_http2: false,
-        }
+        Self { server, slot }
     }
 
-    async fn run<S: Read + Write + Abort>(&self, stream: S, peer: Peer) {
+    async fn run<S: Read + Write + Abort>(&self, stream: S, peer: Peer, hear: impl Fn(&S, &Io)) {
         let server = &*self.server;
         let io = Io::new(self.slot.clone(), server.stats.clone(), &server.limits, server.spare.take_input());
-        #[cfg(feature = "h2")]
-        io.is_http2.set(self.is_http2);
+        hear(&stream, &io);
         let logic = pin!(connection::serve(server, &io, &peer));
         let mut open = Open { stream, io: &io };
-        drive(&mut open.stream, &io, logic).await;
+        drive(&mut open.stream, &io, logic, hear).await;
     }
 }
 

@@ -141,6 +141,11 @@ impl Secured {
     pub fn new(stream: TlsStream<Preceded>, about: Rc<About>) -> Self {
         Self { stream, about }
     }
+
+    /// The application protocol that both sides have agreed on, once the handshake is done.
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.stream.alpn_protocol()
+    }
 }
 
 impl ErrorType for Secured {

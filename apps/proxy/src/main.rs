@@ -131,8 +131,6 @@ async fn main(env: Env) -> Result<()> {
     let https = Server::with(router_of_https(&proxy, env.param(params::HSTS)), limits, stats)
         .with_any_method()
         .with_client_watch();
-    #[cfg(feature = "h2")]
-    let https = https.with_http2();
     println!(env, "proxy: {} pools, HTTPS on port {tls_port}, HTTP on port {port}", config.pools.len());
     let accept = async move || loop {
         let (stream, about, peer) = accept(&listener, &load_balancers, true).await?;
@@ -144,6 +142,9 @@ async fn main(env: Env) -> Result<()> {
             ));
         }
     };
+    #[cfg(feature = "h2")]
+    https.serve_by_alpn(accept, Secured::alpn_protocol).await?;
+    #[cfg(not(feature = "h2"))]
     https.serve(accept).await?;
     // What is under way there has its time too.
     if let Some(plain) = plain {

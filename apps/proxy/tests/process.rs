@@ -1,5 +1,7 @@
 //! The proxy as a process, before servers of the test's own, with curl and clients by hand.
 
+#[path = "../../web/tests/https/alpn.rs"]
+mod alpn;
 mod common;
 
 use common::*;
@@ -39,6 +41,13 @@ fn requests_go_through() {
         std::fs::remove_file(file).unwrap();
         assert!(answer.ends_with("3000000 octets\n"), "{answer}");
     }
+    assert_eq!(process.leave().code(), Some(0));
+}
+
+#[test]
+fn alpn_is_binding() {
+    let (process, _, tls_port) = proxy(&[server("one")], &[]);
+    alpn::is_binding(&format!("localhost:{tls_port}"));
     assert_eq!(process.leave().code(), Some(0));
 }
 

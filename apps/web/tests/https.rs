@@ -7,6 +7,8 @@ use std::path::PathBuf;
 #[cfg(feature = "acme")]
 #[path = "https/acme.rs"]
 mod acme;
+#[path = "https/alpn.rs"]
+mod alpn;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
@@ -83,6 +85,13 @@ fn page(place: &str, root: &str) -> String {
         "curl",
         &[&["--silent", "--show-error", "--max-time", "20", "--cacert", root], &what[..], &[&url]].concat(),
     )
+}
+
+#[test]
+fn alpn_is_binding() {
+    let (web, place) = self::web(&[]);
+    alpn::is_binding(&place);
+    assert_eq!(web.leave().code(), Some(0));
 }
 
 #[test]

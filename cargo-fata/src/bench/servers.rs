@@ -27,6 +27,7 @@ pub fn host(folder: &Path) -> Result<Host> {
     Host::boot(Options {
         memory_mb: HOST_MEMORY_MB,
         forwards: Vec::new(),
+        backwards: Vec::new(),
         disks: Vec::new(),
         log: folder.join("serial.log"),
         gdb_port: None,

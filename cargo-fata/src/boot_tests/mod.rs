@@ -43,6 +43,7 @@ mod web_disk;
 mod web_tls;
 
 pub use bare_qemu::free_port;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -56,6 +57,9 @@ use crate::xen_host::guest::{GuestSpec, Kind};
 
 /// Ports of guests that one of this machine leads to.
 pub const FORWARDED: [u16; 2] = [kv_clients::PORT, web_tls::PORT];
+
+/// What of the guests' network leads to this machine.
+pub const BACKWARDS: [SocketAddrV4; 4] = proxy::SERVERS;
 
 /// What the machine in QEMU has where a test does not say, MiB: room for a guest of 2 GiB.
 pub const HOST_MEMORY_MB: u32 = 4500;
@@ -318,7 +322,7 @@ pub fn all() -> Vec<BootTest> {
 }
 
 /// A path of this machine for what a test keeps for a while: tests run on two hosts at once.
-fn temporary(name: &str) -> PathBuf {
+pub fn temporary(name: &str) -> PathBuf {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("fata-{}-{number}-{name}", std::process::id()))

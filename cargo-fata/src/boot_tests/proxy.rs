@@ -1,6 +1,11 @@
-//! The appliance `proxy` before two servers in dom0: names by SNI, a server that ends, and a download that outlives `xl shutdown`.
+//! The appliance `proxy` before two servers in dom0: names by SNI, a server that ends, and a download that outlives `xl shutdown`; and between
+//! clients and servers of this machine ([`passing`]).
+
+mod passing;
+mod peers;
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +21,14 @@ use crate::xen_host::guest::{End, Guest, GuestSpec};
 const SOON: Duration = Duration::from_secs(60);
 
 /// The tests of this topic.
-pub const TESTS: &[BootTest] = &[BootTest::new("boot::proxy::passes_on_and_drains", 240, passes_on)];
+pub const TESTS: &[BootTest] = &[BootTest::new("boot::proxy::passes_on_and_drains", 300, passes_on)];
+
+/// What leads from guests to this machine: two servers of nginx, HAProxy, and one of WebSockets.
+pub const SERVERS: [SocketAddrV4; 4] = [server(1), server(2), server(3), server(4)];
+
+const fn server(number: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 9), 8000 + number)
+}
 
 const CONFIG: &str = "pool app
     server 10.0.2.14:8081
@@ -27,7 +39,38 @@ host server.test
     certificate server.test
 host other.test
     pool app
+
+pool v1
+    server 10.0.2.9:8003
+    send-proxy v1
+host v1.test
+    pool v1
+    certificate server.test
+pool v2
+    server 10.0.2.9:8003
+    send-proxy v2
+host v2.test
+    pool v2
+    certificate server.test
+pool one
+    server 10.0.2.9:8001
+host kept.test
+    pool one
+    certificate server.test
+pool both
+    server 10.0.2.9:8001
+    server 10.0.2.9:8002
+host both.test
+    pool both
+    certificate server.test
+pool sockets
+    server 10.0.2.9:8004
+host sockets.test
+    pool sockets
+    certificate server.test
 ";
+/// The disk with the certificates may become so long, octets.
+const DISK: usize = 16 << 10;
 
 /// Each says its own name; what is large is the same.
 const BEGIN: &str = "rm -rf /tmp/one /tmp/two; mkdir -p /tmp/one /tmp/two; echo one >/tmp/one/name; echo two >/tmp/two/name; \
@@ -45,22 +88,28 @@ fn passes_on(host: &mut Host) -> Result<()> {
 }
 
 fn with_guest(host: &mut Host) -> Result<()> {
-    let (_, disk) = disk(host, &archive()?, "ro")?;
+    let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
     let spec = GuestSpec::new("proxy", image("proxy")?).memory(32).network();
-    let guest = host.create(&spec.extra("admin-port=9090 drain=30s").config(&disk))?;
+    // By way of the ports that lead to guests, clients of this machine come from QEMU's gateway.
+    let trusted = format!("proxy-from=10.0.2.2 trust-forwarded={}", passing::TRUSTED);
+    let params = format!("admin-port=9090 drain=30s idle=5min reload=1s {trusted}");
+    let guest = host.create(&spec.extra(&params).config(&disk))?;
     guest.wait_console("HTTPS on port 443", SOON)?;
     guest.wait_console("link up", SOON)?;
-    let result = names(host).and_then(|()| one_ends(host)).and_then(|()| drains(host, &guest));
+    let result = names(host)
+        .and_then(|()| passing::all(host, &guest, archive))
+        .and_then(|()| one_ends(host))
+        .and_then(|()| drains(host, &guest));
     result.map_err(|error| error.context(guest.console()))?;
     guest.destroy()
 }
 
-/// The configuration and the certificate of one of its hosts, in an archive of whole sectors.
-fn archive() -> Result<Vec<u8>> {
+/// The configuration and this certificate of one of its hosts, in an archive that fills the disk.
+fn archive(chain: &str, key: &str) -> Result<Vec<u8>> {
     let folder = temporary("proxy");
     fs::create_dir_all(folder.join("server.test"))?;
     for (name, text) in
-        [("proxy.conf", CONFIG), ("server.test/chain.pem", CHAIN), ("server.test/key.pem", KEY)]
+        [("proxy.conf", CONFIG), ("server.test/chain.pem", chain), ("server.test/key.pem", key)]
     {
         fs::write(folder.join(name), text)?;
     }
@@ -70,7 +119,8 @@ fn archive() -> Result<Vec<u8>> {
     let octets = command::run(&mut tar).and_then(|_| Ok(fs::read(&archive)?));
     let _ = fs::remove_dir_all(&folder);
     let mut octets = octets?;
-    octets.resize(octets.len().next_multiple_of(512), 0);
+    ensure!(octets.len() <= DISK, "the archive has {} octets", octets.len());
+    octets.resize(DISK, 0);
     Ok(octets)
 }
 
@@ -100,7 +150,7 @@ fn one_ends(host: &Host) -> Result<()> {
             curl -sSf --max-time 20 --cacert /tmp/root.pem {NAMES} https://server.test/name || exit 1
         done >/tmp/got; wc -l </tmp/got; sort -u /tmp/got
         for i in $(seq 100); do
-            curl -sS --max-time 20 http://10.0.2.15:9090/metrics | grep '^proxy_backend_up' >/tmp/up
+            curl -sS --max-time 20 http://10.0.2.15:9090/metrics | grep '^proxy_backend_up.*=.app' >/tmp/up
             grep -q '8082\"}} 0$' /tmp/up && break; sleep 0.2
         done; sed 's/.*:\\([0-9]*\\)\"}}/\\1/' /tmp/up"
     );

@@ -224,7 +224,8 @@ fn host(args: &GuestArgs, spec: &GuestSpec, disks: Vec<Disk>, gdb: Option<&Gdb>)
     let memory_mb = if args.host_memory > 0 { args.host_memory } else { spec.memory_mb + HOST_OVERHEAD_MB };
     let log = std::env::temp_dir().join(format!("fata-{}", std::process::id())).join("serial.log");
     let gdb_port = gdb.map(|gdb| gdb.port);
-    let host = Host::boot(Options { memory_mb, forwards: forwards.clone(), disks, log, gdb_port })?;
+    let (led, backwards) = (forwards.clone(), Vec::new());
+    let host = Host::boot(Options { memory_mb, forwards: led, backwards, disks, log, gdb_port })?;
     ports::announce(&forwards);
     Ok(host)
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use super::report::Report;
 use crate::boot_tests::{self, BootTest, free_port};
 use crate::xen_host::Host;
-use crate::xen_host::qemu::{Forward, Options};
+use crate::xen_host::qemu::{Backward, Forward, Options};
 use crate::{interrupt, ui};
 
 const KEEP_LIMIT: Duration = Duration::from_secs(30);
@@ -120,7 +120,9 @@ fn options(memory_mb: u32, log: PathBuf) -> Result<Options> {
         .map(|guest_port| Ok(Forward { host_port: free_port()?, guest, guest_port }))
         .into_iter()
         .collect::<Result<Vec<Forward>>>()?;
-    Ok(Options { memory_mb, forwards, disks: Vec::new(), log, gdb_port: None })
+    let backward = |address| Backward { address, socket: boot_tests::temporary("socket") };
+    let backwards = boot_tests::BACKWARDS.map(backward).into();
+    Ok(Options { memory_mb, forwards, backwards, disks: Vec::new(), log, gdb_port: None })
 }
 
 /// What Linux says programs may still take, of `/proc/meminfo`.

@@ -21,6 +21,7 @@ pub mod recipe;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,12 @@ impl Host {
     pub fn forwarded(&self, guest_port: u16) -> Option<u16> {
         let forwards = &self.options.as_ref()?.forwards;
         Some(forwards.iter().find(|forward| forward.guest_port == guest_port)?.host_port)
+    }
+
+    /// The socket of this machine that a port of the guests' network leads to.
+    pub fn backward(&self, address: SocketAddrV4) -> Option<&Path> {
+        let backwards = &self.options.as_ref()?.backwards;
+        Some(&backwards.iter().find(|backward| backward.address == address)?.socket)
     }
 
     /// From now on guests are of this kind, but those that are specified as PVH.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,6 +34,15 @@ pub struct Forward {
     pub guest_port: u16,
 }
 
+/// A port of the guests' network that leads to this machine, which nothing else there does.
+#[derive(Debug, Clone)]
+pub struct Backward {
+    /// Of 10.0.2.0/24, where nobody else has the address.
+    pub address: SocketAddrV4,
+    /// Of the domain AF_UNIX: a port might be another's by the time that somebody listens.
+    pub socket: PathBuf,
+}
+
 /// What may differ from one Xen host to the next.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -41,6 +50,8 @@ pub struct Options {
     pub memory_mb: u32,
     /// TCP ports led to guests.
     pub forwards: Vec<Forward>,
+    /// TCP ports led from guests to this machine.
+    pub backwards: Vec<Backward>,
     /// Disks of the machine, which dom0 has as `/dev/vda` and so on.
     pub disks: Vec<Disk>,
     /// Where the serial log is written.
@@ -158,6 +169,9 @@ fn qemu_command(parts: &Parts, overlay: &Path, options: &Options, agent_port: u1
     for forward in &options.forwards {
         network +=
             &format!(",hostfwd=tcp:127.0.0.1:{}-{}:{}", forward.host_port, forward.guest, forward.guest_port);
+    }
+    for Backward { address, socket } in &options.backwards {
+        network += &format!(",guestfwd=tcp:{address}-cmd:nc -N -U {}", socket.display());
     }
     let mut command = Command::new("qemu-system-x86_64");
     command

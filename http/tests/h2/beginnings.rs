@@ -64,6 +64,53 @@ fn prior_knowledge_and_http_1_on_one_port() {
     });
 }
 
+/// What is spoken is what TLS has agreed upon, whatever a client begins with (RFC 9113 sections 3.2 and 3.4).
+#[test]
+fn what_is_agreed_upon_is_spoken() {
+    run(async {
+        let new = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &ask(1, "/")].concat();
+        let old = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".to_vec();
+        let protocol_error = frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 1]);
+        // The streams that were opened, and what stands at the start or the end of the answer.
+        for (agreed, sent, streams, expected) in [
+            (Some("h2"), &new, 1, &b"hello"[..]),
+            (Some("h2"), &old, 0, &protocol_error),
+            (Some("http/1.1"), &old, 0, b"HTTP/1.1 200 "),
+            (Some("http/1.1"), &new, 0, b"HTTP/1.1 505 "),
+            (Some("other"), &new, 0, b"HTTP/1.1 505 "),
+            (None, &old, 0, b"HTTP/1.1 200 "),
+            (None, &new, 0, b"HTTP/1.1 505 "),
+        ] {
+            for site in [site(), site().with_http2()] {
+                let (accept, accepted) = bounded::<End>(1);
+                let serving = site.clone();
+                let _serving = fata_libos::spawn(async move {
+                    let listener = async || accepted.recv().await.map(|stream| (stream, PEER));
+                    let _ = serving.serve_by_alpn(listener, move |_| agreed.map(str::as_bytes)).await;
+                });
+                let (mut client, other) = duplex(10_000);
+                assert!(accept.send(other).await.is_ok());
+                let mut said = Vec::new();
+                for octets in sent.chunks(3) {
+                    let _ = client.write_all(octets).await;
+                    yield_now().await;
+                }
+                let mut piece = [0; 1000];
+                while let Ok(Ok(n @ 1..)) = timeout(Duration::from_millis(10), client.read(&mut piece)).await
+                {
+                    said.extend_from_slice(&piece[..n]);
+                }
+                let as_text = String::from_utf8_lossy(&said);
+                assert!(
+                    said.starts_with(expected) || said.ends_with(expected),
+                    "{agreed:?}, {streams}: {as_text}"
+                );
+                assert_eq!(site.stats().http2_streams(), streams, "{agreed:?}: {as_text}");
+            }
+        }
+    });
+}
+
 /// A server that lets `connections` in at once, and where its listener takes them from.
 fn listening(connections: usize) -> (Sender<End>, Task<()>) {
     let (accept, accepted) = bounded::<End>(1);

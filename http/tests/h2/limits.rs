@@ -83,6 +83,8 @@ fn floods() {
             ),
             ("the same to little", vec![], &|n| frame(HEADERS, END | WHOLE, 2 * n + 1, &bomb(1)), 80, 150),
             ("settings", vec![], &|_| setting(4, 100), 900, 1200),
+            ("acknowledgements that nobody waits for", vec![], &|_| frame(SETTINGS, END, 0, b""), 900, 1200),
+            ("answers to no ping", vec![], &|_| frame(PING, END, 0, b"12345678"), 900, 1200),
             ("pings", vec![], &|_| frame(PING, 0, 0, b"12345678"), 900, 1200),
             ("priorities", vec![], &|_| frame(PRIORITY, 0, 1, &[0; 5]), 900, 1200),
             ("unknown frames", vec![], &|_| frame(0x44, 0, 0, b"what"), 900, 1200),

@@ -115,11 +115,14 @@ pub async fn main(env: Env) -> Result<()> {
     let lines = fields::lines(env.param(params::HSTS), env.param(params::POLICY));
     let https =
         Server::with(router, limits, state.stats.clone()).with_fields(Box::leak(lines.into_boxed_str()));
-    #[cfg(feature = "h2")]
-    let https = https.with_http2();
     println!(env, "web: {} paths, HTTPS on port {tls_port}, HTTP on port {port}", SITE.entries.len());
     let listener = acceptor.listen(async move || accept(&listener).await);
-    https.serve(async move || listener.accept().await).await.map_err(|e: net::Error| e.into())
+    let accept = async move || listener.accept().await;
+    #[cfg(feature = "h2")]
+    let served = https.serve_by_alpn(accept, |stream| stream.alpn_protocol());
+    #[cfg(not(feature = "h2"))]
+    let served = https.serve(accept);
+    served.await.map_err(|e: net::Error| e.into())
 }
 
 /// The next connection. An answer is written in one go: its last segment need not wait for the first one's acknowledgement.

@@ -138,6 +138,7 @@ impl Chapter {
             let options = Options {
                 memory_mb: HOST_MEMORY_MB,
                 forwards: Vec::new(),
+                backwards: Vec::new(),
                 disks: Vec::new(),
                 log,
                 gdb_port: None,

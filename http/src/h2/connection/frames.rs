@@ -91,10 +91,12 @@ impl<'c> Connection<'c> {
                 self.spend(calm::FRAME);
                 self.expect(header, header.len, 0)?;
             }
-            Kind::Settings if header.flags.has(Flags::ACK) => self.acknowledged_by = None,
             Kind::Settings => {
                 self.spend(calm::FRAME);
-                self.next = Next::Settings { left: header.len };
+                match header.flags.has(Flags::ACK) {
+                    true => self.acknowledged_by = None,
+                    false => self.next = Next::Settings { left: header.len },
+                }
             }
             _ => {
                 self.short(&header, payload)?;
