@@ -4,9 +4,8 @@
 //! more input. A server's and a client's connection are behind one trait, so that an image has the code of those alone that
 //! it makes.
 
-use crate::names::Seen;
+use crate::names::{Seen, Told};
 use crate::preference::is_chacha20_first;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rustls::CommonState;
@@ -66,8 +65,8 @@ pub(crate) trait Engine {
     /// What is known of it.
     fn state(&self) -> &CommonState;
 
-    /// The name that the client asked for.
-    fn server_name(&mut self) -> Option<String> {
+    /// What the client's hello says that was just looked at.
+    fn told(&mut self) -> Option<Told> {
         None
     }
 }
@@ -104,7 +103,7 @@ impl Engine for ServerEngine {
         &self.connection
     }
 
-    fn server_name(&mut self) -> Option<String> {
+    fn told(&mut self) -> Option<Told> {
         self.seen.take()
     }
 }

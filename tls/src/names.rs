@@ -10,13 +10,21 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use spin::Mutex;
 
-/// The name that a client has just asked for: rustls without std tells it to nobody but its resolver. There is one thread, and
-/// who lets rustls look at a hello takes it at once.
+/// What rustls without std tells of a client's hello to nobody but its resolver.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The name that it asks for.
+    pub(crate) name: Option<String>,
+    /// Whether it has the extension `supported_groups` (RFC 8446 section 4.2.7).
+    pub(crate) has_groups: bool,
+}
+
+/// What was told of the hello that rustls has just looked at. There is one thread, and who lets rustls look takes it at once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Arc<Mutex<Option<String>>>);
+pub(crate) struct Seen(Arc<Mutex<Option<Told>>>);
 
 impl Seen {
-    pub(crate) fn take(&self) -> Option<String> {
+    pub(crate) fn take(&self) -> Option<Told> {
         self.0.lock().take()
     }
 }
@@ -71,7 +79,8 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        *self.seen.0.lock() = hello.server_name().map(ToString::to_string);
+        let name = hello.server_name().map(ToString::to_string);
+        *self.seen.0.lock() = Some(Told { name, has_groups: hello.named_groups().is_some() });
         #[cfg(feature = "issue")]
         if let Some(answer) = self.challenges.as_ref().and_then(|challenges| challenges.answer(&hello)) {
             return answer;

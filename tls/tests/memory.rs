@@ -1,56 +1,17 @@
 //! What connections hold, octets of the heap: counted on the test's thread.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::*;
+use counting::{MOST, USED, measured};
 use embedded_io_async::{Read, Write};
 use fata_libos::memory::MemoryStats;
 use fata_libos::testing::{VirtualPlatform, run_on};
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_tls::{Error, Limits, TlsAcceptor, Versions};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-
-thread_local! {
-    static USED: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting.
-struct Counting;
-
-impl Counting {
-    fn add(octets: isize) {
-        USED.set(USED.get() + octets);
-        MOST.set(MOST.get().max(USED.get()));
-    }
-}
-
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::add(layout.size() as isize);
-        // SAFETY: by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        Self::add(-(layout.size() as isize));
-        // SAFETY: by the caller.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `f` leaves in use, octets, and what was in use beside at most.
-async fn measured<T>(f: impl Future<Output = T>) -> (T, isize, isize) {
-    let before = USED.get();
-    MOST.set(before);
-    let value = f.await;
-    (value, USED.get() - before, MOST.get() - before)
-}
 
 #[test]
 fn an_idle_connection_holds_little() {

@@ -12,6 +12,7 @@
 //! Why it is as it is: `docs/decisions/0038-tls-provider.md`.
 
 mod aead;
+mod alerts;
 mod hash;
 mod hmac;
 mod kx;
@@ -28,6 +29,7 @@ mod verify;
 
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 
+pub(crate) use alerts::named;
 #[cfg(feature = "p384")]
 pub use kx::SECP384R1;
 pub use kx::{SECP256R1, X25519};

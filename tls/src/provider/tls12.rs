@@ -1,6 +1,7 @@
 //! Records of TLS 1.2: AES-GCM (RFC 5288) and ChaCha20-Poly1305 (RFC 7905).
 
 use super::aead::keyed;
+use super::alerts::rename;
 use alloc::boxed::Box;
 use core::marker::PhantomData;
 use fata_aead::{Aead as Cipher, TAG_LEN};
@@ -82,6 +83,7 @@ impl<A: Cipher, const EXPLICIT: usize> MessageEncrypter for Records<A, EXPLICIT>
         payload.extend_from_chunks(&message.payload);
         let aad = make_tls12_aad(seq, message.typ, message.version, len);
         let text = &mut payload.as_mut()[EXPLICIT..];
+        rename(message.typ, text);
         let tag = self.key.seal(&nonce, &aad, text).ok_or(Error::EncryptError)?;
         payload.extend_from_slice(&tag);
         Ok(OutboundOpaqueMessage::new(message.typ, message.version, payload))

@@ -1,6 +1,7 @@
 //! Records of TLS 1.3 (RFC 8446, section 5.2).
 
 use super::aead::keyed;
+use super::alerts::rename;
 use alloc::boxed::Box;
 use core::marker::PhantomData;
 use fata_aead::{Aead as Cipher, TAG_LEN};
@@ -9,7 +10,7 @@ use rustls::crypto::cipher::{
     OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload, Tls13AeadAlgorithm,
     UnsupportedOperationError, make_tls13_aad,
 };
-use rustls::{ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion};
+use rustls::{ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved, ProtocolVersion};
 
 /// Records with one cipher.
 pub(crate) struct Aead<A>(PhantomData<fn() -> A>);
@@ -53,6 +54,7 @@ impl<A: Cipher> MessageEncrypter for Records<A> {
         let total = self.encrypted_payload_len(message.payload.len());
         let mut payload = PrefixedPayload::with_capacity(total);
         payload.extend_from_chunks(&message.payload);
+        rename(message.typ, payload.as_mut());
         payload.extend_from_slice(&[message.typ.into()]);
         let nonce = Nonce::new(&self.iv, seq).0;
         let tag =
@@ -74,9 +76,19 @@ impl<A: Cipher> MessageDecrypter for Records<A> {
     ) -> Result<InboundPlainMessage<'a>, Error> {
         let nonce = Nonce::new(&self.iv, seq).0;
         let aad = make_tls13_aad(message.payload.len());
-        let len = self.key.open(&nonce, &aad, &mut message.payload).ok_or(Error::DecryptError)?;
+        let Some(len) = self.key.open(&nonce, &aad, &mut message.payload) else {
+            // The session sees by it that nobody needs the record any more.
+            message.payload.fill(0);
+            return Err(Error::DecryptError);
+        };
         message.payload.truncate(len);
-        message.into_tls13_unpadded_message()
+        let message = message.into_tls13_unpadded_message()?;
+        match message.typ {
+            ContentType::ApplicationData => Ok(message),
+            ContentType::Alert | ContentType::Handshake if !message.payload.is_empty() => Ok(message),
+            // Unknown types (section 5), and messages of no octets (section 5.4): rustls has another alert for them, or none.
+            _ => Err(PeerMisbehaved::IllegalTlsInnerPlaintext.into()),
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! How a connection ends that goes wrong: the error that its user gets, and the alert that its peer gets.
 
 use super::plain::{ALERT, is_alert};
-use super::{Phase, Session, discard_front};
+use super::{Phase, Session};
 use crate::engine::{Failure, Step, Work};
+use crate::provider::named;
 use crate::{Alert, Error};
 use alloc::vec::Vec;
+
+/// Octets that are no record: a header with a type that there is not.
+const NO_RECORD: usize = 5;
 
 impl Session {
     /// Ends it because there is no memory.
@@ -13,18 +17,18 @@ impl Session {
     }
 
     /// Ends it because of what rustls says, with the alert that goes with it in the output.
-    pub(super) fn fail(&mut self, failure: Failure, incoming: &mut Vec<u8>) -> Error {
+    pub(super) fn fail(&mut self, failure: Failure) -> Error {
         let error = match failure {
             Failure::NoMemory => return self.no_memory(),
             Failure::KeysExhausted => {
                 // rustls says `close_notify` with one of the last numbers that it may use.
-                self.take_alert(incoming);
+                self.take_alert();
                 self.closed = true;
                 return self.end(Error::KeysExhausted);
             }
             Failure::Tls(error) => error,
         };
-        if self.take_alert(incoming) {
+        if self.take_alert() {
             self.rename_alert(&error);
             self.common.stats().alerts_sent.add(1);
             return self.end(error.into());
@@ -39,31 +43,56 @@ impl Session {
         self.fail_with(error.into(), alert)
     }
 
-    /// Puts what rustls still wants to say into the output: true if that ends with an alert. It must not be asked once more
-    /// after the alert, as it would look at what came again.
-    fn take_alert(&mut self, incoming: &mut Vec<u8>) -> bool {
-        loop {
+    /// Puts what rustls still wants to say into the output: true if that ends with an alert. It is asked for no more than that, as it
+    /// would look at what came again.
+    fn take_alert(&mut self) -> bool {
+        while self.engine.state().wants_write() {
             let before = self.out.len();
             let mut work = Work { plain: &[], out: &mut self.out, deliver: &mut |_| {} };
-            let (discard, step) = self.engine.step(incoming, &mut work);
-            discard_front(incoming, discard);
-            let Ok(Step::Encoded) = step else { return false };
+            let (_, Ok(_)) = self.engine.step(&mut [], &mut work) else { return false };
             self.note_output(before);
             if self.out.get(before..).is_some_and(is_alert) {
                 return true;
             }
         }
+        false
+    }
+
+    /// Has rustls seal an alert of ours, as it alone has the keys: it is shown what is no record, and what it says of that goes by the name
+    /// that is wanted. False where it may say nothing more.
+    fn seal_alert(&mut self, alert: Alert) -> bool {
+        // Of a message in parts it looks behind those that it has seen.
+        let (mut nothing, len) = (Vec::new(), self.shown + NO_RECORD);
+        if self.closed || nothing.try_reserve_exact(len).is_err() {
+            return false;
+        }
+        nothing.resize(len, u8::MAX);
+        named(alert, || {
+            loop {
+                let mut work = Work { plain: &[], out: &mut self.out, deliver: &mut |_| {} };
+                match self.engine.step(&mut nothing, &mut work).1 {
+                    Ok(Step::Again | Step::Encoded) => {}
+                    Ok(_) => return false,
+                    Err(_) => return self.take_alert(),
+                }
+            }
+        })
     }
 
     /// Gives an alert of rustls, in plain text, the name that the RFCs have for it.
     fn rename_alert(&mut self, error: &rustls::Error) {
-        use rustls::PeerIncompatible::{KeyShareExtensionRequired, SignatureAlgorithmsExtensionRequired};
+        use rustls::PeerIncompatible::{
+            KeyShareExtensionRequired, NoKxGroupsInCommon, SignatureAlgorithmsExtensionRequired,
+        };
         let is_tls12 = self.engine.state().protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2);
         let alert = match error {
             // RFC 8446 section 9.2.
             rustls::Error::PeerIncompatible(
                 KeyShareExtensionRequired | SignatureAlgorithmsExtensionRequired,
             ) if !is_tls12 => Alert::MISSING_EXTENSION,
+            rustls::Error::PeerIncompatible(NoKxGroupsInCommon) if !is_tls12 && self.is_without_groups => {
+                Alert::MISSING_EXTENSION
+            }
             // RFC 8446 section 4.1.3.
             rustls::Error::PeerMisbehaved(rustls::PeerMisbehaved::SelectedUnofferedCipherSuite) => {
                 Alert::ILLEGAL_PARAMETER
@@ -79,12 +108,15 @@ impl Session {
         }
     }
 
-    /// Ends it for a reason that rustls has no alert for. Only before keys are in use can we say one ourselves.
+    /// Ends it for a reason that rustls has no alert for, or another one.
     pub(super) fn fail_with(&mut self, error: Error, alert: Alert) -> Error {
-        if !self.is_encrypting && self.phase == Phase::Handshake {
+        let is_said = if !self.is_encrypting && self.phase == Phase::Handshake {
             self.out.extend_from_slice(&[ALERT, 3, 3, 0, 2, 2, alert.0]);
-            self.common.stats().alerts_sent.add(1);
-        }
+            true
+        } else {
+            self.seal_alert(alert)
+        };
+        self.common.stats().alerts_sent.add(is_said.into());
         self.end(error)
     }
 

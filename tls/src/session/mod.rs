@@ -14,7 +14,9 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use fata_libos::time::Instant;
-use plain::{APPLICATION_DATA, CHANGE_CIPHER_SPEC, MAX_FRAGMENT, check_plain};
+use plain::{
+    APPLICATION_DATA, CHANGE_CIPHER_SPEC, MAX_FRAGMENT, check_header, check_plain, is_passed_over, most_after,
+};
 
 /// Octets of handshake messages that may wait for their rest after the handshake: none has a reason to be this long.
 const MAX_WAITING: usize = 16 * 1024;
@@ -32,8 +34,12 @@ pub(crate) struct Session {
     unsendable: Option<Error>,
     pub(crate) deadline: Option<Instant>,
     server_name: Option<String>,
+    /// The client's hello did not say which groups it has.
+    is_without_groups: bool,
     /// Handshake messages of which a part is missing: what rustls has to be shown again.
     waiting: Vec<u8>,
+    /// Octets that rustls was shown last: what it knows of their places is within them.
+    shown: usize,
     /// What the peer sent before the handshake's end, octets.
     handshake_octets: usize,
     /// Plaintext that nobody has taken yet; what is before `taken` is.
@@ -61,7 +67,9 @@ impl Session {
             unsendable: None,
             deadline: None,
             server_name: None,
+            is_without_groups: false,
             waiting: Vec::new(),
+            shown: 0,
             handshake_octets: 0,
             plain: Vec::new(),
             taken: 0,
@@ -122,9 +130,7 @@ impl Session {
                     .fail_with(Error::TooMuch(self.common.limits().handshake_octets), Alert::DECODE_ERROR));
             }
         }
-        if !self.is_encrypting
-            && let Err((error, alert)) = check_plain(&record, is_first)
-        {
+        if let Err((error, alert)) = self.check_record(&record, is_first) {
             return Err(self.fail_with(error.into(), alert));
         }
         let mut incoming = core::mem::take(&mut self.waiting);
@@ -141,6 +147,10 @@ impl Session {
         }
         let mut filled = 0;
         let result = self.work(&mut incoming, &[], buf, &mut filled);
+        // It would be tried again with each record that comes, and count again.
+        if self.phase == Phase::Handshake && is_passed_over(&incoming) {
+            incoming = Vec::new();
+        }
         if self.phase == Phase::Open && incoming.len() > MAX_WAITING && result.is_ok() {
             return Err(self.fail_with(Error::TooMuch(MAX_WAITING), Alert::DECODE_ERROR));
         }
@@ -151,6 +161,13 @@ impl Session {
             Err(_) if filled > 0 => Ok(filled),
             result => result.map(|()| filled),
         }
+    }
+
+    /// Looks at a record before rustls does.
+    fn check_record(&self, record: &[u8], is_first: bool) -> Result<(), (rustls::Error, Alert)> {
+        let is_tls13 = self.engine.state().protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
+        check_header(record, most_after(record, self.is_encrypting, is_tls13))?;
+        if self.is_encrypting { Ok(()) } else { check_plain(record, is_first) }
     }
 
     /// What looking at so many octets takes at most, octets: rustls copies what it finds there, and we what nobody takes at once.
@@ -220,18 +237,19 @@ impl Session {
                     }
                 },
             };
+            self.shown = incoming.len();
             let (discard, step) = self.engine.step(incoming, &mut work);
             self.note_output(before);
             // Each time: after a HelloRetryRequest it is told again, and what is not taken would be the next connection's.
-            if let Some(name) = self.engine.server_name() {
-                self.server_name = Some(name);
+            if let Some(told) = self.engine.told() {
+                (self.server_name, self.is_without_groups) = (told.name, !told.has_groups);
             }
             discard_front(incoming, discard);
             if is_short {
                 return Err(self.no_memory());
             }
             match step {
-                Err(failure) => return Err(self.fail(failure, incoming)),
+                Err(failure) => return Err(self.fail(failure)),
                 Ok(Step::Again | Step::Encoded) => {}
                 Ok(Step::PeerClosed) => self.peer_closed = true,
                 Ok(Step::Blocked) => return Ok(()),

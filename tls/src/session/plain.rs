@@ -1,4 +1,4 @@
-//! Records as they are seen before keys are in use, and those that rustls has put out.
+//! Records as they are seen before they are opened, and those that rustls has put out.
 
 use crate::Alert;
 
@@ -23,22 +23,36 @@ pub(super) const APPLICATION_DATA: u8 = 23;
 /// The length that an encrypted alert has, and nothing else that rustls queues: level, description, content type, tag.
 const ENCRYPTED_ALERT: u16 = 2 + 1 + 16;
 
-/// Looks at a record in plain text for what rustls has another alert for than the RFCs, or none.
-///
-/// The hello is looked at in the first record alone: what comes after a change of the cipher has the type of a handshake, and is
-/// encrypted, so that its octets may be any.
-pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::Error, Alert)> {
+/// Octets that may follow a record's header: more where it is, or may be, encrypted.
+pub(super) fn most_after(record: &[u8], is_encrypting: bool, is_tls13: bool) -> usize {
+    match record.first() {
+        Some(&kind) if !is_encrypting && kind < APPLICATION_DATA => MAX_FRAGMENT,
+        _ if is_tls13 => MAX_FRAGMENT + 256,
+        _ => MAX_FRAGMENT + 2048,
+    }
+}
+
+/// Looks at a record's header for what rustls has another alert for than the RFCs. `most` octets may follow it.
+pub(super) fn check_header(record: &[u8], most: usize) -> Result<(), (rustls::Error, Alert)> {
     match *record {
         // "If a TLS implementation receives an unexpected record type" (RFC 8446 section 5): other protocols, above all.
         [kind, ..] if !(CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&kind) => {
             Err((rustls::InvalidMessage::InvalidContentType.into(), Alert::UNEXPECTED_MESSAGE))
         }
-        // Fragments that are encrypted are longer, and rustls looks at those.
-        [kind, 3, _, high, low, ..]
-            if kind < APPLICATION_DATA && usize::from(u16::from_be_bytes([high, low])) > MAX_FRAGMENT =>
-        {
+        // Sections 5.1 and 5.2.
+        [_, 3, _, high, low, ..] if usize::from(u16::from_be_bytes([high, low])) > most => {
             Err((rustls::Error::PeerSentOversizedRecord, Alert::RECORD_OVERFLOW))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Looks at a message in plain text for what rustls has another alert for, or none.
+///
+/// The hello is looked at in the first record alone: what comes after a change of the cipher has the type of a handshake, and is
+/// encrypted, so that its octets may be any.
+pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::Error, Alert)> {
+    match *record {
         // A client that says less than TLS 1.2 in its hello has nothing later (RFC 8446 appendix D.1).
         [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..] if is_first && minor < TLS12_MINOR => {
             Err((rustls::PeerIncompatible::Tls12NotOfferedOrEnabled.into(), Alert::PROTOCOL_VERSION))
@@ -52,6 +66,12 @@ pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a record, after rustls has looked at it, is one of early data that it passes over (RFC 8446 section 4.2.10): the cipher has made
+/// zeros of what it could not open.
+pub(super) fn is_passed_over(record: &[u8]) -> bool {
+    matches!(record, [APPLICATION_DATA, _, _, _, _, text @ ..] if text.iter().all(|octet| *octet == 0))
 }
 
 /// Whether a record that rustls has put out is an alert.

@@ -3,14 +3,23 @@
 /// Numbers of extensions (RFC 8446 section 4.2).
 pub const SERVER_NAME: u16 = 0;
 pub const GROUPS: u16 = 10;
+pub const POINT_FORMATS: u16 = 11;
 pub const SCHEMES: u16 = 13;
 pub const PROTOCOLS: u16 = 16;
 pub const EXTENDED_MASTER_SECRET: u16 = 23;
+pub const TICKET: u16 = 35;
 pub const PRE_SHARED_KEY: u16 = 41;
 pub const EARLY_DATA: u16 = 42;
 pub const VERSIONS: u16 = 43;
 pub const MODES: u16 = 45;
 pub const KEY_SHARE: u16 = 51;
+
+/// Which version a hello is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    Tls13,
+    Tls12,
+}
 
 /// See the module. What has a length of its own on the wire has none here.
 #[derive(Clone)]
@@ -31,30 +40,37 @@ pub fn sized(width: usize, octets: &[u8]) -> Vec<u8> {
     [&len[4 - width..], octets].concat()
 }
 
-/// Takes octets with their length before them.
-fn take(rest: &mut &[u8], width: usize) -> Vec<u8> {
-    let len = rest[..width].iter().fold(0, |len, octet| len << 8 | usize::from(*octet));
-    let (octets, after) = rest[width..].split_at(len);
-    *rest = after;
-    octets.to_vec()
-}
-
 impl Hello {
-    /// That of a record.
-    pub fn of(record: &[u8]) -> Self {
-        let mut rest = &record[9..];
-        let version = [rest[0], rest[1]];
-        let random = rest[2..34].to_vec();
-        rest = &rest[34..];
-        let (session, suites, compression) = (take(&mut rest, 1), take(&mut rest, 2), take(&mut rest, 1));
-        let mut all = &take(&mut rest, 2)[..];
-        let mut extensions = Vec::new();
-        while !all.is_empty() {
-            let kind = u16::from_be_bytes([all[0], all[1]]);
-            all = &all[2..];
-            extensions.push((kind, take(&mut all, 2)));
+    /// One with which nothing is wrong, for `server.test`.
+    pub fn new(version: For) -> Self {
+        let mut hello = Self {
+            version: [3, 3],
+            random: vec![7; 32],
+            session: vec![],
+            suites: vec![0xc0, 0x2b, 0xc0, 0x2f, 0xcc, 0xa9],
+            compression: vec![0],
+            extensions: Vec::new(),
+            tail: Vec::new(),
+        };
+        hello.add(SERVER_NAME, &[&[0, 14, 0, 0, 11][..], b"server.test"].concat());
+        hello.add(GROUPS, &[0, 4, 0, 29, 0, 23]);
+        hello.add(SCHEMES, &[0, 6, 4, 3, 8, 7, 8, 4]);
+        match version {
+            For::Tls12 => {
+                hello.add(POINT_FORMATS, &[1, 0]);
+                hello.add(EXTENDED_MASTER_SECRET, &[]);
+                hello.add(TICKET, &[]);
+            }
+            For::Tls13 => {
+                hello.session = vec![5; 32];
+                hello.suites = vec![0x13, 1, 0x13, 2, 0x13, 3];
+                hello.add(VERSIONS, &[2, 3, 4]);
+                hello.add(KEY_SHARE, &[]);
+                hello.share(29, &[9; 32]);
+                hello.add(MODES, &[1, 1]);
+            }
         }
-        Self { version, random, session, suites, compression, extensions, tail: Vec::new() }
+        hello
     }
 
     /// The message.
