@@ -7,6 +7,9 @@ use std::path::PathBuf;
 #[cfg(feature = "acme")]
 #[path = "https/acme.rs"]
 mod acme;
+#[cfg(feature = "client-certificates")]
+#[path = "https/clients.rs"]
+mod clients;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");
