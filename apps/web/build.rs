@@ -34,6 +34,9 @@ fn generate() -> Result<(), String> {
         text = text.replace("X-Content-Type-Options: nosniff\\r\\n", "");
         text += &keys()?;
     }
+    if env::var_os("CARGO_FEATURE_CLIENT_CERTIFICATES").is_some() {
+        text += &client_authorities()?;
+    }
     write(&out.join("content.rs"), text.as_bytes())
 }
 
@@ -58,6 +61,21 @@ fn keys() -> Result<String, String> {
     };
     let (chain, key) = (file("chain.pem")?, file("key.pem")?);
     Ok(format!("{what}\npub const KEYS: {kind} = Some(({chain:?}, {key:?}));\n"))
+}
+
+/// Who signs clients' certificates, beside the image's own, if that is said there.
+fn client_authorities() -> Result<String, String> {
+    let asked = env::var_os("FATA_WEB_KEYS").filter(|v| !v.is_empty());
+    let folder = asked.map(|asked| folder(asked, "FATA_WEB_KEYS")).transpose()?;
+    let text = match folder.map(|folder| folder.join("client-ca.pem")).filter(|path| path.is_file()) {
+        Some(path) => {
+            println!("cargo:rerun-if-changed={}", path.display());
+            Some(fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?)
+        }
+        None => None,
+    };
+    let what = "/// Who signs clients' certificates, a PEM text.";
+    Ok(format!("{what}\npub const CLIENT_AUTHORITIES: Option<&str> = {text:?};\n"))
 }
 
 /// The folder to serve.

@@ -54,6 +54,9 @@ pub struct Keeper {
     shown: Rc<Shown>,
     #[cfg(feature = "storage")]
     disk: Option<(Disk, Duration)>,
+    /// Why clients' certificates are not held against what the disk has.
+    #[cfg(feature = "client-certificates")]
+    clients_refused: Option<String>,
 }
 
 /// What was found and cannot be used.
@@ -85,6 +88,8 @@ impl Keeper {
             shown,
             #[cfg(feature = "storage")]
             disk: None,
+            #[cfg(feature = "client-certificates")]
+            clients_refused: None,
         }
     }
 
@@ -113,6 +118,8 @@ impl Keeper {
         while let Some(pause) = self.pause() {
             sleep(pause).await;
             self.look().await;
+            #[cfg(feature = "client-certificates")]
+            self.look_at_clients().await;
         }
     }
 
@@ -171,6 +178,31 @@ impl Keeper {
             Ok(()) => info!("keys: another certificate is shown from now on"),
             Err(error) => refuse(&self.shown, "", &error.to_string()),
         }
+    }
+
+    /// Finds against what clients' certificates are to be held now, and does so.
+    #[cfg(feature = "client-certificates")]
+    async fn look_at_clients(&mut self) {
+        let (Some((disk, _)), Some(_), Some(clients)) = (&self.disk, self.every(), self.shown.clients())
+        else {
+            return;
+        };
+        let done = match clients.other(disk).await {
+            Ok(None) => Ok(()),
+            Ok(Some(other)) => self.shown.ask_clients(other).map(|()| {
+                info!("keys: clients' certificates are held against others from now on");
+                let done = &self.shown.reloads.done;
+                done.set(done.get().wrapping_add(1));
+            }),
+            Err(error) => Err(error),
+        };
+        let refused = done.err().map(|error| error.to_string());
+        if let Some(why) = refused.as_ref().filter(|_| self.clients_refused != refused) {
+            warn!("keys: {why}; clients' certificates are held against those before");
+            let refused = &self.shown.reloads.refused;
+            refused.set(refused.get().wrapping_add(1));
+        }
+        self.clients_refused = refused;
     }
 
     /// The pair of each site, as the disk has it now; `None` where it has none, and owes none.

@@ -2,7 +2,8 @@
 //!
 //! A [`Pair`] is a certificate with its key. A [`Maker`] makes one that has signed itself. [`Shown`] is what an acceptor shows, of one
 //! site or of many; a [`Keeper`] puts other pairs in their places when the disk has others, or when one that was made here ends soon.
-//! With the feature `storage` pairs are files of a disk (`disk`), and with `fat` those that are made are kept there.
+//! With the feature `storage` pairs are files of a disk (`disk`), and with `fat` those that are made are kept there. With
+//! `client-certificates` clients show certificates too, and `Clients` says whose.
 //!
 //! ```
 //! # fn example() -> fata::Result<()> {
@@ -18,6 +19,8 @@
 //! # }
 //! ```
 
+#[cfg_attr(not(feature = "client-certificates"), path = "no_clients.rs")]
+mod clients;
 #[cfg(feature = "storage")]
 pub mod disk;
 mod figures;
@@ -28,6 +31,8 @@ mod made;
 mod pair;
 mod shown;
 
+#[cfg(feature = "client-certificates")]
+pub use clients::Clients;
 pub use figures::{Metric, Reloads};
 pub use keeper::{Keeper, Site};
 pub use made::Maker;

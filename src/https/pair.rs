@@ -1,5 +1,7 @@
 //! A certificate with its key.
 
+#[cfg(feature = "client-certificates")]
+use super::clients::{AUTHORITIES, REVOKED};
 use alloc::string::String;
 use core::fmt;
 use fata_libos::time::SystemTime;
@@ -62,6 +64,10 @@ pub enum PairError {
     /// They are not a certificate and its key.
     #[error("{CHAIN} and {KEY}: {0}")]
     Pair(#[from] ConfigError),
+    /// They are nobody's who signs clients' certificates.
+    #[cfg(feature = "client-certificates")]
+    #[error("{AUTHORITIES} and {REVOKED}: {0}")]
+    Clients(ConfigError),
     /// It cannot be made or read.
     #[error("the certificate: {0}")]
     Issue(#[from] IssueError),

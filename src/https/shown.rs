@@ -1,5 +1,6 @@
 //! The pairs that an acceptor shows, each of which can be replaced.
 
+use super::clients::Clients;
 use super::{Pair, PairError, Reloads};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -13,6 +14,7 @@ pub struct Shown {
     acceptor: TlsAcceptor,
     pairs: RefCell<Vec<Shows>>,
     finish: Box<dyn Fn(ServerConfig) -> ServerConfig>,
+    clients: RefCell<Option<Clients>>,
     /// What became of other pairs.
     pub reloads: Rc<Reloads>,
 }
@@ -48,6 +50,7 @@ impl Shown {
             acceptor: TlsAcceptor::with(config, Limits::default(), stats)?,
             pairs: RefCell::new(pairs),
             finish: Box::new(finish),
+            clients: RefCell::default(),
             reloads,
         };
         shown.note_expiry();
@@ -74,11 +77,43 @@ impl Shown {
                 *pair = other;
             }
         }
+        self.show(pairs, now)?;
+        self.reloads.done.set(self.reloads.done.get().wrapping_add(1));
+        Ok(())
+    }
+
+    /// From now on clients are asked for these certificates. Connections that there are stay; sessions are resumed with the same ones alone. Where
+    /// they cannot be asked for, all stays as it was.
+    #[cfg(feature = "client-certificates")]
+    pub fn ask_clients(&self, clients: Clients) -> Result<(), PairError> {
+        let pairs = self.pairs.borrow().iter().map(|shows| shows.pair.clone()).collect();
+        let before = self.clients.replace(Some(clients));
+        self.show(pairs, SystemTime::now()).map_err(|error| {
+            self.clients.replace(before);
+            match error {
+                // The pairs have been shown before.
+                PairError::Pair(error) => PairError::Clients(error),
+                error => error,
+            }
+        })
+    }
+
+    /// What clients are asked for.
+    #[cfg(feature = "client-certificates")]
+    pub(super) fn clients(&self) -> Option<Clients> {
+        self.clients.borrow().clone()
+    }
+
+    fn show(&self, pairs: Vec<Pair>, now: SystemTime) -> Result<(), PairError> {
         // All of them as they are now: the OCSP response of one that stays may have ended.
         let pairs: Vec<_> = pairs.into_iter().map(|pair| Shows::new(pair, now)).collect();
-        self.acceptor.replace((self.finish)(config(&pairs, now)?))?;
+        let config = (self.finish)(config(&pairs, now)?);
+        let config = match &*self.clients.borrow() {
+            Some(clients) => clients.ask(config)?,
+            None => config,
+        };
+        self.acceptor.replace(config)?;
         self.pairs.replace(pairs);
-        self.reloads.done.set(self.reloads.done.get().wrapping_add(1));
         self.note_expiry();
         Ok(())
     }

@@ -31,6 +31,9 @@ const OF_CLIENT: [&str; 8] = [
 ];
 const FORWARDED: &str = "X-Forwarded-";
 
+/// Fields with a client's certificate, which the proxy alone says (RFC 9440 section 4).
+const OF_CERTIFICATE: [&str; 2] = ["Client-Cert", "Client-Cert-Chain"];
+
 /// The most octets of a list of protocols, and of the protocols in it.
 const LONGEST: usize = 256;
 
@@ -58,6 +61,11 @@ pub fn has_passed<'v>(mut via: impl Iterator<Item = &'v [u8]>, name: &str) -> bo
 pub fn is_of_client(name: &str) -> bool {
     let begins = name.get(..FORWARDED.len()).is_some_and(|start| is_same(FORWARDED, start));
     begins || has(&OF_CLIENT, name)
+}
+
+/// Whether a field of a request says which certificate its client has shown: nobody but the proxy has seen that.
+pub fn is_of_certificate(name: &str) -> bool {
+    has(&OF_CERTIFICATE, name)
 }
 
 /// The elements of a list with commas between.
@@ -130,6 +138,15 @@ mod tests {
             ("X-Own", false),
         ] {
             assert_eq!(is_of_client(name), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("client-cert", true),
+            ("Client_Cert", true),
+            ("CLIENT-CERT-CHAIN", true),
+            ("Client-Cert_Chain", true),
+            ("Client-Certificate", false),
+        ] {
+            assert_eq!(is_of_certificate(name), expected, "{name}");
         }
     }
 

@@ -5,6 +5,7 @@ use crate::proxy_protocol::{self, Ends, Parsed};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use base64ct::{Base64, Encoding};
 use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
@@ -24,12 +25,18 @@ pub struct About {
     /// Whether TLS is spoken.
     pub is_tls: bool,
     server_name: OnceCell<Option<String>>,
+    client_certificate: OnceCell<String>,
 }
 
 impl About {
     /// Of a connection that has just come.
     pub fn new(ends: Ends, is_tls: bool) -> Self {
-        Self { ends: Cell::new(ends), is_tls, server_name: OnceCell::new() }
+        Self {
+            ends: Cell::new(ends),
+            is_tls,
+            server_name: OnceCell::new(),
+            client_certificate: OnceCell::new(),
+        }
     }
 
     /// The client.
@@ -40,6 +47,11 @@ impl About {
     /// Both ends.
     pub fn ends(&self) -> Ends {
         self.ends.get()
+    }
+
+    /// The certificate that the client has shown, and that was found to be good, as RFC 9440 section 2.1 writes it.
+    pub fn client_certificate(&self) -> Option<&str> {
+        self.client_certificate.get().map(String::as_str)
     }
 
     /// The name that the client asked for at TLS.
@@ -148,6 +160,16 @@ impl Secured {
     }
 }
 
+/// As a byte sequence of a structured field (RFC 9651 section 4.1.8). `None` where memory is short.
+fn byte_sequence(octets: &[u8]) -> Option<String> {
+    let mut text = Vec::new();
+    text.try_reserve_exact(Base64::encoded_len(octets) + 2).ok()?;
+    text.resize(Base64::encoded_len(octets) + 2, b':');
+    let end = text.len() - 1;
+    Base64::encode(octets, &mut text[1..end]).ok()?;
+    String::from_utf8(text).ok()
+}
+
 impl ErrorType for Secured {
     type Error = fata_tls::Error;
 }
@@ -158,6 +180,10 @@ impl Read for Secured {
             self.stream.handshake().await?;
             let name = self.stream.server_name().map(|name| name.to_ascii_lowercase());
             let _ = self.about.server_name.set(name);
+            if let Some(certificate) = self.stream.peer_certificates().next() {
+                let text = byte_sequence(certificate).ok_or(fata_tls::Error::NoMemory)?;
+                let _ = self.about.client_certificate.set(text);
+            }
         }
         self.stream.read(out).await
     }

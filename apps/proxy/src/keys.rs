@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use fata::block::{Access, Disk};
 use fata::files::Store;
 use fata::https::disk::{self, Begun, Seen};
-use fata::https::{Maker, Pair, Site};
+use fata::https::{Clients, Maker, Pair, Site};
 use fata::log::warn;
 use fata::time::{Duration, SystemTime};
 
@@ -64,6 +64,24 @@ pub async fn groups(store: Option<&Store>, config: &Config) -> fata::Result<Vec<
         }
     }
     Ok(groups)
+}
+
+/// Whose certificates clients show, of all hosts, as the boot parameter says.
+pub async fn clients(store: Option<&Store>, said: &str) -> fata::Result<Option<Clients>> {
+    let Some(which) = Clients::which(said).map_err(of_clients)? else { return Ok(None) };
+    let clients = match store {
+        Some(store) => Clients::of_disk(store, which).await.map_err(of_clients)?,
+        None => None,
+    };
+    match clients {
+        Some(clients) => Ok(Some(clients)),
+        None => Err(of_clients("there is no disk config with client-ca.pem").into()),
+    }
+}
+
+/// What is wrong with them.
+pub fn of_clients(what: impl core::fmt::Display) -> String {
+    format!("boot parameter client-certificates: {what}")
 }
 
 /// What is shown at first.

@@ -43,6 +43,7 @@ pub fn outgoing(
     for (name, value) in request.headers() {
         // Who is trusted may pass on what is not: with `_` it is for programs what it is for us with `-`.
         let may_say = !fields::is_of_client(name) || is_trusted && !name.contains('_');
+        let may_say = may_say && !fields::is_of_certificate(name);
         if !is_ours(name) && may_say && fields::goes_on(name, request.header_values("Connection")) {
             head.field(name, value)?;
         }
@@ -112,6 +113,10 @@ fn say_whose(
     }
     if !authority.is_empty() && (!is_trusted || request.header("X-Forwarded-Host").is_none()) {
         head.field("X-Forwarded-Host", authority)?;
+    }
+    // RFC 9440 section 2.2.
+    if let Some(certificate) = about.client_certificate() {
+        head.field("Client-Cert", certificate)?;
     }
     // Who begins with RFC 7239 finds it continued.
     let forwarded = before("Forwarded");

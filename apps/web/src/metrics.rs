@@ -173,6 +173,8 @@ impl Text {
             "Handshakes by what became of them.",
             "result",
             &[
+                #[cfg(feature = "client-certificates")]
+                ("bad_certificate", stats.handshakes_with_bad_certificates()),
                 ("full", stats.handshakes() - stats.handshakes_resumed()),
                 ("resumed", stats.handshakes_resumed()),
                 ("refused", stats.handshakes_refused()),

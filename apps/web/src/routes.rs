@@ -5,6 +5,8 @@ use crate::state::State;
 use crate::{metrics, status};
 use alloc::rc::Rc;
 use fata::http::{BodyWriter, Request, Response, Router, Status};
+#[cfg(all(feature = "disk", feature = "tls"))]
+use sha2::{Digest, Sha256};
 
 /// The appliance's routes: its own pages, and the site everywhere else.
 pub fn router(site: &'static Site, state: Rc<State>) -> Router {
@@ -59,14 +61,31 @@ fn fresh(response: Response) -> Response {
     response.header("Cache-Control", "no-store")
 }
 
-/// Reads a request's content, and says how many octets it had.
+/// Reads a request's content, and says how many octets it had; in images that have room for it, with `disk`, also what their SHA-256 is.
 #[cfg(feature = "tls")]
 pub async fn upload(mut request: Request<'_>) -> Result<Response, fata::http::BodyError> {
     let (mut piece, mut octets) = (alloc::vec![0; 8 << 10], 0);
+    #[cfg(feature = "disk")]
+    let mut digest = Sha256::new();
     loop {
         match request.read(&mut piece).await? {
-            0 => return Ok(Response::text(alloc::format!("{octets}\n"))),
-            n => octets += n as u64,
+            0 => break,
+            n => {
+                octets += n as u64;
+                #[cfg(feature = "disk")]
+                digest.update(&piece[..n]);
+            }
         }
     }
+    let mut text = alloc::format!("{octets}");
+    #[cfg(feature = "disk")]
+    {
+        text.push(' ');
+        for octet in digest.finalize() {
+            let digits = [octet >> 4, octet & 15].map(|digit| char::from_digit(digit.into(), 16));
+            text.extend(digits.into_iter().flatten());
+        }
+    }
+    text.push('\n');
+    Ok(Response::text(text))
 }

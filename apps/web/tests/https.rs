@@ -9,6 +9,9 @@ use std::path::PathBuf;
 mod acme;
 #[path = "https/alpn.rs"]
 mod alpn;
+#[cfg(feature = "client-certificates")]
+#[path = "https/clients.rs"]
+mod clients;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");

@@ -34,7 +34,7 @@ macro_rules! features {
 /// And with the web server's, of which no other package is another.
 macro_rules! features_with_webs {
     () => {
-        concat!(features!(), ",web/h2,web/fat,web/webpki-roots")
+        concat!(features!(), ",web/h2,web/fat,web/client-certificates,web/webpki-roots")
     };
 }
 
@@ -81,7 +81,7 @@ const CHECKS: [Check; 11] = [
     // The web server with its features.
     Check::new(
         "check::clippy_guest_web",
-        "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat,acme,webpki-roots --lib --bins -- --deny warnings",
+        "clippy --quiet --target x86_64-xen-pv -p web --features tls,h2,fat,acme,client-certificates,webpki-roots --lib --bins -- --deny warnings",
     ),
     // Some minutes, of which the machine waits for the most.
     Check {
@@ -99,6 +99,7 @@ const CHECKS: [Check; 11] = [
                 "tls,disk",
                 "h2",
                 "fat",
+                "client-certificates",
                 "rsa",
                 "p384",
                 "tables",

@@ -68,7 +68,7 @@ const SIZES: [Size; 7] = [
         name: "size::proxy",
         image: "proxy",
         content: Content::Own,
-        limit_bytes: 1_703_936,
+        limit_bytes: 1_802_240,
         packed_limit_bytes: None,
     },
     // With every kind of key that an authority's own certificate may have.

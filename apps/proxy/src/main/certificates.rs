@@ -37,6 +37,7 @@ impl Certificates {
         let valid = env.param(params::VALID);
         let mut start = Start::default();
         let groups = keys::groups(store.as_ref(), config).await?;
+        let clients = keys::clients(store.as_ref(), env.param(params::CLIENT_CERTIFICATES)).await?;
         // What is read of it now would be older than what is written.
         drop(store);
         #[cfg(feature = "acme")]
@@ -70,6 +71,13 @@ impl Certificates {
             config
         };
         let shown = Shown::new(start.pairs, Rc::default(), Rc::default(), finish)?;
+        if let Some(clients) = clients {
+            shown.ask_clients(clients).map_err(keys::of_clients)?;
+            println!(
+                env,
+                "proxy: clients show certificates that client-ca.pem of the disk config has signed"
+            );
+        }
         let mut keeper = Keeper::new(start.sites, shown.clone());
         if let Some(disk) = disk {
             keeper = keeper.on_disk(disk.clone(), env.param(params::RELOAD));

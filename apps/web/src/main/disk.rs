@@ -3,6 +3,8 @@
 use crate::{blocks, params};
 use alloc::format;
 use fata::block::Disk;
+#[cfg(feature = "client-certificates")]
+use fata::files::Store;
 use fata::https::disk::{self, Begun};
 use fata::https::{Keeper, Maker, Pair};
 use fata::prelude::*;
@@ -23,6 +25,25 @@ impl Keys {
     #[cfg(feature = "acme")]
     pub fn is_some(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether it has a pair, or half of one.
+    #[cfg(feature = "acme")]
+    pub async fn has_pair(&self) -> Result<bool> {
+        let Some(disk) = &self.0 else { return Ok(false) };
+        let seen = disk::look(&disk::open(disk).await?, "").await;
+        Ok(!matches!(seen, Ok(disk::Seen::Nothing)))
+    }
+
+    /// Its files; `None` where there is no disk.
+    #[cfg(feature = "client-certificates")]
+    pub async fn store(&self) -> Result<Option<Store>> {
+        match &self.0 {
+            Some(disk) => {
+                Ok(Some(disk::open(disk).await.map_err(|error| format!("the disk keys: {error}"))?))
+            }
+            None => Ok(None),
+        }
     }
 
     /// What it has, or has from now on; `None` where there is no disk.

@@ -2,12 +2,15 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+#[cfg_attr(not(feature = "client-certificates"), path = "no_clients.rs")]
+mod clients;
 #[cfg_attr(not(feature = "disk"), path = "no_disk.rs")]
 mod disk;
 
 use crate::{networks, params, start};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use fata::http::{Limits, Router, Server};
 use fata::https::{Keeper, Maker, Pair, Shown, Site};
@@ -43,7 +46,9 @@ pub async fn main(env: Env) -> Result<()> {
     let network = env.network(networks::MAIN).await?;
     state.set_network(network.stack().clone());
     #[cfg(feature = "acme")]
-    let order = acme::open(&env, &network, &maker, keys.is_some()).await?;
+    let has_pair = if clients::are_asked(&env) { keys.has_pair().await? } else { keys.is_some() };
+    #[cfg(feature = "acme")]
+    let order = acme::open(&env, &network, &maker, has_pair).await?;
     #[cfg(feature = "acme")]
     let kept = order.as_ref().map(|order| acme::pair(&env, order, &maker)).transpose()?;
     #[cfg(not(feature = "acme"))]
@@ -78,6 +83,7 @@ pub async fn main(env: Env) -> Result<()> {
     };
     let (stats, reloads) = (state.tls.stats.clone(), state.tls.reloads.clone());
     let shown = Shown::new(alloc::vec![pair], stats, reloads, finish)?;
+    clients::ask(&env, &keys, &shown).await?;
     let acceptor = shown.acceptor().clone();
     let redirects = Router::redirect_to_https(env.param(params::TLS_PORT));
     #[cfg(feature = "acme")]
@@ -95,10 +101,9 @@ pub async fn main(env: Env) -> Result<()> {
         let shown = shown.clone();
         spawn(order.keep(move |pair| shown.replace(alloc::vec![(0, pair)]))).detach();
     }
-    if !is_ordered {
-        let keeper = Keeper::new(alloc::vec![Site::new(0, "", maker)], shown);
-        spawn(keys.keep(keeper, &env).run()).detach();
-    }
+    // The certificate of an authority has its own.
+    let sites = if is_ordered { Vec::new() } else { alloc::vec![Site::new(0, "", maker)] };
+    spawn(keys.keep(Keeper::new(sites, shown), &env).run()).detach();
 
     let (port, tls_port) = (env.param(params::PORT), env.param(params::TLS_PORT));
     let plain = TcpListener::bind(&network, (Ipv6Addr::UNSPECIFIED, port).into())?;
