@@ -70,6 +70,11 @@ pub fn sources() -> Sources {
     GENERATOR.with(|generator| generator.borrow().sources())
 }
 
+/// How often the generator's key was made of sources: at its first octet, and each time that was due again.
+pub fn seeds() -> u32 {
+    GENERATOR.with(|generator| generator.borrow().seeds())
+}
+
 /// A random number.
 pub fn u32() -> u32 {
     let mut bytes = [0; 4];
