@@ -1,5 +1,6 @@
 //! Guests without Xen below them, each in a QEMU of its own: its machines and virtio devices, ways out, clocks, seeds.
 
+mod ciphers;
 mod guest;
 mod large_frames;
 mod restored;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::interrupt;
 use crate::xen_host::qemu::free_port;
+use ciphers::known_answers;
 pub(super) use guest::Machine;
 use guest::SOON;
 use large_frames::large_frames;
@@ -49,6 +51,7 @@ pub const TESTS: &[MachineTest] = &[
     MachineTest { name: "virtio::large_frames_of_the_hosts_kernel", run: large_frames },
     MachineTest { name: "virtio::seeds", run: seeds },
     MachineTest { name: "virtio::restored_guests_reseed", run: restored_guests_reseed },
+    MachineTest { name: "virtio::known_answers", run: known_answers },
     MachineTest { name: "virtio::power_off", run: power_off },
     MachineTest { name: "virtio::reboot", run: reboot },
     MachineTest { name: "virtio::a_panic_has_its_status", run: a_panic_has_its_status },

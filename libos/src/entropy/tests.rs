@@ -2,6 +2,7 @@
 
 use super::chacha::Stream;
 use super::generator::{Below, Generator, RESEED_AFTER, RESEED_AFTER_BY_CLOCK, RESEED_OCTETS};
+use super::known::{ANSWER, Known};
 use super::pool::{Pool, Source, Sources};
 use super::{EntropyError, try_fill};
 use crate::time::{Duration, Instant};
@@ -265,6 +266,19 @@ fn what_is_given_out_is_the_stream_behind_the_next_key() {
         own.0.copy_from_slice(&wanted[..32]);
     }
     assert_eq!(fake.gathered.get(), 1);
+}
+
+/// The answer that guests are asked for is also that of the tests' own ChaCha20.
+#[test]
+fn the_known_answer_is_given() {
+    let mut own = OwnPool([0; 32], 0);
+    own.absorb(Source::Boot, &Known::BOOT);
+    own.absorb(Source::Rdrand, &Known::WORDS);
+    let nonce = Known::FRESH | 1 << 63;
+    let next = stream_of_rfc(&own.0, nonce, 32);
+    own.0.copy_from_slice(&next);
+    assert_eq!(stream_of_rfc(&own.0, nonce, 32 + ANSWER.len())[32..], ANSWER);
+    assert!(super::gives_known_answer());
 }
 
 #[test]
