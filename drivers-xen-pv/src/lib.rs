@@ -21,6 +21,8 @@ mod copy;
 pub mod events;
 #[cfg(not(target_os = "xen"))]
 pub mod fake;
+#[cfg(any(test, target_os = "xen"))]
+mod fw_cfg;
 pub mod grant;
 #[cfg(target_os = "xen")]
 pub mod guest;

@@ -46,6 +46,7 @@ pub const TESTS: &[BootTest] = &[
     )
     .both(),
     BootTest::new("boot::guest::vector_registers", 60, vector_registers).both().on_both_boards(),
+    BootTest::new("boot::guest::known_answers", 60, known_answers).both(),
 ];
 
 /// On q35 the memory is then in pieces on both sides of 4 GiB, which a guest of the default size never sees.
@@ -252,6 +253,14 @@ fn generators_that_xen_hides_are_not_used(host: &mut Host) -> Result<()> {
     let said =
         "refused: no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
     ensure!(console.contains(said) && !console.contains("source"), "{console}");
+    Ok(())
+}
+
+/// Of ciphers, hash and generator. By which code they are given, QEMU alone shows: `virtio::known_answers`.
+fn known_answers(host: &mut Host) -> Result<()> {
+    let guest = host.create(&GuestSpec::new("ciphers", image("ciphers")?))?;
+    ensure!(guest.wait_gone(SOON)? == End::PowerOff, "{}", guest.console());
+    ensure!(guest.console().contains("generator good"), "{}", guest.console());
     Ok(())
 }
 

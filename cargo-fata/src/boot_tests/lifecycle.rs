@@ -23,6 +23,7 @@ pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::lifecycle::reboot_starts_again", 60, reboot_starts_again).both(),
     BootTest::new("boot::lifecycle::destroy_and_create_3_times", 120, |h| destroy_and_create(h, 3))
         .on_qemu_long(),
+    BootTest::new("boot::lifecycle::saving_is_refused", 240, saving_is_refused).long(),
     BootTest::new("boot::lifecycle::destroy_and_create_20_times", 240, |h| destroy_and_create(h, 20)).long(),
 ];
 
@@ -42,6 +43,20 @@ fn deaf(host: &mut Host) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     guest.xl("shutdown")?;
     ensure!(guest.wait_gone(SOON)? == End::PowerOff, "it did not power off");
+    Ok(())
+}
+
+/// A guest that takes no part in suspending says so and lives: Xen's tools give up after a minute, and there is no copy of it.
+fn saving_is_refused(host: &mut Host) -> Result<()> {
+    let guest = host.create(&probe("shutdown")?)?;
+    guest.wait_console("waiting", SOON)?;
+    let saved =
+        host.sh(&format!("xl save {} /tmp/saved; echo $?", guest.name()), Duration::from_secs(150))?.ok()?;
+    ensure!(saved.stdout.trim_end().ends_with(|last| ('1'..='9').contains(&last)), "{}", saved.stdout);
+    guest.wait_console("asked to suspend, which this guest does not do", SOON)?;
+    guest.xl("shutdown")?;
+    let end = guest.wait_gone(SOON)?;
+    ensure!(end == End::PowerOff, "it ended with {end:?}: {}", guest.console());
     Ok(())
 }
 

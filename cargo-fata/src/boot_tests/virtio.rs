@@ -1,7 +1,9 @@
 //! Guests without Xen below them, each in a QEMU of its own: its machines and virtio devices, ways out, clocks, seeds.
 
+mod ciphers;
 mod guest;
 mod large_frames;
+mod restored;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,9 +15,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::interrupt;
 use crate::xen_host::qemu::free_port;
+use ciphers::known_answers;
 pub(super) use guest::Machine;
 use guest::SOON;
 use large_frames::large_frames;
+use restored::restored_guests_reseed;
 
 /// A test that needs no Xen host.
 pub struct MachineTest {
@@ -46,6 +50,8 @@ pub const TESTS: &[MachineTest] = &[
     MachineTest { name: "virtio::the_link_goes_down_and_up", run: the_link_goes_down_and_up },
     MachineTest { name: "virtio::large_frames_of_the_hosts_kernel", run: large_frames },
     MachineTest { name: "virtio::seeds", run: seeds },
+    MachineTest { name: "virtio::restored_guests_reseed", run: restored_guests_reseed },
+    MachineTest { name: "virtio::known_answers", run: known_answers },
     MachineTest { name: "virtio::power_off", run: power_off },
     MachineTest { name: "virtio::reboot", run: reboot },
     MachineTest { name: "virtio::a_panic_has_its_status", run: a_panic_has_its_status },
@@ -119,23 +125,22 @@ fn what_is_not_driven_is_said(logs: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Tells QEMU something, on its own socket.
-fn qmp(socket: &Path, say: &str) -> Result<()> {
+/// Tells QEMU something, on its own socket: what it answers.
+fn qmp(socket: &Path, say: &str) -> Result<String> {
     let stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(SOON))?;
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     lines.next().context("QEMU does not greet")??;
+    let mut answer = String::new();
     for say in ["{\"execute\": \"qmp_capabilities\"}", say] {
         (&stream).write_all(say.as_bytes())?;
-        loop {
-            let line = lines.next().context("QEMU does not answer")??;
-            ensure!(!line.contains("\"error\""), "{say}: {line}");
-            if line.contains("\"return\"") {
-                break;
-            }
+        answer.clear();
+        while !answer.contains("\"return\"") {
+            answer = lines.next().context("QEMU does not answer")??;
+            ensure!(!answer.contains("\"error\""), "{say}: {answer}");
         }
     }
-    Ok(())
+    Ok(answer)
 }
 
 fn the_link_goes_down_and_up(logs: &Path) -> Result<()> {

@@ -43,7 +43,7 @@ pub fn fresh() -> u64 {
 }
 
 /// A number that is another where the guest may have been copied: on Xen one with another UUID or on another host, by its
-/// wall clock; on KVM one that stood still, which its clock says. QEMU without KVM says nothing.
+/// wall clock; on QEMU one with another generation ID, where the machine has one; on KVM one that stood still, which its clock says.
 ///
 /// The guest takes no part in suspending: what Xen's tools save of it does not live again, as its shared page, grants and
 /// channels are another's. When it takes part, its count of resumes belongs in here.
@@ -63,13 +63,14 @@ pub fn generation() -> u64 {
     low ^ high.rotate_left(21) ^ start_nanos.rotate_left(42) ^ STOPS.load(Ordering::Relaxed)
 }
 
-/// The domain's UUID; zero where no Xen is below.
+/// The domain's UUID, or where no Xen is below the machine's generation ID.
 fn handle() -> [u64; 2] {
-    let mut handle = [0; 2];
-    if !machine::is_below() {
-        // SAFETY: the hypervisor writes a `xen_domain_handle_t`, 16 octets.
-        unsafe { hypercall::xen_version(XENVER_GUEST_HANDLE as usize, (&raw mut handle).cast()) };
+    if machine::is_below() {
+        return machine::generation_id();
     }
+    let mut handle = [0; 2];
+    // SAFETY: the hypervisor writes a `xen_domain_handle_t`, 16 octets.
+    unsafe { hypercall::xen_version(XENVER_GUEST_HANDLE as usize, (&raw mut handle).cast()) };
     handle
 }
 

@@ -10,12 +10,13 @@ mod port;
 mod power;
 mod serial;
 
+use crate::fw_cfg::FwCfg;
 use crate::guest::memory::{self, Place, Purpose};
 use crate::guest::{GuestHypervisor, HYPERVISOR};
 use crate::hypervisor::Hypervisor;
 use crate::types::PAGE_SIZE;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use fata_libos::platform::Leave;
 use fata_libos::shutdown;
 use fata_libos::task::WakerSet;
@@ -99,6 +100,26 @@ pub(crate) fn init() {
     clock::init();
     apic::init();
     power::init();
+}
+
+/// QEMU's `fw_cfg` on a PC.
+const FW_CFG: FwCfg = FwCfg { select: |key| port::write_u16(0x510, key), read: || port::read(0x511) };
+
+/// A generation ID: a number that the host replaces when the machine goes on from what was saved of it.
+type GenerationId = [u64; 2];
+
+/// The machine's generation ID as it is now; zero where it has none (QEMU's `-device vmgenid` is one).
+pub(crate) fn generation_id() -> GenerationId {
+    static NONE: GenerationId = [0; 2];
+    static PLACE: AtomicPtr<GenerationId> = AtomicPtr::new(core::ptr::null_mut());
+    let mut place = PLACE.load(Ordering::Relaxed);
+    if place.is_null() {
+        let found = FW_CFG.generation_id().and_then(|at| memory::map_device(at, Purpose::Tables));
+        place = found.map_or((&raw const NONE).cast_mut(), |found| found.as_ptr().cast());
+        PLACE.store(place, Ordering::Relaxed);
+    }
+    // SAFETY: it stays mapped, and lies within a page, at a place for words. The host writes to it while the guest stands still.
+    unsafe { place.read_volatile() }
 }
 
 /// Zeroed pages, contiguous for devices too; `None` when the guest has no more memory.

@@ -7,20 +7,23 @@
 //! The nonce of each stream is what the platform has that is [fresh](Below::fresh): a word of the processor's generator, and its
 //! counter. Of two copies of a guest that nobody has told apart, such as those of one snapshot, each has another stream from its
 //! first request on, where the processor has such a generator; where it has none, they differ by the counter alone, until they are seeded
-//! again. The nonce is no part of the key's strength, and may be the same twice: its key is not.
+//! again, which is then done each second ([`RESEED_AFTER_BY_CLOCK`]). The nonce is no part of the key's strength, and may be the same twice: its key is not.
 //!
 //! It is seeded again when it is next asked after [`RESEED_OCTETS`] or [`RESEED_AFTER`], and when the [generation](Below::generation)
 //! is another: then there may be a second guest with the same key, and what was counted before counts no more.
 
 use super::EntropyError;
 use super::chacha::{BLOCK, KEY, Stream};
-use super::pool::{Pool, Sources};
+use super::pool::{Pool, Source, Sources};
 use crate::time::{Duration, Instant};
 
 /// Octets given out after which it is seeded again.
 pub(super) const RESEED_OCTETS: u64 = 1 << 20;
 /// Time after which it is.
 pub(super) const RESEED_AFTER: Duration = Duration::from_secs(600);
+/// The same where what is fresh is a clock alone, on a machine whose host has a generator: two copies of a guest that nobody has told apart
+/// shall not go on for long by one key.
+pub(super) const RESEED_AFTER_BY_CLOCK: Duration = Duration::from_secs(1);
 
 /// In the nonce of each of its streams, and in none of the pool's.
 pub(super) const OURS: u64 = 1 << 63;
@@ -45,6 +48,7 @@ pub(super) struct Generator {
     generation: u64,
     seeded_at: Instant,
     given_octets: u64,
+    seeds: u32,
 }
 
 impl Generator {
@@ -55,6 +59,7 @@ impl Generator {
             generation: 0,
             seeded_at: Instant::from_nanos(0),
             given_octets: 0,
+            seeds: 0,
         }
     }
 
@@ -62,9 +67,19 @@ impl Generator {
         self.sources
     }
 
+    /// How often its key was made of sources.
+    pub(super) fn seeds(&self) -> u32 {
+        self.seeds
+    }
+
     #[cfg(test)]
     pub(super) fn key(&self) -> [u8; KEY] {
         self.key
+    }
+
+    fn reseed_after(&self) -> Duration {
+        let is_by_clock = self.sources.contains(Source::Virtio) && !self.sources.contains(Source::Rdrand);
+        if is_by_clock { RESEED_AFTER_BY_CLOCK } else { RESEED_AFTER }
     }
 
     pub(super) fn fill(&mut self, below: &impl Below, bytes: &mut [u8]) -> Result<(), EntropyError> {
@@ -74,12 +89,13 @@ impl Generator {
         }
         if self.sources == Sources::NONE
             || self.given_octets >= RESEED_OCTETS
-            || now.duration_since(self.seeded_at) >= RESEED_AFTER
+            || now.duration_since(self.seeded_at) >= self.reseed_after()
         {
             let mut pool = Pool::new(&self.key, self.sources);
             below.gather(&mut pool);
             self.sources = pool.finish(&mut self.key)?;
             (self.generation, self.seeded_at, self.given_octets) = (generation, now, 0);
+            self.seeds = self.seeds.wrapping_add(1);
         }
         self.given_octets = self.given_octets.saturating_add(bytes.len() as u64);
         let mut stream = Stream::new(&self.key, below.fresh() | OURS);

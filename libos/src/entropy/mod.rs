@@ -9,6 +9,7 @@ mod chacha;
 mod generator;
 mod health;
 mod jitter;
+mod known;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::local::local;
 use crate::time::Instant;
 use core::cell::RefCell;
 use generator::{Below, Generator};
+pub use known::gives_known_answer;
 pub use pool::{NEEDED_BITS, Pool, Source, Sources};
 use thiserror::Error;
 #[cfg(not(target_os = "xen"))]
@@ -68,6 +70,11 @@ pub fn fill(bytes: &mut [u8]) {
 /// The sources that the generator's key is of: none before its first octet.
 pub fn sources() -> Sources {
     GENERATOR.with(|generator| generator.borrow().sources())
+}
+
+/// How often the generator's key was made of sources: at its first octet, and each time that was due again.
+pub fn seeds() -> u32 {
+    GENERATOR.with(|generator| generator.borrow().seeds())
 }
 
 /// A random number.

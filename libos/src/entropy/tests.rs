@@ -1,7 +1,8 @@
 //! The generator over a fake platform, against a ChaCha20 of the tests' own.
 
 use super::chacha::Stream;
-use super::generator::{Below, Generator, RESEED_AFTER, RESEED_OCTETS};
+use super::generator::{Below, Generator, RESEED_AFTER, RESEED_AFTER_BY_CLOCK, RESEED_OCTETS};
+use super::known::{ANSWER, Known};
 use super::pool::{Pool, Source, Sources};
 use super::{EntropyError, try_fill};
 use crate::time::{Duration, Instant};
@@ -210,6 +211,8 @@ struct Fake {
     fresh: Cell<u64>,
     /// Octets of its source, and their credit: none where the source fails.
     source: Cell<Option<(u8, u32)>>,
+    /// It is the machine's, not the processor's.
+    is_virtio: Cell<bool>,
     gathered: Cell<u32>,
     wanted: RefCell<Vec<bool>>,
 }
@@ -227,7 +230,8 @@ impl Below for Fake {
         self.gathered.set(self.gathered.get() + 1);
         pool.absorb(Source::Boot, &[9; 40], 0);
         if let Some((octet, credit)) = self.source.get() {
-            pool.absorb(Source::Rdrand, &[octet; 32], credit);
+            let source = if self.is_virtio.get() { Source::Virtio } else { Source::Rdrand };
+            pool.absorb(source, &[octet; 32], credit);
         }
         self.wanted.borrow_mut().push(pool.wants_more());
     }
@@ -262,6 +266,19 @@ fn what_is_given_out_is_the_stream_behind_the_next_key() {
         own.0.copy_from_slice(&wanted[..32]);
     }
     assert_eq!(fake.gathered.get(), 1);
+}
+
+/// The answer that guests are asked for is also that of the tests' own ChaCha20.
+#[test]
+fn the_known_answer_is_given() {
+    let mut own = OwnPool([0; 32], 0);
+    own.absorb(Source::Boot, &Known::BOOT);
+    own.absorb(Source::Rdrand, &Known::WORDS);
+    let nonce = Known::FRESH | 1 << 63;
+    let next = stream_of_rfc(&own.0, nonce, 32);
+    own.0.copy_from_slice(&next);
+    assert_eq!(stream_of_rfc(&own.0, nonce, 32 + ANSWER.len())[32..], ANSWER);
+    assert!(super::gives_known_answer());
 }
 
 #[test]
@@ -320,6 +337,25 @@ fn it_is_seeded_again_after_so_many_octets_and_so_long() {
     assert!(generator.sources().contains(Source::Rdrand), "it is of that one still");
 }
 
+/// Where what is fresh is a clock.
+#[test]
+fn it_is_seeded_again_each_second_without_the_processors_generator() {
+    let fake = Fake::new();
+    fake.is_virtio.set(true);
+    let mut generator = Generator::new();
+    let mut seeds_at = |at: Duration| {
+        fake.now.set(at.as_nanos() as u64);
+        ask(&mut generator, &fake, 1);
+        generator.seeds()
+    };
+    let nearly = RESEED_AFTER_BY_CLOCK - Duration::from_nanos(1);
+    assert_eq!([Duration::ZERO, nearly, RESEED_AFTER_BY_CLOCK].map(&mut seeds_at), [1, 1, 2]);
+    // With both, as with the processor's.
+    fake.is_virtio.set(false);
+    assert_eq!([2, 3, 4, 601].map(|n| seeds_at(n * RESEED_AFTER_BY_CLOCK)), [3, 3, 3, 3]);
+    assert_eq!(seeds_at(RESEED_AFTER + 2 * RESEED_AFTER_BY_CLOCK), 4);
+}
+
 #[test]
 fn a_reseed_keeps_what_was_there_and_adds_what_is_new() {
     let after_reseed = |first: u8, second: u8| {
@@ -343,13 +379,16 @@ fn copies_of_a_guest_go_apart_or_give_nothing() {
         fake.generation.set(0);
         fake.source.set(Some((7, 256)));
         let before = ask(&mut generator, &fake, 32);
+        assert_eq!(generator.seeds(), 1);
         // Restored.
         fake.generation.set(n);
         fake.source.set(None);
         assert_eq!(generator.fill(&fake, &mut [0; 32]), Err(EntropyError::Missing), "it has a twin");
         assert_eq!(generator.fill(&fake, &mut [0; 32]), Err(EntropyError::Missing), "it has a twin still");
         fake.source.set(Some((n as u8, 256)));
-        (before, ask(&mut generator, &fake, 32))
+        let after = ask(&mut generator, &fake, 32);
+        assert_eq!(generator.seeds(), 2, "what failed is no seed");
+        (before, after)
     });
     assert_eq!(copies[0].0, copies[1].0);
     assert_ne!(copies[0].1, copies[1].1);

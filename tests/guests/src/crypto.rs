@@ -26,6 +26,15 @@ pub fn random(env: &Env) {
     }
 }
 
+/// The same for each line that is typed, and how often the generator has been seeded.
+pub async fn randoms(env: &Env) {
+    println!(env, "type");
+    while env.read_line().await.is_some() {
+        random(env);
+        println!(env, "seeds {}", entropy::seeds());
+    }
+}
+
 /// What CPUID says of vector registers; where they are in use, they keep their values while the guest sleeps.
 pub async fn vectors(env: &Env) {
     let features = __cpuid(1).ecx;

@@ -36,6 +36,7 @@ async fn main(env: Env) -> Result<()> {
         "panic-in-task" => spawn(async { faults::panic_deep_inside(3) }).await,
         "log" => log_lines(),
         "random" => crypto::random(&env),
+        "randoms" => crypto::randoms(&env).await,
         "vectors" => crypto::vectors(&env).await,
         case => match faults::by_name(case) {
             Some(fault) => fault(),
