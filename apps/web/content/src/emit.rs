@@ -8,6 +8,7 @@ use std::path::Path;
 /// What is kept in gzip too, where that is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packed {
+    /// All of it.
     All,
     /// All but pages: the length of a page that is compressed and encrypted tells of what is in it (BREACH, <https://breachattack.com>).
     Assets,
