@@ -90,7 +90,8 @@ fn said(host: &Host, address: &str, option: &str, seconds: u32) -> Result<String
 
 /// Datagrams that have come, as their receiver counts them, and seconds.
 fn arrived(said: &str) -> Result<(f64, f64)> {
-    let sum = &report(said)?["end"]["sum"];
+    let json = report(said)?;
+    let sum = &json["end"]["sum"];
     let figure = |name: &str| sum[name].as_f64().with_context(|| format!("iperf3 said no {name}: {sum}"));
     let (packets, lost, seconds) = (figure("packets")?, figure("lost_packets")?, figure("seconds")?);
     ensure!(packets > 0.0 && seconds > 0.0, "nothing was sent: {sum}");

@@ -136,6 +136,7 @@ impl Outgoing {
     }
 
     /// Gives everything back.
+    #[inline(never)]
     pub(super) fn release(&mut self, account: &mut Account) {
         for piece in &self.pieces {
             account.shrink(PLACE + piece.cost(piece.len));

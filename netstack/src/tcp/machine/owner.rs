@@ -103,6 +103,7 @@ impl Machine {
     }
 
     /// Writes as much as there is room for.
+    #[inline(never)]
     pub fn write(&mut self, data: &[u8]) -> usize {
         let len = self.room_to_write(data.len());
         let used = self.snd.outgoing.in_ring(self.snd.queued);
