@@ -6,6 +6,7 @@ use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{Read, Write};
+use fata_libos::net::Abort;
 use fata_libos::time::{Instant, Sleep, sleep_until};
 
 /// How waiting for the stream ended.
@@ -22,7 +23,7 @@ enum Outcome<T> {
 /// read.
 pub(crate) async fn drive<S, L>(stream: &mut S, io: &Io, mut logic: Pin<&mut L>, hear: impl Fn(&S, &Io))
 where
-    S: Read + Write,
+    S: Read + Write + Abort,
     L: Future<Output = ()>,
 {
     let mut timer = Timer::new();
@@ -56,7 +57,7 @@ async fn next_task<L: Future<Output = ()>>(io: &Io, mut logic: Pin<&mut L>) -> O
 /// True if the connection is over: output that cannot be written ends it.
 async fn write<S, L>(stream: &mut S, io: &Io, logic: Pin<&mut L>, timer: &mut Timer) -> bool
 where
-    S: Write,
+    S: Write + Abort,
     L: Future<Output = ()>,
 {
     let (buffer, chunk) = io.take_output();
@@ -77,21 +78,30 @@ where
     }
 }
 
-async fn write_all<S: Write>(
+async fn write_all<S: Write + Abort>(
     stream: &mut S,
     io: &Io,
     first: &[u8],
     second: Option<&Chunk>,
 ) -> Result<(), ()> {
-    for mut rest in [first, second.map_or(&[], Chunk::as_slice)] {
-        while !rest.is_empty() {
-            match stream.write(rest).await {
-                Ok(n) if n > 0 && n <= rest.len() => {
-                    io.wrote(n);
-                    rest = &rest[n..];
-                }
-                _ => return Err(()),
+    let shared = second.map_or(&[][..], |(octets, part)| &octets[..part.end]);
+    for (octets, mut at, chunk) in
+        [(first, 0, None), (shared, second.map_or(0, |(_, part)| part.start), second)]
+    {
+        while at < octets.len() {
+            let shared = match chunk {
+                Some((all, _)) => poll_fn(|cx| stream.poll_share(cx, all, at..octets.len())).await,
+                None => None,
+            };
+            let n = match shared {
+                Some(n) => n,
+                None => stream.write(&octets[at..]).await.map_err(|_| ())?,
+            };
+            if n == 0 || n > octets.len() - at {
+                return Err(());
             }
+            io.wrote(n);
+            at += n;
         }
     }
     stream.flush().await.map_err(|_| ())

@@ -12,8 +12,10 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
+use core::ops::Range;
 use core::pin::pin;
 use core::task::Poll;
+use fata_libos::net::Shared;
 use fata_libos::time::{Duration, Instant};
 
 /// An idle connection's input buffer, octets: a simple client's whole request.
@@ -44,20 +46,8 @@ pub(crate) fn batch() -> usize {
     if memory::is_free(2 * OUTPUT_BATCH) { OUTPUT_BATCH } else { SMALL_BATCH }
 }
 
-/// Octets to be written as they are, without a copy.
-pub(crate) enum Chunk {
-    Static(&'static [u8]),
-    Owned(Vec<u8>, core::ops::Range<usize>),
-}
-
-impl Chunk {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Static(bytes) => bytes,
-            Self::Owned(bytes, range) => &bytes[range.clone()],
-        }
-    }
-}
+/// A part of octets that is written from where it is, without a copy where the stream can do that.
+pub(crate) type Chunk = (Shared, Range<usize>);
 
 /// How long we wait for a client.
 #[derive(Clone, Copy, Debug)]

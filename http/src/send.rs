@@ -148,11 +148,11 @@ pub(crate) async fn finish(
         _ if delimiter.is_none() => {}
         Kind::Static(bytes) => {
             let part = part.unwrap_or(0..bytes.len());
-            send_chunk(io, Chunk::Static(&bytes[part])).await;
+            send_chunk(io, (bytes.into(), part)).await;
         }
         Kind::Owned(bytes) => {
             let part = part.unwrap_or(0..bytes.len());
-            send_chunk(io, Chunk::Owned(bytes, part)).await;
+            send_chunk(io, (bytes.into(), part)).await;
         }
         Kind::Stream { .. } => {}
         Kind::Upgrade(source) => {
@@ -167,7 +167,7 @@ pub(crate) async fn finish(
 }
 
 async fn send_chunk(io: &Io, chunk: Chunk) {
-    let bytes = chunk.as_slice();
+    let bytes = &chunk.0[chunk.1.clone()];
     if bytes.len() <= SMALL {
         io.with_output(|out| out.extend_from_slice(bytes));
     } else {

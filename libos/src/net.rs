@@ -5,8 +5,13 @@
 //! out of it, whole into the caller's buffer ([`NetDevice::receive`]) or piece by piece to where its octets belong
 //! ([`NetDevice::receive_into`]).
 
+mod shared;
+
+pub use shared::Shared;
+
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::task::{Context, Poll};
 
 /// A stream that can be ended in a way that its peer does not take for the end of what it was sent. Dropping one ends it
@@ -14,6 +19,17 @@ use core::task::{Context, Poll};
 pub trait Abort {
     /// Ends it at once; what was not sent yet is lost.
     fn abort(&mut self);
+
+    /// Sends a part of `octets` as far as there is room for, at least one octet, from where it is: for how many. The part is not
+    /// empty. `None`: this stream sends copies only, or nothing any more; what it is given is to be written, which tells.
+    fn poll_share(
+        &mut self,
+        _: &mut Context<'_>,
+        _octets: &Shared,
+        _part: Range<usize>,
+    ) -> Poll<Option<usize>> {
+        Poll::Ready(None)
+    }
 }
 
 /// The length of an Ethernet header, octets.

@@ -1,4 +1,4 @@
-//! Data that goes from the frame to its place in a connection's buffer, and is read there: one copy, or none.
+//! Data that goes from the frame to its place in a connection's buffer, or a socket's, and is read there: one copy, or none.
 
 mod common;
 
@@ -9,7 +9,7 @@ use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_netstack::testing::Faults;
-use fata_netstack::{Error, Stack, TcpListener, TcpStream};
+use fata_netstack::{Error, Stack, TcpListener, TcpStream, UdpSocket};
 
 async fn connected(a: &Stack, b: &Stack) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(b, at(B, 80)).unwrap();
@@ -62,6 +62,48 @@ fn a_frame_whose_headers_change_after_they_were_read_is_the_one_that_was_read() 
             assert_eq!(hub.placed(0), 0, "acknowledgements are short");
         });
     }
+}
+
+/// Of a device that overwrites headers as soon as they were read.
+#[test]
+fn long_datagrams_are_copied_once() {
+    run(async {
+        let (hub, a, b) = pair_with(Faults::default(), true).await;
+        let client = UdpSocket::bind(&a, at(A, 0)).unwrap();
+        let server = UdpSocket::bind(&b, at(B, 5)).unwrap();
+        client.send_to(&pattern(0, 1400), at(B, 5)).await.unwrap();
+        server.recv_from(&mut [0; 9]).await.unwrap();
+        let (before, counted) = (hub.placed(1), b.stats());
+        for n in 0..200 {
+            client.send_to(&pattern(n, 1000 + n), at(B, 5)).await.unwrap();
+            let from = client.local_addr();
+            // Data is what stands there when it is copied, also where it is so near to the headers that they were read with it.
+            let as_sent = |data: &[u8]| data[..24] == [0xee; 24] && data[24..] == pattern(n, 1000 + n)[24..];
+            let (is_as_sent, peer) = server.recv_with(|data, peer| (as_sent(data), peer)).await.unwrap();
+            assert!(is_as_sent && peer == from, "datagram {n}");
+        }
+        assert_eq!(hub.placed(1) - before, 200);
+        let after = b.stats();
+        assert_eq!(after.udp_received - counted.udp_received, 200);
+        assert_eq!(after.rx_packets - counted.rx_packets, 200);
+        // What is short, for nobody, or in fragments comes whole, as before.
+        for (len, port) in [(100, 5), (1000, 6), (4000, 5)] {
+            client.send_to(&pattern(0, len), at(B, port)).await.unwrap();
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(hub.placed(1) - before, 200);
+        let mut lens = Vec::new();
+        server.recv_many(9, |data, _| lens.push(data.len())).await.unwrap();
+        assert_eq!((lens, b.stats().udp_no_port), (vec![100, 4000], 1));
+        // A queue that is full drops, and says so, here too.
+        server.set_queue_datagrams(1);
+        for _ in 0..2 {
+            client.send_to(&pattern(0, 1400), at(B, 5)).await.unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!((hub.placed(1) - before, server.dropped()), (202, 1));
+        assert_eq!((b.stats().udp_dropped, b.stats().udp_received), (1, after.udp_received + 3));
+    });
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Network interfaces of an appliance, and its sockets.
 
-use crate::env::Shared;
-use crate::{Env, Result};
+use crate::{Env, Result, env};
 use alloc::boxed::Box;
 use core::fmt;
 use core::ops::Deref;
 pub use fata_libos::net::{
-    Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, TransmitError, TransmitMeta,
+    Checksum, MacAddress, NetCounters, NetDevice, Offloads, Received, Shared, TransmitError, TransmitMeta,
 };
 use fata_libos::param::Params;
 use fata_libos::time::{Duration, Instant, sleep};
@@ -148,7 +147,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 const RESET_TIME: Duration = Duration::from_millis(200);
 
 /// Sees to [`drain`] when the guest leaves.
-fn drain_at_end(shared: &Shared) {
+fn drain_at_end(shared: &env::Shared) {
     shared.drain.set(Some(|stack| Box::new(Box::pin(drain(stack)))));
 }
 

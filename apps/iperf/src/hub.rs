@@ -1,8 +1,6 @@
 //! The server's datagrams: one socket for all streams of a test, told apart by the address they come from.
 
-use crate::control::buffer;
 use crate::error::Error;
-use crate::params::MAX_DATAGRAM;
 use crate::run::{Endpoint, Run};
 use crate::signal::Signal;
 use crate::tally::{Role, Tally};
@@ -17,7 +15,8 @@ use fata::task::{Task, yield_now};
 
 /// What may wait to be received, octets.
 const QUEUE: usize = 1 << 20;
-const TURNS: u32 = 64;
+/// Datagrams that are taken at once at most.
+const DATAGRAMS: usize = 64;
 
 /// The server's socket, and the task that receives.
 pub struct Hub {
@@ -46,8 +45,7 @@ impl Hub {
             peers: BTreeMap::new(),
             all_there: all_there.clone(),
         };
-        let buf = buffer(MAX_DATAGRAM as usize)?;
-        Ok(Self { all_there, _task: spawn(receiver.receive(buf)) })
+        Ok(Self { all_there, _task: spawn(receiver.receive()) })
     }
 
     /// Waits until each stream has said hello.
@@ -67,33 +65,39 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn receive(mut self, mut buf: Vec<u8>) {
-        let mut turns = 0_u32;
+    async fn receive(mut self) {
         loop {
+            let mut greeted = Vec::new();
+            let take = |datagram: &[u8], from| {
+                if let Some(answer) = self.take(datagram, from) {
+                    greeted.push((from, answer));
+                }
+            };
             // An error is of one datagram: that nobody listens where one was sent to.
-            if let Ok((len, from)) = self.socket.recv_from(&mut buf).await {
-                self.take(&buf[..len], from).await;
+            let _ = self.socket.recv_many(DATAGRAMS, take).await;
+            for (from, answer) in greeted {
+                self.greet(from, answer).await;
             }
-            turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(TURNS) {
-                yield_now().await;
-            }
+            yield_now().await;
         }
     }
 
-    async fn take(&mut self, datagram: &[u8], from: SocketAddr) {
-        let answer = match datagram {
-            octets if octets == HELLO => ANSWER,
-            octets if octets == OLD_HELLO => OLD_ANSWER,
-            _ => {
-                if let Some(tally) = self.peers.get(&from)
-                    && tally.role == Role::Receiver
-                {
-                    self.run.datagram(tally, datagram);
-                }
-                return;
-            }
-        };
+    /// Counts a datagram where it lies; the answer to one that says hello.
+    fn take(&self, datagram: &[u8], from: SocketAddr) -> Option<[u8; 4]> {
+        match datagram {
+            octets if octets == HELLO => return Some(ANSWER),
+            octets if octets == OLD_HELLO => return Some(OLD_ANSWER),
+            _ => {}
+        }
+        if let Some(tally) = self.peers.get(&from)
+            && tally.role == Role::Receiver
+        {
+            self.run.datagram(tally, datagram);
+        }
+        None
+    }
+
+    async fn greet(&mut self, from: SocketAddr, answer: [u8; 4]) {
         if from.ip() != self.host {
             return;
         }

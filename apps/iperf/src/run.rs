@@ -14,13 +14,15 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::pending;
 use core::net::SocketAddr;
-use fata::net::{TcpStream, UdpSocket};
+use fata::net::{Shared, TcpStream, UdpSocket};
 use fata::spawn;
 use fata::task::{Task, yield_now};
 use fata::time::{Duration, Instant, sleep_until};
 
 /// What is written at once at most, octets: blocks may be larger.
 const PIECE: usize = 128 << 10;
+/// Datagrams that are taken at once at most.
+const DATAGRAMS: usize = 64;
 /// After so many turns in a row a task lets the others run.
 const TURNS: u32 = 16;
 
@@ -101,19 +103,15 @@ impl Run {
             Protocol::Tcp => PIECE.min(self.plan.block as usize),
             Protocol::Udp => self.plan.block as usize,
         };
-        let pattern: Rc<[u8]> = self.pattern(piece)?.into();
+        let pattern = Shared::from(self.pattern(piece)?);
         for (tally, endpoint) in endpoints {
             let run = self.clone();
             let task = match (endpoint, tally.role) {
                 (Endpoint::Elsewhere, _) => continue,
                 (Endpoint::Tcp(stream), Role::Sender) => spawn(run.send_tcp(tally, stream, pattern.clone())),
                 (Endpoint::Tcp(stream), Role::Receiver) => spawn(run.receive_tcp(tally, stream)),
-                (Endpoint::Udp(socket, peer), Role::Sender) => {
-                    spawn(run.send_udp(tally, socket, peer, self.pattern(piece)?))
-                }
-                (Endpoint::Udp(socket, _), Role::Receiver) => {
-                    spawn(run.receive_udp(tally, socket, buffer(piece)?))
-                }
+                (Endpoint::Udp(socket, peer), Role::Sender) => spawn(run.send_udp(tally, socket, peer)),
+                (Endpoint::Udp(socket, _), Role::Receiver) => spawn(run.receive_udp(tally, socket)),
             };
             self.tasks.borrow_mut().push(task);
         }
@@ -265,7 +263,7 @@ impl Run {
         self.done.set();
     }
 
-    async fn send_tcp(self: Rc<Self>, tally: Rc<Tally>, mut stream: TcpStream, pattern: Rc<[u8]>) {
+    async fn send_tcp(self: Rc<Self>, tally: Rc<Tally>, mut stream: TcpStream, pattern: Shared) {
         let block = self.plan.block as usize;
         let mut pace = Pace::new(self.plan.bitrate, Instant::now());
         let (mut in_block, mut turns) = (0, 0);
@@ -274,8 +272,9 @@ impl Run {
             if in_block == 0 && self.has_waited(&pace).await {
                 continue;
             }
-            let piece = &pattern[..pattern.len().min(block - in_block)];
-            let len = match self.stop.unless(stream.write(piece)).await {
+            // It is the same again and again, so that it is sent from where it is.
+            let piece = 0..pattern.len().min(block - in_block);
+            let len = match self.stop.unless(stream.write_shared(&pattern, piece)).await {
                 None => break,
                 Some(Ok(len)) => len,
                 Some(Err(error)) => {
@@ -317,13 +316,8 @@ impl Run {
         pending().await
     }
 
-    async fn send_udp(
-        self: Rc<Self>,
-        tally: Rc<Tally>,
-        socket: Rc<UdpSocket>,
-        peer: SocketAddr,
-        mut datagram: Vec<u8>,
-    ) {
+    async fn send_udp(self: Rc<Self>, tally: Rc<Tally>, socket: Rc<UdpSocket>, peer: SocketAddr) {
+        let len = self.plan.block as usize;
         let mut pace = Pace::new(self.plan.bitrate, Instant::now());
         let mut turns = 0;
         while !self.stop.is_set() && !self.check_limit() {
@@ -331,34 +325,34 @@ impl Run {
                 continue;
             }
             let now = Instant::now();
-            let time = Duration::from_nanos(now.as_nanos());
-            udp::write_header(&mut datagram, time, tally.next_number(), self.plan.counter);
-            match self.stop.unless(socket.send_to(&datagram, peer)).await {
+            let (time, number) = (Duration::from_nanos(now.as_nanos()), tally.next_number());
+            // Behind the header are zeros: nobody looks at them, and written in the device's own memory there is nothing to copy.
+            let write = |datagram: &mut [u8]| udp::write_header(datagram, time, number, self.plan.counter);
+            match self.stop.unless(socket.send_with(len, peer, write)).await {
                 None => break,
-                Some(Ok(len)) => self.sent(&tally, len),
+                Some(Ok(())) => self.sent(&tally, len),
                 Some(Err(error)) => {
                     self.fail(error.into());
                     break;
                 }
             }
             self.sent_block();
-            pace.sent(datagram.len(), now);
+            pace.sent(len, now);
             take_turns(&mut turns).await;
         }
         pending().await
     }
 
-    async fn receive_udp(self: Rc<Self>, tally: Rc<Tally>, socket: Rc<UdpSocket>, mut buf: Vec<u8>) {
-        let mut turns = 0;
+    async fn receive_udp(self: Rc<Self>, tally: Rc<Tally>, socket: Rc<UdpSocket>) {
         loop {
-            match socket.recv(&mut buf).await {
-                Ok(len) => self.datagram(&tally, &buf[..len]),
-                Err(error) => {
-                    self.fail(error.into());
-                    break;
-                }
+            // What comes is only counted, where it lies.
+            if let Err(error) =
+                socket.recv_many(DATAGRAMS, |datagram, _| self.datagram(&tally, datagram)).await
+            {
+                self.fail(error.into());
+                break;
             }
-            take_turns(&mut turns).await;
+            yield_now().await;
         }
         pending().await
     }

@@ -8,10 +8,12 @@ use alloc::vec::Vec;
 use base64ct::{Base64, Encoding};
 use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
+use core::ops::Range;
+use core::task::{Context, Poll};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata::net::TcpStream;
 use fata::time::{Duration, timeout};
-use fata_libos::net::Abort;
+use fata_libos::net::{Abort, Shared};
 use fata_tls::TlsStream;
 
 /// How long the header of a load balancer may take.
@@ -139,6 +141,15 @@ impl Write for Preceded {
 impl Abort for Preceded {
     fn abort(&mut self) {
         Abort::abort(&mut self.stream);
+    }
+
+    fn poll_share(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &Shared,
+        part: Range<usize>,
+    ) -> Poll<Option<usize>> {
+        self.stream.poll_share(cx, octets, part)
     }
 }
 

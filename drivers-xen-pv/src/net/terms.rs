@@ -15,7 +15,7 @@ use fata_libos::net::{ETHERNET_HEADER, MacAddress, Offloads};
 
 /// The MTU where nothing says otherwise, octets.
 const DEFAULT_MTU: usize = 1500;
-/// The least that IPv4 asks of a link, octets.
+/// The least that the stack works with, octets: what every host of IPv4 takes (RFC 791, 3.1).
 const MIN_MTU: usize = 576;
 /// The most that a transmit request can say.
 const MAX_MTU: usize = MAX_TX_SIZE - ETHERNET_HEADER;
@@ -39,7 +39,7 @@ impl Identity {
             };
             let Some(parsed) = parse_mac(&mac) else { return Err(bad("mac", mac, "address of one device")) };
             if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
-                return Err(bad("mtu", mtu.to_string(), "length of a packet, 68 to 65521"));
+                return Err(bad("mtu", mtu.to_string(), "length of a packet, 576 to 65521"));
             }
             Ok(Self { mac: parsed, mtu })
         })

@@ -59,8 +59,9 @@ impl Packet {
     }
 }
 
-/// Takes a long segment of TCP out of a frame that the device still has, so that its data is copied to its place and nowhere
-/// else; false if the frame is anything else, of which [`receive_frame`] thinks what it has to. The link is in use.
+/// Takes a long segment of TCP, or a long datagram of UDP, out of a frame that the device still has, so that its data is copied to
+/// its place and nowhere else; false if the frame is anything else, of which [`receive_frame`] thinks what it has to. The link is
+/// in use.
 pub(crate) fn take_frame(
     core: &Rc<Core>,
     iface: &Rc<Iface>,
@@ -69,7 +70,6 @@ pub(crate) fn take_frame(
     received: Received,
     frame: &dyn Octets,
 ) -> bool {
-    let Some(tcp) = core.tcp.in_use() else { return false };
     if received.len < LEAST_TAKEN || received.checksum == Checksum::Complete {
         return false;
     }
@@ -81,13 +81,13 @@ pub(crate) fn take_frame(
         return false;
     }
     let len = received.len - ETHERNET_HEADER;
-    let (header, header_len, total) = match ethernet[12..] {
+    let (header, protocol, header_len, total) = match ethernet[12..] {
         [8, 0] => match Packet::parse(iface, packet, len) {
-            Ok(ip) if ip.protocol == TCP && ip.is_whole() => (ip.header, ip.header_len, ip.total),
+            Ok(ip) if ip.is_whole() => (ip.header, ip.protocol, ip.header_len, ip.total),
             _ => return false,
         },
         [0x86, 0xdd] => match iface.inet6().and_then(|inet6| inet6.segment(packet, len)) {
-            Some((header, total)) => (header, HEADER6, total),
+            Some((header, protocol, total)) => (header, protocol, HEADER6, total),
             None => return false,
         },
         _ => return false,
@@ -95,11 +95,18 @@ pub(crate) fn take_frame(
     let header = Header { verified: true, ..header };
     let segment = &packet[header_len..total.min(packet.len())];
     let data = Data::new(frame, ETHERNET_HEADER + header_len, total - header_len);
-    let taken = tcp.receive(core, iface, now, header, segment, Some(data));
+    let taken = match protocol {
+        TCP => {
+            let tcp = core.tcp.in_use();
+            tcp.is_some_and(|tcp| tcp.receive(core, iface, now, header, segment, Some(data)))
+        }
+        UDP => core.udp.in_use().is_some_and(|udp| udp.take(core, iface, header, segment, data)),
+        _ => false,
+    };
     if taken {
         iface.traffic.received(Protocol::Ip);
         core.counters.rx_packets.one();
-        iface.traffic.received(Protocol::Tcp);
+        iface.traffic.received(if protocol == TCP { Protocol::Tcp } else { Protocol::Udp });
     }
     taken
 }

@@ -33,9 +33,12 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// Whether it carries that protocol right behind the fixed header.
-    pub(crate) fn carries_only(&self, protocol: u8) -> bool {
-        matches!(self.payload, Payload::Whole(carried) if carried.protocol == protocol && carried.at == HEADER)
+    /// The protocol that it carries right behind the fixed header, if it does.
+    pub(crate) fn carries_only(&self) -> Option<u8> {
+        match self.payload {
+            Payload::Whole(carried) if carried.at == HEADER => Some(carried.protocol),
+            _ => None,
+        }
     }
 
     /// Reads the headers of a packet of at most `len` octets, of which the first are in `data`. Headers that are not all in

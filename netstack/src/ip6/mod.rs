@@ -52,8 +52,8 @@ pub(crate) trait Inet6 {
         checksum: Checksum,
     );
 
-    /// The header of a packet of at most `len` octets for this host that is a segment of TCP and nothing else, and its octets.
-    fn segment(&self, head: &[u8], len: usize) -> Option<(Header, usize)>;
+    /// The header of a packet of at most `len` octets for this host, what it carries right behind that, and its octets.
+    fn segment(&self, head: &[u8], len: usize) -> Option<(Header, u8, usize)>;
 
     /// The address with which this host sends to another.
     fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr>;
@@ -198,10 +198,11 @@ impl Inet6 for Ip6 {
         input::receive(self, &At { core, iface, now }, packet, checksum);
     }
 
-    fn segment(&self, head: &[u8], len: usize) -> Option<(Header, usize)> {
+    fn segment(&self, head: &[u8], len: usize) -> Option<(Header, u8, usize)> {
         let packet = Packet::parse(head, len).ok()?;
         let Packet { source, destination, marked, .. } = packet;
-        let fits = packet.carries_only(ip::TCP) && self.has(destination) && !self.has(source);
+        let protocol = packet.carries_only()?;
+        let fits = self.has(destination) && !self.has(source);
         let header = Header {
             source: source.into(),
             destination: destination.into(),
@@ -209,7 +210,7 @@ impl Inet6 for Ip6 {
             verified: false,
             marked,
         };
-        (fits && !source.is_unspecified() && !is_strange(source)).then_some((header, packet.end))
+        (fits && !source.is_unspecified() && !is_strange(source)).then_some((header, protocol, packet.end))
     }
 
     fn source(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {

@@ -22,13 +22,15 @@ pub(super) struct Flows<P> {
     places: HashMap<Flow, P, Key>,
     /// Those of TIME-WAIT, oldest first; may name flows that are something else by now.
     waiting: VecDeque<(Instant, Flow)>,
+    /// How many are in TIME-WAIT.
+    waits: usize,
     /// How many the table takes without marks.
     room: usize,
 }
 
 impl<P: Waits> Flows<P> {
     pub(super) fn new(key: Key) -> Self {
-        Self { places: HashMap::with_hasher(key), waiting: VecDeque::new(), room: 0 }
+        Self { places: HashMap::with_hasher(key), waiting: VecDeque::new(), waits: 0, room: 0 }
     }
 
     pub(super) fn all(&self) -> &HashMap<Flow, P, Key> {
@@ -40,16 +42,31 @@ impl<P: Waits> Flows<P> {
     pub(super) fn insert(&mut self, flow: Flow, place: P) -> Option<P> {
         if let Some(since) = place.since() {
             self.waiting.push_back((since, flow));
+            self.waits += 1;
         }
         // To insert would make room for another one first, also where there is none to come.
-        match self.places.get_mut(&flow) {
+        let before = match self.places.get_mut(&flow) {
             Some(before) => Some(mem::replace(before, place)),
             None => self.places.insert(flow, place),
-        }
+        };
+        self.gone(before)
     }
 
     pub(super) fn remove(&mut self, flow: &Flow) -> Option<P> {
-        self.places.remove(flow)
+        let place = self.places.remove(flow);
+        self.gone(place)
+    }
+
+    fn gone(&mut self, place: Option<P>) -> Option<P> {
+        if place.as_ref().is_some_and(|place| place.since().is_some()) {
+            self.waits -= 1;
+        }
+        place
+    }
+
+    /// How many are in TIME-WAIT.
+    pub(super) fn in_time_wait(&self) -> usize {
+        self.waits
     }
 
     /// Makes room for one more flow, if so many octets more `are_free`; false if there is no memory for it.
@@ -89,7 +106,7 @@ impl<P: Waits> Flows<P> {
     fn forget_oldest(&mut self) -> bool {
         let Some((since, flow)) = self.waiting.pop_front() else { return false };
         if self.places.get(&flow).is_some_and(|place| place.since() == Some(since)) {
-            self.places.remove(&flow);
+            self.remove(&flow);
         }
         true
     }
@@ -179,10 +196,14 @@ mod tests {
         // One is something else by now.
         flows.insert(flow(0), Mock::Live);
         flows.trim(at(1) + time_wait::LIFETIME, usize::MAX);
-        assert_eq!(flows.all().len(), 9);
+        assert_eq!((flows.all().len(), flows.in_time_wait()), (9, 8));
         assert!(flows.all().contains_key(&flow(0)) && !flows.all().contains_key(&flow(1)));
         flows.trim(at(9) + Duration::from_secs(1), 3);
         assert_eq!(flows.all().len(), 4);
         assert!(flows.remove(&flow(9)).is_some());
+        // The one that is something else, and of those that waited the last two.
+        assert_eq!((flows.all().len(), flows.in_time_wait()), (3, 2));
+        assert!(flows.insert(flow(8), Mock::Waiting(at(10))).is_some());
+        assert_eq!((flows.all().len(), flows.in_time_wait()), (3, 2));
     }
 }

@@ -152,6 +152,12 @@ impl Table {
         }
     }
 
+    /// Connections that are neither half-open nor in TIME-WAIT.
+    fn live_count(&self) -> usize {
+        let flows = self.flows.borrow();
+        flows.all().len() - flows.in_time_wait() - self.half_open.get()
+    }
+
     fn count_opening(&self, change: isize) {
         self.opening.set(self.opening.get().saturating_add_signed(change));
     }
@@ -302,22 +308,28 @@ impl Transport for Table {
 
     fn count(&self, counters: &Counters) {
         self.flows.borrow_mut().trim(Instant::recent(), usize::MAX);
-        let flows = self.flows.borrow();
-        let flows = flows.all();
-        let waiting = flows.values().filter(|p| matches!(p, Place::TimeWait(_))).count();
+        let waiting = self.flows.borrow().in_time_wait();
         counters.tcp_half_open.set(self.half_open.get() as u64);
         counters.tcp_time_wait.set(waiting as u64);
-        counters.tcp_connections.set((flows.len() - waiting - self.half_open.get()) as u64);
+        counters.tcp_connections.set(self.live_count() as u64);
     }
 
     fn connections(&self, now: Instant, most: usize, visit: &mut dyn FnMut(&ConnectionInfo)) -> usize {
+        // Of others, and of those that carry data. Whoever asks may be anybody: no more is looked at than has to be.
+        let first = self.live_count().min(most);
+        let mut left = [most - first, first];
         let flows = self.flows.borrow();
         let flows = flows.all();
-        let mut left = most;
         for is_live in [true, false] {
             for (flow, place) in flows.iter() {
-                if left > 0 && matches!(place, Place::Live(_)) == is_live {
-                    left -= 1;
+                let left = &mut left[usize::from(is_live)];
+                if *left == 0 {
+                    break;
+                }
+                #[cfg(test)]
+                LOOKS.set(LOOKS.get() + 1);
+                if matches!(place, Place::Live(_)) == is_live {
+                    *left -= 1;
                     visit(&place.info(flow, now));
                 }
             }
@@ -407,6 +419,12 @@ fn receive(
 }
 
 #[cfg(test)]
+std::thread_local! {
+    /// Flows that were looked at for tables of connections.
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Faults, Hub};
@@ -422,6 +440,35 @@ mod tests {
         let config = Config { ipv4, ..Config::default() };
         stack.add_interface("main", Box::new(hub.device(n, false)), config).configured().await;
         stack
+    }
+
+    #[test]
+    fn no_more_flows_are_looked_at_than_there_are_rows() {
+        fata_libos::testing::run(async {
+            let hub = Hub::new(Faults::default());
+            let (a, b) = (host(&hub, 1).await, host(&hub, 2).await);
+            let at = |n, port| SocketAddr::new(Ipv4Addr::new(10, 0, 0, n).into(), port);
+            let listener = TcpListener::bind(&b, at(2, 80)).unwrap();
+            let mut open = Vec::new();
+            for _ in 0..200 {
+                let client = TcpStream::connect(&a, at(2, 80)).await.unwrap();
+                open.push((client, listener.accept().await.unwrap()));
+            }
+            let looks = |most: usize| {
+                LOOKS.set(0);
+                let mut rows = 0;
+                assert_eq!(b.connections(most, &mut |_| rows += 1), 200);
+                assert_eq!((rows, b.stats().tcp_connections), (most.min(200), 200));
+                LOOKS.get()
+            };
+            assert_eq!((looks(0), looks(50), looks(200)), (0, 50, 200));
+            // Both sides end at once, and wait.
+            open.truncate(100);
+            sleep(Duration::from_secs(1)).await;
+            let stats = [a.stats(), b.stats()].map(|stats| (stats.tcp_connections, stats.tcp_time_wait));
+            assert_eq!(stats.map(|(live, _)| live), [100, 100]);
+            assert_eq!(stats.map(|(_, waiting)| waiting), [100, 100]);
+        });
     }
 
     /// However a connection of ours is begun and ends, it is counted while it is in SYN-SENT and not after.

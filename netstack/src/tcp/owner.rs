@@ -4,7 +4,9 @@ use super::conn::{Conn, Inner};
 use super::machine::{Machine, State};
 use crate::error::Error;
 use alloc::rc::Rc;
+use core::ops::Range;
 use core::task::{Context, Poll};
+use fata_libos::net::Shared;
 use fata_libos::time::{Duration, Instant};
 
 impl Conn {
@@ -97,19 +99,39 @@ impl Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize, Error>> {
+        self.poll_put(cx, buf.len(), &mut |machine| machine.write(buf))
+    }
+
+    /// As [`poll_write`](Self::poll_write), of a part of octets that are sent from where they are.
+    pub(crate) fn poll_share(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        octets: &Shared,
+        part: Range<usize>,
+    ) -> Poll<Result<usize, Error>> {
+        self.poll_put(cx, part.len(), &mut |machine| machine.share(octets, part.clone()))
+    }
+
+    /// Has `put` give so many octets to the machine, as far as there is room.
+    fn poll_put(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        len: usize,
+        put: &mut dyn FnMut(&mut Machine) -> usize,
+    ) -> Poll<Result<usize, Error>> {
         let mut guard = self.state.borrow_mut();
         let inner = &mut *guard;
         if let Some(error) = inner.error {
             return Poll::Ready(Err(error));
         }
         let Some(machine) = &mut inner.machine else { return Poll::Ready(Err(Error::BrokenPipe)) };
-        if buf.is_empty() {
+        if len == 0 {
             return Poll::Ready(Ok(0));
         }
         if !machine.may_send() {
             return Poll::Ready(Err(Error::BrokenPipe));
         }
-        match machine.write(buf) {
+        match put(machine) {
             0 => Self::no_room(inner, cx),
             n => {
                 self.mark_dirty();

@@ -10,8 +10,10 @@ use alloc::rc::Rc;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
+use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, ReadReady, Write};
-use fata_libos::net::Abort;
+use fata_libos::net::{Abort, Shared};
 use fata_libos::time::{Duration, Instant};
 
 /// Closes the connection when the last of its owners is gone.
@@ -102,6 +104,13 @@ impl TcpStream {
         write(self.conn(), buf).await
     }
 
+    /// Writes as much of a part of `octets` as there is room for, at least one octet. They are sent from where they are, with one
+    /// copy, into the device's own memory, and so must stay: until the peer has acknowledged them, the stream keeps a clone. What
+    /// is short is copied.
+    pub async fn write_shared(&mut self, octets: &Shared, part: Range<usize>) -> Result<usize, Error> {
+        write_shared(self.conn(), octets, part).await
+    }
+
     /// Lets `fill` write at most `most` octets where they are kept until they are acknowledged; as many as it says are sent. There
     /// is room for one at least, and perhaps for no more; what stands there is old. `most` is what memory is taken for. For who
     /// would copy them a second time.
@@ -177,6 +186,14 @@ fn write<'a>(conn: &'a Rc<Conn>, buf: &'a [u8]) -> impl Future<Output = Result<u
     poll_fn(|cx| conn.poll_write(cx, buf))
 }
 
+fn write_shared<'a>(
+    conn: &'a Rc<Conn>,
+    octets: &'a Shared,
+    part: Range<usize>,
+) -> impl Future<Output = Result<usize, Error>> + 'a {
+    poll_fn(move |cx| conn.poll_share(cx, octets, part.clone()))
+}
+
 async fn write_with<R>(
     conn: &Rc<Conn>,
     most: usize,
@@ -197,6 +214,15 @@ async fn write_with<R>(
 impl Abort for TcpStream {
     fn abort(&mut self) {
         self.conn().abort();
+    }
+
+    fn poll_share(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &Shared,
+        part: Range<usize>,
+    ) -> Poll<Option<usize>> {
+        self.conn().poll_share(cx, octets, part).map(Result::ok)
     }
 }
 
@@ -229,6 +255,11 @@ impl OwnedReadHalf {
 }
 
 impl WriteHalf<'_> {
+    /// See [`TcpStream::write_shared`].
+    pub async fn write_shared(&mut self, octets: &Shared, part: Range<usize>) -> Result<usize, Error> {
+        write_shared(self.0.conn(), octets, part).await
+    }
+
     /// See [`TcpStream::write_with`].
     pub async fn write_with<R>(
         &mut self,
@@ -246,6 +277,11 @@ impl WriteHalf<'_> {
 }
 
 impl OwnedWriteHalf {
+    /// See [`TcpStream::write_shared`].
+    pub async fn write_shared(&mut self, octets: &Shared, part: Range<usize>) -> Result<usize, Error> {
+        write_shared(&self.0.0, octets, part).await
+    }
+
     /// See [`TcpStream::write_with`].
     pub async fn write_with<R>(
         &mut self,

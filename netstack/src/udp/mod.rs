@@ -1,6 +1,7 @@
-//! UDP: sockets found by port ([`table`]), with bounded queues ([`queue`]).
+//! UDP: sockets found by port ([`table`]), with bounded queues ([`queue`]) of datagrams behind each other ([`ring`]).
 
 mod queue;
+mod ring;
 mod send;
 mod slot;
 mod socket;
@@ -9,6 +10,7 @@ mod table;
 pub use send::SendManyError;
 pub(crate) use send::write_header;
 pub(crate) use slot::Slot;
+use slot::Sockets;
 pub use socket::UdpSocket;
 
 use crate::checksum::Sum;
@@ -18,6 +20,7 @@ use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
+use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
 use crate::version::of6;
 use alloc::rc::Rc;
@@ -64,7 +67,8 @@ pub(crate) fn receive(
         return lost(Lost::IpNotOurs);
     }
     let received = core.udp.in_use().map_or(Err(Lost::UdpNoPort), |sockets| {
-        sockets.receive(&core.memory, local, remote, !header.is_unicast, payload)
+        let data = Data::new(&payload, 0, payload.len());
+        sockets.receive(&core.memory, local, remote, !header.is_unicast, data)
     });
     match received {
         Ok(()) => core.counters.udp_received.one(),
@@ -73,6 +77,38 @@ pub(crate) fn receive(
     if received == Err(Lost::UdpNoPort) {
         ip::unreachable_port(core, iface, now, header, packet);
     }
+}
+
+/// Takes a datagram that is still in the frame which brought it, whose checksum is good and whose first octets are in `head`:
+/// its data is copied to its place in the socket and nowhere else. False, and nothing has come of it, if it is for no socket, or
+/// anything is strange about it: then it has to come whole.
+fn take(
+    sockets: &dyn Sockets,
+    core: &Core,
+    iface: &Iface,
+    header: Header,
+    head: &[u8],
+    datagram: Data<'_>,
+) -> bool {
+    let Some(&[s1, s0, d1, d0, l1, l0, ..]) = head.first_chunk::<HEADER>() else { return false };
+    let word = |high, low| u16::from_be_bytes([high, low]);
+    let (from, to, len) = (word(s1, s0), word(d1, d0), usize::from(word(l1, l0)));
+    if !(HEADER..=datagram.len()).contains(&len) || to == 0 || to == DHCP_CLIENT {
+        return false;
+    }
+    let remote = iface.scoped(SocketAddr::new(header.source, from));
+    let local = SocketAddr::new(header.destination, to);
+    let (_, data) = datagram.split_at(len).0.split_at(HEADER);
+    let is_v4 = of6(header.source).is_none();
+    if iface.net.get().is_none() && is_v4 {
+        return false;
+    }
+    match sockets.receive(&core.memory, local, remote, !header.is_unicast, data) {
+        Ok(()) => core.counters.udp_received.one(),
+        Err(Lost::UdpNoPort) => return false,
+        Err(what) => iface.traffic.lost(&core.counters, what),
+    }
+    true
 }
 
 /// Takes an ICMP error about a datagram of ours: a connected socket is told.

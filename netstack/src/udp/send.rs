@@ -62,15 +62,23 @@ impl UdpSocket {
         self.wait_and_offer(len, peer, &mut |buf| zeroed_with(buf, &mut write)).await
     }
 
-    /// Sends many datagrams, one behind the other: the device hears of a burst of them once. Waits for room where it has to.
-    /// The number sent; ends at the first that cannot be.
+    /// Sends many datagrams, one behind the other: the device hears of a burst of them once, and the way to a peer is looked up once
+    /// for those that follow each other. Waits for room where it has to. The number sent; ends at the first that cannot be.
     pub async fn send_many<D: AsRef<[u8]>>(
         &self,
         datagrams: impl IntoIterator<Item = (D, SocketAddr)>,
     ) -> Result<usize, SendManyError> {
-        let mut sent = 0;
+        let (mut sent, mut way) = (0, None);
         for (data, peer) in datagrams {
-            self.send_to(data.as_ref(), peer).await.map_err(|error| SendManyError { sent, error })?;
+            let data = data.as_ref();
+            let offered = self.offer_by(&mut way, data.len(), peer, &mut |buf| buf.copy_from_slice(data));
+            if let Ok(Offer::NoRoom(_)) = offered {
+                // Who waits may find another way then.
+                way = None;
+                self.send_to(data, peer).await.map_err(|error| SendManyError { sent, error })?;
+            } else {
+                offered.map_err(|error| SendManyError { sent, error })?;
+            }
             sent += 1;
         }
         Ok(sent)
@@ -111,6 +119,17 @@ impl UdpSocket {
     }
 
     fn offer(&self, len: usize, peer: SocketAddr, write: &mut dyn FnMut(&mut [u8])) -> Result<Offer, Error> {
+        self.offer_by(&mut None, len, peer, write)
+    }
+
+    /// As [`offer`](Self::offer), by the way to that peer if it is known; else notes it.
+    fn offer_by(
+        &self,
+        known: &mut Option<(SocketAddr, Route)>,
+        len: usize,
+        peer: SocketAddr,
+        write: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Offer, Error> {
         let peer = target(peer)?;
         if len > MAX_PACKET - ip::HEADER - HEADER {
             return Err(Error::MessageTooLong);
@@ -118,22 +137,30 @@ impl UdpSocket {
         if self.bound.local.is_ipv4() && peer.is_ipv6() {
             return Err(Error::Unsupported);
         }
-        let from = Some(self.bound.local.ip()).filter(|own| match own {
-            IpAddr::V4(own) => !own.is_unspecified() && !own.is_broadcast(),
-            IpAddr::V6(own) => !own.is_unspecified(),
-        });
-        let Route { iface, way } = self.core.route(peer, from).ok_or(Error::NetworkUnreachable)?;
+        if known.as_ref().is_none_or(|(to, _)| *to != peer) {
+            *known = Some((peer, self.route(peer)?));
+        }
+        let Some((_, Route { iface, way })) = known else { return Err(Error::NetworkUnreachable) };
         if !iface.link.borrow().has_queue_room() {
-            return Ok(Offer::NoRoom(iface));
+            return Ok(Offer::NoRoom(iface.clone()));
         }
         let fill = &mut |datagram: &mut [u8]| {
             write_header(datagram, self.bound.local.port(), peer.port());
             write(&mut datagram[HEADER..]);
         };
-        let datagram = Datagram { now: Instant::recent(), way, protocol: ip::UDP, len: HEADER + len };
-        ip::send_datagram(&iface, &self.core.counters, datagram, fill);
+        let datagram = Datagram { now: Instant::recent(), way: *way, protocol: ip::UDP, len: HEADER + len };
+        ip::send_datagram(iface, &self.core.counters, datagram, fill);
         iface.work.kick();
         Ok(Offer::Taken)
+    }
+
+    /// The way to a peer.
+    fn route(&self, peer: SocketAddr) -> Result<Route, Error> {
+        let from = Some(self.bound.local.ip()).filter(|own| match own {
+            IpAddr::V4(own) => !own.is_unspecified() && !own.is_broadcast(),
+            IpAddr::V6(own) => !own.is_unspecified(),
+        });
+        self.core.route(peer, from).ok_or(Error::NetworkUnreachable)
     }
 }
 

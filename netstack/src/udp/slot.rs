@@ -3,7 +3,11 @@
 
 use super::table::Table;
 use crate::error::Error;
+use crate::interface::Iface;
+use crate::ip::Header;
 use crate::memory::Memory;
+use crate::stack::Core;
+use crate::tcp::machine::Data;
 use crate::traffic::Lost;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -20,8 +24,11 @@ pub(crate) trait Sockets {
         local: SocketAddr,
         remote: SocketAddr,
         to_many: bool,
-        data: &[u8],
+        data: Data<'_>,
     ) -> Result<(), Lost>;
+
+    /// Takes a datagram of which the first octets are in `head`, and all in the frame that brought it: see [`super::take`].
+    fn take(&self, core: &Core, iface: &Iface, header: Header, head: &[u8], datagram: Data<'_>) -> bool;
 
     /// Tells a connected socket of an ICMP error.
     fn unreachable(&self, local: SocketAddr, remote: SocketAddr, error: Error);

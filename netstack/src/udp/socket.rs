@@ -1,6 +1,6 @@
 //! Sockets for datagrams: binding and receiving; [`send`](super::send) has the rest.
 
-use super::queue::{Bound, Datagram};
+use super::queue::Bound;
 use crate::error::Error;
 use crate::port;
 use crate::stack::{Core, Stack};
@@ -65,11 +65,12 @@ impl UdpSocket {
     }
 
     /// Waits for a datagram and shows it to `read` where it lies in the queue: none of it is lost, and the copy that
-    /// [`recv_from`](Self::recv_from) makes is saved. Two have been made: what the device received is copied out of memory that
-    /// the other side can write, and again into the queue.
+    /// [`recv_from`](Self::recv_from) makes is saved. One has been made, out of memory that the other side can write, and for a
+    /// datagram that is short, in fragments, or has a checksum to be verified, a second one. `read` may receive what else has come;
+    /// what comes before it returns is dropped.
     pub async fn recv_with<R>(&self, read: impl FnOnce(&[u8], SocketAddr) -> R) -> Result<R, Error> {
-        let Datagram { from, data, .. } = poll_fn(|cx| self.poll_next(cx)).await?;
-        Ok(read(&data, from))
+        let mut read = Some(read);
+        poll_fn(|cx| self.poll_with(cx, &mut read)).await
     }
 
     /// Waits for a datagram and shows it to `read`, and after it all that came with it, `limit` at most, one at least. The number of them.
@@ -78,12 +79,10 @@ impl UdpSocket {
         limit: usize,
         mut read: impl FnMut(&[u8], SocketAddr),
     ) -> Result<usize, Error> {
-        let mut next = Some(poll_fn(|cx| self.poll_next(cx)).await?);
-        let mut count = 0;
-        while let Some(Datagram { from, data, .. }) = next {
-            read(&data, from);
+        self.recv_with(&mut read).await?;
+        let mut count = 1;
+        while count < limit && self.bound.pop(&mut read).is_some() {
             count += 1;
-            next = if count < limit { self.bound.pop() } else { None };
         }
         Ok(count)
     }
@@ -95,7 +94,7 @@ impl UdpSocket {
 
     /// Shows the datagram that has come to `read`; `None`: there is none now.
     pub fn try_recv_with<R>(&self, read: impl FnOnce(&[u8], SocketAddr) -> R) -> Result<Option<R>, Error> {
-        Ok(self.next()?.map(|Datagram { from, data, .. }| read(&data, from)))
+        self.bound.error.take().map_or_else(|| Ok(self.bound.pop(read)), Err)
     }
 
     /// See [`recv_from`](Self::recv_from).
@@ -104,7 +103,7 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<(usize, SocketAddr), Error>> {
-        self.poll_next(cx).map_ok(|Datagram { from, data, .. }| (put(buf, &data), from))
+        self.poll_with(cx, &mut Some(|data: &[u8], from| (put(buf, data), from)))
     }
 
     /// Limits what waits to be received, octets; 256 KiB at first, less where memory is short. A datagram counts 64 octets more than its data.
@@ -122,15 +121,14 @@ impl UdpSocket {
         self.bound.dropped.get()
     }
 
-    fn next(&self) -> Result<Option<Datagram>, Error> {
-        match self.bound.error.take() {
-            Some(error) => Err(error),
-            None => Ok(self.bound.pop()),
-        }
-    }
-
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, Error>> {
-        match self.next().transpose() {
+    /// Shows the next datagram to what is in `read`, which is there until there is one.
+    fn poll_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        read: &mut Option<impl FnOnce(&[u8], SocketAddr) -> R>,
+    ) -> Poll<Result<R, Error>> {
+        let shown = self.try_recv_with(|data, from| read.take().map(|read| read(data, from)));
+        match shown.map(Option::flatten).transpose() {
             Some(next) => Poll::Ready(next),
             None => {
                 self.bound.readers.register(cx);

@@ -5,10 +5,14 @@
 
 use super::queue::Bound;
 use super::slot::Sockets;
+use super::take;
 use crate::error::Error;
 use crate::hash::Key;
+use crate::interface::Iface;
+use crate::ip::Header;
 use crate::memory::Memory;
-use crate::stack::{covers, same};
+use crate::stack::{Core, covers, same};
+use crate::tcp::machine::Data;
 use crate::traffic::Lost;
 use alloc::rc::Rc;
 use core::cell::RefCell;
@@ -107,9 +111,13 @@ impl Sockets for Table {
         local: SocketAddr,
         remote: SocketAddr,
         to_many: bool,
-        data: &[u8],
+        data: Data<'_>,
     ) -> Result<(), Lost> {
         self.find(local, remote, to_many).ok_or(Lost::UdpNoPort)?.push(memory, remote, data)
+    }
+
+    fn take(&self, core: &Core, iface: &Iface, header: Header, head: &[u8], datagram: Data<'_>) -> bool {
+        take(self, core, iface, header, head, datagram)
     }
 
     fn unreachable(&self, local: SocketAddr, remote: SocketAddr, error: Error) {

@@ -8,9 +8,10 @@ use alloc::vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, ReadReady, Write};
-use fata_libos::net::Abort;
+use fata_libos::net::{Abort, Shared};
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_unix::socket;
 
@@ -162,6 +163,15 @@ impl TcpStream {
         match &mut self.0 {
             Stream::Netstack(stream) => stream.write(buf).await,
             Stream::Host(stream) => write(stream, buf).await,
+        }
+    }
+
+    /// Writes as much of a part of `octets` as there is room for, at least one octet, from where they are. The host's sockets send
+    /// a copy.
+    pub async fn write_shared(&mut self, octets: &Shared, part: Range<usize>) -> Result<usize, Error> {
+        match &mut self.0 {
+            Stream::Netstack(stream) => stream.write_shared(octets, part).await,
+            Stream::Host(stream) => write(stream, &octets[part]).await,
         }
     }
 
@@ -323,6 +333,18 @@ impl Abort for TcpStream {
             Stream::Host(stream) => stream.abort(),
         }
     }
+
+    fn poll_share(
+        &mut self,
+        cx: &mut Context<'_>,
+        octets: &Shared,
+        part: Range<usize>,
+    ) -> Poll<Option<usize>> {
+        match &mut self.0 {
+            Stream::Netstack(stream) => stream.poll_share(cx, octets, part),
+            Stream::Host(_) => Poll::Ready(None),
+        }
+    }
 }
 
 /// The reading direction of a borrowed [`TcpStream`].
@@ -442,6 +464,17 @@ macro_rules! write_half {
             type Error = Error;
         }
         impl $name {
+            /// See [`TcpStream::write_shared`].
+            pub async fn write_shared(
+                &mut self,
+                octets: &Shared,
+                part: Range<usize>,
+            ) -> Result<usize, Error> {
+                match &mut self.0 {
+                    $way::Netstack(stream) => stream.write_shared(octets, part).await,
+                    $way::Host($stream) => write(&$host, &octets[part]).await,
+                }
+            }
             /// See [`TcpStream::write_with`].
             pub async fn write_with<R>(
                 &mut self,

@@ -37,9 +37,9 @@ pub(super) struct News {
 }
 
 impl Machine {
-    /// The number of the first octet in the ring.
+    /// The number of the first octet that is kept.
     pub(super) fn base(&self) -> Seq {
-        self.snd.end - self.snd.queued as u32
+        self.snd.end - self.snd.queued
     }
 
     /// Takes an acknowledgement that can be true.
@@ -163,7 +163,7 @@ impl Machine {
         }
     }
 
-    /// Takes what is acknowledged in order out of the queue and the ring.
+    /// Takes what is acknowledged in order out of the queue and what is kept.
     fn advance(&mut self, now: Instant, header: &Header, news: &mut News) {
         let ack = header.ack;
         let una = self.snd.una;
@@ -172,10 +172,9 @@ impl Machine {
         queue.settle(&mut self.account);
         self.snd.queue = queue;
         let base = self.base();
-        let octets = ack.beyond(base).min(self.snd.queued as u32);
-        self.snd.ring.advance(octets as usize);
-        self.snd.queued -= octets as usize;
-        self.snd.ring.shrink(self.snd.queued, &mut self.account);
+        let octets = ack.beyond(base).min(self.snd.queued);
+        self.snd.outgoing.advance(octets, self.snd.queued, &mut self.account);
+        self.snd.queued -= octets;
         news.acked = ack - una;
         news.was_full = una.before(self.snd.full);
         self.snd.una = ack;

@@ -38,8 +38,22 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Copies all of it to that place of a buffer, and so far behind what it holds as it has to.
+    pub(crate) fn put(self, to: &mut Vec<u8>, at: usize) {
+        if self.is_empty() {
+            return;
+        }
+        if at > to.len() {
+            // Beyond a hole.
+            to.resize(at, 0);
+        }
+        let (over, behind) = self.split_at(to.len().saturating_sub(at));
+        over.read(&mut to[at..at + over.len()]);
+        behind.append_to(to);
+    }
+
     /// Copies all of it behind what `to` holds.
-    pub(super) fn append_to(&self, to: &mut Vec<u8>) {
+    fn append_to(&self, to: &mut Vec<u8>) {
         if !self.is_empty() {
             self.frame.append(self.at, self.len, to);
         }

@@ -55,19 +55,20 @@ impl Machine {
     /// [taken back](Self::take_filled); `None` if there is none.
     pub(crate) fn lend_room(&mut self, most: usize) -> Option<Lent> {
         let len = self.room_to_write(most.max(1));
-        (len > 0).then(|| Lent { ring: core::mem::take(&mut self.snd.ring), at: self.snd.queued, len })
+        let at = self.snd.outgoing.in_ring(self.snd.queued);
+        (len > 0).then(|| Lent { ring: core::mem::take(&mut self.snd.outgoing.ring), at, len })
     }
 
     /// Takes back what was lent, with so many octets more; false if nothing can be sent any more.
     pub(crate) fn take_filled(&mut self, mut lent: Lent, filled: usize) -> bool {
         let filled = filled.min(lent.octets_mut().len());
-        self.snd.ring = lent.ring;
+        self.snd.outgoing.ring = lent.ring;
         let goes_on = self.may_send();
         if goes_on {
             self.wrote(filled);
         }
-        if self.state == State::Closed || self.snd.queued == 0 {
-            self.snd.ring.release(&mut self.account);
+        if self.state == State::Closed || self.snd.outgoing.in_ring(self.snd.queued) == 0 {
+            self.snd.outgoing.ring.release(&mut self.account);
         }
         goes_on
     }

@@ -4,7 +4,7 @@
 //! that is nothing; at [`deadline`](Machine::deadline) it is asked again. It reads no clock, draws no number and sends nothing,
 //! so that each rule is a test of its own and a whole conversation runs in virtual time.
 //!
-//! Inside: [`seq`] and [`header`] are the wire's terms; [`data`], [`ring`] and [`assembler`] hold octets; [`queue`] is what was sent and
+//! Inside: [`seq`] and [`header`] are the wire's terms; [`data`], [`ring`], [`outgoing`] and [`assembler`] hold octets; [`queue`] is what was sent and
 //! not acknowledged; [`rtt`], [`rack`], [`congestion`] (with [`cubic`] and [`hystart`]) and [`pmtu`] judge the path. [`receive`],
 //! [`acknowledge`], [`loss`], [`transmit`], [`owner`] and [`lend`] are the machine's own rules.
 
@@ -17,6 +17,7 @@ mod header;
 mod hystart;
 mod lend;
 mod loss;
+mod outgoing;
 mod owner;
 mod pmtu;
 mod queue;
@@ -48,6 +49,7 @@ use crate::memory::Share;
 use assembler::Assembler;
 use congestion::Congestion;
 use fata_libos::time::{Duration, Instant};
+use outgoing::Outgoing;
 use pmtu::Pmtu;
 use queue::Queue;
 use rack::Rack;
@@ -202,10 +204,10 @@ struct Sending {
     scale: u8,
     /// Octets of data in a segment.
     mss: u32,
-    ring: Ring,
-    /// Octets in the ring.
-    queued: usize,
-    most: usize,
+    outgoing: Outgoing,
+    /// Octets written and not acknowledged.
+    queued: u32,
+    most: u32,
     /// No more data comes from the owner.
     finished: bool,
     queue: Queue,

@@ -1,7 +1,9 @@
 //! What the owner of a connection does with it, and sees of it.
 
 use super::spread::Part;
-use super::{Account, Counts, FIRST_SEND, Machine, NEVER, Seq, State};
+use super::{Account, Counts, FIRST_SEND, Machine, NEVER, Sending, Seq, State};
+use core::ops::Range;
+use fata_libos::net::Shared;
 use fata_libos::time::{Duration, Instant};
 
 /// Segments' worth of data that may be written and not acknowledged, and sends: each becomes an entry of the queue that every
@@ -76,18 +78,18 @@ impl Machine {
 
     /// Octets that can be written.
     pub fn writable(&self) -> usize {
-        if self.snd.finished { 0 } else { self.send_limit().saturating_sub(self.snd.queued) }
+        if self.snd.finished { 0 } else { self.send_limit().saturating_sub(self.unacknowledged()) }
     }
 
-    /// What the ring may hold: enough to keep the window full while acknowledgements are on their way.
+    /// What may be written: enough to keep the window full while acknowledgements are on their way.
     fn send_limit(&self) -> usize {
-        let most = self.snd.most.min(self.snd.mss as usize * MOST_SEGMENTS);
+        let most = (self.snd.most as usize).min(self.snd.mss as usize * MOST_SEGMENTS);
         (2 * self.congestion.window() as usize).max(FIRST_SEND).min(most)
     }
 
     /// Octets written and not acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.snd.queued
+        self.snd.queued as usize
     }
 
     /// Whether the peer owes an acknowledgement.
@@ -101,23 +103,38 @@ impl Machine {
     }
 
     /// Writes as much as there is room for.
+    #[inline(never)]
     pub fn write(&mut self, data: &[u8]) -> usize {
         let len = self.room_to_write(data.len());
-        self.snd.ring.write(self.snd.queued, &data[..len]);
+        let used = self.snd.outgoing.in_ring(self.snd.queued);
+        self.snd.outgoing.ring.write(used, &data[..len]);
         self.wrote(len)
+    }
+
+    /// Writes as much of a part of `octets` as there is room for, to be sent from where it is; copies what is not worth that.
+    pub fn share(&mut self, octets: &Shared, part: Range<usize>) -> usize {
+        let len = part.len().min(self.writable());
+        let shared = part.start..part.start + len;
+        let Sending { outgoing, queued, .. } = &mut self.snd;
+        if len > 0 && outgoing.share(*queued, octets, shared, &mut self.account) {
+            return self.wrote(len);
+        }
+        self.write(&octets[part])
     }
 
     /// Makes room for so many octets, or for fewer: for how many.
     pub(super) fn room_to_write(&mut self, len: usize) -> usize {
-        let (len, queued) = (len.min(self.writable()), self.snd.queued);
+        let len = len.min(self.writable());
         if len == 0 {
             return 0;
         }
-        self.snd.ring.reserve_some(queued, queued + len, &mut self.account).saturating_sub(queued)
+        let outgoing = &mut self.snd.outgoing;
+        let used = outgoing.in_ring(self.snd.queued);
+        outgoing.ring.reserve_some(used, used + len, &mut self.account).saturating_sub(used)
     }
 
     pub(super) fn wrote(&mut self, len: usize) -> usize {
-        self.snd.queued += len;
+        self.snd.queued += len as u32;
         self.snd.end += len as u32;
         len
     }
@@ -227,7 +244,7 @@ impl Machine {
     pub(super) fn die(&mut self) {
         self.state = State::Closed;
         self.snd.reset = false;
-        self.snd.ring.release(&mut self.account);
+        self.snd.outgoing.release(&mut self.account);
         self.snd.queue.release(&mut self.account);
         self.snd.queued = 0;
         self.rcv.ack_now = false;
@@ -275,7 +292,7 @@ impl Machine {
     /// Memory in buffers and queues, octets.
     #[cfg(not(target_os = "xen"))]
     pub fn memory(&self) -> usize {
-        self.snd.ring.capacity() + self.rcv.ring.capacity() + self.snd.queue.memory()
+        self.snd.outgoing.memory() + self.rcv.ring.capacity() + self.snd.queue.memory()
     }
 
     /// The next number that goes out, and the next that is expected.
@@ -307,7 +324,7 @@ impl Machine {
             smoothed_rtt: self.rtt.smoothed(),
             timeout: self.rtt.timeout(),
             in_flight: self.on_the_way(),
-            unacknowledged: self.snd.queued,
+            unacknowledged: self.unacknowledged(),
             unread: self.rcv.unread,
             peer_window: self.snd.edge.beyond(self.snd.una),
             mss: self.snd.mss,

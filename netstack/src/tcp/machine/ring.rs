@@ -16,14 +16,14 @@ const SPARSE: usize = 16;
 pub(super) struct Ring {
     /// As far as it was ever written: what is allocated beyond is not made zeros first.
     data: Vec<u8>,
-    capacity: usize,
-    head: usize,
+    capacity: u32,
+    head: u32,
 }
 
 impl Ring {
     /// What is allocated, octets.
     pub(super) fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity as usize
     }
 
     /// As [`reserve`](Self::reserve), or for less where there is no memory for all: for how many from the head on.
@@ -31,18 +31,18 @@ impl Ring {
         if self.reserve(used, octets, account) {
             return octets;
         }
-        let less = octets.min(self.capacity.max(ALWAYS));
-        if self.reserve(used, less, account) { less } else { self.capacity.min(octets) }
+        let less = octets.min(self.capacity().max(ALWAYS));
+        if self.reserve(used, less, account) { less } else { self.capacity().min(octets) }
     }
 
     /// Makes room for `octets` from the head on, of which the first `used` hold something; false if there is no memory for
     /// it.
     pub(super) fn reserve(&mut self, used: usize, octets: usize, account: &mut Account) -> bool {
-        if octets <= self.capacity {
+        if octets <= self.capacity() {
             return true;
         }
         let capacity = octets.next_power_of_two().max(LEAST);
-        let more = capacity - self.capacity;
+        let more = capacity - self.capacity();
         if capacity > ALWAYS && account.is_scarce(0) || !account.grow(more) {
             return false;
         }
@@ -63,18 +63,18 @@ impl Ring {
             let (first, second) = self.pieces(0, used);
             data.extend_from_slice(first);
             if !second.is_empty() {
-                data.resize(self.capacity - self.head, 0);
+                data.resize(self.capacity() - self.head as usize, 0);
             }
             data.extend_from_slice(second);
         }
-        (self.data, self.capacity, self.head) = (data, capacity, 0);
+        (self.data, self.capacity, self.head) = (data, capacity as u32, 0);
         true
     }
 
     /// Sees to it that the first `octets` lie in one piece, where there is memory to move the first `used`.
     pub(super) fn straighten(&mut self, octets: usize, used: usize) {
         if self.first(octets).len() < octets {
-            self.move_to(self.capacity, used);
+            self.move_to(self.capacity(), used);
         }
     }
 
@@ -84,29 +84,29 @@ impl Ring {
         if used == 0 {
             return self.release(account);
         }
-        if self.capacity <= ALWAYS || used > self.capacity / SPARSE {
+        if self.capacity() <= ALWAYS || used > self.capacity() / SPARSE {
             return;
         }
-        let before = self.capacity;
+        let before = self.capacity();
         if self.move_to((2 * used).next_power_of_two().max(LEAST), used) {
-            account.shrink(before - self.capacity);
+            account.shrink(before - self.capacity());
         }
     }
 
     /// Gives everything back.
     pub(super) fn release(&mut self, account: &mut Account) {
-        account.shrink(self.capacity);
+        account.shrink(self.capacity());
         *self = Self::default();
     }
 
     fn at(&self, offset: usize) -> usize {
-        (self.head + offset) & (self.capacity - 1)
+        (self.head as usize + offset) & (self.capacity() - 1)
     }
 
     /// What stands so far from the head, in two pieces; what was never written is missing at their ends.
     fn pieces(&self, offset: usize, len: usize) -> (&[u8], &[u8]) {
         let at = self.at(offset);
-        let first = len.min(self.capacity - at);
+        let first = len.min(self.capacity() - at);
         let part = |from: usize, len: usize| {
             let end = (from + len).min(self.data.len());
             &self.data[from.min(end)..end]
@@ -125,19 +125,9 @@ impl Ring {
             return;
         }
         let at = self.at(offset);
-        let (first, second) = data.split_at(self.capacity - at);
-        self.put(at, first);
-        self.put(0, second);
-    }
-
-    fn put(&mut self, at: usize, data: Data<'_>) {
-        if at > self.data.len() && !data.is_empty() {
-            // Beyond a hole.
-            self.data.resize(at, 0);
-        }
-        let (over, behind) = data.split_at(self.data.len().saturating_sub(at));
-        over.read(&mut self.data[at..at + over.len()]);
-        behind.append_to(&mut self.data);
+        let (first, second) = data.split_at(self.capacity() - at);
+        first.put(&mut self.data, at);
+        second.put(&mut self.data, 0);
     }
 
     /// Reads from so far behind the head what was written there.
@@ -148,7 +138,7 @@ impl Ring {
         let (first, second) = self.pieces(offset, buf.len());
         buf[..first.len()].copy_from_slice(first);
         if !second.is_empty() {
-            let at = self.capacity - self.at(offset);
+            let at = self.capacity() - self.at(offset);
             buf[at..at + second.len()].copy_from_slice(second);
         }
     }
@@ -161,7 +151,7 @@ impl Ring {
     /// Room for so many octets so far from the head, as far as it lies in one piece; what stands there is old.
     pub(super) fn room(&mut self, offset: usize, octets: usize) -> &mut [u8] {
         let at = self.at(offset);
-        let end = (at + octets).min(self.capacity);
+        let end = (at + octets).min(self.capacity());
         if end > self.data.len() {
             self.data.resize(end, 0);
         }
@@ -171,7 +161,7 @@ impl Ring {
     /// Moves the head on.
     pub(super) fn advance(&mut self, octets: usize) {
         if octets > 0 {
-            self.head = self.at(octets);
+            self.head = self.at(octets) as u32;
         }
     }
 }

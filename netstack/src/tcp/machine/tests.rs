@@ -288,7 +288,7 @@ fn buffers_shrink_before_they_are_empty() {
         let header = Header { ack: end.snd.next.earlier(all - 1), ..next_segment(end, clocks) };
         assert_eq!(end.receive(now, &header, false, &[]), Verdict::Taken);
     }
-    assert_eq!(end.snd.ring.capacity(), 2048);
+    assert_eq!(end.snd.outgoing.ring.capacity(), 2048);
 }
 
 /// A peer that fills the window again and again, whose data is read between: what was offered before there was no memory is

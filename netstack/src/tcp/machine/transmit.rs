@@ -34,7 +34,7 @@ pub struct Transmit {
     pub segment_size: usize,
     /// Whether the IP header says that the ends understand marks of congestion.
     pub ect: bool,
-    /// Where its data stands in the ring.
+    /// Where its data stands among what is not acknowledged.
     offset: usize,
 }
 
@@ -72,7 +72,7 @@ impl Machine {
 
     /// Copies the data of what is to be sent; `buf` has its length.
     pub fn copy(&self, transmit: &Transmit, buf: &mut [u8]) {
-        self.snd.ring.read(transmit.offset, buf);
+        self.snd.outgoing.read(transmit.offset, buf);
     }
 
     fn send_syn(&mut self, now: Instant) -> Transmit {

@@ -12,7 +12,7 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::Write;
-use fata::net::TcpStream;
+use fata::net::{Shared, TcpStream};
 use fata::task::yield_now;
 use fata::time::{Duration, sleep};
 
@@ -248,9 +248,20 @@ async fn write(server: &Server, stream: &mut TcpStream, client: &mut Client) -> 
     if client.out.octets.is_empty() {
         return Ok(());
     }
+    let len = client.out.octets.len();
+    // What would not be kept is sent from where it is.
+    let answers = (len > KEPT).then(|| Shared::from(core::mem::take(&mut client.out.octets)));
     let link = &client.session.link;
     let written = {
-        let mut write = pin!(stream.write_all(&client.out.octets));
+        let write = async {
+            let Some(answers) = &answers else { return stream.write_all(&client.out.octets).await };
+            let mut at = 0;
+            while at < len {
+                at += stream.write_shared(answers, at..len).await?;
+            }
+            Ok(())
+        };
+        let mut write = pin!(write);
         poll_fn(|cx| {
             if let Poll::Ready(done) = write.as_mut().poll(cx) {
                 return Poll::Ready(done.is_ok());
@@ -261,7 +272,7 @@ async fn write(server: &Server, stream: &mut TcpStream, client: &mut Client) -> 
     };
     // Who takes an answer is not idle.
     link.seen.set(now());
-    server.core_mut().hub.figures.written += client.out.octets.len() as u64;
+    server.core_mut().hub.figures.written += len as u64;
     client.out.octets.clear();
     client.out.octets.shrink_to(KEPT);
     if written { Ok(()) } else { Err(End::Closed) }
