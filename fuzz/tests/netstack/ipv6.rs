@@ -4,14 +4,14 @@ mod packets;
 mod victim;
 
 use crate::common::ipv6::*;
-use crate::{carry, deed, exchange, talk};
+use crate::{Devices, LONGEST, carry, deed, devices, exchange, talk};
 use fata_fuzz::{fuzz, mutated};
 use fata_libos::net::Checksum;
 use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_netstack::testing::Hub;
-use fata_netstack::{Config, Ipv6Config, Resolver};
+use fata_netstack::{Config, Ipv6Config, Resolver, Stack};
 use packets::packet;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -90,7 +90,7 @@ pub(crate) fn mend(frame: &mut [u8], with_length: bool) {
 fn give(way: Way, frames: Vec<(Vec<u8>, Checksum)>) {
     run(async move {
         let hub = Hub::default();
-        let b = victim(&hub, way).await;
+        let b = victim(&hub, way, Devices::PLAIN).await;
         for (n, (frame, checksum)) in frames.iter().enumerate() {
             hub.inject_with(frame, *checksum);
             if n % 8 == 0 {
@@ -111,6 +111,7 @@ fn frames_of_ipv6() {
             if !keeps || frame.first().is_some_and(|octet| octet & 1 == 0) {
                 frame[..len].copy_from_slice(&[2, 0, 0, 0, 0, 2][..len]);
             }
+            frame.truncate(LONGEST);
             if let Some(with_length) = mended {
                 mend(&mut frame, with_length);
             }
@@ -141,19 +142,21 @@ fn packets_of_ipv6() {
 #[test]
 fn conversations_of_ipv6() {
     let side = || (vec(deed(), 0..20), 1..10_usize);
-    fuzz(&(way(), side(), side(), 1..40_000_usize), |(way, there, back, len)| {
+    fuzz(&(way(), devices(), side(), side(), 1..40_000_usize), |(way, devices, there, back, len)| {
         run(async move {
             let (left, right) = (Hub::default(), Hub::default());
             left.capture();
             right.capture();
-            let (a, _) = host(&left, 1, only(Ipv6Config::fixed(A, 64, None)));
-            let b = victim(&right, way).await;
+            let a = Stack::new();
+            a.add_interface("main", devices.make(&left, 1), only(Ipv6Config::fixed(A, 64, None)));
+            let b = victim(&right, way, devices).await;
             let to: SocketAddr = at(if let Way::Auto = way { LOCAL_B } else { B }, 80);
             let is_clean = there.0.is_empty() && back.0.is_empty();
-            let task = spawn(carry(left.clone(), 1, right.clone(), there.0, there.1));
-            let other = spawn(carry(right.clone(), 2, left.clone(), back.0, back.1));
+            let task = spawn(carry(left.clone(), 1, right.clone(), there, devices));
+            let other = spawn(carry(right.clone(), 2, left.clone(), back, devices));
+            let (len, piece) = devices.said(len);
             for _ in 0..3 {
-                let talked = timeout(Duration::from_secs(60), talk(&a, to, len)).await;
+                let talked = timeout(Duration::from_secs(60), talk(&a, to, len, piece)).await;
                 assert!(!is_clean || talked == Ok(Some(())), "nobody was in between");
             }
             drop((task, other));
@@ -184,7 +187,7 @@ fn built_packets_are_taken() {
     let built: Vec<_> = (0..600).map(|_| packets.new_tree(&mut runner).unwrap().current()).collect();
     run(async move {
         let hub = Hub::default();
-        let b = victim(&hub, Way::Auto).await;
+        let b = victim(&hub, Way::Auto, Devices::PLAIN).await;
         for frame in built.iter().flatten() {
             hub.inject(frame);
             sleep(Duration::from_millis(50)).await;

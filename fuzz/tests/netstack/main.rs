@@ -1,9 +1,11 @@
 //! Ethernet frames into a stack, and the answers of name servers and DHCP servers.
 
+mod client;
 #[path = "../../../netstack/tests/common/mod.rs"]
 mod common;
 mod ipv6;
 
+use client::{open, rename, said};
 use common::*;
 use embedded_io_async::{Read, Write};
 use fata_fuzz::{Changes, changes, fuzz, mutated};
@@ -11,10 +13,11 @@ use fata_libos::net::Checksum;
 use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep, timeout};
-use fata_netstack::testing::Hub;
+use fata_netstack::testing::{Device, Hub};
 use fata_netstack::{Config, Resolver, Stack, TcpListener, TcpStream, UdpSocket};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A connection and datagrams from `a`, of which each kind of frame is to be seen: from `here` to `stream` and `datagrams`.
@@ -31,16 +34,53 @@ async fn exchange(a: &Stack, b: &Stack, [here, stream, datagrams]: [SocketAddr; 
     socket.send_to(&[1; 40], datagrams).await.unwrap();
 }
 
-/// Sends so many octets to a host that echoes, and hears them; `None`: it did not get so far.
-async fn talk(a: &Stack, to: SocketAddr, len: usize) -> Option<()> {
+/// Sends so many octets to a host that echoes, so many at a time, and hears them; `None`: it did not get so far.
+async fn talk(a: &Stack, to: SocketAddr, len: usize, piece: usize) -> Option<()> {
     let mut stream = TcpStream::connect(a, to).await.ok()?;
-    let mut buf = vec![0; 1000];
-    for start in (0..len).step_by(1000) {
-        let part = 1000.min(len - start);
+    let mut buf = vec![0; piece];
+    for start in (0..len).step_by(piece) {
+        let part = piece.min(len - start);
         stream.write_all(&pattern(start, part)).await.ok()?;
         stream.read_exact(&mut buf[..part]).await.ok()?;
     }
     Some(())
+}
+
+/// The longest frame that a device brings, octets.
+const LONGEST: usize = 14 + 65_535;
+
+/// The devices of two hosts, and what is between them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Devices {
+    /// The most data of a large send, octets; 0 where they send none.
+    large: usize,
+    /// What is said of the checksums of frames that come from another guest of the same host: nobody has looked at them, or they are
+    /// not there yet.
+    checksum: Checksum,
+}
+
+pub(crate) fn devices() -> impl Strategy<Value = Devices> {
+    let large = select(&[0, 0, 3000, 20_000, 65_535][..]);
+    let checksum = select(&[Checksum::Verified, Checksum::Partial][..]);
+    (large, checksum).prop_map(|(large, checksum)| Devices { large, checksum })
+}
+
+impl Devices {
+    /// One that sends as any.
+    pub(crate) const PLAIN: Self = Self { large: 0, checksum: Checksum::Verified };
+
+    pub(crate) fn make(self, hub: &Hub, n: u8) -> Box<Device> {
+        let device = hub.device(n, false);
+        if self.large > 0 {
+            device.set_large(self.large);
+        }
+        Box::new(device)
+    }
+
+    /// How much is said, of so much, and how much at a time: with large sends so much that there are some.
+    pub(crate) fn said(self, len: usize) -> (usize, usize) {
+        if self.large > 0 { (len * 4, 30_000) } else { (len, 1000) }
+    }
 }
 
 /// Frames of every protocol that the stack speaks, from a day in its life.
@@ -92,10 +132,10 @@ fn mend(frame: &mut [u8], how: Mended) {
 }
 
 /// A server with all kinds of sockets, and one interface that still looks for an address.
-async fn victim(hub: &Hub) -> Stack {
-    let (b, interface) = host(hub, 2, B, false);
-    interface.configured().await;
-    b.add_interface("dhcp", Box::new(hub.device(2, false)), Config::default());
+async fn victim(hub: &Hub, devices: Devices) -> Stack {
+    let b = Stack::new();
+    b.add_interface("main", devices.make(hub, 2), fixed(B)).configured().await;
+    b.add_interface("dhcp", devices.make(hub, 2), Config::default());
     let listener = TcpListener::bind(&b, at(B, 80)).unwrap();
     spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -117,22 +157,36 @@ pub(crate) async fn echo(mut stream: TcpStream) {
     }
 }
 
+/// Frames of every protocol, and of a client whose connection there is in most runs: what that acknowledges is moved to this
+/// connection's numbers, so that all that is changed is what the input says.
 #[test]
 fn frames() {
-    let mended = prop_oneof![Just(Mended::Nothing), Just(Mended::Checksum), Just(Mended::LengthAndChecksum)];
+    let mended =
+        || prop_oneof![Just(Mended::Nothing), Just(Mended::Checksum), Just(Mended::LengthAndChecksum)];
     let checksum = prop_oneof![Just(Checksum::Complete), Just(Checksum::Verified), Just(Checksum::Partial)];
-    let frame = (mutated(day()), mended, checksum).prop_map(|(mut frame, mended, checksum)| {
+    let to_victim = |mut frame: Vec<u8>, mended| {
         let len = frame.len().min(6);
         frame[..len].copy_from_slice(&[2, 0, 0, 0, 0, 2][..len]);
+        frame.truncate(LONGEST);
         mend(&mut frame, mended);
-        (frame, checksum)
-    });
-    fuzz(&vec(frame, 1..60), |frames| {
-        run(async {
+        frame
+    };
+    let any = (mutated(day()), mended(), checksum)
+        .prop_map(move |(frame, mended, checksum)| (to_victim(frame, mended), checksum, false));
+    let taken = prop_oneof![Just(Checksum::Verified), Just(Checksum::Partial)];
+    let of_client = (mutated(said().frames.clone()), mended(), taken)
+        .prop_map(move |(frame, mended, checksum)| (to_victim(frame, mended), checksum, true));
+    let frame = prop_oneof![any, of_client];
+    fuzz(&(prop::bool::weighted(0.8), vec(frame, 1..60)), |(connected, frames)| {
+        run(async move {
             let hub = Hub::default();
-            let b = victim(&hub).await;
-            for (n, (frame, checksum)) in frames.iter().enumerate() {
-                hub.inject_with(frame, *checksum);
+            let b = victim(&hub, Devices::PLAIN).await;
+            let moved = if connected { open(&hub, &b).await } else { Default::default() };
+            for (n, (mut frame, checksum, of_client)) in frames.into_iter().enumerate() {
+                if of_client {
+                    rename(&mut frame, moved);
+                }
+                hub.inject_with(&frame, checksum);
                 if n % 8 == 0 {
                     sleep(Duration::from_millis(1)).await;
                 }
@@ -169,8 +223,13 @@ pub(crate) fn deed() -> impl Strategy<Value = Deed> {
 }
 
 /// Carries the frames of the host that ends in `n` from one hub to the other, with the next deed done to every `every`th.
-/// Frames come out with checksums that nobody looks at any more, as those from another guest of the same host do.
-pub(crate) async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: usize) {
+pub(crate) async fn carry(
+    from: Hub,
+    n: u8,
+    to: Hub,
+    (deeds, every): (Vec<Deed>, usize),
+    Devices { checksum, .. }: Devices,
+) {
     let mut deeds = deeds.into_iter();
     let (mut count, mut pause) = (0, Duration::ZERO);
     loop {
@@ -185,7 +244,7 @@ pub(crate) async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: us
                 let to = to.clone();
                 spawn(async move {
                     sleep(Duration::from_millis(wait.into())).await;
-                    to.inject_with(&frame, Checksum::Verified);
+                    to.inject_with(&frame, checksum);
                 })
                 .detach();
             };
@@ -202,6 +261,7 @@ pub(crate) async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: us
                     let mut rest = frame.split_off(12);
                     changes.apply(&mut rest);
                     frame.extend(rest);
+                    frame.truncate(LONGEST);
                     mend(&mut frame, mended);
                     ipv6::mend(&mut frame, matches!(mended, Mended::LengthAndChecksum));
                     later(0, frame);
@@ -216,21 +276,21 @@ pub(crate) async fn carry(from: Hub, n: u8, to: Hub, deeds: Vec<Deed>, every: us
 #[test]
 fn conversations() {
     let side = || (vec(deed(), 0..20), 1..10_usize);
-    fuzz(&(side(), side(), 1..40_000_usize), |(there, back, len)| {
+    fuzz(&(devices(), side(), side(), 1..40_000_usize), |(devices, there, back, len)| {
         run(async move {
             let (left, right) = (Hub::default(), Hub::default());
             left.capture();
             right.capture();
-            let (a, ia) = host(&left, 1, A, false);
-            let b = victim(&right).await;
+            let a = Stack::new();
+            let ia = a.add_interface("main", devices.make(&left, 1), fixed(A));
+            let b = victim(&right, devices).await;
             ia.configured().await;
             let is_clean = there.0.is_empty() && back.0.is_empty();
-            let (deeds, every) = there;
-            let task = spawn(carry(left.clone(), 1, right.clone(), deeds, every));
-            let (deeds, every) = back;
-            let other = spawn(carry(right.clone(), 2, left.clone(), deeds, every));
+            let task = spawn(carry(left.clone(), 1, right.clone(), there, devices));
+            let other = spawn(carry(right.clone(), 2, left.clone(), back, devices));
+            let (len, piece) = devices.said(len);
             for _ in 0..3 {
-                let talked = timeout(Duration::from_secs(60), talk(&a, at(B, 80), len)).await;
+                let talked = timeout(Duration::from_secs(60), talk(&a, at(B, 80), len, piece)).await;
                 assert!(!is_clean || talked == Ok(Some(())), "nobody was in between");
             }
             drop((task, other));
@@ -247,6 +307,28 @@ fn conversations() {
             assert!(stats.tcp_connections <= 3, "{stats:?}");
             assert!(stats.tcp_buffer_octets <= stats.tcp_connections * (128 << 10), "{stats:?}");
         });
+    });
+}
+
+/// That there are large frames in the target above, both ways.
+#[test]
+fn large_frames_are_carried() {
+    run(async {
+        let (left, right) = (Hub::default(), Hub::default());
+        left.capture();
+        right.capture();
+        let devices = Devices { large: 65_535, checksum: Checksum::Partial };
+        let a = Stack::new();
+        let ia = a.add_interface("main", devices.make(&left, 1), fixed(A));
+        let b = victim(&right, devices).await;
+        ia.configured().await;
+        let _there = spawn(carry(left.clone(), 1, right.clone(), (vec![], 1), devices));
+        let _back = spawn(carry(right.clone(), 2, left.clone(), (vec![], 1), devices));
+        talk(&a, at(B, 80), 150_000, 30_000).await.unwrap();
+        for stack in [&a, &b] {
+            let counters = stack.interface("main").unwrap().device_counters();
+            assert!(counters.rx_octets > 3000 * counters.rx_frames, "{counters:?}");
+        }
     });
 }
 

@@ -1,7 +1,7 @@
 //! A server in IPv6 that is given what is hostile, and what it must still do afterwards.
 
 use crate::common::ipv6::*;
-use crate::echo;
+use crate::{Devices, echo};
 use embedded_io_async::{Read, Write};
 use fata_libos::spawn;
 use fata_libos::time::{Duration, sleep, timeout};
@@ -19,18 +19,19 @@ pub(super) enum Way {
 }
 
 /// A server with all kinds of sockets.
-pub(super) async fn victim(hub: &Hub, way: Way) -> Stack {
+pub(super) async fn victim(hub: &Hub, way: Way, devices: Devices) -> Stack {
     let ipv6 = match way {
         Way::Auto => Ipv6Config::auto(),
         Way::Fixed | Way::Both => Ipv6Config::fixed(B, 64, None),
     };
-    let (b, _) = host(hub, 2, Config { dns: vec![A.into()], ..only(ipv6) });
+    let b = Stack::new();
+    b.add_interface("main", devices.make(hub, 2), Config { dns: vec![A.into()], ..only(ipv6) });
     if let Way::Both = way {
         // Another interface of the same wire, with a hardware address of its own and IPv4 beside.
         let address = Ipv4Addr::new(10, 0, 0, 22);
         let ipv4 = Ipv4Config::Static { address, prefix_len: 24, gateway: None };
         let config = Config { ipv4, ..only(Ipv6Config::auto()) };
-        b.add_interface("second", Box::new(hub.device(22, false)), config);
+        b.add_interface("second", devices.make(hub, 22), config);
     }
     let listener = TcpListener::bind(&b, at(Ipv6Addr::UNSPECIFIED, 80)).unwrap();
     spawn(async move {
