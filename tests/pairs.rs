@@ -160,6 +160,41 @@ fn an_ocsp_response_comes_and_goes_with_the_clock() {
     });
 }
 
+/// A server whose clock stands at 1970 makes no certificate, keeps none, and leaves one alone that is there; it says what the clock says.
+#[test]
+fn nothing_is_made_by_a_clock_that_is_not_set() {
+    const NO_CLOCK: &str = "the clock says 1970-01-02T";
+    let platform = platform();
+    let right = platform.wall_start.get();
+    run_on(platform, async {
+        platform.wall_start.set(DAY);
+        let disk = empty_volume().await.disk();
+        let error = disk::read_or_make(&disk, &maker(800)).await.err().unwrap().to_string();
+        assert!(error.starts_with(&format!("the certificate: {NO_CLOCK}")), "{error}");
+        let store = disk::open(&disk).await.unwrap();
+        assert!(matches!(disk::look(&store, "").await, Ok(Seen::Nothing)), "it was kept");
+        drop(store);
+
+        platform.wall_start.set(right);
+        let Begun::Made(made) = disk::read_or_make(&disk, &maker(800)).await.unwrap() else { panic!() };
+        platform.wall_start.set(DAY);
+        let early = made.check_dates(SystemTime::now()).unwrap_err().to_string();
+        assert!(early.starts_with(&format!("the certificate is not valid yet; {NO_CLOCK}")), "{early}");
+        let Begun::Kept(kept) = disk::read_or_make(&disk, &maker(800)).await.unwrap() else { panic!() };
+        assert!(kept == made && pair(&disk).await == made);
+        let late = made.check_dates(SystemTime::from_unix(right + 801 * DAY)).unwrap_err().to_string();
+        assert!(late.starts_with("the certificate has expired; the clock says 2028-"), "{late}");
+
+        // It is tried again and again, and said once.
+        SAID.take();
+        let shown = shown(kept);
+        let mut keeping = pin!(keeper(&shown, &disk, HOUR).run());
+        assert!(timeout(10 * HOUR, keeping.as_mut()).await.is_err());
+        assert_eq!((said(NO_CLOCK), shown.reloads.refused.get()), (1, 1));
+        assert!(pair(&disk).await == made);
+    });
+}
+
 fn shown_lines() -> usize {
     said("another certificate is shown from now on")
 }

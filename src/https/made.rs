@@ -22,9 +22,9 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// Makes a pair that has signed itself.
+    /// Makes a pair that has signed itself. By a clock that cannot be right none is made.
     pub fn make(&self) -> Result<Pair, PairError> {
-        let now = SystemTime::now().since_unix();
+        let now = issue::now()?.since_unix();
         let from = now.saturating_sub(EARLIER.saturating_sub(issue::BACKDATED));
         let to = now.saturating_add(self.valid);
         let (from, to) = (SystemTime::from_unix(from), SystemTime::from_unix(to));
@@ -39,8 +39,8 @@ impl Pair {
     pub fn check_dates(&self, now: SystemTime) -> Result<(), PairError> {
         let Validity { not_before, not_after } = Validity::of(&self.chain)?;
         match () {
-            () if now > not_after => Err(PairError::Expired),
-            () if now < not_before => Err(PairError::Early),
+            () if now > not_after => Err(PairError::Expired(now)),
+            () if now < not_before => Err(PairError::Early(now)),
             () => Ok(()),
         }
     }

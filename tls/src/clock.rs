@@ -15,6 +15,13 @@ pub(crate) fn check() -> Result<(), Error> {
     if now < OLDEST { Err(Error::Clock(now)) } else { Ok(()) }
 }
 
+/// The time of day, where the clock can be right.
+#[cfg(feature = "issue")]
+pub(crate) fn now() -> Result<SystemTime, SystemTime> {
+    let now = SystemTime::now();
+    if now < OLDEST { Err(now) } else { Ok(now) }
+}
+
 /// The wall clock, for who checks certificates: it says nothing where it is not set.
 #[derive(Debug)]
 pub(crate) struct CheckedClock;

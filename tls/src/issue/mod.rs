@@ -41,6 +41,12 @@ pub use request::request;
 pub use validity::Validity;
 
 use fata_libos::entropy::EntropyError;
+use fata_libos::time::SystemTime;
+
+/// The time of day, for who makes certificates by it. It is an error where the clock cannot be right: before 2026 none of this existed.
+pub fn now() -> Result<SystemTime, IssueError> {
+    crate::clock::now().map_err(IssueError::Clock)
+}
 
 /// Why a key, a certificate or a request cannot be made or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +74,9 @@ pub enum IssueError {
         /// Last moment, seconds since 1970.
         to: u64,
     },
+    /// The clock is not set: who makes certificates by it would make one of 1970.
+    #[error("the clock says {now}, which cannot be: none is made", now = .0.utc())]
+    Clock(SystemTime),
     /// Keys and serial numbers are of random octets.
     #[error(transparent)]
     NoEntropy(#[from] EntropyError),
