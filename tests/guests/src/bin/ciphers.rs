@@ -1,7 +1,7 @@
 //! Known answers, on the processor that the guest has: ciphers, their hash, and the generator of random octets. What is not as it must
 //! be ends the guest with an error.
 //!
-//! Of each cipher a published vector, and the digest of what it makes of texts of each length below [`LENGTHS`], which pass by all ends
+//! Of each cipher a published vector, and the digest of what it makes of texts of each length below `LENGTHS`, which pass by all ends
 //! of blocks; those digests were computed with OpenSSL.
 #![no_std]
 #![no_main]
