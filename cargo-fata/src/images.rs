@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 
+use crate::boot_tests::web_tls;
 use crate::interrupt;
 use crate::workspace::{ImageTarget, Workspace};
 
@@ -68,7 +69,12 @@ fn built(name: &str, _turn: &MutexGuard<'_, ()>) -> Result<PathBuf> {
     }
     let build = || {
         let workspace = workspace()?;
-        workspace.find(name, false)?.build_as(name, &folder(workspace), workspace)
+        let target = workspace.find(name, false)?;
+        let target = match name {
+            web_tls::WITH_FILES => target.with_site(&web_tls::site_of_files(workspace)?),
+            _ => target,
+        };
+        target.build_as(name, &folder(workspace), workspace)
     };
     let outcome = build().map_err(|error: Error| format!("{error:#}"));
     lock(&BUILT).insert(name.to_owned(), outcome);

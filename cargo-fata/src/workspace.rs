@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::boot_tests::web_tls;
 pub use crate::images::image;
 use crate::setup::target;
 use crate::{cargo, command, image};
@@ -51,7 +52,7 @@ const TEST_GUESTS: &str = "guests";
 pub const BUILD_DIR: &str = "CARGO_BUILD_BUILD_DIR";
 
 /// Images with features that the tests need.
-const VARIANTS: [&str; 4] = ["web+tls", "web+h2+disk", "web+h2+fat", "web+h2+acme"];
+const VARIANTS: [&str; 4] = ["web+tls", "web+h2+disk", web_tls::WITH_FILES, "web+h2+acme"];
 
 /// The parts of a name such as `web+tls+h2`.
 pub fn name_and_features(name: &str) -> (&str, Vec<String>) {

@@ -40,7 +40,7 @@ pub mod virtio;
 mod web;
 mod web_acme;
 mod web_disk;
-mod web_tls;
+pub mod web_tls;
 
 pub use bare_qemu::free_port;
 use std::net::SocketAddrV4;

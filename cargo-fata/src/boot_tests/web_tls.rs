@@ -1,4 +1,10 @@
-//! The web server over TLS, with its certificate and key on a disk of dom0's: Debian's clients there, Chromium here.
+//! The web server over TLS, with its certificate and key on a disk of dom0's: Debian's clients there, OpenSSL's, scanners and Chromium here.
+
+mod clients;
+mod files;
+mod openssl;
+mod replaced;
+mod scanners;
 
 use std::fs;
 use std::process::Command;
@@ -9,6 +15,9 @@ use serde_json::Value;
 
 use super::BootTest;
 use super::chromium::Browser;
+pub use files::site as site_of_files;
+use openssl::Peer;
+
 use crate::command;
 use crate::workspace::{Workspace, image};
 use crate::xen_host::Host;
@@ -20,9 +29,12 @@ const LATE: Duration = Duration::from_secs(420);
 const UPLOAD: u64 = 100 << 20;
 /// Pages, and how often h2load asks for them.
 const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 400)];
-/// With keys in archives alone, and with keys on FAT volumes too.
+/// With keys in archives alone.
 const IMAGE: &str = "web+h2+disk";
-const WITH_FAT: &str = "web+h2+fat";
+/// With keys on FAT volumes too, certificates of clients, and one group more; and with [`site_of_files`] for its site.
+pub const WITH_FILES: &str = "web+h2+fat+client-certificates+p384";
+/// The groups of the other one.
+const GROUPS: [&str; 2] = ["X25519", "P-256"];
 /// A port of this machine leads to this one of the guest.
 pub const PORT: u16 = 443;
 /// What its tests show: nobody else trusts it.
@@ -36,9 +48,10 @@ const STRANGER: &str = include_str!("../../../tls/tests/certificates/stranger.pe
 /// The tests of this topic.
 pub const TESTS: &[BootTest] = &[
     BootTest::new("boot::web_tls::https_of_each_kind", 300, https),
-    BootTest::new("boot::web_tls::h2load", 300, h2load),
-    BootTest::new("boot::web_tls::made_and_replaced", 300, made_and_replaced),
-    BootTest::new("boot::web_tls::much", 600, much).long(),
+    BootTest::new("boot::web_tls::each_suite_and_h2load", 300, from_outside),
+    BootTest::new("boot::web_tls::made_and_replaced", 400, replaced::made_and_replaced),
+    BootTest::new("boot::web_tls::much", 900, much).long(),
+    BootTest::new("boot::web_tls::testssl", 900, scanners::testssl).long(),
     BootTest::new("boot::web_tls::chromium", 400, chromium),
 ];
 
@@ -60,15 +73,15 @@ fn archive(chain: &str, key: &str) -> Result<Vec<u8>> {
 }
 
 /// A FAT volume with these files, by the programs of others.
-fn fat(files: &[(&str, &str)]) -> Result<Vec<u8>> {
+fn fat(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let folder = super::temporary("web-tls-fat");
     fs::create_dir_all(&folder)?;
     let image = folder.join("keys.img");
     let made = || -> Result<Vec<u8>> {
         fs::File::create(&image)?.set_len(1 << 20)?;
         command::run(Command::new("/usr/sbin/mkfs.fat").arg(&image))?;
-        for (name, text) in files {
-            fs::write(folder.join(name), text)?;
+        for (name, octets) in files {
+            fs::write(folder.join(name), octets)?;
             let mut copy = Command::new("mcopy");
             command::run(copy.arg("-i").arg(&image).arg(folder.join(name)).arg("::"))?;
         }
@@ -110,7 +123,9 @@ pub(super) fn serve_named(host: &mut Host) -> Result<Guest> {
 pub(super) fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
     host.put("/tmp/root.pem", ROOT.as_bytes())?;
     host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
-    let spec = GuestSpec::new("web-tls", image(name)?).memory(24).network().extra(params).config(disk);
+    // The image with files has some megabytes of them.
+    let memory_mb = if name == WITH_FILES { 40 } else { 24 };
+    let spec = GuestSpec::new("web-tls", image(name)?).memory(memory_mb).network().extra(params).config(disk);
     let guest = host.create(&spec)?;
     guest.wait_console("HTTPS on port 443", SOON)?;
     guest.wait_console("link up", SOON)?;
@@ -209,106 +224,43 @@ fn fields_of_each_answer(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Ten connections with a hundred requests at once on each, small pages and large, from this machine by way of the port that
-/// leads to the guest.
-fn h2load(host: &mut Host) -> Result<()> {
+/// From this machine, by way of the port that leads to the guest: OpenSSL with each version, suite and group, `sslscan`, `h2load`.
+fn from_outside(host: &mut Host) -> Result<()> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
     let guest = serve(host, IMAGE, &disk, "")?;
     let port = host.forwarded(PORT).context("no port leads to the guest")?;
-    for (page, requests) in LOADS {
-        let mut h2load = Command::new("h2load");
-        h2load.args(["--requests", &requests.to_string(), "--clients=10", "--max-concurrent-streams=100"]);
-        let said = command::run(h2load.arg(format!("https://127.0.0.1:{port}/{page}")))
-            .map_err(|error| error.context(guest.console()))?
-            .stdout;
-        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
-        let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
-        ensure!(is_right && said.contains("Application protocol: h2"), "{page}: {said}\n{}", guest.console());
-    }
+    outside(port).map_err(|error| error.context(guest.console()))?;
     guest.destroy()
 }
 
-/// An empty volume gets a certificate that is there at the next start too; another one on the disk is shown without an end.
-fn made_and_replaced(host: &mut Host) -> Result<()> {
-    let (device, disk) = disk(host, &fat(&[])?, "rw")?;
-    let params = "names=server.test,10.0.2.15 reload=1s";
-    let guest = serve(host, WITH_FAT, &disk, params)?;
-    guest.wait_console("made one for server.test, 10.0.2.15", SOON)?;
-    let made = file_of(&host.get("/tmp/keys.img")?, "chain.pem")?;
-    host.put("/tmp/made.pem", made.as_bytes())?;
-    let trusting_itself = "-o /dev/null -o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/ https://10.0.2.15/";
-    let answer = curl(host, trusting_itself)?;
-    ensure!(answer == "200200", "the one that was made: {answer}\n{}", guest.console());
-    guest.destroy()?;
-    let guest = serve(host, WITH_FAT, &disk, params)?;
-    let result = curl(host, trusting_itself).and_then(|answer| {
-        ensure!(answer == "200200" && !guest.console().contains("made one"), "at the next start: {answer}");
-        replaced(host, &guest, &device)
-    });
-    and_leaves(guest, result)
+fn outside(port: u16) -> Result<()> {
+    let peer = Peer::new(port, ROOT)?;
+    peer.negotiates(&GROUPS, &GROUPS)?;
+    peer.refuses(&["P-384"])?;
+    peer.resumes()?;
+    peer.sslscan(&["secp256r1", "x25519"])?;
+    h2load(port)
 }
 
-fn replaced(host: &Host, guest: &Guest, device: &str) -> Result<()> {
-    let put = |files: &[(&str, &str)]| -> Result<()> {
-        host.put("/tmp/new.img", &fat(files)?)?;
-        host.sh(&format!("dd if=/tmp/new.img of={device} bs=1M conv=notrunc,fsync status=none"), SOON)?
-            .ok()?;
-        Ok(())
-    };
-    // A key that is damaged, and one that this image cannot use: what was shown stays.
-    put(&[("chain.pem", CHAIN), ("key.pem", &KEY.replacen("MIGH", "MIGG", 1))])?;
-    guest.wait_console("the certificate before stays", SOON)?;
-    put(&[("chain.pem", RSA), ("key.pem", RSA_KEY)])?;
-    guest.wait_console("RSA", SOON)?;
-    let answer = curl(host, "-o /dev/null -w %{http_code} --cacert /tmp/made.pem https://server.test/")?;
-    ensure!(answer == "200", "with what cannot be used on its disk: {answer}");
-    // A connection that there is goes on, over the certificate that it began with.
-    let slow = "curl -sS --max-time 60 --limit-rate 1k --cacert /tmp/made.pem --resolve server.test:443:10.0.2.15 \
-                --http1.1 -o /tmp/slow https://server.test/4k.html; echo $? > /tmp/slow.end";
-    host.sh(&format!("rm -f /tmp/slow /tmp/slow.end; nohup sh -c '{slow}' > /dev/null 2>&1 &"), SOON)?
-        .ok()?;
-    // It has begun: the one that it trusts is the one before.
-    host.sh("for i in $(seq 300); do [ -s /tmp/slow ] && exit; sleep 0.1; done; exit 1", SOON)?.ok()?;
-    put(&[("chain.pem", CHAIN), ("key.pem", KEY)])?;
-    guest.wait_console("another certificate is shown from now on", SOON)?;
-    let answer = curl(host, "-o /dev/null -w %{http_code} https://server.test/")?;
-    ensure!(answer == "200", "the one that replaced it: {answer}");
-    let ended = "for i in $(seq 60); do [ -s /tmp/slow.end ] && break; sleep 1; done; cat /tmp/slow.end; wc -c < /tmp/slow";
-    let said = host.sh(ended, LATE)?.ok()?.stdout;
-    ensure!(said.split_whitespace().eq(["0", "4096"]), "a connection over the replacement: {said}");
-    let metrics = curl(host, "https://server.test/metrics")?;
-    // A volume that was read while it was written is one that was refused, too.
-    let count =
-        |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
-    let counts = (count("tls_reloads_total "), count("tls_reloads_refused_total "));
-    ensure!(counts.0 == Some(1) && counts.1.is_some_and(|refused| refused >= 2), "{counts:?}: {metrics}");
+/// Ten connections with a hundred requests at once on each, small pages and large.
+fn h2load(port: u16) -> Result<()> {
+    for (page, requests) in LOADS {
+        let mut h2load = Command::new("h2load");
+        h2load.args(["--requests", &requests.to_string(), "--clients=10", "--max-concurrent-streams=100"]);
+        let said = command::run(h2load.arg(format!("https://127.0.0.1:{port}/{page}")))?.stdout;
+        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        let is_right = said.contains(&all) && said.contains(&format!("{requests} 2xx, 0 3xx, 0 4xx, 0 5xx"));
+        ensure!(is_right && said.contains("Application protocol: h2"), "{page}: {said}");
+    }
     Ok(())
 }
 
 /// A hundred megabytes into the guest over each version of HTTP, and a thousand small files at once.
 fn much(host: &mut Host) -> Result<()> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
-    let guest = serve(host, IMAGE, &disk, "upload=200MiB")?;
-    let result = uploads(host).and_then(|()| {
-        let many =
-            "-Z --parallel-max 50 -o /dev/null -w '%{http_code} ' 'https://server.test/4k.html?[1-1000]'";
-        for version in ["--http2", "--http1.1"] {
-            let answers = curl_within(host, &format!("{version} {many}"), LATE)?;
-            ensure!(answers == "200 ".repeat(1000), "{version}, a thousand at once: {answers}");
-        }
-        Ok(())
-    });
+    let guest = serve(host, WITH_FILES, &disk, "upload=200MiB")?;
+    let result = files::uploads(host, UPLOAD, LATE).and_then(|()| files::downloads(host, files::SMALL, LATE));
     and_leaves(guest, result)
-}
-
-fn uploads(host: &Host) -> Result<()> {
-    host.sh(&format!("truncate -s {UPLOAD} /tmp/zeros"), SOON)?.ok()?;
-    for version in ["--http2", "--http1.1"] {
-        let upload = format!("{version} -X POST -T /tmp/zeros https://server.test/upload");
-        let said = curl_within(host, &upload, LATE)?;
-        ensure!(said == format!("{UPLOAD}\n"), "{version}: it had {said:?}");
-    }
-    Ok(())
 }
 
 /// A real browser, which trusts the test's root: pages, HTTP/2, the plot, and nothing in its console.
