@@ -12,6 +12,21 @@ pub(crate) fn lossy(mut bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
+/// A decimal number, and nothing else. One for all that XenStore says: what runs once costs an emulator its translation, and
+/// `parse` is another function for each type.
+#[inline(never)]
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let mut number = None::<u64>;
+    for digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(value.into())?);
+    }
+    number
+}
+
 /// Text for a report, with `?` for what would end its line or move the cursor.
 pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 
@@ -24,6 +39,21 @@ impl fmt::Display for OneLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_digits_that_fit() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("65535", Some(65_535)),
+            ("18446744073709551615", Some(u64::MAX)),
+        ] {
+            assert_eq!(number(text.as_bytes()), value, "{text}");
+        }
+        for bad in ["", " 1", "+1", "-1", "1x", "/", ":", "18446744073709551616", "99999999999999999999"] {
+            assert_eq!(number(bad.as_bytes()), None, "{bad}");
+        }
+    }
 
     #[test]
     fn text_stays_and_what_is_none_is_marked() {

@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn it_begins_with_what_guests_have_as_their_default() {
+        assert_eq!("info".parse(), Ok(Filter::default()));
+    }
+
+    #[test]
     fn what_is_no_level_is_said() {
         for bad in ["", "loud", "info,", "web=loud", "info,web="] {
             assert!(bad.parse::<Filter>().is_err(), "{bad:?}");

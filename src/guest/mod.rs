@@ -102,7 +102,10 @@ async fn run(appliance: Appliance, world: World) -> Result<Leave> {
     if let Some(check) = appliance.check {
         check(&params)?;
     }
-    logging::set_filter(params.get_as("log").unwrap_or_default());
+    // The default is what the log begins with.
+    if let Some(said) = params.get_given("log") {
+        logging::set_filter(said.parse().unwrap_or_default());
+    }
     let before = match &world {
         World::Xen(boot, _) => boot.cpu_at_entry,
         World::Machine(_) => Default::default(),

@@ -152,8 +152,8 @@ impl Offer {
 
     async fn try_answer(&self) -> Result<(Queues, Terms), Why> {
         let Session { site, device, backend, .. } = &*self.0;
-        let identity = Identity::read(device).await?;
-        let features = Features::read(backend).await?;
+        let (identity, offered) = (Identity::read(device), Features::ask(backend));
+        let (identity, features) = (identity.await?, Features::of(&offered.await?));
         let mut terms = features.terms(identity, backend)?;
         let segmentation = features.segmentation();
         log::debug!("{}: {} offers{features}", site.name, backend.path());

@@ -5,7 +5,7 @@ use super::fault::NetFault;
 use super::link::Terms;
 use super::queue::{Channels, Queue};
 use crate::abi::netif::MAX_TX_SIZE;
-use crate::xenbus::{Backend, Device, Keys, XenbusState};
+use crate::xenbus::{Backend, Device, Keys, Numbers, XenbusState};
 use crate::xenstore::{Later, StoreError};
 use alloc::boxed::Box;
 use alloc::format;
@@ -33,7 +33,7 @@ impl Identity {
     pub(super) fn read(device: &Device) -> Later<'_, Self> {
         let (mac, mtu) = (device.read::<String>("mac"), device.read_optional("mtu"));
         Box::pin(async move {
-            let (mac, mtu) = (mac.await?, mtu.await?.unwrap_or(DEFAULT_MTU));
+            let (mac, mtu) = (mac.await?, mtu.await?.map_or(DEFAULT_MTU, |mtu: u32| mtu as usize));
             let bad = |key: &str, value: String, expected| {
                 StoreError::bad_value(format!("{}/{key}", device.path()), value, expected)
             };
@@ -111,11 +111,16 @@ impl fmt::Display for Features {
 }
 
 impl Features {
-    pub(super) async fn read(backend: &Backend) -> Result<Self, StoreError> {
-        let numbers = backend.numbers(&KEYS).await?;
+    /// Asks for all that a back end says of itself.
+    pub(super) fn ask(backend: &Backend) -> Numbers {
+        backend.numbers(&KEYS)
+    }
+
+    /// What it said.
+    pub(super) fn of(numbers: &[Option<u32>]) -> Self {
         let number = |at: usize| numbers.get(at).copied().flatten();
         let has = |at| number(at).is_some_and(|number| number != 0);
-        Ok(Self {
+        Self {
             copies: has(0),
             several_slots: has(1),
             checksum_v4: !has(2),
@@ -124,7 +129,7 @@ impl Features {
             segments_v6: has(5),
             split_channels: has(6),
             max_queues: number(7),
-        })
+        }
     }
 
     /// What follows for a device; a back end that cannot copy into granted pages is of no use.

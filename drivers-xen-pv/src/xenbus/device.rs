@@ -112,14 +112,16 @@ impl Device {
 
     /// The other end, as this end's directory names it now.
     pub async fn backend(&self) -> Result<Backend, StoreError> {
-        let (domid, path) = (self.read::<u16>("backend-id"), self.read::<String>("backend"));
+        let (domid, path) = (self.read::<u32>("backend-id"), self.read::<String>("backend"));
         let (domid, path) = (domid.await?, path.await?);
-        if !path.starts_with('/') || domid >= DomId::SELF.0 {
+        let another =
+            u16::try_from(domid).ok().filter(|domid| *domid < DomId::SELF.0 && path.starts_with('/'));
+        let Some(another) = another else {
             let key = join(&self.path, "backend");
             let value = format!("{path} of domain {domid}");
             return Err(StoreError::bad_value(key, value, "device of a domain"));
-        }
-        Ok(Backend { store: self.store.clone(), domid: DomId(domid), path })
+        };
+        Ok(Backend { store: self.store.clone(), domid: DomId(another), path })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which devices there are.
 
 use super::device::Look;
+use crate::xenstore::wire::parse_number;
 use crate::xenstore::{Later, StoreError, Watch, XenStore};
 use alloc::boxed::Box;
 use alloc::format;
@@ -14,11 +15,16 @@ const MAX_DEVICES: usize = 256;
 pub fn devices<'a>(store: &'a XenStore, kind: &str) -> Later<'a, Vec<u32>> {
     let path = format!("device/{kind}");
     Box::pin(async move {
-        let names = match store.directory(&path).await {
-            Err(e) if e.is_absent() => return Ok(Vec::new()),
+        let mut numbers = Vec::new();
+        let names = match store.directory_octets(&path).await {
+            Err(e) if e.is_absent() => return Ok(numbers),
             names => names?,
         };
-        let mut numbers: Vec<u32> = names.iter().filter_map(|n| n.parse().ok()).take(MAX_DEVICES).collect();
+        for name in names.split(|octet| *octet == 0) {
+            if let Some(number) = parse_number(name).filter(|_| numbers.len() < MAX_DEVICES) {
+                numbers.push(number);
+            }
+        }
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)

@@ -1,5 +1,6 @@
 //! Keys of a device on their way, as futures: several are asked for at once and awaited after that.
 
+use crate::text::number;
 use crate::xenstore::{Request, StoreError, XenStore, text_of};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,13 +30,12 @@ macro_rules! number {
         impl FromText for $number {
             const NAME: &'static str = stringify!($number);
             fn from_text(text: &str) -> Option<Self> {
-                // One parser for all.
-                text.parse::<u64>().ok()?.try_into().ok()
+                number(text.as_bytes())?.try_into().ok()
             }
         }
     )*};
 }
-number!(u16 u32 u64 usize);
+number!(u32 u64);
 
 /// The text of a key on its way.
 struct Text {
@@ -55,7 +55,7 @@ impl Text {
         let reply = ready!(Pin::new(&mut self.request).poll(cx))?;
         let value = text_of(&self.key, reply)?;
         // Numbers are written with blanks around them by some tools.
-        Poll::Ready(match take(value.trim()) {
+        Poll::Ready(match take(value.trim_ascii()) {
             true => Ok(()),
             false => Err(StoreError::bad_value(core::mem::take(&mut self.key), value, expected)),
         })

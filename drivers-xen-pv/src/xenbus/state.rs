@@ -1,5 +1,6 @@
 //! The states of an end of a device.
 
+use crate::text::number;
 use core::fmt;
 
 /// `enum xenbus_state` (`io/xenbus.h`).
@@ -41,7 +42,7 @@ impl XenbusState {
 
     /// From what a state key holds; what makes no sense is [`Unknown`](Self::Unknown).
     pub fn from_key(text: &str) -> Self {
-        let number = text.parse::<usize>().ok();
+        let number = number(text.as_bytes()).and_then(|n| usize::try_from(n).ok());
         number.and_then(|n| Self::ALL.get(n)).copied().unwrap_or(Self::Unknown)
     }
 }

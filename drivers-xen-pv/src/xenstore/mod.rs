@@ -83,9 +83,14 @@ impl XenStore {
         Done(self.request(XS_RM, path, b""))
     }
 
+    /// The names of what is right below a path, a NUL behind each.
+    pub(crate) fn directory_octets(&self, path: &str) -> Request {
+        self.request(XS_DIRECTORY, path, b"")
+    }
+
     /// The names of what is right below `path`.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        let reply = self.request(XS_DIRECTORY, path, b"").await?;
+        let reply = self.directory_octets(path).await?;
         let mut names = Vec::new();
         for name in reply.split(|b| *b == 0).filter(|name| !name.is_empty()) {
             names.push(text::lossy(name.to_vec()));

@@ -3,6 +3,7 @@
 
 use super::error::StoreError;
 use crate::abi::xs_wire::{ABS_PATH_MAX, PAYLOAD_MAX, REL_PATH_MAX, XsdSockmsg};
+use crate::text;
 use alloc::vec::Vec;
 
 /// Octets of a header.
@@ -96,18 +97,14 @@ pub fn parse_watch_event(payload: &[u8]) -> Option<(&str, u32)> {
 }
 
 /// A decimal number, and nothing else.
-pub fn parse_number(text: &[u8]) -> Option<u32> {
-    // `parse` takes a leading plus; a daemon does not write one.
-    if !text.first()?.is_ascii_digit() {
-        return None;
-    }
-    core::str::from_utf8(text).ok()?.parse().ok()
+pub fn parse_number(digits: &[u8]) -> Option<u32> {
+    text::number(digits)?.try_into().ok()
 }
 
 /// Checks what the daemon would cut the connection for, or what would turn one string into two.
 pub fn check_path(path: &str) -> Result<(), StoreError> {
     let limit = if path.starts_with('/') { ABS_PATH_MAX } else { REL_PATH_MAX };
-    let good = !path.is_empty() && path.len() < limit && !path.as_bytes().contains(&0);
+    let good = !path.is_empty() && path.len() < limit && path.bytes().all(|octet| octet != 0);
     if good { Ok(()) } else { Err(StoreError::BadPath { len: path.len() }) }
 }
 

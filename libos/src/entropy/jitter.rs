@@ -1,13 +1,15 @@
 //! Jitter: how long the same work takes, by the processor's counter. Caches, other guests and the host's interrupts are in it.
 
+use super::NEEDED_BITS;
 use super::health::{Repetition, is_too_often_the_first};
 use core::hint::black_box;
 
-/// Samples of one window (SP 800-90B, 4.4.2, for samples that are not bits).
-pub(super) const SAMPLES: usize = 512;
-/// Cutoffs for one bit a sample and one false alarm in 2^20: `1 + ceil(20 / H)`, and `1 + critbinom(512, 2^-H, 1 - 2^-20)`.
+/// As many as bits are needed, for one bit a sample: more are time at each start, most where the counter traps.
+pub(super) const SAMPLES: usize = NEEDED_BITS as usize;
+/// Cutoffs for one bit a sample and one false alarm in 2^20 (SP 800-90B, 4.4): `1 + ceil(20 / H)`, and
+/// `1 + critbinom(SAMPLES, 2^-H, 1 - 2^-20)`; the standard's own window is of 512.
 const IN_A_ROW: u32 = 21;
-const IN_A_WINDOW: usize = 311;
+const IN_A_WINDOW: usize = 92;
 
 /// An octet for each time that some work took; `None` where they are as a counter's that stands still or steps evenly.
 pub(super) fn collect(mut counter: impl FnMut() -> u64) -> Option<[u8; SAMPLES]> {
@@ -71,17 +73,17 @@ mod tests {
         assert_eq!(by(|_| 0), None);
         assert_eq!(by(|_| 1000), None);
         // Noise, and then it stands still, just long enough.
-        assert!(by(|n| if (200..220).contains(&n) { 64 } else { 100 + n % 2 }).is_some());
-        assert_eq!(by(|n| if (200..221).contains(&n) { 64 } else { 100 + n % 2 }), None);
+        assert!(by(|n| if (80..100).contains(&n) { 64 } else { 100 + n % 2 }).is_some());
+        assert_eq!(by(|n| if (80..101).contains(&n) { 64 } else { 100 + n % 2 }), None);
     }
 
     #[test]
     fn a_time_that_is_too_frequent_is_found() {
-        // Never 21 in a row; the first sample in two of three.
-        assert_eq!(by(|n| if n % 3 == 0 { 100 + noise(n) } else { 50 }), None);
+        // Never 21 in a row; the first sample in three of four.
+        assert_eq!(by(|n| if n % 4 == 0 { 100 + noise(n) } else { 50 }), None);
     }
 
-    /// `1 + critbinom(512, 1/2, 1 - 2^-20)`: the smallest count whose probability to be exceeded is at most 2^-20.
+    /// `1 + critbinom(SAMPLES, 1/2, 1 - 2^-20)`: the smallest count whose probability to be exceeded is at most 2^-20.
     #[test]
     fn the_cutoff_is_that_of_the_standard() {
         let n = SAMPLES as f64;
