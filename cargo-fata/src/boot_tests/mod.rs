@@ -41,6 +41,7 @@ mod web;
 mod web_acme;
 mod web_disk;
 mod web_tls;
+mod web_wrong;
 
 pub use bare_qemu::free_port;
 use std::path::PathBuf;
@@ -303,6 +304,7 @@ pub fn all() -> Vec<BootTest> {
         web_acme::TESTS,
         web_tls::TESTS,
         tls_held::TESTS,
+        web_wrong::TESTS,
         proxy::TESTS,
         fetch::TESTS,
     ];
