@@ -3,7 +3,6 @@
 
 #[cfg(feature = "storage")]
 use super::disk::{self, Seen};
-use super::pair::CLOCK;
 use super::{Maker, Pair, PairError, Shown};
 #[cfg(feature = "storage")]
 use crate::files::Store;
@@ -65,17 +64,18 @@ struct Refused {
     /// None but what is shown is found without a disk.
     #[cfg(feature = "storage")]
     found: Option<Pair>,
+    /// It says what the clock says, which is no news each time.
+    is_of_clock: bool,
     why: String,
 }
 
 impl PartialEq for Refused {
-    /// The clock goes on: that is no news.
     fn eq(&self, other: &Self) -> bool {
         #[cfg(feature = "storage")]
         if self.found != other.found {
             return false;
         }
-        self.why.split(CLOCK).next() == other.why.split(CLOCK).next()
+        self.is_of_clock && other.is_of_clock || self.why == other.why
     }
 }
 
@@ -86,6 +86,7 @@ impl Refused {
         Self {
             #[cfg(feature = "storage")]
             found,
+            is_of_clock: error.is_of_clock(),
             why: error.to_string(),
         }
     }

@@ -18,9 +18,6 @@ pub(super) const KEY: &str = "key.pem";
 #[cfg(feature = "storage")]
 pub(super) const OCSP: &str = "ocsp.der";
 
-/// What an error says before the time that it was. All else of it says the same each time.
-pub(super) const CLOCK: &str = "the clock says ";
-
 /// A certificate with its key, as PEM texts. Two are equal whose sections are: how their lines are broken, and what stands between
 /// sections, makes no other pair.
 #[derive(Clone)]
@@ -81,14 +78,21 @@ pub enum PairError {
     #[error("there is no certificate")]
     None,
     /// It was valid once, by what the clock says.
-    #[error("the certificate has expired; {CLOCK}{now}", now = .0.utc())]
+    #[error("the certificate has expired; the clock says {now}", now = .0.utc())]
     Expired(SystemTime),
     /// It will be, by what the clock says.
-    #[error("the certificate is not valid yet; {CLOCK}{now}", now = .0.utc())]
+    #[error("the certificate is not valid yet; the clock says {now}", now = .0.utc())]
     Early(SystemTime),
     /// The one that there is was made here and ends soon.
     #[error("the certificate ends soon, and another one cannot be kept: {0}")]
     NotKept(String),
+}
+
+impl PairError {
+    /// Whether it says what the clock says.
+    pub(super) fn is_of_clock(&self) -> bool {
+        matches!(self, Self::Expired(_) | Self::Early(_) | Self::Issue(IssueError::Clock(_)))
+    }
 }
 
 impl From<&Issued> for Pair {

@@ -41,6 +41,7 @@ mod web;
 mod web_acme;
 mod web_disk;
 pub mod web_tls;
+mod web_wrong;
 
 pub use bare_qemu::free_port;
 use std::net::SocketAddrV4;
@@ -307,6 +308,7 @@ pub fn all() -> Vec<BootTest> {
         web_acme::TESTS,
         web_tls::TESTS,
         tls_held::TESTS,
+        web_wrong::TESTS,
         proxy::TESTS,
         fetch::TESTS,
     ];

@@ -23,6 +23,15 @@ pub struct Contents {
     image: &'static str,
     has: &'static [Part],
     has_not: &'static [Part],
+    /// Further lists of what it has not.
+    nor: &'static [&'static [Part]],
+}
+
+impl Contents {
+    /// All that it must not have.
+    fn forbidden(&self) -> impl Iterator<Item = &'static Part> {
+        self.has_not.iter().chain(self.nor.iter().copied().flatten())
+    }
 }
 
 /// A library or a part of one: how names of its functions have it, and paths of its files; a star is for
@@ -52,6 +61,22 @@ const HTTP2: Part = part("fata_http::h2::", "/http/src/h2/");
 const TLS: Part = part("fata_tls::", "/tls/src/");
 const RUSTLS: Part = part("rustls::", "/rustls-0.23*/src/");
 const ACME: Part = part("fata_acme::", "/acme/src/");
+/// What HTTPS brings: certificates that are checked, keys, hashes and ciphers. The generator of random octets has a ChaCha20 of its own,
+/// without the Poly1305.
+const WEBPKI: Part = part("webpki::", "/rustls-webpki-0.1*/src/");
+const P256: Part = part("p256::", "/p256-0.1*/src/");
+const ECDSA: Part = part("ecdsa::", "/ecdsa-0.1*/src/");
+const ELLIPTIC_CURVE: Part = part("elliptic_curve::", "/elliptic-curve-0.1*/src/");
+const SHA2: Part = part("sha2::", "/sha2-0.1*/src/");
+const HMAC: Part = part("hmac::", "/hmac-0.1*/src/");
+const AEAD: Part = part("fata_aead::", "/tls/aead/src/");
+const AES: Part = part("aes::", "/aes-0*/src/");
+const POLYVAL: Part = part("polyval::", "/polyval-0*/src/");
+const POLY1305: Part = part("poly1305::", "/poly1305-0*/src/");
+const DALEK: Part = part("curve25519_dalek::", "/curve25519-dalek-5*/src/");
+const HTTPS: Part = part("fata::https::", "src/https/");
+const FETCH: Part = part("fata::fetch::", "src/fetch/");
+const HTTP_CLIENT: Part = part("fata_http::client::", "/http/src/client/");
 const RSA: Part = part("rsa::", "/rsa-0.10*/src/");
 const P384: Part = part("p384::", "/p384-0.14*/src/");
 const NETFRONT: Part = part("fata_xen::net::", "drivers-xen-pv/src/net/");
@@ -67,6 +92,27 @@ const ENTROPY: Part = part("fata_libos::entropy::", "libos/src/entropy/");
 const VIRTIO_ENTROPY: Part = part("fata_seed", "drivers-virtio/src/entropy");
 const VIRTIO_CONSOLE: Part = part("fata_virtio::console::", "drivers-virtio/src/console");
 const XENSTORE: Part = part("fata_xen::xenstore::", "drivers-xen-pv/src/xenstore/");
+
+/// What an image without TLS must not have, and one without a client of HTTP.
+const OF_TLS: &[Part] = &[
+    TLS,
+    RUSTLS,
+    WEBPKI,
+    P256,
+    ECDSA,
+    ELLIPTIC_CURVE,
+    SHA2,
+    HMAC,
+    AEAD,
+    AES,
+    POLYVAL,
+    POLY1305,
+    DALEK,
+    HTTPS,
+    RSA,
+    P384,
+];
+const OF_CLIENTS: &[Part] = &[ACME, FETCH, HTTP_CLIENT];
 
 const CONTENTS: [Contents; 10] = [
     Contents {
@@ -86,6 +132,7 @@ const CONTENTS: [Contents; 10] = [
             BLKFRONT,
             VIRTIO_BLOCK,
         ],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::udp_echo",
@@ -104,6 +151,7 @@ const CONTENTS: [Contents; 10] = [
             VIRTIO_BLOCK,
             VIRTIO_CONSOLE,
         ],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::echo",
@@ -120,34 +168,45 @@ const CONTENTS: [Contents; 10] = [
             TCP_MACHINE,
         ],
         has_not: &[UDP_SOCKETS, RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::disk",
         image: "disk",
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
         has_not: &[NETSTACK, TCP_MACHINE, HTTP, NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::web",
         image: "web",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, CAPTURE, TCP, TCP_MACHINE, HTTP],
-        has_not: &[
-            UDP_SOCKETS,
-            RESOLVER,
-            BLOCK,
-            BLKFRONT,
-            VIRTIO_BLOCK,
-            VIRTIO_CONSOLE,
-            STORAGE,
-            HTTP2,
-            TLS,
-            RUSTLS,
-        ],
+        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, STORAGE, HTTP2],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::web_tls",
         image: "web+tls",
-        has: &[NETSTACK, HTTP, TLS, RUSTLS, ENTROPY, VIRTIO_ENTROPY],
+        has: &[
+            NETSTACK,
+            HTTP,
+            TLS,
+            RUSTLS,
+            WEBPKI,
+            P256,
+            ECDSA,
+            ELLIPTIC_CURVE,
+            SHA2,
+            HMAC,
+            AEAD,
+            AES,
+            POLYVAL,
+            POLY1305,
+            DALEK,
+            HTTPS,
+            ENTROPY,
+            VIRTIO_ENTROPY,
+        ],
         has_not: &[
             HTTP2,
             RSA,
@@ -160,30 +219,35 @@ const CONTENTS: [Contents; 10] = [
             RESOLVER,
             VIRTIO_CONSOLE,
         ],
+        nor: &[OF_CLIENTS],
     },
     Contents {
         name: "contents::web_tls_h2_disk",
         image: "web+h2+disk",
         has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, BLOCK, STORAGE],
         has_not: &[RSA, P384, FAT, UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
+        nor: &[OF_CLIENTS],
     },
     Contents {
         name: "contents::web_disk",
         image: "web-disk",
         has: &[NETSTACK, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, STORAGE, FAT],
         has_not: &[UDP_SOCKETS, RESOLVER, VIRTIO_CONSOLE, EXFAT],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::iperf",
         image: "iperf",
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, NETSTACK, TCP, TCP_MACHINE, UDP],
         has_not: &[RESOLVER, HTTP, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        nor: &[OF_TLS, OF_CLIENTS],
     },
     Contents {
         name: "contents::proxy",
         image: "proxy",
-        has: &[NETSTACK, HTTP, HTTP2, TLS, RUSTLS, RESOLVER, BLOCK, STORAGE, FAT],
-        has_not: &[ACME, RSA, P384, VIRTIO_CONSOLE, EXFAT],
+        has: &[NETSTACK, HTTP, HTTP2, HTTP_CLIENT, TLS, RUSTLS, RESOLVER, BLOCK, STORAGE, FAT],
+        has_not: &[ACME, FETCH, RSA, P384, VIRTIO_CONSOLE, EXFAT],
+        nor: &[],
     },
 ];
 
@@ -201,7 +265,7 @@ impl Contents {
             let found = seen.function(part).is_some() && seen.file(part).is_some();
             ensure!(found, "{} has nothing of {}: the search is wrong", self.image, part.path);
         }
-        for part in self.has_not {
+        for part in self.forbidden() {
             let found = seen.function(part).or_else(|| seen.file(part));
             ensure!(found.is_none(), "{} has {} of {}", self.image, found.unwrap_or_default(), part.path);
         }
@@ -283,6 +347,18 @@ fn matches(path: &str, pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What none of the images has, so that nothing here shows that it would be found.
+    const NOWHERE: &[Part] = &[ACME, FETCH, RSA, P384, EXFAT, VIRTIO_CONSOLE];
+
+    #[test]
+    fn what_must_not_be_there_is_found_where_it_is() {
+        let has = |part: &Part| CONTENTS.iter().any(|of| of.has.iter().any(|other| other.path == part.path));
+        for part in CONTENTS.iter().flat_map(Contents::forbidden) {
+            let is_nowhere = NOWHERE.iter().any(|other| other.path == part.path);
+            assert!(has(part) != is_nowhere, "{}: found in an image: {}", part.path, has(part));
+        }
+    }
 
     #[test]
     fn a_star_is_for_the_rest_of_a_name() {

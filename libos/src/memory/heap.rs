@@ -90,6 +90,13 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
+            #[cfg(feature = "secret")]
+            if super::is_zeroing() {
+                // SAFETY: by the caller: the block has so many octets, which nobody uses any more.
+                unsafe { block.write_bytes(0, layout.size()) };
+                // They are written, though nothing here reads them.
+                core::hint::black_box(block);
+            }
             // SAFETY: by the caller: allocated here with this layout.
             unsafe { self.inner.lock().blocks.deallocate(block, layout) };
         }
@@ -98,6 +105,19 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let Some(old) = NonNull::new(block) else { return ptr::null_mut() };
         let Ok(new) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
+        #[cfg(feature = "secret")]
+        if super::is_zeroing() {
+            // SAFETY: a size of zero is nobody's, by the caller.
+            let moved = unsafe { self.alloc(new) };
+            if !moved.is_null() {
+                // SAFETY: both blocks hold so many octets and are distinct; the old one is given up after.
+                unsafe {
+                    moved.copy_from_nonoverlapping(block, layout.size().min(new_size));
+                    self.dealloc(block, layout);
+                }
+            }
+            return moved;
+        }
         let mut inner = self.inner.lock();
         // SAFETY: by the caller: allocated here with `layout`.
         let moved = unsafe { inner.blocks.grow_in_place_or_move(old, layout, new) };
@@ -173,6 +193,34 @@ mod tests {
         #[test]
         fn blocks_never_overlap(steps in proptest::collection::vec((0u8..10, 1usize..5000, 0u32..9), 1..300)) {
             exercise(steps);
+        }
+    }
+
+    #[cfg(feature = "secret")]
+    #[test]
+    fn what_is_given_back_is_zeroed_where_somebody_says_so() {
+        use crate::memory::Zeroing;
+        // What the heap writes into a block that is free.
+        const OWN: usize = 32;
+        let heap = heap();
+        for (size, is_zeroed) in [(2000, false), (2000, true), (40_000, true)] {
+            let layout = Layout::from_size_align(size, 16).unwrap();
+            // SAFETY: the layout has a size, and the block is written within it; the heap's memory is there for ever.
+            let (first, second) = unsafe {
+                let first = heap.alloc(layout);
+                first.write_bytes(0xee, size);
+                let zeroing = is_zeroed.then(Zeroing::begin);
+                let second = heap.realloc(first, layout, 3 * size);
+                assert_eq!(*second.add(size - 1), 0xee);
+                heap.dealloc(second, Layout::from_size_align(3 * size, 16).unwrap());
+                drop(zeroing);
+                (first, second)
+            };
+            for block in [first, second] {
+                // SAFETY: as above. Nothing else was given out since.
+                let left = unsafe { core::slice::from_raw_parts(block.add(OWN), size - OWN) };
+                assert_eq!(left.iter().all(|octet| *octet == 0), is_zeroed, "{size}");
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use fata_libos::memory::Zeroing;
 use fata_libos::time::Instant;
 use plain::{
     APPLICATION_DATA, CHANGE_CIPHER_SPEC, MAX_FRAGMENT, check_header, check_plain, is_passed_over, most_after,
@@ -238,7 +239,10 @@ impl Session {
                 },
             };
             self.shown = incoming.len();
+            // rustls leaves what it seals in tickets, and what it finds in them, as it is.
+            let zeroing = (self.phase == Phase::Handshake).then(Zeroing::begin);
             let (discard, step) = self.engine.step(incoming, &mut work);
+            drop(zeroing);
             self.note_output(before);
             // Each time: after a HelloRetryRequest it is told again, and what is not taken would be the next connection's.
             if let Some(told) = self.engine.told() {

@@ -1,5 +1,6 @@
 //! An allocator that looks for a secret in what is given back.
 
+use fata_libos::memory::is_zeroing;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 
@@ -10,6 +11,8 @@ thread_local! {
     static SECRET: Cell<[u8; PART]> = const { Cell::new([0; PART]) };
     static FOUND: Cell<usize> = const { Cell::new(0) };
     static LOOKS: Cell<bool> = const { Cell::new(false) };
+    /// Whether blocks are zeroed where somebody asks for that, as a guest's heap does.
+    static ZEROES: Cell<bool> = const { Cell::new(true) };
     static WHERE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -24,6 +27,10 @@ unsafe impl GlobalAlloc for Looking {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if ZEROES.get() && is_zeroing() {
+            // SAFETY: by the caller it is a block of so many octets, which nobody uses any more.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
         if LOOKS.get() {
             // SAFETY: by the caller it is a block of so many octets; `alloc` has set all of them.
             let octets = unsafe { std::slice::from_raw_parts(block, layout.size()) };
@@ -47,6 +54,12 @@ static ALLOCATOR: Looking = Looking;
 /// Has these octets looked for, of which the first count.
 pub fn look_for(secret: &[u8]) {
     SECRET.set(secret[..PART].try_into().unwrap());
+}
+
+/// Whether blocks are zeroed from now on where somebody asks for that, as a guest's heap does.
+#[allow(dead_code, reason = "not every test asks")]
+pub fn zero_as_a_guest(zeroes: bool) {
+    ZEROES.set(zeroes);
 }
 
 /// Octets of a key's text in PEM: of its first line, the end of which has the number that the key is.

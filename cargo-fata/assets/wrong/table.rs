@@ -1,0 +1,1 @@
+../../../tls/tests/wrong/table.rs
