@@ -84,24 +84,27 @@ async fn write_all<S: Write + Abort>(
     first: &[u8],
     second: Option<&Chunk>,
 ) -> Result<(), ()> {
-    let shared = second.map_or(&[][..], |(octets, part)| &octets[..part.end]);
-    for (octets, mut at, chunk) in
-        [(first, 0, None), (shared, second.map_or(0, |(_, part)| part.start), second)]
-    {
-        while at < octets.len() {
+    let octets = second.and_then(|(all, part)| all.get(part.clone())).unwrap_or_default();
+    for (mut rest, chunk) in [(first, None), (octets, second)] {
+        while !rest.is_empty() {
             let shared = match chunk {
-                Some((all, _)) => poll_fn(|cx| stream.poll_share(cx, all, at..octets.len())).await,
+                Some((all, part)) => {
+                    let left = part.end - rest.len()..part.end;
+                    poll_fn(|cx| stream.poll_share(cx, all, left.clone())).await
+                }
                 None => None,
             };
-            let n = match shared {
-                Some(n) => n,
-                None => stream.write(&octets[at..]).await.map_err(|_| ())?,
+            let written = match shared {
+                Some(n) => Ok(n),
+                None => stream.write(rest).await,
             };
-            if n == 0 || n > octets.len() - at {
-                return Err(());
+            match written {
+                Ok(n) if n > 0 && n <= rest.len() => {
+                    io.wrote(n);
+                    rest = &rest[n..];
+                }
+                _ => return Err(()),
             }
-            io.wrote(n);
-            at += n;
         }
     }
     stream.flush().await.map_err(|_| ())

@@ -167,7 +167,7 @@ pub(crate) async fn finish(
 }
 
 async fn send_chunk(io: &Io, chunk: Chunk) {
-    let bytes = &chunk.0[chunk.1.clone()];
+    let bytes = chunk.0.get(chunk.1.clone()).unwrap_or_default();
     if bytes.len() <= SMALL {
         io.with_output(|out| out.extend_from_slice(bytes));
     } else {

@@ -21,11 +21,9 @@ struct Piece {
     len: u32,
 }
 
-impl Piece {
-    /// What so many octets of it take of the account: nobody else counts octets of the heap.
-    fn cost(&self, octets: u32) -> usize {
-        if matches!(self.octets, Shared::Counted(_)) { octets as usize } else { 0 }
-    }
+/// What so many of these octets take of the account: nobody else counts octets of the heap.
+fn cost(octets: &Shared, len: u32) -> usize {
+    if matches!(octets, Shared::Counted(_)) { len as usize } else { 0 }
 }
 
 /// What a piece takes beside its octets: there may be twice the places that are needed.
@@ -49,7 +47,7 @@ impl Outgoing {
     /// Memory that it takes, octets.
     #[cfg(not(target_os = "xen"))]
     pub(super) fn memory(&self) -> usize {
-        let counted: usize = self.pieces.iter().map(|piece| piece.cost(piece.len)).sum();
+        let counted: usize = self.pieces.iter().map(|piece| cost(&piece.octets, piece.len)).sum();
         self.ring.capacity() + self.pieces.len() * PLACE + counted
     }
 
@@ -69,18 +67,17 @@ impl Outgoing {
             return false;
         }
         if let Some(last) = self.pieces.last_mut().filter(|last| goes_on(last)) {
-            let has_memory = account.grow(last.cost(len));
+            let has_memory = account.grow(cost(octets, len));
             last.len += if has_memory { len } else { 0 };
             return has_memory;
         }
-        let piece = Piece { at, octets: octets.clone(), from, len };
-        let cost = PLACE + piece.cost(len);
+        let cost = PLACE + cost(octets, len);
         if part.len() < LEAST || self.pieces.len() >= MOST || !account.grow(cost) {
             return false;
         }
         let has_place = self.pieces.try_reserve(1).is_ok();
         if has_place {
-            self.pieces.push(piece);
+            self.pieces.push(Piece { at, octets: octets.clone(), from, len });
         } else {
             account.shrink(cost);
         }
@@ -118,7 +115,7 @@ impl Outgoing {
         let mut of_ring = octets;
         for piece in &mut self.pieces {
             let gone = octets.saturating_sub(piece.at).min(piece.len);
-            account.shrink(piece.cost(gone));
+            account.shrink(cost(&piece.octets, gone));
             piece.at = (piece.at + gone).saturating_sub(octets);
             piece.from += gone;
             piece.len -= gone;
@@ -139,7 +136,7 @@ impl Outgoing {
     #[inline(never)]
     pub(super) fn release(&mut self, account: &mut Account) {
         for piece in &self.pieces {
-            account.shrink(PLACE + piece.cost(piece.len));
+            account.shrink(PLACE + cost(&piece.octets, piece.len));
         }
         self.pieces = Vec::new();
         self.ring.release(account);
