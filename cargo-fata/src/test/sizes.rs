@@ -39,7 +39,7 @@ const SIZES: [Size; 7] = [
         name: "size::web",
         image: "web",
         content: Content::EmptySite,
-        limit_bytes: 446_464,
+        limit_bytes: 448_512,
         packed_limit_bytes: None,
     },
     Size {
@@ -61,7 +61,7 @@ const SIZES: [Size; 7] = [
         name: "size::kv",
         image: "kv",
         content: Content::Own,
-        limit_bytes: 776_192,
+        limit_bytes: 780_288,
         packed_limit_bytes: Some(460_800),
     },
     Size {
