@@ -17,6 +17,7 @@ mod capture;
 mod checksum;
 mod config;
 mod connections;
+mod data;
 mod dhcp;
 mod dns;
 mod error;

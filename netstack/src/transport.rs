@@ -4,13 +4,13 @@
 //! image without them has nothing of TCP's code. Segments are then answered as datagrams to closed ports are.
 
 use crate::connections::ConnectionInfo;
+use crate::data::Data;
 use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::Header;
 use crate::memory::Memory;
 use crate::stack::Core;
 use crate::stats::Counters;
-use crate::tcp::machine::Data;
 use crate::tcp::{Flow, Table};
 use alloc::boxed::Box;
 use alloc::rc::Rc;

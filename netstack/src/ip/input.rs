@@ -3,9 +3,9 @@
 use super::reassembly::{Fragment, Outcome, PacketId};
 use super::{HEADER, HEADER6, Header, ICMP, TCP, UDP, write_header};
 use crate::checksum::Sum;
+use crate::data::Data;
 use crate::interface::Iface;
 use crate::stack::Core;
-use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
 use crate::version::of6;
 use crate::{icmp, udp};

@@ -1,9 +1,10 @@
 //! One connection: its state machine, who waits for it, and its deadlines.
 
-use super::machine::{Counts, Data, Header, Machine, Seq, State, Verdict};
+use super::machine::{Counts, Header, Machine, Seq, State, Verdict};
 use super::segment;
 use super::{Flow, Place};
 use crate::connections::ConnectionInfo;
+use crate::data::Data;
 use crate::error::Error;
 use crate::interface::Iface;
 use crate::ip::{self, Way};

@@ -218,8 +218,9 @@ impl HalfOpen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::machine::{Data, clock};
+    use super::super::machine::clock;
     use super::*;
+    use crate::data::Data;
     use crate::testing::Hub;
     use crate::{Config, Ipv4Config, Stack, TcpListener};
     use alloc::boxed::Box;

@@ -26,6 +26,7 @@ pub use stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
 
 use crate::checksum::Sum;
 use crate::connections::ConnectionInfo;
+use crate::data::Data;
 use crate::error::Error;
 use crate::hash::Key;
 use crate::icmp::Unreachable;
@@ -46,7 +47,8 @@ use fata_libos::time::Instant;
 use flows::{Flows, Waits};
 use half_open::HalfOpen;
 use listener::Listening;
-use machine::{Config, Data, Header as Segment};
+
+use machine::{Config, Header as Segment};
 use time_wait::TimeWait;
 
 /// What a flow is.

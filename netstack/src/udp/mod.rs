@@ -14,13 +14,13 @@ use slot::Sockets;
 pub use socket::UdpSocket;
 
 use crate::checksum::Sum;
+use crate::data::Data;
 use crate::dhcp;
 use crate::error::Error;
 use crate::icmp::Unreachable;
 use crate::interface::Iface;
 use crate::ip::{self, Header};
 use crate::stack::Core;
-use crate::tcp::machine::Data;
 use crate::traffic::{Lost, Protocol};
 use crate::version::of6;
 use alloc::rc::Rc;

@@ -1,9 +1,9 @@
 //! What waits in a socket: bounded in octets, in datagrams, and by the memory of the stack.
 
 use super::ring::{PLACE, Ring};
+use crate::data::Data;
 use crate::error::Error;
 use crate::memory::Memory;
-use crate::tcp::machine::Data;
 use crate::traffic::Lost;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

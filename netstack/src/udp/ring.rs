@@ -1,8 +1,8 @@
 //! Datagrams of one socket behind each other in one buffer: each lies in one piece, and none of them costs an allocation. The buffer
 //! grows with what waits, and stays while there is plenty of memory.
 
+use crate::data::Data;
 use crate::memory::{Memory, Share, Use};
-use crate::tcp::machine::Data;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

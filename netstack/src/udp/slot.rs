@@ -2,12 +2,12 @@
 //! needs none.
 
 use super::table::Table;
+use crate::data::Data;
 use crate::error::Error;
 use crate::interface::Iface;
 use crate::ip::Header;
 use crate::memory::Memory;
 use crate::stack::Core;
-use crate::tcp::machine::Data;
 use crate::traffic::Lost;
 use alloc::boxed::Box;
 use alloc::rc::Rc;

@@ -6,13 +6,13 @@
 use super::queue::Bound;
 use super::slot::Sockets;
 use super::take;
+use crate::data::Data;
 use crate::error::Error;
 use crate::hash::Key;
 use crate::interface::Iface;
 use crate::ip::Header;
 use crate::memory::Memory;
 use crate::stack::{Core, covers, same};
-use crate::tcp::machine::Data;
 use crate::traffic::Lost;
 use alloc::rc::Rc;
 use core::cell::RefCell;

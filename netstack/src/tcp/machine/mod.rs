@@ -4,7 +4,7 @@
 //! that is nothing; at [`deadline`](Machine::deadline) it is asked again. It reads no clock, draws no number and sends nothing,
 //! so that each rule is a test of its own and a whole conversation runs in virtual time.
 //!
-//! Inside: [`seq`] and [`header`] are the wire's terms; [`data`], [`ring`], [`outgoing`] and [`assembler`] hold octets; [`queue`] is what was sent and
+//! Inside: [`seq`] and [`header`] are the wire's terms; [`ring`], [`outgoing`] and [`assembler`] hold octets; [`queue`] is what was sent and
 //! not acknowledged; [`rtt`], [`rack`], [`congestion`] (with [`cubic`] and [`hystart`]) and [`pmtu`] judge the path. [`receive`],
 //! [`acknowledge`], [`loss`], [`transmit`], [`owner`] and [`lend`] are the machine's own rules.
 
@@ -12,7 +12,6 @@ mod acknowledge;
 mod assembler;
 mod congestion;
 mod cubic;
-mod data;
 mod header;
 mod hystart;
 mod lend;
@@ -33,7 +32,7 @@ mod tests;
 mod told;
 mod transmit;
 
-pub(crate) use data::Data;
+use crate::data::Data;
 pub use header::{Flags, Header, Options, Sacks, Timestamp};
 #[cfg(not(target_os = "xen"))]
 pub use header::{HEADER, Parsed};

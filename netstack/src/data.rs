@@ -1,4 +1,4 @@
-//! The data of a segment: octets that are copied once, from the frame that brought them to where they belong.
+//! The data of a segment or a datagram: octets that are copied once, from the frame that brought them to where they belong.
 
 use alloc::vec::Vec;
 use fata_libos::net::Octets;
@@ -32,7 +32,7 @@ impl<'a> Data<'a> {
     }
 
     /// Copies all of it; `into` is as long.
-    pub(super) fn read(&self, into: &mut [u8]) {
+    pub(crate) fn read(&self, into: &mut [u8]) {
         if !self.is_empty() {
             self.frame.read(self.at, into);
         }
