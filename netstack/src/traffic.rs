@@ -85,6 +85,7 @@ lost! {
     TcpBacklog: Rx "tcp" "backlog_full" => tcp_backlog_dropped,
     TcpNoMemory: Rx "tcp" "no_memory" => tcp_refused_memory,
     TcpNotBelieved: Rx "tcp" "not_believed" => tcp_resets_ignored,
+    TcpNoConnection: Rx "tcp" "no_connection" => tcp_resets_ignored,
     EthernetFull: Tx "ethernet" "queue_full" => tx_dropped,
     EthernetDown: Tx "ethernet" "down" => tx_dropped,
     EthernetTooLong: Tx "ethernet" "too_long" => tx_dropped,

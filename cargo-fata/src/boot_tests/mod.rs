@@ -9,6 +9,7 @@ mod dns;
 mod examples;
 mod faults;
 mod fetch;
+mod figures;
 mod floods;
 mod gdbsx;
 mod guest;

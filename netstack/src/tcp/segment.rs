@@ -6,6 +6,7 @@ use crate::interface::Iface;
 use crate::ip::{self, Way};
 use crate::link::{Carries, Send};
 use crate::stack::Core;
+use crate::traffic::Lost;
 use fata_libos::time::Instant;
 
 /// A header of this side without options.
@@ -34,10 +35,10 @@ pub(crate) fn way(iface: &Iface, flow: &Flow) -> Option<Way> {
     iface.way(flow.remote, Some(flow.local))
 }
 
-/// Answers a segment with so much data that nothing expects (RFC 9293, 3.5.2).
+/// Answers a segment with so much data that nothing expects (RFC 9293, 3.5.2), unless it is a reset itself.
 pub(crate) fn reset(core: &Core, iface: &Iface, now: Instant, flow: &Flow, header: &Header, data: usize) {
     if header.flags.has(Flags::RST) {
-        return;
+        return iface.traffic.lost(&core.counters, Lost::TcpNoConnection);
     }
     core.counters.tcp_resets_sent.one();
     let reply = if header.flags.has(Flags::ACK) {

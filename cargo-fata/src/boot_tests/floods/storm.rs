@@ -56,8 +56,8 @@ impl Storm {
         let before = Figures::now(host)?;
         host.put("/tmp/storm.sh", self.script.as_bytes())?;
         let said = host.sh(&load(), SLOW)?.ok()?.stdout;
-        let stop =
-            "pkill -9 hping3; pkill -9 -f storm.sh; pkill -9 socat; cat /tmp/storm.status; cat /tmp/storm.said";
+        // The brackets are for pkill not to find the shell that it is run by.
+        let stop = "pkill -9 hping3; pkill -9 socat; pkill -9 -f '/tmp/[s]torm.sh'; cd /tmp; cat storm.status storm.said";
         let storm = host.sh(stop, SLOW)?.stdout;
         // How many it is, is what the storm leaves of two processors.
         wrk::requests(&said).context(said)?;
@@ -122,7 +122,10 @@ fn looks(said: &str) -> Result<Vec<Figures>> {
     let mut rest = said;
     while let Some((figures, after)) = rest.split_once(MARK) {
         let (status, after) = after.split_once('\n').context("half a look")?;
-        ensure!(status.trim() == "0", "the guest did not say in time how it stands: curl's status is{status}");
+        ensure!(
+            status.trim() == "0",
+            "the guest did not say in time how it stands: curl's status is{status}"
+        );
         all.push(Figures::read(figures));
         rest = after;
     }
