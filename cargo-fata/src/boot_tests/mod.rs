@@ -15,6 +15,7 @@ mod gdbsx;
 mod guest;
 mod host;
 mod http;
+mod hypercalls;
 mod idle;
 mod iperf;
 mod ipv6;
@@ -278,9 +279,10 @@ impl BootTest {
 }
 
 /// Those of the network.
-const OF_NETWORK: [&[BootTest]; 9] = [
+const OF_NETWORK: [&[BootTest]; 10] = [
     net::TESTS,
     netfront::TESTS,
+    hypercalls::TESTS,
     dns::TESTS,
     http::TESTS,
     web::TESTS,
