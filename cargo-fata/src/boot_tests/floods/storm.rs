@@ -94,7 +94,8 @@ impl Storm {
     }
 }
 
-/// The script that has `/tmp/storm.sh` blow beside the load.
+/// The script that has `/tmp/storm.sh` blow beside the load, and before it: dom0 has one processor for both, and the load some
+/// forty threads.
 ///
 /// wrk is the load, and tells answers that are wrong, late or cut off; of a connection that hangs it says nothing. So others
 /// ask beside it from before the storm to its end, and count what they ask. As each asks again as soon as it is
@@ -107,7 +108,7 @@ fn load() -> String {
         "ask() {{ /fata/fata-agent ask 10.0.2.15:80 /4k.html {asked_s} $1 $2 >/tmp/asked.$2 2>&1; }}
         look() {{ curl -sf --max-time {new_s} http://10.0.2.15/metrics; echo '{MARK}' $?; }}
         looks() {{ for n in $(seq {LOOKS}); do sleep {BETWEEN_LOOKS}; look; done >/tmp/looks; }}
-        storm() {{ timeout -k 1 {storm_s} bash /tmp/storm.sh >/tmp/storm.said 2>&1; echo $? >/tmp/storm.status; }}
+        storm() {{ nice -n -10 timeout -k 1 {storm_s} bash /tmp/storm.sh >/tmp/storm.said 2>&1; echo $? >/tmp/storm.status; }}
         rm -f /tmp/storm.s[at]*
         ask {KEPT} keep & ask {NEW} new & sleep 1
         storm & sleep 1
