@@ -150,3 +150,33 @@ fn what_makes_no_sense_stops_the_start() {
         assert_ne!(proxy.wait().code(), Some(0));
     }
 }
+
+/// By what is left of the ways the authority cannot be answered where clients have to show certificates, or nobody listens for HTTP.
+#[cfg(feature = "acme")]
+#[test]
+fn an_authority_that_could_not_be_answered_stops_the_start() {
+    let volume = Volume::new("unanswered", &[]);
+    volume.put("client-ca.pem", ROOT);
+    let kept = volume.file("acme.img");
+    std::fs::File::create(&kept).unwrap().set_len(262_144).unwrap();
+    let disks = [format!("config.file={}", volume.image()), format!("acme.file={kept}")];
+    let tls = "client-certificates=require rules tls-alpn-01 out";
+    let http = "http=off rules http-01 out";
+    for (params, said) in [
+        (
+            &["acme-ways=tls-alpn-01", "client-certificates=require"][..],
+            format!("no way is left of acme-ways=tls-alpn-01: {tls}"),
+        ),
+        (&["acme-ways=http-01", "http=off"], format!("no way is left of acme-ways=http-01: {http}")),
+        (
+            &["client-certificates=require", "http=off"],
+            format!("no way is left of acme-ways=tls-alpn-01,http-01: {http}, {tls}"),
+        ),
+    ] {
+        let own = ["backends=127.0.0.1:9", "hosts=a.test", "acme=https://localhost:1/dir", "acme-terms=on"];
+        let own = own.into_iter().chain(disks.iter().map(|disk| &**disk));
+        let mut proxy = Process::start(env!("CARGO_BIN_EXE_proxy"), own.chain(params.iter().copied()));
+        proxy.wait_for(&format!("acme: {said}"));
+        assert_ne!(proxy.wait().code(), Some(0), "{params:?}");
+    }
+}
