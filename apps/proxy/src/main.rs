@@ -101,7 +101,8 @@ async fn main(env: Env) -> Result<()> {
                 certificates.route(Router::redirect_to_https(tls_port)),
                 Limits { connections: 128, ..limits.clone() },
                 Rc::default(),
-            );
+            )
+            .with_any_method();
             let accept = async move || {
                 let (stream, _, peer) = accept(&listener, &load_balancers, false).await?;
                 Ok::<_, net::Error>((stream, peer))
