@@ -120,6 +120,7 @@ fn usual_roots() -> Result<ClientConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     const BY_CLIENTS: (Way, &str) = Asked::BY_CLIENT_CERTIFICATES;
     const BY_HTTP: (Way, &str) = (Way::Http, "http=off");
