@@ -157,6 +157,9 @@ pub enum Error {
     /// A key, a certificate or a request.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// What has come, or was kept, is not shown.
+    #[error("the certificate cannot be shown: {0}")]
+    Unshown(String),
     /// What was kept cannot be read.
     #[error("the kept state cannot be read, its {part}: {why}")]
     BadState {
@@ -180,6 +183,7 @@ impl Error {
             Self::TooSlow { .. } => "too_slow",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Issue(_) => "issue",
+            Self::Unshown(_) => "unshown",
             Self::BadState { .. } => "state",
             _ => "settings",
         }

@@ -1,12 +1,14 @@
 //! A certificate for ever: the one that was kept, then another when two thirds of its time are over, each kept in its turn.
 
 use crate::account::Settings;
+use crate::error::bounded;
 use crate::renewal::certificate_id;
 use crate::state::Certificate;
 use crate::{
     Account, Acquisition, Error, Issued, Names, Responder, State, Status, Transport, Url, Way, obtain,
 };
 use alloc::rc::Rc;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use fata_libos::entropy;
@@ -62,14 +64,15 @@ pub struct Keeper<T, S> {
 impl<T: Transport, S: Storage> Keeper<T, S> {
     /// Gives `show` the certificate that was kept, if it has not ended, and each one that comes. It ends with an error that nothing
     /// would change, such as terms that are not agreed to, or where what was kept cannot be had: an account anew at each start is what
-    /// authorities refuse. What the authority refuses is logged, and asked again later, each time after twice as long.
-    pub async fn run(
+    /// authorities refuse. What the authority refuses is logged, and asked again later, each time after twice as long. What cannot be
+    /// shown is logged and counted, and shown again later.
+    pub async fn run<E: fmt::Display>(
         self,
-        mut show: impl FnMut(&Issued),
+        mut show: impl FnMut(&Issued) -> Result<(), E>,
     ) -> Result<core::convert::Infallible, Failure<S::Error>> {
-        let keeping = self.open().await.map_err(Failure::Storage)?;
-        if let Some(issued) = keeping.certificate() {
-            show(issued);
+        let mut keeping = self.open().await.map_err(Failure::Storage)?;
+        if let Some(issued) = keeping.certificate().cloned() {
+            keeping.show(&issued, &mut |issued| show(issued).map_err(|error| error.to_string()));
         }
         Err(Failure::Authority(keeping.run(show).await))
     }
@@ -93,7 +96,7 @@ impl<T: Transport, S: Storage> Keeper<T, S> {
         let is_known = state.account.as_ref().is_some_and(|(_, account)| account.url.is_some())
             || state.certificate.as_ref().is_some_and(|kept| kept.authority == self.authority);
         let status = Rc::new(Status::default());
-        let keeping = Keeping { keeper: self, state, status, is_unsaved: false, is_known };
+        let keeping = Keeping { keeper: self, state, status, is_unsaved: false, is_unshown: false, is_known };
         keeping.note_dates();
         Ok(keeping)
     }
@@ -107,6 +110,8 @@ pub struct Keeping<T, S> {
     status: Rc<Status>,
     /// Whether the storage has not taken the state of now.
     is_unsaved: bool,
+    /// Whether the certificate of now could not be shown.
+    is_unshown: bool,
     /// Whether the authority has had an account of ours at any time.
     is_known: bool,
 }
@@ -124,8 +129,10 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
         self.status.clone()
     }
 
-    /// Gives `show` each certificate that comes, until an error that nothing would change.
-    pub async fn run(mut self, mut show: impl FnMut(&Issued)) -> Error {
+    /// Gives `show` each certificate that comes, again after twenty minutes and then each hour where it cannot be shown, until an
+    /// error that nothing would change.
+    pub async fn run<E: fmt::Display>(mut self, mut show: impl FnMut(&Issued) -> Result<(), E>) -> Error {
+        let mut show = |issued: &Issued| show(issued).map_err(|error| error.to_string());
         let mut failures: u32 = 0;
         // What an authority suggests is asked for at the start, as it may have been off for long.
         let mut hint = Hint::default();
@@ -146,7 +153,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                     };
                     failures = if due > SystemTime::now() { 0 } else { failures + 1 };
                     self.status.next.set(Some(due.max(after(pause))));
-                    show(&issued);
+                    self.show(&issued, &mut show);
                     if failures > 0 {
                         log::warn!(
                             "the certificate that has come is to be replaced already: is the clock right?"
@@ -201,7 +208,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
     }
 
     /// Waits until the next certificate is to be had, by its dates or by what the authority suggests.
-    async fn wait(&mut self, hint: &mut Hint, show: &mut impl FnMut(&Issued)) {
+    async fn wait(&mut self, hint: &mut Hint, show: &mut impl FnMut(&Issued) -> Result<(), String>) {
         loop {
             let due =
                 hint.due(self.due(), self.kept().and_then(|kept| Validity::of(&kept.issued.chain_pem).ok()));
@@ -223,7 +230,7 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
     }
 
     /// Sleeps for so long, and looks in between.
-    async fn pause(&mut self, pause: Duration, show: &mut impl FnMut(&Issued)) {
+    async fn pause(&mut self, pause: Duration, show: &mut impl FnMut(&Issued) -> Result<(), String>) {
         let end = Instant::now() + pause;
         while Instant::now() < end {
             sleep(end.duration_since(Instant::now()).min(NAP)).await;
@@ -232,14 +239,19 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
     }
 
     /// Makes good what could not be done before it was slept.
-    async fn look(&mut self, show: &mut impl FnMut(&Issued)) {
+    async fn look(&mut self, show: &mut impl FnMut(&Issued) -> Result<(), String>) {
         // A clock that was ahead has been put right: what seemed to be over is valid.
         if self.status.until.get().is_none()
             && let Some(issued) = self.certificate()
         {
             log::info!("the certificate that was kept is valid, as the clock is now");
+            let issued = issued.clone();
             self.note_dates();
-            show(issued);
+            self.show(&issued, show);
+        } else if self.is_unshown
+            && let Some(issued) = self.certificate().cloned()
+        {
+            self.show(&issued, show);
         }
         if self.is_unsaved {
             match self.save().await {
@@ -247,6 +259,18 @@ impl<T: Transport, S: Storage> Keeping<T, S> {
                 Ok(()) => {}
                 Err(error) => log::error!("account and certificate are not kept: {error}"),
             }
+        }
+    }
+
+    /// Has it shown. Where it cannot be, another one of the authority's would hardly be better; what stands in its way, such as too little
+    /// memory, may pass.
+    fn show(&mut self, issued: &Issued, show: &mut impl FnMut(&Issued) -> Result<(), String>) {
+        let shown = show(issued);
+        self.is_unshown = shown.is_err();
+        if let Err(why) = shown {
+            let error = Error::Unshown(bounded(&why));
+            log::error!("{error}; it is tried again");
+            self.status.failed(&error, self.status.next());
         }
     }
 

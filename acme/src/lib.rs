@@ -34,11 +34,7 @@
 //!     storage,
 //! };
 //! // Beside the servers, in a task of its own.
-//! let end = keeper.run(|issued| {
-//!     if let Err(error) = config(issued).and_then(|config| acceptor.replace(config)) {
-//!         println!("the certificate cannot be shown: {error}");
-//!     }
-//! });
+//! let end = keeper.run(|issued| config(issued).and_then(|config| acceptor.replace(config)));
 //! if let Err(error) = end.await {
 //!     println!("no more certificates: {error}");
 //! }

@@ -16,7 +16,7 @@ pub struct Status {
     last: RefCell<Option<Failed>>,
 }
 
-/// Why there was no certificate.
+/// Why there was no certificate, or none that could be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// When.
@@ -43,7 +43,7 @@ impl Status {
         self.certificates.get()
     }
 
-    /// Times that none came.
+    /// Times that none came, or that one could not be shown.
     pub fn failures(&self) -> u64 {
         self.failures.get()
     }
@@ -53,7 +53,7 @@ impl Status {
         self.unsaved.get()
     }
 
-    /// Why none came the last time that this was so, whether one has come since then or not.
+    /// Why none came or was shown the last time that this was so, whether one has come since then or not.
     pub fn last_failure(&self) -> Option<Failed> {
         self.last.borrow().clone()
     }

@@ -4,6 +4,7 @@ use crate::VirtioError;
 use crate::net::Features;
 use crate::queue::Fault;
 use crate::single::Single;
+use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering};
 use fata_libos::time::{Duration, Instant};
 use virtio_drivers::Hal;
@@ -38,23 +39,15 @@ pub(crate) fn seed<H: Hal, T: Transport>(
         return false;
     }
     let Some(transport) = device() else { return false };
-    let next = match fill::<H>(transport, seed, &|| now() - start < PATIENCE) {
+    let outcome = fill::<H>(transport, seed, &|| now() - start < PATIENCE);
+    let why: &dyn Display = match &outcome {
         Ok(Ok(())) => return true,
-        Ok(Err(Fault::Silent)) => {
-            log::warn!(
-                "virtio-rng: the device gave nothing for {PATIENCE:?}; it is asked again in {PAUSE:?}"
-            );
-            (start + PAUSE).as_nanos()
-        }
-        Ok(Err(fault)) => {
-            log::error!("virtio-rng: the device is given up: {fault}");
-            u64::MAX
-        }
-        Err(error) => {
-            log::error!("virtio-rng: {error}");
-            u64::MAX
-        }
+        Ok(Err(fault)) => fault,
+        Err(error) => error,
     };
+    log::error!("virtio-rng: {why}");
+    let is_silent = matches!(outcome, Ok(Err(Fault::Silent)));
+    let next = if is_silent { (start + PAUSE).as_nanos() } else { u64::MAX };
     not_before.0.store(next, Ordering::Relaxed);
     false
 }

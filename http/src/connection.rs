@@ -199,10 +199,7 @@ async fn wait_for_head(
 /// Whether a whole head is one that we serve.
 fn check(server: &Server, head: &mut Head) -> Result<Framing, Status> {
     let framing = framing::read(head)?;
-    if server.takes_any_method.get() {
-        head.take_any_method();
-    }
-    head.method().ok_or(Status::NOT_IMPLEMENTED)?;
+    head.take(server.takes.get())?;
     match framing.content {
         Content::Length(n) if n > server.limits.body_size => Err(Status::CONTENT_TOO_LARGE),
         _ => Ok(framing),

@@ -41,6 +41,15 @@ pub(crate) enum Parsed {
     Partial,
 }
 
+/// Which requests a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Those of methods that are known here, whose escapes stand for UTF-8.
+    Own,
+    /// Those of any method, with any escapes: for who passes them on.
+    Any,
+}
+
 /// A head that was read. Its buffers serve one request after another.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -109,9 +118,14 @@ impl Head {
         self.method
     }
 
-    /// Makes a method of ours of any other.
-    pub(crate) fn take_any_method(&mut self) {
-        self.method = self.method.or(Some(Method::Other));
+    /// The method, of a request that is taken; else the status to answer with.
+    pub(crate) fn take(&mut self, takes: Takes) -> Result<Method, Status> {
+        match takes {
+            Takes::Any => self.method = self.method.or(Some(Method::Other)),
+            Takes::Own if self.target.is_foreign => return Err(Status::BAD_REQUEST),
+            Takes::Own => {}
+        }
+        self.method.ok_or(Status::NOT_IMPLEMENTED)
     }
 
     /// All fields in order. A name is ASCII.

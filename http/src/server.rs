@@ -3,6 +3,7 @@
 use crate::connection;
 use crate::date::DateCache;
 use crate::drive::drive;
+use crate::head::Takes;
 use crate::io::Io;
 #[cfg(feature = "h2")]
 use crate::io::Spoken;
@@ -64,7 +65,7 @@ pub(crate) struct Shared {
     /// Handlers that have been called and wait.
     pub(crate) waiting: Waiting,
     pub(crate) fields: Cell<&'static str>,
-    pub(crate) takes_any_method: Cell<bool>,
+    pub(crate) takes: Cell<Takes>,
     pub(crate) watches_clients: Cell<bool>,
     #[cfg(feature = "h2")]
     pub(crate) has_prior_knowledge: Cell<bool>,
@@ -96,7 +97,7 @@ impl Server {
             spare,
             waiting: Waiting::default(),
             fields: Cell::new(""),
-            takes_any_method: Cell::new(false),
+            takes: Cell::new(Takes::Own),
             watches_clients: Cell::new(false),
             #[cfg(feature = "h2")]
             has_prior_knowledge: Cell::new(false),
@@ -111,10 +112,10 @@ impl Server {
         self
     }
 
-    /// From now on gives handlers requests of any method but `CONNECT`, those that have no name here as [`Method::Other`](crate::Method::Other):
-    /// for who passes them on.
+    /// From now on gives handlers requests of any method but `CONNECT`, those that have no name here as [`Method::Other`](crate::Method::Other),
+    /// and with paths whose escapes stand for something that is not UTF-8: for who passes them on.
     pub fn with_any_method(self) -> Self {
-        self.0.takes_any_method.set(true);
+        self.0.takes.set(Takes::Any);
         self
     }
 

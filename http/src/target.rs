@@ -28,6 +28,8 @@ pub(crate) struct Target {
     /// From `/` to before `?`, as it was sent; `*` alone for a server-wide OPTIONS.
     pub(crate) path: Span,
     pub(crate) has_escapes: bool,
+    /// Whether the escapes stand for something that is not UTF-8: good syntax (RFC 3986 section 2.1), and the name of no page here.
+    pub(crate) is_foreign: bool,
     /// After `?`, if there is one.
     pub(crate) query: Option<Span>,
     /// Host and port of a target that is a whole URI.
@@ -90,10 +92,11 @@ fn origin_form(input: &[u8], start: usize, end: usize) -> Result<Target, Status>
     let path_len = text.iter().position(|&b| b == b'?').unwrap_or(text.len());
     let (path, has_escapes) = (Span::new(start, start + path_len), text[..path_len].contains(&b'%'));
     let query = (path_len < text.len()).then(|| Span::new(start + path_len + 1, end));
-    if text.contains(&b'#') || (has_escapes && !decodes(&text[..path_len])) {
+    if text.contains(&b'#') {
         return Err(Status::BAD_REQUEST);
     }
-    Ok(Target { path, has_escapes, query, ..Target::default() })
+    let is_foreign = has_escapes && !is_utf8(&text[..path_len]).ok_or(Status::BAD_REQUEST)?;
+    Ok(Target { path, has_escapes, is_foreign, query, ..Target::default() })
 }
 
 /// Whether a text can be the authority of an http URI without user information: `host`, `host:port`, `[v6]:port`, or
@@ -113,12 +116,10 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
     }
 }
 
-/// Whether every `%` starts an escape, none stands for NUL, and the result is UTF-8.
-fn decodes(path: &[u8]) -> bool {
-    match decode_bytes(path, false) {
-        Some(bytes) => !bytes.contains(&0) && core::str::from_utf8(&bytes).is_ok(),
-        None => false,
-    }
+/// Whether what a path stands for is UTF-8; `None` where a `%` starts no escape, or one stands for NUL.
+fn is_utf8(path: &[u8]) -> Option<bool> {
+    let bytes = decode_bytes(path, false)?;
+    (!bytes.contains(&0)).then(|| core::str::from_utf8(&bytes).is_ok())
 }
 
 fn decode_bytes(text: &[u8], plus_is_blank: bool) -> Option<Vec<u8>> {
@@ -159,12 +160,17 @@ mod tests {
     use super::*;
 
     fn split(method: &str, target: &str) -> Result<(String, Option<String>), Status> {
+        let own = |line: &str, s: Span| String::from_utf8(s.of(line.as_bytes()).to_vec()).unwrap();
+        target_of(method, target).map(|(line, t)| (own(&line, t.path), t.query.map(|q| own(&line, q))))
+    }
+
+    /// With the line that it stands in.
+    fn target_of(method: &str, target: &str) -> Result<(String, Target), Status> {
         let line = format!("{method} {target}");
         let method = Span::new(0, method.len());
         let target = Span::new(usize::from(method.end) + 1, line.len());
-        let own = |s: Span| String::from_utf8(s.of(line.as_bytes()).to_vec()).unwrap();
         let plain = Class::PLAIN_PATH.run(target.of(line.as_bytes()));
-        parse(line.as_bytes(), method, target, plain).map(|t| (own(t.path), t.query.map(own)))
+        parse(line.as_bytes(), method, target, plain).map(|t| (line, t))
     }
 
     #[test]
@@ -194,7 +200,9 @@ mod tests {
             ("GET", "/%4", Status::BAD_REQUEST),
             ("GET", "/%zz", Status::BAD_REQUEST),
             ("GET", "/%00", Status::BAD_REQUEST),
-            ("GET", "/%ff", Status::BAD_REQUEST),
+            ("GET", "/%00%ff", Status::BAD_REQUEST),
+            ("GET", "/%ff%", Status::BAD_REQUEST),
+            ("GET", "http://h/%ff%0", Status::BAD_REQUEST),
             ("GET", "http://", Status::BAD_REQUEST),
             ("GET", "http:///a", Status::BAD_REQUEST),
             ("GET", "http://u@h/", Status::BAD_REQUEST),
@@ -205,6 +213,19 @@ mod tests {
             ("CONNECT", "h", Status::BAD_REQUEST),
         ] {
             assert_eq!(split(method, target), Err(status), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn escapes_that_are_not_utf8_are_told_apart() {
+        for (target, is_foreign) in [
+            ("/%c3%a9", false),
+            ("/a?%e9", false),
+            ("/caf%E9", true),
+            ("http://h/%ff?a", true),
+            ("/%ed%a0%80", true),
+        ] {
+            assert_eq!(target_of("GET", target).unwrap().1.is_foreign, is_foreign, "{target}");
         }
     }
 

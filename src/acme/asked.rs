@@ -22,6 +22,8 @@ pub struct Asked<'a> {
     pub contacts: &'a str,
     /// `http-01` and `tls-alpn-01`, the dearest first, with commas between.
     pub ways: &'a str,
+    /// Of these the ones that nobody could answer, and what says so: they are left out.
+    pub ruled_out: &'a [(Way, &'a str)],
     /// The name of the key of an account that the authority knows otherwise, and that key in base64url.
     pub external: (Option<&'a str>, Option<&'a str>),
     /// What keeps account and certificate.
@@ -31,6 +33,10 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// [Ruled out](Self::ruled_out) where clients have to show certificates: an authority that asks by `tls-alpn-01` shows none.
+    pub const BY_CLIENT_CERTIFICATES: (Way, &'static str) =
+        (Way::TlsAlpn, "client-certificates=require rules tls-alpn-01 out");
+
     /// Looks at what was kept for these names. Nothing is asked yet.
     pub async fn open(self, stack: &Stack, names: &[&str]) -> Result<Kept> {
         if self.terms != Terms::Agreed {
@@ -45,13 +51,12 @@ impl Asked<'_> {
             );
         };
         let contacts: Vec<&str> = self.contacts.split(',').filter(|c| !c.is_empty()).collect();
-        let ways: Result<Vec<Way>> = self.ways.split(',').map(way).collect();
         let order = Order {
             directory: self.directory,
             names,
             contacts: &contacts,
             terms: self.terms,
-            ways: &ways?,
+            ways: &ways(self.ways, self.ruled_out)?,
             roots: roots(self.roots).await?,
         };
         let opened = order.open_with(settings(self.external)?, stack, &disk).await;
@@ -69,6 +74,17 @@ fn settings(external: (Option<&str>, Option<&str>)) -> Result<Settings> {
         }
         _ => Err("acme: acme-eab-kid and acme-eab-key belong together".into()),
     }
+}
+
+/// Those that are named and can be answered.
+fn ways(named: &str, ruled_out: &[(Way, &str)]) -> Result<Vec<Way>> {
+    let mut ways = named.split(',').map(way).collect::<Result<Vec<Way>>>()?;
+    ways.retain(|way| ruled_out.iter().all(|(other, _)| other != way));
+    if ways.is_empty() {
+        let why: Vec<&str> = ruled_out.iter().map(|(_, why)| *why).collect();
+        return Err(format!("acme: no way is left of acme-ways={named}: {}", why.join(", ")).into());
+    }
+    Ok(ways)
 }
 
 fn way(name: &str) -> Result<Way> {
@@ -99,4 +115,32 @@ fn usual_roots() -> Result<ClientConfig> {
 fn usual_roots() -> Result<ClientConfig> {
     Err("acme: no disk roots with the authority's root in PEM, and an image without the feature webpki-roots"
         .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    const BY_CLIENTS: (Way, &str) = Asked::BY_CLIENT_CERTIFICATES;
+    const BY_HTTP: (Way, &str) = (Way::Http, "http=off");
+
+    #[test]
+    fn ways_that_nobody_could_answer_are_left_out() {
+        let both = "tls-alpn-01,http-01";
+        for (named, ruled_out, left) in [
+            (both, &[][..], &[Way::TlsAlpn, Way::Http][..]),
+            (both, &[BY_CLIENTS], &[Way::Http]),
+            (both, &[BY_HTTP], &[Way::TlsAlpn]),
+            ("http-01", &[BY_CLIENTS], &[Way::Http]),
+        ] {
+            assert_eq!(ways(named, ruled_out).unwrap(), left, "{named} {ruled_out:?}");
+        }
+        for (named, ruled_out) in
+            [(both, &[BY_HTTP, BY_CLIENTS][..]), ("http-01", &[BY_HTTP]), ("tls-alpn-01", &[BY_CLIENTS])]
+        {
+            let said = ways(named, ruled_out).unwrap_err().to_string();
+            assert!(said.contains(named) && ruled_out.iter().all(|(_, why)| said.contains(why)), "{said}");
+        }
+    }
 }

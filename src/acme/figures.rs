@@ -18,7 +18,7 @@ pub fn metrics(status: &Status) -> [Metric; 5] {
             "Certificates that came from the authority.",
             status.certificates(),
         ),
-        of("acme_failures_total", "counter", "Times that none came.", status.failures()),
+        of("acme_failures_total", "counter", "Times that none came or was shown.", status.failures()),
         of("acme_unsaved_total", "counter", "Times that what came could not be kept.", status.unsaved()),
         of("acme_days_left", "gauge", "Whole days that the authority's certificate is valid yet.", left),
         of(
@@ -30,13 +30,13 @@ pub fn metrics(status: &Status) -> [Metric; 5] {
     ]
 }
 
-/// When none came the last time, in seconds since 1970, with the kind of error for a label `kind`.
+/// When none came or was shown the last time, in seconds since 1970, with the kind of error for a label `kind`.
 pub fn last_failure(status: &Status) -> Option<(Metric, &'static str)> {
     let failed = status.last_failure()?;
     let metric = Metric {
         name: "acme_last_failure_seconds",
         kind: "gauge",
-        help: "When none came the last time, in seconds since 1970, and why.",
+        help: "When none came or was shown the last time, in seconds since 1970, and why.",
         value: failed.when.since_unix().as_secs(),
     };
     Some((metric, failed.kind))

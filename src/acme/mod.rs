@@ -26,11 +26,7 @@
 //! }
 //! fata::spawn(async move {
 //!     let end = keeping
-//!         .run(|issued| {
-//!             if let Err(error) = config(issued).and_then(|config| acceptor.replace(config)) {
-//!                 fata::log::error!("the new certificate cannot be shown: {error}");
-//!             }
-//!         })
+//!         .run(|issued| config(issued).and_then(|config| acceptor.replace(config)))
 //!         .await;
 //!     fata::log::error!("no more certificates: {end}");
 //! })
@@ -48,6 +44,7 @@ use crate::https::{Pair, PairError};
 use crate::net::Stack;
 use alloc::rc::Rc;
 pub use asked::Asked;
+use core::fmt;
 pub use disk::{DiskError, OnDisk};
 pub use fata_acme::*;
 use fata_libos::block::Disk;
@@ -129,18 +126,18 @@ impl Kept {
         self.keeping.certificate()
     }
 
-    /// Gives `show` each certificate that comes, in time before the one before ends. It goes on until an error that nothing would
-    /// change.
-    pub async fn run(self, show: impl FnMut(&Issued)) -> Error {
+    /// Gives `show` each certificate that comes, in time before the one before ends; where it cannot be shown, that is logged and counted, and
+    /// tried again later. It goes on until an error that nothing would change.
+    pub async fn run<E: fmt::Display>(self, show: impl FnMut(&Issued) -> Result<(), E>) -> Error {
         self.keeping.run(show).await
     }
 
     /// As [`run`](Self::run), until the appliance ends; `show` has each one shown, such as by [`Shown::replace`](crate::https::Shown::replace).
     /// What becomes of it is said in the log.
     pub async fn keep(self, show: impl Fn(Pair) -> Result<(), PairError>) {
-        let end = self.run(|issued| match show(issued.into()) {
-            Ok(()) => log::info!("acme: a certificate has come, and is shown from now on"),
-            Err(error) => log::error!("acme: the certificate that has come cannot be shown: {error}"),
+        let end = self.run(|issued| {
+            show(issued.into())
+                .inspect(|()| log::info!("acme: a certificate has come, and is shown from now on"))
         });
         let end = end.await;
         log::error!("acme: no more certificates: {end}");

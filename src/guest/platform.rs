@@ -23,11 +23,11 @@ impl GuestPlatform {
 
 /// See `fata_libos::entropy`: what the processor and the hypervisor have, and the machine.
 #[unsafe(no_mangle)]
-extern "Rust" fn fata_seed(pool: &mut Pool) {
+extern "Rust" fn fata_seed(pool: &mut Pool<'_>) {
     guest::gather(pool);
     let mut octets = [0; 32];
     if pool.wants_more() && machine::boot().is_some_and(|boot| fata_virtio::seed(&boot, &mut octets)) {
-        pool.absorb(Source::Virtio, &octets, 256);
+        pool.absorb_seed(Source::Virtio, &mut octets, 256);
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn keep(disk: &Disk, folder: &str, pair: &Pair) -> crate::Resul
 
 /// Takes the mark of an unfinished pair away.
 pub(super) async fn unmark(disk: &Disk, folder: &str) -> crate::Result<()> {
-    let volume = Volume::mount(disk.clone()).await?;
+    let volume = Volume::mount(disk.secret()).await?;
     volume.remove_file(&[folder, UNFINISHED].concat()).await?;
     Ok(volume.sync().await?)
 }

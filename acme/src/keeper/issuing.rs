@@ -1,5 +1,6 @@
 //! Keeping certificates of an authority that gives some: when the next one is asked for.
 
+use super::tests::is_shown;
 use super::*;
 use crate::{Method, Request, Response};
 use alloc::string::String;
@@ -141,7 +142,7 @@ async fn keep(willing: &Willing, names: &[&str], memory: &Memory, for_how_long: 
         storage: memory.clone(),
     };
     let began = SystemTime::now().since_unix();
-    let _ = timeout(for_how_long, keeper.run(|_| ())).await;
+    let _ = timeout(for_how_long, keeper.run(is_shown)).await;
     willing.given.borrow().iter().map(|(when, _)| when.since_unix().saturating_sub(began)).collect()
 }
 
@@ -282,11 +283,45 @@ fn what_could_not_be_kept_is_kept_later() {
             };
             let keeping = keeper.open().await.unwrap();
             let status = keeping.status();
-            let _ = timeout(DAY, keeping.run(|_| ())).await;
+            let _ = timeout(DAY, keeping.run(is_shown)).await;
             assert_eq!((status.certificates(), status.unsaved()), (1, failures));
             let (state, errors) = State::from_octets(memory.0.borrow().as_ref().unwrap());
             assert!(errors.is_empty() && state.certificate.is_some());
             assert!(state.account.unwrap().1.url.is_some());
+        }
+    });
+}
+
+/// It is no success, and no reason to ask the authority for another one.
+#[test]
+fn what_cannot_be_shown_is_shown_later() {
+    run(async {
+        for failures in [0, 1, 3] {
+            let willing = Willing::new(0, 90 * 86_400);
+            let keeper = Keeper {
+                authority: Url::new("https://a.test/dir").unwrap(),
+                settings: Settings::default(),
+                names: Names::parse(&NAMES).unwrap(),
+                ways: alloc::vec![Way::Http],
+                responder: Responder::default(),
+                transport: willing.clone(),
+                storage: Memory::default(),
+            };
+            let keeping = keeper.open().await.unwrap();
+            let status = keeping.status();
+            let (began, mut minutes) = (Instant::now(), Vec::new());
+            let show = |_: &Issued| {
+                minutes.push(Instant::now().duration_since(began).as_secs() / 60);
+                if minutes.len() <= failures { Err("no memory for it") } else { Ok(()) }
+            };
+            let _ = timeout(DAY, keeping.run(show)).await;
+            assert_eq!(minutes, [0, 20, 80, 140][..=failures]);
+            assert_eq!((status.certificates(), status.failures()), (1, failures as u64));
+            assert_eq!(willing.given.borrow().len(), 1);
+            let failed = status.last_failure();
+            let said = failed.as_ref().map(|failed| (failed.kind, &*failed.text));
+            let wanted = ("unshown", "the certificate cannot be shown: no memory for it");
+            assert_eq!(said, (failures > 0).then_some(wanted));
         }
     });
 }

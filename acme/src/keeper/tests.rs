@@ -10,6 +10,11 @@ use fata_tls::issue::self_signed;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Whatever it is.
+pub(super) fn is_shown(_: &Issued) -> Result<(), &'static str> {
+    Ok(())
+}
+
 /// An authority that answers each request alike; when it was asked.
 #[derive(Clone)]
 struct Asked {
@@ -73,7 +78,14 @@ async fn keep(
         storage,
     };
     let began = SystemTime::now().since_unix();
-    let end = timeout(for_how_long, keeper.run(|_| shown += 1)).await;
+    let end = timeout(
+        for_how_long,
+        keeper.run(|issued| {
+            shown += 1;
+            is_shown(issued)
+        }),
+    )
+    .await;
     let when = asked.when.take().iter().map(|when| when.since_unix() - began).collect();
     (shown, when, end.ok().map(|end| end.unwrap_err()))
 }
@@ -152,7 +164,7 @@ fn an_authority_that_refuses_is_asked_for_the_account_the_next_time() {
             transport: Forgetful(Rc::clone(&asked)),
             storage: Silent(state.to_octets().unwrap().to_vec()),
         };
-        let _ = timeout(Duration::from_secs(1500), keeper.run(|_| ())).await;
+        let _ = timeout(Duration::from_secs(1500), keeper.run(is_shown)).await;
         let mut asked: Vec<String> = asked.take();
         asked.dedup();
         assert_eq!(asked, ["dir", "order", "dir", "account"]);
@@ -249,13 +261,13 @@ fn how_it_goes_is_told() {
         let status = keeping.status();
         let until = Validity::of(&keeping.certificate().unwrap().chain_pem).unwrap();
         assert_eq!((status.until(), status.next()), (Some(until.not_after), None));
-        let _ = timeout(DAY, keeping.run(|_| ())).await;
+        let _ = timeout(DAY, keeping.run(is_shown)).await;
         assert_eq!((status.next(), status.failures()), (Some(until.two_thirds()), 0));
         // Where there is none.
         let keeping = keeper(Silence, Kept(Ok(None))).open().await.unwrap();
         let status = keeping.status();
         let began = SystemTime::now().since_unix();
-        let _ = timeout(Duration::from_secs(100), keeping.run(|_| ())).await;
+        let _ = timeout(Duration::from_secs(100), keeping.run(is_shown)).await;
         let failed = status.last_failure().unwrap();
         assert_eq!((status.until(), status.failures(), status.unsaved()), (None, 1, 0));
         assert_eq!((failed.kind, &*failed.text), ("unreachable", "the authority is not reached: no route"));
@@ -266,7 +278,7 @@ fn how_it_goes_is_told() {
         wildcard.names = Names::parse(&["*.host.test"]).unwrap();
         let keeping = wildcard.open().await.unwrap();
         let status = keeping.status();
-        assert!(matches!(keeping.run(|_| ()).await, Error::Wildcard(_)));
+        assert!(matches!(keeping.run(is_shown).await, Error::Wildcard(_)));
         assert_eq!((status.next(), status.last_failure().unwrap().kind), (None, "settings"));
     });
 }
@@ -289,7 +301,7 @@ fn what_cannot_be_kept_is_counted() {
     run(async {
         let keeping = keeper(Silence, Full).open().await.unwrap();
         let status = keeping.status();
-        let _ = timeout(Duration::from_secs(100), keeping.run(|_| ())).await;
+        let _ = timeout(Duration::from_secs(100), keeping.run(is_shown)).await;
         assert_eq!((status.unsaved(), status.failures()), (1, 1));
     });
 }
@@ -352,7 +364,7 @@ fn where_one_way_does_not_lead_the_next_one_is_tried() {
     run(async {
         let told = Rc::default();
         let keeping = keeper(Blind(Rc::clone(&told)), Kept(Ok(None))).open().await.unwrap();
-        let _ = timeout(Duration::from_secs(6 * 3600), keeping.run(|_| ())).await;
+        let _ = timeout(Duration::from_secs(6 * 3600), keeping.run(is_shown)).await;
         let told: Vec<String> = told.take().into_iter().filter(|path| path != "asked").collect();
         assert_eq!(told[..4], ["http", "alpn", "http", "alpn"]);
     });
@@ -377,7 +389,15 @@ fn a_certificate_that_is_valid_by_a_clock_put_right_is_shown() {
             platform.wall_start.set(right);
         })
         .detach();
-        timeout(4 * DAY, keeping.run(|_| *count.borrow_mut() += 1)).await.unwrap_err();
+        timeout(
+            4 * DAY,
+            keeping.run(|issued| {
+                *count.borrow_mut() += 1;
+                is_shown(issued)
+            }),
+        )
+        .await
+        .unwrap_err();
         assert_eq!((*before.borrow(), *shown.borrow()), (Some(0), 1));
         let until = status.until().unwrap().since_unix() - right;
         assert_eq!(until.as_secs() / 86_400, 90);
@@ -422,7 +442,7 @@ fn an_authority_that_had_an_account_of_ours_ends_nothing_by_wanting_a_binding() 
         ] {
             let state = State { account: Some((authority(), account)), certificate };
             let storage = Silent(state.to_octets().unwrap().to_vec());
-            let end = timeout(7 * DAY, keeper(Bound, storage).run(|_| ())).await;
+            let end = timeout(7 * DAY, keeper(Bound, storage).run(is_shown)).await;
             let expected = is_final.then_some(Failure::Authority(Error::NoExternalAccount));
             assert_eq!(end.ok().map(|end| end.unwrap_err()), expected);
         }

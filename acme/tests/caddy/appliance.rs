@@ -185,6 +185,7 @@ impl Appliance {
                         .run(|issued| {
                             acceptor.replace(config(issued, &responder)).unwrap();
                             shown.borrow_mut().push(issued.chain_pem.clone());
+                            Ok::<(), core::convert::Infallible>(())
                         })
                         .await;
                     panic!("it ended: {end:?}");

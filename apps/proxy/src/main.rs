@@ -45,6 +45,9 @@ const PROTOCOLS: &[&str] = &["http/1.1"];
 const TICKET_KEYS: Duration = Duration::from_secs(6 * 3600);
 
 async fn main(env: Env) -> Result<()> {
+    if env.param(params::CLIENT_CERTIFICATES) == "require" && env.param(params::HTTP) == "serve" {
+        return Err("boot parameters client-certificates=require and http=serve: over HTTP nobody shows a certificate; leave http at redirect, or off".into());
+    }
     fata::shutdown::set_grace(env.param(params::DRAIN) + Duration::from_secs(3));
     let disk = env.optional_block(blocks::CONFIG).await?;
     let store = match &disk {
@@ -98,7 +101,8 @@ async fn main(env: Env) -> Result<()> {
                 certificates.route(Router::redirect_to_https(tls_port)),
                 Limits { connections: 128, ..limits.clone() },
                 Rc::default(),
-            );
+            )
+            .with_any_method();
             let accept = async move || {
                 let (stream, _, peer) = accept(&listener, &load_balancers, false).await?;
                 Ok::<_, net::Error>((stream, peer))

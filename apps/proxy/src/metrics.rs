@@ -108,6 +108,12 @@ pub fn text(proxy: &Proxy, stats: &Stats) -> String {
             "Clients that have a place at a server, in a queue or for a tunnel, of each pool.",
             proxy.pools.iter().map(|pool| pool.clients() as u64).sum(),
         ),
+        (
+            "fata_entropy_failures_total",
+            "counter",
+            "Sources of random octets that failed.",
+            fata::entropy::failures().into(),
+        ),
         ("proxy_no_memory_total", "counter", "Requests that found no memory here.", counts.no_memory.get()),
         (
             "proxy_upgraded_total",

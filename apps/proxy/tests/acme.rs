@@ -140,5 +140,12 @@ fn a_certificate_for_all_hosts_comes_while_a_request_is_answered() {
         proxy.wait_for("a certificate has come, and is shown from now on");
         assert_ne!(serial(&root, "https://appliance.test/"), first);
         assert_eq!(proxy.leave().code(), Some(0));
+
+        // Clients have to show certificates, as no authority does: by http-01, though tls-alpn-01 is the dearer.
+        volume.put("proxy.conf", &text);
+        volume.put("client-ca.pem", &fs::read_to_string(OWN_ROOT).unwrap());
+        let proxy = start(&["client-certificates=require"]);
+        proxy.wait_for("a certificate has come, and is shown from now on");
+        assert_eq!(proxy.leave().code(), Some(0));
     });
 }

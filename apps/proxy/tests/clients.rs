@@ -24,7 +24,7 @@ fn proxy(volume: &Volume, params: &[&str]) -> (Process, u16, u16) {
     let (port, tls_port) = (free_port(), free_port());
     let backends = format!("backends=127.0.0.1:{}", server("one"));
     let disk = format!("config.file={}", volume.image());
-    let own = ["http=serve", &format!("port={port}"), &format!("tls-port={tls_port}"), &backends, &disk];
+    let own = [&*format!("port={port}"), &format!("tls-port={tls_port}"), &backends, &disk];
     let process = Process::start(env!("CARGO_BIN_EXE_proxy"), [&own[..], params].concat());
     process.wait_for(&format!("HTTPS on port {tls_port}"));
     (process, port, tls_port)
@@ -58,7 +58,7 @@ const FORGED: [&str; 8] = [
 fn servers_are_told_which_certificate_was_shown() {
     let volume = Volume::new("told", &[]);
     volume.put("client-ca.pem", ROOT);
-    let params = ["client-certificates=ask", "trust-forwarded=127.0.0.1"];
+    let params = ["http=serve", "client-certificates=ask", "trust-forwarded=127.0.0.1"];
     let (proxy, port, tls_port) = self::proxy(&volume, &params);
     proxy.wait_for("clients show certificates that client-ca.pem of the disk config has signed");
     let (plain, tls) = (format!("http://localhost:{port}/"), format!("https://localhost:{tls_port}/"));
@@ -115,8 +115,12 @@ fn who_shows_none_or_a_wrong_one_is_refused() {
     volume.put("client-ca.pem", OTHER);
     proxy.wait_for("clients' certificates are held against others from now on");
     expect(&[(Some("client"), "unknown ca"), (Some("stranger"), "GET / ")]);
-    // Plain HTTP is another matter: `http` says what becomes of that.
-    assert!(curl(&[&format!("http://localhost:{port}/")]).contains("GET / "));
+    // Who comes by plain HTTP gets no further than to where a certificate is asked for.
+    let plain = format!("http://localhost:{port}/");
+    assert_eq!(
+        curl(&["-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", &plain]),
+        format!("308 {tls}")
+    );
     assert_eq!(proxy.leave().code(), Some(0));
 }
 
@@ -124,14 +128,55 @@ fn who_shows_none_or_a_wrong_one_is_refused() {
 fn what_makes_no_sense_stops_the_start() {
     let volume = Volume::new("senseless", &[]);
     let disk = format!("config.file={}", volume.image());
+    let other = Volume::new("senseless-too", &[]);
+    other.put("client-ca.pem", ROOT);
+    let with_authority = format!("config.file={}", other.image());
+    let none = "boot parameter client-certificates: there is no disk config with client-ca.pem";
+    let both = "boot parameters client-certificates=require and http=serve: over HTTP nobody shows a certificate; leave http at redirect, or off";
     for (params, said) in [
-        (&["client-certificates=yes"][..], "\"yes\" is none of require, ask, off"),
-        (&["client-certificates=require"], "there is no disk config with client-ca.pem"),
-        (&["client-certificates=require", &disk], "there is no disk config with client-ca.pem"),
+        (
+            &["client-certificates=yes"][..],
+            "boot parameter client-certificates: \"yes\" is none of require, ask, off",
+        ),
+        (&["client-certificates=require"], none),
+        (&["client-certificates=require", "http=off"], none),
+        (&["client-certificates=require", &disk], none),
+        (&["client-certificates=require", "http=serve", &with_authority], both),
+        (&["client-certificates=require", "http=serve"], both),
     ] {
         let mut proxy =
             Process::start(env!("CARGO_BIN_EXE_proxy"), [&["backends=127.0.0.1:9"], params].concat());
-        proxy.wait_for(&format!("boot parameter client-certificates: {said}"));
+        proxy.wait_for(said);
         assert_ne!(proxy.wait().code(), Some(0));
+    }
+}
+
+/// By what is left of the ways the authority cannot be answered where clients have to show certificates, or nobody listens for HTTP.
+#[cfg(feature = "acme")]
+#[test]
+fn an_authority_that_could_not_be_answered_stops_the_start() {
+    let volume = Volume::new("unanswered", &[]);
+    volume.put("client-ca.pem", ROOT);
+    let kept = volume.file("acme.img");
+    std::fs::File::create(&kept).unwrap().set_len(262_144).unwrap();
+    let disks = [format!("config.file={}", volume.image()), format!("acme.file={kept}")];
+    let tls = "client-certificates=require rules tls-alpn-01 out";
+    let http = "http=off rules http-01 out";
+    for (params, said) in [
+        (
+            &["acme-ways=tls-alpn-01", "client-certificates=require"][..],
+            format!("no way is left of acme-ways=tls-alpn-01: {tls}"),
+        ),
+        (&["acme-ways=http-01", "http=off"], format!("no way is left of acme-ways=http-01: {http}")),
+        (
+            &["client-certificates=require", "http=off"],
+            format!("no way is left of acme-ways=tls-alpn-01,http-01: {http}, {tls}"),
+        ),
+    ] {
+        let own = ["backends=127.0.0.1:9", "hosts=a.test", "acme=https://localhost:1/dir", "acme-terms=on"];
+        let own = own.into_iter().chain(disks.iter().map(|disk| &**disk));
+        let mut proxy = Process::start(env!("CARGO_BIN_EXE_proxy"), own.chain(params.iter().copied()));
+        proxy.wait_for(&format!("acme: {said}"));
+        assert_ne!(proxy.wait().code(), Some(0), "{params:?}");
     }
 }

@@ -44,6 +44,25 @@ fn requests_go_through() {
     assert_eq!(process.leave().code(), Some(0));
 }
 
+/// What escapes stand for is the server's to know (RFC 3986 section 2.1), but that they are escapes.
+#[test]
+fn escapes_go_on_as_they_came() {
+    let (process, port, tls_port) = proxy(&[server("one")], &["http=redirect"]);
+    let url = format!("https://localhost:{tls_port}");
+    for version in ["--http1.1", "--http2"] {
+        for target in ["/caf%E9", "/%ff%fe/%2F?%e9%zz", "/%c0%af", "/%C3%A9"] {
+            let answer = curl(&[version, &format!("{url}{target}")]);
+            assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{version} {target}: {answer}");
+        }
+        for target in ["/%00", "/caf%E9%00", "/%E", "/%zz"] {
+            assert_eq!(status(&[version, &format!("{url}{target}")]), "400", "{version} {target}");
+        }
+    }
+    let sent_on = ["-o", "/dev/null", "-w", "%{redirect_url}", &format!("http://localhost:{port}/caf%E9")];
+    assert_eq!(curl(&sent_on), format!("{url}/caf%E9"));
+    assert_eq!(process.leave().code(), Some(0));
+}
+
 #[test]
 fn alpn_is_binding() {
     let (process, _, tls_port) = proxy(&[server("one")], &[]);

@@ -34,6 +34,8 @@ pub fn text(state: &State) -> String {
             ("heap_used", memory.heap_used),
         ],
     );
+    let failures = fata::entropy::failures().into();
+    text.one("fata_entropy_failures_total", COUNTER, "Failures of entropy sources.", failures);
     text.http("http_", &state.stats);
     #[cfg(feature = "tls")]
     text.http("http_redirect_", &state.tls.redirects);

@@ -177,18 +177,31 @@ fn seeds(logs: &Path) -> Result<()> {
             "no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
         none.wait_log(said)?;
     }
+    let same = logs.join("same");
+    let octets: Vec<u8> =
+        (1..=512_u64).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    fs::write(&same, octets)?;
+    let same = same.display().to_string();
     for machine in ["-M q35", "-M microvm"] {
         // Who can do without is told, and lives.
         let (_, log) = random(logs, &format!("{machine} -cpu qemu64"))?;
         let said = "refused: no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng";
         ensure!(log.contains(said) && !log.contains("source"), "{machine}: {log}");
-        // A device that gives two guests the same: clocks and jitter still tell them apart.
         let rng = if machine.contains("q35") { "virtio-rng-pci" } else { "virtio-rng-device" };
-        let source = "-object rng-random,id=r0,filename=/dev/zero";
-        let with = format!("{machine} -cpu qemu64 {source} -device {rng},rng=r0");
-        let (first, log) = random(logs, &with)?;
+        let with = |file: &str| {
+            let source = format!("-object rng-random,id=r0,filename={file}");
+            random(logs, &format!("{machine} -cpu qemu64 {source} -device {rng},rng=r0"))
+        };
+        // A device that gives nothing but zeros is none.
+        let (_, log) = with("/dev/zero")?;
+        let said = "refused: no entropy: its sources give nothing or repeat themselves";
+        let warned = "virtio-rng fails: not counted";
+        ensure!(log.contains(said) && log.matches(warned).count() == 1, "{machine}: {log}");
+        ensure!(!log.contains("source "), "{machine}: {log}");
+        // One that gives two guests the same: clocks and jitter still tell them apart.
+        let (first, log) = with(&same)?;
         ensure!(log.contains("source Virtio") && !log.contains("source Rd"), "{machine}: {log}");
-        let (second, _) = random(logs, &with)?;
+        let (second, _) = with(&same)?;
         ensure!(first.is_some() && first != second, "{machine}: two guests have {first:?}");
     }
     // Vector registers: a processor that has none is as good.

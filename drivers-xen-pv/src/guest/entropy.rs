@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fata_libos::entropy::{Pool, Source};
 
 /// Feeds the pool with what the processor and the hypervisor have; devices are another crate's.
-pub fn gather(pool: &mut Pool) {
+pub fn gather(pool: &mut Pool<'_>) {
     if has_rdseed() {
         pool.absorb_words(Source::Rdseed, 256, rdseed);
     }

@@ -1,7 +1,7 @@
 //! Requests out of header fields (RFC 9113 sections 8.2 and 8.3).
 
 use crate::framing::{self, Content};
-use crate::head::{Head, Span};
+use crate::head::{Head, Span, Takes};
 use crate::octets::Class;
 use crate::target::is_authority;
 use crate::{Limits, Method, Status, memory};
@@ -57,7 +57,7 @@ pub(crate) struct Builder<'l> {
     count: usize,
     is_malformed: bool,
     refused: Option<Status>,
-    pub(crate) takes_any_method: bool,
+    pub(crate) takes: Takes,
 }
 
 /// Where the fields stand.
@@ -86,7 +86,7 @@ impl<'l> Builder<'l> {
             count: 0,
             is_malformed: false,
             refused: None,
-            takes_any_method: false,
+            takes: Takes::Own,
         }
     }
 
@@ -249,11 +249,8 @@ impl<'l> Builder<'l> {
         if length.is_some_and(|n| n > self.limits.body_size) {
             return Err(Some(Status::CONTENT_TOO_LARGE));
         }
-        if self.takes_any_method {
-            head.take_any_method();
-        }
+        let method = head.take(self.takes).map_err(Some)?;
         let expects_continue = length != Some(0) && head.field("expect").is_some();
-        let method = head.method().ok_or(Some(Status::NOT_IMPLEMENTED))?;
         Ok(Request { head, method, length, expects_continue })
     }
 

@@ -10,11 +10,12 @@
 //! again, which is then done each second ([`RESEED_AFTER_BY_CLOCK`]). The nonce is no part of the key's strength, and may be the same twice: its key is not.
 //!
 //! It is seeded again when it is next asked after [`RESEED_OCTETS`] or [`RESEED_AFTER`], and when the [generation](Below::generation)
-//! is another: then there may be a second guest with the same key, and what was counted before counts no more.
+//! is another: then there may be a second guest with the same key, and what was counted before counts no more. Where its sources fail then, the key
+//! is good still, but in another generation: they are asked again after [`RETRY_AFTER`], and nothing is counted as a seed.
 
 use super::EntropyError;
 use super::chacha::{BLOCK, KEY, Stream};
-use super::pool::{Pool, Source, Sources};
+use super::pool::{Health, Pool, Source, Sources};
 use crate::time::{Duration, Instant};
 
 /// Octets given out after which it is seeded again.
@@ -25,13 +26,16 @@ pub(super) const RESEED_AFTER: Duration = Duration::from_secs(600);
 /// shall not go on for long by one key.
 pub(super) const RESEED_AFTER_BY_CLOCK: Duration = Duration::from_secs(1);
 
+/// After what they are asked again that have failed.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// In the nonce of each of its streams, and in none of the pool's.
 pub(super) const OURS: u64 = 1 << 63;
 
 /// What the generator needs of what is below it.
 pub(super) trait Below {
     /// Feeds the pool from each source.
-    fn gather(&self, pool: &mut Pool);
+    fn gather(&self, pool: &mut Pool<'_>);
     /// Another number when this program may be the copy of one that has used the same generator.
     fn generation(&self) -> u64;
     /// A number that a copy of this program has not, as far as that can be had at each request.
@@ -46,9 +50,11 @@ pub(super) struct Generator {
     /// Of which the key is: none before the first octet.
     sources: Sources,
     generation: u64,
-    seeded_at: Instant,
+    /// When it is seeded next.
+    due_at: Instant,
     given_octets: u64,
     seeds: u32,
+    health: Health,
 }
 
 impl Generator {
@@ -57,9 +63,10 @@ impl Generator {
             key: [0; KEY],
             sources: Sources::NONE,
             generation: 0,
-            seeded_at: Instant::from_nanos(0),
+            due_at: Instant::from_nanos(0),
             given_octets: 0,
             seeds: 0,
+            health: Health::NEW,
         }
     }
 
@@ -70,6 +77,11 @@ impl Generator {
     /// How often its key was made of sources.
     pub(super) fn seeds(&self) -> u32 {
         self.seeds
+    }
+
+    /// How often a source failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.health.failures
     }
 
     #[cfg(test)]
@@ -87,15 +99,14 @@ impl Generator {
         if generation != self.generation {
             self.sources = Sources::NONE;
         }
-        if self.sources == Sources::NONE
-            || self.given_octets >= RESEED_OCTETS
-            || now.duration_since(self.seeded_at) >= self.reseed_after()
-        {
-            let mut pool = Pool::new(&self.key, self.sources);
+        if self.sources == Sources::NONE || self.given_octets >= RESEED_OCTETS || now >= self.due_at {
+            let mut pool = Pool::new(&self.key, self.sources, &mut self.health);
             below.gather(&mut pool);
+            let is_seed = pool.is_seed();
             self.sources = pool.finish(&mut self.key)?;
-            (self.generation, self.seeded_at, self.given_octets) = (generation, now, 0);
-            self.seeds = self.seeds.wrapping_add(1);
+            (self.generation, self.given_octets) = (generation, 0);
+            self.seeds = self.seeds.wrapping_add(is_seed.into());
+            self.due_at = now + if is_seed { self.reseed_after() } else { RETRY_AFTER };
         }
         self.given_octets = self.given_octets.saturating_add(bytes.len() as u64);
         let mut stream = Stream::new(&self.key, below.fresh() | OURS);

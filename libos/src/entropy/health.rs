@@ -27,6 +27,16 @@ pub(super) fn is_too_often_the_first(window: &[u8], cutoff: usize) -> bool {
     window.iter().filter(|sample| Some(*sample) == first).count() >= cutoff
 }
 
+/// The repetition count test of words of 64 bits, of which two in a row are one too many (`1 + ceil(20 / H)` for one false alarm in 2^20
+/// samples). Zero is one too many by itself.
+pub(super) fn repeats_itself(octets: &[u8]) -> bool {
+    let mut before = 0;
+    octets.as_chunks().0.iter().any(|word| {
+        let word = u64::from_le_bytes(*word);
+        word == 0 || core::mem::replace(&mut before, word) == word
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +51,17 @@ mod tests {
         let mut repetition = Repetition::new(2);
         assert!(!repetition.is_reached_by(0_u64));
         assert!(repetition.is_reached_by(0));
+    }
+
+    #[test]
+    fn words_that_repeat_themselves_are_found() {
+        let octets = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        for good in [&[][..], &[1], &[1, 2, 3, 4], &[1, 2, 1, 2], &[1 << 63, 1, u64::MAX, 5]] {
+            assert!(!repeats_itself(&octets(good)), "{good:?}");
+        }
+        for bad in [&[0][..], &[1, 2, 3, 0], &[1, 1, 2, 3], &[1, 2, 3, 3], &[u64::MAX; 4]] {
+            assert!(repeats_itself(&octets(bad)), "{bad:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Known {
 }
 
 impl Below for Known {
-    fn gather(&self, pool: &mut Pool) {
+    fn gather(&self, pool: &mut Pool<'_>) {
         pool.absorb(Source::Boot, &Self::BOOT, 0);
         pool.absorb(Source::Rdrand, &Self::WORDS, 256);
     }

@@ -3,7 +3,7 @@
 //! [`fill`] and [`try_fill`] are what appliances call. The platform below feeds a [`Pool`], source by source ([`Source`]), and
 //! says how many bits of each an attacker cannot guess; below [`NEEDED_BITS`] nothing is given out. `generator` says when it
 //! is seeded again, and why old octets cannot be computed from its state; `pool` why mixing is sound; `health` looks at what
-//! processors and clocks give.
+//! processors, devices and clocks give: whether it stands still, not whether it is noise.
 
 mod chacha;
 mod generator;
@@ -45,9 +45,7 @@ impl EntropyError {
             Self::Missing => {
                 "no entropy: the processor has neither RDSEED nor RDRAND, and the machine has no virtio-rng"
             }
-            Self::Failed => {
-                "no entropy: RDSEED and RDRAND give nothing or repeat themselves, and the machine has no virtio-rng"
-            }
+            Self::Failed => "no entropy: its sources give nothing or repeat themselves",
         }
     }
 }
@@ -77,6 +75,11 @@ pub fn seeds() -> u32 {
     GENERATOR.with(|generator| generator.borrow().seeds())
 }
 
+/// How often a source gave nothing or repeated itself. It counted for nothing then, and each that did so for the first time is in the log.
+pub fn failures() -> u32 {
+    GENERATOR.with(|generator| generator.borrow().failures())
+}
+
 /// A random number.
 pub fn u32() -> u32 {
     let mut bytes = [0; 4];
@@ -98,7 +101,7 @@ struct Platform;
 unsafe extern "Rust" {
     /// A guest's sources: defined by whoever links this crate into an image. A function of its own, so that the drivers
     /// behind it are only in images that ask for random octets.
-    fn fata_seed(pool: &mut Pool);
+    fn fata_seed(pool: &mut Pool<'_>);
 
     /// See `Platform::generation`.
     fn fata_generation() -> u64;
@@ -109,7 +112,7 @@ unsafe extern "Rust" {
 
 #[cfg(target_os = "xen")]
 impl Below for Platform {
-    fn gather(&self, pool: &mut Pool) {
+    fn gather(&self, pool: &mut Pool<'_>) {
         // SAFETY: the linker found exactly one, and its signature is this crate's own.
         unsafe { fata_seed(pool) }
     }
@@ -131,7 +134,7 @@ impl Below for Platform {
 
 #[cfg(not(target_os = "xen"))]
 impl Below for Platform {
-    fn gather(&self, pool: &mut Pool) {
+    fn gather(&self, pool: &mut Pool<'_>) {
         let mut seed = [0; 32];
         if crate::task::platform().entropy(&mut seed) {
             pool.absorb(Source::Kernel, &seed, 256);

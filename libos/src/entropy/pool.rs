@@ -22,7 +22,7 @@
 
 use super::EntropyError;
 use super::chacha::{KEY, Stream};
-use super::health::Repetition;
+use super::health::repeats_itself;
 use super::jitter;
 use zeroize::Zeroize;
 
@@ -33,8 +33,8 @@ pub const NEEDED_BITS: u32 = 128;
 const WORDS: usize = 8;
 /// Tries for each word: others of the host may have drained what all its processors share.
 const TRIES: u32 = 100;
-/// SP 800-90B, 4.4.1: `1 + ceil(20 / H)` in a row for one false alarm in 2^20 samples; for words of at least 20 bits two.
-const WORDS_IN_A_ROW: u32 = 2;
+/// Digests of seeds are of streams with this nonce, which none of the pool's has.
+const OF_DIGESTS: u64 = 0;
 
 /// Where octets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,21 +68,37 @@ impl Sources {
     }
 }
 
+/// What is known of the sources from one pool to the next.
+pub(super) struct Health {
+    /// A digest of what each gave last.
+    last: [u64; 1 + Source::Jitter as usize],
+    /// Those that have failed.
+    broken: Sources,
+    /// How often one did.
+    pub(super) failures: u32,
+}
+
+impl Health {
+    /// Nothing.
+    pub(super) const NEW: Self =
+        Self { last: [0; 1 + Source::Jitter as usize], broken: Sources::NONE, failures: 0 };
+}
+
 /// See the module.
-pub struct Pool {
+pub struct Pool<'a> {
     mixed: [u8; KEY],
     /// Those that its first key is of.
     before: Sources,
     blocks: u64,
     credit_bits: u32,
     sources: Sources,
-    is_broken: bool,
+    health: &'a mut Health,
 }
 
-impl Pool {
+impl<'a> Pool<'a> {
     /// A pool that begins with a generator's key, which nobody can guess if it is of any sources.
-    pub(super) fn new(key: &[u8; KEY], before: Sources) -> Self {
-        Self { mixed: *key, before, blocks: 0, credit_bits: 0, sources: Sources::NONE, is_broken: false }
+    pub(super) fn new(key: &[u8; KEY], before: Sources, health: &'a mut Health) -> Self {
+        Self { mixed: *key, before, blocks: 0, credit_bits: 0, sources: Sources::NONE, health }
     }
 
     /// Mixes in `octets` of a source, of which an attacker cannot guess `credit_bits`.
@@ -104,24 +120,48 @@ impl Pool {
         key.zeroize();
     }
 
-    /// Mixes in words of a processor's generator, which may have none for the moment. Where it has none for long, or repeats
-    /// itself (as processors do whose RDRAND gives all ones after a suspend), it is not counted.
+    /// Mixes in words of a processor's generator, which may have none for the moment; otherwise as [`absorb_seed`](Self::absorb_seed).
     #[inline(never)]
     pub fn absorb_words(&mut self, source: Source, credit_bits: u32, word: fn() -> Option<u64>) {
         let mut octets = [0; 8 * WORDS];
-        let mut repetition = Repetition::new(WORDS_IN_A_ROW);
-        for place in octets.chunks_exact_mut(8) {
-            match (0..TRIES).find_map(|_| word()) {
-                Some(word) if !repetition.is_reached_by(word) => place.copy_from_slice(&word.to_le_bytes()),
-                _ => {
-                    self.is_broken = true;
-                    octets.zeroize();
-                    return;
-                }
-            }
+        for place in octets.as_chunks_mut().0 {
+            // None for long is zero, which is no word.
+            *place = (0..TRIES).find_map(|_| word()).unwrap_or_default().to_le_bytes();
         }
-        self.absorb(source, &octets, credit_bits);
+        self.absorb_seed(source, &mut octets, credit_bits);
+    }
+
+    /// Mixes in `octets` of a generator, at least 32, and zeroes them. Where a word of 64 bits among them is the one before it, or zero, or where they begin as
+    /// those did that came before, they are not counted: so are processors whose RDRAND gives all ones after a suspend, and devices over a file.
+    pub fn absorb_seed(&mut self, source: Source, octets: &mut [u8], credit_bits: u32) {
+        let mut digest = 0;
+        if let Some(key) = octets.first_chunk()
+            && let Some(first) = Stream::new(key, OF_DIGESTS).next().first_chunk()
+        {
+            digest = u64::from_le_bytes(*first);
+        }
+        let before = core::mem::replace(&mut self.health.last[source as usize], digest);
+        if before == digest || repeats_itself(octets) {
+            self.fail(source);
+        } else {
+            self.absorb(source, octets, credit_bits);
+        }
         octets.zeroize();
+    }
+
+    /// Counts it, and says it once.
+    fn fail(&mut self, source: Source) {
+        let Health { broken, failures, .. } = &mut *self.health;
+        *failures = failures.wrapping_add(1);
+        if !broken.contains(source) {
+            broken.0 |= 1 << source as u8;
+            let name = match source {
+                Source::Rdseed => "RDSEED",
+                Source::Rdrand => "RDRAND",
+                _ => "virtio-rng",
+            };
+            log::warn!("{name} fails: not counted");
+        }
     }
 
     /// Mixes in how long the same work takes, by a counter that goes as fast as the processor. It counts for nothing: who
@@ -134,24 +174,29 @@ impl Pool {
 
     /// Whether sources are wanted that take long: for the first seed all are, later those without which there is nothing new.
     pub fn wants_more(&self) -> bool {
-        self.before == Sources::NONE || self.credit_bits < NEEDED_BITS
+        self.before == Sources::NONE || !self.is_seed()
+    }
+
+    /// Whether an attacker cannot guess what was mixed in.
+    pub(super) fn is_seed(&self) -> bool {
+        self.credit_bits >= NEEDED_BITS
     }
 
     /// Makes what was mixed the key, if an attacker cannot guess it, and says what it is of.
     pub(super) fn finish(self, key: &mut [u8; KEY]) -> Result<Sources, EntropyError> {
-        // With a first key that nobody can guess the sources may fail for once.
-        match self.credit_bits >= NEEDED_BITS || self.before != Sources::NONE {
+        // A first key that nobody can guess is as good as before, however long the sources fail.
+        match self.is_seed() || self.before != Sources::NONE {
             true => {
                 key.copy_from_slice(&self.mixed);
                 Ok(Sources(self.before.0 | self.sources.0))
             }
-            false if self.is_broken => Err(EntropyError::Failed),
+            false if self.health.broken != Sources::NONE => Err(EntropyError::Failed),
             false => Err(EntropyError::Missing),
         }
     }
 }
 
-impl Drop for Pool {
+impl Drop for Pool<'_> {
     fn drop(&mut self) {
         self.mixed.zeroize();
     }

@@ -1,9 +1,11 @@
 //! The generator over a fake platform, against a ChaCha20 of the tests' own.
 
+mod failing;
+
 use super::chacha::Stream;
-use super::generator::{Below, Generator, RESEED_AFTER, RESEED_AFTER_BY_CLOCK, RESEED_OCTETS};
+use super::generator::{Below, Generator, RESEED_AFTER, RESEED_AFTER_BY_CLOCK, RESEED_OCTETS, RETRY_AFTER};
 use super::known::{ANSWER, Known};
-use super::pool::{Pool, Source, Sources};
+use super::pool::{Health, Pool, Source, Sources};
 use super::{EntropyError, try_fill};
 use crate::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
@@ -110,7 +112,11 @@ impl OwnPool {
     }
 }
 
-fn finished(pool: Pool) -> Result<([u8; 32], Sources), EntropyError> {
+fn new_pool(key: &[u8; 32]) -> Pool<'static> {
+    Pool::new(key, Sources::NONE, Box::leak(Box::new(Health::NEW)))
+}
+
+fn finished(pool: Pool<'_>) -> Result<([u8; 32], Sources), EntropyError> {
     let mut key = [0; 32];
     pool.finish(&mut key).map(|sources| (key, sources))
 }
@@ -118,7 +124,7 @@ fn finished(pool: Pool) -> Result<([u8; 32], Sources), EntropyError> {
 #[test]
 fn mixing_is_as_it_is_described() {
     let long: Vec<_> = (0..100).map(|n| n as u8).collect();
-    let mut pool = Pool::new(&[3; 32], Sources::NONE);
+    let mut pool = new_pool(&[3; 32]);
     let mut own = OwnPool([3; 32], 0);
     let mut seen = vec![own.0];
     for (source, octets) in [
@@ -150,7 +156,7 @@ fn no_two_histories_have_one_pool() {
         &[(Source::Boot, &[1; 64])],
     ];
     let keys = histories.map(|history| {
-        let mut pool = Pool::new(&[0; 32], Sources::NONE);
+        let mut pool = new_pool(&[0; 32]);
         history.iter().for_each(|(source, octets)| pool.absorb(*source, octets, 128));
         pool.absorb(Source::Kernel, &[], 128);
         finished(pool).unwrap().0
@@ -158,49 +164,6 @@ fn no_two_histories_have_one_pool() {
     for (n, key) in keys.iter().enumerate() {
         assert!(!keys[..n].contains(key), "history {n}");
     }
-}
-
-/// Words of a generator that works; of one that gives none; of two that are stuck, one of them soon.
-mod words {
-    use std::cell::Cell;
-    thread_local!(static ASKED: Cell<u64> = const { Cell::new(0) });
-
-    fn asked() -> u64 {
-        ASKED.with(|asked| asked.replace(asked.get() + 1))
-    }
-    pub(super) fn good() -> Option<u64> {
-        let n = asked();
-        // Now and then there is none.
-        (!n.is_multiple_of(3)).then(|| n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-    pub(super) fn none() -> Option<u64> {
-        None
-    }
-    pub(super) fn all_ones() -> Option<u64> {
-        Some(u64::MAX)
-    }
-    pub(super) fn twice_the_same() -> Option<u64> {
-        Some(asked() / 2)
-    }
-}
-
-#[test]
-fn words_that_are_stuck_or_do_not_come_count_for_nothing() {
-    let with = |word: fn() -> Option<u64>| {
-        let mut pool = Pool::new(&[0; 32], Sources::NONE);
-        pool.absorb_words(Source::Rdrand, 128, word);
-        finished(pool).map(|(_, sources)| sources.contains(Source::Rdrand))
-    };
-    assert_eq!(with(words::good), Ok(true));
-    for word in [words::none, words::all_ones, words::twice_the_same] {
-        assert_eq!(with(word), Err(EntropyError::Failed));
-    }
-    // Beside one that works it does no harm.
-    let mut pool = Pool::new(&[0; 32], Sources::NONE);
-    pool.absorb_words(Source::Rdrand, 128, words::all_ones);
-    pool.absorb_words(Source::Rdseed, 256, words::good);
-    let (_, sources) = finished(pool).unwrap();
-    assert!(sources.contains(Source::Rdseed) && !sources.contains(Source::Rdrand));
 }
 
 /// A platform whose source and clocks are a test's.
@@ -213,6 +176,8 @@ struct Fake {
     source: Cell<Option<(u8, u32)>>,
     /// It is the machine's, not the processor's.
     is_virtio: Cell<bool>,
+    /// What a device beside it gives.
+    device: Cell<Option<[u8; 32]>>,
     gathered: Cell<u32>,
     wanted: RefCell<Vec<bool>>,
 }
@@ -226,12 +191,15 @@ impl Fake {
 }
 
 impl Below for Fake {
-    fn gather(&self, pool: &mut Pool) {
+    fn gather(&self, pool: &mut Pool<'_>) {
         self.gathered.set(self.gathered.get() + 1);
         pool.absorb(Source::Boot, &[9; 40], 0);
         if let Some((octet, credit)) = self.source.get() {
             let source = if self.is_virtio.get() { Source::Virtio } else { Source::Rdrand };
             pool.absorb(source, &[octet; 32], credit);
+        }
+        if let Some(mut seed) = self.device.get() {
+            pool.absorb_seed(Source::Virtio, &mut seed, 256);
         }
         self.wanted.borrow_mut().push(pool.wants_more());
     }

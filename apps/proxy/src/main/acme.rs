@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use fata::acme::{Asked, Kept, Responder, Status, Terms};
+use fata::acme::{Asked, Kept, Responder, Status, Terms, Way};
 use fata::https::Shown;
 use fata::net::Network;
 use fata::prelude::*;
@@ -47,7 +47,8 @@ pub async fn order(
         directory,
         terms: if env.param(params::ACME_TERMS) { Terms::Agreed } else { Terms::NotAgreed },
         contacts: env.param(params::ACME_CONTACT),
-        ways: &ways(env)?,
+        ways: env.param(params::ACME_WAYS),
+        ruled_out: &ruled_out(env),
         external: (env.param(params::ACME_EAB_KID), env.param(params::ACME_EAB_KEY)),
         disk: env.optional_block(blocks::ACME).await?,
         roots: env.optional_block(blocks::ROOTS).await?,
@@ -57,14 +58,13 @@ pub async fn order(
     Ok((own, Some(Order { kept, names, is_first, place: 0 })))
 }
 
-/// How names can be shown to be ours: by http-01 where something listens on the port of HTTP.
-fn ways(env: &Env) -> Result<String> {
-    let ways = env.param(params::ACME_WAYS).split(',');
-    let ways: Vec<&str> = ways.filter(|way| env.param(params::HTTP) != "off" || *way != "http-01").collect();
-    if ways.is_empty() {
-        return Err("acme: acme-ways has http-01 alone, and http=off leaves nobody to answer it".into());
-    }
-    Ok(ways.join(","))
+/// The ways that nobody could answer: nothing listens on the port of HTTP, or an authority would have to show a certificate.
+fn ruled_out(env: &Env) -> Vec<(Way, &'static str)> {
+    let is_off = env.param(params::HTTP) == "off";
+    let are_required = env.param(params::CLIENT_CERTIFICATES) == "require";
+    let by_http = is_off.then_some((Way::Http, "http=off rules http-01 out"));
+    let by_clients = are_required.then_some(Asked::BY_CLIENT_CERTIFICATES);
+    by_http.into_iter().chain(by_clients).collect()
 }
 
 impl Order {

@@ -1,5 +1,6 @@
 //! The certificate of an authority, where the boot parameters name one.
 
+use super::clients;
 use crate::{blocks, params};
 use alloc::vec::Vec;
 use fata::acme::{Asked, Kept, Terms};
@@ -18,11 +19,13 @@ pub async fn open(env: &Env, network: &Network, maker: &Maker, has_keys: bool) -
             "acme: names=NAME,NAME says what the certificate is for; no authority knows localhost".into()
         );
     }
+    let ruled_out = clients::are_required(env).then_some(Asked::BY_CLIENT_CERTIFICATES);
     let asked = Asked {
         directory,
         terms: if env.param(params::ACME_TERMS) { Terms::Agreed } else { Terms::NotAgreed },
         contacts: env.param(params::ACME_CONTACT),
         ways: env.param(params::ACME_WAYS),
+        ruled_out: ruled_out.as_slice(),
         external: (env.param(params::ACME_EAB_KID), env.param(params::ACME_EAB_KEY)),
         disk: env.optional_block(blocks::ACME).await?,
         roots: env.optional_block(blocks::ROOTS).await?,

@@ -13,6 +13,12 @@ pub fn are_asked(env: &Env) -> bool {
     env.param(params::CLIENT_CERTIFICATES) != "off"
 }
 
+/// Whether who shows none is refused.
+#[cfg(feature = "acme")]
+pub fn are_required(env: &Env) -> bool {
+    env.param(params::CLIENT_CERTIFICATES) == "require"
+}
+
 /// Asks for them, where the boot parameters say so: authorities of the disk `keys`, or those of the image.
 pub async fn ask(env: &Env, keys: &Keys, shown: &Shown) -> Result<()> {
     let error = |what: &dyn core::fmt::Display| format!("boot parameter client-certificates: {what}");

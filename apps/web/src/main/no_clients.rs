@@ -10,6 +10,12 @@ pub fn are_asked(_: &Env) -> bool {
     false
 }
 
+/// As above.
+#[cfg(feature = "acme")]
+pub fn are_required(_: &Env) -> bool {
+    false
+}
+
 /// That the boot parameters want them is an error: nobody is let in who should not be.
 #[cfg_attr(not(feature = "disk"), allow(unused_variables, reason = "its manifest has no such parameter"))]
 pub async fn ask(env: &Env, _: &Keys, _: &Shown) -> Result<()> {

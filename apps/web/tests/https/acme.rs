@@ -68,6 +68,11 @@ fn what_is_missing_or_wrong_stops_the_start() {
         (&["acme-contact=a@b.test,c"], "acme: \"c\" is no address of mail"),
         (&["acme-ways=dns-01"], "acme: acme-ways has \"dns-01\"; there are http-01 and tls-alpn-01"),
         (&["acme-ways=http-01,"], "acme: acme-ways has \"\"; there are http-01 and tls-alpn-01"),
+        #[cfg(feature = "client-certificates")]
+        (
+            &["acme-ways=tls-alpn-01", "client-certificates=require"],
+            "acme: no way is left of acme-ways=tls-alpn-01: client-certificates=require rules tls-alpn-01 out",
+        ),
         (&["acme-eab-kid=a"], "acme: acme-eab-kid and acme-eab-key belong together"),
         (&["acme-eab-key=a2V5"], "acme: acme-eab-kid and acme-eab-key belong together"),
         (&["acme-eab-kid=a", "acme-eab-key=!"], "acme: the external account has a name without blanks"),

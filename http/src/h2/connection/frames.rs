@@ -300,7 +300,7 @@ impl<'c> Connection<'c> {
         let is_open = is_new && self.may_open();
         let kind = if is_open { Block::Head } else { Block::Trailers };
         let mut builder = Builder::new(&self.wire.server.limits, kind);
-        builder.takes_any_method = self.wire.server.takes_any_method.get();
+        builder.takes = self.wire.server.takes.get();
         self.decode(&octets, &mut builder)?;
         self.spend(u32::try_from(builder.excess()).unwrap_or(u32::MAX) / calm::FIELDS);
         if let Some(stream) = known {
