@@ -33,6 +33,7 @@ pub enum ClientCertificates {
 }
 
 type Verifier = Arc<dyn ClientCertVerifier>;
+type MakeEngine = fn(ServerEngine, Verifier) -> Box<dyn Engine>;
 
 /// What a configuration says of clients' certificates.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ struct Asked {
     which: ClientCertificates,
     roots: RootCertStore,
     verifier: fn(&Clients, &Self, &CryptoProvider) -> Result<Verifier, ConfigError>,
-    engine: fn(ServerEngine, Verifier) -> Box<dyn Engine>,
+    engine: MakeEngine,
 }
 
 impl Clients {
@@ -117,7 +118,7 @@ impl Clients {
 }
 
 /// Makes the connections of a server.
-pub(crate) struct Engines(Option<(fn(ServerEngine, Verifier) -> Box<dyn Engine>, Verifier)>);
+pub(crate) struct Engines(Option<(MakeEngine, Verifier)>);
 
 impl Engines {
     pub(crate) fn engine(&self, engine: ServerEngine) -> Box<dyn Engine> {
