@@ -1,8 +1,8 @@
 //! Tickets that open only where the same is asked of clients' certificates.
 //!
-//! A session that is resumed brings its client's certificate with it, which nobody checks again (RFC 8446 section 4.6.1 leaves that to
-//! the server). So what a ticket seals begins with a digest of what certificates were held against: where a configuration takes
-//! another's place that has other roots, other revocation lists, or asks where the first did not, its clients begin anew.
+//! A session that is resumed brings its client's certificate with it, or none. What a ticket seals begins with a digest of what certificates
+//! were held against: where a configuration takes another's place that has other roots, other revocation lists, or asks where the first
+//! did not, its clients begin anew, with a certificate of theirs that may be another one. Its time is looked at by `clients`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -43,6 +43,8 @@ mod cache;
 #[cfg(feature = "issue")]
 mod challenge;
 mod client;
+#[cfg_attr(not(feature = "client-certificates"), path = "no_clients.rs")]
+mod clients;
 mod clock;
 mod der;
 mod engine;
@@ -70,11 +72,13 @@ pub use alert::Alert;
 #[cfg(feature = "issue")]
 pub use challenge::AcmeChallenges;
 pub use client::{ClientConfig, TlsConnector};
+#[cfg(feature = "client-certificates")]
+pub use clients::ClientCertificates;
 pub use error::{CertificateProblem, Error, Violation};
 pub use limits::Limits;
 pub use ocsp::{OcspError, OcspResponse};
 pub use pem::ConfigError;
-pub use server::{ClientCertificates, ServerConfig, TlsAcceptor, TlsListener};
+pub use server::{ServerConfig, TlsAcceptor, TlsListener};
 pub use split::{TlsReader, TlsWriter};
 pub use stats::Stats;
 pub use stream::TlsStream;

@@ -1,15 +1,16 @@
 //! The server's side: its configuration, and what makes streams of accepted ones.
 
-use crate::bound::{Bound, DIGEST};
+use crate::bound::Bound;
 use crate::cache::ServerCache;
-use crate::clock::{AnyClock, CheckedClock};
+#[cfg(feature = "client-certificates")]
+use crate::clients::ClientCertificates;
+use crate::clients::{Clients, Engines};
 use crate::engine::ServerEngine;
 use crate::names::{Certificates, Seen};
 use crate::ocsp::{OcspError, OcspResponse};
 use crate::pem::{self, ConfigError};
 use crate::session::{Common, Handshaking};
 use crate::{Limits, Stats, TlsStream, Versions, provider};
-use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -18,71 +19,8 @@ use core::cell::RefCell;
 use core::net::SocketAddr;
 use embedded_io_async::{Read, Write};
 use fata_libos::entropy;
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ProducesTickets, UnbufferedServerConnection, WebPkiClientVerifier};
-use rustls::time_provider::TimeProvider;
-use sha2::{Digest, Sha256};
-
-/// Whether clients show certificates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientCertificates {
-    /// They are asked; who has none is served too, and is seen by its empty
-    /// [`peer_certificates`](TlsStream::peer_certificates).
-    Asked,
-    /// Who has none is refused.
-    Required,
-}
-
-type Verifier = Result<Arc<dyn ClientCertVerifier>, ConfigError>;
-
-/// How clients' certificates are checked. What checks them is reached through here alone, so that it is not in images that ask
-/// for none.
-#[derive(Debug)]
-struct Clients {
-    which: ClientCertificates,
-    roots: RootCertStore,
-    verifier: fn(&Self, &ServerConfig) -> Verifier,
-}
-
-impl Clients {
-    fn verifier(&self, config: &ServerConfig) -> Verifier {
-        let provider = Arc::new(provider::checking((*config.provider).clone()));
-        let roots = Arc::new(self.roots.clone());
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider)
-            .with_crls(config.revoked.iter().cloned())
-            .enforce_revocation_expiration();
-        let builder = match self.which {
-            ClientCertificates::Required => builder,
-            ClientCertificates::Asked => builder.allow_unauthenticated(),
-        };
-        builder.build().map_err(|_| ConfigError::BadRevocationList)
-    }
-
-    /// Of all that certificates are held against.
-    fn digest(&self, config: &ServerConfig) -> [u8; DIGEST] {
-        let mut digest = Sha256::new();
-        let mut add = |octets: &[u8]| {
-            digest.update((octets.len() as u64).to_be_bytes());
-            digest.update(octets);
-        };
-        add(&[match self.which {
-            ClientCertificates::Asked => 1,
-            ClientCertificates::Required => 2,
-        }]);
-        for root in &self.roots.roots {
-            add(&root.subject);
-            add(&root.subject_public_key_info);
-            add(root.name_constraints.as_deref().unwrap_or_default());
-        }
-        // None is shorter than this.
-        add(&[]);
-        config.revoked.iter().for_each(|list| add(list));
-        digest.finalize().into()
-    }
-}
+use rustls::server::{ProducesTickets, UnbufferedServerConnection};
 
 /// What a server shows and asks for. Early data is off, and there is no renegotiation. Its own order of cipher suites counts, but for
 /// clients whose first has ChaCha20-Poly1305: then theirs does.
@@ -91,8 +29,7 @@ pub struct ServerConfig {
     provider: Arc<CryptoProvider>,
     certificates: Certificates,
     protocols: Vec<Vec<u8>>,
-    clients: Option<Clients>,
-    revoked: Vec<CertificateRevocationListDer<'static>>,
+    clients: Clients,
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: usize,
     versions: Versions,
@@ -114,8 +51,7 @@ impl ServerConfig {
             provider,
             certificates: Certificates::default(),
             protocols: Vec::new(),
-            clients: None,
-            revoked: Vec::new(),
+            clients: Clients::default(),
             tickets: None,
             sessions: 0,
             versions: Versions::All,
@@ -154,26 +90,29 @@ impl ServerConfig {
         self
     }
 
-    /// Clients' certificates, which the roots of a PEM text or intermediates that they send have signed.
+    /// Clients' certificates, which the roots of a PEM text or intermediates that they send have signed. They are checked in each
+    /// handshake: where a session is resumed, that of its client is checked again.
+    #[cfg(feature = "client-certificates")]
     pub fn client_certificates(
         mut self,
         which: ClientCertificates,
         roots_pem: &str,
     ) -> Result<Self, ConfigError> {
-        self.clients = Some(Clients { which, roots: pem::roots(roots_pem)?, verifier: Clients::verifier });
+        self.clients.ask(which, roots_pem)?;
         Ok(self)
     }
 
     /// Revocation lists for clients' certificates, which are refused then if no list of their issuer is there, or its time is
     /// over (`nextUpdate`, RFC 5280 section 5.1.2.5): [replace](TlsAcceptor::replace) the configuration in time.
+    #[cfg(feature = "client-certificates")]
     pub fn revocation_lists(mut self, pem: &str) -> Result<Self, ConfigError> {
-        self.revoked = pem::revocation_lists(pem)?;
+        self.clients.revoke(pem)?;
         Ok(self)
     }
 
     /// Makes session tickets, with which clients resume. None are made without it. Acceptors may share one, and so may
     /// configurations that take each other's place: a ticket opens only where the same roots and revocation lists are held against
-    /// clients' certificates. A certificate that expires, ends with the last of its tickets, which open for two periods at most.
+    /// clients' certificates. A client whose certificate, or its issuer's revocation list, has expired since is refused all the same.
     pub fn tickets(mut self, tickets: Arc<dyn ProducesTickets>) -> Self {
         self.tickets = Some(tickets);
         self
@@ -194,11 +133,10 @@ impl ServerConfig {
     fn build(self) -> Result<Ready, ConfigError> {
         check_protocols(&self.protocols)?;
         let protocols = self.protocols()?;
-        let clock: Arc<dyn TimeProvider> =
-            if self.clients.is_some() { Arc::new(CheckedClock) } else { Arc::new(AnyClock) };
-        let verifier = self.verifier()?;
-        let digest = self.clients.as_ref().map_or([0; DIGEST], |clients| clients.digest(&self));
-        let builder = rustls::ServerConfig::builder_with_details(self.provider, clock)
+        let verifier = self.clients.verifier(&self.provider)?;
+        let digest = self.clients.digest();
+        let engines = self.clients.engines(verifier.clone());
+        let builder = rustls::ServerConfig::builder_with_details(self.provider, self.clients.clock())
             .with_protocol_versions(self.versions.list())
             .map_err(|e| ConfigError::Refused(e.to_string()))?;
         let seen = self.certificates.seen.clone();
@@ -213,7 +151,7 @@ impl ServerConfig {
         }
         let clients_order = Arc::new(config.clone());
         config.ignore_client_order = true;
-        Ok(Ready { config: Arc::new(config), clients_order, seen })
+        Ok(Ready { config: Arc::new(config), clients_order, seen, engines })
     }
 
     /// With that of the challenges behind those that are named.
@@ -227,13 +165,6 @@ impl ServerConfig {
             return Ok([protocols, alloc::vec![crate::challenge::PROTOCOL.into()]].concat());
         }
         Ok(protocols)
-    }
-
-    fn verifier(&self) -> Verifier {
-        match &self.clients {
-            Some(clients) => (clients.verifier)(clients, self),
-            None => Ok(WebPkiClientVerifier::no_client_auth()),
-        }
     }
 }
 
@@ -250,6 +181,7 @@ struct Ready {
     /// The same for those whose order of suites counts.
     clients_order: Arc<rustls::ServerConfig>,
     seen: Seen,
+    engines: Engines,
 }
 
 /// Makes TLS streams of accepted ones. Cloning gives another handle of the same one.
@@ -291,8 +223,8 @@ impl TlsAcceptor {
         let connection = UnbufferedServerConnection::new(ready.config.clone())
             .inspect_err(|_| self.stats().turned_away.add(1))?;
         let clients_order = Some(ready.clients_order.clone());
-        let engine = Box::new(ServerEngine { connection, seen: ready.seen.clone(), clients_order });
-        Ok(TlsStream::new(engine, handshaking, stream))
+        let engine = ServerEngine { connection, seen: ready.seen.clone(), clients_order };
+        Ok(TlsStream::new(ready.engines.engine(engine), handshaking, stream))
     }
 
     /// A listener over another one: any `async` closure that gives a stream and its peer's address, such as

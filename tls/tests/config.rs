@@ -1,16 +1,14 @@
-//! What is configured: certificates, names, protocols, clients' certificates, resumption, replacement.
+//! What is configured: certificates, names, protocols, resumption, replacement.
 
 mod common;
 
 use common::*;
 use embedded_io_async::{Read, Write};
-use fata_libos::time::{Duration, sleep};
-use fata_tls::provider::Tickets;
 use std::sync::Arc;
 
 use fata_tls::{
-    Alert, CertificateProblem, ClientCertificates, ClientConfig, ConfigError, Error, ServerConfig,
-    TlsAcceptor, TlsConnector, Versions,
+    Alert, CertificateProblem, ClientConfig, ConfigError, Error, ServerConfig, TlsAcceptor, TlsConnector,
+    Versions,
 };
 
 #[cfg(feature = "rsa")]
@@ -20,10 +18,6 @@ const RSA_WORKS: bool = false;
 
 fn config(chain: &str, key: &str) -> ServerConfig {
     ServerConfig::from_pem(chain, key).unwrap()
-}
-
-fn refused(server: (Result<(), Error>, Result<(), Error>)) -> (Error, Error) {
-    (server.0.unwrap_err(), server.1.unwrap_err())
 }
 
 #[test]
@@ -153,135 +147,6 @@ fn no_version_in_common_is_an_alert() {
 }
 
 #[test]
-fn clients_certificates_are_checked() {
-    use ClientCertificates::{Asked, Required};
-    run(async {
-        for versions in [Versions::Tls13, Versions::Tls12] {
-            let server = |which, crl| {
-                let config = server_config().versions(versions).client_certificates(which, ROOT).unwrap();
-                let config = if crl { config.revocation_lists(REVOKED_LIST).unwrap() } else { config };
-                TlsAcceptor::new(config).unwrap()
-            };
-            let with =
-                |chain, key| TlsConnector::new(client_config().certificate(chain, key).unwrap()).unwrap();
-            for crl in [false, true] {
-                let server = server(Required, crl);
-                let (stream, _client) = connected(&server, &with(CLIENT, CLIENT_KEY), "server.test").await;
-                assert_eq!(stream.peer_certificates().count(), 1);
-            }
-            let cases = [
-                (server(Required, false), connector(), Some(Alert::CERTIFICATE_REQUIRED)),
-                (server(Asked, false), connector(), None),
-                (server(Asked, false), with(CLIENT, CLIENT_KEY), None),
-                (server(Required, false), with(STRANGER, STRANGER_KEY), Some(Alert::UNKNOWN_CA)),
-                (server(Asked, false), with(STRANGER, STRANGER_KEY), Some(Alert::UNKNOWN_CA)),
-                (server(Required, false), with(EXPIRED, EXPIRED_KEY), Some(Alert::CERTIFICATE_EXPIRED)),
-                (server(Required, false), with(REVOKED, REVOKED_KEY), None),
-                (server(Required, true), with(REVOKED, REVOKED_KEY), Some(Alert::CERTIFICATE_REVOKED)),
-            ];
-            for (n, (server, client, alert)) in cases.into_iter().enumerate() {
-                let (of_server, of_client) = outcome(&server, &client, "server.test").await;
-                let Some(alert) = alert else {
-                    assert_eq!((of_server, of_client), (Ok(()), Ok(())), "{n}");
-                    continue;
-                };
-                assert!(matches!(of_server, Err(Error::Certificate(_))), "{n}: {of_server:?}");
-                // TLS 1.2 has another one for a certificate that is missing.
-                let also = (alert == Alert::CERTIFICATE_REQUIRED).then_some(Alert::HANDSHAKE_FAILURE);
-                let seen = of_client.unwrap_err();
-                let wanted = [Some(alert), also].map(|alert| alert.map(Error::AlertReceived));
-                assert!(wanted.contains(&Some(seen.clone())), "{n}: {seen:?}");
-                assert_eq!(server.stats().handshakes_with_bad_certificates(), 1);
-            }
-        }
-    });
-}
-
-/// A list is good until `nextUpdate`: 2026-02-01, for either side.
-#[test]
-fn a_revocation_list_whose_time_is_over_is_none() {
-    run(async {
-        let client_of = |config: ClientConfig| TlsConnector::new(config).unwrap();
-        let lists = server_config()
-            .client_certificates(ClientCertificates::Required, LISTS_ROOT)
-            .unwrap()
-            .revocation_lists(LISTS_CRL)
-            .unwrap();
-        let server = TlsAcceptor::new(lists).unwrap();
-        let client = client_of(client_config().certificate(LISTS_CLIENT, LISTS_CLIENT_KEY).unwrap());
-        let own = TlsAcceptor::new(config(LISTS_CLIENT, LISTS_CLIENT_KEY)).unwrap();
-        let trusting = ClientConfig::from_roots_pem(LISTS_ROOT).unwrap().revocation_lists(LISTS_CRL).unwrap();
-        let trusting = client_of(trusting.session_cache(0));
-        let day = Duration::from_secs(86_400);
-        sleep(30 * day).await;
-        assert_eq!(outcome(&server, &client, "server.test").await, (Ok(()), Ok(())));
-        assert_eq!(outcome(&own, &trusting, "server.test").await, (Ok(()), Ok(())));
-        sleep(2 * day).await;
-        let (of_server, of_client) = refused(outcome(&server, &client, "server.test").await);
-        let unusable = |error: &Error| matches!(error, Error::Certificate(CertificateProblem::Unusable(_)));
-        assert!(unusable(&of_server), "{of_server}");
-        assert!(matches!(of_client, Error::AlertReceived(_)), "{of_client}");
-        let (of_server, of_client) = refused(outcome(&own, &trusting, "server.test").await);
-        assert!(unusable(&of_client), "{of_client}");
-        assert!(matches!(of_server, Error::AlertReceived(_)), "{of_server}");
-    });
-}
-
-/// Who has a ticket is let in without its certificate being looked at: so a ticket is one of the same demands.
-#[test]
-fn a_ticket_opens_only_where_certificates_are_held_against_the_same() {
-    use ClientCertificates::{Asked, Required};
-    run(async {
-        for versions in [Versions::Tls13, Versions::Tls12] {
-            let tickets: Arc<Tickets> = Arc::default();
-            let bare = || server_config().versions(versions).tickets(tickets.clone());
-            let asking = |which, root| bare().client_certificates(which, root).unwrap();
-            let revoking = || asking(Required, ROOT).revocation_lists(REVOKED_LIST).unwrap();
-            let client = || {
-                let config = client_config().certificate(REVOKED, REVOKED_KEY).unwrap();
-                TlsConnector::new(config).unwrap()
-            };
-            // What changes nothing that certificates are held against.
-            let server = TlsAcceptor::new(asking(Required, ROOT)).unwrap();
-            let same = client();
-            assert!(resumes(&server, &same).await, "{versions:?}");
-            server.replace(asking(Required, ROOT).alpn(&["http/1.1"])).unwrap();
-            assert!(resumes(&server, &same).await, "{versions:?}");
-            // Revoked, since the ticket was made.
-            server.replace(revoking()).unwrap();
-            let (of_server, _) = refused(outcome(&server, &same, "server.test").await);
-            assert_eq!(of_server, Error::Certificate(CertificateProblem::Revoked), "{versions:?}");
-            // Others are trusted; a certificate is asked for where none was.
-            let server = TlsAcceptor::new(asking(Asked, ROOT)).unwrap();
-            let same = client();
-            assert!(resumes(&server, &same).await);
-            server.replace(asking(Asked, OTHER_ROOT)).unwrap();
-            let (of_server, _) = refused(outcome(&server, &same, "server.test").await);
-            assert_eq!(of_server, Error::Certificate(CertificateProblem::UnknownIssuer), "{versions:?}");
-            let server = TlsAcceptor::new(bare()).unwrap();
-            let none = connector();
-            assert!(resumes(&server, &none).await);
-            server.replace(asking(Required, ROOT)).unwrap();
-            let (of_server, _) = refused(outcome(&server, &none, "server.test").await);
-            assert_eq!(of_server, Error::Certificate(CertificateProblem::Missing), "{versions:?}");
-        }
-    });
-}
-
-/// Connects twice; whether the second handshake resumed the first one's session, as both sides see it.
-async fn resumes(server: &TlsAcceptor, client: &TlsConnector) -> bool {
-    let (mut a, mut b) = connected(server, client, "server.test").await;
-    // Tickets come with what is read.
-    a.write_all(b"x").await.unwrap();
-    b.read(&mut [0]).await.unwrap();
-    drop((a, b));
-    let (a, b) = connected(server, client, "server.test").await;
-    assert_eq!(a.is_resumed(), b.is_resumed());
-    assert_eq!(a.server_name(), Some("server.test"));
-    a.is_resumed()
-}
-
-#[test]
 fn sessions_are_resumed_where_they_are_kept() {
     run(async {
         for versions in [Versions::Tls13, Versions::Tls12] {
@@ -363,7 +228,6 @@ fn what_is_wrong_with_a_text_is_said() {
     let empty = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     assert!(said(SERVER, empty).starts_with("the private key cannot be used: "), "{}", said(SERVER, empty));
     assert!(ClientConfig::from_roots_pem("").is_err());
-    assert!(server_config().revocation_lists(SERVER).is_err());
     // A chain and its key may stand in one text, and keys in any form.
     for key in [SERVER_KEY_SEC1.to_string(), format!("{SERVER}{SERVER_KEY}")] {
         assert!(ServerConfig::from_pem(SERVER, &key).is_ok());

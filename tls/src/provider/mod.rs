@@ -56,6 +56,7 @@ pub(crate) fn signing() -> CryptoProvider {
 }
 
 /// A provider that checks signatures: as it does, or if it does not, as [`provider`].
+#[cfg(feature = "client-certificates")]
 pub(crate) fn checking(mut provider: CryptoProvider) -> CryptoProvider {
     if provider.signature_verification_algorithms.all.is_empty() {
         provider.signature_verification_algorithms = verify::ALGORITHMS;

@@ -1,12 +1,15 @@
 //! Session tickets (RFC 8446, section 4.6.1; RFC 5077): what a server would keep of a session, sealed and kept by the client.
 //!
 //! Who has a ticket's key reads the sessions of its tickets as far as they were not renewed by another key exchange (TLS 1.2
-//! never does that), so a key is used for one period, opens tickets for one more, and is then forgotten.
+//! never does that), so a key is used for one period, opens tickets for one more, and is then zeroed: a server with nothing to do wakes
+//! up for it.
 
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use fata_aead::{Aead, Aes256Gcm, NONCE_LEN, TAG_LEN};
 use fata_libos::entropy;
-use fata_libos::time::{Duration, Instant};
+use fata_libos::task::spawn_detached;
+use fata_libos::time::{Duration, Instant, sleep};
 use rustls::server::ProducesTickets;
 use spin::Mutex;
 use zeroize::Zeroizing;
@@ -23,7 +26,7 @@ const TICKETS_PER_KEY: u64 = 1 << 32;
 /// one period at least and two at most; after a restart, none opens.
 pub struct Tickets {
     period: Duration,
-    keys: Mutex<Keys>,
+    keys: Arc<Mutex<Keys>>,
 }
 
 /// Made when they are needed: before a server answers, there may be no entropy.
@@ -47,7 +50,7 @@ impl Tickets {
     /// With keys that change each `period`, which is also the lifetime that clients are told; in whole seconds, and a week at
     /// most, which is what TLS 1.3 allows.
     pub fn new(period: Duration) -> Self {
-        Tickets { period: period.min(Duration::from_secs(7 * 24 * 3600)), keys: Mutex::default() }
+        Tickets { period: period.min(Duration::from_secs(7 * 24 * 3600)), keys: Arc::default() }
     }
 }
 
@@ -95,21 +98,51 @@ impl Key {
 }
 
 impl Keys {
-    /// Forgets what has become too old, and gives the key to seal with.
-    fn turn(&mut self, period: Duration, now: Instant) -> Option<&mut Key> {
+    /// Zeroes what has become too old. Where nothing is moved nothing is left behind.
+    fn forget(&mut self, period: Duration, now: Instant) {
+        for slot in [&mut self.current, &mut self.previous] {
+            if slot.as_ref().is_some_and(|key| key.age(now) >= period.saturating_mul(2)) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Sees to it that the key to seal with is not too old; whether it is a new one.
+    fn turn(&mut self, period: Duration, now: Instant) -> bool {
+        self.forget(period, now);
         let old = |key: &Key| key.age(now) >= period || key.sealed >= TICKETS_PER_KEY;
         if self.current.as_ref().is_some_and(old) {
-            self.previous = self.current.take();
+            self.previous = None;
+            core::mem::swap(&mut self.current, &mut self.previous);
         }
-        self.previous.take_if(|key| key.age(now) >= period.saturating_mul(2));
-        if self.current.is_none() {
-            self.current = Key::new(now);
+        if self.current.is_some() {
+            return false;
         }
-        self.current.as_mut()
+        self.current = Key::new(now);
+        self.current.is_some()
     }
 
     fn named(&self, name: &[u8]) -> Option<&Key> {
         [&self.current, &self.previous].into_iter().flatten().find(|key| key.name == name)
+    }
+}
+
+/// Waits until a key that is new now is too old.
+async fn forget_later(keys: Weak<Mutex<Keys>>, period: Duration) {
+    sleep(period.saturating_mul(2)).await;
+    if let Some(keys) = keys.upgrade() {
+        keys.lock().forget(period, Instant::now());
+    }
+}
+
+impl Tickets {
+    /// Does something with the keys, of which the current one is there if there are random octets.
+    fn with_keys<T>(&self, f: impl FnOnce(&mut Keys) -> Option<T>) -> Option<T> {
+        let mut keys = self.keys.lock();
+        if keys.turn(self.period, Instant::now()) {
+            spawn_detached(forget_later(Arc::downgrade(&self.keys), self.period));
+        }
+        f(&mut keys)
     }
 }
 
@@ -123,21 +156,21 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.keys.lock().turn(self.period, Instant::now())?.seal(session)
+        self.with_keys(|keys| keys.current.as_mut()?.seal(session))
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_at_checked(NAME_LEN)?;
         let (nonce, sealed) = rest.split_first_chunk()?;
-        let mut keys = self.keys.lock();
-        keys.turn(self.period, Instant::now());
-        let key = keys.named(name)?;
-        let mut session = Vec::new();
-        session.try_reserve_exact(sealed.len()).ok()?;
-        session.extend_from_slice(sealed);
-        let len = key.aead.open(nonce, name, &mut session)?;
-        session.truncate(len);
-        Some(session)
+        self.with_keys(|keys| {
+            let key = keys.named(name)?;
+            let mut session = Vec::new();
+            session.try_reserve_exact(sealed.len()).ok()?;
+            session.extend_from_slice(sealed);
+            let len = key.aead.open(nonce, name, &mut session)?;
+            session.truncate(len);
+            Some(session)
+        })
     }
 }
 
@@ -178,10 +211,21 @@ mod tests {
         run(async {
             let tickets = Tickets::new(HOUR);
             let ticket = tickets.encrypt(b"a session").unwrap();
-            sleep(2 * HOUR).await;
+            sleep(HOUR).await;
+            // Now there are two.
+            tickets.encrypt(b"another").unwrap();
+            sleep(HOUR - Duration::from_secs(1)).await;
+            let there = || {
+                let keys = tickets.keys.lock();
+                (keys.current.is_some(), keys.previous.is_some())
+            };
+            assert_eq!(there(), (true, true));
+            // Nobody asks for them.
+            sleep(Duration::from_secs(2)).await;
+            assert_eq!(there(), (true, false));
+            sleep(HOUR).await;
+            assert_eq!(there(), (false, false));
             assert_eq!(tickets.decrypt(&ticket), None);
-            let keys = tickets.keys.lock();
-            assert!(keys.previous.is_none());
         });
     }
 

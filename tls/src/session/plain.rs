@@ -14,6 +14,10 @@ const MARK: core::ops::Range<usize> = 35..43;
 const NO_MORE_THAN_TLS11: &[u8] = b"DOWNGRD\0";
 /// TLS 1.2 is 3.3.
 const TLS12_MINOR: u8 = 3;
+/// Octets of a record and of a client's hello in it before what has a length of its own, and the number of the extension that says
+/// versions (RFC 8446 sections 5.1, 4, 4.1.2, 4.2).
+const BEFORE_SESSION: usize = 5 + 4 + 2 + 32;
+const SUPPORTED_VERSIONS: [u8; 2] = [0, 43];
 /// Types of records (RFC 8446 section 5.1).
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
@@ -53,8 +57,11 @@ pub(super) fn check_header(record: &[u8], most: usize) -> Result<(), (rustls::Er
 /// encrypted, so that its octets may be any.
 pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::Error, Alert)> {
     match *record {
-        // A client that says less than TLS 1.2 in its hello has nothing later (RFC 8446 appendix D.1).
-        [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..] if is_first && minor < TLS12_MINOR => {
+        // A client that says less than TLS 1.2 in its hello has nothing later (RFC 8446 appendix D.2), but where it says its versions
+        // elsewhere, and SSL 3 is refused at sight (section 4.2.1, appendix D.5).
+        [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..]
+            if is_first && minor < TLS12_MINOR && (minor == 0 || !says_versions(record)) =>
+        {
             Err((rustls::PeerIncompatible::Tls12NotOfferedOrEnabled.into(), Alert::PROTOCOL_VERSION))
         }
         // rustls looks at the other mark alone, that of a downgrade to TLS 1.2.
@@ -66,6 +73,31 @@ pub(super) fn check_plain(record: &[u8], is_first: bool) -> Result<(), (rustls::
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a client's hello has the extension `supported_versions`. One in several records, which none is that says so little, has not.
+fn says_versions(record: &[u8]) -> bool {
+    // The session, suites, compression methods, the extensions; of what is too short there is nothing more.
+    let rest = record.get(BEFORE_SESSION..).unwrap_or_default();
+    let rest = [1, 2, 1].into_iter().fold(rest, |rest, width| split_sized(rest, width).1);
+    let mut extensions = split_sized(rest, 2).0;
+    while let Some((kind, after)) = extensions.split_first_chunk() {
+        if *kind == SUPPORTED_VERSIONS {
+            return true;
+        }
+        extensions = split_sized(after, 2).1;
+    }
+    false
+}
+
+/// What has its length before it, in so many octets, and what is behind it.
+fn split_sized(octets: &[u8], width: usize) -> (&[u8], &[u8]) {
+    let split = || {
+        let (length, rest) = octets.split_at_checked(width)?;
+        let length = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+        Some(rest.split_at(length.min(rest.len())))
+    };
+    split().unwrap_or_default()
 }
 
 /// Whether a record, after rustls has looked at it, is one of early data that it passes over (RFC 8446 section 4.2.10): the cipher has made

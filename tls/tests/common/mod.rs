@@ -26,6 +26,7 @@ pem! {
     FUTURE = "future"; FUTURE_KEY = "future-key";
     CLIENT = "client"; CLIENT_KEY = "client-key";
     REVOKED = "revoked"; REVOKED_KEY = "revoked-key";
+    BRIEF_ROOT = "brief-root"; BRIEF = "brief"; BRIEF_KEY = "brief-key";
     LISTS_ROOT = "lists-root"; LISTS_CLIENT = "lists-client"; LISTS_CLIENT_KEY = "lists-client-key";
     LISTS_CRL = "lists-crl";
     STRANGER = "stranger"; STRANGER_KEY = "stranger-key";
@@ -92,6 +93,11 @@ pub async fn outcome(
     .await
 }
 
+/// The errors of both sides, of a handshake that came to nothing.
+pub fn refused(server: (Result<(), Error>, Result<(), Error>)) -> (Error, Error) {
+    (server.0.unwrap_err(), server.1.unwrap_err())
+}
+
 /// Waits for both.
 pub async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (Box::pin(a), Box::pin(b));
@@ -134,3 +140,16 @@ pub fn pattern(len: usize) -> Vec<u8> {
 
 pub const PEER: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
+
+/// Connects twice; whether the second handshake resumed the first one's session, as both sides see it.
+pub async fn resumes(server: &TlsAcceptor, client: &TlsConnector) -> bool {
+    let (mut a, mut b) = connected(server, client, "server.test").await;
+    // Tickets come with what is read.
+    a.write_all(b"x").await.unwrap();
+    b.read(&mut [0]).await.unwrap();
+    drop((a, b));
+    let (a, b) = connected(server, client, "server.test").await;
+    assert_eq!(a.is_resumed(), b.is_resumed());
+    assert_eq!(a.server_name(), Some("server.test"));
+    a.is_resumed()
+}
