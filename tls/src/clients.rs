@@ -193,6 +193,10 @@ impl Engine for Rechecking {
     fn told(&mut self) -> Option<Told> {
         self.engine.told()
     }
+
+    fn is_asked(&self) -> bool {
+        true
+    }
 }
 
 /// Holds certificates against what they were held against when they were shown, by the time of now.

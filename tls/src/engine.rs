@@ -69,6 +69,11 @@ pub(crate) trait Engine {
     fn told(&mut self) -> Option<Told> {
         None
     }
+
+    /// Whether the peer may have sent more before it hears an alert: a client asks as soon as its handshake is done.
+    fn is_asked(&self) -> bool {
+        false
+    }
 }
 
 /// A server's.
@@ -105,6 +110,10 @@ impl Engine for ServerEngine {
 
     fn told(&mut self) -> Option<Told> {
         self.seen.take()
+    }
+
+    fn is_asked(&self) -> bool {
+        true
     }
 }
 

@@ -13,7 +13,7 @@ use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use fata_libos::net::Abort;
-use fata_libos::time::{Instant, timeout};
+use fata_libos::time::{Duration, Instant, timeout};
 use rustls::pki_types::CertificateDer;
 
 /// A TLS connection over a stream `S`. The handshake runs when it is first read from or written to, so that no listener waits
@@ -234,7 +234,10 @@ impl<S: Read + Write> Parts<S> {
         if (!self.outgoing.is_empty() || self.session.has_output())
             && timeout(time, self.send_rest()).await == Ok(Ok(()))
         {
-            forget(&mut self.stream).await;
+            // Nor is memory kept for it where there is none.
+            let waits = self.session.is_asked() && error != Error::NoMemory;
+            let time = if waits { time } else { Duration::ZERO };
+            let _ = timeout(time, forget(&mut self.stream)).await;
         }
         error
     }

@@ -4,9 +4,9 @@ use crate::Error;
 use crate::record::Incoming;
 use crate::session::Phase;
 use alloc::vec::Vec;
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Waker};
 use embedded_io_async::{Error as _, ErrorKind, Read, Write};
 
 /// What is read and forgotten after an alert, octets at most.
@@ -67,22 +67,13 @@ impl Outgoing {
     }
 }
 
-/// Reads what is there already: a stream that is closed with octets unread may lose the alert before it arrives.
+/// Reads on until the peer has ended: a stream that is closed with octets unread, or before others come, may lose the alert before it
+/// arrives. A client of TLS 1.3 asks before it knows whether its certificate is taken.
 pub(crate) async fn forget<R: Read>(stream: &mut R) {
-    let mut forgotten = 0;
-    let mut buf = [0; 512];
-    while forgotten < MAX_FORGOTTEN {
-        let read = {
-            let mut read = pin!(stream.read(&mut buf));
-            poll_fn(|cx| match read.as_mut().poll(cx) {
-                Poll::Ready(Ok(n)) => Poll::Ready(n),
-                _ => Poll::Ready(0),
-            })
-            .await
-        };
-        if read == 0 {
-            return;
-        }
-        forgotten += read;
+    let (mut left, mut buf) = (MAX_FORGOTTEN, [0; 512]);
+    while let Ok(read @ 1..) = stream.read(&mut buf).await
+        && left > 0
+    {
+        left = left.saturating_sub(read);
     }
 }

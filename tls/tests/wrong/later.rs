@@ -335,7 +335,8 @@ fn a_message_that_never_ends_ends_the_connection() {
                 let error = loop {
                     b.write_all(&[7; 10_000]).await.unwrap();
                     records += 1;
-                    if let Ok(ended) = timeout(Duration::from_millis(1), a.read(&mut buf)).await {
+                    // Longer than the alert is given to arrive.
+                    if let Ok(ended) = timeout(Duration::from_secs(3), a.read(&mut buf)).await {
                         break ended.unwrap_err();
                     }
                 };
