@@ -132,7 +132,7 @@ impl Engines {
 /// A server's connection whose client's certificate is checked when a session is resumed too.
 struct Rechecking {
     engine: ServerEngine,
-    /// None when it was asked.
+    /// None when it was asked, and when nothing is resumed any more.
     verifier: Option<Verifier>,
 }
 
@@ -174,6 +174,10 @@ impl Engine for Rechecking {
             && let Err(error) = check(&*verifier, state.peer_certificates())
         {
             return (discard, Err(self.refuse(error, shown, work.out)));
+        }
+        // Lists that were replaced are not to live as long as connections of before. Not earlier: a hello that was asked for again may resume.
+        if waits && !self.engine.state().is_handshaking() {
+            self.verifier = None;
         }
         (discard, step)
     }
