@@ -26,22 +26,21 @@ impl NotBefore {
     }
 }
 
-/// Fills `seed` from `device`; false if there is none, or it gives nothing within half a second. Such a device is asked again
-/// after a minute: its host may have had none. One that breaks the protocol is not.
+/// A seed of `device`'s, zeros where it gives nothing within half a second. Such a device is asked again after a minute: its host may
+/// have had none. One that breaks the protocol is not. `None` if there is none, or it is not asked now.
 pub(crate) fn seed<H: Hal, T: Transport>(
     not_before: &NotBefore,
     now: &dyn Fn() -> Instant,
     device: impl FnOnce() -> Option<T>,
-    seed: &mut [u8; 32],
-) -> bool {
+) -> Option<[u8; 32]> {
     let start = now();
     if start.as_nanos() < not_before.0.load(Ordering::Relaxed) {
-        return false;
+        return None;
     }
-    let Some(transport) = device() else { return false };
-    let outcome = fill::<H>(transport, seed, &|| now() - start < PATIENCE);
+    let (transport, mut seed) = (device()?, [0; 32]);
+    let outcome = fill::<H>(transport, &mut seed, &|| now() - start < PATIENCE);
     let why: &dyn Display = match &outcome {
-        Ok(Ok(())) => return true,
+        Ok(Ok(())) => return Some(seed),
         Ok(Err(fault)) => fault,
         Err(error) => error,
     };
@@ -49,7 +48,7 @@ pub(crate) fn seed<H: Hal, T: Transport>(
     let is_silent = matches!(outcome, Ok(Err(Fault::Silent)));
     let next = if is_silent { (start + PAUSE).as_nanos() } else { u64::MAX };
     not_before.0.store(next, Ordering::Relaxed);
-    false
+    Some([0; 32])
 }
 
 /// Fills `seed` with the device's octets, as long as `may_wait` says so; then the device is stopped. Without interrupts: the
@@ -178,8 +177,8 @@ mod tests {
             Self { not_before: NotBefore::new(), clock: Cell::default(), step }
         }
 
-        /// Whether there was a seed, and whether the device was asked, at a time.
-        fn seed_at(&self, at: Duration) -> (bool, bool) {
+        /// The first octet of the seed, if there was one, and whether the device was asked, at a time.
+        fn seed_at(&self, at: Duration) -> (Option<u8>, bool) {
             self.clock.set(at);
             let device = FakeDevice::new(DeviceType::EntropySource, Features::VERSION_1.bits(), &[]);
             let is_asked = Cell::new(false);
@@ -194,9 +193,9 @@ mod tests {
                 is_asked.set(true);
                 Some(device.clone())
             };
-            let has_seed = seed::<FakeHal, _>(&self.not_before, &now, open, &mut [0; 32]);
+            let seed = seed::<FakeHal, _>(&self.not_before, &now, open);
             assert_eq!(FakeHal::pages(), 0, "its memory was not given back");
-            (has_seed, is_asked.get())
+            (seed.map(|seed| seed[0]), is_asked.get())
         }
     }
 
@@ -210,24 +209,24 @@ mod tests {
         };
         let machine = Machine::new(&answer);
         let start = Duration::from_secs(100);
-        assert_eq!(machine.seed_at(start), (false, true));
+        assert_eq!(machine.seed_at(start), (Some(0), true));
         let waited = machine.clock.get() - start;
         assert!((PATIENCE..PATIENCE * 2).contains(&waited), "it waited for {waited:?}");
         is_silent.set(false);
         for millis in [600, 30_000, 59_900] {
-            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (false, false), "{millis}");
+            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (None, false), "{millis}");
         }
         for millis in [60_100, 60_200] {
-            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (true, true), "{millis}");
+            assert_eq!(machine.seed_at(start + Duration::from_millis(millis)), (Some(7), true), "{millis}");
         }
     }
 
     #[test]
     fn a_device_that_lies_is_never_asked_again() {
         let machine = Machine::new(&|device| device.give_back(0, 0, 33));
-        assert_eq!(machine.seed_at(Duration::from_secs(1)), (false, true));
+        assert_eq!(machine.seed_at(Duration::from_secs(1)), (Some(0), true));
         for minutes in [1, 2, 1000] {
-            assert_eq!(machine.seed_at(Duration::from_secs(60 * minutes + 2)), (false, false));
+            assert_eq!(machine.seed_at(Duration::from_secs(60 * minutes + 2)), (None, false));
         }
     }
 }

@@ -53,12 +53,12 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
     Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
 }
 
-/// Random octets of the machine's virtio-rng; false if it has none, or it gives none within half a second. Such a device is
-/// asked again after a minute: its host may have had none. One that breaks the protocol is not.
-pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
+/// Random octets of the machine's virtio-rng; zeros where it gives none within half a second. Such a device is asked again after a
+/// minute: its host may have had none. One that breaks the protocol is not. `None` if there is none, or it is not asked now.
+pub fn seed(boot: &MachineBoot) -> Option<[u8; 32]> {
     static NOT_BEFORE: NotBefore = NotBefore::new();
     let device = || open(boot, DeviceType::EntropySource, 0).ok().map(|found| found.transport);
-    entropy::seed::<GuestHal, _>(&NOT_BEFORE, &GuestHypervisor::system_time, device, seed)
+    entropy::seed::<GuestHal, _>(&NOT_BEFORE, &GuestHypervisor::system_time, device)
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.

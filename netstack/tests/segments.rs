@@ -246,6 +246,27 @@ fn resets_and_syns_are_believed_only_if_they_hit_the_mark() {
     });
 }
 
+#[test]
+fn a_reset_of_no_connection_is_dropped_with_its_reason() {
+    run(async {
+        let hub = Hub::default();
+        let (b, ib) = host(&hub, 2, B, false);
+        let _listener = TcpListener::bind(&b, at(B, 80)).unwrap();
+        hub.capture();
+        for (port, flags) in [(80, RST), (81, RST), (80, RST | ACK)] {
+            hub.inject(&segment(9, (4000, port), 1000, 7, flags, &[]));
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(dropped(&ib, "tcp", "no_connection"), 3);
+        assert_eq!((b.stats().tcp_resets_ignored, dropped(&ib, "tcp", "not_believed")), (3, 0));
+        assert_eq!((b.stats().tcp_resets_sent, b.stats().tcp_connections), (0, 0));
+        // What is no reset gets one, and is none of these.
+        hub.inject(&segment(9, (4000, 81), 1000, 0, SYN, &[]));
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!((b.stats().tcp_resets_sent, dropped(&ib, "tcp", "no_connection")), (1, 3));
+    });
+}
+
 /// A stranger, who is there, opens a connection by hand with the number 1000: the number of the answer.
 async fn first_answer(hub: &Hub, ports: (u16, u16)) -> u32 {
     hub.capture();

@@ -2,28 +2,18 @@
 
 mod common;
 
-use common::{A, B, at, pair};
+use common::{A, B, at, dropped, pair};
 use fata_libos::net::ETHERNET_HEADER;
 use fata_libos::spawn;
 use fata_libos::testing::run;
 use fata_libos::time::{Duration, sleep, timeout};
 use fata_netstack::testing::Faults;
-use fata_netstack::{Direction, Error, Interface, SendManyError, UdpSocket};
+use fata_netstack::{Direction, Error, SendManyError, UdpSocket};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
-
-fn dropped(interface: &Interface, protocol: &str, reason: &str) -> u64 {
-    let mut count = None;
-    interface.each_dropped(&mut |packets| {
-        if (packets.protocol, packets.reason) == (protocol, Some(reason)) {
-            count = Some(packets.count);
-        }
-    });
-    count.unwrap_or_else(|| panic!("{protocol} has no {reason}"))
-}
 
 #[test]
 fn each_of_10_000_sockets_gets_its_own() {

@@ -127,7 +127,11 @@ impl<S: Read + Write> Parts<S> {
         match timeout(left, self.shake_hands()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.say_why(error).await),
-            Err(_) => Err(self.session.end(Error::HandshakeTimeout(time))),
+            Err(_) => {
+                let error = self.session.end(Error::HandshakeTimeout(time));
+                self.session.make_room();
+                Err(error)
+            }
         }
     }
 
@@ -234,11 +238,11 @@ impl<S: Read + Write> Parts<S> {
         if (!self.outgoing.is_empty() || self.session.has_output())
             && timeout(time, self.send_rest()).await == Ok(Ok(()))
         {
-            // Nor is memory kept for it where there is none.
-            let waits = self.session.is_asked() && error != Error::NoMemory;
-            let time = if waits { time } else { Duration::ZERO };
+            // Nor is memory kept for it where it is short.
+            let time = if self.session.may_wait() { time } else { Duration::ZERO };
             let _ = timeout(time, forget(&mut self.stream)).await;
         }
+        self.session.make_room();
         error
     }
 }

@@ -109,26 +109,30 @@ fn with_wrk(host: &Host, server: &Server, wrk: &str, seconds: u32) -> Result<(u6
 }
 
 /// Connections one after the other, each with one request, fifty by one curl, until the time is over. An error if a request was lost,
-/// or if others were resumed than are to be - none, or all but each curl's first: nginx says so of each, our server counts them.
+/// or if other handshakes were full than are to be - all, or each curl's first: nginx says so of each, our server counts them, with that
+/// of who asks it.
 fn with_curl(host: &Host, server: &Server, curl: &str, seconds: u32) -> Result<(u64, f64)> {
     let script = format!(
-        "resumed() {{ curl -sSk --max-time 60 https://{address}/metrics | sed -n 's/^tls_handshakes_total{{result=.resumed.}} //p'; }}
-        before=$(resumed); begin=$(date +%s%N); n=0; r=0
+        "done() {{ curl -sSk --max-time 60 https://{address}/metrics | sed -n \"s/^tls_handshakes_total{{result=.$1.}} //p\"; }}
+        resumed=$(done resumed); full=$(done full); begin=$(date +%s%N); n=0; r=0; f=0
         while [ $(( $(date +%s%N) - begin )) -lt {seconds}000000000 ]; do
             said=$({curl} -sSk --max-time 60 --http1.1 -H 'Connection: close' -o /dev/null -w '%{{http_code}} %header{{reused}}\n' 'https://{address}/{PAGE}?[1-50]') || exit 1
             [ \"$(echo \"$said\" | grep -c ^200)\" = 50 ] || exit 2
-            n=$((n + 50)); r=$((r + $(echo \"$said\" | grep -c ' r$')))
+            n=$((n + 50)); r=$((r + $(echo \"$said\" | grep -c ' r$'))); f=$((f + $(echo \"$said\" | grep -c ' \\.$')))
         done
         time=$(( $(date +%s%N) - begin ))
-        [ -z \"$before\" ] || r=$(( $(resumed) - before ))
-        echo $n $time $r",
+        [ -z \"$full\" ] || {{ f=$(( $(done full) - full - 1 )); r=$(( $(done resumed) - resumed )); }}
+        echo $n $time $f $r",
         address = server.address
     );
     let said = host.sh(&script, Duration::from_secs(u64::from(seconds) + 120))?.ok()?.stdout;
     let numbers: Vec<u64> = said.split_whitespace().map_while(|word| word.parse().ok()).collect();
-    let [count, time, resumed] = numbers[..] else { bail!("the script counted nothing: {said:?}") };
+    let [count, time, full, resumed] = numbers[..] else { bail!("the script counted nothing: {said:?}") };
     ensure!(count > 0 && time > 0, "no connections: {said}");
-    let as_wanted = if curl == RESUMED { resumed >= count / 50 * 49 } else { resumed == 0 };
-    ensure!(as_wanted, "{curl}: {resumed} of {count} sessions were resumed");
+    let wanted = if curl == RESUMED { count / 50 } else { count };
+    ensure!(
+        full == wanted && full + resumed == count,
+        "{curl}: {full} of {count} handshakes were full, {resumed} resumed"
+    );
     Ok((count, time as f64 / 1e9))
 }

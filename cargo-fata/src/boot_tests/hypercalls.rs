@@ -76,18 +76,22 @@ fn traced(host: &Host, guest: &Guest, options: &str) -> Result<(u64, Calls)> {
         "cd /sys/class/net/vif{}.0/statistics
         iperf3 --client 10.0.2.15 --time {LOAD_S} {options} >/tmp/iperf3.said 2>&1 & load=$!
         sleep 2
-        cat rx_packets tx_packets
+        date +%s%N; cat rx_packets tx_packets
         xentrace -D -c 1 -e {TRC_PV:#x} -S 256 -T {TRACED_S} /tmp/trace >/tmp/trace.said 2>&1 || {{ cat /tmp/trace.said >&2; exit 1; }}
-        cat rx_packets tx_packets
+        date +%s%N; cat rx_packets tx_packets
         wait $load || {{ cat /tmp/iperf3.said >&2; exit 1; }}",
         guest.domid()
     );
     let said = host.sh(&script, SOON)?.ok()?.stdout;
     let counts: Vec<u64> =
         said.split_whitespace().map(str::parse).collect::<Result<_, _>>().context(said.clone())?;
-    let &[from, to, from_after, to_after] = &counts[..] else { anyhow::bail!("not four counts: {said}") };
+    let &[begin, from, to, end, from_after, to_after] = &counts[..] else {
+        anyhow::bail!("not two times with two counts each: {said}")
+    };
     let calls = hypercalls(&host.get("/tmp/trace")?)?;
-    Ok((from_after - from + to_after - to, calls))
+    // They are counted a little longer than the trace is.
+    let (packets, time) = (from_after - from + to_after - to, (end - begin).max(1));
+    Ok(((packets * u64::from(TRACED_S) * 1_000_000_000 / time).min(packets), calls))
 }
 
 /// Those of a file of xentrace's: records of a word with the event in its low 28 bits, the number of further words in three and

@@ -54,7 +54,7 @@ fn every_row(host: &Host, port: u16) -> Result<()> {
         ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
         Ok(())
     };
-    // With keys, and how it goes on after that is seen by what follows.
+    // With keys: once before there is a figure, for what is made once, and once at the end.
     let later = later::every_row(port)?;
     // What is made once is made the first time; a table may grow the second.
     all()?;
@@ -72,6 +72,10 @@ fn every_row(host: &Host, port: u16) -> Result<()> {
     let refused = rows.iter().filter(|row| row.then != table::Then::GoesOn).count() as u64;
     ensure!(after.failed - before.failed == rows.len() as u64, "{before:?}, then {after:?}");
     ensure!(refused > 60, "{refused} rows are refused");
+    // A TLS connection that was kept would be more than this.
+    later::every_row(port)?;
+    let end = figures(host)?;
+    ensure!(end.used <= after.used + GROWTH, "with keys, memory is lost: {after:?}, then {end:?}");
     Ok(())
 }
 

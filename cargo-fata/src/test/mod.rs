@@ -60,7 +60,7 @@ pub fn run(args: &TestArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if filter.is_empty() {
-        space::check(&workspace.target_dir)?;
+        space::check(&workspace.target_dir, args.long)?;
     }
     let logs = workspace.target_dir.join("fata-logs");
     let _ = fs::remove_dir_all(&logs);

@@ -56,3 +56,14 @@ pub fn checksum(octets: &[u8]) -> [u8; 2] {
 pub fn pattern(start: usize, len: usize) -> Vec<u8> {
     (start..start + len).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
 }
+
+/// How many packets an interface has dropped for a reason.
+pub fn dropped(interface: &Interface, protocol: &str, reason: &str) -> u64 {
+    let mut count = None;
+    interface.each_dropped(&mut |packets| {
+        if (packets.protocol, packets.reason) == (protocol, Some(reason)) {
+            count = Some(packets.count);
+        }
+    });
+    count.unwrap_or_else(|| panic!("{protocol} has no {reason}"))
+}

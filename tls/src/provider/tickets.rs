@@ -47,10 +47,11 @@ impl Tickets {
     /// What [`Tickets::default`] takes: six hours.
     pub const PERIOD: Duration = Duration::from_secs(6 * 3600);
 
-    /// With keys that change each `period`, which is also the lifetime that clients are told; in whole seconds, and a week at
-    /// most, which is what TLS 1.3 allows.
+    /// With keys that change each `period`, which is also the lifetime that clients are told; in whole seconds, one at least, and a
+    /// week at most, which is what TLS 1.3 allows.
     pub fn new(period: Duration) -> Self {
-        Tickets { period: period.min(Duration::from_secs(7 * 24 * 3600)), keys: Arc::default() }
+        let period = period.clamp(Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
+        Tickets { period, keys: Arc::default() }
     }
 }
 
@@ -98,7 +99,8 @@ impl Key {
 }
 
 impl Keys {
-    /// Zeroes what has become too old. Where nothing is moved nothing is left behind.
+    /// Zeroes what has become too old. A key has moved twice, when it was made and when the next one was: what that left on the stack is
+    /// as old as it, and written over since.
     fn forget(&mut self, period: Duration, now: Instant) {
         for slot in [&mut self.current, &mut self.previous] {
             if slot.as_ref().is_some_and(|key| key.age(now) >= period.saturating_mul(2)) {
@@ -139,10 +141,13 @@ impl Tickets {
     /// Does something with the keys, of which the current one is there if there are random octets.
     fn with_keys<T>(&self, f: impl FnOnce(&mut Keys) -> Option<T>) -> Option<T> {
         let mut keys = self.keys.lock();
-        if keys.turn(self.period, Instant::now()) {
+        let is_new = keys.turn(self.period, Instant::now());
+        let done = f(&mut keys);
+        drop(keys);
+        if is_new {
             spawn_detached(forget_later(Arc::downgrade(&self.keys), self.period));
         }
-        f(&mut keys)
+        done
     }
 }
 
@@ -241,6 +246,18 @@ mod tests {
                 assert_eq!(tickets.decrypt(&ticket[..at]), None, "{at} octets");
             }
             assert_eq!(Tickets::default().decrypt(&ticket), None, "of another server");
+        });
+    }
+
+    #[test]
+    fn a_period_of_no_time_is_a_second() {
+        run(async {
+            let tickets = Tickets::new(Duration::ZERO);
+            assert_eq!(tickets.lifetime(), 1);
+            let ticket = tickets.encrypt(b"a session").unwrap();
+            assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
+            let next = tickets.encrypt(b"another").unwrap();
+            assert_eq!(ticket[..16], next[..16], "one key");
         });
     }
 

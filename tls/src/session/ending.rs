@@ -4,7 +4,7 @@ use super::plain::{ALERT, is_alert};
 use super::{Phase, Session};
 use crate::engine::{Failure, Step, Work};
 use crate::provider::named;
-use crate::{Alert, Error};
+use crate::{Alert, Error, memory};
 use alloc::vec::Vec;
 
 /// Octets that are no record: a header with a type that there is not.
@@ -126,10 +126,25 @@ impl Session {
             return first.clone();
         }
         self.common.stats().count(&error, self.phase == Phase::Handshake);
-        // What came before that is its reader's still.
-        (self.waiting, self.handshaking) = (Vec::new(), None);
+        // What came before that is its reader's still. It counts among the handshakes as long as it may wait for its peer.
+        self.waiting = Vec::new();
+        if self.out.is_empty() {
+            self.make_room();
+        }
         self.failed = Some(error.clone());
         error
+    }
+
+    /// Whether it is waited for a peer that may have sent more before it hears an alert.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.engine.is_asked()
+            && self.failed != Some(Error::NoMemory)
+            && memory::is_free(Phase::Handshake, memory::BEGINNING)
+    }
+
+    /// It has ended for good, so that another handshake may take its place.
+    pub(crate) fn make_room(&mut self) {
+        self.handshaking = None;
     }
 
     /// The stream takes nothing more. What comes is heard still, once the handshake is done: it may be the reason.

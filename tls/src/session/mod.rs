@@ -318,11 +318,6 @@ impl Session {
         !self.out.is_empty()
     }
 
-    /// Whether the peer may have sent more before it hears an alert.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.engine.is_asked()
-    }
-
     /// Takes what is to be sent.
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.out)

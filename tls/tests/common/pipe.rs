@@ -19,6 +19,8 @@ pub struct Pipe {
     ended: bool,
     broken: bool,
     reset: bool,
+    /// What is in it goes when its writer is dropped who has not read all.
+    lost_unread: bool,
     pub total: usize,
     waiting: Option<Waker>,
 }
@@ -55,6 +57,11 @@ impl End {
         !pipe.octets.is_empty() || pipe.ended
     }
 
+    /// As TCP does it: where this end is dropped with something unread, or the other sends more then, that loses what it has not read.
+    pub fn loses_unread(&self) {
+        self.output.borrow_mut().lost_unread = true;
+    }
+
     /// Ends writing, as a TCP FIN does.
     pub fn finish(&self) {
         let mut pipe = self.output.borrow_mut();
@@ -79,6 +86,13 @@ impl Pipe {
         }
     }
 
+    fn lose(&mut self) {
+        if self.lost_unread {
+            self.octets.clear();
+            self.reset = true;
+        }
+    }
+
     fn piece(&self, n: usize) -> usize {
         if self.piece == 0 { n } else { n.min(self.piece) }
     }
@@ -88,6 +102,9 @@ impl Drop for End {
     fn drop(&mut self) {
         self.finish();
         let mut pipe = self.input.borrow_mut();
+        if !pipe.octets.is_empty() {
+            self.output.borrow_mut().lose();
+        }
         pipe.broken = true;
         pipe.wake();
     }
@@ -147,7 +164,11 @@ macro_rules! stream {
         }
         impl Write for $name {
             async fn write(&mut $self, buf: &[u8]) -> Result<usize, ErrorKind> {
-                write($output, buf).await
+                let written = write($output, buf).await;
+                if written.is_err() {
+                    $input.borrow_mut().lose();
+                }
+                written
             }
             async fn flush(&mut self) -> Result<(), ErrorKind> {
                 Ok(())

@@ -130,7 +130,10 @@ fn said(port: u16, row: &Row) -> Result<String> {
         format!("exec timeout 60 openssl s_client -connect {address} -servername server.test {version} 2>&1");
     let mut client = Command::new("sh");
     let client = client.args(["-c", &command]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let said = talk(client.spawn()?, once, again)?;
+    let said = talk(client.spawn()?, once, again);
+    // Where the client has not come, the relay waits still.
+    drop(TcpStream::connect(address));
+    let said = said?;
     match relay.join() {
         Ok(result) => result.map(|()| said),
         Err(_) => anyhow::bail!("the relay panicked, and the client said {said}"),
@@ -187,6 +190,7 @@ fn relay(listener: &TcpListener, port: u16, change: Change) -> Result<()> {
         let _ = to_client.shutdown(Shutdown::Write);
     });
     let mut sealed = None;
+    client.set_read_timeout(Some(SOON))?;
     while let Ok(record) = record(&mut client) {
         let octets = match sealed {
             Some(n) => change(n, &record),
