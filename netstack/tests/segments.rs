@@ -251,6 +251,7 @@ fn a_reset_of_no_connection_is_dropped_with_its_reason() {
     run(async {
         let hub = Hub::default();
         let (b, ib) = host(&hub, 2, B, false);
+        ib.configured().await;
         let _listener = TcpListener::bind(&b, at(B, 80)).unwrap();
         hub.capture();
         for (port, flags) in [(80, RST), (81, RST), (80, RST | ACK)] {

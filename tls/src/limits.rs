@@ -14,7 +14,7 @@ pub struct Limits {
     /// Handshakes that may be in progress at once. 4096; where memory is short, fewer: each leaves a sixteenth of the guest's
     /// free.
     pub handshakes: usize,
-    /// Time for what is sent last: an alert, with that of the peer to end in that has heard it, and `close_notify`. 2 s.
+    /// Time for what is sent last: an alert, and `close_notify`; and as much for a peer to end in that may have heard the alert. 2 s.
     pub close_time: Duration,
     /// Octets of plaintext in a record that is sent, at most. 16 KiB.
     pub record_size: usize,

@@ -67,7 +67,6 @@ fn a_client_that_does_not_end_is_waited_for_once() {
             while end.write(&[0]).await.is_ok() {
                 sleep(Duration::from_millis(100)).await;
             }
-            (Vec::new(), Ok(()))
         };
         let close = Limits::default().close_time;
         let (said, time) = beside(&acceptor(), silent).await;

@@ -29,8 +29,8 @@ const LOADS: [(Load, &str); 6] = [
     (load("out of the guest"), "--reverse"),
     (load("into the guest, 4 streams"), "--parallel 4"),
     (load("out of the guest, 4 streams"), "--parallel 4 --reverse"),
-    (datagrams("UDP into the guest, 20 Mbit/s"), "--udp --bitrate 20M"),
-    (datagrams("UDP out of the guest, 20 Mbit/s"), "--udp --bitrate 20M --reverse"),
+    (datagrams("UDP into the guest, 10 Mbit/s"), "--udp --bitrate 10M"),
+    (datagrams("UDP out of the guest, 10 Mbit/s"), "--udp --bitrate 10M --reverse"),
 ];
 
 /// Nanoseconds.
