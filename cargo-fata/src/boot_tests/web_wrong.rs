@@ -74,7 +74,7 @@ fn every_row(host: &Host, port: u16) -> Result<()> {
     let refused = rows.iter().filter(|row| row.then != table::Then::GoesOn).count() as u64;
     ensure!(after.failed - before.failed == rows.len() as u64, "{before:?}, then {after:?}");
     ensure!(refused > 60, "{refused} rows are refused");
-    let mut with_keys = || later::every_row(port).and_then(|_| figures(host));
+    let with_keys = || later::every_row(port).and_then(|_| figures(host));
     let (before, after) = (with_keys()?, with_keys()?);
     ensure!(after.used < before.used + OF_SESSION, "with keys, memory is lost: {before:?}, then {after:?}");
     Ok(())
