@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use self::owner::Ranks;
+pub use self::owner::crates_in;
 use self::pieces::Piece;
 use super::with_suffix;
 use crate::cli::MapArgs;

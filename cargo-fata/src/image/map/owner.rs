@@ -78,6 +78,11 @@ impl Ranks {
     }
 }
 
+/// The crates of all paths in a (demangled) name, of traits and arguments too.
+pub fn crates_in(name: &str) -> impl Iterator<Item = &str> {
+    paths(name).filter_map(|path| path.text.split("::").next())
+}
+
 fn in_code(package: &str) -> String {
     package.replace('-', "_")
 }
@@ -161,6 +166,13 @@ mod tests {
         ] {
             assert_eq!(ranks.owner(name).unwrap().krate, krate, "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_has_the_crates_of_all_its_paths() {
+        let name = "<fata_aead::Key<aes::Aes128> as core::clone::Clone>::clone::<ghash::GHash>";
+        assert_eq!(crates_in(name).collect::<Vec<_>>(), ["fata_aead", "aes", "core", "ghash"]);
+        assert_eq!(crates_in("memcpy").count(), 0);
     }
 
     #[test]
