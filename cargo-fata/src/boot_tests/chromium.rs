@@ -89,7 +89,8 @@ impl Browser {
     /// What stands in its console since the last time, errors of loading among it.
     pub fn console(&self) -> Result<Vec<String>> {
         let entries = self.post("/se/log", &json!({ "type": "browser" }))?;
-        Ok(entries.as_array().into_iter().flatten().map(Value::to_string).collect())
+        let entries = entries.as_array().with_context(|| format!("no list of entries: {entries}"))?;
+        Ok(entries.iter().map(Value::to_string).collect())
     }
 
     /// The page as it is seen, as PNG.

@@ -27,8 +27,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// A hundred megabytes through two emulated processors.
 const LATE: Duration = Duration::from_secs(420);
 const UPLOAD: u64 = 100 << 20;
-/// Pages, and how often h2load asks for them.
-const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 400)];
+/// Pages, and how often h2load asks for them: each of its connections has at least as many requests as it has at once.
+const LOADS: [(&str, u32); 2] = [("4k.html", 4000), ("metrics", 1000)];
 /// With keys in archives alone.
 const IMAGE: &str = "web+h2+disk";
 /// With keys on FAT volumes too, certificates of clients, and one group more; and with [`site_of_files`] for its site.
@@ -121,10 +121,15 @@ pub(super) fn serve_named(host: &mut Host) -> Result<Guest> {
 
 /// The web server of that image, with these lines of its configuration and these parameters.
 pub(super) fn serve(host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
-    host.put("/tmp/root.pem", ROOT.as_bytes())?;
-    host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
     // The image with files has some megabytes of them.
     let memory_mb = if name == WITH_FILES { 40 } else { 24 };
+    serve_in(memory_mb, host, name, disk, params)
+}
+
+/// The same in so much memory.
+fn serve_in(memory_mb: u32, host: &mut Host, name: &str, disk: &str, params: &str) -> Result<Guest> {
+    host.put("/tmp/root.pem", ROOT.as_bytes())?;
+    host.put("/tmp/stranger.pem", STRANGER.as_bytes())?;
     let spec = GuestSpec::new("web-tls", image(name)?).memory(memory_mb).network().extra(params).config(disk);
     let guest = host.create(&spec)?;
     guest.wait_console("HTTPS on port 443", SOON)?;
@@ -227,7 +232,8 @@ fn fields_of_each_answer(host: &Host) -> Result<()> {
 /// From this machine, by way of the port that leads to the guest: OpenSSL with each version, suite and group, `sslscan`, `h2load`.
 fn from_outside(host: &mut Host) -> Result<()> {
     let (_, disk) = disk(host, &archive(CHAIN, KEY)?, "ro")?;
-    let guest = serve(host, IMAGE, &disk, "")?;
+    // A thousand pages that are made at once are 16 MB: what finds no memory is answered 503, as it is to be.
+    let guest = serve_in(64, host, IMAGE, &disk, "")?;
     let port = host.forwarded(PORT).context("no port leads to the guest")?;
     outside(port).map_err(|error| error.context(guest.console()))?;
     guest.destroy()
@@ -297,5 +303,11 @@ fn looks(browser: &Browser) -> Result<()> {
     fs::write(kept.join("status.png"), browser.screenshot()?)?;
     let console = browser.console()?;
     ensure!(console.is_empty(), "the browser's console: {}", console.join("\n"));
+    // The same look sees what it is to see: a page that is missing, and an error of a script's.
+    browser.open("https://server.test/nowhere")?;
+    browser.script("console.error('an error of the test')")?;
+    let console = browser.console()?.join("\n");
+    let is_seen = ["status of 404", "an error of the test"].iter().all(|text| console.contains(text));
+    ensure!(is_seen, "the browser's console has not both errors: {console}");
     Ok(())
 }

@@ -95,7 +95,7 @@ fn replaced(host: &Host, guest: &Guest, device: &str, made: &str, port: u16) -> 
     let said = after.says("-status", "/4k.html")?;
     let is_stapled = ["OCSP Response Status: successful", "Cert Status: good", "Serial Number: 1001"];
     ensure!(is_stapled.iter().all(|line| said.contains(line)), "with a response beside the pair: {said}");
-    after.negotiates(&["P-384"], &[])?;
+    after.negotiates(&["P-384"], &["P-384"])?;
     host.sh("cp /tmp/other.pem /tmp/root.pem", SOON)?.ok()?;
     files::uploads(host, UPLOAD, SOON)?;
     files::downloads(host, FILES, SOON)
