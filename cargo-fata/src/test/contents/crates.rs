@@ -27,8 +27,8 @@ pub const STREAMS: &[&str] = &["embedded_io_async"];
 /// The HTTP server.
 pub const HTTP: &[&str] = &["fata_http"];
 
-/// The web server's own.
-pub const WEB: &[&str] = &["web", "web_site"];
+/// What serves a folder.
+pub const SITE: &[&str] = &["web_site"];
 
 /// TLS: rustls, what it speaks of, keys, hashes and ciphers. The generator of random octets has a ChaCha20 of its own.
 pub const TLS: &[&str] = &[
