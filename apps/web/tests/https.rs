@@ -12,6 +12,9 @@ mod alpn;
 #[cfg(feature = "client-certificates")]
 #[path = "https/clients.rs"]
 mod clients;
+#[cfg(feature = "acme")]
+#[path = "https/ordered.rs"]
+mod ordered;
 
 const CHAIN: &str = include_str!("../../../tls/tests/certificates/server.pem");
 const KEY: &str = include_str!("../../../tls/tests/certificates/server-key.pem");

@@ -27,7 +27,7 @@ const THEN: &str = " && ";
 /// same in each command, so that nothing is compiled twice.
 macro_rules! features {
     () => {
-        "fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme"
+        "fata-http/h2,fata-tls/issue,fata-acme/fetch,fata/acme,fata/fetch,fata/webpki-roots,proxy/acme,proxy/p384,proxy/rsa"
     };
 }
 
