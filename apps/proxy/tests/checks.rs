@@ -169,7 +169,7 @@ fn an_answer_that_comes_too_late_is_none() {
     });
     let (folder, admin) = (Folder::new("late-checks"), free_port());
     let config = format!(
-        "pool app\n server 127.0.0.1:{behind}\n check /up every=20ms timeout=500ms rise=2 fall=2\ndefault app\n"
+        "pool app\n server 127.0.0.1:{behind}\n check /up every=20ms timeout=2s rise=2 fall=2\ndefault app\n"
     );
     let (process, port, _) = configured(&folder, &config, &[&format!("admin-port={admin}")]);
     let url = format!("http://127.0.0.1:{port}/");
