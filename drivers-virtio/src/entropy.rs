@@ -26,21 +26,22 @@ impl NotBefore {
     }
 }
 
-/// A seed of `device`'s, zeros where it gives nothing within half a second. Such a device is asked again after a minute: its host may
-/// have had none. One that breaks the protocol is not. `None` if there is none, or it is not asked now.
+/// Fills `seed` from `device`, or with zeros where it gives nothing within half a second. Such a device is asked again after a minute:
+/// its host may have had none. One that breaks the protocol is not. False if there is none, or it is not asked now.
 pub(crate) fn seed<H: Hal, T: Transport>(
     not_before: &NotBefore,
     now: &dyn Fn() -> Instant,
     device: impl FnOnce() -> Option<T>,
-) -> Option<[u8; 32]> {
+    seed: &mut [u8; 32],
+) -> bool {
     let start = now();
     if start.as_nanos() < not_before.0.load(Ordering::Relaxed) {
-        return None;
+        return false;
     }
-    let (transport, mut seed) = (device()?, [0; 32]);
-    let outcome = fill::<H>(transport, &mut seed, &|| now() - start < PATIENCE);
+    let Some(transport) = device() else { return false };
+    let outcome = fill::<H>(transport, seed, &|| now() - start < PATIENCE);
     let why: &dyn Display = match &outcome {
-        Ok(Ok(())) => return Some(seed),
+        Ok(Ok(())) => return true,
         Ok(Err(fault)) => fault,
         Err(error) => error,
     };
@@ -48,7 +49,9 @@ pub(crate) fn seed<H: Hal, T: Transport>(
     let is_silent = matches!(outcome, Ok(Err(Fault::Silent)));
     let next = if is_silent { (start + PAUSE).as_nanos() } else { u64::MAX };
     not_before.0.store(next, Ordering::Relaxed);
-    Some([0; 32])
+    // A part of it may have come.
+    *seed = [0; 32];
+    true
 }
 
 /// Fills `seed` with the device's octets, as long as `may_wait` says so; then the device is stopped. Without interrupts: the
@@ -193,9 +196,11 @@ mod tests {
                 is_asked.set(true);
                 Some(device.clone())
             };
-            let seed = seed::<FakeHal, _>(&self.not_before, &now, open);
+            let mut octets = [9; 32];
+            let is_asked_now = seed::<FakeHal, _>(&self.not_before, &now, open, &mut octets);
             assert_eq!(FakeHal::pages(), 0, "its memory was not given back");
-            (seed.map(|seed| seed[0]), is_asked.get())
+            assert!(octets.iter().all(|octet| *octet == octets[0]));
+            (is_asked_now.then_some(octets[0]), is_asked.get())
         }
     }
 

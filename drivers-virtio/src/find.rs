@@ -53,12 +53,13 @@ pub fn open_net(boot: &MachineBoot, index: usize) -> Result<Box<dyn NetDevice>, 
     Ok(Box::new(VirtioNet::<GuestHal, _>::new(transport, machine::interrupted(), || wake.enable(2))?))
 }
 
-/// Random octets of the machine's virtio-rng; zeros where it gives none within half a second. Such a device is asked again after a
-/// minute: its host may have had none. One that breaks the protocol is not. `None` if there is none, or it is not asked now.
-pub fn seed(boot: &MachineBoot) -> Option<[u8; 32]> {
+/// Fills `seed` with random octets of the machine's virtio-rng, or with zeros where it gives none within half a second. Such a device is
+/// asked again after a minute: its host may have had none. One that breaks the protocol is not. False if there is none, or it is not
+/// asked now.
+pub fn seed(boot: &MachineBoot, seed: &mut [u8; 32]) -> bool {
     static NOT_BEFORE: NotBefore = NotBefore::new();
     let device = || open(boot, DeviceType::EntropySource, 0).ok().map(|found| found.transport);
-    entropy::seed::<GuestHal, _>(&NOT_BEFORE, &GuestHypervisor::system_time, device)
+    entropy::seed::<GuestHal, _>(&NOT_BEFORE, &GuestHypervisor::system_time, device, seed)
 }
 
 /// The machine's device number `index` of a kind, from 0 in the order in which they are found.

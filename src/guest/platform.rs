@@ -25,9 +25,8 @@ impl GuestPlatform {
 #[unsafe(no_mangle)]
 extern "Rust" fn fata_seed(pool: &mut Pool<'_>) {
     guest::gather(pool);
-    if pool.wants_more()
-        && let Some(mut octets) = machine::boot().and_then(|boot| fata_virtio::seed(&boot))
-    {
+    let mut octets = [0; 32];
+    if pool.wants_more() && machine::boot().is_some_and(|boot| fata_virtio::seed(&boot, &mut octets)) {
         // Zeros, where it gives none: they are not counted, and said.
         pool.absorb_seed(Source::Virtio, &mut octets, 256);
     }

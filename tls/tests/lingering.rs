@@ -5,8 +5,9 @@ mod common;
 use common::*;
 use embedded_io_async::{Read, Write};
 use fata_libos::memory::MemoryStats;
+use fata_libos::net::Abort;
 use fata_libos::testing::{VirtualPlatform, run_on};
-use fata_libos::time::{Duration, Instant, sleep};
+use fata_libos::time::{Duration, Instant, sleep, timeout};
 use fata_tls::{Error, Limits, TlsAcceptor};
 use std::cell::Cell;
 
@@ -114,6 +115,26 @@ fn who_is_waited_for_takes_a_place() {
             let start = Instant::now();
             assert!(stream.handshake().await.is_err());
             assert_eq!((Instant::now() - start, accepts()), (time, Ok(())));
+        }
+    });
+}
+
+#[test]
+fn a_server_that_stops_waiting_gives_the_place_back() {
+    run(async {
+        let server = few(1);
+        let accepts = || server.accept(duplex(10).0).map(drop);
+        for is_aborted in [false, true] {
+            let (a, mut b) = duplex(100);
+            let mut stream = server.accept(a).unwrap();
+            b.write_all(&WRONG).await.unwrap();
+            assert!(timeout(Duration::from_secs(1), stream.handshake()).await.is_err());
+            assert_eq!(accepts(), Err(Error::TooManyHandshakes(1)));
+            match is_aborted {
+                true => stream.abort(),
+                false => drop(stream),
+            }
+            assert_eq!(accepts(), Ok(()));
         }
     });
 }

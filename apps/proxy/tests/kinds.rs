@@ -82,7 +82,7 @@ fn make(volume: &Volume, kind: &Kind) {
 fn s_client(port: u16, root: &str, host: &str, how: &str) -> String {
     let request = format!("GET / HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n");
     let script = format!(
-        "printf '{request}' | timeout 20 openssl s_client -ign_eof -connect 127.0.0.1:{port} -servername {host} \
+        "printf '{request}' | timeout 60 openssl s_client -ign_eof -connect 127.0.0.1:{port} -servername {host} \
          -verify_hostname {host} -verify_return_error -CAfile {root} {how} 2>&1; true"
     );
     String::from_utf8_lossy(&run_tool("sh", ["-c", &script]).stdout).into_owned()
@@ -136,7 +136,7 @@ fn each_host_has_a_key_of_another_kind() {
         }
         let (url, resolve) = (format!("https://{host}:{port}/"), format!("{host}:{port}:127.0.0.1"));
         for version in [["--tlsv1.3", "--http2"], ["--tls-max", "1.2"]] {
-            let usual = ["-sSf", "--max-time", "20", "--cacert", &root, "--resolve", &resolve, &url];
+            let usual = ["-sSf", "--max-time", "60", "--cacert", &root, "--resolve", &resolve, &url];
             let said = tool("curl", &[&usual[..], &version].concat());
             assert!(said.contains(&format!("\nHost: {host}:{port}\r")), "{host} {version:?}: {said}");
         }

@@ -113,15 +113,16 @@ fn with_wrk(host: &Host, server: &Server, wrk: &str, seconds: u32) -> Result<(u6
 /// of who asks it.
 fn with_curl(host: &Host, server: &Server, curl: &str, seconds: u32) -> Result<(u64, f64)> {
     let script = format!(
-        "done() {{ curl -sSk --max-time 60 https://{address}/metrics | sed -n \"s/^tls_handshakes_total{{result=.$1.}} //p\"; }}
-        resumed=$(done resumed); full=$(done full); begin=$(date +%s%N); n=0; r=0; f=0
+        "counted() {{ curl -sSk --max-time 60 https://{address}/metrics | sed -n 's/^tls_handshakes_total{{result=.\\(full\\|resumed\\).}} /\\1=/p'; }}
+        full=; resumed=; eval \"$(counted)\"; full_before=$full; resumed_before=$resumed
+        begin=$(date +%s%N); n=0; r=0; f=0
         while [ $(( $(date +%s%N) - begin )) -lt {seconds}000000000 ]; do
             said=$({curl} -sSk --max-time 60 --http1.1 -H 'Connection: close' -o /dev/null -w '%{{http_code}} %header{{reused}}\n' 'https://{address}/{PAGE}?[1-50]') || exit 1
             [ \"$(echo \"$said\" | grep -c ^200)\" = 50 ] || exit 2
             n=$((n + 50)); r=$((r + $(echo \"$said\" | grep -c ' r$'))); f=$((f + $(echo \"$said\" | grep -c ' \\.$')))
         done
         time=$(( $(date +%s%N) - begin ))
-        [ -z \"$full\" ] || {{ f=$(( $(done full) - full - 1 )); r=$(( $(done resumed) - resumed )); }}
+        [ -z \"$full\" ] || {{ eval \"$(counted)\"; f=$((full - full_before - 1)); r=$((resumed - resumed_before)); }}
         echo $n $time $f $r",
         address = server.address
     );

@@ -306,8 +306,10 @@ fn looks(browser: &Browser) -> Result<()> {
     // The same look sees what it is to see: a page that is missing, and an error of a script's.
     browser.open("https://server.test/nowhere")?;
     browser.script("console.error('an error of the test')")?;
-    let console = browser.console()?.join("\n");
-    let is_seen = ["status of 404", "an error of the test"].iter().all(|text| console.contains(text));
-    ensure!(is_seen, "the browser's console has not both errors: {console}");
+    let (mut console, started) = (String::new(), Instant::now());
+    while !["status of 404", "an error of the test"].iter().all(|text| console.contains(text)) {
+        ensure!(started.elapsed() < SOON, "the browser's console has not both errors: {console}");
+        console += &browser.console()?.join("\n");
+    }
     Ok(())
 }

@@ -81,6 +81,8 @@ const CONTENTS: [Contents; 12] = [
             BLOCK,
             BLKFRONT,
             VIRTIO_BLOCK,
+            HTTPS,
+            FETCH,
         ],
     },
     Contents {
@@ -99,6 +101,8 @@ const CONTENTS: [Contents; 12] = [
             BLKFRONT,
             VIRTIO_BLOCK,
             VIRTIO_CONSOLE,
+            HTTPS,
+            FETCH,
         ],
     },
     Contents {
@@ -106,14 +110,14 @@ const CONTENTS: [Contents; 12] = [
         image: "echo",
         crates: &[crates::ALWAYS, crates::VIRTIO, crates::NETWORK, crates::STREAMS, &["echo"]],
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, IP6, IP6_DISCOVERY, TCP, TCP_MACHINE],
-        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[UDP_SOCKETS, RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, HTTPS, FETCH],
     },
     Contents {
         name: "contents::disk",
         image: "disk",
         crates: &[crates::ALWAYS, crates::VIRTIO, &["disk"]],
         has: &[XENSTORE, BLOCK, BLKFRONT, VIRTIO_BLOCK],
-        has_not: &[NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY],
+        has_not: &[NETFRONT, VIRTIO_NET, ENTROPY, VIRTIO_ENTROPY, HTTPS, FETCH],
     },
     Contents {
         name: "contents::web",
@@ -209,7 +213,7 @@ const CONTENTS: [Contents; 12] = [
         image: "iperf",
         crates: &[crates::ALWAYS, crates::VIRTIO, crates::NETWORK, crates::STREAMS, crates::IPERF],
         has: &[XENSTORE, NETFRONT, VIRTIO_NET, VIRTIO_ENTROPY, TCP, TCP_MACHINE, UDP],
-        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE],
+        has_not: &[RESOLVER, BLOCK, BLKFRONT, VIRTIO_BLOCK, VIRTIO_CONSOLE, HTTPS, FETCH],
     },
     Contents {
         name: "contents::kv",

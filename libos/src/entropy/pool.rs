@@ -140,10 +140,12 @@ impl<'a> Pool<'a> {
         {
             digest = u64::from_le_bytes(*first);
         }
-        let before = core::mem::replace(&mut self.health.last[source as usize], digest);
-        if before == digest || repeats_itself(octets) {
+        let last = &mut self.health.last[source as usize];
+        // What a silent one has for octets is not what it gave last.
+        if *last == digest || repeats_itself(octets) {
             self.fail(source);
         } else {
+            *last = digest;
             self.absorb(source, octets, credit_bits);
         }
         octets.zeroize();

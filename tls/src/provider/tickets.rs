@@ -99,8 +99,8 @@ impl Key {
 }
 
 impl Keys {
-    /// Zeroes what has become too old. A key has moved twice, when it was made and when the next one was: what that left on the stack is
-    /// as old as it, and written over since.
+    /// Zeroes what has become too old. A key has moved twice, when it was made and when the next one was: what that left on the stack may
+    /// be there until another value takes its place.
     fn forget(&mut self, period: Duration, now: Instant) {
         for slot in [&mut self.current, &mut self.previous] {
             if slot.as_ref().is_some_and(|key| key.age(now) >= period.saturating_mul(2)) {

@@ -64,6 +64,8 @@ fn a_device_that_repeats_itself_counts_for_nothing() {
         ("good", good_seed(1), true),
         ("the same", good_seed(1), false),
         ("the same once more", good_seed(1), false),
+        ("silence", [0; 32], false),
+        ("the same after it", good_seed(1), false),
         ("good again", good_seed(2), true),
         ("as before the last", good_seed(1), true),
     ] {
