@@ -1,6 +1,6 @@
 //! caddy as an authority, in a network namespace of the test's own.
 
-use fata_unix::testing::{Process, is_root};
+use super::testing::{Process, is_root};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -9,6 +9,7 @@ use authority::{Authority, inside};
 use fata_acme::{Certificate, State, Url, Way};
 use fata_libos::time::Duration;
 use fata_tls::issue::Validity;
+use fata_unix::testing;
 
 const NAMES: [&str; 2] = ["appliance.test", "other.test"];
 

@@ -6,7 +6,7 @@ mod authority;
 mod volume;
 
 use authority::{Authority, inside, tool};
-use fata::testing::{Process, Signal};
+use fata::testing::{self, Process, Signal};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

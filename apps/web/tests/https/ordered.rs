@@ -6,7 +6,7 @@ mod authority;
 
 use super::Volume;
 use authority::{Authority, inside, tool};
-use fata::testing::{Process, Signal};
+use fata::testing::{self, Process, Signal};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
