@@ -11,8 +11,8 @@ pub struct Limits {
     /// Octets that the peer may send before the handshake is done: room for a chain of large certificates. 32 KiB, of which a
     /// record takes 256 at least.
     pub handshake_octets: usize,
-    /// Handshakes that may be in progress at once, with those that failed whose client is waited for. 4096; where memory is short, fewer: each leaves a sixteenth of the guest's
-    /// free.
+    /// Handshakes that may be in progress at once, with those that failed whose client is waited for. 4096; where memory is short,
+    /// fewer: each leaves a sixteenth of the guest's free.
     pub handshakes: usize,
     /// Time for what is sent last: an alert, and `close_notify`; and as much for a peer to end in that may have heard the alert. 2 s.
     pub close_time: Duration,
